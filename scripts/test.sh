@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Run a Python's pytest under a display: the one there is, else Xvfb, else none (what needs a window is then skipped).
+# Usage: scripts/test.sh PYTHON [pytest's arguments]
+set -euo pipefail
+
+if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${@:2}"; fi
+
+if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xvfb-run >/dev/null && command -v xauth >/dev/null; then
+    exec xvfb-run -a -s "-screen 0 1600x1000x24" bash "$0" "$@"
+fi
+
+probe='import qtpy.QtOpenGLWidgets, qtpy.QtWidgets as w; w.QApplication([])'
+if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    echo "There is no display, and Xvfb is not installed: tests that need a window are skipped."
+    probe='import qtpy.QtOpenGLWidgets, qtpy.QtWidgets'
+fi
+options=()
+if ! why=$("$1" -c "$probe" 2>&1); then
+    echo "Qt does not start, so tests that need a window are skipped: $(tail -n 1 <<<"$why")"
+    unset DISPLAY WAYLAND_DISPLAY
+    options=(-p no:pytest-qt)
+fi
+exec "$1" -m pytest "${options[@]}" "${@:2}"

@@ -1,0 +1,7 @@
+"""Train nets on microscope images, and use them, in napari and on the command line."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

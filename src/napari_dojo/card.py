@@ -1,0 +1,150 @@
+"""What a model is, in plain values: read from ``rdf.yaml`` without torch and without running anything."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from napari_dojo.errors import DojoError
+from napari_dojo.normalize import Rule
+
+__all__ = ["Card", "Folder", "read_card"]
+
+FORMAT = 1
+LARGEST = 4_000_000  # bytes of an rdf.yaml
+
+
+@dataclass(frozen=True)
+class Card:
+    """All of a model but its weights.
+
+    Attributes
+    ----------
+    name, description : for people.
+    task, options, decoding : by name and as plain values.
+    net, net_options : which net, and its arguments.
+    rule : how intensities are normalised.
+    axes : of the images it was trained on; ``spatial`` those the net works in.
+    channels : C; ``maps`` : the names of the K maps.
+    pixel_size, unit : of the training images, for each of ``spatial``; None where unknown.
+    diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
+    zoom : factor by which images are scaled before the net sees them; ``scale`` : output px per input px.
+    split, score, baseline, data, training : what it was trained on and how good it is.
+    parent : the name of the model that it was fine-tuned from.
+    """
+
+    name: str
+    task: str
+    options: dict[str, Any]
+    decoding: dict[str, Any]
+    net: str
+    net_options: dict[str, Any]
+    axes: str
+    spatial: str
+    channels: int
+    maps: tuple[str, ...]
+    rule: Rule = field(default_factory=Rule)
+    pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    diameter: float | None = None
+    zoom: float = 1.0
+    scale: int = 1
+    description: str = ""
+    license: str | None = None
+    authors: tuple[str, ...] = ()
+    split: dict[str, Any] = field(default_factory=dict)
+    score: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    version: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for ``config.napari_dojo``."""
+        return {"format": FORMAT, **_plain(asdict(self))}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], where: str = "the model") -> Card:
+        """The card of plain values; DojoError where they are not one."""
+        values = dict(values)
+        made = values.pop("format", None)
+        if made != FORMAT:
+            raise DojoError(f"{where} has the format {made!r}; this version of napari-dojo reads format {FORMAT}. Update napari-dojo.")
+        known = {f.name for f in fields(Card)}
+        try:
+            values["rule"] = Rule(**values.get("rule", {}))
+            for k in ("maps", "authors", "pixel_size"):
+                if values.get(k) is not None:
+                    values[k] = tuple(values[k])
+            return Card(**{k: v for k, v in values.items() if k in known})
+        except (TypeError, ValueError) as e:
+            raise DojoError(f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew.") from e
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of a model, in a folder or a zip."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; DojoError where it is missing or lies outside."""
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or ":" in name or "\\" in name:
+            raise DojoError(f"The model {self.path.name} names a file outside of itself ({name}) and is refused.")
+        try:
+            if self.path.is_dir():
+                return (self.path / name).read_bytes()
+            with zipfile.ZipFile(self.path) as z:
+                return z.read(name)
+        except (OSError, KeyError, zipfile.BadZipFile, EOFError) as e:
+            raise DojoError(f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew.") from e
+
+    def description(self) -> dict[str, Any]:
+        """``rdf.yaml`` as plain values."""
+        import yaml
+
+        if not self.path.exists():
+            raise DojoError(f"There is no model at {self.path}. `napari-dojo models list` shows those there are.")
+        if self.path.is_dir() and not (self.path / "rdf.yaml").exists():
+            raise DojoError(f"{self.path} is not a model: it holds no rdf.yaml. Choose the folder of a model.")
+        raw = self.read("rdf.yaml")
+        if len(raw) > LARGEST:
+            raise DojoError(f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused.")
+        try:
+            values = yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+            raise DojoError(f"The model {self.path.name} is damaged: its rdf.yaml cannot be read. Copy it again or train it anew.") from e
+        if not isinstance(values, dict):
+            raise DojoError(f"The model {self.path.name} is damaged: its rdf.yaml is no description. Copy it again or train it anew.")
+        return values
+
+
+def read_card(path: str | Path) -> Card:
+    """The card of a model folder or zip.
+
+    Raises DojoError where there is none, it is damaged, of a newer format, or made by another program.
+    """
+    folder = Folder(Path(path))
+    values = folder.description()
+    config = values.get("config")
+    ours = config.get("napari_dojo") if isinstance(config, dict) else None
+    if not isinstance(ours, dict):
+        raise DojoError(
+            f"The model {folder.path.name} was not made by napari-dojo. Only its own models can be applied: "
+            "train one, or choose another."
+        )
+    return Card.from_dict(ours, f"The model {folder.path.name}")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples become lists and numpy scalars numbers, as YAML and JSON have them."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.item() if hasattr(value, "item") else value

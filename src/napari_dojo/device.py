@@ -1,0 +1,77 @@
+"""Where a net is computed, and whether half precision pays there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dojo.errors import DojoError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Device", "choose", "cores", "is_out_of_memory", "prepare"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as the plan sees it: ``kind`` cpu, cuda or mps; ``memory`` in bytes that may be used; ``mixed`` precision."""
+
+    kind: str
+    name: str
+    memory: int
+    cores: int
+    mixed: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What the user reads."""
+        return f"{self.name}, {self.cores} cores" if self.kind == "cpu" else self.name
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def choose(wanted: str = "auto") -> Device:
+    """The device of this name, or the best there is. DojoError where the wanted one is missing."""
+    import psutil
+    import torch
+
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = wanted if wanted != "auto" else next(k for k in ("cuda", "mps", "cpu") if has[k])
+    if not has.get(kind):
+        there = ", ".join(k for k, v in has.items() if v)
+        raise DojoError(f"The device {kind!r} is not usable here; there is {there}. `napari-dojo doctor` says why.")
+    if kind == "cuda":
+        memory = int(torch.cuda.mem_get_info()[0] * 0.9)
+        return Device("cuda", torch.cuda.get_device_name(), memory, cores(), torch.cuda.get_device_capability() >= (7, 0))
+    memory = int(psutil.virtual_memory().available * 0.6)
+    return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores())
+
+
+def prepare(device: Device) -> torch.device:
+    """Make torch ready for it in this process."""
+    import torch
+
+    if device.kind == "cpu":
+        torch.set_num_threads(device.cores)
+    if device.kind == "cuda":
+        torch.backends.cudnn.benchmark = False
+    return torch.device(device.kind)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that the device's memory was too small."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        s in str(error) for s in ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
+    )

@@ -1,0 +1,400 @@
+"""Scores of a model on images whose truth is known, as a table, a file and figures.
+
+The scores themselves are values of `metrics`; a task hands them over one image at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_dojo.errors import DojoError
+from napari_dojo.metrics import ClassCounts, ImageScores, InstanceCounts, Score, overlap, pool
+from napari_dojo.normalize import Rule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "Baseline", "Report", "Row", "evaluate_pairs", "overlay", "score_pair"]
+
+# Okabe and Ito's colours: told apart by the colour-blind
+COLOURS = {
+    "found": "#56B4E9",
+    "missed": "#D55E00",
+    "invented": "#F0E442",
+    "model": "#0072B2",
+    "baseline": "#E69F00",
+}
+LONGEST = 12  # rows of single images in a table
+Classes = Sequence[str] | Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of one image, and of the baseline on it where there is one."""
+
+    name: str
+    score: Score
+    baseline: Score | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the model is held against: its name for the table, and a function from the input to a result."""
+
+    name: str
+    predict: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores image by image, and of all together.
+
+    Attributes
+    ----------
+    kind : "labels-instances", "classes" or "image".
+    rows : at least one.
+    left_out : name of an image that could not be judged, and why.
+    baseline_name : what the baseline is called in tables and figures.
+    """
+
+    kind: str
+    rows: tuple[Row, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    baseline_name: str = "baseline"
+
+    @property
+    def pooled(self) -> Score:
+        """One score: every object and every pixel counts once."""
+        return pool(row.score for row in self.rows)
+
+    @property
+    def baseline(self) -> Score | None:
+        """The baseline on the same images; None where any of them has none."""
+        scores = [row.baseline for row in self.rows if row.baseline is not None]
+        return pool(scores) if len(scores) == len(self.rows) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pooled figures, plus "images", "baseline" (where there is one) and "left_out" (where there are any)."""
+        out = self.pooled.as_dict() | {"images": len(self.rows)}
+        if (baseline := self.baseline) is not None:
+            out["baseline"] = baseline.as_dict()
+        if self.left_out:
+            out["left_out"] = dict(self.left_out)
+        return out
+
+    def table(self) -> str:
+        """Plain text: what was found in one line, then the figures, then single images, the lowest first."""
+        pooled, baseline = self.pooled, self.baseline
+        first = pooled.sentence
+        if baseline is not None:
+            first += f"  ({self.baseline_name}: {baseline.sentence})"
+        parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}"]
+        details = _detail_table(pooled, baseline, self.baseline_name)
+        parts += [details] if details else []
+        if len(self.rows) > 1:
+            lowest = sorted(self.rows, key=lambda row: _figure_of_merit(row.score))[:LONGEST]
+            more = f"The {LONGEST} images with the lowest scores:\n" if len(self.rows) > LONGEST else ""
+            parts.append(more + _columns([[_short(row.name), row.score.sentence] for row in lowest], left=2))
+        if self.left_out:
+            parts.append("Left out:\n" + "\n".join(f"{name}: {why}" for name, why in self.left_out))
+        return "\n\n".join(parts) + "\n"
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write ``scores.csv`` (a row for each image, the last for all) and a figure; give their paths.
+
+        Raises
+        ------
+        DojoError : where the folder cannot be written.
+        """
+        folder = Path(folder)
+        pooled, baseline = self.pooled, self.baseline
+        name, figure = _figure(pooled, baseline, self.baseline_name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write_csv(folder / "scores.csv")
+            figure.savefig(folder / name, dpi=150, format="png")
+        except OSError as e:
+            raise DojoError(
+                f"The scores could not be written to {folder}: {e.strerror or e}. Choose a folder that can be written."
+            ) from e
+        return [folder / "scores.csv", folder / name]
+
+    def _write_csv(self, path: Path) -> None:
+        rows = [*self.rows, Row("all", self.pooled, self.baseline)]
+        table = [
+            {"image": row.name}
+            | _flat(row.score.as_dict())
+            | (_flat(row.baseline.as_dict(), "baseline") if row.baseline is not None else {})
+            for row in rows
+        ]
+        keys = list(dict.fromkeys(key for line in table for key in line))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, keys)
+            writer.writeheader()
+            writer.writerows(table)
+
+
+# an image at a time -------------------------------------------------------------------------------------------------
+
+
+def score_pair(
+    kind: str, truth: ArrayLike, result: ArrayLike, region: ArrayLike | None = None, classes: Classes = ()
+) -> Score:
+    """The score of one result.
+
+    Parameters
+    ----------
+    kind : "labels-instances" (label images (*S)), "classes" (class images (*S)) or "image" (images (C, *S)).
+    truth, result : of the same shape.
+    region : bool (*S), the part to be judged; None = all.
+    classes : "classes" only: names of the classes 1, 2, ...; or names by number.
+    """
+    if kind == "labels-instances":
+        return InstanceCounts.of(truth, result, region)
+    if kind == "classes":
+        return ClassCounts.of(truth, result, classes, region)
+    if kind == "image":
+        return ImageScores.of(truth, result, region)
+    raise ValueError(f"scores are of 'labels-instances', 'classes' or 'image', not of {kind!r}")
+
+
+def evaluate_pairs(
+    results: Iterable[tuple[str, Any, Any, Any, Any]],
+    kind: str,
+    class_names: Classes = (),
+    baseline: Baseline | None = None,
+) -> Report:
+    """Judge results one by one; an image that cannot be judged is left out and named in the report.
+
+    Parameters
+    ----------
+    results : (name, result, truth, input (C, *S) or None, region (*S) or None) each; read once, one at a time.
+    kind, class_names : see `score_pair`.
+    baseline : None holds images against their input, where it has the truth's shape; all else against nothing.
+
+    Raises
+    ------
+    DojoError : where no image can be judged.
+    """
+    if baseline is None and kind == "image":
+        baseline = Baseline("the input", lambda x: x)
+    rows, left_out = [], []
+    for name, result, truth, given, region in results:
+        try:
+            score = score_pair(kind, truth, result, region, class_names)
+            if isinstance(score, ClassCounts) and score.pixels == 0:
+                raise DojoError("No pixel of it is annotated.")
+        except DojoError as e:
+            left_out.append((name, str(e)))
+            continue
+        held = None
+        if baseline is not None and given is not None:
+            other = np.asarray(baseline.predict(given))
+            if other.shape == np.shape(truth):
+                held = score_pair(kind, truth, other, region, class_names)
+        rows.append(Row(name, score, held))
+    if not rows:
+        why = f" {left_out[0][0]}: {left_out[0][1]}" if left_out else " Choose images that have a truth."
+        raise DojoError(f"Images with their truth are needed, but none of {len(left_out)} can be used.{why}")
+    return Report(kind, tuple(rows), tuple(left_out), baseline.name if baseline is not None else "baseline")
+
+
+# words --------------------------------------------------------------------------------------------------------------
+
+
+def _figure_of_merit(score: Score) -> float:
+    if isinstance(score, InstanceCounts):
+        return score.ap["0.5"]
+    if isinstance(score, ClassCounts):
+        return score.accuracy
+    return score.psnr if isinstance(score, ImageScores) else 0.0
+
+
+def _short(name: str, most: int = 40) -> str:
+    half = (most - 3) // 2
+    return name if len(name) <= most else f"{name[:half]}...{name[-half:]}"
+
+
+def _columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Text in columns; the first ``left`` of them aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            text.ljust(width) if i < left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _detail_table(score: Score, baseline: Score | None, name: str) -> str:
+    if isinstance(score, InstanceCounts):
+        return _instances_table(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
+    if isinstance(score, ClassCounts):
+        return _classes_table(score)
+    return ""
+
+
+def _instances_table(score: InstanceCounts, baseline: InstanceCounts | None, name: str) -> str:
+    rows = [["overlap needed (IoU)", *score.ap]]
+    rows.append(["AP = found / (found + missed + invented)", *_rounded(score.ap)])
+    rows.append(["F1", *_rounded(score.f1)])
+    if baseline is not None:
+        rows.append([f"AP of {name}", *_rounded(baseline.ap)])
+    return _columns(rows) + f"\npanoptic quality (PQ) {score.pq:.3f}"
+
+
+def _classes_table(score: ClassCounts) -> str:
+    pixels = [sum(row) for row in score.confusion]
+    rows = [["class", "pixels", "IoU", "Dice"]]
+    for name, n in zip(score.classes, pixels, strict=True):
+        there = name in score.iou
+        rows.append([name, f"{n:,}", *([f"{score.iou[name]:.3f}", f"{score.dice[name]:.3f}"] if there else ["-", "-"])])
+    shares = [["true class, predicted as:", *score.classes]]
+    for name, n, counts in zip(score.classes, pixels, score.confusion, strict=True):
+        shares.append([name, *(f"{100 * c / n:.1f} %" if n else "-" for c in counts[:-1])])
+    return _columns(rows) + "\n\n" + _columns(shares)
+
+
+def _rounded(values: Mapping[str, float]) -> list[str]:
+    return [f"{v:.3f}" for v in values.values()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """One level of keys, joined by "_"; lists are left out."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        key = f"{prefix}_{key}" if prefix else key
+        if isinstance(value, Mapping):
+            out |= _flat(value, key)
+        elif not isinstance(value, list):
+            out[key] = value
+    return out
+
+
+# figures ------------------------------------------------------------------------------------------------------------
+
+
+def _figure(score: Score, baseline: Score | None, name: str) -> tuple[str, Figure]:
+    """File name and figure of a pooled score."""
+    if isinstance(score, InstanceCounts):
+        return "ap.png", _ap_figure(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
+    if isinstance(score, ClassCounts):
+        return "confusion.png", _confusion_figure(score)
+    if isinstance(score, ImageScores):
+        return "scores.png", _image_figure(score, baseline if isinstance(baseline, ImageScores) else None, name)
+    raise TypeError(f"there is no figure of {type(score).__name__}")
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # not pyplot, which keeps figures and chooses a backend for all
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _ap_figure(score: InstanceCounts, baseline: InstanceCounts | None, name: str) -> Figure:
+    figure = _new_figure(5, 3.5)
+    axes = figure.add_subplot()
+    both = [("model", score, "o-"), (name, baseline, "s--")]
+    for (label, values, style), role in zip(both, ("model", "baseline"), strict=True):
+        if values is not None:
+            axes.plot(
+                values.thresholds, list(values.ap.values()), style, color=COLOURS[role], label=label, clip_on=False
+            )
+    axes.set(xlabel="overlap needed (IoU)", ylabel="AP", ylim=(0, 1), xticks=score.thresholds)
+    axes.set_title(score.sentence, fontsize="medium")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _confusion_figure(score: ClassCounts) -> Figure:
+    names = list(score.classes)
+    counts = np.asarray(score.confusion, float)
+    shares = (counts / np.maximum(1, counts.sum(1, keepdims=True)))[:, :-1]
+    side = 2.2 + 0.7 * len(names)
+    figure = _new_figure(side + 0.8, side)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    for (i, j), share in np.ndenumerate(shares):
+        colour = "black" if share > 0.5 else "white"
+        axes.text(j, i, f"{100 * share:.0f} %", ha="center", va="center", color=colour, fontsize="small")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set_title(f"mean IoU {score.mean_iou:.2f}", fontsize="medium")
+    return figure
+
+
+def _image_figure(score: ImageScores, baseline: ImageScores | None, name: str) -> Figure:
+    figure = _new_figure(6, 3)
+    bars = [("model", "model", score)] + ([(name, "baseline", baseline)] if baseline is not None else [])
+    for axes, (key, title) in zip(
+        figure.subplots(1, 3), {"psnr": "PSNR (dB)", "ssim": "SSIM", "pearson": "Pearson r"}.items(), strict=True
+    ):
+        for label, role, values in bars:
+            height = values.as_dict()[key]
+            bar = axes.bar(label, height, color=COLOURS[role])
+            axes.bar_label(bar, [f"{height:.1f}" if key == "psnr" else f"{height:.2f}"])
+        axes.margins(y=0.12)
+        axes.set_title(title, fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:
+    """Draw the outlines of objects on an image, coloured by whether they were found, missed or invented.
+
+    Found (IoU .5, outline of the prediction) is sky blue, missed (outline of the truth) vermilion, invented yellow; all
+    are sky blue without a truth. Of a volume, the plane with the most object pixels is shown.
+
+    Parameters
+    ----------
+    image : (C, *S), any dtype; three channels are red, green and blue, else their mean is shown in grey.
+    labels, truth : (*S), one number per object, 0 = background.
+
+    Returns
+    -------
+    uint8 (Y, X, 3).
+    """
+    image, labels = np.asarray(image), np.asarray(labels)
+    drawn = {"found": labels}
+    if truth is not None:
+        truth = np.asarray(truth)
+        pairs = overlap(truth, labels).match(0.5)
+        found = np.isin(labels, pairs.predicted)
+        drawn = {
+            "found": np.where(found, labels, 0),
+            "invented": np.where(found, 0, labels),
+            "missed": np.where(np.isin(truth, pairs.true), 0, truth),
+        }
+    if labels.ndim == 3:
+        shown = (labels != 0) if truth is None else (labels != 0) | (np.asarray(truth) != 0)
+        plane = int(shown.sum((1, 2)).argmax())
+        image, drawn = image[:, plane], {name: part[plane] for name, part in drawn.items()}
+    grey = np.clip(Rule().measure(image).apply(image), 0, 1)
+    grey = grey if len(grey) == 3 else np.repeat(grey.mean(0, keepdims=True), 3, axis=0)
+    picture = np.moveaxis(grey * 190, 0, -1).astype(np.uint8)  # (Y, X, 3), dimmed so that the lines stand out
+    for name, part in drawn.items():
+        picture[_outlines(part)] = [int(COLOURS[name][i : i + 2], 16) for i in (1, 3, 5)]
+    return picture
+
+
+def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of objects (Y, X) that touch something else above, below, left or right of them."""
+    edge = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        a, b = np.moveaxis(labels, axis, 0), np.moveaxis(edge, axis, 0)
+        differ = a[1:] != a[:-1]
+        b[1:] |= differ
+        b[:-1] |= differ
+    edge &= labels != 0
+    return edge

@@ -1,0 +1,45 @@
+"""Losses on batches: outputs (N, K, *S), weights (N, 1, *S) that are 0 where nothing is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["binary_cross_entropy", "cross_entropy", "l1", "soft_dice"]
+
+
+def mean(value: Tensor, weight: Tensor) -> Tensor:
+    """Mean of (N, K, *S) over what has weight; 0 where nothing has."""
+    return (value * weight).sum() / (weight.sum() * value.shape[1]).clamp(min=1)
+
+
+def binary_cross_entropy(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Of logits (N, K, *S) against targets 0 to 1 of the same shape."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    return mean(binary_cross_entropy_with_logits(out, target, reduction="none"), weight)
+
+
+def cross_entropy(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Of logits (N, K, *S) against class numbers 0 to K-1, (N, 1, *S); pixels without weight are ignored."""
+    from torch.nn.functional import cross_entropy as ce
+
+    return mean(ce(out, target[:, 0].long(), reduction="none")[:, None], weight)
+
+
+def l1(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return mean((out - target).abs(), weight)
+
+
+def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """1 - Dice over the batch, mean over the K maps (Milletari et al. 2016, arXiv:1606.04797).
+
+    A map that is absent from target and answer counts as right.
+    """
+    dims = [0, *range(2, probability.ndim)]
+    both = (probability * target * weight).sum(dims)
+    each = ((probability + target) * weight).sum(dims)
+    return (1 - (2 * both + 1) / (each + 1)).mean()

@@ -1,0 +1,243 @@
+"""Pairs and a task become batches: crop with margin, turn and scale, make the targets, trim, stack.
+
+All of it runs ahead of the loop in background threads; the last step, changes of intensity, runs on the device.
+Each batch has a random generator of its own, so that its number alone says what is in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from napari_dojo.normalize import Normalization
+from napari_dojo.pairs import Item, Part
+
+__all__ = ["Batch", "Batches", "Recipe", "Source"]
+
+Example = Callable[..., tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches on their way to the net: ``x`` (N, C, *S), ``target`` (N, K, *S), ``weight`` (N, 1, *S), float32."""
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a patch is made.
+
+    Attributes
+    ----------
+    size : of the patch, px.
+    example : task.example with its options bound: (x, y, region, rng) -> (x, target, weight).
+    margin : px around the patch that ``example`` needs.
+    resample : turn by any angle and scale; else only flips and quarter turns.
+    augment : False takes patches as they lie.
+    zoom : largest change of size, as a half width of the logarithm.
+    aimed : share of the patches that are centred on something annotated.
+    labels : targets are labels, which are resampled to the nearest.
+    """
+
+    size: tuple[int, ...]
+    example: Example
+    margin: int = 0
+    resample: bool = True
+    augment: bool = True
+    zoom: float = 0.3
+    aimed: float = 0.6
+    labels: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One training part, ready to be cropped: ``x`` (C, *S) as stored, ``y`` labels (*S) or image (K, *S), ``region``."""
+
+    x: Any
+    y: Any
+    region: NDArray[np.bool_] | None
+    norm: Normalization
+    anchors: NDArray[np.int32]  # (n, dims), places that are annotated, each label value as often as the others
+
+    @staticmethod
+    def of(item: Item, part: Part, norm: Normalization, labels: bool, seed: int = 0) -> Source:
+        """The part of an item, with the places worth looking at."""
+        x = item.x[(slice(None), *part.slices)]
+        y = None if item.y is None else item.y[(..., *part.slices)]
+        region = None if item.region is None else item.region[part.slices]
+        anchors = _anchors(np.asarray(y), region, seed) if labels and y is not None else np.zeros((0, len(part.box)), np.int32)
+        return Source(x, y, region, norm, anchors)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Spatial size."""
+        return tuple(self.x.shape[1:])
+
+
+class Batches:
+    """An endless iterator of batches, made ahead by threads, the same ones for the same seed.
+
+    ``batch`` may be made smaller while it runs. Close it, or use it in a ``with``.
+    """
+
+    def __init__(self, sources: Sequence[Source], recipe: Recipe, batch: int, seed: int, start: int = 0, workers: int = 1) -> None:
+        self.batch = batch
+        self._sources, self._recipe, self._seed, self._next = sources, recipe, seed, start
+        volume = np.array([np.prod(s.size, dtype=float) for s in sources])
+        weight = np.sqrt(volume) * np.array([np.sqrt(1 + min(len(s.anchors), 2000)) for s in sources])
+        self._share = weight / weight.sum()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+        self._ahead: deque[Future[Batch]] = deque()
+        self._many = workers + 2
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        while len(self._ahead) < self._many:
+            self._ahead.append(self._pool.submit(self._make, self._next, self.batch))
+            self._next += 1
+        return self._ahead.popleft().result()
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._closed.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _make(self, number: int, size: int) -> Batch:
+        rng = np.random.default_rng([self._seed, number])
+        parts = []
+        for i in rng.choice(len(self._sources), size, p=self._share):
+            if self._closed.is_set():
+                break
+            parts.append(draw(self._sources[i], self._recipe, rng))
+        xs, targets, weights = zip(*parts, strict=True) if parts else ((), (), ())
+        return Batch(*(torch.from_numpy(np.stack(a)) if a else torch.empty(0) for a in (xs, targets, weights)))
+
+
+def draw(
+    source: Source, recipe: Recipe, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """One random patch: x (C, *size), target (K, *size), weight (1, *size)."""
+    size = np.asarray(recipe.size)
+    matrix = _turn(recipe, len(size), rng)  # patch px -> source px
+    half = np.abs(matrix) @ (size / 2)
+    centre = _centre(source, recipe, half, rng)
+    window = size + 2 * recipe.margin
+    x, y, region = _gather(source, matrix, centre, window, recipe.labels)
+    x, target, weight = recipe.example(x, y, region, rng)
+    m = recipe.margin
+    inner = (slice(None), *(slice(m, m + n) for n in recipe.size))
+    return np.ascontiguousarray(x[inner]), np.ascontiguousarray(target[inner]), np.ascontiguousarray(weight[inner])
+
+
+def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Flips, and in the last two axes an angle (any, or a quarter turn where the patch is square) and a size."""
+    if not recipe.augment:
+        return np.eye(dims)
+    matrix = np.diag(rng.choice([-1.0, 1.0], dims))
+    scale = np.exp(rng.uniform(-recipe.zoom, recipe.zoom)) if recipe.resample else 1.0
+    angle = rng.uniform(0, 2 * np.pi) if recipe.resample else np.pi / 2 * rng.integers(4)
+    if not recipe.resample and recipe.size[-1] != recipe.size[-2]:
+        angle = 0.0
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.eye(dims)
+    turn[-2:, -2:] = [[c, -s], [s, c]]
+    return np.asarray(turn @ matrix / scale)
+
+
+def _centre(source: Source, recipe: Recipe, half: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where the patch lies in the source: mostly inside, often on something annotated."""
+    size = np.asarray(source.size, float)
+    if len(source.anchors) and rng.random() < recipe.aimed:
+        centre = source.anchors[rng.integers(len(source.anchors))] + rng.uniform(-0.6, 0.6, len(size)) * half
+    else:
+        centre = rng.uniform(0, size)
+    low, high = np.minimum(half, size / 2), np.maximum(size - half, size / 2)
+    centre = np.clip(centre, low, high)
+    if not recipe.resample or not recipe.augment:
+        centre = np.round(centre - np.asarray(recipe.size) / 2) + np.asarray(recipe.size) / 2  # on the pixels
+    return np.asarray(centre)
+
+
+def _gather(
+    source: Source, matrix: NDArray[Any], centre: NDArray[Any], window: NDArray[Any], labels: bool
+) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
+    """The window around ``centre``, mirrored beyond the source's edges: x normalised (C, *window), y, region."""
+    far = np.abs(matrix) @ (window / 2) + 1
+    low = np.clip(np.floor(centre - far), 0, None).astype(int)
+    high = np.minimum(np.ceil(centre + far).astype(int), source.size)
+    low = np.minimum(low, high - 1)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in window]
+    mesh = torch.meshgrid(*axes, indexing="ij")
+    m = matrix.astype(np.float32)
+    grid = []  # grid_sample wants the last axis first, -1 to 1 over the pixels' outer edges
+    for a in reversed(range(len(window))):
+        at = sum(float(m[a, b]) * mesh[b] for b in range(len(window)) if m[a, b] != 0) + float(centre[a] - 0.5 - low[a])
+        grid.append((2 * at + 1) / int(high[a] - low[a]) - 1)
+    where = torch.stack(grid, -1)[None]
+    x = _sample(source.norm.apply(source.x[(slice(None), *box)]), where, "bilinear")
+    y = None
+    if source.y is not None:
+        if labels:
+            y = _sample_labels(np.asarray(source.y[box]), where)
+        else:
+            y = _sample(np.asarray(source.y[(slice(None), *box)], np.float32), where, "bilinear")
+    region = None if source.region is None else _sample(source.region[None][(slice(None), *box)].astype(np.float32), where, "nearest")[0] > 0.5
+    return x, y, region
+
+
+def _sample(x: NDArray[np.float32], where: Tensor, mode: str) -> NDArray[np.float32]:
+    return grid_sample(
+        torch.from_numpy(np.ascontiguousarray(x))[None], where, mode=mode, padding_mode="reflection", align_corners=False
+    )[0].numpy()
+
+
+def _sample_labels(y: NDArray[Any], where: Tensor) -> NDArray[np.int32]:
+    """Labels of any size, through numbers that float32 holds exactly."""
+    if y.size and int(y.max()) >= 2**24:
+        values, inverse = np.unique(y, return_inverse=True)
+        index = _sample(inverse.reshape(y.shape).astype(np.float32)[None], where, "nearest")[0]
+        return values[index.astype(np.int64)].astype(np.int64)  # type: ignore[no-any-return]
+    return _sample(y.astype(np.float32)[None], where, "nearest")[0].astype(np.int32)
+
+
+def _anchors(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int, most: int = 4000) -> NDArray[np.int32]:
+    """Annotated places, each label value as often as the others: (n, dims)."""
+    where = np.flatnonzero(y if region is None else np.where(region, y, 0))
+    if not len(where):
+        return np.zeros((0, y.ndim), np.int32)
+    rng = np.random.default_rng(seed)
+    values = y.ravel()[where]
+    order = np.argsort(values, kind="stable")
+    where, values = where[order], values[order]
+    first = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    last = np.r_[first[1:], len(values)]
+    each = max(1, min(ceil(most / len(first)), 500))
+    picks = (first[:, None] + rng.random((len(first), each)) * (last - first)[:, None]).astype(int)
+    return np.stack(np.unravel_index(where[picks.ravel()], y.shape), 1).astype(np.int32)

@@ -1,0 +1,150 @@
+"""The plan: patch, batch, depth, width and learning rate from the data, the device and the time. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from napari_dojo.device import Device
+from napari_dojo.settings import TrainSettings
+
+__all__ = ["Data", "Plan", "make_plan"]
+
+PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.15 s on two cores
+LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
+THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the plan needs to know of the training data.
+
+    Attributes
+    ----------
+    sizes : spatial size of each training part, px.
+    channels, outputs : C and K.
+    diameter, thickness : of the objects in px, None where the task has none.
+    spacing : relative pixel size of each spatial axis, smallest 1.
+    """
+
+    sizes: tuple[tuple[int, ...], ...]
+    channels: int
+    outputs: int
+    diameter: float | None = None
+    thickness: float | None = None
+    spacing: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do; plain values, shown before the start.
+
+    Attributes
+    ----------
+    zoom : factor by which images are scaled before the net sees them.
+    patch : px at the net's scale; ``batch`` patches per update.
+    stem, pools, width, growth : the net, see `napari_dojo.nets.unet.UNet`.
+    learning_rate : the largest.
+    steps : updates; an estimate where ``minutes`` rule.
+    minutes : the budget, or None.
+    epoch : updates that cover the training area once.
+    """
+
+    zoom: float
+    patch: tuple[int, ...]
+    batch: int
+    stem: tuple[int, ...]
+    pools: tuple[tuple[int, ...], ...]
+    width: int
+    growth: float
+    learning_rate: float
+    steps: int
+    minutes: float | None
+    epoch: int
+
+    @property
+    def net(self) -> dict[str, object]:
+        """Arguments of the net, but for channels."""
+        return {"stem": list(self.stem), "pools": [list(p) for p in self.pools], "width": self.width, "growth": self.growth}
+
+    @property
+    def sentence(self) -> str:
+        """What the user reads."""
+        about = f"about {self.steps} steps in {self.minutes:g} min" if self.minutes else f"{self.steps} steps"
+        return f"{about}, {self.batch} pieces of {' x '.join(map(str, self.patch))} px each"
+
+
+def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
+    """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
+    dims = len(data.sizes[0])
+    zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
+    smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
+    spacing = data.spacing or (1.0,) * dims
+    fine = data.thickness is not None and data.thickness * zoom < THIN
+    cells = _cells(smallest, spacing, fine, settings.depth or (4 if dims == 2 else 3))
+    stem, pools = cells[0], tuple(cells[1:])
+    width = settings.width or (32 if prod(stem) > 1 else 16) * (1 if device.kind == "cpu" else 2)
+    growth = 1.5
+    if start:
+        stem, pools = tuple(start["stem"]), tuple(tuple(p) for p in start["pools"])  # type: ignore[arg-type,attr-defined]
+        width, growth = int(start["width"]), float(start["growth"])  # type: ignore[call-overload,arg-type]
+    stride = [prod(steps) for steps in zip(stem, *pools, strict=True)]
+    patch = tuple(
+        max(s, round(min(p, -(-n // s) * s) / s) * s)
+        for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, settings.patch), smallest, stride, strict=True)
+    )
+    pixels = PIXELS * (1 if device.kind == "cpu" else 4)
+    batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
+    while batch > 1 and batch * prod(patch) * _bytes_per_pixel(width, stem) > device.memory:
+        batch //= 2
+    area = sum(prod(s) for s in data.sizes) * zoom**dims
+    epoch = max(1, round(area / (batch * prod(patch))))
+    minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
+    if minutes and not (settings.steps or settings.epochs):
+        steps = max(1, int(minutes * 60 * 0.85 / _seconds_per_step(batch * prod(patch), width, stem, device)))
+    else:
+        minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
+    rate = settings.learning_rate or (1e-3 if start else 2e-3)
+    return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
+
+
+def _cells(size: Sequence[int], spacing: Sequence[float], fine: bool, levels: int) -> list[tuple[int, ...]]:
+    """Stem and pools: at each level those axes get coarser whose pixels are not yet coarser than the others'."""
+    cell = np.asarray(spacing, float)
+    left = np.asarray(size, float)
+    cells: list[tuple[int, ...]] = []
+    for level in range(levels):
+        step = tuple(
+            2 if c <= 1.5 * cell.min() and n >= 8 and not (level == 0 and fine) else 1
+            for c, n in zip(cell, left, strict=True)
+        )
+        if level and max(step) == 1:
+            break
+        cells.append(step)
+        cell = cell * step
+        left = left / step
+    return cells
+
+
+def _patch(dims: int, spacing: Sequence[float], diameter: float | None, zoom: float, wanted: int) -> tuple[int, ...]:
+    """Edge of a patch: room for a few objects, within what one update may hold."""
+    if dims == 2:
+        edge = wanted or int(np.clip(5 * (diameter or 0) * zoom, 128, 256))
+        return (edge, edge)
+    edge = wanted or 64
+    ratio = max(spacing) / min(spacing)
+    return tuple(max(8, round(edge / min(4.0, s / min(spacing)))) if ratio > 1.5 else edge for s in spacing)
+
+
+def _bytes_per_pixel(width: int, stem: tuple[int, ...]) -> float:
+    """Memory that training holds for a pixel of a batch: measured about 30 maps of the finest level."""
+    return 4.0 * 30 * width / prod(stem)
+
+
+def _seconds_per_step(pixels: int, width: int, stem: tuple[int, ...], device: Device) -> float:
+    """A guess before the first step; 2 CPU cores take 0.15 s for `PIXELS` at width 32 and a stem of 4."""
+    work = pixels / PIXELS * (width / 32) ** 1.8 * 4 / prod(stem)
+    return 0.15 * work * 2 / device.cores if device.kind == "cpu" else 0.01 + 0.004 * work

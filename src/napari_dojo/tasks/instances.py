@@ -1,0 +1,253 @@
+"""Instances: each object gets its own number.
+
+The net predicts, for each pixel, whether it lies in an object and how deep: the distance to the object's edge, 1 at
+the deepest point of each object whatever its size. Deep places that a shallower saddle separates become seeds, from
+which a watershed floods the objects. Touching, elongated, concave and large objects are all one deep place each.
+(Distance maps for cells: Naylor et al. 2019, IEEE TMI 38:448; h-maxima: Soille 2003. LOG.md has what was compared.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.baselines import otsu_watershed
+from napari_dojo.metrics import InstanceCounts
+from napari_dojo.pairs import Item, Pairs
+from napari_dojo.settings import Option
+from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
+
+
+@dataclass(frozen=True)
+class InstancesOptions:
+    """What is fixed when instances are learned."""
+
+    diameter: Annotated[float, Option("Diameter", "Typical diameter of the objects; 0 measures it on the labels.", 0, 10_000, "px", True)] = 0.0
+
+
+@dataclass(frozen=True)
+class InstancesDecoding:
+    """How maps become objects."""
+
+    threshold: Annotated[float, Option("Probability", "A pixel belongs to an object from this probability on.", 0.01, 0.99)] = 0.5
+    split: Annotated[float, Option("Separate", "Objects are separated where the way between them is this much shallower.", 0.01, 0.95)] = 0.2
+    smallest: Annotated[float, Option("Smallest", "Objects of fewer pixels are left out.", 0, 1e9, "px")] = 12.0
+
+
+def check(pairs: Pairs, options: InstancesOptions) -> Facts:
+    """Count and measure the labelled objects."""
+    findings = list(size_findings(pairs))
+    sizes, empty, split_labels = [], 0, ""
+    for item in pairs.items:
+        y = _annotated(item)
+        areas = np.bincount(_numbered(y).ravel())[1:]
+        areas = areas[areas > 0]
+        empty += not len(areas)
+        sizes.append(areas)
+        if len(areas) == 1 and _pieces(y > 0) >= 3:
+            split_labels = split_labels or item.name
+    areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
+    dims = len(pairs.spatial)
+    if not len(areas):
+        findings.append(Finding("error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."))
+        return Facts(options, 2, tuple(findings))
+    if split_labels:
+        findings.append(
+            Finding("warning", f"{split_labels} has one value in {_pieces(_annotated_named(pairs, split_labels) > 0)} pieces. Objects need a number each: number them (connected components).")
+        )
+    if len(areas) < 10:
+        findings.append(Finding("warning", f"Only {len(areas)} object{'s are' if len(areas) > 1 else ' is'} labelled; 50 or more make a better model."))
+    measured = float(np.median(areas))
+    diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
+    findings.append(Finding("ok", f"{len(areas)} objects, diameter about {diameter:.0f} px" + _physical(diameter, pairs)))
+    if empty:
+        findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
+    thickness = _thickness(pairs.items, diameter)
+    smallest = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
+    return Facts(
+        replace(options, diameter=float(diameter)),
+        2,
+        tuple(findings),
+        objects=len(areas),
+        diameter=float(diameter),
+        thickness=thickness,
+        decoding=InstancesDecoding(smallest=smallest),
+    )
+
+
+def depth(y: NDArray[Any]) -> NDArray[np.float32]:
+    """How deep each pixel lies in its object: 0 outside, 1 at each object's deepest point; (*S) -> (*S) float32.
+
+    Objects that leave the array are taken to go on beyond its edge.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    inside = y > 0
+    if not inside.any():
+        return np.zeros(y.shape, np.float32)
+    apart = inside.copy()
+    for axis in range(y.ndim):
+        a = tuple(slice(1, None) if i == axis else slice(None) for i in range(y.ndim))
+        b = tuple(slice(None, -1) if i == axis else slice(None) for i in range(y.ndim))
+        touch = (y[a] != y[b]) & inside[a] & inside[b]
+        apart[a] &= ~touch
+        apart[b] &= ~touch
+    if apart.all():
+        return np.ones(y.shape, np.float32)
+    d = distance_transform_edt(apart).astype(np.float32)
+    deepest = np.zeros(int(y.max()) + 1, np.float32)
+    np.maximum.at(deepest, y.ravel(), d.ravel())
+    return np.where(inside, d / np.maximum(deepest, 1)[y], 0).astype(np.float32)
+
+
+def example(
+    x: NDArray[np.float32], y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Targets inside (0 or 1) and depth (0 to 1), each (*S)."""
+    numbers = _numbered(y)
+    target = np.stack([(numbers > 0).astype(np.float32), depth(numbers)])
+    weight = np.ones((1, *y.shape), np.float32) if region is None else region[None].astype(np.float32)
+    return x, target, weight
+
+
+def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
+    """Cross-entropy and soft Dice of "inside", absolute error of the depth."""
+    from napari_dojo.losses import binary_cross_entropy, l1, soft_dice
+
+    inside, depth = target[:, :1], target[:, 1:]
+    return (
+        binary_cross_entropy(out[:, :1], inside, weight)
+        + 0.5 * soft_dice(out[:, :1].sigmoid(), inside, weight)
+        + 2 * l1(out[:, 1:], depth, weight)
+    )
+
+
+def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
+    """Labels (*S), 1..n, from maps (2, *S): the logit of "inside" and the depth."""
+    from scipy import ndimage as ndi
+    from skimage.morphology import reconstruction
+    from skimage.segmentation import watershed
+
+    inside = maps[0] > np.log(decoding.threshold / (1 - decoding.threshold))
+    if not inside.any():
+        return np.zeros(inside.shape, np.int32)
+    deep = ndi.gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
+    tops = (deep - reconstruction(deep - decoding.split, deep, method="dilation")) >= decoding.split * 0.999
+    seeds, _ = ndi.label(tops & inside & (deep > 0.2), np.ones((3,) * inside.ndim))
+    labels = watershed(-deep, seeds, mask=inside)
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= decoding.smallest
+    keep[0] = False
+    return (np.cumsum(keep) * keep).astype(np.int32)[labels]
+
+
+def tune(
+    examples: Sequence[tuple[NDArray[np.float32], NDArray[Any], Any]], decoding: InstancesDecoding, options: InstancesOptions
+) -> InstancesDecoding:
+    """The probability and separation that score best, one after the other; the defaults win where it hardly matters."""
+    best, top = decoding, _total(examples, decoding, options)
+    for trial in [{"split": s} for s in (0.12, 0.3)] + [{"threshold": t} for t in (0.4, 0.6)]:
+        candidate = replace(best, **trial)
+        value = _total(examples, candidate, options)
+        if value > top + 0.003:
+            best, top = candidate, value
+    return best
+
+
+def _total(examples: Sequence[tuple[Any, Any, Any]], decoding: InstancesDecoding, options: InstancesOptions) -> float:
+    counts = InstanceCounts()
+    for maps, truth, region in examples:
+        counts = counts + score(decode(maps, decoding, options), truth, region, options)
+    return headline(counts)
+
+
+def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
+    """Objects found, missed and invented at each IoU."""
+    return InstanceCounts.of(truth, result, region)
+
+
+def headline(counts: InstanceCounts) -> float:
+    """Mean AP over IoU .5 to .9."""
+    return float(np.mean(list(counts.ap.values())))
+
+
+def baseline(x: NDArray[Any], options: InstancesOptions, truths: Sequence[NDArray[Any]] = ()) -> NDArray[np.int32]:
+    """Otsu's threshold and a distance watershed."""
+    return otsu_watershed(x)
+
+
+def _annotated(item: Item) -> NDArray[Any]:
+    y = np.asarray(item.y)
+    return y if item.region is None else np.where(item.region, y, 0)
+
+
+def _annotated_named(pairs: Pairs, name: str) -> NDArray[Any]:
+    return _annotated(next(i for i in pairs.items if i.name == name))
+
+
+def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
+    """The same objects as 1..n."""
+    if y.size and int(y.max()) < 4 * y.size and int(y.max()) < 2**24:
+        present = np.bincount(y.ravel().astype(np.int64, copy=False)) > 0
+        present[0] = False
+        return (np.cumsum(present) * present).astype(np.int32)[y]
+    values, inverse = np.unique(y, return_inverse=True)
+    numbers = np.arange(len(values)) + (0 if values[0] == 0 else 1)
+    return numbers.astype(np.int32)[inverse].reshape(y.shape)
+
+
+def _pieces(mask: NDArray[np.bool_]) -> int:
+    from scipy.ndimage import label
+
+    return int(label(mask)[1])
+
+
+def _thickness(items: Sequence[Item], diameter: float, looked_at: int = 8) -> float:
+    """Median of the largest inscribed diameter of objects, px, measured on a few images."""
+    from scipy.ndimage import distance_transform_edt, maximum
+
+    found: list[float] = []
+    for item in items[:: max(1, len(items) // looked_at)]:
+        y = _numbered(_annotated(item))
+        if y.ndim == 3 and y.size > 2**24:
+            y = y[tuple(slice(0, 256) for _ in range(3))]
+        if not y.any():
+            continue
+        numbers = np.unique(y)[1:]
+        found += list(2 * np.atleast_1d(maximum(distance_transform_edt(y > 0), y, numbers)))
+    return float(np.median(found)) if found else diameter
+
+
+def _physical(diameter: float, pairs: Pairs) -> str:
+    return f" ({diameter * pairs.pixel_size[-1]:.3g} {pairs.unit or 'um'})" if pairs.pixel_size else ""
+
+
+INSTANCES = Task(
+    name="instances",
+    title="Find every object",
+    sentence="Gives each object its own number, also where objects touch.",
+    target="labels",
+    result="labels",
+    options=InstancesOptions,
+    decoding=InstancesDecoding,
+    check=check,
+    channels=lambda options: 2,
+    names=lambda options: ("inside", "depth"),
+    margin=lambda diameter: int(np.clip((diameter or 20) * 0.8, 8, 48)),
+    example=example,
+    loss=loss,
+    decode=decode,
+    score=score,
+    headline=headline,
+    baseline=baseline,
+    tune=tune,
+)

@@ -1,0 +1,179 @@
+"""Semantic: each pixel gets a class; a few strokes are enough to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.metrics import ClassCounts
+from napari_dojo.pairs import Pairs
+from napari_dojo.settings import Option
+from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
+
+MOST = 255  # classes
+
+
+@dataclass(frozen=True)
+class SemanticOptions:
+    """What is fixed when classes are learned. ``values`` are the label numbers of the classes, found in the data."""
+
+    zero: Annotated[Literal["unlabelled", "background"], Option("Zero", "What label 0 means: not annotated, or a class of its own (fully annotated images).")] = "unlabelled"
+    classes: Annotated[tuple[str, ...], Option("Classes", "Names of the classes, in the order of their numbers.")] = ()
+    values: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SemanticDecoding:
+    """How maps become classes."""
+
+    smallest: Annotated[float, Option("Smallest", "Pieces of fewer pixels take the class around them.", 0, 1e9, "px")] = 0.0
+
+
+def check(pairs: Pairs, options: SemanticOptions) -> Facts:
+    """Find the classes and how much of them is painted."""
+    findings = list(size_findings(pairs))
+    counts: dict[int, int] = {}
+    outside = 0
+    for item in pairs.items:
+        values, n = np.unique(np.asarray(item.y), return_counts=True)
+        if item.region is not None:
+            outside += int((~item.region).sum())
+            values, n = np.unique(np.asarray(item.y)[item.region], return_counts=True)
+        for v, k in zip(values, n, strict=True):
+            counts[int(v)] = counts.get(int(v), 0) + int(k)
+    total = sum(counts.values()) + outside
+    if options.zero == "unlabelled":
+        counts.pop(0, None)
+    values = options.values or tuple(sorted(counts))
+    painted = sum(counts.values()) / max(total, 1)
+    if not counts:
+        findings.append(Finding("error", "Nothing is annotated: all labels are 0, which means not annotated. Paint at least two classes, or say that 0 is the background."))
+    elif len(values) > MOST:
+        findings.append(Finding("error", f"The labels hold {len(values)} different values; as classes that is too many. Are these objects? Choose the task instances."))
+    elif len(values) == 1:
+        why = "Paint a second class (the background is a class like the others)" + ("" if options.zero == "background" else ", or say that 0 is the background")
+        findings.append(Finding("error", f"Only one class is annotated (number {values[0]}). {why}."))
+    names = _names(options, values)
+    if len(names) != len(values):
+        findings.append(Finding("error", f"{len(options.classes)} class names were given, but the labels have {len(values)} classes: {', '.join(map(str, values))}."))
+        names = _names(replace(options, classes=()), values)
+    for v, name in zip(values, names, strict=True):
+        if 0 < counts.get(v, 0) < 50:
+            findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
+    if counts and len(values) <= MOST:
+        share = ", ".join(f"{n} {counts.get(v, 0) / sum(counts.values()):.0%}" for v, n in zip(values, names, strict=True))
+        findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
+    settled = replace(options, values=values, classes=names)
+    return Facts(settled, max(2, len(values)), tuple(findings), annotated=painted, decoding=SemanticDecoding())
+
+
+def example(
+    x: NDArray[np.float32], y: NDArray[Any], region: NDArray[np.bool_] | None, options: SemanticOptions, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Class index 0..K-1 and where it is known, each (1, *S)."""
+    index, known = _index(y, options.values)
+    if region is not None:
+        known &= region
+    return x, index[None].astype(np.float32), known[None].astype(np.float32)
+
+
+def loss(out: Tensor, target: Tensor, weight: Tensor, options: SemanticOptions) -> Tensor:
+    """Cross-entropy and half of soft Dice over the annotated pixels."""
+    from torch.nn.functional import one_hot
+
+    from napari_dojo.losses import cross_entropy, soft_dice
+
+    hot = one_hot(target[:, 0].long(), out.shape[1]).movedim(-1, 1).to(out.dtype)
+    return cross_entropy(out, target, weight) + 0.5 * soft_dice(out.softmax(1), hot, weight)
+
+
+def decode(maps: NDArray[np.float32], decoding: SemanticDecoding, options: SemanticOptions) -> NDArray[np.int32]:
+    """The class with the largest logit, as its label number; (K, *S) -> (*S)."""
+    index = np.argmax(maps, axis=0)
+    if decoding.smallest > 1:
+        index = _without_specks(index, maps, decoding.smallest)
+    return np.asarray(options.values, np.int32)[index]
+
+
+def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: SemanticOptions) -> ClassCounts:
+    """Confusion of the annotated pixels."""
+    return ClassCounts.of(truth, result, dict(zip(options.values, options.classes, strict=True)), region)
+
+
+def headline(counts: ClassCounts) -> float:
+    """Mean IoU over the classes."""
+    return float(counts.mean_iou)
+
+
+def baseline(x: NDArray[Any], options: SemanticOptions, truths: Sequence[NDArray[Any]] = ()) -> NDArray[np.int32]:
+    """The most frequent class of the training labels, everywhere."""
+    frequent = np.zeros(len(options.values), np.int64)
+    for truth in truths:
+        index, known = _index(truth, options.values)
+        frequent += np.bincount(index[known].ravel(), minlength=len(frequent))
+    return np.full(x.shape[1:], options.values[int(np.argmax(frequent))], np.int32)
+
+
+def tune(examples: Sequence[tuple[Any, Any, Any]], decoding: SemanticDecoding, options: SemanticOptions) -> SemanticDecoding:
+    """Nothing to choose."""
+    return decoding
+
+
+def _names(options: SemanticOptions, values: Sequence[int]) -> tuple[str, ...]:
+    if options.classes:
+        return options.classes
+    return tuple("background" if v == 0 else f"class {v}" for v in values)
+
+
+def _index(y: NDArray[Any], values: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Class index 0..K-1 of each pixel (0 where unknown), and where it is known."""
+    wanted = np.asarray(values)
+    index = np.searchsorted(wanted, y).clip(0, len(wanted) - 1)
+    known = wanted[index] == y
+    return np.where(known, index, 0), known
+
+
+def _without_specks(index: NDArray[Any], maps: NDArray[np.float32], smallest: float) -> NDArray[Any]:
+    from scipy import ndimage as ndi
+
+    small = np.zeros(index.shape, bool)
+    for k in range(len(maps)):
+        pieces, _ = ndi.label(index == k)
+        few = np.bincount(pieces.ravel()) < smallest
+        few[0] = False
+        small |= few[pieces]
+    if not small.any() or small.all():
+        return index
+    nearest = ndi.distance_transform_edt(small, return_distances=False, return_indices=True)
+    return index[tuple(nearest)]
+
+
+SEMANTIC = Task(
+    name="semantic",
+    title="Colour every pixel by its class",
+    sentence="Gives each pixel one of the classes that you painted.",
+    target="labels",
+    result="labels",
+    options=SemanticOptions,
+    decoding=SemanticDecoding,
+    check=check,
+    channels=lambda options: len(options.values),
+    names=lambda options: options.classes,
+    margin=lambda diameter: 0,
+    example=example,
+    loss=loss,
+    decode=decode,
+    score=score,
+    headline=headline,
+    baseline=baseline,
+    tune=tune,
+)

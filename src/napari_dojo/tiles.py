@@ -1,0 +1,120 @@
+"""Any function of (C, *s) on an image of any size, piece by piece, as if it were done at once.
+
+Pieces start at multiples of the net's stride and carry a halo. Where the halo is at least as wide as the net sees,
+the result equals that of the whole image exactly; where it is not, neighbours are blended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Tile", "padded", "tile_edge", "tiled", "tiles_of"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One piece, each figure (start, stop) for each axis of S: what is read, what is written, and whose it is.
+
+    ``core`` boxes cover the image once; ``write`` is the core and the blending zone; ``read`` has the halo on.
+    """
+
+    read: tuple[tuple[int, int], ...]
+    write: tuple[tuple[int, int], ...]
+    core: tuple[tuple[int, int], ...]
+
+
+def tiles_of(
+    size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int], blend: Sequence[int] | int = 0
+) -> list[Tile]:
+    """Cover an image of ``size`` with pieces of at most ``edge`` px, halo included, on the grid of ``stride``.
+
+    ``blend`` px on either side of an inner border are computed twice and faded over; at most the halo.
+    """
+    dims = len(size)
+    blends = [blend] * dims if isinstance(blend, int) else list(blend)
+    along = [_along(n, e, h, s, b) for n, e, h, s, b in zip(size, edge, halo, stride, blends, strict=True)]
+    return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
+
+
+def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[tuple[int, int], ...]]:
+    halo = -(-halo // stride) * stride
+    blend = min(blend, halo)
+    if n <= edge:
+        return [((0, n), (0, n), (0, n))]
+    step = max(stride, (edge - 2 * halo) // stride * stride)
+    count = -(-n // step)
+    step = -(-(-(-n // count)) // stride) * stride  # pieces of about the same size
+    found = []
+    for a in range(0, n, step):
+        b = min(n, a + step)
+        found.append(((max(0, a - halo), min(n, b + halo)), (max(0, a - blend), min(n, b + blend)), (a, b)))
+    return found
+
+
+def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
+    """The largest cubic edge, halo included, with at most ``pixels`` pixels; short axes leave room for long ones."""
+    edges = dict.fromkeys(range(len(size)), 0)
+    left, room = sorted(range(len(size)), key=lambda a: size[a]), float(pixels)
+    while left:
+        a = left.pop(0)
+        edge = int(room ** (1 / (len(left) + 1)))
+        edges[a] = min(size[a], max(edge // stride[a] * stride[a], 2 * halo[a] + stride[a]))
+        room = max(1.0, room / edges[a])
+    return tuple(edges[a] for a in range(len(size)))
+
+
+def tiled(
+    fn: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    x: Any,
+    out: Any,
+    tiles: Sequence[Tile],
+    stride: Sequence[int],
+    scale: int = 1,
+) -> Iterator[tuple[int, int]]:
+    """Apply ``fn`` (C, *s) -> (K, *s * scale) tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale).
+
+    ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x`` also dask; ``out`` starts as zeros where tiles blend.
+    Yields (done, total) after each tile.
+    """
+    for i, tile in enumerate(tiles):
+        part = np.asarray(x[(slice(None), *(slice(a, b) for a, b in tile.read))])
+        y = fn(padded(part, stride))
+        inner = tuple(slice((a - r) * scale, (b - r) * scale) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True))
+        where = (slice(None), *(slice(a * scale, b * scale) for a, b in tile.write))
+        if tile.write == tile.core:
+            out[where] = y[(slice(None), *inner)]
+        else:
+            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, x.shape[1:], scale)
+        yield i + 1, len(tiles)
+
+
+def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:
+    """(C, *S) mirrored beyond its end up to multiples of ``stride``."""
+    more = [(0, 0)] + [(0, -n % s) for n, s in zip(x.shape[1:], stride, strict=True)]
+    while any(b for _, b in more):
+        now = [(0, min(b, max(n - 1, 0))) for (_, b), n in zip(more, x.shape, strict=True)]
+        if not any(b for _, b in now):
+            return np.pad(x, more, mode="edge")  # one pixel has no mirror image
+        x = np.pad(x, now, mode="reflect")
+        more = [(0, b - d) for (_, b), (_, d) in zip(more, now, strict=True)]
+    return x
+
+
+def _weight(tile: Tile, size: Sequence[int], scale: int) -> NDArray[np.float32]:
+    """Ramps that add up to 1 where tiles overlap, (*write * scale)."""
+    weight = np.ones((1,) * len(size), np.float32)
+    for axis, ((w0, w1), (c0, c1), n) in enumerate(zip(tile.write, tile.core, size, strict=True)):
+        at = (np.arange(w0 * scale, w1 * scale) + 0.5) / scale
+        ramp = np.ones(len(at), np.float32)
+        if w0 < c0:
+            ramp = np.minimum(ramp, (at - w0) / (2 * (c0 - w0)))
+        if w1 > c1 and c1 < n:
+            ramp = np.minimum(ramp, (w1 - at) / (2 * (w1 - c1)))
+        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(len(size))]).astype(np.float32)
+    return weight
