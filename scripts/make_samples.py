@@ -18,7 +18,15 @@ NUCLEI = {  # seed: what differs from the simulator's usual nuclei
     1: {"diameter": 24, "density": 0.32, "photons": 120},
     2: {"diameter": 30, "density": 0.40, "photons": 90, "bodies": 0.7, "touching": 0.6},
     3: {"diameter": 22, "density": 0.38, "photons": 70, "background": 0.2, "brightness": 0.45},
-    4: {"diameter": 34, "density": 0.36, "photons": 110, "texture": 0.2, "elongation": 1.55, "lobes": 0.06, "bend": 0.25},
+    4: {
+        "diameter": 34,
+        "density": 0.36,
+        "photons": 110,
+        "texture": 0.2,
+        "elongation": 1.55,
+        "lobes": 0.06,
+        "bend": 0.25,
+    },
     5: {"diameter": 26, "density": 0.30, "photons": 60, "background": 0.12, "unevenness": 0.55, "debris": 0.6},
     6: {"diameter": 28, "density": 0.36, "photons": 90, "bodies": 0.5},
     7: {"diameter": 25, "density": 0.40, "photons": 70, "background": 0.15, "unevenness": 0.5},
@@ -42,15 +50,19 @@ def save(folder: Path, name: str, scene: Scene, axes: str, **more: np.ndarray) -
         write(folder / part / f"{name}.tif", array, order, scene.pixel_size, scene.name)
 
 
+def scene_of_nuclei(seed: int) -> Scene:
+    """One of the images of nuclei_train and nuclei_test."""
+    return simulate("nuclei", (256, 256), seed, camera=CAMERA, pixel_size=0.4, defocus=0.12, **NUCLEI[seed])
+
+
 def main(folder: Path) -> None:
     """Replace the folder's contents."""
     for old in ("nuclei_train", "nuclei_test", "nuclei_3d", "cells", "bacteria"):
         shutil.rmtree(folder / old, ignore_errors=True)
         for part in ("images", "labels", *(["truth"] if old == "cells" else [])):
             (folder / old / part).mkdir(parents=True)
-    for seed, options in NUCLEI.items():
-        scene = simulate("nuclei", (256, 256), seed, camera=CAMERA, pixel_size=0.4, defocus=0.12, **options)
-        save(folder / ("nuclei_train" if seed < 6 else "nuclei_test"), f"nuclei_{seed:02}", scene, "YX")
+    for seed in NUCLEI:
+        save(folder / ("nuclei_train" if seed < 6 else "nuclei_test"), f"nuclei_{seed:02}", scene_of_nuclei(seed), "YX")
     volume = simulate("nuclei", (16, 96, 96), 8, camera=CAMERA, diameter=20, density=0.25, photons=70)
     save(folder / "nuclei_3d", "nuclei_3d", volume, "ZYX")
     cells = simulate("cells", (256, 256), 9, camera=CAMERA, diameter=52, density=0.7, photons=50)

@@ -17,10 +17,10 @@ import napari_dojo
 
 ROOT = Path(napari_dojo.__file__).parent
 RANKS = {
-    0: {"errors", "axes", "normalize", "pairs", "settings", "events", "optics", "home", "files", "resize"},
+    0: {"card", "errors", "axes", "normalize", "pairs", "settings", "events", "optics", "home", "files", "resize"},
     1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles"},
     2: {"tasks", "plan"},
-    3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor", "card"},
+    3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor"},
     4: {"images", "cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}

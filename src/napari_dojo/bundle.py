@@ -213,11 +213,9 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:
-    from skimage.io import imsave
+    import imageio.v3 as iio
 
-    buffer = io.BytesIO()
-    imsave(buffer, picture, plugin="imageio", check_contrast=False, extension=".png")
-    return buffer.getvalue()
+    return iio.imwrite("<bytes>", picture, extension=".png")  # type: ignore[no-any-return]
 
 
 def _yaml(values: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_dojo.errors import DojoError
 from napari_dojo.metrics import ClassCounts, ImageScores, InstanceCounts, Score, overlap, pool
 from napari_dojo.normalize import Rule
+from napari_dojo.pairs import Pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -398,3 +399,40 @@ def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
         b[:-1] |= differ
     edge &= labels != 0
     return edge
+
+
+def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callable[[], None] = lambda: None) -> Report:
+    """Apply a model to images whose truth is known, and score the answers beside the task's baseline.
+
+    Parameters
+    ----------
+    bundle : `napari_dojo.bundle.Bundle`.
+    pairs : the images and their truth.
+    settings : `napari_dojo.settings.PredictSettings`.
+    tick : called after each image.
+    """
+    from napari_dojo import device
+    from napari_dojo.predict import Predictor, predict
+    from napari_dojo.settings import PredictSettings
+    from napari_dojo.tasks import TASKS, options_of
+
+    settings = settings or PredictSettings()
+    task, options = TASKS[bundle.card.task], options_of(bundle.card)
+    predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
+    rows = []
+    for item in pairs.items:
+        x = np.asarray(item.x)
+        result = predict(
+            bundle,
+            x if x.shape[0] > 1 else x[0],
+            ("C" if x.shape[0] > 1 else "") + pairs.spatial,
+            settings=settings,
+            predictor=predictor,
+            pixel_size=pairs.pixel_size,
+            norm=item.normalization(bundle.card.rule),
+        )
+        truth = np.asarray(item.y)
+        score = task.score(result, truth, item.region, options)
+        rows.append(Row(item.name, score, task.score(task.baseline(x, options, [truth]), truth, item.region, options)))
+        tick()
+    return Report(task.result, tuple(rows), baseline_name="without learning")

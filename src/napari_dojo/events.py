@@ -99,13 +99,21 @@ class Control:
 
 def encode(event: Event) -> str:
     """One line of JSON."""
-    return json.dumps({"event": type(event).__name__, **asdict(event)}, allow_nan=True)
+    return json.dumps({"event": type(event).__name__, **asdict(event)}, allow_nan=True, default=_plain)
 
 
 def decode(line: str) -> Event:
     """The event of one line; ValueError where it is none."""
     said = json.loads(line)
-    kind = Event.kinds.get(said.pop("event", None)) if isinstance(said, dict) else None
-    if kind is None:
+    name = said.pop("event", None) if isinstance(said, dict) else None
+    if not isinstance(name, str) or name not in Event.kinds:
         raise ValueError(f"not an event: {line[:80]!r}")
-    return kind(**said)
+    try:
+        return Event.kinds[name](**said)
+    except TypeError as e:
+        raise ValueError(f"not an event: {line[:80]!r}") from e
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy as numbers and lists, all else (paths) as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

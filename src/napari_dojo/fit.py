@@ -91,13 +91,14 @@ class Learner:
 class Budget:
     """How long to learn: ``steps``, or ``minutes`` from ``began`` (time.monotonic) to the saved model.
 
-    ``reserve`` seconds are kept for the last check and the saving.
+    ``reserve`` seconds are kept for the saving, and time for ``last_checks`` checks.
     """
 
     began: float
     steps: int | None = None
     minutes: float | None = None
     reserve: float = 2.0
+    last_checks: int = 1
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _judge(learner: Learner, work: Work, checks: _Checks, clock: Clock) -> Itera
     learner.rising = value >= learner.best
     learner.best = max(learner.best, value)
     learner.seconds = clock.seconds()
-    checks.took(time.monotonic() - began)
+    checks.took(time.monotonic() - began, learner.seconds)
     work.keep(learner, learner.rising)
     learner.net.train()
     yield from clock.told(said)
@@ -241,6 +242,7 @@ class _Checks:
         self._learner, self._budget = learner, budget
         self._first = learner.step
         self._longest = 0.0
+        self._checked = 0.0
         self._every = max(1, (budget.steps or 0) // 10)
         self._entered = learner.seconds + time.monotonic() - budget.began
 
@@ -248,8 +250,9 @@ class _Checks:
     def _total(self) -> float:
         return (self._budget.minutes or 0) * 60
 
-    def took(self, seconds: float) -> None:
-        """A check took so long."""
+    def took(self, seconds: float, now: float) -> None:
+        """A check took so long, and ended at ``now`` of the training's time."""
+        self._checked = now
         self._learner.check_seconds += seconds
         self._longest = max(self._longest * 0.7, seconds)
 
@@ -259,7 +262,7 @@ class _Checks:
             return self._learner.step >= self._budget.steps
         if self._learner.step == self._first and self._first == 0:
             return False  # at least one step
-        return seconds >= self._total - self._budget.reserve - 1.1 * self._longest
+        return seconds >= self._total - self._budget.reserve - 1.1 * self._budget.last_checks * self._longest
 
     def due(self, seconds: float) -> bool:
         """Whether it is time for a check."""
@@ -267,9 +270,11 @@ class _Checks:
             return self._learner.step % self._every == 0 or self._learner.step >= self._budget.steps
         if self._longest == 0.0:
             return seconds - self._entered >= max(3.0, min(0.04 * self._total, 30.0))
-        if seconds >= self._total - self._budget.reserve - 2.2 * self._longest:
+        if seconds >= self._total - self._budget.reserve - (1.1 + 1.1 * self._budget.last_checks) * self._longest:
             return False  # the last one comes at the end
-        return self._learner.check_seconds + 2 * self._longest <= CHECK_SHARE * max(seconds, 0.25 * self._total)
+        if seconds - self._checked < max(0.03 * self._total, 8 * self._longest):
+            return False
+        return self._learner.check_seconds + self._longest <= CHECK_SHARE * max(seconds, 0.25 * self._total)
 
     def progress(self, seconds: float) -> float:
         """Share of the budget that is spent, 0 to 1."""

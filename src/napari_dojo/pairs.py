@@ -176,7 +176,7 @@ class Pairs:
             if len(groups) < 3:
                 raise DojoError(f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images.")
             return self._by_group(whole, groups, validation, test, seed)
-        return _by_place(whole, max(validation, 0.2) if validation else 0.0, smallest)
+        return _by_place(whole, [i.group for i in self.items], max(validation, 0.2) if validation else 0.0, smallest)
 
     def _by_group(self, whole: list[Part], groups: list[str], validation: float, test: float, seed: int) -> Split:
         order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
@@ -288,9 +288,10 @@ def _by_roles(whole: list[Part], roles: Sequence[str], how: str) -> Split:
     return Split(of["training"], of["validation"], of["test"], how)
 
 
-def _by_place(whole: list[Part], share: float, smallest: int) -> Split:
+def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: int) -> Split:
     training, validation = [], []
-    for k, part in enumerate(whole):
+    order = list(dict.fromkeys(groups))
+    for part, group in zip(whole, groups, strict=True):
         lengths = [b - a for a, b in part.box]
         axis = int(np.argmax(lengths))
         band = round(share * lengths[axis])
@@ -299,11 +300,12 @@ def _by_place(whole: list[Part], share: float, smallest: int) -> Split:
             training.append(part)
             continue
         n = lengths[axis]
-        keep, judge = ((0, n - band - gap), (n - band, n)) if k % 2 == 0 else ((band + gap, n), (0, band))
+        keep, judge = ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
         training.append(replace(part, box=part.box[:axis] + (keep,) + part.box[axis + 1 :]))
         validation.append(replace(part, box=part.box[:axis] + (judge,) + part.box[axis + 1 :]))
-    if not validation and share and len(whole) > 1:
-        return Split(tuple(training[:-1]), (training[-1],), (), "the last image, because the images are small")
+    if not validation and share and len(order) > 1:
+        roles = ["validation" if group == order[-1] else "training" for group in groups]
+        return _by_roles(whole, roles, "the last image, because the images are small")
     how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
     return Split(tuple(training), tuple(validation), (), how)
 

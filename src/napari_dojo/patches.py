@@ -115,7 +115,9 @@ class Batches:
         while len(self._ahead) < self._many:
             self._ahead.append(self._pool.submit(self._make, self._next, self.batch))
             self._next += 1
-        return self._ahead.popleft().result()
+        made = self._ahead.popleft().result()
+        n = self.batch  # may have become smaller since
+        return made if len(made) <= n else Batch(made.x[:n], made.target[:n], made.weight[:n])
 
     def __enter__(self) -> Batches:
         return self

@@ -21,8 +21,8 @@ from napari_dojo.events import Control, Event, Said, Tiled
 from napari_dojo.nets.unet import fuse
 from napari_dojo.normalize import Normalization
 from napari_dojo.resize import resize
-from napari_dojo.settings import PredictSettings, checked
-from napari_dojo.tasks import TASKS
+from napari_dojo.settings import PredictSettings
+from napari_dojo.tasks import TASKS, decoding_of, options_of
 from napari_dojo.tiles import tile_edge, tiled, tiles_of
 
 __all__ = ["Predictor", "Result", "box_around", "predict", "predict_steps", "zoom_for"]
@@ -156,8 +156,8 @@ def predict_steps(
     """
     settings, control, card = settings or PredictSettings(), control or Control(), bundle.card
     task = TASKS[card.task]
-    options, axes = checked_options(card), _fitting(card, array, axes)
-    decoding = decoding or checked(task.decoding, card.decoding)
+    options, axes = options_of(card), _fitting(card, array, axes)
+    decoding = decoding or decoding_of(card)
     predictor = predictor or Predictor(bundle.net, devices.choose(settings.device), settings.tile)
     zoom = zoom_for(card, settings.diameter, pixel_size)
     count = axes.count(array.shape)
@@ -171,6 +171,9 @@ def predict_steps(
         whole = card.rule.measure(first)
     for i in range(count):
         x = axes.sample(array, i)
+        if _blank(x):
+            yield Tiled(i + 1, count)
+            continue
         maps = None
         for said in maps_steps(predictor, x, whole or card.rule.measure(x), zoom, control):
             if isinstance(said, tuple):
@@ -194,15 +197,11 @@ def predict(bundle: Bundle, array: Any, axes: Axes | str | None = None, **more: 
     raise DojoError("Prediction was stopped before it was done.")
 
 
-def checked_options(card: Card) -> Any:
-    """The task's options of a model, as its dataclass; DojoError where this version lacks the task."""
-    if card.task not in TASKS:
-        raise DojoError(f"The model {card.name} is for the task {card.task!r}, which this version does not have. Update napari-dojo.")
-    kind = TASKS[card.task].options
-    try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in card.options.items()})
-    except TypeError as e:
-        raise DojoError(f"The model {card.name} is damaged: its options do not fit ({e}).") from e
+def _blank(x: Any) -> bool:
+    """Whether an image shows nothing at all: its answer is empty, whatever a net would make of it."""
+    x = np.asarray(x)
+    finite = x[np.isfinite(x)] if x.dtype.kind == "f" else x
+    return finite.size == 0 or finite.min() == finite.max()
 
 
 def _fitting(card: Card, array: Any, axes: Axes | str | None) -> Axes:

@@ -12,6 +12,10 @@ from napari_dojo.errors import DojoError
 __all__ = ["Field", "Option", "PredictSettings", "TrainSettings", "checked", "fields_of"]
 
 
+KINDS = {bool: "yes or no", int: "a whole number", float: "a number", tuple: "a list"}
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
 @dataclass(frozen=True)
 class Option:
     """How an option is shown and what it may be."""
@@ -110,6 +114,17 @@ def checked(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**clean)
 
 
+def _as(kind: type, value: Any) -> Any:
+    """A value of this kind; TypeError, ValueError or KeyError where it is none."""
+    if kind is tuple:
+        return tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else tuple(value)
+    if kind is bool:
+        return value if isinstance(value, bool) else WORDS[str(value).lower()]
+    if kind is int and isinstance(value, float) and value != int(value):
+        raise ValueError(value)
+    return kind(value)
+
+
 def _fit(field: Field, value: Any) -> Any:
     if value is None and field.optional:
         return None
@@ -118,12 +133,10 @@ def _fit(field: Field, value: Any) -> Any:
         if value not in field.choices:
             raise DojoError(f"{o.label} is one of {', '.join(map(str, field.choices))}; got {value!r}.")
         return value
-    if field.kind is tuple:
-        return tuple(value)
     try:
-        value = field.kind(value)
-    except (TypeError, ValueError):
-        raise DojoError(f"{o.label} is a {field.kind.__name__}; got {value!r}.") from None
+        value = _as(field.kind, value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise DojoError(f"{o.label} is {KINDS.get(field.kind, 'a text')}; got {value!r}.") from None
     if field.kind in (int, float) and not ((o.low is None or value >= o.low) and (o.high is None or value <= o.high)):
         raise DojoError(f"{o.label} lies between {o.low} and {o.high} {o.unit}".rstrip() + f"; got {value}.")
     return value

@@ -10,7 +10,7 @@ Path: `KINDS` draws light and labels on a canvas a little larger than the field 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ class Microscope:
     unevenness: float = 0.3
     haze: float = 0.12
     contrast: str = "fluorescence"
-    camera: Camera = Camera()
+    camera: Camera = field(default_factory=Camera)
 
     def voxel(self, ndim: int) -> tuple[float, ...]:
         """Size of a pixel, um, for 2 or 3 dimensions."""
@@ -146,7 +146,8 @@ class Microscope:
         shade = _wide_blur(thickness, min(1.5 * diameter, 25.0) / units)
         dirt = 0.02 * _noise(thickness.shape, 2.5 * diameter / units, rng)
         signal = np.maximum(1 + dirt - 0.6 * thickness + 0.45 * halo + 0.1 * shade, 0.02)
-        return np.asarray(self.photons * signal * _illumination(thickness.shape, self.unevenness, rng), np.float32)[None]
+        signal = signal * self.photons * _illumination(thickness.shape, self.unevenness, rng)
+        return np.asarray(signal[None], np.float32)
 
 
 @dataclass
@@ -203,7 +204,8 @@ def simulate(
     ----------
     kind : a name of `KINDS`.
     shape : (Y, X) or (Z, Y, X).
-    seed : the same seed gives the same bytes.
+    seed : the same seed gives the same bytes. Where only the microscope's light or camera differ, it is the same sample
+        seen again.
     sample, microscope : what lies on the slide and how it is looked at; what is usual for the kind where None.
     options : fields of `Sample` and `Microscope` by name that replace theirs: ``diameter=30, photons=50``.
 
@@ -216,7 +218,7 @@ def simulate(
     if len(size) not in (2, 3) or min(size) < 1:
         raise DojoError(f"The simulator draws planes (Y, X) and volumes (Z, Y, X); got the shape {tuple(shape)}.")
     sample, scope = _choose(drawn, sample, microscope, options)
-    rng = np.random.default_rng([seed & 0x7FFFFFFF, list(KINDS).index(kind), *size])
+    rng = np.random.default_rng([int(seed) & 0x7FFFFFFF, list(KINDS).index(kind), *size])
     units = _units(len(size), scope.anisotropy)
     margin = np.ceil(drawn.margin * sample.diameter / units).astype(int)
     canvas = tuple(int(n + 2 * m) for n, m in zip(size, margin, strict=True))
@@ -229,18 +231,15 @@ def simulate(
         photons = scope.photons_through(thickness, sample.diameter, rng)
     else:
         photons = scope.photons_of(drawing.light, sample.diameter, rng)
-    field = tuple(slice(m, m + n) for m, n in zip(margin, size, strict=True))
-    photons = np.ascontiguousarray(photons[(slice(None), *field)])
+    seen = tuple(slice(int(m), int(m) + n) for m, n in zip(margin, size, strict=True))  # the field on the canvas
+    photons = np.ascontiguousarray(photons[(slice(None), *seen)])
     image = scope.camera.expose(photons, rng)
     clean = np.minimum(scope.camera.expected(photons), 2**scope.camera.bits - 1)
-    labels, kept = _field_labels(drawing.labels[field], drawing.whole)
-    if drawing.centres is None:
-        positions = _centroids(labels)
-    else:
-        positions = drawing.centres[kept - 1] - margin
+    labels, kept = _field_labels(drawing.labels[seen], drawing.whole)
+    positions = _centroids(labels) if drawing.centres is None else drawing.centres[kept - 1] - margin
     classes = np.where(labels > 0, BODY, BACKGROUND).astype(np.uint8)
     if drawing.nuclei is not None:
-        classes[drawing.nuclei[field]] = NUCLEUS
+        classes[drawing.nuclei[seen]] = NUCLEUS
     if len(image) == 1:
         image, clean = image[0], clean[0]
     return Scene(image, labels, clean, positions, scope.voxel(len(size)), f"{kind} {seed}", classes)
@@ -337,7 +336,7 @@ def _stroke(start: NDArray[np.int_], room: NDArray[np.bool_], length: int, rng: 
     way = _direction(rng, 1, room.ndim) + turns
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     line = np.rint(start + np.cumsum(way, axis=0)).astype(int)
-    fits = ((line >= 0) & (line < room.shape)).all(1)
+    fits: NDArray[np.bool_] = np.all((line >= 0) & (line < room.shape), axis=1)
     fits[fits] = room[tuple(line[fits].T)]
     end = int(np.argmin(fits)) if not fits.all() else length
     return np.concatenate([start[None], line[:end]])
@@ -401,6 +400,7 @@ def _nuclei(sample: Sample, bench: Bench) -> Drawing:
         stretch = 1 + (sample.elongation - 1) * rng.gamma(4.0, 0.25) + (rng.uniform(0.4, 1.2) if condensed else 0)
         box, at = _window(centre, 1.35 * radius * stretch ** (1 - 1 / ndim), bench)
         if 0 in at.shape:
+            misses += 1
             continue
         u = _to_unit(at, radius, stretch, rng)
         f = _outline(u, sample.lobes, sample.bend * rng.uniform(0.3, 1.0), rng)
@@ -416,7 +416,7 @@ def _nuclei(sample: Sample, bench: Bench) -> Drawing:
         if ndim == 3:  # in a volume nothing lies on top of another
             glow *= labels[box] == len(placed)
         level = int(rng.integers(1, depth)) if depth > 1 and rng.random() < sample.defocus else 0
-        light[(level, *box)] += glow
+        light[level][box] += glow
     _debris(light[0], round(sample.debris * len(placed)), sample.diameter, bench)
     for level, extra in zip(light, (0.0, 0.07, 0.14), strict=False):
         level[...] = blur(level, [np.hypot(s, extra * sample.diameter) for s in bench.sigma])
@@ -451,7 +451,7 @@ def _cells(sample: Sample, bench: Bench) -> Drawing:
     light = blur(np.stack([body.astype(np.float32), stain]), bench.sigma)
     seen = np.where(nuclei > 0, 0.45 + 0.9 * np.maximum(0.75 - stain, 0), 0.55 + 0.06 * fine - 0.14 * strands)
     thickness = np.sqrt(tone)[labels] * (1 - 0.8 * np.exp(-inner / (0.06 * d))) * seen  # nucleoli and rims are dense
-    thickness = blur(thickness, np.hypot(bench.sigma, 0.6))
+    thickness = blur(thickness, [float(np.hypot(s, 0.6)) for s in bench.sigma])
     return Drawing(light, labels, thickness, nuclei > 0)
 
 
@@ -469,6 +469,7 @@ def _bacteria(sample: Sample, bench: Bench) -> Drawing:
         reach = float(radii.max()) + 1
         box, at = _window((low + high) / 2, (high - low) / 2 + reach, bench)
         if 0 in at.shape:
+            misses += 1
             continue
         gap = np.sqrt(((at[None] - line.reshape(*line.shape, *[1] * ndim)) ** 2).sum(1))  # (points, *box)
         f = (gap / radii.reshape(-1, *[1] * ndim)).min(0)
@@ -490,7 +491,7 @@ def _filaments(sample: Sample, bench: Bench) -> Drawing:
     rng, d, ndim = bench.rng, sample.diameter, len(bench.shape)
     size = np.array(bench.shape) * bench.units
     length = 0.8 * float(size.max())  # in part beyond the canvas, and crossing: hence a few more
-    count = max(1, round(1.15 * sample.density * float(size.prod()) / (length * np.pi / 4 * d ** (ndim - 1))))
+    count = round(1.15 * sample.density * float(size.prod()) / (length * np.pi / 4 * d ** (ndim - 1)))
     steps = max(2, round(2 * length))  # half a pixel each
     turn = ndimage.gaussian_filter1d(rng.standard_normal((count, steps, ndim)), 8 * d, axis=1, mode="nearest")
     turn = np.cumsum(turn, axis=1) * sample.bend * 0.35 / np.sqrt(d)
@@ -543,8 +544,17 @@ KINDS: dict[str, Kind] = {
         "Rod-shaped bacteria: touching, in chains, some bent, some long",
         0.9,
         Sample(
-            diameter=9.0, density=0.3, variation=0.08, elongation=3.5, bend=0.4, texture=0.12, touching=0.85,
-            overlap=0.03, brightness=0.15, debris=0.03, defocus=0.0,
+            diameter=9.0,
+            density=0.3,
+            variation=0.08,
+            elongation=3.5,
+            bend=0.4,
+            texture=0.12,
+            touching=0.85,
+            overlap=0.03,
+            brightness=0.15,
+            debris=0.03,
+            defocus=0.0,
         ),
         Microscope(na=1.3, haze=0.2),
     ),
@@ -612,9 +622,7 @@ def _outline(u: NDArray[np.float64], lobes: float, bend: float, rng: Rng) -> Flo
     return np.asarray(ball * (1 + 0.5 * lobes * uneven), np.float32)
 
 
-def _chromatin(
-    u: NDArray[np.float64], f: Floats, dome: float, grain: Floats, sample: Sample, rng: Rng
-) -> Floats:
+def _chromatin(u: NDArray[np.float64], f: Floats, dome: float, grain: Floats, sample: Sample, rng: Rng) -> Floats:
     """Light of one nucleus, about 1 inside, 0 outside; ``dome`` above 0 lets it thin out to the edge (projection)."""
     inside = f < 1
     solid = np.maximum(1 - np.minimum(f, 1) ** 3, 0) ** dome * inside
@@ -687,10 +695,11 @@ def _packed(sample: Sample, bench: Bench) -> Labels:
     rng, d, ndim = bench.rng, sample.diameter, len(bench.shape)
     size = np.array(bench.shape) * bench.units
     volume = np.pi / 4 * d**2 if ndim == 2 else np.pi / 6 * d**3
-    seeds = _apart(size, max(1, round(1.25 * sample.density * float(size.prod()) / volume)), 0.62 * d, bench)
+    seeds = _apart(size, round(1.25 * sample.density * float(size.prod()) / volume), 0.62 * d, bench)
     if len(seeds) == 0:
         return np.zeros(bench.shape, np.int32)
-    grid = np.stack(np.meshgrid(*[np.arange(n) * u for n, u in zip(bench.shape, bench.units, strict=True)], indexing="ij"))
+    steps = [np.arange(n) * u for n, u in zip(bench.shape, bench.units, strict=True)]
+    grid = np.stack(np.meshgrid(*steps, indexing="ij"))
     for wide, share in ((0.25, 1.0), (0.08, 0.3)):
         sway = np.stack([_noise(bench.shape, wide * d / bench.units, rng) for _ in range(ndim)])
         grid = grid + share * sample.lobes * 0.55 * d * sway
@@ -763,7 +772,7 @@ def _enlarge(small: Floats, step: NDArray[np.int_], shape: Sequence[int]) -> Flo
     return out
 
 
-def _wide_blur(image: Floats, sigma: Sequence[float]) -> Floats:
+def _wide_blur(image: Floats, sigma: Any) -> Floats:
     """A Gaussian much wider than a pixel, made on every second or fourth pixel."""
     step = np.maximum(1, np.floor(np.asarray(sigma) / 4)).astype(int)
     padded = np.pad(image, [(0, int(-n % s + s)) for n, s in zip(image.shape, step, strict=True)], mode="edge")
@@ -893,10 +902,8 @@ def _field_labels(labels: Labels, whole: bool) -> tuple[Labels, NDArray[np.int_]
 
 def _centroids(labels: Labels) -> NDArray[np.float64]:
     """Mean place (n, ndim) of the pixels of labels 1..n."""
-    sizes = np.bincount(labels.ravel())[1:]
     flat = labels.ravel()
-    sums = [
-        np.bincount(flat, np.broadcast_to(np.arange(n).reshape([-1 if a == i else 1 for a in range(labels.ndim)]), labels.shape).ravel())[1:]
-        for i, n in enumerate(labels.shape)
-    ]
+    sizes = np.bincount(flat)[1:]
+    places: tuple[NDArray[Any], ...] = np.indices(labels.shape, sparse=True)
+    sums = [np.bincount(flat, np.broadcast_to(along, labels.shape).ravel())[1:] for along in places]
     return np.stack(sums, 1) / sizes[:, None]

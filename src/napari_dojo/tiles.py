@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ def tiles_of(
 ) -> list[Tile]:
     """Cover an image of ``size`` with pieces of at most ``edge`` px, halo included, on the grid of ``stride``.
 
-    ``blend`` px on either side of an inner border are computed twice and faded over; at most the halo.
+    ``blend`` px on either side of an inner border are computed twice and faded over; at most the halo, and
+    less where pieces are short.
     """
     dims = len(size)
     blends = [blend] * dims if isinstance(blend, int) else list(blend)
@@ -44,17 +45,18 @@ def tiles_of(
 
 def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[tuple[int, int], ...]]:
     halo = -(-halo // stride) * stride
-    blend = min(blend, halo)
     if n <= edge:
         return [((0, n), (0, n), (0, n))]
     step = max(stride, (edge - 2 * halo) // stride * stride)
     count = -(-n // step)
     step = -(-(-(-n // count)) // stride) * stride  # pieces of about the same size
-    found = []
-    for a in range(0, n, step):
-        b = min(n, a + step)
-        found.append(((max(0, a - halo), min(n, b + halo)), (max(0, a - blend), min(n, b + blend)), (a, b)))
-    return found
+    cores = [(a, min(n, a + step)) for a in range(0, n, step)]
+    room = [b - a if a == 0 or b == n else (b - a) // 2 for a, b in cores]  # never three pieces over one pixel
+    fade = [0, *(min(blend, halo, *pair) for pair in pairwise(room)), 0]  # the same on both sides of a border
+    return [
+        ((max(0, a - halo), min(n, b + halo)), (a - before, b + after), (a, b))
+        for (a, b), (before, after) in zip(cores, pairwise(fade), strict=True)
+    ]
 
 
 def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
@@ -90,7 +92,7 @@ def tiled(
         if tile.write == tile.core:
             out[where] = y[(slice(None), *inner)]
         else:
-            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, x.shape[1:], scale)
+            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, scale)
         yield i + 1, len(tiles)
 
 
@@ -106,15 +108,15 @@ def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:
     return x
 
 
-def _weight(tile: Tile, size: Sequence[int], scale: int) -> NDArray[np.float32]:
+def _weight(tile: Tile, scale: int) -> NDArray[np.float32]:
     """Ramps that add up to 1 where tiles overlap, (*write * scale)."""
-    weight = np.ones((1,) * len(size), np.float32)
-    for axis, ((w0, w1), (c0, c1), n) in enumerate(zip(tile.write, tile.core, size, strict=True)):
+    weight = np.ones((1,) * len(tile.core), np.float32)
+    for axis, ((w0, w1), (c0, c1)) in enumerate(zip(tile.write, tile.core, strict=True)):
         at = (np.arange(w0 * scale, w1 * scale) + 0.5) / scale
         ramp = np.ones(len(at), np.float32)
         if w0 < c0:
             ramp = np.minimum(ramp, (at - w0) / (2 * (c0 - w0)))
-        if w1 > c1 and c1 < n:
+        if w1 > c1:
             ramp = np.minimum(ramp, (w1 - at) / (2 * (w1 - c1)))
-        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(len(size))]).astype(np.float32)
+        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(len(tile.core))]).astype(np.float32)
     return weight

@@ -3,6 +3,8 @@
 The net predicts, for each pixel, whether it lies in an object and how deep: the distance to the object's edge, 1 at
 the deepest point of each object whatever its size. Deep places that a shallower saddle separates become seeds, from
 which a watershed floods the objects. Touching, elongated, concave and large objects are all one deep place each.
+Three more answers are asked of the net only while it learns, because they teach it where objects end: which pixels
+lie between two objects, the direction away from the nearest edge, and the way to the object's centre.
 (Distance maps for cells: Naylor et al. 2019, IEEE TMI 38:448; h-maxima: Soille 2003. LOG.md has what was compared.)
 """
 
@@ -24,14 +26,17 @@ from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
 if TYPE_CHECKING:
     from torch import Tensor
 
+CENTRE = 20.0  # px; the way to the centre is told in this unit
+
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
 
 
 @dataclass(frozen=True)
 class InstancesOptions:
-    """What is fixed when instances are learned."""
+    """What is fixed when instances are learned. ``dims`` follows from the images."""
 
     diameter: Annotated[float, Option("Diameter", "Typical diameter of the objects; 0 measures it on the labels.", 0, 10_000, "px", True)] = 0.0
+    dims: int = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
     dims = len(pairs.spatial)
     if not len(areas):
         findings.append(Finding("error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."))
-        return Facts(options, 2, tuple(findings))
+        return Facts(options, _outputs(dims), tuple(findings))
     if split_labels:
         findings.append(
             Finding("warning", f"{split_labels} has one value in {_pieces(_annotated_named(pairs, split_labels) > 0)} pieces. Objects need a number each: number them (connected components).")
@@ -74,8 +79,8 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
     thickness = _thickness(pairs.items, diameter)
     smallest = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
     return Facts(
-        replace(options, diameter=float(diameter)),
-        2,
+        replace(options, diameter=float(diameter), dims=dims),
+        _outputs(dims),
         tuple(findings),
         objects=len(areas),
         diameter=float(diameter),
@@ -89,50 +94,54 @@ def depth(y: NDArray[Any]) -> NDArray[np.float32]:
 
     Objects that leave the array are taken to go on beyond its edge.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    inside = y > 0
-    if not inside.any():
-        return np.zeros(y.shape, np.float32)
-    apart = inside.copy()
-    for axis in range(y.ndim):
-        a = tuple(slice(1, None) if i == axis else slice(None) for i in range(y.ndim))
-        b = tuple(slice(None, -1) if i == axis else slice(None) for i in range(y.ndim))
-        touch = (y[a] != y[b]) & inside[a] & inside[b]
-        apart[a] &= ~touch
-        apart[b] &= ~touch
-    if apart.all():
-        return np.ones(y.shape, np.float32)
-    d = distance_transform_edt(apart).astype(np.float32)
-    deepest = np.zeros(int(y.max()) + 1, np.float32)
-    np.maximum.at(deepest, y.ravel(), d.ravel())
-    return np.where(inside, d / np.maximum(deepest, 1)[y], 0).astype(np.float32)
+    return _depth_and_edge(y)[0]
 
 
 def example(
-    x: NDArray[np.float32], y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions, rng: np.random.Generator
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    region: NDArray[np.bool_] | None,
+    options: InstancesOptions,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Targets inside (0 or 1) and depth (0 to 1), each (*S)."""
+    """Targets, each (*S): inside, depth, between, direction (one for each axis), centre (one for each axis)."""
     numbers = _numbered(y)
-    target = np.stack([(numbers > 0).astype(np.float32), depth(numbers)])
+    inside = numbers > 0
+    deep, edge = _depth_and_edge(numbers)
+    grid = np.indices(y.shape, dtype=np.float32)
+    away = grid - edge
+    away /= np.maximum(np.sqrt((away**2).sum(0)), 1e-6)
+    centre = _centres(numbers, deep, grid) - grid
+    target = np.concatenate(
+        [inside[None], deep[None], _between(numbers)[None], away * inside, centre * inside / CENTRE]
+    )
     weight = np.ones((1, *y.shape), np.float32) if region is None else region[None].astype(np.float32)
-    return x, target, weight
+    return x, target.astype(np.float32), weight
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
-    """Cross-entropy and soft Dice of "inside", absolute error of the depth."""
+    """Cross-entropy and soft Dice of "inside" and "between", errors of depth, direction and centre."""
     from napari_dojo.losses import binary_cross_entropy, l1, soft_dice
 
-    inside, depth = target[:, :1], target[:, 1:]
+    inside, between = target[:, :1], target[:, 2:3]
+    dims = (target.shape[1] - 3) // 2
+    in_objects = inside * weight
+    away = (out[:, 3 : 3 + dims] - target[:, 3 : 3 + dims]).square()
+    centre = (out[:, 3 + dims :] - target[:, 3 + dims :]).abs()
+    objects = in_objects.sum() + 1
     return (
         binary_cross_entropy(out[:, :1], inside, weight)
         + 0.5 * soft_dice(out[:, :1].sigmoid(), inside, weight)
-        + 2 * l1(out[:, 1:], depth, weight)
+        + 2 * l1(out[:, 1:2], target[:, 1:2], weight)
+        + binary_cross_entropy(out[:, 2:3], between, weight * (1 + 2 * between))
+        + 0.5 * soft_dice(out[:, 2:3].sigmoid(), between, weight)
+        + 0.5 * (away * in_objects).sum() / objects
+        + 0.5 * (centre * in_objects).sum() / objects
     )
 
 
 def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
-    """Labels (*S), 1..n, from maps (2, *S): the logit of "inside" and the depth."""
+    """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the depth are used."""
     from scipy import ndimage as ndi
     from skimage.morphology import reconstruction
     from skimage.segmentation import watershed
@@ -185,6 +194,10 @@ def baseline(x: NDArray[Any], options: InstancesOptions, truths: Sequence[NDArra
     return otsu_watershed(x)
 
 
+def _outputs(dims: int) -> int:
+    return 3 + 2 * dims
+
+
 def _annotated(item: Item) -> NDArray[Any]:
     y = np.asarray(item.y)
     return y if item.region is None else np.where(item.region, y, 0)
@@ -209,6 +222,44 @@ def _pieces(mask: NDArray[np.bool_]) -> int:
     from scipy.ndimage import label
 
     return int(label(mask)[1])
+
+
+def _depth_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Depth (*S), and the place of the nearest pixel that is not in the object, (dims, *S)."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = y > 0
+    apart = inside.copy()
+    for axis in range(y.ndim):
+        a = tuple(slice(1, None) if i == axis else slice(None) for i in range(y.ndim))
+        b = tuple(slice(None, -1) if i == axis else slice(None) for i in range(y.ndim))
+        touch = (y[a] != y[b]) & inside[a] & inside[b]
+        apart[a] &= ~touch
+        apart[b] &= ~touch
+    if apart.all():  # one object everywhere: no edge in sight
+        return np.ones(y.shape, np.float32), np.indices(y.shape, dtype=np.int32)
+    d, edge = distance_transform_edt(apart, return_indices=True)
+    d = d.astype(np.float32)
+    deepest = np.zeros(int(y.max()) + 1, np.float32)
+    np.maximum.at(deepest, y.ravel(), d.ravel())
+    return np.where(inside, d / np.maximum(deepest, 1)[y], 0).astype(np.float32), edge
+
+
+def _centres(y: NDArray[Any], deep: NDArray[np.float32], grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each pixel the centre of its object, weighted towards the deep, (dims, *S)."""
+    weight, numbers = (deep**2).ravel(), y.ravel()
+    n = int(y.max()) + 1
+    total = np.maximum(np.bincount(numbers, weight, n), 1e-6)
+    return np.stack([(np.bincount(numbers, weight * g.ravel(), n) / total)[y] for g in grid]).astype(np.float32)
+
+
+def _between(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:
+    """Pixels with two different objects within two pixels."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    most = maximum_filter(y, width)
+    least = minimum_filter(np.where(y > 0, y, np.iinfo(np.int32).max), width)
+    return np.asarray((most > 0) & (least < most))
 
 
 def _thickness(items: Sequence[Item], diameter: float, looked_at: int = 8) -> float:
@@ -240,8 +291,8 @@ INSTANCES = Task(
     options=InstancesOptions,
     decoding=InstancesDecoding,
     check=check,
-    channels=lambda options: 2,
-    names=lambda options: ("inside", "depth"),
+    channels=lambda options: _outputs(options.dims),
+    names=lambda options: ("inside", "depth", "between", *(f"{m} {a}" for m in ("direction", "centre") for a in "zyx"[-options.dims :])),
     margin=lambda diameter: int(np.clip((diameter or 20) * 0.8, 8, 48)),
     example=example,
     loss=loss,

@@ -1,0 +1,41 @@
+"""Nuclei: train for some minutes, segment the 50 test images, pooled AP and times."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from _common import DATA, dojo, dojo_json, instance_scores, keep, rounded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", help="judge this model (a folder or the name of a shipped one), train none")
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
+    args = parser.parse_args()
+    train, test = args.data / "train", args.data / "test"
+    with tempfile.TemporaryDirectory(prefix="dojo-nuclei-") as folder:
+        model, out = args.model or Path(folder) / "model", Path(folder) / "labels"
+        facts: dict[str, object] = {"model": str(args.model or "new"), "seed": args.seed}
+        if not args.model:
+            what = ("--input", train / "images", "--target", train / "masks", "--minutes", f"{args.minutes:g}")
+            fixed = ("--test", 0, "--device", "cpu", "--seed", args.seed)
+            seconds = dojo("train", "instances", *what, *fixed, "--out", model)
+            facts["train_minutes"] = round(seconds / 60, 2)
+        facts["predict_seconds"] = round(dojo("predict", model, test / "images", "--device", "cpu", "--out", out), 1)
+        counts = instance_scores(test / "masks", out)
+        said = dojo_json("evaluate", model, "--input", test / "images", "--target", test / "masks")
+    facts |= {"ap": rounded(counts.ap), "pq": round(counts.pq, 4), "sentence": counts.sentence}
+    facts["evaluate_agrees"] = rounded(said["ap"]) == facts["ap"]
+    if args.save:
+        keep(args.save, facts)
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""The command line: thin. Flags come from the settings classes, the work is done by the modules it names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_dojo import __version__
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Checked, Control, Done, Event, Said, Started, Step, Tiled
+from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
+from napari_dojo.tasks import TASKS, Task
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when it went well, 2 with one sentence when nothing could be done, 130 when interrupted."""
+    began = time.monotonic()
+    args = _parser().parse_args(argv)
+    args.began = began
+    try:
+        return int(args.run(args) or 0)
+    except DojoError as e:
+        print(f"napari-dojo: {e}", file=sys.stderr)
+    except MemoryError:
+        print("napari-dojo: The memory was too small for this. Choose smaller images or close other programs.", file=sys.stderr)
+    except OSError as e:
+        if e.filename is None and e.errno is None:
+            raise
+        print(f"napari-dojo: {e.filename or 'A file'}: {e.strerror}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("napari-dojo: Stopped.", file=sys.stderr)
+        return 130
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("napari-dojo", description="Teach neural networks on your own images, and apply them.")
+    parser.add_argument("--version", action="version", version=f"napari-dojo {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="the whole story on sample data: train, apply, score, pictures")
+    demo.add_argument("--headless", action="store_true", help="do not open the viewer at the end")
+    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where scores and pictures go (default: demo)")
+    demo.add_argument("--minutes", type=float, default=1.5, help="how long to train (default: 1.5)")
+    demo.set_defaults(run=_demo)
+    train = commands.add_parser("train", help="train a model on images and targets")
+    tasks = train.add_subparsers(dest="task", required=True, metavar="TASK")
+    for task in TASKS.values():
+        _add_train(tasks.add_parser(task.name, help=task.sentence, description=task.sentence), task)
+    _add_predict(commands.add_parser("predict", help="apply a model to images"))
+    _add_evaluate(commands.add_parser("evaluate", help="score a model on images whose truth is known"))
+    _add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
+    doctor = commands.add_parser("doctor", help="check versions, graphics, torch and folders")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
+    parser.add_argument("--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr")
+    if task.target != "none":
+        parser.add_argument("--target", required=True, metavar="PATH", help="their targets, paired by file name")
+    parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
+    parser.add_argument("--start", metavar="MODEL", help="go on from a trained model (fine-tuning)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with the unfinished run in MODEL")
+    again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
+    parser.add_argument("--axes", help="what the dimensions of the images are, for example YX, ZYX, TYX, CYX or YXC")
+    parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
+    parser.add_argument("--group-by", metavar="REGEX", help="files with the same first group (or match) stay together when the data are split")
+    parser.add_argument("--name", default="", help="what the model is called (default: the folder's name)")
+    parser.add_argument("--description", default="", help="one line for the model card")
+    parser.add_argument("--license", help="of the model, an SPDX name such as CC0-1.0")
+    parser.add_argument("--author", action="append", default=[], help="may be given several times")
+    _flags(parser, TrainSettings)
+    _flags(parser.add_argument_group(f"options of {task.name}"), task.options)
+    _json(parser)
+    parser.set_defaults(run=_train)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the answers go, one file for each input")
+    parser.add_argument("--overwrite", action="store_true", help="replace answers that are there")
+    parser.add_argument("--axes", help="what the dimensions of the images are")
+    _flags(parser, PredictSettings)
+    group = parser.add_argument_group("decoding (default: as the model says)")
+    for task in TASKS.values():
+        for field in fields_of(task.decoding):
+            if not any(field.flag in a.option_strings for a in group._group_actions):
+                group.add_argument(field.flag, type=field.kind, help=field.option.help)
+    _json(parser)
+    parser.set_defaults(run=_predict)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
+    parser.add_argument("--input", required=True, metavar="PATH")
+    parser.add_argument("--target", required=True, metavar="PATH")
+    parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
+    parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
+    _flags(parser, PredictSettings)
+    _json(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    _json(what.add_parser("list", help="all models that can be applied by name"))
+    info = what.add_parser("info", help="what a model is and how good it is")
+    info.add_argument("model")
+    _json(info)
+    take = what.add_parser("import", help="copy a model folder or zip to your own models")
+    take.add_argument("model", type=Path)
+    take.add_argument("--name")
+    give = what.add_parser("export", help="pack a model as a zip to share")
+    give.add_argument("model")
+    give.add_argument("--out", type=Path, required=True, metavar="ZIP")
+    away = what.add_parser("remove", help="delete one of your own models")
+    away.add_argument("model")
+    parser.set_defaults(run=_models)
+
+
+def _flags(parser: Any, cls: type) -> None:
+    """One flag for each option of a settings class."""
+    for field in fields_of(cls):
+        o = field.option
+        shown = f"{o.help}{f' [{o.unit}]' if o.unit else ''}"
+        if field.kind is bool:
+            parser.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=shown)
+        elif field.choices:
+            parser.add_argument(field.flag, choices=field.choices, help=shown)
+        elif field.kind is tuple:
+            parser.add_argument(field.flag, help=shown + " (separated by commas)")
+        else:
+            parser.add_argument(field.flag, type=field.kind, metavar=field.kind.__name__.upper(), help=shown)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+
+def _values(args: argparse.Namespace, cls: type) -> dict[str, Any]:
+    """What was given for a settings class."""
+    given = {f.name: getattr(args, f.name, None) for f in fields_of(cls)}
+    return {k: _split(f, v) for f in fields_of(cls) if (v := given[f.name]) is not None for k in [f.name]}
+
+
+def _split(field: Field, value: Any) -> Any:
+    return tuple(v.strip() for v in value.split(",")) if field.kind is tuple else value
+
+
+def _train(args: argparse.Namespace) -> int:
+    task = TASKS[args.task]
+    settings = checked(TrainSettings, _values(args, TrainSettings))
+    options = checked(task.options, _values(args, task.options))
+    from napari_dojo.folders import Given, read_pairs
+
+    given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by)
+    pairs, notes = read_pairs(given, task.target == "labels")
+    for note in notes:
+        _warn(note)
+    from napari_dojo.bundle import load
+    from napari_dojo.pretrained import find
+    from napari_dojo.train import Target, train_steps
+
+    about = {"name": args.name, "description": args.description, "license": args.license, "authors": tuple(args.author)}
+    target = Target(args.out, args.resume, args.overwrite, began=args.began, **about)
+    start = load(find(args.start)) if args.start else None
+    control = Control()
+    done = _shown(train_steps(pairs, task, target, settings, options, start, control), control, "Training")
+    facts = done.facts
+    kind = {"validation": "validation, which chose the model", "training": "training images"}[facts["score_from"]]
+    print(f"Saved {done.result} after {facts['steps']} steps, {facts['seconds']:.0f} s.")
+    print(f"{facts['sentence']} ({kind}); without learning: {facts['baseline'].get('sentence', '-')}")
+    if facts["test"]:
+        print(f"{facts['test']['sentence']} (test, never seen)")
+    if facts["rising"]:
+        print("It was still improving: more time will help.")
+    if args.json:
+        print(json.dumps({"model": done.result, **facts}))
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from napari_dojo import images
+    from napari_dojo.files import list_inputs
+    from napari_dojo.folders import axes_of, outputs
+    from napari_dojo.pretrained import find
+
+    settings = checked(PredictSettings, _values(args, PredictSettings))
+    inputs = list(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
+    paths = outputs(inputs, args.out, args.overwrite)
+    from napari_dojo import device
+    from napari_dojo.bundle import load
+    from napari_dojo.predict import Predictor, Result, predict_steps
+    from napari_dojo.tasks import decoding_of
+
+    bundle = load(find(args.model))
+    task = TASKS[bundle.card.task]
+    decoding = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
+    predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
+    began, bad, written = time.monotonic(), [], []
+    with _bar() as bar:
+        row = bar.add_task("Applying", total=len(inputs))
+        for path, out in zip(inputs, paths, strict=True):
+            try:
+                picture = images.read(path)
+                axes = axes_of(picture, args.axes, bundle.card.spatial == "ZYX")
+                steps = predict_steps(
+                    bundle, picture.data, axes, settings, decoding=decoding, pixel_size=picture.pixel_size, predictor=predictor
+                )
+                result = next(e for e in steps if isinstance(e, Result))
+                said = f"{bundle.card.name} {__version__}: {task.name} of {path.name}"
+                images.write(out, result.array, result.axes.names, picture.pixel_size, picture.unit, said, labels=task.result == "labels")
+                written.append(str(out))
+            except DojoError as e:
+                bad.append(str(e))
+                if len(inputs) == 1:
+                    raise
+            bar.advance(row)
+    for sentence in bad:
+        _warn(f"Left out: {sentence}")
+    if not written:
+        raise DojoError(f"None of the {len(inputs)} images could be done. The first: {bad[0]}")
+    print(f"{len(written)} of {len(inputs)} images done in {time.monotonic() - began:.1f} s, written to {args.out}.")
+    if args.json:
+        print(json.dumps({"written": written, "left_out": bad, "seconds": round(time.monotonic() - began, 2)}))
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from napari_dojo.bundle import load
+    from napari_dojo.evaluate import evaluate_model
+    from napari_dojo.folders import Given, read_pairs
+    from napari_dojo.pretrained import find
+
+    bundle = load(find(args.model))
+    settings = checked(PredictSettings, _values(args, PredictSettings))
+    pairs, notes = read_pairs(Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].target == "labels")
+    for note in notes:
+        _warn(note)
+    with _bar() as bar:
+        row = bar.add_task("Scoring", total=len(pairs.items))
+        report = evaluate_model(bundle, pairs, settings, lambda: bar.advance(row))
+    print(report.table())
+    if args.out:
+        report.save(args.out)
+    if args.json:
+        print(json.dumps(report.as_dict()))
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from napari_dojo import pretrained
+    from napari_dojo.card import read_card
+
+    if args.what == "list":
+        there = pretrained.models()
+        for m in there:
+            print(f"{m.name:<28} {m.origin:<8} {m.card.task:<12} {m.card.score.get('sentence', '')}")
+        if not there:
+            print("There are no models yet.")
+        if args.json:
+            print(json.dumps([{"name": m.name, "path": str(m.path), "origin": m.origin, "task": m.card.task} for m in there]))
+    elif args.what == "info":
+        card = read_card(pretrained.find(args.model)).as_dict()
+        for k, v in card.items():
+            print(f"{k:<14} {v}")
+        if args.json:
+            print(json.dumps(card))
+    elif args.what == "import":
+        print(f"Imported to {pretrained.import_model(args.model, args.name)}.")
+    elif args.what == "export":
+        print(f"Written to {pretrained.export(args.model, args.out)}.")
+    else:
+        print(f"Removed {pretrained.remove(args.model)}.")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from napari_dojo.doctor import report
+
+    print(report())
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from napari_dojo.demo import demo
+
+    return demo(args.out, args.minutes, headless=args.headless)
+
+
+def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
+    """Draw a bar while a job goes on; Ctrl-C keeps what is there."""
+    import signal
+
+    def stop(*_: object) -> None:
+        control.stop = True
+
+    before = signal.signal(signal.SIGINT, stop)
+    done: Done | None = None
+    try:
+        with _bar() as bar:
+            row = bar.add_task(title, total=None)
+            for event in events:
+                if isinstance(event, Step):
+                    bar.update(row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}")
+                elif isinstance(event, Tiled):
+                    bar.update(row, completed=event.done, total=event.total)
+                elif isinstance(event, Started):
+                    bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", highlight=False)
+                elif isinstance(event, Said):
+                    bar.console.print(event.text, highlight=False)
+                elif isinstance(event, Checked):
+                    bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", highlight=False)
+                elif isinstance(event, Done):
+                    done = event
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if done is None:
+        raise DojoError("Stopped before there was anything to keep.")
+    return done
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,517 @@
+"""Train a model: check, plan, learn, judge, keep. Every event goes to the caller and into the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_dojo import bundle as bundles
+from napari_dojo import device as devices
+from napari_dojo.augment import Intensity
+from napari_dojo.bundle import Bundle
+from napari_dojo.card import Card
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Checked, Control, Done, Event, Said, Started, encode
+from napari_dojo.fit import Budget, Learner, Work, fit
+from napari_dojo.normalize import Rule
+from napari_dojo.pairs import Item, Pairs, Part, Split
+from napari_dojo.patches import Batches, Recipe, Source
+from napari_dojo.plan import Data, Plan, make_plan
+from napari_dojo.predict import Predictor, maps_steps
+from napari_dojo.resize import resize, resize_labels
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import TASKS, Facts, Task
+
+__all__ = ["Target", "train_steps"]
+
+JUDGED = 600_000.0  # pixels that are judged per minute of training on a CPU; a check then takes about 0.5 s
+LAZY_SHARE = 0.5  # of the free memory; training data beyond it stay in their files
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a training goes, and what it is called.
+
+    Attributes
+    ----------
+    out : the model's folder; ``out/run`` holds what is needed to go on.
+    resume : go on with what lies there; ``overwrite`` : replace it.
+    name, description, license, authors : for the model card.
+    began : time.monotonic() at which the budget starts to count.
+    """
+
+    out: Path
+    resume: bool = False
+    overwrite: bool = False
+    name: str = ""
+    description: str = ""
+    license: str | None = None
+    authors: tuple[str, ...] = ()
+    began: float | None = None
+
+
+def train_steps(
+    pairs: Pairs,
+    task: Task | str,
+    target: Target,
+    settings: TrainSettings | None = None,
+    options: Any = None,
+    start: Bundle | None = None,
+    control: Control | None = None,
+) -> Iterator[Event]:
+    """Train a model on pairs and save it; with ``start``, go on from a trained one.
+
+    Yields events, the last of which is Done with the model's folder. Asking for no more pauses; closing the generator
+    loses what came after the last saved state.
+
+    Raises
+    ------
+    DojoError : where the data, the choices or the folder do not allow it, before anything is written.
+    """
+    task = TASKS[task] if isinstance(task, str) else task
+    settings, control = settings or TrainSettings(), control or Control()
+    target = replace(target, began=time.monotonic() if target.began is None else target.began)
+    facts = task.check(pairs, options or task.options())
+    if facts.errors:
+        raise DojoError(facts.errors[0])
+    _free(target)
+    training = _Training(pairs, task, target, settings, facts, start, control)
+    log = _Log(target.out / "run" / "events.jsonl")
+    for event in training.steps():
+        log.write(event)
+        yield event
+
+
+class _Log:
+    """Events, one line of JSON each; single steps are left out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: Event) -> None:
+        if type(event).__name__ != "Step":
+            with _writing(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a") as f:
+                    f.write(encode(event) + "\n")
+
+
+class _Training:
+    """One training: everything decided before the first step, and what the loop asks for."""
+
+    def __init__(
+        self, pairs: Pairs, task: Task, target: Target, settings: TrainSettings, facts: Facts, start: Bundle | None, control: Control
+    ) -> None:
+        self.task, self.target, self.settings, self.facts, self.control = task, target, settings, facts, control
+        self.start = start
+        self.options = facts.options
+        self.split: Split = pairs.split(settings.validation, settings.test, settings.seed)
+        self.device = devices.choose(settings.device)
+        self.rule = start.card.rule if start else Rule()
+        self.plan = self._plan(pairs)
+        self.pairs, self.split = _zoomed(pairs, self.split, self.plan.zoom, task.target == "labels")
+        self.card = self._card()
+        self.run = target.out / "run"
+        self.norms = {i: item.normalization(self.rule) for i, item in enumerate(pairs.items)}
+        share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else 4)
+        judged = self.split.validation or self.split.training
+        self.judged = self._sources(_some(judged, float(np.clip(share, 3e5, 4e6)), settings.seed))
+        self.tested = self._sources(_some(self.split.test, float(np.clip(share, 3e5, 4e6)), settings.seed))
+        self.baseline: dict[str, Any] | None = None
+        self.best_maps: list[NDArray[np.float32]] = []
+        self.last_maps: list[NDArray[np.float32]] = []
+        self.last_score: dict[str, Any] = {}
+
+    def steps(self) -> Iterator[Event]:
+        """The whole training."""
+        said = [Said("warning", w) for w in self.facts.warnings]
+        yield Started(self._told())
+        yield from said
+        torch.manual_seed(self.settings.seed)
+        bundle, skipped = _fresh(self.card, self.start)
+        if skipped:
+            yield Said("info", "The answers differ from those of the model to start from: its last layer starts anew.")
+        learner = Learner(bundle.net, devices.prepare(self.device), self.plan.learning_rate)
+        if self.target.resume and (self.run / "state.pt").exists():
+            self._go_on(learner)
+            yield Said("info", f"Going on after step {learner.step}.")
+        budget = Budget(
+            self.target.began or time.monotonic(),
+            None if self.plan.minutes else self.plan.steps,
+            self.plan.minutes,
+            reserve=min(4.0, 0.05 * 60 * (self.plan.minutes or 2.0)),
+            last_checks=2 if self.tested else 1,
+        )
+        sources = self._sources(self.split.training)
+        with self._batches(sources, learner.step) as batches:
+            intensity = Intensity() if self.settings.augment else None
+            work = Work(batches, self._loss, intensity, self._check, self._keep)
+            for event in fit(learner, work, budget, self.device, self.control, self.settings.seed):
+                yield event
+        yield self._finish(learner)
+
+    def _sources(self, parts: Sequence[Part]) -> list[Source]:
+        labels = self.task.target == "labels"
+        return [
+            Source.of(self.pairs.items[p.item], p, self.norms[p.item], labels, self.settings.seed + k)
+            for k, p in enumerate(parts)
+        ]
+
+    def _batches(self, sources: Sequence[Source], first: int) -> Batches:
+        workers = 1 if self.device.kind == "cpu" else max(1, min(8, self.device.cores - 1))
+        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, workers)
+
+    def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        return self.task.loss(out, target, weight, self.options)  # type: ignore[no-any-return]
+
+    def _plan(self, pairs: Pairs) -> Plan:
+        sizes = tuple(tuple(b - a for a, b in p.box) for p in self.split.training)
+        spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
+        data = Data(sizes, pairs.channels, self.facts.outputs, self.facts.diameter, self.facts.thickness, spacing)
+        if self.start is None:
+            return make_plan(data, self.device, self.settings)
+        card = self.start.card
+        if card.task != self.task.name or card.channels != pairs.channels or card.spatial != pairs.spatial:
+            raise DojoError(
+                f"The model to start from ({card.name}) is for {card.task} in {card.spatial} with {card.channels} channels; "
+                f"these data are for {self.task.name} in {pairs.spatial} with {pairs.channels}. Start from another model, or from nothing."
+            )
+        zoom = card.zoom
+        if card.diameter and self.facts.diameter and not 1 / 1.5 < self.facts.diameter / card.diameter < 1.5:
+            zoom = card.zoom * card.diameter / self.facts.diameter
+        data = replace(data, sizes=tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes), diameter=None, thickness=None)
+        return replace(make_plan(data, self.device, self.settings, card.net_options), zoom=zoom)
+
+    def _card(self) -> Card:
+        pairs, target, plan = self.pairs, self.target, self.plan
+        decoding = self.facts.decoding or self.task.decoding()
+        return Card(
+            name=target.name or target.out.stem,
+            task=self.task.name,
+            options=asdict(self.options),
+            decoding=asdict(decoding),
+            net="unet",
+            net_options=dict(plan.net),
+            axes=pairs.axes,
+            spatial=pairs.spatial,
+            channels=pairs.channels,
+            maps=self.task.names(self.options),
+            rule=self.rule,
+            pixel_size=pairs.pixel_size,
+            unit=pairs.unit,
+            diameter=self.facts.diameter,
+            zoom=plan.zoom,
+            scale=self.task.scale(self.options),
+            description=target.description,
+            license=target.license,
+            authors=target.authors,
+            split={
+                "how": self.split.how,
+                **{k: len(getattr(self.split, k)) for k in ("training", "validation", "test")},
+            },
+            data={"images": len(pairs.items), "objects": self.facts.objects, "fingerprint": _fingerprint(pairs)},
+            parent=self.start.card.name if self.start else None,
+        )
+
+    def _told(self) -> dict[str, Any]:
+        plan = asdict(self.plan)
+        how = f"Validation: {self.split.how}" if self.split.validation else "No validation: scores come from the training images"
+        return {
+            **plan,
+            "sentence": f"{self.device.sentence}: {self.plan.sentence}",
+            "device": self.device.sentence,
+            "split": how,
+            "findings": [asdict(f) for f in self.facts.findings],
+        }
+
+    def _check(self, net: nn.Module, step: int, train_loss: float) -> tuple[Checked, float]:
+        """Judge the averaged net on validation."""
+        predictor = Predictor(net, self.device)
+        maps, counts = [], None
+        decoding = self.task.decoding(**self.card.decoding)
+        for source in self.judged:
+            out = self._maps(predictor, source)
+            maps.append(out)
+            one = self._score(self.task.decode(out, decoding, self.options), source)
+            counts = one if counts is None else counts + one
+        if self.baseline is None:
+            self.baseline = self._baseline()
+        self.last_maps, self.last_score = maps, _scored(counts)
+        loss = self._validation_loss(net)
+        preview = self._preview(predictor, decoding)
+        return (
+            Checked(step, train_loss, loss, self.last_score, self.baseline, preview),
+            self.task.headline(counts),
+        )
+
+    def _maps(self, predictor: Predictor, source: Source) -> NDArray[np.float32]:
+        out = np.zeros((predictor.outputs, *source.size), np.float32)
+        for _ in predictor.steps(source.x, source.norm, out):
+            pass
+        return out
+
+    def _score(self, result: NDArray[Any], source: Source) -> Any:
+        return self.task.score(result, np.asarray(source.y), source.region, self.options)
+
+    def _baseline(self) -> dict[str, Any]:
+        counts = None
+        truths = [np.asarray(s.y) for s in self.judged]
+        for source in self.judged[:20]:
+            one = self._score(self.task.baseline(np.asarray(source.x), self.options, truths), source)
+            counts = one if counts is None else counts + one
+        return _scored(counts)
+
+    def _validation_loss(self, net: nn.Module) -> float | None:
+        if not self.split.validation:
+            return None
+        with Batches(self.judged, replace(self._recipe(), augment=False), self.plan.batch, 1) as batches:
+            batch = next(batches)
+        device = next(net.parameters()).device
+        with torch.inference_mode():
+            x, y, w = (t.to(device) for t in (batch.x, batch.target, batch.weight))
+            return float(self._loss(net(x).float(), y, w))
+
+    def _recipe(self) -> Recipe:
+        task, options = self.task, self.options
+        diameter = self.facts.diameter * self.plan.zoom if self.facts.diameter else None
+        return Recipe(
+            size=self.plan.patch,
+            example=lambda x, y, region, rng: task.example(x, y, region, options, rng),
+            margin=task.margin(diameter),
+            resample=task.resample,
+            augment=self.settings.augment,
+            aimed=0.6 if self.facts.annotated > 0.5 else 0.9,
+            labels=task.target == "labels",
+        )
+
+    def _preview(self, predictor: Predictor, decoding: Any) -> str | None:
+        look = (self.control.look or {}).get("image")
+        if not look or not Path(look).exists():
+            return None
+        x = np.load(look, mmap_mode="r")
+        maps = None
+        for said in maps_steps(predictor, x, self.rule.measure(x), self.plan.zoom, self.control):
+            maps = None if isinstance(said, tuple) else said
+        if maps is None:
+            return None
+        answer = self.task.decode(maps, decoding, self.options)
+        path = self.run / "preview.npy"
+        with _writing(path):
+            bundles.write_safely(path, bundles._npy(answer))
+        return str(path)
+
+    def _keep(self, learner: Learner, better: bool) -> None:
+        """The state, and where it is better the model."""
+        with _writing(self.run):
+            self.run.mkdir(parents=True, exist_ok=True)
+            buffer = io.BytesIO()
+            torch.save(learner.state(), buffer)
+            bundles.write_safely(self.run / "state.pt", buffer.getvalue())
+            about = {"task": self.task.name, "settings": asdict(self.settings), "options": asdict(self.options), "target": str(self.target.out)}
+            bundles.write_safely(self.run / "settings.json", json.dumps(about, indent=1).encode())
+        if better:
+            self.best_maps = self.last_maps
+            self._save(learner, learner.average)
+
+    def _save(self, learner: Learner, net: nn.Module, cover: NDArray[np.uint8] | None = None) -> None:
+        self.card = replace(
+            self.card,
+            score={**self.last_score, "from": "validation" if self.split.validation else "training"},
+            baseline=self.baseline or {},
+            training={
+                "steps": learner.step,
+                "seconds": round(learner.seconds, 1),
+                "device": self.device.sentence,
+                "batch": self.plan.batch,
+                "patch": list(self.plan.patch),
+                "learning_rate": self.plan.learning_rate,
+                "seed": self.settings.seed,
+            },
+        )
+        bundles.save(Bundle(self.card, _on_cpu(net)), self.target.out, self._sample(net), cover)
+
+    def _sample(self, net: nn.Module) -> NDArray[Any]:
+        """A raw piece of a training image for the model's own test."""
+        x = self.pairs.items[self.split.training[0].item].x
+        size = [max(2 * s, min(128 if len(net.stride) == 2 else 32, n) // s * s) for s, n in zip(net.stride, x.shape[1:], strict=True)]  # type: ignore[arg-type]
+        part = np.asarray(x[(slice(None), *(slice(0, n) for n in size))])
+        more = [(0, 0)] + [(0, n - m) for n, m in zip(size, part.shape[1:], strict=True)]
+        return np.pad(part, more, mode="edge")
+
+    def _go_on(self, learner: Learner) -> None:
+        path = self.run / "state.pt"
+        try:
+            learner.load(torch.load(path, map_location=learner.device, weights_only=True))
+        except Exception as e:
+            raise DojoError(f"The unfinished run in {self.run} cannot be read ({type(e).__name__}). Train with --overwrite.") from e
+
+    def _finish(self, learner: Learner) -> Event:
+        """Choose how to decode, score the test part, and write the model for good."""
+        best = bundles.load(self.target.out)
+        if not self.control.stop and self.best_maps:
+            self._tune()
+        self.last_score = {k: v for k, v in self.card.score.items() if k != "from"}
+        if self.tested and not self.control.stop:
+            predictor = Predictor(best.net, self.device)
+            decoding = self.task.decoding(**self.card.decoding)
+            counts = None
+            for source in self.tested:
+                one = self._score(self.task.decode(self._maps(predictor, source), decoding, self.options), source)
+                counts = one if counts is None else counts + one
+            self.card = replace(self.card, data={**self.card.data, "test": _scored(counts)})
+        self._save(learner, best.net, self._cover(best))
+        facts = {
+            "rising": learner.rising,
+            "steps": learner.step,
+            "seconds": round(learner.seconds, 1),
+            "score": self.card.score,
+            "test": self.card.data.get("test"),
+            "baseline": self.baseline or {},
+            "score_from": self.card.score.get("from"),
+            "sentence": self.card.score.get("sentence", ""),
+        }
+        return Done(str(self.target.out), facts)
+
+    def _tune(self) -> None:
+        before = self.task.decoding(**self.card.decoding)
+        seen, examples = 0.0, []
+        for source, maps in zip(self.judged, self.best_maps, strict=False):
+            examples.append((maps, np.asarray(source.y), source.region))
+            seen += float(np.prod(source.size))
+            if seen > 1.5e6:
+                break
+        tuned = self.task.tune(examples, before, self.options)
+        if tuned != before:
+            self.card = replace(self.card, decoding=asdict(tuned))
+            counts = None
+            for source, maps in zip(self.judged, self.best_maps, strict=False):
+                one = self._score(self.task.decode(maps, tuned, self.options), source)
+                counts = one if counts is None else counts + one
+            self.card = replace(self.card, score={**_scored(counts), "from": self.card.score.get("from")})
+
+    def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
+        """The middle of a judged image with the answer's outlines."""
+        from napari_dojo.evaluate import overlay
+
+        source = self.judged[0]
+        if len(source.size) != 2 or self.task.result != "labels":
+            return None
+        box = tuple(slice(0, min(n, 256)) for n in source.size)
+        small = replace(source, x=source.x[(slice(None), *box)])
+        maps = self._maps(Predictor(best.net, self.device), small)
+        labels = self.task.decode(maps, self.task.decoding(**self.card.decoding), self.options)
+        return overlay(np.asarray(small.x), labels)
+
+
+def _scored(counts: Any) -> dict[str, Any]:
+    return {"sentence": counts.sentence, **counts.as_dict()} if counts is not None else {}
+
+
+def _fresh(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:
+    """A net to begin with, and whether some of the start's layers did not fit."""
+    bundle = Bundle.new(card)
+    if start is None:
+        return bundle, False
+    old, new = start.net.state_dict(), bundle.net.state_dict()
+    fits = {k: v for k, v in old.items() if k in new and v.shape == new[k].shape}
+    if start.card.task == "semantic" and start.card.options.get("classes") != card.as_dict()["options"].get("classes"):
+        fits = {k: v for k, v in fits.items() if not k.startswith("head")}
+    bundle.net.load_state_dict(fits, strict=False)
+    return bundle, len(fits) < len(new)
+
+
+def _on_cpu(net: nn.Module) -> nn.Module:
+    from copy import deepcopy
+
+    return deepcopy(net).cpu().eval()
+
+
+def _zoomed(pairs: Pairs, split: Split, zoom: float, labels: bool) -> tuple[Pairs, Split]:
+    """Images and boxes at the net's scale."""
+    if zoom == 1:
+        return pairs, split
+
+    def larger(n: int) -> int:
+        return max(1, round(n * zoom))
+
+    def item(old: Item) -> Item:
+        size = tuple(larger(n) for n in old.size)
+        y = old.y
+        if y is not None:
+            y = resize_labels(np.asarray(y), size) if labels else resize(np.asarray(y), size)
+        region = None if old.region is None else resize_labels(old.region, size)
+        return replace(old, x=resize(np.asarray(old.x), size), y=y, region=region)
+
+    def part(old: Part) -> Part:
+        return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
+
+    parts = {k: tuple(part(p) for p in getattr(split, k)) for k in ("training", "validation", "test")}
+    return replace(pairs, items=tuple(item(i) for i in pairs.items)), replace(split, **parts)
+
+
+def _some(parts: Sequence[Part], pixels: float, seed: int) -> list[Part]:
+    """So many of the parts, drawn by chance, that they hold about ``pixels``; large ones are cut to their middle."""
+    order = np.random.default_rng(seed).permutation(len(parts))
+    chosen: list[Part] = []
+    seen = 0.0
+    for i in order:
+        part = parts[i]
+        dims = len(part.box)
+        edge = int(max(pixels / 2, 65536) ** (1 / dims))
+        box = tuple((a + max(0, (b - a - edge) // 2), b - max(0, (b - a - edge + 1) // 2)) for a, b in part.box)
+        chosen.append(replace(part, box=box))
+        seen += chosen[-1].volume
+        if seen >= pixels:
+            break
+    return chosen
+
+
+def _fingerprint(pairs: Pairs) -> str:
+    """What tells these training data from others: a hash over sizes and a grid of values."""
+    total = hashlib.blake2b(digest_size=12)
+    for item in pairs.items:
+        step = tuple(slice(None, None, max(1, n // 64)) for n in item.size)
+        total.update(repr((item.name, item.size)).encode())
+        total.update(np.ascontiguousarray(np.asarray(item.x[(slice(None), *step)])).tobytes())
+    return total.hexdigest()
+
+
+def _free(target: Target) -> None:
+    """Refuse to write over something; make room where asked."""
+    import shutil
+
+    out = target.out
+    if target.resume or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not target.overwrite:
+        raise DojoError(f"{out} exists already. Choose another name, go on with --resume, or replace it with --overwrite.")
+    if out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir()):
+        with _writing(out):
+            shutil.rmtree(out)
+    else:
+        raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
+
+
+class _writing:
+    """What the system refuses becomes a sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError):
+            raise DojoError(f"{self._path} cannot be written: {error.strerror or error}. Make room or choose another folder.") from error

@@ -1,0 +1,182 @@
+"""Layers to arrays and back: axes, pixel size and unit out of a layer, the place of a result in space into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo import __version__
+from napari_dojo.axes import Axes
+from napari_dojo.errors import DojoError
+
+__all__ = ["Source", "add_quietly", "array_of", "axes_choices", "likely_axes", "provenance", "result_placement", "source_of"]
+
+MEANING = {"Z": "Z (planes of a volume)", "T": "time, or separate images", "C": "channels"}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a model needs to know of an image layer.
+
+    Attributes
+    ----------
+    name : of the layer.
+    array : as it lies, the finest level where there are several; numpy, dask or zarr.
+    axes : what its dimensions are, and which a net works in.
+    pixel_size : for each spatial axis in ``unit``, um where it is a length; None where unknown.
+    """
+
+    name: str
+    array: Any
+    axes: Axes
+    pixel_size: tuple[float, ...] | None
+    unit: str | None
+
+
+def array_of(layer: Any) -> Any:
+    """The data of a layer, the finest level where there are several."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def axes_choices(layer: Any) -> tuple[tuple[str, str], ...]:
+    """What the dimensions of an image layer may be: (axes, words), the likeliest first; one where it is clear."""
+    rgb = "C" if getattr(layer, "rgb", False) else ""
+    extra = array_of(layer).ndim - 2 - len(rgb)
+    if extra < 1:
+        return (("YX" + rgb, ""),)
+    letters = "ZT" if rgb else "ZTC"
+    found = []
+    for first in permutations(letters, extra):
+        if "T" in first[1:] or first[:2] == ("C", "Z"):  # T comes first, C after Z: the usual orders
+            continue
+        words = MEANING[first[0]] if extra == 1 else ", ".join({"Z": "Z", "T": "time", "C": "channels"}[a] for a in first)
+        found.append(("".join(first) + "YX" + rgb, words))
+    likely = likely_axes(layer)
+    return tuple(sorted(found, key=lambda choice: choice[0] != likely))
+
+
+def likely_axes(layer: Any) -> str:
+    """The axes as the layer's own labels name them, else as its sizes suggest."""
+    array = array_of(layer)
+    rgb = "C" if getattr(layer, "rgb", False) else ""
+    named = "".join(str(a).upper()[:1] for a in layer.axis_labels)
+    if len(named) == array.ndim - len(rgb) and set(named) <= set("TZCYX") and len(set(named)) == len(named):
+        return named + rgb
+    extra = array.ndim - 2 - len(rgb)
+    if extra == 1 and not rgb and array.shape[0] <= 4:
+        return "CYX"
+    return {0: "", 1: "Z", 2: "TZ" if rgb else "ZC"}.get(extra, "TZC"[-extra:] if extra < 3 else "TZC") + "YX" + rgb
+
+
+def source_of(layer: Any, names: str | None = None, volumes: bool = True) -> Source:
+    """An image layer as a model sees it.
+
+    Parameters
+    ----------
+    layer : a napari image layer.
+    names : its axes, ``TZCYX``; the likeliest where None.
+    volumes : the net works in ZYX where there is a Z; else plane by plane.
+
+    Raises
+    ------
+    DojoError : where the axes do not fit the layer, or it has fewer than two dimensions.
+    """
+    array = array_of(layer)
+    if array.ndim < 2:
+        raise DojoError(f"An image of at least two dimensions is needed; {layer.name} has {array.ndim}.")
+    axes = Axes.resolve(array.shape, names or likely_axes(layer), volumes=volumes)
+    size, unit = _pixel_size(layer, axes)
+    return Source(layer.name, array, axes, size, unit)
+
+
+def result_placement(layer: Any, axes: Axes) -> dict[str, Any]:
+    """Where labels of an image lie in space, as arguments of a new layer: the image's dimensions without its channels."""
+    world = axes.names.replace("C", "") if getattr(layer, "rgb", False) else axes.names
+    keep = [i for i, a in enumerate(world) if a != "C"]
+    return placement(layer, keep)
+
+
+def placement(layer: Any, keep: Sequence[int]) -> dict[str, Any]:
+    """The transforms, units and axis names of these dimensions of a layer, as arguments of a new one."""
+    square = np.ix_(keep, keep)
+    affine = layer.affine.affine_matrix
+    rows = [*keep, affine.shape[0] - 1]
+    n = layer.ndim
+    labels = [str(layer.axis_labels[i]) for i in keep]
+    plain = all(name.startswith("-") for name in labels)
+    return {
+        "scale": np.asarray(layer.scale)[keep],
+        "translate": np.asarray(layer.translate)[keep],
+        "rotate": np.asarray(layer.rotate)[square],
+        "shear": _shear_matrix(layer.shear, n)[square],
+        "affine": affine[np.ix_(rows, rows)],
+        "units": [layer.units[i] for i in keep],
+        **({} if plain else {"axis_labels": labels}),
+    }
+
+
+def moved(where: Mapping[str, Any], start: Sequence[int]) -> dict[str, Any]:
+    """The same for a part of the array that starts at ``start``."""
+    step = np.asarray(where["rotate"]) @ np.asarray(where["shear"]) @ (np.asarray(where["scale"]) * np.asarray(start))
+    return {**where, "translate": np.asarray(where["translate"]) + step}
+
+
+def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
+    """What made a layer, for its metadata: ``kind`` is "result" or "preview"."""
+    made = {"kind": kind, "image": image, "made by": f"napari-dojo {__version__}"}
+    return {"napari_dojo": {**made, "when": datetime.now().isoformat(timespec="seconds"), **facts}}
+
+
+def add_quietly(viewer: Any, labels: NDArray[Any], name: str, **more: Any) -> Any:
+    """Add a labels layer and leave selection, camera and position in the stack as they were."""
+    from napari.layers import Labels
+
+    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+    centre, zoom, step = viewer.camera.center, viewer.camera.zoom, viewer.dims.current_step
+    had_layers, ndim = len(viewer.layers) > 0, viewer.dims.ndim
+    layer = viewer.add_layer(Labels(labels, name=name, **more))
+    if had_layers:
+        viewer.layers.selection = {x for x in selected if x in viewer.layers}
+        if active in viewer.layers:
+            viewer.layers.selection.active = active
+            viewer.layers.selection.update(selected)
+        viewer.camera.center, viewer.camera.zoom = centre, zoom
+        if viewer.dims.ndim == ndim:
+            viewer.dims.current_step = step
+    return layer
+
+
+def _shear_matrix(shear: Any, n: int) -> NDArray[np.float64]:
+    shear = np.asarray(shear, float)
+    if shear.ndim == 2:
+        return shear
+    full = np.eye(n)
+    full[np.triu_indices(n, 1)] = shear
+    return full
+
+
+def _pixel_size(layer: Any, axes: Axes) -> tuple[tuple[float, ...] | None, str | None]:
+    world = axes.names.replace("C", "") if getattr(layer, "rgb", False) else axes.names
+    where = [world.index(a) for a in axes.spatial]
+    size = [abs(float(layer.scale[i])) for i in where]
+    units = [layer.units[i] for i in where]
+    lengths = [_micrometres(u) for u in units]
+    if all(f is not None for f in lengths):
+        return tuple(s * f for s, f in zip(size, lengths, strict=True) if f is not None), "um"
+    if size == [1.0] * len(size):
+        return None, None
+    return tuple(size), None
+
+
+def _micrometres(unit: Any) -> float | None:
+    """How many um the unit is; None where it is no length."""
+    try:
+        return float((1 * unit).to("micrometer").magnitude)
+    except Exception:  # pint says this in several ways: not a length
+        return None

@@ -1,0 +1,111 @@
+"""What the panels share: a scrolled column, one job, and its end with the panel."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from napari_dojo.errors import DojoError
+from napari_dojo.widgets.pick import LayerWatch
+from napari_dojo.widgets.plot import theme_colours
+from napari_dojo.widgets.run import Runner
+
+__all__ = ["Panel", "open_panel", "plain_viewer", "said"]
+
+
+def plain_viewer(viewer: Any) -> Any:
+    """The viewer itself, where napari hands a proxy of it to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+class Panel(QWidget):
+    """A dock panel, 340 px wide or more, that can run one job."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = plain_viewer(viewer)
+        self.setMinimumWidth(300)
+        self.column = QVBoxLayout()
+        self.column.setContentsMargins(8, 6, 8, 6)
+        self.column.setSpacing(6)
+        inner = QWidget()
+        inner.setLayout(self.column)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.runner = Runner(self)
+        self.watch = LayerWatch(self.viewer, self)
+        self._docked = False
+        self._ended = False
+
+    def end(self) -> None:
+        """End the job and listen no more; the panel is closing."""
+        if not self._ended:
+            self._ended = True
+            self.runner.close()
+            self.watch.close()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        """The panel is closed."""
+        self.end()
+        super().closeEvent(event)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Napari takes a panel out of its dock when that is closed."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self.end()
+            self._docked = self.parent() is not None
+        return bool(super().event(event))
+
+    def warn(self, text: str) -> None:
+        """A notification of one sentence."""
+        from napari.utils.notifications import show_warning
+
+        show_warning(text)
+
+    def marked(self, level: str, text: str) -> str:
+        """A finding as rich text, with a sign before it."""
+        colours = theme_colours(self.viewer)
+        sign, colour = {"ok": ("✓", colours["text"]), "warning": ("!", colours["warning"])}.get(level, ("✗", "#D55E00"))
+        return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
+
+
+def said(error: Exception) -> str:
+    """An error in one sentence, ours or the system's."""
+    if isinstance(error, DojoError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}."
+    return f"This did not work: {type(error).__name__}: {error}"
+
+
+def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:
+    """The panel of this kind in the viewer, opened where there is none."""
+    viewer = plain_viewer(viewer)
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, kind):
+            _raise(widget)
+            return widget
+    try:
+        _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title)
+    except (ValueError, KeyError):  # napari does not know the plugin: run from the sources
+        panel = kind(viewer)
+        viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right")
+    _raise(panel)
+    return panel
+
+
+def _raise(panel: QWidget) -> None:
+    dock = panel.parent()
+    if isinstance(dock, QWidget):
+        dock.show()
+        dock.raise_()

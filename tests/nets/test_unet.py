@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+from napari_dojo.errors import DojoError
+from napari_dojo.nets import NETS, build
+from napari_dojo.nets.unet import UNet, fold, fuse, unfold
+
+KINDS = {
+    "2-D, stem": {"stem": (2, 2), "pools": ((2, 2), (2, 2)), "width": 8},
+    "2-D, pixels": {"stem": (1, 1), "pools": ((2, 2),), "width": 8},
+    "2-D, no pools": {"stem": (2, 2), "pools": (), "width": 8},
+    "3-D, flat": {"stem": (1, 2, 2), "pools": ((1, 2, 2), (2, 2, 2)), "width": 8},
+    "uneven": {"stem": (2, 1), "pools": ((1, 2), (2, 2)), "width": 8},
+}
+
+
+def net(kind, **more):
+    torch.manual_seed(0)
+    made = UNet(**(KINDS[kind] | more))
+    for m in made.modules():  # as after training: statistics that are not 0 and 1
+        if hasattr(m, "running_mean"):
+            m.running_mean.normal_(0, 0.2)
+            m.running_var.uniform_(0.5, 2)
+            m.weight.data.uniform_(0.5, 1.5)
+            m.bias.data.normal_(0.2, 0.2)
+    return made.eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_output_pixel_sees_no_farther_than_it_says(kind):
+    made = net(kind).double()
+    size = [2 * (-(-(r + 1) // s) * s) + 2 * s for r, s in zip(made.reach, made.stride, strict=True)]
+    x = torch.randn(1, 1, *size, dtype=torch.float64, requires_grad=True)
+    out = made(x)
+    farthest = np.zeros(len(size))
+    for shift in range(max(made.stride)):  # every place inside a coarse cell
+        at = tuple(n // 2 + shift % s for n, s in zip(size, made.stride, strict=True))
+        (seen,) = torch.autograd.grad(out[(0, 0, *at)], x, retain_graph=True)
+        where = np.argwhere(seen[0, 0].numpy() != 0)
+        farthest = np.maximum(farthest, np.abs(where - at).max(0))
+    assert (farthest <= made.reach).all(), (farthest, made.reach)
+    assert (farthest >= 0.5 * np.asarray(made.reach)).all(), "an upper bound, but not a wild one"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_and_stride(kind):
+    made = net(kind, in_channels=3, out_channels=5)
+    size = [2 * s for s in made.stride]
+    assert made(torch.zeros(2, 3, *size)).shape == (2, 5, *size)
+    assert made.out_channels == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shift_by_the_stride_shifts_the_answer(kind):
+    made = net(kind)
+    size = [2 * (-(-r // s) * s) + 4 * s for r, s in zip(made.reach, made.stride, strict=True)]
+    x = torch.randn(1, 1, *size)
+    inner = tuple(slice(n // 2, n // 2 + s) for n, s in zip(size, made.stride, strict=True))
+    dims = tuple(range(2, 2 + len(size)))
+    with torch.no_grad():
+        moved = made(x.roll([-s for s in made.stride], dims))[(0, 0, *inner)]
+        at = tuple(slice(i.start + s, i.stop + s) for i, s in zip(inner, made.stride, strict=True))
+        torch.testing.assert_close(moved, made(x)[(0, 0, *at)], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fused_is_unfused(kind):
+    made = net(kind)
+    x = torch.randn(2, 1, *[2 * s for s in made.stride])
+    fused = fuse(deepcopy(made))
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x), made(x), rtol=1e-4, atol=1e-5)
+    assert not any("BatchNorm" in type(m).__name__ for m in fused.modules())
+    assert any("BatchNorm" in type(m).__name__ for m in made.modules())
+
+
+@pytest.mark.parametrize("cell", [(2, 2), (1, 1), (3, 2), (1, 2, 2), (2, 3, 4)])
+def test_unfold_undoes_fold(cell):
+    x = torch.arange(2 * 3 * np.prod([2 * c for c in cell]), dtype=torch.float32).reshape(2, 3, *[2 * c for c in cell])
+    assert torch.equal(unfold(fold(x, cell), cell), x)
+
+
+def test_fold_puts_the_pixels_of_a_cell_together():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert fold(x, (2, 2))[0, :, 0, 1].tolist() == [2, 3, 6, 7]
+
+
+def test_nothing_looks_at_the_whole_image():
+    forbidden = ("InstanceNorm", "GroupNorm", "LayerNorm", "Adaptive")
+    assert not [m for kind in KINDS for m in net(kind).modules() if any(f in type(m).__name__ for f in forbidden)]
+
+
+def test_build():
+    assert isinstance(build("unet", in_channels=1, out_channels=2, width=8), UNet)
+    assert set(NETS) == {"unet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("os.system", {}),
+        ("unet", {"command": "ls"}),
+        ("unet", {"stem": [2]}),
+        ("unet", {"stem": 2}),
+        ("unet", {"stem": [2, 2], "pools": [[2]]}),
+        ("unet", {"stem": ["a", "b"]}),
+        ("unet", {"width": None}),
+        ("unet", {"width": -5, "growth": float("inf")}),
+        ("unet", {"in_channels": 0}),
+        ("unet", {"in_channels": -3}),
+    ],
+)
+def test_what_is_no_net_is_refused(name, options):
+    with pytest.raises(DojoError, match="net"):
+        build(name, **options)
