@@ -104,7 +104,9 @@ class Axes:
         """The axes of labels that belong to such an image."""
         return Axes(self.names.replace("C", ""), self.spatial)
 
-    def result(self, shape: Sequence[int], channels: int | None = None, scale: Sequence[int] = ()) -> tuple[Axes, tuple[int, ...]]:
+    def result(
+        self, shape: Sequence[int], channels: int | None = None, scale: Sequence[int] = ()
+    ) -> tuple[Axes, tuple[int, ...]]:
         """Axes and shape of the answer to an array of this shape.
 
         ``channels`` None means that the answer has no channel axis (labels); more than one puts C where it was, or

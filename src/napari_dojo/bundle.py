@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from napari_dojo import __version__, nets
 from napari_dojo.card import Card, Folder, read_card
@@ -34,7 +33,7 @@ class Bundle:
     """A trained net, in evaluation, on the CPU, and all that is known of it."""
 
     card: Card
-    net: nn.Module
+    net: nets.UNet
 
     @staticmethod
     def new(card: Card) -> Bundle:
@@ -80,7 +79,11 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     weights = io.BytesIO()
     torch.save({k: v.contiguous() for k, v in bundle.net.state_dict().items()}, weights)
     sha = hashlib.sha256(weights.getvalue()).hexdigest()
-    names = {"weights": f"weights-{sha[:12]}.pt", "in": f"test_input-{sha[:12]}.npy", "out": f"test_output-{sha[:12]}.npy"}
+    names = {
+        "weights": f"weights-{sha[:12]}.pt",
+        "in": f"test_input-{sha[:12]}.npy",
+        "out": f"test_output-{sha[:12]}.npy",
+    }
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_safely(path / names["weights"], weights.getvalue())
@@ -95,7 +98,9 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
             if old.name not in names.values():
                 old.unlink(missing_ok=True)
     except OSError as e:
-        raise DojoError(f"The model cannot be written to {path}: {e.strerror or e}. Choose another folder or make room.") from e
+        raise DojoError(
+            f"The model cannot be written to {path}: {e.strerror or e}. Choose another folder or make room."
+        ) from e
     return path
 
 
@@ -109,14 +114,14 @@ def write_safely(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _net(card: Card) -> nn.Module:
+def _net(card: Card) -> nets.UNet:
     options = {**card.net_options, "in_channels": card.channels, "out_channels": len(card.maps)}
     if card.net_options.get("width", 0) > 1024 or len(card.net_options.get("pools", [])) > 8:
         raise DojoError(f"The model {card.name} describes a net of unreasonable size and is refused.")
     return nets.build(card.net, **options).eval()
 
 
-def _rdf(card: Card, net: nn.Module, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
+def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
     axes = [a.lower() for a in card.spatial]
     unit = UNITS.get(card.unit or "")
     size = card.pixel_size or (1.0,) * len(axes)
@@ -178,10 +183,13 @@ def _readme(card: Card) -> str:
     lines = [
         f"# {card.name}",
         "",
-        card.description or f"A model for the task *{card.task}*, trained with napari-dojo {card.version or __version__}.",
+        card.description
+        or f"A model for the task *{card.task}*, trained with napari-dojo {card.version or __version__}.",
         "",
         f"- Images: axes {card.axes}, {card.channels} channel{'s' if card.channels > 1 else ''}, worked on in {card.spatial}"
-        + (f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""),
+        + (
+            f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""
+        ),
         f"- Objects: about {card.diameter:.0f} px in diameter" if card.diameter else "- Objects: not measured",
         f"- Answer: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
         f"- Trained on: {card.data.get('images', '?')} images; {card.split.get('how', '')}",
@@ -215,10 +223,10 @@ def _npy(array: NDArray[Any]) -> bytes:
 def _png(picture: NDArray[np.uint8]) -> bytes:
     import imageio.v3 as iio
 
-    return iio.imwrite("<bytes>", picture, extension=".png")  # type: ignore[no-any-return]
+    return iio.imwrite("<bytes>", picture, extension=".png")
 
 
 def _yaml(values: dict[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)  # type: ignore[no-any-return]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)

@@ -73,7 +73,9 @@ class Card:
         values = dict(values)
         made = values.pop("format", None)
         if made != FORMAT:
-            raise DojoError(f"{where} has the format {made!r}; this version of napari-dojo reads format {FORMAT}. Update napari-dojo.")
+            raise DojoError(
+                f"{where} has the format {made!r}; this version of napari-dojo reads format {FORMAT}. Update napari-dojo."
+            )
         known = {f.name for f in fields(Card)}
         try:
             values["rule"] = Rule(**values.get("rule", {}))
@@ -82,7 +84,9 @@ class Card:
                     values[k] = tuple(values[k])
             return Card(**{k: v for k, v in values.items() if k in known})
         except (TypeError, ValueError) as e:
-            raise DojoError(f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew.") from e
+            raise DojoError(
+                f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew."
+            ) from e
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,9 @@ class Folder:
             with zipfile.ZipFile(self.path) as z:
                 return z.read(name)
         except (OSError, KeyError, zipfile.BadZipFile, EOFError) as e:
-            raise DojoError(f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew.") from e
+            raise DojoError(
+                f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew."
+            ) from e
 
     def description(self) -> dict[str, Any]:
         """``rdf.yaml`` as plain values."""
@@ -114,13 +120,19 @@ class Folder:
             raise DojoError(f"{self.path} is not a model: it holds no rdf.yaml. Choose the folder of a model.")
         raw = self.read("rdf.yaml")
         if len(raw) > LARGEST:
-            raise DojoError(f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused.")
+            raise DojoError(
+                f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused."
+            )
         try:
             values = yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
-            raise DojoError(f"The model {self.path.name} is damaged: its rdf.yaml cannot be read. Copy it again or train it anew.") from e
+            raise DojoError(
+                f"The model {self.path.name} is damaged: its rdf.yaml cannot be read. Copy it again or train it anew."
+            ) from e
         if not isinstance(values, dict):
-            raise DojoError(f"The model {self.path.name} is damaged: its rdf.yaml is no description. Copy it again or train it anew.")
+            raise DojoError(
+                f"The model {self.path.name} is damaged: its rdf.yaml is no description. Copy it again or train it anew."
+            )
         return values
 
 

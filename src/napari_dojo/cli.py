@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DojoError as e:
         print(f"napari-dojo: {e}", file=sys.stderr)
     except MemoryError:
-        print("napari-dojo: The memory was too small for this. Choose smaller images or close other programs.", file=sys.stderr)
+        print(
+            "napari-dojo: The memory was too small for this. Choose smaller images or close other programs.",
+            file=sys.stderr,
+        )
     except OSError as e:
         if e.filename is None and e.errno is None:
             raise
@@ -42,12 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("napari-dojo", description="Teach neural networks on your own images, and apply them.")
+    parser = argparse.ArgumentParser(
+        "napari-dojo", description="Teach neural networks on your own images, and apply them."
+    )
     parser.add_argument("--version", action="version", version=f"napari-dojo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="the whole story on sample data: train, apply, score, pictures")
     demo.add_argument("--headless", action="store_true", help="do not open the viewer at the end")
-    demo.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where scores and pictures go (default: demo)")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where scores and pictures go (default: demo)"
+    )
     demo.add_argument("--minutes", type=float, default=1.5, help="how long to train (default: 1.5)")
     demo.set_defaults(run=_demo)
     train = commands.add_parser("train", help="train a model on images and targets")
@@ -63,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
-    parser.add_argument("--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr")
+    parser.add_argument(
+        "--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr"
+    )
     if task.target != "none":
         parser.add_argument("--target", required=True, metavar="PATH", help="their targets, paired by file name")
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
@@ -73,7 +82,11 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     parser.add_argument("--axes", help="what the dimensions of the images are, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
-    parser.add_argument("--group-by", metavar="REGEX", help="files with the same first group (or match) stay together when the data are split")
+    parser.add_argument(
+        "--group-by",
+        metavar="REGEX",
+        help="files with the same first group (or match) stay together when the data are split",
+    )
     parser.add_argument("--name", default="", help="what the model is called (default: the folder's name)")
     parser.add_argument("--description", default="", help="one line for the model card")
     parser.add_argument("--license", help="of the model, an SPDX name such as CC0-1.0")
@@ -87,7 +100,9 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the answers go, one file for each input")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="where the answers go, one file for each input"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace answers that are there")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     _flags(parser, PredictSettings)
@@ -161,7 +176,7 @@ def _split(field: Field, value: Any) -> Any:
 def _train(args: argparse.Namespace) -> int:
     task = TASKS[args.task]
     settings = checked(TrainSettings, _values(args, TrainSettings))
-    options = checked(task.options, _values(args, task.options))
+    options: Any = checked(task.options, _values(args, task.options))
     from napari_dojo.folders import Given, read_pairs
 
     given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by)
@@ -206,7 +221,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
-    decoding = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
+    decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
     predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
     began, bad, written = time.monotonic(), [], []
     with _bar() as bar:
@@ -216,11 +231,25 @@ def _predict(args: argparse.Namespace) -> int:
                 picture = images.read(path)
                 axes = axes_of(picture, args.axes, bundle.card.spatial == "ZYX")
                 steps = predict_steps(
-                    bundle, picture.data, axes, settings, decoding=decoding, pixel_size=picture.pixel_size, predictor=predictor
+                    bundle,
+                    picture.data,
+                    axes,
+                    settings,
+                    decoding=decoding,
+                    pixel_size=picture.pixel_size,
+                    predictor=predictor,
                 )
                 result = next(e for e in steps if isinstance(e, Result))
                 said = f"{bundle.card.name} {__version__}: {task.name} of {path.name}"
-                images.write(out, result.array, result.axes.names, picture.pixel_size, picture.unit, said, labels=task.result == "labels")
+                images.write(
+                    out,
+                    result.array,
+                    result.axes.names,
+                    picture.pixel_size,
+                    picture.unit,
+                    said,
+                    labels=task.result == "labels",
+                )
                 written.append(str(out))
             except DojoError as e:
                 bad.append(str(e))
@@ -245,7 +274,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     bundle = load(find(args.model))
     settings = checked(PredictSettings, _values(args, PredictSettings))
-    pairs, notes = read_pairs(Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].target == "labels")
+    pairs, notes = read_pairs(
+        Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].target == "labels"
+    )
     for note in notes:
         _warn(note)
     with _bar() as bar:
@@ -270,7 +301,11 @@ def _models(args: argparse.Namespace) -> int:
         if not there:
             print("There are no models yet.")
         if args.json:
-            print(json.dumps([{"name": m.name, "path": str(m.path), "origin": m.origin, "task": m.card.task} for m in there]))
+            print(
+                json.dumps(
+                    [{"name": m.name, "path": str(m.path), "origin": m.origin, "task": m.card.task} for m in there]
+                )
+            )
     elif args.what == "info":
         card = read_card(pretrained.find(args.model)).as_dict()
         for k, v in card.items():
@@ -296,7 +331,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from napari_dojo.demo import demo
 
-    return demo(args.out, args.minutes, headless=args.headless)
+    return demo(main, args.out, args.minutes, headless=args.headless)
 
 
 def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
@@ -313,7 +348,9 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
             row = bar.add_task(title, total=None)
             for event in events:
                 if isinstance(event, Step):
-                    bar.update(row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}")
+                    bar.update(
+                        row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}"
+                    )
                 elif isinstance(event, Tiled):
                     bar.update(row, completed=event.done, total=event.total)
                 elif isinstance(event, Started):

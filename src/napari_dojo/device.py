@@ -50,7 +50,9 @@ def choose(wanted: str = "auto") -> Device:
         raise DojoError(f"The device {kind!r} is not usable here; there is {there}. `napari-dojo doctor` says why.")
     if kind == "cuda":
         memory = int(torch.cuda.mem_get_info()[0] * 0.9)
-        return Device("cuda", torch.cuda.get_device_name(), memory, cores(), torch.cuda.get_device_capability() >= (7, 0))
+        return Device(
+            "cuda", torch.cuda.get_device_name(), memory, cores(), torch.cuda.get_device_capability() >= (7, 0)
+        )
     memory = int(psutil.virtual_memory().available * 0.6)
     return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores())
 

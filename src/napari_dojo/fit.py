@@ -76,7 +76,7 @@ class Learner:
     def update(self, loss: Tensor) -> None:
         """One step of the optimizer and of the average."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
@@ -142,7 +142,9 @@ class Clock:
             self.paused += away
 
 
-def fit(learner: Learner, work: Work, budget: Budget, device: Device, control: Control, seed: int = 0) -> Iterator[Event]:
+def fit(
+    learner: Learner, work: Work, budget: Budget, device: Device, control: Control, seed: int = 0
+) -> Iterator[Event]:
     """Learn until the budget is spent or control.stop, judging on the way; ends with a last check.
 
     The best weights by the check's headline are handed to ``work.keep`` with ``better=True``.
@@ -226,7 +228,9 @@ def _smaller(learner: Learner, batches: Batches) -> Said:
     if learner.device.type == "cpu":
         raise MemoryError("not even one piece fits into memory")
     learner.move(torch.device("cpu"))
-    return Said("warning", "The graphics memory was too small even for one piece: going on on the CPU, which is slower.")
+    return Said(
+        "warning", "The graphics memory was too small even for one piece: going on on the CPU, which is slower."
+    )
 
 
 def _rate(peak: float, step: int, progress: float, steps: int | None) -> float:

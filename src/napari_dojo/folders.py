@@ -52,12 +52,21 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
         both = list(found)
         for kind, left in (("image", alone), ("target", unused)):
             if left:
-                notes.append(f"{len(left)} {kind}{'s have' if len(left) > 1 else ' has'} no partner and {'are' if len(left) > 1 else 'is'} left out, {left[0].name} among them.")
+                notes.append(
+                    f"{len(left)} {kind}{'s have' if len(left) > 1 else ' has'} no partner and {'are' if len(left) > 1 else 'is'} left out, {left[0].name} among them."
+                )
     regions = {}
     if given.region:
         region_pairs, _, _ = pair_files([p for p, _ in both], list_inputs(given.region))
         regions = dict(region_pairs)
-    xs, ys, rs, names, axes, size, unit, bad = [], [], [], [], None, None, None, []
+    xs: list[Any] = []
+    ys: list[Any] = []
+    rs: list[Any] = []
+    names: list[str] = []
+    bad: list[str] = []
+    axes: Axes | None = None
+    size: tuple[float, ...] | None = None
+    unit: str | None = None
     for path, target in both:
         try:
             picture = images.read(path)
@@ -65,8 +74,17 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
             y = None if target is None else _target(target, labels)
             r = None if path not in regions else np.asarray(images.read(regions[path], labels=True).data) > 0
             if axes is not None and these.names != axes.names:
-                raise DojoError(f"{path.name} has the axes {these.names}, the images before it have {axes.names}. Name them with --axes.")
-            Pairs.of([picture.data], None if y is None else [y], these, labels=labels, names=[path.name], regions=[] if r is None else [r])
+                raise DojoError(
+                    f"{path.name} has the axes {these.names}, the images before it have {axes.names}. Name them with --axes."
+                )
+            Pairs.of(
+                [picture.data],
+                None if y is None else [y],
+                these,
+                labels=labels,
+                names=[path.name],
+                regions=[] if r is None else [r],
+            )
         except DojoError as e:
             bad.append(str(e))
             continue

@@ -139,11 +139,16 @@ class Job:
                 self._again = True
                 _again_with_less(self.folder, request)
                 self.start()
-                return Said("warning", "The system ended the job, most likely because memory ran out. It goes on from its last saved state with half the batch.")
+                return Said(
+                    "warning",
+                    "The system ended the job, most likely because memory ran out. It goes on from its last saved state with half the batch.",
+                )
         if self._stopped:
             return Failed("Stopped.")
         if killed:
-            return Failed("The system ended the job, most likely because memory ran out. What was saved is kept: close other programs and continue.")
+            return Failed(
+                "The system ended the job, most likely because memory ran out. What was saved is kept: close other programs and continue."
+            )
         return Failed(f"{SILENT} (code {code}). Details are in {self.folder / 'errors.txt'}.")
 
 
@@ -227,12 +232,20 @@ def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
     except MemoryError:
         say(Failed("The memory was too small for this. Choose smaller images or pieces, or close other programs."))
     except OSError as e:
-        say(Failed(f"{e.filename or 'A file'} cannot be read or written: {e.strerror or e}. Make room or choose another folder."))
+        say(
+            Failed(
+                f"{e.filename or 'A file'} cannot be read or written: {e.strerror or e}. Make room or choose another folder."
+            )
+        )
     except Exception as e:
         import traceback
 
         traceback.print_exc()
-        say(Failed(f"Something went wrong that should not ({type(e).__name__}: {e}). Details are in {folder / 'errors.txt'}."))
+        say(
+            Failed(
+                f"Something went wrong that should not ({type(e).__name__}: {e}). Details are in {folder / 'errors.txt'}."
+            )
+        )
 
 
 class _Gate:
@@ -304,7 +317,9 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
     bundle = load(request["model"])
     settings = checked(PredictSettings, request["settings"])
     results = []
-    asked = zip(_loaded(folder, request["inputs"]), request["axes"], request["names"], request["pixel_sizes"], strict=True)
+    asked = zip(
+        _loaded(folder, request["inputs"]), request["axes"], request["names"], request["pixel_sizes"], strict=True
+    )
     for i, (array, axes, name, pixel_size) in enumerate(asked):
         keep = request["keep_maps"]
         for event in predict_steps(bundle, array, axes, settings, control, pixel_size=pixel_size, keep_maps=keep):
@@ -314,7 +329,14 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
             np.save(folder / f"result-{i}.npy", event.array)
             if event.maps is not None:
                 np.save(folder / f"maps-{i}.npy", event.maps)
-            results.append({"name": name, "labels": f"result-{i}.npy", "maps": f"maps-{i}.npy" if keep else None, "axes": event.axes.names})
+            results.append(
+                {
+                    "name": name,
+                    "labels": f"result-{i}.npy",
+                    "maps": f"maps-{i}.npy" if keep else None,
+                    "axes": event.axes.names,
+                }
+            )
     if control.stop and len(results) < len(request["inputs"]):
         yield Failed("Stopped: nothing was changed.")
         return
@@ -334,7 +356,9 @@ def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> list[str | None]:
             np.save(folder / f"{name}-{i}.npy", np.asarray(array))
             names.append(f"{name}-{i}.npy")
     except OSError as e:
-        raise DojoError(f"The run cannot be written to {folder}: {e.strerror or e}. Make room or choose another folder.") from e
+        raise DojoError(
+            f"The run cannot be written to {folder}: {e.strerror or e}. Make room or choose another folder."
+        ) from e
     return names
 
 

@@ -137,7 +137,9 @@ class Pairs:
         if not len(inputs):
             raise DojoError("At least one image is needed to learn from; none was given. Choose an image or a folder.")
         if targets is not None and len(targets) != len(inputs):
-            raise DojoError(f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets.")
+            raise DojoError(
+                f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets."
+            )
         axes = axes or Axes.resolve(np.shape(inputs[0]))
         names = tuple(names) or tuple(f"image {i + 1}" for i in range(len(inputs)))
         items: list[Item] = []
@@ -153,10 +155,14 @@ class Pairs:
             items += _samples(whole, axes, labels, tuple(scale))
         counts = {item.x.shape[0] for item in items}
         if len(counts) > 1:
-            raise DojoError(f"All images need the same number of channels; there are images with {' and '.join(map(str, sorted(counts)))}.")
+            raise DojoError(
+                f"All images need the same number of channels; there are images with {' and '.join(map(str, sorted(counts)))}."
+            )
         return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, pixel_size, unit)
 
-    def split(self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32) -> Split:
+    def split(
+        self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
+    ) -> Split:
         """Choose what teaches and what judges.
 
         Roles that a person gave win. Else, with ten images or more, whole groups are drawn (by default 80 % training,
@@ -174,7 +180,9 @@ class Pairs:
             return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed)
         if test:
             if len(groups) < 3:
-                raise DojoError(f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images.")
+                raise DojoError(
+                    f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images."
+                )
             return self._by_group(whole, groups, validation, test, seed)
         return _by_place(whole, [i.group for i in self.items], max(validation, 0.2) if validation else 0.0, smallest)
 
@@ -183,7 +191,9 @@ class Pairs:
         n_test = min(len(order) - 2, max(1, round(test * len(order)))) if test else 0
         n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
         role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
-        return _by_roles(whole, [role.get(item.group, "training") for item in self.items], "whole images, drawn by chance")
+        return _by_roles(
+            whole, [role.get(item.group, "training") for item in self.items], "whole images, drawn by chance"
+        )
 
 
 def as_labels(y: Any, name: str) -> Any:
@@ -192,12 +202,16 @@ def as_labels(y: Any, name: str) -> Any:
     if kind == "b":
         return y.astype(np.uint8)
     if kind not in "iuf":
-        raise DojoError(f"Labels are whole numbers; those of {name} are of type {y.dtype}. Save them as an integer image.")
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} are of type {y.dtype}. Save them as an integer image."
+        )
     if kind == "u":
         return y
     y = np.asarray(y)
     if kind == "f" and not np.isfinite(y).all():
-        raise DojoError(f"Labels are whole numbers; those of {name} hold NaN or infinite values. Set these pixels to 0.")
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} hold NaN or infinite values. Set these pixels to 0."
+        )
     if y.size and y.min() < 0:
         raise DojoError(f"Labels are 0 or larger; those of {name} go down to {y.min():g}. Set negative pixels to 0.")
     if kind == "f":
@@ -207,7 +221,9 @@ def as_labels(y: Any, name: str) -> Any:
                 "Is this an image, or a probability map? Choose the labels."
             )
         if y.size and y.max() >= 2**31:
-            raise DojoError(f"Labels are below 2147483648; those of {name} go up to {y.max():g}. Number the objects anew.")
+            raise DojoError(
+                f"Labels are below 2147483648; those of {name} go up to {y.max():g}. Number the objects anew."
+            )
         return y.astype(np.int32)
     return y
 
@@ -215,7 +231,9 @@ def as_labels(y: Any, name: str) -> Any:
 def _image(x: Any, name: str, axes: Axes) -> Any:
     x = x if hasattr(x, "ndim") else np.asarray(x)
     if x.ndim != len(axes.names):
-        raise DojoError(f"{name} has {x.ndim} dimensions, but the axes {axes.names} name {len(axes.names)}: {_times(x.shape)}.")
+        raise DojoError(
+            f"{name} has {x.ndim} dimensions, but the axes {axes.names} name {len(axes.names)}: {_times(x.shape)}."
+        )
     if np.dtype(x.dtype).kind not in "biuf":
         raise DojoError(f"An image of numbers is needed; {name} is of type {x.dtype}.")
     if 0 in x.shape:
@@ -249,7 +267,9 @@ def _samples(whole: Item, axes: Axes, labels: bool, scale: tuple[int, ...]) -> l
         sy = None if y is None else y_axes.sample(y, i)
         sr = None if region is None else (region if region.shape == sx.shape[1:] else flat.sample(region, i)[0])
         if sr is not None and sr.shape != sx.shape[1:]:
-            raise DojoError(f"The region of {name} must have the image's size {_times(sx.shape[1:])}; it is {_times(sr.shape)}.")
+            raise DojoError(
+                f"The region of {name} must have the image's size {_times(sx.shape[1:])}; it is {_times(sr.shape)}."
+            )
         found.append(
             replace(
                 whole,
@@ -284,7 +304,9 @@ def _joined_duplicates(items: tuple[Item, ...]) -> tuple[Item, ...]:
 def _by_roles(whole: list[Part], roles: Sequence[str], how: str) -> Split:
     of = {r: tuple(p for p, role in zip(whole, roles, strict=True) if role == r) for r in ROLES[1:]}
     if not of["training"]:
-        raise DojoError("At least one image must be for training; all were kept aside. Give one of them the role training.")
+        raise DojoError(
+            "At least one image must be for training; all were kept aside. Give one of them the role training."
+        )
     return Split(of["training"], of["validation"], of["test"], how)
 
 
@@ -300,7 +322,9 @@ def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: 
             training.append(part)
             continue
         n = lengths[axis]
-        keep, judge = ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
+        keep, judge = (
+            ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
+        )
         training.append(replace(part, box=part.box[:axis] + (keep,) + part.box[axis + 1 :]))
         validation.append(replace(part, box=part.box[:axis] + (judge,) + part.box[axis + 1 :]))
     if not validation and share and len(order) > 1:

@@ -82,7 +82,11 @@ class Source:
         x = item.x[(slice(None), *part.slices)]
         y = None if item.y is None else item.y[(..., *part.slices)]
         region = None if item.region is None else item.region[part.slices]
-        anchors = _anchors(np.asarray(y), region, seed) if labels and y is not None else np.zeros((0, len(part.box)), np.int32)
+        anchors = (
+            _anchors(np.asarray(y), region, seed)
+            if labels and y is not None
+            else np.zeros((0, len(part.box)), np.int32)
+        )
         return Source(x, y, region, norm, anchors)
 
     @property
@@ -97,7 +101,9 @@ class Batches:
     ``batch`` may be made smaller while it runs. Close it, or use it in a ``with``.
     """
 
-    def __init__(self, sources: Sequence[Source], recipe: Recipe, batch: int, seed: int, start: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, sources: Sequence[Source], recipe: Recipe, batch: int, seed: int, start: int = 0, workers: int = 1
+    ) -> None:
         self.batch = batch
         self._sources, self._recipe, self._seed, self._next = sources, recipe, seed, start
         volume = np.array([np.prod(s.size, dtype=float) for s in sources])
@@ -210,13 +216,21 @@ def _gather(
             y = _sample_labels(np.asarray(source.y[box]), where)
         else:
             y = _sample(np.asarray(source.y[(slice(None), *box)], np.float32), where, "bilinear")
-    region = None if source.region is None else _sample(source.region[None][(slice(None), *box)].astype(np.float32), where, "nearest")[0] > 0.5
+    region = (
+        None
+        if source.region is None
+        else _sample(source.region[None][(slice(None), *box)].astype(np.float32), where, "nearest")[0] > 0.5
+    )
     return x, y, region
 
 
 def _sample(x: NDArray[np.float32], where: Tensor, mode: str) -> NDArray[np.float32]:
     return grid_sample(
-        torch.from_numpy(np.ascontiguousarray(x))[None], where, mode=mode, padding_mode="reflection", align_corners=False
+        torch.from_numpy(np.ascontiguousarray(x))[None],
+        where,
+        mode=mode,
+        padding_mode="reflection",
+        align_corners=False,
     )[0].numpy()
 
 

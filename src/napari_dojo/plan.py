@@ -68,7 +68,12 @@ class Plan:
     @property
     def net(self) -> dict[str, object]:
         """Arguments of the net, but for channels."""
-        return {"stem": list(self.stem), "pools": [list(p) for p in self.pools], "width": self.width, "growth": self.growth}
+        return {
+            "stem": list(self.stem),
+            "pools": [list(p) for p in self.pools],
+            "width": self.width,
+            "growth": self.growth,
+        }
 
     @property
     def sentence(self) -> str:

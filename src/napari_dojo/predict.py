@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from napari_dojo import device as devices
 from napari_dojo.axes import Axes
@@ -18,7 +17,7 @@ from napari_dojo.bundle import Bundle
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Said, Tiled
-from napari_dojo.nets.unet import fuse
+from napari_dojo.nets.unet import UNet, fuse
 from napari_dojo.normalize import Normalization
 from napari_dojo.resize import resize
 from napari_dojo.settings import PredictSettings
@@ -49,20 +48,20 @@ class Result:
 class Predictor:
     """A net on its device, ready for images; batch norm folded in."""
 
-    def __init__(self, net: nn.Module, device: devices.Device, tile: int = 0) -> None:
+    def __init__(self, net: UNet, device: devices.Device, tile: int = 0) -> None:
         self.device = device
         self._torch = devices.prepare(device)
         self._net = fuse(deepcopy(net).eval()).to(self._torch)
-        self.stride: tuple[int, ...] = tuple(net.stride)  # type: ignore[arg-type]
-        self.reach: tuple[int, ...] = tuple(net.reach)  # type: ignore[arg-type]
-        self.outputs = int(net.out_channels)  # type: ignore[arg-type]
+        self.stride: tuple[int, ...] = tuple(net.stride)
+        self.reach: tuple[int, ...] = tuple(net.reach)
+        self.outputs = int(net.out_channels)
         self._pixels = float(tile) ** 2 if tile else TILE_PIXELS[device.kind]
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S)."""
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
             y = self._net(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._torch))
-            return y[0].float().cpu().numpy()  # type: ignore[no-any-return]
+            return y[0].float().cpu().numpy()
 
     def tiles(self, size: Sequence[int]) -> list[Any]:
         """How an image of this size is cut: the halo is as wide as the net sees, or, in volumes, half of it, blended."""
@@ -97,11 +96,13 @@ def zoom_for(card: Card, diameter: float | None, pixel_size: Sequence[float] | N
     return card.zoom
 
 
-def box_around(box: Sequence[tuple[int, int]], size: Sequence[int], net: nn.Module) -> tuple[tuple[int, int], ...]:
-    """The part of an image to compute so that ``box`` comes out as in the whole image: wider by what the net sees,
-    and starting on the net's stride."""
+def box_around(box: Sequence[tuple[int, int]], size: Sequence[int], net: UNet) -> tuple[tuple[int, int], ...]:
+    """The part of an image to compute so that ``box`` comes out as in the whole image.
+
+    It is wider by what the net sees, and starts on the net's stride.
+    """
     wide = []
-    for (a, b), n, stride, reach in zip(box, size, net.stride, net.reach, strict=True):  # type: ignore[arg-type]
+    for (a, b), n, stride, reach in zip(box, size, net.stride, net.reach, strict=True):
         wide.append((max(0, (a - reach) // stride * stride), min(n, -(-(b + reach) // stride) * stride)))
     return tuple(wide)
 

@@ -33,12 +33,17 @@ def shipped_folder() -> Path:
 def models() -> list[Model]:
     """All models that can be read: the user's own, shipped ones, and the lab's. Damaged ones are left out."""
     found = []
-    places: list[tuple[Path, Literal["shipped", "own", "lab"]]] = [(models_folder(), "own"), (shipped_folder(), "shipped")]
+    places: list[tuple[Path, Literal["shipped", "own", "lab"]]] = [
+        (models_folder(), "own"),
+        (shipped_folder(), "shipped"),
+    ]
     for folder, origin in [*places, *((f, "lab") for f in lab_folders())]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if (path / "rdf.yaml").exists() or path.suffix == ".zip":
                 try:
-                    found.append(Model(path.stem if path.suffix == ".zip" else path.name, path, read_card(path), origin))
+                    found.append(
+                        Model(path.stem if path.suffix == ".zip" else path.name, path, read_card(path), origin)
+                    )
                 except DojoError:
                     continue
     return found
@@ -56,7 +61,9 @@ def find(model: str | Path) -> Path:
     if path.exists():
         raise DojoError(f"{path} is not a model: it holds no rdf.yaml. Choose the folder or zip of a model.")
     names = ", ".join(sorted({m.name for m in there})) or "none"
-    raise DojoError(f"There is no model {str(model)!r}, neither a folder or zip nor among those known by name: {names}.")
+    raise DojoError(
+        f"There is no model {str(model)!r}, neither a folder or zip nor among those known by name: {names}."
+    )
 
 
 def export(model: str | Path, path: Path) -> Path:
@@ -80,18 +87,24 @@ def export(model: str | Path, path: Path) -> Path:
 
 def import_model(path: Path, name: str | None = None) -> Path:
     """Copy a model folder or zip to the user's own models, after looking whether it can be read."""
-    card = read_card(path)
+    read_card(path)
     target = models_folder() / (name or Path(path).stem)
     if target.exists():
-        raise DojoError(f"You have a model {target.name!r} already. Give it another name with --name, or remove that one.")
+        raise DojoError(
+            f"You have a model {target.name!r} already. Give it another name with --name, or remove that one."
+        )
     folder = Folder(Path(path))
-    names = [p.name for p in Path(path).iterdir() if p.is_file()] if Path(path).is_dir() else zipfile.ZipFile(path).namelist()
+    names = (
+        [p.name for p in Path(path).iterdir() if p.is_file()]
+        if Path(path).is_dir()
+        else zipfile.ZipFile(path).namelist()
+    )
     target.mkdir(parents=True)
     for file in names:
         if "/" not in file:
             (target / file).write_bytes(folder.read(file))
     read_card(target)
-    return target if card else target
+    return target
 
 
 def remove(name: str) -> Path:

@@ -52,28 +52,67 @@ class Field:
 class TrainSettings:
     """How a model is trained. Zero and None mean: the plan decides."""
 
-    minutes: Annotated[float | None, Option("Time", "How long training may take, from start to saved model.", 0.05, 10080, "min")] = None
-    epochs: Annotated[int | None, Option("Epochs", "An epoch is as many patches as cover the training area once.", 1, 100_000, advanced=True)] = None
-    steps: Annotated[int | None, Option("Steps", "How many times the weights are updated.", 1, 10_000_000, advanced=True)] = None
-    validation: Annotated[float | None, Option("Validation", "Share of the images kept aside to choose the best model.", 0, 0.9, advanced=True)] = None
-    test: Annotated[float | None, Option("Test", "Share of the images that training never sees, for the final score.", 0, 0.9, advanced=True)] = None
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed; auto takes a graphics card where there is one.", advanced=True)] = "auto"
-    seed: Annotated[int, Option("Seed", "The same seed and steps give the same model on the same machine.", 0, 2**31 - 1, advanced=True)] = 0
-    patch: Annotated[int, Option("Patch", "Edge of the image pieces that the net learns from; 0 lets the plan decide.", 0, 4096, "px", True)] = 0
+    minutes: Annotated[
+        float | None, Option("Time", "How long training may take, from start to saved model.", 0.05, 10080, "min")
+    ] = None
+    epochs: Annotated[
+        int | None,
+        Option("Epochs", "An epoch is as many patches as cover the training area once.", 1, 100_000, advanced=True),
+    ] = None
+    steps: Annotated[
+        int | None, Option("Steps", "How many times the weights are updated.", 1, 10_000_000, advanced=True)
+    ] = None
+    validation: Annotated[
+        float | None,
+        Option("Validation", "Share of the images kept aside to choose the best model.", 0, 0.9, advanced=True),
+    ] = None
+    test: Annotated[
+        float | None,
+        Option("Test", "Share of the images that training never sees, for the final score.", 0, 0.9, advanced=True),
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Option("Device", "Where the net is computed; auto takes a graphics card where there is one.", advanced=True),
+    ] = "auto"
+    seed: Annotated[
+        int,
+        Option("Seed", "The same seed and steps give the same model on the same machine.", 0, 2**31 - 1, advanced=True),
+    ] = 0
+    patch: Annotated[
+        int,
+        Option(
+            "Patch", "Edge of the image pieces that the net learns from; 0 lets the plan decide.", 0, 4096, "px", True
+        ),
+    ] = 0
     batch: Annotated[int, Option("Batch", "Pieces per update; 0 lets the plan decide.", 0, 4096, "", True)] = 0
-    depth: Annotated[int, Option("Depth", "Levels of the net: more see farther; 0 lets the plan decide.", 0, 7, "", True)] = 0
-    width: Annotated[int, Option("Width", "Feature maps of the first level; 0 lets the plan decide.", 0, 512, "", True)] = 0
-    learning_rate: Annotated[float, Option("Learning rate", "Largest step size of the optimizer; 0 lets the plan decide.", 0, 1, "", True)] = 0.0
-    augment: Annotated[bool, Option("Augment", "Flip, turn, scale and brighten the pieces, so that few images go far.", advanced=True)] = True
+    depth: Annotated[
+        int, Option("Depth", "Levels of the net: more see farther; 0 lets the plan decide.", 0, 7, "", True)
+    ] = 0
+    width: Annotated[
+        int, Option("Width", "Feature maps of the first level; 0 lets the plan decide.", 0, 512, "", True)
+    ] = 0
+    learning_rate: Annotated[
+        float, Option("Learning rate", "Largest step size of the optimizer; 0 lets the plan decide.", 0, 1, "", True)
+    ] = 0.0
+    augment: Annotated[
+        bool, Option("Augment", "Flip, turn, scale and brighten the pieces, so that few images go far.", advanced=True)
+    ] = True
 
 
 @dataclass(frozen=True)
 class PredictSettings:
     """How a model is applied. Zero and None mean: decided from model and image."""
 
-    diameter: Annotated[float | None, Option("Diameter", "Typical diameter of the objects in this image.", 1, 10_000, "px")] = None
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed.", advanced=True)] = "auto"
-    tile: Annotated[int, Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True)] = 0
+    diameter: Annotated[
+        float | None, Option("Diameter", "Typical diameter of the objects in this image.", 1, 10_000, "px")
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed.", advanced=True)
+    ] = "auto"
+    tile: Annotated[
+        int,
+        Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True),
+    ] = 0
 
 
 def fields_of(cls: type) -> tuple[Field, ...]:

@@ -501,7 +501,8 @@ def _filaments(sample: Sample, bench: Bench) -> Drawing:
     points += (rng.random((count, ndim)) * size)[:, None] - points[:, steps // 2, None]
     tone = np.exp(sample.brightness * rng.standard_normal((count, 1)))
     beads = ndimage.gaussian_filter1d(rng.standard_normal((count, steps)), 2 * d, axis=1)
-    tone = tone * np.exp(sample.texture * beads / beads.std())
+    beads *= np.sqrt(4 * np.sqrt(np.pi) * d)  # to a deviation of 1
+    tone = tone * np.exp(sample.texture * beads)
     owner = np.repeat(np.arange(1, count + 1), steps)
     flat = points.reshape(-1, ndim)
     inside = ((flat > -d) & (flat < size + d)).all(1)
@@ -854,7 +855,7 @@ def _gaussians(
     for axis, (r, s) in enumerate(zip(reach, sigma, strict=True)):
         steps = base[:, axis, None] + np.arange(-r, r + 1)
         line = np.exp(-0.5 * ((steps - centres[:, axis, None]) / s) ** 2)
-        form = [len(centres)] + [-1 if a == axis else 1 for a in range(len(shape))]
+        form = [len(centres)] + [2 * r + 1 if a == axis else 1 for a in range(len(shape))]
         light = light * line.reshape(form)
         index.append((steps + r).clip(0, out.shape[axis] - 1).reshape(form))
     np.add.at(out, tuple(np.broadcast_arrays(*index)), light.astype(np.float32))

@@ -87,7 +87,9 @@ def tiled(
     for i, tile in enumerate(tiles):
         part = np.asarray(x[(slice(None), *(slice(a, b) for a, b in tile.read))])
         y = fn(padded(part, stride))
-        inner = tuple(slice((a - r) * scale, (b - r) * scale) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True))
+        inner = tuple(
+            slice((a - r) * scale, (b - r) * scale) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True)
+        )
         where = (slice(None), *(slice(a * scale, b * scale) for a, b in tile.write))
         if tile.write == tile.core:
             out[where] = y[(slice(None), *inner)]

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_dojo import bundle as bundles
 from napari_dojo import device as devices
+from napari_dojo import nets
 from napari_dojo.augment import Intensity
 from napari_dojo.bundle import Bundle
 from napari_dojo.card import Card
@@ -111,7 +113,14 @@ class _Training:
     """One training: everything decided before the first step, and what the loop asks for."""
 
     def __init__(
-        self, pairs: Pairs, task: Task, target: Target, settings: TrainSettings, facts: Facts, start: Bundle | None, control: Control
+        self,
+        pairs: Pairs,
+        task: Task,
+        target: Target,
+        settings: TrainSettings,
+        facts: Facts,
+        start: Bundle | None,
+        control: Control,
     ) -> None:
         self.task, self.target, self.settings, self.facts, self.control = task, target, settings, facts, control
         self.start = start
@@ -157,8 +166,7 @@ class _Training:
         with self._batches(sources, learner.step) as batches:
             intensity = Intensity() if self.settings.augment else None
             work = Work(batches, self._loss, intensity, self._check, self._keep)
-            for event in fit(learner, work, budget, self.device, self.control, self.settings.seed):
-                yield event
+            yield from fit(learner, work, budget, self.device, self.control, self.settings.seed)
         yield self._finish(learner)
 
     def _sources(self, parts: Sequence[Part]) -> list[Source]:
@@ -173,7 +181,7 @@ class _Training:
         return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, workers)
 
     def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return self.task.loss(out, target, weight, self.options)  # type: ignore[no-any-return]
+        return self.task.loss(out, target, weight, self.options)
 
     def _plan(self, pairs: Pairs) -> Plan:
         sizes = tuple(tuple(b - a for a, b in p.box) for p in self.split.training)
@@ -190,7 +198,9 @@ class _Training:
         zoom = card.zoom
         if card.diameter and self.facts.diameter and not 1 / 1.5 < self.facts.diameter / card.diameter < 1.5:
             zoom = card.zoom * card.diameter / self.facts.diameter
-        data = replace(data, sizes=tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes), diameter=None, thickness=None)
+        data = replace(
+            data, sizes=tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes), diameter=None, thickness=None
+        )
         return replace(make_plan(data, self.device, self.settings, card.net_options), zoom=zoom)
 
     def _card(self) -> Card:
@@ -226,7 +236,11 @@ class _Training:
 
     def _told(self) -> dict[str, Any]:
         plan = asdict(self.plan)
-        how = f"Validation: {self.split.how}" if self.split.validation else "No validation: scores come from the training images"
+        how = (
+            f"Validation: {self.split.how}"
+            if self.split.validation
+            else "No validation: scores come from the training images"
+        )
         return {
             **plan,
             "sentence": f"{self.device.sentence}: {self.plan.sentence}",
@@ -235,7 +249,7 @@ class _Training:
             "findings": [asdict(f) for f in self.facts.findings],
         }
 
-    def _check(self, net: nn.Module, step: int, train_loss: float) -> tuple[Checked, float]:
+    def _check(self, net: Any, step: int, train_loss: float) -> tuple[Checked, float]:
         """Judge the averaged net on validation."""
         predictor = Predictor(net, self.device)
         maps, counts = [], None
@@ -272,7 +286,7 @@ class _Training:
             counts = one if counts is None else counts + one
         return _scored(counts)
 
-    def _validation_loss(self, net: nn.Module) -> float | None:
+    def _validation_loss(self, net: Any) -> float | None:
         if not self.split.validation:
             return None
         with Batches(self.judged, replace(self._recipe(), augment=False), self.plan.batch, 1) as batches:
@@ -318,13 +332,18 @@ class _Training:
             buffer = io.BytesIO()
             torch.save(learner.state(), buffer)
             bundles.write_safely(self.run / "state.pt", buffer.getvalue())
-            about = {"task": self.task.name, "settings": asdict(self.settings), "options": asdict(self.options), "target": str(self.target.out)}
+            about = {
+                "task": self.task.name,
+                "settings": asdict(self.settings),
+                "options": asdict(self.options),
+                "target": str(self.target.out),
+            }
             bundles.write_safely(self.run / "settings.json", json.dumps(about, indent=1).encode())
         if better:
             self.best_maps = self.last_maps
             self._save(learner, learner.average)
 
-    def _save(self, learner: Learner, net: nn.Module, cover: NDArray[np.uint8] | None = None) -> None:
+    def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
         self.card = replace(
             self.card,
             score={**self.last_score, "from": "validation" if self.split.validation else "training"},
@@ -341,10 +360,13 @@ class _Training:
         )
         bundles.save(Bundle(self.card, _on_cpu(net)), self.target.out, self._sample(net), cover)
 
-    def _sample(self, net: nn.Module) -> NDArray[Any]:
+    def _sample(self, net: nets.UNet) -> NDArray[Any]:
         """A raw piece of a training image for the model's own test."""
         x = self.pairs.items[self.split.training[0].item].x
-        size = [max(2 * s, min(128 if len(net.stride) == 2 else 32, n) // s * s) for s, n in zip(net.stride, x.shape[1:], strict=True)]  # type: ignore[arg-type]
+        size = [
+            max(2 * s, min(128 if len(net.stride) == 2 else 32, n) // s * s)
+            for s, n in zip(net.stride, x.shape[1:], strict=True)
+        ]
         part = np.asarray(x[(slice(None), *(slice(0, n) for n in size))])
         more = [(0, 0)] + [(0, n - m) for n, m in zip(size, part.shape[1:], strict=True)]
         return np.pad(part, more, mode="edge")
@@ -354,7 +376,9 @@ class _Training:
         try:
             learner.load(torch.load(path, map_location=learner.device, weights_only=True))
         except Exception as e:
-            raise DojoError(f"The unfinished run in {self.run} cannot be read ({type(e).__name__}). Train with --overwrite.") from e
+            raise DojoError(
+                f"The unfinished run in {self.run} cannot be read ({type(e).__name__}). Train with --overwrite."
+            ) from e
 
     def _finish(self, learner: Learner) -> Event:
         """Choose how to decode, score the test part, and write the model for good."""
@@ -431,7 +455,7 @@ def _fresh(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:
     return bundle, len(fits) < len(new)
 
 
-def _on_cpu(net: nn.Module) -> nn.Module:
+def _on_cpu(net: nets.UNet) -> nets.UNet:
     from copy import deepcopy
 
     return deepcopy(net).cpu().eval()
@@ -456,8 +480,8 @@ def _zoomed(pairs: Pairs, split: Split, zoom: float, labels: bool) -> tuple[Pair
     def part(old: Part) -> Part:
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
 
-    parts = {k: tuple(part(p) for p in getattr(split, k)) for k in ("training", "validation", "test")}
-    return replace(pairs, items=tuple(item(i) for i in pairs.items)), replace(split, **parts)
+    training, validation, test = (tuple(map(part, p)) for p in (split.training, split.validation, split.test))
+    return replace(pairs, items=tuple(map(item, pairs.items))), Split(training, validation, test, split.how)
 
 
 def _some(parts: Sequence[Part], pixels: float, seed: int) -> list[Part]:
@@ -495,7 +519,9 @@ def _free(target: Target) -> None:
     if target.resume or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not target.overwrite:
-        raise DojoError(f"{out} exists already. Choose another name, go on with --resume, or replace it with --overwrite.")
+        raise DojoError(
+            f"{out} exists already. Choose another name, go on with --resume, or replace it with --overwrite."
+        )
     if out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir()):
         with _writing(out):
             shutil.rmtree(out)
@@ -503,15 +529,10 @@ def _free(target: Target) -> None:
         raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
 
 
-class _writing:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     """What the system refuses becomes a sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
-            raise DojoError(f"{self._path} cannot be written: {error.strerror or error}. Make room or choose another folder.") from error
+    try:
+        yield
+    except OSError as e:
+        raise DojoError(f"{path} cannot be written: {e.strerror or e}. Make room or choose another folder.") from e

@@ -14,7 +14,7 @@ KINDS = {
     "2-D, stem": {"stem": (2, 2), "pools": ((2, 2), (2, 2)), "width": 8},
     "2-D, pixels": {"stem": (1, 1), "pools": ((2, 2),), "width": 8},
     "2-D, no pools": {"stem": (2, 2), "pools": (), "width": 8},
-    "3-D, flat": {"stem": (1, 2, 2), "pools": ((1, 2, 2), (2, 2, 2)), "width": 8},
+    "3-D, flat": {"stem": (1, 2, 2), "pools": ((2, 2, 2),), "width": 8},
     "uneven": {"stem": (2, 1), "pools": ((1, 2), (2, 2)), "width": 8},
 }
 
@@ -113,6 +113,9 @@ def test_build():
         ("unet", {"width": -5, "growth": float("inf")}),
         ("unet", {"in_channels": 0}),
         ("unet", {"in_channels": -3}),
+        ("unet", {"width": 10**6}),
+        ("unet", {"growth": 8.0, "pools": [[2, 2]] * 9}),
+        ("unet", {"pools": [[1, 1]] * 10**5, "width": 4096}),
     ],
 )
 def test_what_is_no_net_is_refused(name, options):

@@ -11,7 +11,7 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 __all__ = ["UNet"]
 
@@ -65,6 +65,16 @@ class UNet(nn.Module):
         self.pools = tuple(tuple(int(p) for p in pool) for pool in pools)
         self.out_channels = int(out_channels)
         dims = len(self.stem)
+        steps = [*self.stem, *(p for pool in self.pools for p in pool)]
+        if (
+            dims not in CONV
+            or len(self.pools) > 12
+            or any(len(pool) != dims for pool in self.pools)
+            or not all(1 <= s <= 16 for s in steps)
+        ):
+            raise ValueError(f"stem {stem} and pools {pools}: 2 or 3 steps each, of 1 to 16 pixels")
+        if min(in_channels, out_channels, width) < 1 or not 0 < growth <= 8:
+            raise ValueError(f"{in_channels} to {out_channels} channels, width {width}, growth {growth}")
         conv = CONV[dims]
         widths = [max(8, round(width * growth**i / 8) * 8) for i in range(len(self.pools) + 1)]
         inputs = [in_channels * prod(self.stem), *widths[:-1]]
@@ -136,7 +146,8 @@ def fuse(net: nn.Module) -> nn.Module:
     for child in net.modules():
         if isinstance(child, nn.Sequential):
             for i in range(len(child) - 1):
-                if isinstance(child[i], (nn.Conv2d, nn.Conv3d)) and isinstance(child[i + 1], (nn.BatchNorm2d, nn.BatchNorm3d)):
-                    child[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(child[i], child[i + 1])
+                conv, norm = child[i], child[i + 1]
+                if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+                    child[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm)
                     child[i + 1] = nn.Identity()
     return net

@@ -110,18 +110,41 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
     kinds = sorted(set(sizes), key=sizes.count, reverse=True)
     what = ", ".join(kinds[:3]) + (", ..." if len(kinds) > 3 else "")
     n = len(sizes)
-    found.append(Finding("ok", f"{n} image{'s' if n > 1 else ''} of {what} px, {pairs.channels} channel{'s' if pairs.channels > 1 else ''}"))
+    found.append(
+        Finding(
+            "ok",
+            f"{n} image{'s' if n > 1 else ''} of {what} px, {pairs.channels} channel{'s' if pairs.channels > 1 else ''}",
+        )
+    )
     tiny = [i.name for i in pairs.items if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
-        found.append(Finding("error", f"The images are too small to learn from ({kinds[0]} px). At least 16 x 16 px are needed."))
+        found.append(
+            Finding("error", f"The images are too small to learn from ({kinds[0]} px). At least 16 x 16 px are needed.")
+        )
     flat = [i.name for i in pairs.items if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
     if len(flat) == n:
         found.append(Finding("error", "All images are constant, so there is nothing to see. Choose other images."))
     elif flat:
-        found.append(Finding("warning", f"{flat[0]} is constant and teaches nothing." if len(flat) == 1 else f"{len(flat)} images are constant and teach nothing, {flat[0]} among them."))
-    broken = [i.name for i in pairs.items if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f" and not np.isfinite(i.x).all()]
+        found.append(
+            Finding(
+                "warning",
+                f"{flat[0]} is constant and teaches nothing."
+                if len(flat) == 1
+                else f"{len(flat)} images are constant and teach nothing, {flat[0]} among them.",
+            )
+        )
+    broken = [
+        i.name
+        for i in pairs.items
+        if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f" and not np.isfinite(i.x).all()
+    ]
     if broken:
-        found.append(Finding("warning", f"{len(broken)} image{'s hold' if len(broken) > 1 else ' holds'} NaN or infinite values, {broken[0]} among them; they are read as 0 and as the extremes."))
+        found.append(
+            Finding(
+                "warning",
+                f"{len(broken)} image{'s hold' if len(broken) > 1 else ' holds'} NaN or infinite values, {broken[0]} among them; they are read as 0 and as the extremes.",
+            )
+        )
     return tuple(found)
 
 

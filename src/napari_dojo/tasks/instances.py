@@ -35,7 +35,10 @@ __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
 class InstancesOptions:
     """What is fixed when instances are learned. ``dims`` follows from the images."""
 
-    diameter: Annotated[float, Option("Diameter", "Typical diameter of the objects; 0 measures it on the labels.", 0, 10_000, "px", True)] = 0.0
+    diameter: Annotated[
+        float,
+        Option("Diameter", "Typical diameter of the objects; 0 measures it on the labels.", 0, 10_000, "px", True),
+    ] = 0.0
     dims: int = 2
 
 
@@ -43,8 +46,13 @@ class InstancesOptions:
 class InstancesDecoding:
     """How maps become objects."""
 
-    threshold: Annotated[float, Option("Probability", "A pixel belongs to an object from this probability on.", 0.01, 0.99)] = 0.5
-    split: Annotated[float, Option("Separate", "Objects are separated where the way between them is this much shallower.", 0.01, 0.95)] = 0.2
+    threshold: Annotated[
+        float, Option("Probability", "A pixel belongs to an object from this probability on.", 0.01, 0.99)
+    ] = 0.5
+    split: Annotated[
+        float,
+        Option("Separate", "Objects are separated where the way between them is this much shallower.", 0.01, 0.95),
+    ] = 0.2
     smallest: Annotated[float, Option("Smallest", "Objects of fewer pixels are left out.", 0, 1e9, "px")] = 12.0
 
 
@@ -63,17 +71,31 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
     areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
     dims = len(pairs.spatial)
     if not len(areas):
-        findings.append(Finding("error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."))
+        findings.append(
+            Finding(
+                "error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."
+            )
+        )
         return Facts(options, _outputs(dims), tuple(findings))
     if split_labels:
         findings.append(
-            Finding("warning", f"{split_labels} has one value in {_pieces(_annotated_named(pairs, split_labels) > 0)} pieces. Objects need a number each: number them (connected components).")
+            Finding(
+                "warning",
+                f"{split_labels} has one value in {_pieces(_annotated_named(pairs, split_labels) > 0)} pieces. Objects need a number each: number them (connected components).",
+            )
         )
     if len(areas) < 10:
-        findings.append(Finding("warning", f"Only {len(areas)} object{'s are' if len(areas) > 1 else ' is'} labelled; 50 or more make a better model."))
+        findings.append(
+            Finding(
+                "warning",
+                f"Only {len(areas)} object{'s are' if len(areas) > 1 else ' is'} labelled; 50 or more make a better model.",
+            )
+        )
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
-    findings.append(Finding("ok", f"{len(areas)} objects, diameter about {diameter:.0f} px" + _physical(diameter, pairs)))
+    findings.append(
+        Finding("ok", f"{len(areas)} objects, diameter about {diameter:.0f} px" + _physical(diameter, pairs))
+    )
     if empty:
         findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
     thickness = _thickness(pairs.items, diameter)
@@ -160,7 +182,9 @@ def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: Inst
 
 
 def tune(
-    examples: Sequence[tuple[NDArray[np.float32], NDArray[Any], Any]], decoding: InstancesDecoding, options: InstancesOptions
+    examples: Sequence[tuple[NDArray[np.float32], NDArray[Any], Any]],
+    decoding: InstancesDecoding,
+    options: InstancesOptions,
 ) -> InstancesDecoding:
     """The probability and separation that score best, one after the other; the defaults win where it hardly matters."""
     best, top = decoding, _total(examples, decoding, options)
@@ -292,7 +316,12 @@ INSTANCES = Task(
     decoding=InstancesDecoding,
     check=check,
     channels=lambda options: _outputs(options.dims),
-    names=lambda options: ("inside", "depth", "between", *(f"{m} {a}" for m in ("direction", "centre") for a in "zyx"[-options.dims :])),
+    names=lambda options: (
+        "inside",
+        "depth",
+        "between",
+        *(f"{m} {a}" for m in ("direction", "centre") for a in "zyx"[-options.dims :]),
+    ),
     margin=lambda diameter: int(np.clip((diameter or 20) * 0.8, 8, 48)),
     example=example,
     loss=loss,

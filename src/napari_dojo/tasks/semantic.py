@@ -26,7 +26,10 @@ MOST = 255  # classes
 class SemanticOptions:
     """What is fixed when classes are learned. ``values`` are the label numbers of the classes, found in the data."""
 
-    zero: Annotated[Literal["unlabelled", "background"], Option("Zero", "What label 0 means: not annotated, or a class of its own (fully annotated images).")] = "unlabelled"
+    zero: Annotated[
+        Literal["unlabelled", "background"],
+        Option("Zero", "What label 0 means: not annotated, or a class of its own (fully annotated images)."),
+    ] = "unlabelled"
     classes: Annotated[tuple[str, ...], Option("Classes", "Names of the classes, in the order of their numbers.")] = ()
     values: tuple[int, ...] = ()
 
@@ -35,7 +38,9 @@ class SemanticOptions:
 class SemanticDecoding:
     """How maps become classes."""
 
-    smallest: Annotated[float, Option("Smallest", "Pieces of fewer pixels take the class around them.", 0, 1e9, "px")] = 0.0
+    smallest: Annotated[
+        float, Option("Smallest", "Pieces of fewer pixels take the class around them.", 0, 1e9, "px")
+    ] = 0.0
 
 
 def check(pairs: Pairs, options: SemanticOptions) -> Facts:
@@ -44,11 +49,11 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
     counts: dict[int, int] = {}
     outside = 0
     for item in pairs.items:
-        values, n = np.unique(np.asarray(item.y), return_counts=True)
+        found, n = np.unique(np.asarray(item.y), return_counts=True)
         if item.region is not None:
             outside += int((~item.region).sum())
-            values, n = np.unique(np.asarray(item.y)[item.region], return_counts=True)
-        for v, k in zip(values, n, strict=True):
+            found, n = np.unique(np.asarray(item.y)[item.region], return_counts=True)
+        for v, k in zip(found, n, strict=True):
             counts[int(v)] = counts.get(int(v), 0) + int(k)
     total = sum(counts.values()) + outside
     if options.zero == "unlabelled":
@@ -56,28 +61,51 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
     values = options.values or tuple(sorted(counts))
     painted = sum(counts.values()) / max(total, 1)
     if not counts:
-        findings.append(Finding("error", "Nothing is annotated: all labels are 0, which means not annotated. Paint at least two classes, or say that 0 is the background."))
+        findings.append(
+            Finding(
+                "error",
+                "Nothing is annotated: all labels are 0, which means not annotated. Paint at least two classes, or say that 0 is the background.",
+            )
+        )
     elif len(values) > MOST:
-        findings.append(Finding("error", f"The labels hold {len(values)} different values; as classes that is too many. Are these objects? Choose the task instances."))
+        findings.append(
+            Finding(
+                "error",
+                f"The labels hold {len(values)} different values; as classes that is too many. Are these objects? Choose the task instances.",
+            )
+        )
     elif len(values) == 1:
-        why = "Paint a second class (the background is a class like the others)" + ("" if options.zero == "background" else ", or say that 0 is the background")
+        why = "Paint a second class (the background is a class like the others)" + (
+            "" if options.zero == "background" else ", or say that 0 is the background"
+        )
         findings.append(Finding("error", f"Only one class is annotated (number {values[0]}). {why}."))
     names = _names(options, values)
     if len(names) != len(values):
-        findings.append(Finding("error", f"{len(options.classes)} class names were given, but the labels have {len(values)} classes: {', '.join(map(str, values))}."))
+        findings.append(
+            Finding(
+                "error",
+                f"{len(options.classes)} class names were given, but the labels have {len(values)} classes: {', '.join(map(str, values))}.",
+            )
+        )
         names = _names(replace(options, classes=()), values)
     for v, name in zip(values, names, strict=True):
         if 0 < counts.get(v, 0) < 50:
             findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
     if counts and len(values) <= MOST:
-        share = ", ".join(f"{n} {counts.get(v, 0) / sum(counts.values()):.0%}" for v, n in zip(values, names, strict=True))
+        share = ", ".join(
+            f"{n} {counts.get(v, 0) / sum(counts.values()):.0%}" for v, n in zip(values, names, strict=True)
+        )
         findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
     settled = replace(options, values=values, classes=names)
     return Facts(settled, max(2, len(values)), tuple(findings), annotated=painted, decoding=SemanticDecoding())
 
 
 def example(
-    x: NDArray[np.float32], y: NDArray[Any], region: NDArray[np.bool_] | None, options: SemanticOptions, rng: np.random.Generator
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    region: NDArray[np.bool_] | None,
+    options: SemanticOptions,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Class index 0..K-1 and where it is known, each (1, *S)."""
     index, known = _index(y, options.values)
@@ -123,7 +151,9 @@ def baseline(x: NDArray[Any], options: SemanticOptions, truths: Sequence[NDArray
     return np.full(x.shape[1:], options.values[int(np.argmax(frequent))], np.int32)
 
 
-def tune(examples: Sequence[tuple[Any, Any, Any]], decoding: SemanticDecoding, options: SemanticOptions) -> SemanticDecoding:
+def tune(
+    examples: Sequence[tuple[Any, Any, Any]], decoding: SemanticDecoding, options: SemanticOptions
+) -> SemanticDecoding:
     """Nothing to choose."""
     return decoding
 

@@ -15,7 +15,16 @@ from napari_dojo import __version__
 from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 
-__all__ = ["Source", "add_quietly", "array_of", "axes_choices", "likely_axes", "provenance", "result_placement", "source_of"]
+__all__ = [
+    "Source",
+    "add_quietly",
+    "array_of",
+    "axes_choices",
+    "likely_axes",
+    "provenance",
+    "result_placement",
+    "source_of",
+]
 
 MEANING = {"Z": "Z (planes of a volume)", "T": "time, or separate images", "C": "channels"}
 
@@ -55,7 +64,9 @@ def axes_choices(layer: Any) -> tuple[tuple[str, str], ...]:
     for first in permutations(letters, extra):
         if "T" in first[1:] or first[:2] == ("C", "Z"):  # T comes first, C after Z: the usual orders
             continue
-        words = MEANING[first[0]] if extra == 1 else ", ".join({"Z": "Z", "T": "time", "C": "channels"}[a] for a in first)
+        words = (
+            MEANING[first[0]] if extra == 1 else ", ".join({"Z": "Z", "T": "time", "C": "channels"}[a] for a in first)
+        )
         found.append(("".join(first) + "YX" + rgb, words))
     likely = likely_axes(layer)
     return tuple(sorted(found, key=lambda choice: choice[0] != likely))

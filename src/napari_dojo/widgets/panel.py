@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.widgets.pick import LayerWatch
@@ -43,6 +43,8 @@ class Panel(QWidget):
         outer.addWidget(area)
         self.runner = Runner(self)
         self.watch = LayerWatch(self.viewer, self)
+        self._leading: QPushButton | None = None
+        self.viewer.events.theme.connect(self._recolour)
         self._docked = False
         self._ended = False
 
@@ -52,6 +54,7 @@ class Panel(QWidget):
             self._ended = True
             self.runner.close()
             self.watch.close()
+            self.viewer.events.theme.disconnect(self._recolour)
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802
         """The panel is closed."""
@@ -66,6 +69,18 @@ class Panel(QWidget):
             self._docked = self.parent() is not None
         return bool(super().event(event))
 
+    def lead(self, button: QPushButton | None) -> None:
+        """Make this button look like the natural next step, and no other."""
+        colours = theme_colours(self.viewer)
+        self._leading = button
+        for other in self.findChildren(QPushButton):
+            style = f"QPushButton:enabled {{ background-color: {colours['current']}; font-weight: bold; }}" if other is button else ""
+            if other.styleSheet() != style:
+                other.setStyleSheet(style)
+
+    def _recolour(self, event: Any = None) -> None:
+        self.lead(self._leading)
+
     def warn(self, text: str) -> None:
         """A notification of one sentence."""
         from napari.utils.notifications import show_warning
@@ -75,7 +90,9 @@ class Panel(QWidget):
     def marked(self, level: str, text: str) -> str:
         """A finding as rich text, with a sign before it."""
         colours = theme_colours(self.viewer)
-        sign, colour = {"ok": ("✓", colours["text"]), "warning": ("!", colours["warning"])}.get(level, ("✗", "#D55E00"))
+        if level == "ok":
+            return f"<b>✓</b> {escape(text)}"
+        sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
         return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
 
 
@@ -96,10 +113,10 @@ def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:
             _raise(widget)
             return widget
     try:
-        _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title)
+        _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title, tabify=True)
     except (ValueError, KeyError):  # napari does not know the plugin: run from the sources
         panel = kind(viewer)
-        viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right")
+        viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right", tabify=True)
     _raise(panel)
     return panel
 

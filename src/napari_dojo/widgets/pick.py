@@ -129,7 +129,9 @@ def paired(images: list[Any], labels: list[Any], fits: Callable[[Any, Any], bool
         numbers = re.findall(r"\d+", a.name) == re.findall(r"\d+", b.name)
         return numbers, SequenceMatcher(None, a.name.lower(), b.name.lower()).ratio()
 
-    possible = [(likeness(a, b), -i - j, i, j) for i, a in enumerate(images) for j, b in enumerate(labels) if fits(a, b)]
+    possible = [
+        (likeness(a, b), -i - j, i, j) for i, a in enumerate(images) for j, b in enumerate(labels) if fits(a, b)
+    ]
     taken: dict[int, int] = {}
     for *_, i, j in sorted(possible, reverse=True):
         if i not in taken and j not in taken.values():

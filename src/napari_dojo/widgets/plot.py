@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from qtpy.QtCore import QTimer
 
 __all__ = ["LossPlot", "theme_colours"]
 
@@ -28,16 +29,27 @@ class LossPlot(pg.PlotWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(150)
+        self._soon.timeout.connect(self.redraw)
         self.setFixedHeight(104)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setAccessibleName("Loss curve")
-        self.setToolTip("Loss: how wrong the net is, lower is better. It is scored on images it learns from (training) and on others (validation).")
+        self.setToolTip(
+            "Loss: how wrong the net is, lower is better. It is scored on images it learns from (training) and on others (validation)."
+        )
         self._legend = self.addLegend(offset=(-2, 2), verSpacing=-6, labelTextSize="8pt", colCount=2)
         self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training")
         self._validation = self.plot(
-            pen=pg.mkPen(VALIDATION, width=1.5), symbol="o", symbolSize=4, symbolBrush=VALIDATION, symbolPen=None, name="validation"
+            pen=pg.mkPen(VALIDATION, width=1.5),
+            symbol="o",
+            symbolSize=4,
+            symbolBrush=VALIDATION,
+            symbolPen=None,
+            name="validation",
         )
         axis = self.getAxis("left")
         axis.setWidth(34)
@@ -71,6 +83,11 @@ class LossPlot(pg.PlotWidget):
             xy = np.asarray(points, float).reshape(-1, 2)
             curve.setData(xy[:, 0], xy[:, 1])
 
+    def redraw_soon(self) -> None:
+        """Show it when the events at hand are through."""
+        if not self._soon.isActive():
+            self._soon.start()
+
     def recolour(self, event: Any = None) -> None:
         """Take the colours of the viewer's theme."""
         colours = theme_colours(self._viewer)
@@ -82,7 +99,7 @@ class LossPlot(pg.PlotWidget):
         for _, label in self._legend.items:
             label.setText(label.text, color=colours["text"])
 
-    def closeEvent(self, event: Any) -> None:  # noqa: N802
+    def end(self) -> None:
         """Listen no more."""
+        self._soon.stop()
         self._viewer.events.theme.disconnect(self.recolour)
-        super().closeEvent(event)

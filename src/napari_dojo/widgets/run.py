@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_dojo.events import Failed
+from napari_dojo.events import Done, Failed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._held: list[Job] = []
+        self._busy = False
         self.paused = False
         self._timer = QTimer(self)
         self._timer.setInterval(100)
@@ -35,7 +36,7 @@ class Runner(QObject):
     @property
     def job(self) -> Job | None:
         """The job at work."""
-        return self._held[0] if self._held else None
+        return self._held[0] if self._busy and self._held else None
 
     def start(self, folder: Path) -> None:
         """Start the job that this folder describes."""
@@ -45,6 +46,7 @@ class Runner(QObject):
         job = Job(folder)
         self._held.append(job)
         job.start()
+        self._busy = True
         self._timer.start()
 
     def stop(self) -> None:
@@ -73,23 +75,20 @@ class Runner(QObject):
     def close(self) -> None:
         """End the job for sure, and forget it."""
         self._timer.stop()
-        self.paused = False
+        self._busy = self.paused = False
         _closer(self._held)()
 
     def _poll(self) -> None:
-        job = self.job
-        if job is None:
-            self._timer.stop()
-            return
-        for event in job.events():
-            if job is not self.job:
-                return
-            if type(event).__name__ in ("Done", "Failed"):
-                self.close()
-            self.said.emit(event)
-        if self.job is job and not job.alive and job.finished:
+        job = self._held[0] if self._held else None
+        if job is None or (not self._busy and not job.alive):
             self.close()
-            self.said.emit(Failed("The job ended without a word. Start it again."))
+            return
+        for event in job.events() if self._busy else ():
+            if not self._busy:
+                return
+            if isinstance(event, (Done, Failed)):
+                self._busy = self.paused = False  # the child ends by itself; nobody waits for it
+            self.said.emit(event)
 
 
 def _closer(held: list[Any]) -> Callable[..., None]:

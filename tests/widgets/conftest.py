@@ -1,0 +1,43 @@
+"""A viewer with a small annotated image, and panels that are closed for sure."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_dojo.simulate import simulate
+
+
+@pytest.fixture(scope="session")
+def scenes():
+    return [simulate("nuclei", (96, 96), seed, diameter=18) for seed in range(3)]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=False)
+
+
+@pytest.fixture
+def filled(viewer, scenes):
+    """Three images and their labels, 0.5 um a pixel, shifted."""
+    for k, scene in enumerate(scenes):
+        where = {"scale": (0.5, 0.5), "translate": (3, 4), "units": ("um", "um")}
+        viewer.add_image(scene.image, name=f"cells_{k}", **where)
+        viewer.add_labels(scene.labels, name=f"cells_{k} labels", **where)
+    return viewer
+
+
+@pytest.fixture
+def panel(viewer):
+    """Makes a docked panel; all are closed at the end."""
+    made = []
+
+    def make(kind):
+        widget = kind(viewer)
+        viewer.window.add_dock_widget(widget, name=kind.__name__)
+        made.append(widget)
+        return widget
+
+    yield make
+    for widget in made:
+        widget.end()

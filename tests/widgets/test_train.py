@@ -1,0 +1,179 @@
+"""The panels through their own buttons, with a real child process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from napari_dojo.home import models_folder
+from napari_dojo.widgets.apply import ApplyPanel
+from napari_dojo.widgets.train import TrainPanel, free_name
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
+
+
+def ready(qtbot, train):
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and train.start_button.isEnabled(), timeout=10_000)
+
+
+def test_rows_fill_themselves(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    assert [(a.name, b.name) for a, b in train.rows.pairs()] == [(f"cells_{k}", f"cells_{k} labels") for k in range(3)]
+    assert "3 images of 96 x 96 px" in train.findings.text()
+    assert not train.third_box.isVisibleTo(train)
+
+
+def test_rows_follow_layers(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    filled.layers["cells_1"].name = "other"
+    filled.layers.remove("cells_2 labels")
+    qtbot.waitUntil(lambda: len(train.rows.pairs()) == 2, timeout=5000)
+    assert {a.name for a, _ in train.rows.pairs()} >= {"cells_0"}
+    train.rows.set_pairs(train.rows.pairs()[:1])
+    filled.add_image(np.zeros((96, 96)), name="new")
+    qtbot.wait(50)
+    assert len(train.rows.pairs()) == 1  # what a person chose stays
+
+
+def test_a_disabled_start_says_why(qtbot, viewer, panel):
+    train = panel(TrainPanel)
+    qtbot.waitUntil(lambda: "An image is needed" in train.findings.text(), timeout=5000)
+    assert not train.start_button.isEnabled()
+    viewer.add_image(np.random.default_rng(0).random((64, 64)))
+    qtbot.waitUntil(lambda: "Labels are needed" in train.findings.text(), timeout=5000)
+    labels = viewer.add_labels(np.zeros((64, 64), int))
+    qtbot.waitUntil(lambda: "No object is labelled" in train.findings.text(), timeout=5000)
+    labels.selected_label = 1
+    labels.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: train.start_button.isEnabled(), timeout=5000)
+
+
+def test_a_taken_name_gets_a_number(own_home):
+    (models_folder() / "cells").mkdir(parents=True)
+    assert free_name("cells") == "cells-2"
+    assert free_name(" a/b c ") == "a-b-c"
+    assert free_name("...") == "model"
+
+
+def test_options_of_the_task_are_shown(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
+    plain, _ = train.options["semantic"]
+    assert plain.isVisibleTo(train)
+    assert set(train.option_values()) == {"zero", "classes"}
+
+
+def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
+    viewer.add_image(np.stack([s.image for s in scenes] * 2), name="stack")
+    viewer.add_labels(np.stack([s.labels for s in scenes] * 2), name="stack labels")
+    train = panel(TrainPanel)
+    assert train.third_box.isVisibleTo(train)
+    assert [train.third_box.itemData(i) for i in range(train.third_box.count())] == ["ZYX", "TYX"]
+    train.third_box.setCurrentIndex(1)
+    train.third_box.activated.emit(1)
+    qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text(), timeout=10_000)
+
+
+def test_train_stop_apply(qtbot, filled, panel):
+    """The whole story through the buttons; layers vanish meanwhile, and the result comes all the same."""
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    active = filled.layers["cells_0"]
+    filled.layers.selection.active = active
+    train.minutes_box.setValue(5)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.name_edit.setText("cells")
+    train.start_button.click()
+    assert train.buttons.currentIndex() == 1
+    qtbot.waitUntil(lambda: bool(train.score.text()), timeout=90_000)
+    assert train.baseline.text()
+    assert train.score_name.text() == "Validation" or train.score_name.text() == "Training images"
+    qtbot.waitUntil(lambda: train.preview.layer is not None, timeout=60_000)
+    assert filled.layers.selection.active is active
+    np.testing.assert_allclose(train.preview.layer.scale, (0.5, 0.5))
+    np.testing.assert_allclose(train.preview.layer.translate, (3, 4))
+    filled.layers.remove("cells_2")
+    begun = time.monotonic()
+    train.stop_button.click()
+    qtbot.waitUntil(train.apply_button.isEnabled, timeout=30_000)
+    print(f"stopped after {time.monotonic() - begun:.1f} s")
+    assert "Saved as cells" in train.message.text()
+    assert (models_folder() / "cells" / "rdf.yaml").exists()
+
+    train.apply_button.click()
+    apply = next(w for w in filled.window.dock_widgets.values() if isinstance(w, ApplyPanel))
+    assert apply.model.name == "cells"
+    apply.image_box.choose(filled.layers["cells_1"])
+    assert apply.diameter_box.value() == pytest.approx(apply.model.card.diameter, abs=0.06)
+    before = set(filled.layers)
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: set(filled.layers) != before, timeout=90_000)
+    result = next(iter(set(filled.layers) - before))
+    assert result.name == "cells_1 cells"
+    np.testing.assert_allclose(result.scale, (0.5, 0.5))
+    np.testing.assert_allclose(result.translate, (3, 4))
+    assert [str(u) for u in result.units] == ["micrometer"] * 2
+    assert result.data.shape == (96, 96)
+    assert result.metadata["napari_dojo"]["model"] == "cells"
+    assert "object" in apply.count.text()
+
+    apply.sliders.slider("smallest").setValue(200)
+    apply.sliders.slider("threshold").setValue(0.01)
+    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["smallest"] == 200, timeout=20_000)
+    sizes = np.bincount(result.data.ravel())[1:]
+    assert (sizes[sizes > 0] >= 200).all()
+    apply.end()
+
+
+def test_the_end_of_a_panel_ends_its_job(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.start_button.click()
+    job = train.runner.job
+    filled.window.remove_dock_widget(train)
+    assert not job.alive
+
+
+def test_the_window_never_loads_torch():
+    code = """
+import sys, time
+import numpy as np, napari
+from qtpy.QtWidgets import QApplication
+from napari_dojo.simulate import simulate
+from napari_dojo.widgets.apply import ApplyPanel
+from napari_dojo.widgets.train import TrainPanel
+viewer = napari.Viewer(show=False)
+scene = simulate("nuclei", (64, 64), 0)
+viewer.add_image(scene.image, name="a"); viewer.add_labels(scene.labels, name="a labels")
+train, apply = TrainPanel(viewer), ApplyPanel(viewer)
+end = time.monotonic() + 20
+while "✓" not in train.findings.text() and time.monotonic() < end:
+    QApplication.processEvents()
+assert train.start_button.isEnabled()
+train.settings.set_values({"steps": 2, "patch": 32, "batch": 1, "depth": 1, "width": 4, "device": "cpu"})
+train.start_button.click()
+end = time.monotonic() + 90
+while train.buttons.currentIndex() == 1 and time.monotonic() < end:
+    QApplication.processEvents()
+    time.sleep(0.01)
+assert "Saved" in train.message.text(), train.message.text()
+apply.refresh_models()
+assert apply.apply_button.isEnabled(), apply.message.text()
+apply.apply_button.click()
+end = time.monotonic() + 60
+while not apply.count.text() and time.monotonic() < end:
+    QApplication.processEvents()
+    time.sleep(0.01)
+assert len(viewer.layers) >= 3, apply.message.text()
+assert not {"torch", "bioimageio"} & set(sys.modules)
+train.end(); apply.end()
+viewer.close()
+print("light")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.stdout.strip().endswith("light"), done.stdout + done.stderr
