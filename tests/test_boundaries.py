@@ -21,7 +21,7 @@ RANKS = {
     1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles"},
     2: {"tasks", "plan"},
     3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor"},
-    4: {"images", "cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
+    4: {"images", "folders", "cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 RECEIVE_A_TASK = {"fit", "patches", "tiles"}

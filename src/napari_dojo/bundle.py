@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import keyword
 import os
 import pickle
+import unicodedata
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +60,9 @@ def load(path: str | Path) -> Bundle:
         raise DojoError(damaged)
     net = _net(card)
     try:
-        net.load_state_dict(torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of odd files before it refuses them
+            net.load_state_dict(torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True))
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, AttributeError) as e:
         raise DojoError(damaged) from e
     return Bundle(card, net.eval())
@@ -116,9 +122,12 @@ def write_safely(path: Path, data: bytes) -> None:
 
 def _net(card: Card) -> nets.UNet:
     options = {**card.net_options, "in_channels": card.channels, "out_channels": len(card.maps)}
-    if card.net_options.get("width", 0) > 1024 or len(card.net_options.get("pools", [])) > 8:
-        raise DojoError(f"The model {card.name} describes a net of unreasonable size and is refused.")
-    return nets.build(card.net, **options).eval()
+    if not all(isinstance(k, str) and k != "name" for k in options):
+        raise DojoError(f"The model {card.name} describes a net with unknown arguments and is refused.")
+    net = nets.build(card.net, **options).eval()
+    if len(net.stem) != len(card.spatial):
+        raise DojoError(f"The model {card.name} is damaged: its net does not work in {card.spatial}.")
+    return net
 
 
 def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: boo
     ]
     outputs = [
         {"type": "batch"},
-        {"type": "channel", "channel_names": [_identifier(m) for m in card.maps]},
+        {"type": "channel", "channel_names": _identifiers(card.maps)},
         *[space(a, i, {"tensor_id": "image", "axis_id": a}) for i, a in enumerate(axes)],
     ]
     percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
@@ -206,12 +215,24 @@ def _readme(card: Card) -> str:
 
 def _title(name: str) -> str:
     """A name as the model format allows it: letters, digits, spaces and a few signs."""
-    clean = "".join(c if c.isalnum() or c in " _-()" else " " for c in name).strip()
-    return (clean if len(clean) >= 2 else f"model {clean}")[:64]
+    clean = "".join(c if c.isalnum() or c in " _-()" else " " for c in _ascii(name)).strip()
+    return (clean if len(clean) >= 2 else f"model {clean}")[:64].strip()
 
 
-def _identifier(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name).strip("_") or "map"
+def _ascii(name: str) -> str:
+    """Without accents; a blank for what has no letter of its own."""
+    letters = (c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() else " " for c in letters)
+
+
+def _identifiers(names: Sequence[str]) -> list[str]:
+    """Different names of letters, digits and underscores."""
+    made: list[str] = []
+    for i, name in enumerate(names):
+        clean = "".join(c if c.isalnum() else "_" for c in _ascii(name)).strip("_")
+        clean = clean if clean.isidentifier() and not keyword.iskeyword(clean) else f"map_{clean}".strip("_")
+        made.append(clean if clean not in made else f"{clean}_{i}")
+    return made
 
 
 def _npy(array: NDArray[Any]) -> bytes:

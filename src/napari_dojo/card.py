@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +17,13 @@ __all__ = ["Card", "Folder", "read_card"]
 
 FORMAT = 1
 LARGEST = 4_000_000  # bytes of an rdf.yaml
+LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
+KINDS: dict[str, Any] = {
+    "name task net axes spatial description version": str,
+    "options decoding net_options split score baseline data training": dict,
+    "channels scale": int,
+    "zoom": (int, float),
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,18 @@ class Card:
         """Plain values for ``config.napari_dojo``."""
         return {"format": FORMAT, **_plain(asdict(self))}
 
+    def _check(self) -> None:
+        """ValueError or TypeError where a value is of another kind than its name says: a file may hold anything."""
+        for names, kind in KINDS.items():
+            for name in names.split():
+                if not isinstance(getattr(self, name), kind):
+                    raise TypeError(f"{name} is {getattr(self, name)!r:.60}")
+        numbers = [self.zoom, self.diameter or 1.0, *(self.pixel_size or ()), self.rule.high - self.rule.low]
+        if not all(isfinite(n) and n > 0 for n in numbers) or self.spatial not in ("YX", "ZYX"):
+            raise ValueError("a size, or the spatial axes")
+        if self.pixel_size and len(self.pixel_size) != len(self.spatial):
+            raise ValueError("one pixel size for each spatial axis")
+
     @staticmethod
     def from_dict(values: Mapping[str, Any], where: str = "the model") -> Card:
         """The card of plain values; DojoError where they are not one."""
@@ -82,7 +103,9 @@ class Card:
             for k in ("maps", "authors", "pixel_size"):
                 if values.get(k) is not None:
                     values[k] = tuple(values[k])
-            return Card(**{k: v for k, v in values.items() if k in known})
+            card = Card(**{k: v for k, v in values.items() if k in known})
+            card._check()
+            return card
         except (TypeError, ValueError) as e:
             raise DojoError(
                 f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew."
@@ -104,8 +127,10 @@ class Folder:
             if self.path.is_dir():
                 return (self.path / name).read_bytes()
             with zipfile.ZipFile(self.path) as z:
+                if z.getinfo(name).file_size > LARGEST_FILE:
+                    raise OSError("too large")
                 return z.read(name)
-        except (OSError, KeyError, zipfile.BadZipFile, EOFError) as e:
+        except (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
             raise DojoError(
                 f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew."
             ) from e

@@ -8,6 +8,8 @@ from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.widgets.layers import axes_choices, likely_axes, moved, placement, result_placement, source_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")  # napari's, for rotated volumes
+
 
 def corners(layer):
     """World coordinates of an odd point, through all transforms."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from napari_dojo.errors import DojoError
 from napari_dojo.nets.unet import UNet

@@ -95,6 +95,7 @@ class ApplyPanel(Panel):
         self.runner.said.connect(self._heard)
         self.refresh_models()
         self._layers_changed()
+        self.lead(self.apply_button)
 
     # what is shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_dojo.widgets.form import calm, described
@@ -100,6 +100,7 @@ class LayerBox(QComboBox):
         self.clear()
         for layer in layers:
             self.addItem(layer.name, layer)
+            self.setItemData(self.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
         self.choose(chosen)
         if self.currentIndex() < 0 and layers:
             self.setCurrentIndex(0)

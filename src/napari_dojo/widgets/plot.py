@@ -14,11 +14,11 @@ TRAINING, VALIDATION = "#56B4E9", "#E69F00"  # Okabe-Ito
 
 
 def theme_colours(viewer: Any) -> dict[str, str]:
-    """Colours of the viewer's theme by name: background, text, secondary, warning."""
+    """Colours of the viewer's theme by name: background, text, secondary, warning, current."""
     from napari.utils.theme import get_theme
 
     theme = get_theme(viewer.theme)
-    colours = {k: getattr(theme, k).as_hex() for k in ("background", "text", "secondary", "warning")}
+    colours = {k: getattr(theme, k).as_hex() for k in ("background", "text", "secondary", "warning", "current")}
     # "#abc" is not understood everywhere
     return {k: "#" + "".join(2 * c for c in v[1:]) if len(v) == 4 else v for k, v in colours.items()}
 
@@ -42,20 +42,19 @@ class LossPlot(pg.PlotWidget):
             "Loss: how wrong the net is, lower is better. It is scored on images it learns from (training) and on others (validation)."
         )
         self._legend = self.addLegend(offset=(-2, 2), verSpacing=-6, labelTextSize="8pt", colCount=2)
-        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training")
+        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training loss")
         self._validation = self.plot(
             pen=pg.mkPen(VALIDATION, width=1.5),
             symbol="o",
             symbolSize=4,
             symbolBrush=VALIDATION,
-            symbolPen=None,
-            name="validation",
+            symbolPen=VALIDATION,
+            name="validation loss",
         )
         axis = self.getAxis("left")
-        axis.setWidth(34)
+        axis.setWidth(30)
         axis.enableAutoSIPrefix(False)
         self.getAxis("bottom").enableAutoSIPrefix(False)
-        self.setLabel("left", "loss")
         self.reset()
         self.recolour()
         viewer.events.theme.connect(self.recolour)

@@ -164,6 +164,7 @@ class TrainPanel(Panel):
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
         described(self.name_edit, "Model name", "What the model will be called. A name that is taken gets a number.")
+        self.start_box.addItem("Nothing (new model)", None)
         form.addRow("Start from", self.start_box)
         form.addRow("Time", self.minutes_box)
         form.addRow("Name", self.name_edit)
@@ -185,7 +186,6 @@ class TrainPanel(Panel):
         self.column.addWidget(self.findings)
         self.start_button = QPushButton("Start training")
         described(self.start_button, "Start training", "Learn from the pairs above. Nothing in your layers is changed.")
-        self.start_button.setObjectName("dojo_next")
         self.pause_button = QPushButton("Pause")
         described(self.pause_button, "Pause", "Wait, and go on later; the time does not run meanwhile.")
         self.stop_button = QPushButton("Stop and keep")
@@ -237,7 +237,7 @@ class TrainPanel(Panel):
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
         self.column.addWidget(self.message)
-        self.apply_button = QPushButton("Apply")
+        self.apply_button = QPushButton("Apply (when trained)")
         described(self.apply_button, "Apply this model", "Open the Apply panel with this model.")
         self.apply_button.setEnabled(False)
         self.apply_button.clicked.connect(self._apply)
@@ -293,7 +293,8 @@ class TrainPanel(Panel):
         self.third_label.setText(
             "Third axis" if not choices or len(choices[0][0].replace("C", "")) < 4 else "First axes"
         )
-        self.name_edit.setPlaceholderText(free_name(pairs[0][0].name if pairs else "model"))
+        if self.runner.job is None:
+            self.name_edit.setPlaceholderText(free_name(pairs[0][0].name if pairs else "model"))
         self._later()
 
     # the check before the start
@@ -344,6 +345,7 @@ class TrainPanel(Panel):
         self.findings.setText("<br>".join(self.marked(f.level, f.text) for f in findings))
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and self.runner.job is None)
+        self.lead(self.apply_button if self.apply_button.isEnabled() else self.start_button)
         self.start_button.setToolTip(
             errors[0] if errors else "Learn from the pairs above. Nothing in your layers is changed."
         )
@@ -390,7 +392,9 @@ class TrainPanel(Panel):
         self.progress.setValue(0)
         self.progress.setFormat("Starting ...")
         self.apply_button.setEnabled(False)
+        self.apply_button.setText("Apply (when trained)")
         self._turn(True)
+        self.lead(None)
         self.preview.begin(self.rows.pairs(), self.axes_names, folder)
         self.preview.turn(self.preview_box.isChecked())
 
@@ -513,7 +517,9 @@ class TrainPanel(Panel):
         self.message.setToolTip(str(self._model))
         if event.facts.get("sentence"):
             self.score.setText(event.facts["sentence"])
+        self.apply_button.setText(f"Apply {self._model.name}")
         self.apply_button.setEnabled(True)
+        self.lead(self.apply_button)
         self.preview.end()
         self._rows_changed()
 

@@ -1,0 +1,218 @@
+"""Loop: a whole training step over the bare net's, and tiled prediction over the bare forward passes, interleaved."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_dojo import device as devices
+from napari_dojo import nets
+from napari_dojo.augment import Intensity
+from napari_dojo.device import Device
+from napari_dojo.events import Checked, Control, Event, encode
+from napari_dojo.fit import Budget, Learner, Work, fit
+from napari_dojo.nets.unet import fuse
+from napari_dojo.normalize import Rule
+from napari_dojo.pairs import Pairs
+from napari_dojo.patches import Batch, Batches, Recipe, Source
+from napari_dojo.plan import Data, make_plan
+from napari_dojo.predict import Predictor
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks import TASKS
+from napari_dojo.tiles import padded
+
+STEADY = 5  # steps of a block until the patches made ahead are used up: those are not timed
+
+
+class Setting:
+    """Simulated nuclei, and the net that the plan gives them: 8 patches of 128 x 128."""
+
+    def __init__(self, images: int, device: Device) -> None:
+        scenes = [simulate("nuclei", (256, 256), seed) for seed in range(images)]
+        pairs = Pairs.of([s.image for s in scenes], [s.labels for s in scenes])
+        self.task = TASKS["instances"]
+        facts = self.task.check(pairs, self.task.options())
+        self.options = facts.options
+        data = Data(((256, 256),) * images, 1, facts.outputs, facts.diameter, facts.thickness)
+        self.plan = make_plan(data, device, TrainSettings(minutes=10.0, patch=128, batch=8))
+        parts = pairs.split(0.0, 0.0, 0).training
+        self.sources = [Source.of(i, p, i.normalization(Rule()), True) for i, p in zip(pairs.items, parts, strict=True)]
+        self.recipe = Recipe(self.plan.patch, self.example, self.task.margin(facts.diameter))
+
+    def example(self, x: Any, y: Any, region: Any, rng: np.random.Generator) -> Any:
+        """The task's targets."""
+        return self.task.example(x, y, region, self.options, rng)
+
+    def loss(self, out: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The task's loss."""
+        return self.task.loss(out, target, weight, self.options)
+
+    def net(self) -> torch.nn.Module:
+        """The same weights each time."""
+        torch.manual_seed(0)
+        return nets.build("unet", **self.plan.net, in_channels=1, out_channels=self.task.channels(self.options))
+
+
+class Loop:
+    """Our steps: `napari_dojo.fit.fit` with patches, augmentation, targets, averaged weights and events on disk."""
+
+    def __init__(self, setting: Setting, device: Device, log: Path) -> None:
+        self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, seed=0)
+        learner = Learner(setting.net(), devices.prepare(device), setting.plan.learning_rate)
+        work = Work(self._batches, setting.loss, Intensity(), self._no_check, lambda learner, better: None)
+        budget = Budget(time.monotonic(), steps=10**7)
+        self._events: Iterator[Event] = fit(learner, work, budget, device, Control())
+        self._log = log.open("w", encoding="utf-8")
+
+    @staticmethod
+    def _no_check(net: torch.nn.Module, step: int, loss: float) -> tuple[Checked, float]:
+        return Checked(step, loss, None, {}, {}), 0.0
+
+    def step(self) -> None:
+        """One event, written down as the job does."""
+        self._log.write(encode(next(self._events)) + "\n")
+        self._log.flush()
+
+    def settle(self) -> None:
+        """Wait until the patches that are made ahead are there: they must not slow what is timed next."""
+        for job in list(self._batches._ahead):
+            job.result()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._batches.close()
+        self._log.close()
+
+
+def bare_step(setting: Setting, device: Device, batch: Batch) -> Callable[[], None]:
+    """Forward, loss, backward and step of the net alone on one batch that lies there."""
+    where = devices.prepare(device)
+    net = setting.net().to(where).train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=setting.plan.learning_rate, weight_decay=1e-3)
+    x, target, weight = (t.to(where) for t in (batch.x, batch.target, batch.weight))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(where.type, torch.bfloat16, enabled=device.mixed):
+            out = net(x)
+        loss = setting.loss(out.float(), target, weight)
+        loss.backward()
+        optimizer.step()
+        float(loss.detach())
+
+    return step
+
+
+def timed(step: Callable[[], None], count: int) -> float:
+    """Median milliseconds of the steps of a block, its first ones left out."""
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - began)
+    return 1000 * median(times[min(STEADY, count - 1) :])
+
+
+def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
+    """Blocks of whole and of bare steps in turns."""
+    with tempfile.TemporaryDirectory() as folder, Batches(setting.sources, setting.recipe, setting.plan.batch, 1) as some:
+        batch = next(some)
+        bare = bare_step(setting, device, batch)
+        loop = Loop(setting, device, Path(folder) / "events.jsonl")
+        try:
+            timed(loop.step, steps), timed(bare, steps)  # warm up
+            pairs = []
+            for _ in range(blocks):
+                whole = timed(loop.step, steps)
+                loop.settle()
+                pairs.append((whole, timed(bare, steps)))
+        finally:
+            loop.close()
+    return _compared("train", pairs)
+
+
+def prediction(setting: Setting, device: Device, edge: int, repeats: int) -> dict[str, Any]:
+    """A whole tiled image and its bare tiles in turns."""
+    scene = simulate("nuclei", (512, 512), 1).image
+    times = -(-edge // 512)
+    x = np.tile(scene, (times, times))[None, :edge, :edge]
+    norm = Rule().measure(x)
+    net = setting.net().eval()
+    predictor = Predictor(net, device)
+    where = devices.prepare(device)
+    alone = fuse(deepcopy(net)).to(where)
+    tiles = predictor.tiles(x.shape[1:])
+    parts = [_part(norm.apply(x[(slice(None), *(slice(a, b) for a, b in t.read))]), predictor.stride) for t in tiles]
+    out = np.zeros((predictor.outputs, *x.shape[1:]), np.float32)
+
+    def whole() -> None:
+        for _ in predictor.steps(x, norm, out):
+            pass
+
+    def bare() -> None:
+        with torch.inference_mode(), torch.autocast(where.type, torch.float16, enabled=device.mixed):
+            for part in parts:
+                alone(part.to(where)).cpu()
+
+    pairs = []
+    for i in range(repeats + 1):
+        found = (_once(whole), _once(bare))
+        if i:  # the first warms up
+            pairs.append(found)
+    return {**_compared("predict", pairs), "tiles": len(tiles)}
+
+
+def _part(x: NDArray[np.float32], stride: tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(padded(x, stride)))[None]
+
+
+def _once(run: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    run()
+    return 1000 * (time.perf_counter() - began)
+
+
+def _compared(what: str, pairs: list[tuple[float, float]]) -> dict[str, Any]:
+    """Median of the ratios of neighbouring blocks, and the milliseconds."""
+    return {
+        f"{what}_ratio": round(median(a / b for a, b in pairs), 3),
+        f"{what}_ms": round(median(a for a, _ in pairs), 1),
+        f"{what}_bare_ms": round(median(b for _, b in pairs), 1),
+        f"{what}_extra_ms": round(median(a - b for a, b in pairs), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blocks", type=int, default=12, help="of training steps, each kind")
+    parser.add_argument("--steps", type=int, default=15, help="per block")
+    parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--edge", type=int, default=2048, help="of the image to predict, px")
+    parser.add_argument("--repeats", type=int, default=5, help="of the prediction")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    device = devices.choose(args.device)
+    setting = Setting(args.images, device)
+    kept = {k: asdict(setting.plan)[k] for k in ("patch", "batch", "stem", "width")}
+    print(f"{device.sentence}; {kept}")
+    found = training(setting, device, args.blocks, args.steps)
+    found |= prediction(setting, device, args.edge, args.repeats)
+    ratios = {k: found[k] for k in ("train_ratio", "predict_ratio")}
+    print(json.dumps(ratios | found))
+
+
+if __name__ == "__main__":
+    main()

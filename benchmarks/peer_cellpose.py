@@ -1,0 +1,70 @@
+"""Cellpose 3, trained from scratch for some minutes: run by peers.py in an environment of its own, without napari-dojo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+
+class TimeUp(Exception):  # noqa: N818
+    """The minutes are over."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    args = parser.parse_args()
+    began = time.monotonic()
+
+    from importlib.metadata import version
+
+    import numpy as np
+    import tifffile
+    from cellpose import models, train
+
+    paths = sorted((args.train / "images").iterdir())
+    x = [tifffile.imread(p) for p in paths]
+    y = [tifffile.imread(args.train / "masks" / p.name).astype(np.int32) for p in paths]
+    model = models.CellposeModel(gpu=False, pretrained_model=None)
+    steps = 0
+
+    def count(net, inputs) -> None:
+        nonlocal steps
+        if net.training:  # cellpose trains by epochs alone: the clock ends it before the next step
+            if time.monotonic() - began > 60 * args.minutes:
+                raise TimeUp
+            steps += 1
+
+    hook = model.net.register_forward_pre_hook(count)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # cellpose's own values for a training from scratch; epochs of 80 images, so that its warm-up of
+            # ten epochs is 100 steps and not the whole training
+            train.train_seg(
+                model.net, train_data=x, train_labels=y, channels=[0, 0], SGD=True, learning_rate=0.1, weight_decay=1e-4,
+                batch_size=8, n_epochs=10_000, nimg_per_epoch=80, save_path=folder, save_every=10_000,
+            )  # fmt: skip
+        except TimeUp:
+            pass
+    hook.remove()
+    model.net.eval()
+    trained = time.monotonic() - began
+    args.out.mkdir(parents=True, exist_ok=True)
+    diameter = float(model.net.diam_labels.item())
+    began = time.monotonic()
+    for path in sorted((args.test / "images").iterdir()):
+        labels = model.eval(tifffile.imread(path), channels=[0, 0], diameter=diameter)[0]
+        tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.uint16))
+    predicted = time.monotonic() - began
+    facts = {"version": version("cellpose"), "steps": steps, "train_seconds": trained, "predict_seconds": predicted}
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""StarDist, trained from scratch for some minutes: run by peers.py in an environment of its own, without napari-dojo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    args = parser.parse_args()
+    began = time.monotonic()
+
+    import keras
+    import numpy as np
+    import stardist
+    import tifffile
+    from csbdeep.utils import normalize
+    from stardist.models import Config2D, StarDist2D
+
+    class Clock(keras.callbacks.Callback):
+        """Ends the training in time for the thresholds."""
+
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None) -> None:
+            self.steps += 1
+            if time.monotonic() - began > 0.9 * 60 * args.minutes:
+                self.model.stop_training = True
+
+    def augment(x, y):
+        """As in StarDist's example: flips, quarter turns, intensity."""
+        turns = np.random.randint(4)
+        x, y = np.rot90(x, turns), np.rot90(y, turns)
+        if np.random.rand() < 0.5:
+            x, y = x[::-1], y[::-1]
+        x = x * np.random.uniform(0.6, 2) + np.random.uniform(-0.2, 0.2)
+        return x + 0.02 * np.random.uniform() * np.random.normal(size=x.shape), y
+
+    np.random.seed(0)
+    paths = sorted((args.train / "images").iterdir())
+    x = [normalize(tifffile.imread(p), 1, 99.8) for p in paths]
+    y = [tifffile.imread(args.train / "masks" / p.name).astype(np.int32) for p in paths]
+    order = np.random.permutation(len(x))
+    kept = order[: max(1, len(x) // 10)]
+    rest = order[len(kept) :]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_tensorboard=False)
+        model = StarDist2D(config, name="peer", basedir=folder)
+        model.prepare_for_training()
+        clock = Clock()
+        model.callbacks.append(clock)
+        kept_x, kept_y = [x[i] for i in kept], [y[i] for i in kept]
+        parts = ([x[i] for i in rest], [y[i] for i in rest])
+        # short epochs, so that the best weights of a short training are near its end
+        model.train(*parts, validation_data=(kept_x, kept_y), augmenter=augment, epochs=10_000, steps_per_epoch=50)
+        model.optimize_thresholds(kept_x[:10], kept_y[:10])
+        trained = time.monotonic() - began
+        args.out.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        for path in sorted((args.test / "images").iterdir()):
+            labels, _ = model.predict_instances(normalize(tifffile.imread(path), 1, 99.8))
+            tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.uint16))
+        predicted = time.monotonic() - began
+    facts = {"version": stardist.__version__, "steps": clock.steps, "train_seconds": trained, "predict_seconds": predicted}
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

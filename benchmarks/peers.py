@@ -1,0 +1,127 @@
+"""Peers: StarDist and Cellpose beside napari-dojo, on the same images, for the same minutes, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from _common import DATA, HERE, dojo, instance_scores, keep, machine, rounded, table
+
+# Cellpose 4 starts from weights of a hub only. torch is held at the project's version, so that pip takes no CUDA build.
+NEEDS = {"stardist": ("stardist", "tensorflow-cpu", "tifffile"), "cellpose": ("cellpose==3.*", "torch", "tifffile")}
+THRESHOLDS = ("0.5", "0.6", "0.7", "0.8", "0.9")
+
+
+class Missing(Exception):  # noqa: N818
+    """A peer that does not install or run, and why."""
+
+
+def environment(peer: str, envs: Path) -> Path:
+    """The Python of a peer's own environment, made if it is not there."""
+    folder = envs / peer
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done = folder / ".installed"
+    if not done.exists():
+        pins = envs / "constraints.txt"
+        envs.mkdir(parents=True, exist_ok=True)
+        lines = (HERE.parent / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        pins.write_text("".join(f"{line}\n" for line in lines if line.startswith("torch==")), encoding="utf-8")
+        run([sys.executable, "-m", "venv", folder])
+        run([python, "-m", "pip", "install", "--quiet", "-c", pins, *NEEDS[peer]])
+        done.touch()
+    return python
+
+
+def run(words: list[Any]) -> str:
+    """Run a program and show what it says; what it printed. Raises Missing with its last words."""
+    print("$", *words, file=sys.stderr, flush=True)
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean)
+    sys.stderr.write(done.stderr[-2000:])
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise Missing(lines[-1][:200])
+    return done.stdout
+
+
+def measure_peer(peer: str, data: Path, minutes: float, envs: Path, out: Path) -> dict[str, Any]:
+    """Train a peer and predict the test images; its times and scores, or why not."""
+    try:
+        python = environment(peer, envs)
+        where = ["--train", data / "train", "--test", data / "test", "--out", out]
+        said = run([python, HERE / f"peer_{peer}.py", *where, "--minutes", f"{minutes:g}"])
+        facts = json.loads(said.strip().splitlines()[-1])
+        counts = instance_scores(data / "test" / "masks", out)
+    except (Missing, OSError, ValueError) as e:
+        return {"missing": f"{e}"}
+    return {
+        "version": facts["version"],
+        "steps": facts["steps"],
+        "train_minutes": round(facts["train_seconds"] / 60, 2),
+        "predict_seconds": round(facts["predict_seconds"], 1),
+        "ap": rounded(counts.ap),
+    }
+
+
+def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
+    """The same with our commands, from their start to their end."""
+    from napari_dojo import __version__
+    from napari_dojo.card import read_card
+
+    train, test = data / "train", data / "test"
+    what = ("--input", train / "images", "--target", train / "masks", "--minutes", f"{minutes:g}")
+    seconds = dojo("train", "instances", *what, "--test", 0, "--device", "cpu", "--out", folder / "model")
+    predicting = dojo("predict", folder / "model", test / "images", "--device", "cpu", "--out", folder / "labels")
+    return {
+        "version": __version__,
+        "steps": read_card(folder / "model").training.get("steps"),
+        "train_minutes": round(seconds / 60, 2),
+        "predict_seconds": round(predicting, 1),
+        "ap": rounded(instance_scores(test / "masks", folder / "labels").ap),
+    }
+
+
+def printed(found: dict[str, dict[str, Any]]) -> str:
+    """The table."""
+    rows = [["method", *(f"AP@{t}" for t in THRESHOLDS), "training, min", "prediction, s"]]
+    for name, f in found.items():
+        if "missing" in f:
+            rows.append([name, f"not measured: {f['missing']}".replace("|", "/"), *[""] * 6])
+            continue
+        times = [f"{f['train_minutes']:.1f}", f"{f['predict_seconds']:.1f}"]
+        rows.append([f"{name} {f['version']}", *(f"{f['ap'][t]:.3f}" for t in THRESHOLDS), *times])
+    return table(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--only", nargs="+", choices=("napari-dojo", *NEEDS), default=["napari-dojo", *NEEDS])
+    parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "napari-dojo-peers")
+    parser.add_argument("--no-save", action="store_true", help="leave results/peers.json as it is")
+    args = parser.parse_args()
+    found: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="dojo-peers-") as name:
+        for method in args.only:
+            if method == "napari-dojo":
+                found[method] = measure_ours(args.data, args.minutes, Path(name))
+            else:
+                found[method] = measure_peer(method, args.data, args.minutes, args.envs, Path(name) / method)
+    here = machine()
+    print(f"\n{args.minutes:g} minutes of training each, {here['processor']}, {here['cores']} cores, {here['date']}\n")
+    print(printed(found))
+    print("\nPrediction: ours is the whole command; the peers' leaves out the start of Python and its imports.")
+    if not args.no_save:
+        keep("peers", {"minutes": args.minutes, "methods": found})
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

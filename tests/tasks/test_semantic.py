@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_dojo.pairs import Pairs
+from napari_dojo.tasks.semantic import SEMANTIC, SemanticDecoding, SemanticOptions
+
+RNG = np.random.default_rng(0)
+OPTIONS = SemanticOptions(values=(1, 2, 7), classes=("sky", "cell", "wall"))
+
+
+def check(y, region=None, **more):
+    pairs = Pairs.of([RNG.random(y.shape)], [y], regions=[] if region is None else [region])
+    return SEMANTIC.check(pairs, SemanticOptions(**more))
+
+
+def painted(values=(0, 1, 2, 7), size=(40, 60)):
+    return np.kron(np.random.default_rng(1).choice(values, (size[0] // 10, size[1] // 10)), np.ones((10, 10), int)).astype(np.int32)
+
+
+def test_zero_is_not_annotated_or_a_class():
+    y = painted()
+    facts = check(y)
+    assert facts.options.values == (1, 2, 7)
+    assert facts.options.classes == ("class 1", "class 2", "class 7")
+    assert facts.annotated == pytest.approx((y > 0).mean())
+    facts = check(y, zero="background")
+    assert facts.options.values == (0, 1, 2, 7)
+    assert facts.options.classes[0] == "background"
+    assert facts.annotated == 1
+
+
+def test_what_lies_outside_the_region_is_not_annotated():
+    y = painted((1, 2))
+    y[:10] = 9
+    region = np.ones(y.shape, bool)
+    region[:10] = False
+    facts = check(y, region)
+    assert facts.options.values == (1, 2)
+    assert facts.annotated == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("y", "more", "says"),
+    [
+        (painted((0,)), {}, "Nothing is annotated"),
+        (painted((0, 3)), {}, r"Only one class is annotated \(number 3\)"),
+        (np.arange(2400).reshape(40, 60), {}, "Are these objects"),
+        (painted(), {"classes": ("a", "b")}, "2 class names were given, but the labels have 3 classes: 1, 2, 7"),
+    ],
+)
+def test_what_cannot_be_learned_is_said(y, more, says):
+    import re
+
+    assert re.search(says, check(y, **more).errors[0])
+
+
+def test_few_pixels_are_warned_of():
+    y = painted((1, 2))
+    y[0, :5] = 7
+    assert "class 7 has only 5 annotated pixels" in check(y).warnings[0]
+
+
+def test_targets():
+    y = np.array([[0, 1, 2], [7, 3, 1]])
+    region = np.array([[True, True, True], [True, True, False]])
+    x = np.zeros((1, 2, 3), np.float32)
+    _, target, weight = SEMANTIC.example(x, y, None, OPTIONS, RNG)
+    np.testing.assert_array_equal(target, [[[0, 0, 1], [2, 0, 0]]])
+    np.testing.assert_array_equal(weight, [[[0, 1, 1], [1, 0, 1]]])
+    np.testing.assert_array_equal(SEMANTIC.example(x, y, region, OPTIONS, RNG)[2], [[[0, 1, 1], [1, 0, 0]]])
+
+
+def test_what_is_not_annotated_does_not_count():
+    y = painted()[None].repeat(2, 0)
+    parts = [SEMANTIC.example(np.zeros((1, 40, 60), np.float32), a, None, OPTIONS, RNG)[1:] for a in y]
+    target, weight = (torch.from_numpy(np.stack(p)) for p in zip(*parts, strict=True))
+    out = torch.randn(2, 3, 40, 60)
+    other = torch.where(weight > 0, out, out.flip(1) * 3)
+    assert SEMANTIC.loss(out, target, weight, OPTIONS).item() == pytest.approx(SEMANTIC.loss(other, target, weight, OPTIONS).item(), rel=1e-5)
+
+
+def test_decode_takes_the_largest_as_a_label_number():
+    maps = np.random.default_rng(0).normal(size=(3, 6, 7)).astype(np.float32)
+    found = SEMANTIC.decode(maps, SemanticDecoding(), OPTIONS)
+    np.testing.assert_array_equal(found, np.array(OPTIONS.values)[maps.argmax(0)])
+    assert found.dtype == np.int32
+
+
+def test_specks_take_the_class_around_them():
+    y = np.ones((20, 20), int)
+    y[4:6, 4:6] = 2
+    y[10:18, 10:18] = 7
+    maps = np.stack([(y == v) * 5.0 for v in OPTIONS.values]).astype(np.float32)
+    np.testing.assert_array_equal(SEMANTIC.decode(maps, SemanticDecoding(), OPTIONS), y)
+    wanted = y.copy()
+    wanted[4:6, 4:6] = 1
+    np.testing.assert_array_equal(SEMANTIC.decode(maps, SemanticDecoding(smallest=10), OPTIONS), wanted)
+
+
+def test_score_by_hand():
+    truth = np.array([[1, 1, 2, 0]])
+    counts = SEMANTIC.score(np.array([[1, 2, 2, 7]]), truth, None, OPTIONS)
+    assert counts.accuracy == pytest.approx(2 / 3)
+    assert counts.iou == {"sky": 0.5, "cell": 0.5}
+    assert SEMANTIC.headline(counts) == 0.5
+
+
+def test_the_baseline_is_the_most_frequent_class():
+    found = SEMANTIC.baseline(np.zeros((2, 5, 6)), OPTIONS, [np.array([[0, 0, 0, 0, 7, 7, 1]])])
+    np.testing.assert_array_equal(found, np.full((5, 6), 7))
+
+
+def test_options_that_a_user_gave_stay():
+    facts = check(painted(), classes=("a", "b", "c"))
+    assert facts.options == replace(OPTIONS, classes=("a", "b", "c"))
