@@ -128,7 +128,10 @@ def timed(step: Callable[[], None], count: int) -> float:
 
 def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
     """Blocks of whole and of bare steps in turns."""
-    with tempfile.TemporaryDirectory() as folder, Batches(setting.sources, setting.recipe, setting.plan.batch, 1) as some:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Batches(setting.sources, setting.recipe, setting.plan.batch, 1) as some,
+    ):
         batch = next(some)
         bare = bare_step(setting, device, batch)
         loop = Loop(setting, device, Path(folder) / "events.jsonl")

@@ -6,6 +6,7 @@ import argparse
 import json
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -42,16 +43,13 @@ def main() -> None:
             steps += 1
 
     hook = model.net.register_forward_pre_hook(count)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            # cellpose's own values for a training from scratch; epochs of 80 images, so that its warm-up of
-            # ten epochs is 100 steps and not the whole training
-            train.train_seg(
-                model.net, train_data=x, train_labels=y, channels=[0, 0], SGD=True, learning_rate=0.1, weight_decay=1e-4,
-                batch_size=8, n_epochs=10_000, nimg_per_epoch=80, save_path=folder, save_every=10_000,
-            )  # fmt: skip
-        except TimeUp:
-            pass
+    with tempfile.TemporaryDirectory() as folder, suppress(TimeUp):
+        # cellpose's own values for a training from scratch; epochs of 80 images, so that its warm-up of
+        # ten epochs is 100 steps and not the whole training
+        train.train_seg(
+            model.net, train_data=x, train_labels=y, channels=[0, 0], SGD=True, learning_rate=0.1, weight_decay=1e-4,
+            batch_size=8, n_epochs=10_000, nimg_per_epoch=80, save_path=folder, save_every=10_000,
+        )  # fmt: skip
     hook.remove()
     model.net.eval()
     trained = time.monotonic() - began

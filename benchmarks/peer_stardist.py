@@ -69,7 +69,12 @@ def main() -> None:
             labels, _ = model.predict_instances(normalize(tifffile.imread(path), 1, 99.8))
             tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.uint16))
         predicted = time.monotonic() - began
-    facts = {"version": stardist.__version__, "steps": clock.steps, "train_seconds": trained, "predict_seconds": predicted}
+    facts = {
+        "version": stardist.__version__,
+        "steps": clock.steps,
+        "train_seconds": trained,
+        "predict_seconds": predicted,
+    }
     print(json.dumps(facts))
 
 

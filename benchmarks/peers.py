@@ -42,7 +42,7 @@ def run(words: list[Any]) -> str:
     """Run a program and show what it says; what it printed. Raises Missing with its last words."""
     print("$", *words, file=sys.stderr, flush=True)
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean)
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, env=clean)
     sys.stderr.write(done.stderr[-2000:])
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]

@@ -21,11 +21,15 @@ def raised(masks: Path, out: Path) -> Path:
     return out
 
 
-def measure(data: Path, targets: Path, truth: Path, minutes: float, folder: Path, more: tuple[object, ...]) -> dict[str, object]:
+def measure(
+    data: Path, targets: Path, truth: Path, minutes: float, folder: Path, more: tuple[object, ...]
+) -> dict[str, object]:
     """Train on ``targets``, predict and judge the test part."""
     model, images = folder / "model", data / "test" / "images"
     budget = ("--minutes", f"{minutes:g}", "--test", 0, "--device", "cpu")
-    seconds = dojo("train", "semantic", "--input", data / "train" / "images", "--target", targets, *budget, *more, "--out", model)
+    seconds = dojo(
+        "train", "semantic", "--input", data / "train" / "images", "--target", targets, *budget, *more, "--out", model
+    )
     predicting = dojo("predict", model, images, "--device", "cpu", "--out", folder / "labels")
     scores = dojo_json("evaluate", model, "--input", images, "--target", truth)
     return {"train_minutes": round(seconds / 60, 2), "predict_seconds": round(predicting, 1), **scores}
@@ -44,7 +48,9 @@ def main() -> None:
         folder, masks = Path(name), args.data / "test" / "masks"
         if args.only != "strokes":
             more = ("--zero", "background")
-            facts["full"] = measure(args.data, args.data / "train" / "masks", masks, args.minutes, folder / "full", more)
+            facts["full"] = measure(
+                args.data, args.data / "train" / "masks", masks, args.minutes, folder / "full", more
+            )
         if args.only != "full":
             share = draw(args.data / "train" / "masks", folder / "strokes", args.share)
             truth = raised(masks, folder / "truth")

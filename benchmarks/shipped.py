@@ -79,7 +79,9 @@ def main() -> None:
             fresh.rename(SHIPPED)
     print(f"{size:.2f} MB; test: {counts.sentence}")
     ap = rounded(counts.ap)
-    print(json.dumps({"megabytes": round(size, 2), "ap": ap, "predict_seconds": round(seconds, 1), "written": args.write}))
+    print(
+        json.dumps({"megabytes": round(size, 2), "ap": ap, "predict_seconds": round(seconds, 1), "written": args.write})
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,11 @@ def take(folder: Path, minutes: float) -> None:
         from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QDockWidget
 
-        dock = next(d for d in viewer.window._qt_window.findChildren(QDockWidget) if d.widget() is panel.parent() or d.widget() is panel or d.isAncestorOf(panel))
+        dock = next(
+            d
+            for d in viewer.window._qt_window.findChildren(QDockWidget)
+            if d.widget() is panel.parent() or d.widget() is panel or d.isAncestorOf(panel)
+        )
         viewer.window._qt_window.resizeDocks([dock], [pixels], Qt.Orientation.Horizontal)
 
     train = open_panel(viewer, TrainPanel, "Train")

@@ -89,7 +89,9 @@ def test_resolve(shape, names, more, wanted):
     assert Axes.resolve(shape, names, **more) == wanted
 
 
-@pytest.mark.parametrize(("shape", "candidate"), [((3, 4, 5), "ZYX, TYX"), ((2, 3, 4, 5), "TZYX"), ((2, 2, 3, 4, 5), "TZCYX")])
+@pytest.mark.parametrize(
+    ("shape", "candidate"), [((3, 4, 5), "ZYX, TYX"), ((2, 3, 4, 5), "TZYX"), ((2, 2, 3, 4, 5), "TZCYX")]
+)
 def test_what_cannot_be_told_is_asked_with_the_candidates(shape, candidate):
     with pytest.raises(DojoError, match=candidate):
         Axes.resolve(shape)

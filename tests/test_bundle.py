@@ -56,7 +56,11 @@ def edit(path, **changes):
 
 def put_weights(path, raw):
     (path / "evil.pt").write_bytes(raw)
-    edit(path, weights__pytorch_state_dict__source="evil.pt", weights__pytorch_state_dict__sha256=hashlib.sha256(raw).hexdigest())
+    edit(
+        path,
+        weights__pytorch_state_dict__source="evil.pt",
+        weights__pytorch_state_dict__sha256=hashlib.sha256(raw).hexdigest(),
+    )
 
 
 @pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 3), (3, 1)])
@@ -92,7 +96,12 @@ def test_the_tests_of_a_model_are_its_own_answer(tmp_path):
 def named(path):
     values = yaml.safe_load((path / "rdf.yaml").read_text())
     state = values["weights"]["pytorch_state_dict"]
-    return {state["source"], *(t["test_tensor"]["source"] for t in values["inputs"] + values["outputs"]), *values.get("covers", []), values["documentation"]}
+    return {
+        state["source"],
+        *(t["test_tensor"]["source"] for t in values["inputs"] + values["outputs"]),
+        *values.get("covers", []),
+        values["documentation"],
+    }
 
 
 def test_saving_again_replaces_the_weights_and_keeps_the_cover(tmp_path):
@@ -177,9 +186,11 @@ def test_code_in_the_weights_is_never_run(tmp_path, kind):
     if kind == "pickle":
         buffer.write(pickle.dumps(Evil(hit)))
     else:
-        torch.save({"a": Evil(hit)} if "key" in kind else Evil(hit), buffer, _use_new_zipfile_serialization=kind != "legacy")
+        torch.save(
+            {"a": Evil(hit)} if "key" in kind else Evil(hit), buffer, _use_new_zipfile_serialization=kind != "legacy"
+        )
     put_weights(tmp_path / "m", buffer.getvalue())
-    with pytest.raises(DojoError, match="weights .* are damaged"):
+    with pytest.raises(DojoError, match=r"weights .* are damaged"):
         load(tmp_path / "m")
     assert not os.path.exists(hit)
 
@@ -192,7 +203,16 @@ def torch_bytes(value):
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"noise" * 99, b"PK\x03\x04", torch_bytes(torch.zeros(3)), torch_bytes({}), torch_bytes({"a": 1}), torch_bytes([1, 2]), torch_bytes(None)],
+    [
+        b"",
+        b"noise" * 99,
+        b"PK\x03\x04",
+        torch_bytes(torch.zeros(3)),
+        torch_bytes({}),
+        torch_bytes({"a": 1}),
+        torch_bytes([1, 2]),
+        torch_bytes(None),
+    ],
     ids=["empty", "noise", "half a zip", "a tensor", "no keys", "another key", "a list", "nothing"],
 )
 def test_weights_that_are_none_are_refused(tmp_path, raw):
@@ -290,7 +310,14 @@ def test_bioimageio_accepts_and_runs_the_model(tmp_path, dims):
         from bioimageio.spec import load_description
         from bioimageio.spec.model.v0_5 import ModelDescr
 
-        made(tmp_path / "m", dims=dims, cover=np.zeros((64, 64, 3), np.uint8), name="Zellen (µm) 2%", authors=("A. Person",), license="MIT")
+        made(
+            tmp_path / "m",
+            dims=dims,
+            cover=np.zeros((64, 64, 3), np.uint8),
+            name="Zellen (µm) 2%",
+            authors=("A. Person",),
+            license="MIT",
+        )
         model = load_description(tmp_path / "m" / "rdf.yaml")
         assert isinstance(model, ModelDescr), model.validation_summary.display()
         assert model.validation_summary.status in ("passed", "valid-format")

@@ -28,7 +28,12 @@ def folder(path, **more):
 def test_a_card_survives_yaml():
     back = Card.from_dict(yaml.safe_load(yaml.safe_dump(CARD.as_dict())))
     assert back.as_dict() == CARD.as_dict()
-    assert (back.maps, back.authors, back.pixel_size, back.rule) == (CARD.maps, CARD.authors, CARD.pixel_size, CARD.rule)
+    assert (back.maps, back.authors, back.pixel_size, back.rule) == (
+        CARD.maps,
+        CARD.authors,
+        CARD.pixel_size,
+        CARD.rule,
+    )
     assert back.score == {"ap": 0.5, "n": 3}
 
 
@@ -71,7 +76,7 @@ def test_a_damaged_card_is_refused(values):
 def test_a_card_that_lacks_something_is_refused():
     values = CARD.as_dict()
     del values["task"]
-    with pytest.raises(DojoError, match="is damaged.*task"):
+    with pytest.raises(DojoError, match=r"is damaged.*task"):
         Card.from_dict(values)
 
 
@@ -122,7 +127,7 @@ def test_a_bad_description_is_refused(tmp_path, monkeypatch, text, says):
 def test_no_model_at_all(tmp_path):
     with pytest.raises(DojoError, match="There is no model at"):
         read_card(tmp_path / "none")
-    with pytest.raises(DojoError, match="holds no rdf.yaml"):
+    with pytest.raises(DojoError, match=r"holds no rdf.yaml"):
         read_card(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with pytest.raises(DojoError, match="is incomplete"):

@@ -46,7 +46,9 @@ def test_nan_survives():
     assert math.isnan(decode(encode(Step(1, 2, 3.0, math.nan, 0.1))).loss)
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "3", "{}", '{"event": "Format"}', '{"event": "Step"}', json.dumps({"event": ["Step"]})])
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "3", "{}", '{"event": "Format"}', '{"event": "Step"}', json.dumps({"event": ["Step"]})]
+)
 def test_what_is_no_event_is_a_value_error(line):
     with pytest.raises(ValueError):  # noqa: PT011 - json's own or ours
         decode(line)

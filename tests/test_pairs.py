@@ -72,7 +72,10 @@ def test_a_region_may_be_given_once_or_for_each_frame():
         (lambda: Pairs.of([np.zeros((0, 8))]), "image 1 is empty"),
         (lambda: Pairs.of([np.zeros((8, 8), complex)]), "complex"),
         (lambda: Pairs.of([np.zeros((8, 8)), np.zeros((8, 8, 8))]), "image 2 has 3 dimensions"),
-        (lambda: Pairs.of([np.zeros((1, 8, 8)), np.zeros((2, 8, 8))], axes=Axes("CYX")), "same number of channels; .* 1 and 2"),
+        (
+            lambda: Pairs.of([np.zeros((1, 8, 8)), np.zeros((2, 8, 8))], axes=Axes("CYX")),
+            "same number of channels; .* 1 and 2",
+        ),
         (lambda: Pairs.of([np.zeros((8, 8))], regions=[np.ones((4, 4))]), "region of image 1"),
     ],
 )

@@ -130,7 +130,11 @@ def test_a_part_shows_nothing_of_the_rest():
 
 def test_intensities_are_normalised():
     y = labels()
-    x, target, _ = draw(source(y, norm=Normalization((10.0,), (4.0,))), Recipe((16, 16), as_it_is, augment=False), np.random.default_rng(1))
+    x, target, _ = draw(
+        source(y, norm=Normalization((10.0,), (4.0,))),
+        Recipe((16, 16), as_it_is, augment=False),
+        np.random.default_rng(1),
+    )
     np.testing.assert_allclose(x, (target - 10) / 4, rtol=1e-5)
 
 
@@ -198,6 +202,9 @@ def test_close_ends_the_threads_and_an_error_comes_through():
         raise ValueError("broken")
 
     before = threading.active_count()
-    with Batches([source(labels())], Recipe((16, 16), broken), 8, 0, workers=2) as many, pytest.raises(ValueError, match="broken"):
+    with (
+        Batches([source(labels())], Recipe((16, 16), broken), 8, 0, workers=2) as many,
+        pytest.raises(ValueError, match="broken"),
+    ):
         next(many)
     assert threading.active_count() == before

@@ -109,7 +109,12 @@ def test_pieces_off_the_stride_or_without_halo_would_differ():
     net = net_2d()
     x = np.random.default_rng(0).normal(size=(1, 96, 96)).astype(np.float32)
     whole = apply(net)(x)
-    assert np.abs(run(apply(net), x, tiles_of((96, 96), (32, 32), (0, 0), net.stride), net.stride, outputs=2) - whole).max() > 1e-3
+    assert (
+        np.abs(
+            run(apply(net), x, tiles_of((96, 96), (32, 32), (0, 0), net.stride), net.stride, outputs=2) - whole
+        ).max()
+        > 1e-3
+    )
 
 
 def test_dask_in_and_zarr_out(tmp_path):
@@ -131,7 +136,9 @@ def test_padded_mirrors_beyond_the_end(size):
     period = [max(1, 2 * (n - 1)) for n in size]
     for i, j in product(range(y.shape[1]), range(y.shape[2])):
         a, b = i % period[0], j % period[1]
-        assert y[0, i, j] == x[0, min(a, period[0] - a) if size[0] > 1 else 0, min(b, period[1] - b) if size[1] > 1 else 0]
+        assert (
+            y[0, i, j] == x[0, min(a, period[0] - a) if size[0] > 1 else 0, min(b, period[1] - b) if size[1] > 1 else 0]
+        )
 
 
 @pytest.mark.parametrize("size", [(4000, 4000), (20, 4000, 4000), (300, 17)])

@@ -31,11 +31,13 @@ class Device:
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Processors that this process may use; ``OMP_NUM_THREADS`` may ask for fewer."""
     try:
-        return len(os.sched_getaffinity(0))
+        there = len(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        there = os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(asked)) if asked.isdigit() and int(asked) else there
 
 
 def choose(wanted: str = "auto") -> Device:

@@ -325,8 +325,8 @@ def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: 
         keep, judge = (
             ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
         )
-        training.append(replace(part, box=part.box[:axis] + (keep,) + part.box[axis + 1 :]))
-        validation.append(replace(part, box=part.box[:axis] + (judge,) + part.box[axis + 1 :]))
+        training.append(replace(part, box=(*part.box[:axis], keep, *part.box[axis + 1 :])))
+        validation.append(replace(part, box=(*part.box[:axis], judge, *part.box[axis + 1 :])))
     if not validation and share and len(order) > 1:
         roles = ["validation" if group == order[-1] else "training" for group in groups]
         return _by_roles(whole, roles, "the last image, because the images are small")

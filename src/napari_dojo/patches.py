@@ -204,13 +204,15 @@ def _gather(
     axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in window]
     mesh = torch.meshgrid(*axes, indexing="ij")
     m = matrix.astype(np.float32)
-    grid = []  # grid_sample wants the last axis first, -1 to 1 over the pixels' outer edges
+    grid: list[Tensor] = []  # grid_sample wants the last axis first, -1 to 1 over the pixels' outer edges
     for a in reversed(range(len(window))):
-        at = sum(float(m[a, b]) * mesh[b] for b in range(len(window)) if m[a, b] != 0) + float(centre[a] - 0.5 - low[a])
+        at = torch.full_like(mesh[a], float(centre[a] - 0.5 - low[a]))
+        for b in np.flatnonzero(m[a]):
+            at += float(m[a, b]) * mesh[b]
         grid.append((2 * at + 1) / int(high[a] - low[a]) - 1)
     where = torch.stack(grid, -1)[None]
     x = _sample(source.norm.apply(source.x[(slice(None), *box)]), where, "bilinear")
-    y = None
+    y: NDArray[Any] | None = None
     if source.y is not None:
         if labels:
             y = _sample_labels(np.asarray(source.y[box]), where)
@@ -234,12 +236,12 @@ def _sample(x: NDArray[np.float32], where: Tensor, mode: str) -> NDArray[np.floa
     )[0].numpy()
 
 
-def _sample_labels(y: NDArray[Any], where: Tensor) -> NDArray[np.int32]:
+def _sample_labels(y: NDArray[Any], where: Tensor) -> NDArray[np.integer[Any]]:
     """Labels of any size, through numbers that float32 holds exactly."""
     if y.size and int(y.max()) >= 2**24:
         values, inverse = np.unique(y, return_inverse=True)
         index = _sample(inverse.reshape(y.shape).astype(np.float32)[None], where, "nearest")[0]
-        return values[index.astype(np.int64)].astype(np.int64)  # type: ignore[no-any-return]
+        return values[index.astype(np.int64)].astype(np.int64)
     return _sample(y.astype(np.float32)[None], where, "nearest")[0].astype(np.int32)
 
 

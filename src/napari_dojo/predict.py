@@ -156,8 +156,8 @@ def predict_steps(
     DojoError : where the model does not fit the image.
     """
     settings, control, card = settings or PredictSettings(), control or Control(), bundle.card
-    task = TASKS[card.task]
     options, axes = options_of(card), _fitting(card, array, axes)
+    task = TASKS[card.task]
     decoding = decoding or decoding_of(card)
     predictor = predictor or Predictor(bundle.net, devices.choose(settings.device), settings.tile)
     zoom = zoom_for(card, settings.diameter, pixel_size)

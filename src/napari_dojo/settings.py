@@ -131,7 +131,7 @@ def fields_of(cls: type) -> tuple[Field, ...]:
             inner = next(a for a in get_args(inner) if a is not type(None))
         choices = get_args(inner) if get_origin(inner) is Literal else ()
         kind = type(choices[0]) if choices else (get_origin(inner) or inner)
-        default = f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+        default = f.default if f.default_factory is MISSING else f.default_factory()
         found.append(Field(f.name, kind, default, option, choices, optional))
     return tuple(found)
 

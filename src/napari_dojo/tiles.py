@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[
         return [((0, n), (0, n), (0, n))]
     step = max(stride, (edge - 2 * halo) // stride * stride)
     count = -(-n // step)
-    step = -(-(-(-n // count)) // stride) * stride  # pieces of about the same size
+    step = ceil(ceil(n / count) / stride) * stride  # pieces of about the same size
     cores = [(a, min(n, a + step)) for a in range(0, n, step)]
     room = [b - a if a == 0 or b == n else (b - a) // 2 for a, b in cores]  # never three pieces over one pixel
     fade = [0, *(min(blend, halo, *pair) for pair in pairwise(room)), 0]  # the same on both sides of a border

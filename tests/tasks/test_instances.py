@@ -161,7 +161,9 @@ def test_numbers_do_not_matter():
     y = two_discs()
     other = np.where(y == 5, 2**30, np.where(y == 9, 1, 0))
     o, x = options(), np.zeros((1, *y.shape), np.float32)
-    np.testing.assert_allclose(INSTANCES.example(x, y, None, o, RNG)[1], INSTANCES.example(x, other, None, o, RNG)[1], atol=1e-5)
+    np.testing.assert_allclose(
+        INSTANCES.example(x, y, None, o, RNG)[1], INSTANCES.example(x, other, None, o, RNG)[1], atol=1e-5
+    )
 
 
 def check(ys, xs=None, **more):
@@ -201,9 +203,12 @@ def test_check_says_what_is_wrong():
 
 
 def test_tune_takes_the_separation_that_fits():
-    y = two_discs()
+    y = long()
     maps = perfect(y)
-    maps[1] += 0.06 * np.sin(np.arange(90) / 2.5)[None] * (y > 0)
-    best = INSTANCES.tune([(maps, y, None)], InstancesDecoding(split=0.02), options())
-    assert ap(INSTANCES.decode(maps, best, options()), y) >= ap(INSTANCES.decode(maps, InstancesDecoding(split=0.02), options()), y)
-    assert best.split > 0.02
+    maps[1] += 0.1 * np.cos(np.arange(150) * 2 * np.pi / 40)[None] * (y > 0)  # ripples that are no objects
+    first = InstancesDecoding(split=0.05)
+    assert ap(INSTANCES.decode(maps, first, options()), y) == 0
+    best = INSTANCES.tune([(maps, y, None)], first, options())
+    assert best.split == 0.3
+    assert ap(INSTANCES.decode(maps, best, options()), y) == 1
+    assert INSTANCES.tune([(perfect(y), y, None)], InstancesDecoding(), options()) == InstancesDecoding()

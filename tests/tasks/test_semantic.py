@@ -19,7 +19,9 @@ def check(y, region=None, **more):
 
 
 def painted(values=(0, 1, 2, 7), size=(40, 60)):
-    return np.kron(np.random.default_rng(1).choice(values, (size[0] // 10, size[1] // 10)), np.ones((10, 10), int)).astype(np.int32)
+    return np.kron(
+        np.random.default_rng(1).choice(values, (size[0] // 10, size[1] // 10)), np.ones((10, 10), int)
+    ).astype(np.int32)
 
 
 def test_zero_is_not_annotated_or_a_class():
@@ -81,7 +83,9 @@ def test_what_is_not_annotated_does_not_count():
     target, weight = (torch.from_numpy(np.stack(p)) for p in zip(*parts, strict=True))
     out = torch.randn(2, 3, 40, 60)
     other = torch.where(weight > 0, out, out.flip(1) * 3)
-    assert SEMANTIC.loss(out, target, weight, OPTIONS).item() == pytest.approx(SEMANTIC.loss(other, target, weight, OPTIONS).item(), rel=1e-5)
+    assert SEMANTIC.loss(out, target, weight, OPTIONS).item() == pytest.approx(
+        SEMANTIC.loss(other, target, weight, OPTIONS).item(), rel=1e-5
+    )
 
 
 def test_decode_takes_the_largest_as_a_label_number():

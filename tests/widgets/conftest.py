@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from napari_dojo.simulate import simulate
@@ -41,3 +43,5 @@ def panel(viewer):
     yield make
     for widget in made:
         widget.end()
+    made.clear()
+    gc.collect()  # what is left over is blamed on the test that left it

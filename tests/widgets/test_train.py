@@ -13,7 +13,11 @@ from napari_dojo.home import models_folder
 from napari_dojo.widgets.apply import ApplyPanel
 from napari_dojo.widgets.train import TrainPanel, free_name
 
-pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO"),  # a Job leaves its pipe to the collector
+]
 
 
 def ready(qtbot, train):

@@ -7,6 +7,7 @@ It works on a coarser grid than the image: a stem folds each block of pixels int
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -79,7 +80,7 @@ class UNet(nn.Module):
         widths = [max(8, round(width * growth**i / 8) * 8) for i in range(len(self.pools) + 1)]
         inputs = [in_channels * prod(self.stem), *widths[:-1]]
         self.down = nn.ModuleList(Block(dims, i, o) for i, o in zip(inputs, widths, strict=True))
-        self.narrow = nn.ModuleList(conv(b, a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.narrow = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Block(dims, w, w) for w in widths[:-1])
         self.head = conv(widths[0], out_channels * prod(self.stem), 1)
 

@@ -165,16 +165,16 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions)
 def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
     """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the depth are used."""
     from scipy import ndimage as ndi
-    from skimage.morphology import reconstruction
+    from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed
 
     inside = maps[0] > np.log(decoding.threshold / (1 - decoding.threshold))
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
     deep = ndi.gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
-    tops = (deep - reconstruction(deep - decoding.split, deep, method="dilation")) >= decoding.split * 0.999
-    seeds, _ = ndi.label(tops & inside & (deep > 0.2), np.ones((3,) * inside.ndim))
-    labels = watershed(-deep, seeds, mask=inside)
+    tops = local_maxima(reconstruction(deep - decoding.split, deep, method="dilation"))  # equal heights are one top
+    seeds, _ = ndi.label(tops, np.ones((3,) * inside.ndim))
+    labels = watershed(-deep, seeds * (inside & (deep > 0.2)), mask=inside)
     sizes = np.bincount(labels.ravel())
     keep = sizes >= decoding.smallest
     keep[0] = False

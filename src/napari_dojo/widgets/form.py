@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -187,15 +187,15 @@ def _spin(field: Field) -> QSpinBox | QDoubleSpinBox:
     spin: Any
     if field.kind is int:
         spin = QSpinBox()
-        step = 1
+        step = 1.0
     else:
         spin = QDoubleSpinBox()
         spin.setDecimals(4 if high <= 1 else 2)
-        step = 0.05 if high <= 1 else 1
+        step = 0.05 if high <= 1 else 1.0
     if field.optional:
         low = low - step if low >= step else low  # one below the range: left open
     spin.setRange(int(low) if field.kind is int else low, int(high) if field.kind is int else high)
-    spin.setSingleStep(step)
+    spin.setSingleStep(field.kind(step))
     spin.setStepType(QAbstractSpinBox.StepType.DefaultStepType)
     spin.setKeyboardTracking(False)
     spin.setMaximumWidth(160)
@@ -204,7 +204,7 @@ def _spin(field: Field) -> QSpinBox | QDoubleSpinBox:
     if field.optional or _zero_decides(field):
         spin.setSpecialValueText("automatic")
     calm(spin)
-    return spin  # type: ignore[no-any-return]
+    return spin
 
 
 def _signal(editor: QWidget) -> Any:
@@ -238,7 +238,9 @@ def _write(field: Field, editor: QWidget, value: Any) -> None:
         editor.setCurrentIndex(max(0, editor.findData(value)))
     elif isinstance(editor, QCheckBox):
         editor.setChecked(bool(value))
-    elif isinstance(editor, (QSpinBox, QDoubleSpinBox)):
-        editor.setValue(editor.minimum() if value is None else value)
+    elif isinstance(editor, QSpinBox):
+        editor.setValue(editor.minimum() if value is None else int(value))
+    elif isinstance(editor, QDoubleSpinBox):
+        editor.setValue(editor.minimum() if value is None else float(value))
     elif isinstance(editor, QLineEdit):
         editor.setText(", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value or ""))

@@ -149,7 +149,8 @@ def add_quietly(viewer: Any, labels: NDArray[Any], name: str, **more: Any) -> An
     from napari.layers import Labels
 
     selected, active = set(viewer.layers.selection), viewer.layers.selection.active
-    centre, zoom, step = viewer.camera.center, viewer.camera.zoom, viewer.dims.current_step
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+    centre, zoom, step = camera.center, camera.zoom, viewer.dims.current_step
     had_layers, ndim = len(viewer.layers) > 0, viewer.dims.ndim
     layer = viewer.add_layer(Labels(labels, name=name, **more))
     if had_layers:
@@ -157,7 +158,7 @@ def add_quietly(viewer: Any, labels: NDArray[Any], name: str, **more: Any) -> An
         if active in viewer.layers:
             viewer.layers.selection.active = active
             viewer.layers.selection.update(selected)
-        viewer.camera.center, viewer.camera.zoom = centre, zoom
+        camera.center, camera.zoom = centre, zoom
         if viewer.dims.ndim == ndim:
             viewer.dims.current_step = step
     return layer

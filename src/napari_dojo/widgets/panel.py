@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.widgets.pick import LayerWatch
@@ -69,12 +69,24 @@ class Panel(QWidget):
             self._docked = self.parent() is not None
         return bool(super().event(event))
 
+    def align(self) -> None:
+        """Let the fields of all forms begin at one edge."""
+        forms = [f for f in self.findChildren(QFormLayout) if f.rowCount()]
+        labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+        width = max((w.sizeHint().width() for w in labels), default=0)
+        for label in labels:
+            label.setMinimumWidth(min(width, 110))
+
     def lead(self, button: QPushButton | None) -> None:
         """Make this button look like the natural next step, and no other."""
         colours = theme_colours(self.viewer)
         self._leading = button
         for other in self.findChildren(QPushButton):
-            style = f"QPushButton:enabled {{ background-color: {colours['current']}; font-weight: bold; }}" if other is button else ""
+            style = (
+                f"QPushButton:enabled {{ background-color: {colours['current']}; font-weight: bold; }}"
+                if other is button
+                else ""
+            )
             if other.styleSheet() != style:
                 other.setStyleSheet(style)
 
@@ -94,6 +106,12 @@ class Panel(QWidget):
             return f"<b>✓</b> {escape(text)}"
         sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
         return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
+
+
+def _label(form: QFormLayout, row: int) -> QLabel | None:
+    item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
+    widget = item.widget() if item is not None else None
+    return widget if isinstance(widget, QLabel) else None
 
 
 def said(error: Exception) -> str:

@@ -33,7 +33,7 @@ class LossPlot(pg.PlotWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(150)
         self._soon.timeout.connect(self.redraw)
-        self.setFixedHeight(104)
+        self.setFixedHeight(116)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
         self.hideButtons()
@@ -41,15 +41,14 @@ class LossPlot(pg.PlotWidget):
         self.setToolTip(
             "Loss: how wrong the net is, lower is better. It is scored on images it learns from (training) and on others (validation)."
         )
-        self._legend = self.addLegend(offset=(-2, 2), verSpacing=-6, labelTextSize="8pt", colCount=2)
-        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training loss")
+        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training")
         self._validation = self.plot(
             pen=pg.mkPen(VALIDATION, width=1.5),
             symbol="o",
             symbolSize=4,
             symbolBrush=VALIDATION,
             symbolPen=VALIDATION,
-            name="validation loss",
+            name="validation",
         )
         axis = self.getAxis("left")
         axis.setWidth(30)
@@ -94,9 +93,15 @@ class LossPlot(pg.PlotWidget):
         for name in ("left", "bottom"):
             self.getAxis(name).setPen(colours["secondary"])
             self.getAxis(name).setTextPen(colours["text"])
-        self._legend.setLabelTextColor(colours["text"])
-        for _, label in self._legend.items:
-            label.setText(label.text, color=colours["text"])
+        self.setTitle(
+            f'<span style="color:{TRAINING}">━</span> training loss &nbsp; '
+            f'<span style="color:{VALIDATION}">●</span> validation loss',
+            color=colours["text"],
+            size="8pt",
+        )
+        title = self.plotItem.titleLabel
+        title.setMaximumHeight(18)
+        self.plotItem.layout.setRowFixedHeight(0, 18)
 
     def end(self) -> None:
         """Listen no more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.axes import Axes
@@ -18,10 +18,7 @@ __all__ = ["PairRows", "fits"]
 def fits(image: Any, labels: Any) -> bool:
     """Whether labels of this shape may belong to the image, whatever its axes are."""
     array, wanted = array_of(image), tuple(array_of(labels).shape)
-    for names, _ in axes_choices(image):
-        if Axes(names).result(array.shape, None)[1] == wanted:
-            return True
-    return False
+    return any(Axes(names).result(array.shape, None)[1] == wanted for names, _ in axes_choices(image))
 
 
 class PairRows(QWidget):
@@ -41,8 +38,9 @@ class PairRows(QWidget):
         self._grid.setVerticalSpacing(3)
         self._grid.setColumnStretch(0, 1)
         self._grid.setColumnStretch(1, 1)
-        for column, title in enumerate(("Image", "Labels")):
-            self._grid.addWidget(QLabel(title), 0, column)
+        self._heads = [QLabel("Image"), QLabel("Labels")]
+        for column, head in enumerate(self._heads):
+            self._grid.addWidget(head, 0, column)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -147,7 +145,7 @@ class PairRows(QWidget):
     def _resize(self) -> None:
         height = self._rows[0][0].sizeHint().height() + 3 if self._rows else 24
         shown = min(5, max(1, len(self._rows)))
-        self._area.setFixedHeight(self._grid.itemAt(0).widget().sizeHint().height() + 6 + shown * height)
+        self._area.setFixedHeight(self._heads[0].sizeHint().height() + 6 + shown * height)
 
     def _picked(self) -> None:
         self._touched = True

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.events import Done, Failed
 
@@ -114,7 +114,7 @@ def run_folder(name: str) -> Path:
 
 
 def time_left(seconds: float | None) -> str:
-    """ "2 min 10 s left" """
+    """The time left in words: "2 min 10 s left"."""
     if seconds is None:
         return ""
     whole = max(0, round(seconds))

@@ -96,6 +96,7 @@ class TrainPanel(Panel):
         self._go()
         self._tell()
         self.column.addStretch(1)
+        self.align()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(350)
@@ -216,12 +217,14 @@ class TrainPanel(Panel):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
+        grid.setColumnMinimumWidth(0, 110)
         grid.setColumnStretch(1, 1)
-        self.score_name, self.score = QLabel("Model"), sentence()
-        self.baseline_name, self.baseline = QLabel("Without learning"), sentence()
+        self.score_name, self.score = sentence("Model"), sentence()
+        self.baseline_name, self.baseline = sentence("Without learning"), sentence()
         for i, pair in enumerate(((self.score_name, self.score), (self.baseline_name, self.baseline))):
             for j, widget in enumerate(pair):
                 grid.addWidget(widget, i, j)
+            grid.setRowMinimumHeight(i, 26)
         self.score_name.setToolTip("How good the model is now, on the part that it does not learn from.")
         self.baseline_name.setToolTip("What a simple method without learning reaches on the same images.")
         self.column.addLayout(grid)
@@ -253,7 +256,7 @@ class TrainPanel(Panel):
     @property
     def axes_names(self) -> str | None:
         """The axes of the images as chosen; None where there are no images."""
-        return self.third_box.currentData()  # type: ignore[no-any-return]
+        return self.third_box.currentData()
 
     def option_values(self) -> dict[str, Any]:
         """The task's options as set."""

@@ -1,0 +1,31 @@
+"""Learn classes from strokes on simulated cells. ``python examples/semantic.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from napari_dojo.axes import Axes
+from napari_dojo.bundle import load
+from napari_dojo.pairs import Pairs
+from napari_dojo.predict import predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate, strokes
+from napari_dojo.tasks import TASKS, options_of
+from napari_dojo.tasks.semantic import SemanticOptions
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+scenes = [simulate("cells", (256, 256), seed) for seed in range(3)]
+axes = Axes("CYX" if scenes[0].image.ndim == 3 else "YX")
+painted = [strokes(s.classes, 0.05, seed) for seed, s in enumerate(scenes[:2])]
+pairs = Pairs.of([s.image for s in scenes[:2]], painted, axes)
+options = SemanticOptions(classes=("background", "cytoplasm", "nucleus"))
+with tempfile.TemporaryDirectory() as folder:
+    model = Path(folder) / "cells"
+    list(train_steps(pairs, "semantic", Target(model), TrainSettings(steps=steps), options))
+    bundle = load(model)
+    answer = predict(bundle, scenes[2].image, axes)
+    score = TASKS["semantic"].score(answer, scenes[2].classes, None, options_of(bundle.card))
+print(f"new image: {score.sentence}")

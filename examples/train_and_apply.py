@@ -1,0 +1,29 @@
+"""Train on simulated nuclei for a moment, save the model, and apply it. ``python examples/train_and_apply.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from napari_dojo.bundle import load
+from napari_dojo.events import Checked
+from napari_dojo.pairs import Pairs
+from napari_dojo.predict import predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks import TASKS, options_of
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+scenes = [simulate("nuclei", (256, 256), seed) for seed in range(4)]
+pairs = Pairs.of([s.image for s in scenes[:3]], [s.labels for s in scenes[:3]])
+with tempfile.TemporaryDirectory() as folder:
+    model = Path(folder) / "nuclei"
+    for event in train_steps(pairs, "instances", Target(model), TrainSettings(steps=steps)):
+        if isinstance(event, Checked):
+            print(f"step {event.step}: {event.score['sentence']}")
+    bundle = load(model)
+    labels = predict(bundle, scenes[3].image, "YX")
+    score = TASKS["instances"].score(labels, scenes[3].labels, None, options_of(bundle.card))
+print(f"new image: {score.sentence}")

@@ -1,0 +1,191 @@
+"""The command line: what it does, and one sentence with exit code 2 where it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from test_train import discs
+
+from napari_dojo.cli import main
+
+TINY = ["--steps", "3", "--batch", "2", "--patch", "64", "--width", "8", "--depth", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Folders ``images`` and ``labels`` of three pairs."""
+    images, labels = discs()
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for i, (x, y) in enumerate(zip(images, labels, strict=True)):
+        tifffile.imwrite(tmp_path / "images" / f"{i}.tif", x)
+        tifffile.imwrite(tmp_path / "labels" / f"{i}.tif", y.astype(np.uint16))
+    return tmp_path
+
+
+def train(data: Path, *more: str) -> int:
+    """``train instances`` on the data."""
+    given = ["--input", str(data / "images"), "--target", str(data / "labels"), "--out", str(data / "m")]
+    return main(["train", "instances", *given, *TINY, *more])
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """The JSON object on the last line."""
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line of what went to standard error."""
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data, "--json") == 0
+    said = last_line(capsys)
+    assert said["model"] == str(data / "m")
+    assert said["steps"] == 3
+    out = data / "out"
+    assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["0.tif", "1.tif", "2.tif"]
+    answer = tifffile.imread(out / "0.tif")
+    assert answer.dtype == np.uint16
+    assert answer.shape == (96, 96)
+    capsys.readouterr()
+    given = ["--input", str(data / "images"), "--target", str(data / "labels"), "--json"]
+    assert main(["evaluate", str(data / "m"), *given]) == 0
+    scores = last_line(capsys)
+    assert scores["n_true"] == 27
+    assert set(scores["ap"]) == {"0.5", "0.6", "0.7", "0.8", "0.9"}  # type: ignore[call-overload]
+
+
+def test_answers_are_not_replaced_unless_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(data)
+    apply = ["predict", str(data / "m"), str(data / "images" / "0.tif"), "--out", str(data / "out")]
+    assert main(apply) == 0
+    assert main(apply) == 2
+    assert "exists already" in sentence(capsys)
+    assert main([*apply, "--overwrite"]) == 0
+
+
+def test_a_bad_file_among_good_ones_is_left_out_and_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "images" / "bad.tif").write_text("no image")
+    (data / "labels" / "bad.tif").write_text("no image")
+    assert train(data) == 0
+    assert "1 of 4 images is left out: bad.tif" in capsys.readouterr().err
+    assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(data / "out")]) == 0
+    said = capsys.readouterr()
+    assert "3 of 4 images done" in said.out
+    assert "bad.tif" in said.err
+
+
+@pytest.mark.parametrize(
+    ("image", "axes"),
+    [
+        (np.zeros((40, 40), np.uint8), None),
+        (np.full((40, 40), 7.5, np.float32), None),
+        (np.full((40, 40), np.nan, np.float32), None),
+        (np.ones((1, 1), np.uint16), None),
+        (np.zeros((2, 30, 31), np.uint16), "TYX"),
+    ],
+)
+def test_an_image_without_anything_gives_an_empty_answer(data: Path, image: np.ndarray, axes: str | None) -> None:
+    train(data)
+    tifffile.imwrite(data / "blank.tif", image)
+    more = ["--axes", axes] if axes else []
+    assert main(["predict", str(data / "m"), str(data / "blank.tif"), "--out", str(data / "out"), *more]) == 0
+    answer = tifffile.imread(data / "out" / "blank.tif")
+    assert answer.max() == 0
+    assert answer.shape == image.shape
+
+
+def test_awkward_images_are_answered(data: Path) -> None:
+    train(data)
+    rng = np.random.default_rng(0)
+    awkward = {
+        "thin": rng.integers(0, 99, (1, 300)).astype(np.uint16),
+        "odd": rng.integers(0, 99, (37, 61)).astype(np.uint8),
+        "huge": rng.random((50, 50)) * 1e30,
+        "negative": (rng.random((50, 50)) - 0.5).astype(np.float32),
+        "wide": rng.integers(0, 9999, (40, 3000)).astype(np.int32),
+    }
+    awkward["holes"] = np.where(rng.random((50, 50)) < 0.1, np.nan, rng.random((50, 50))).astype(np.float32)
+    awkward["holes"][3, 3] = np.inf
+    (data / "awkward").mkdir()
+    for name, image in awkward.items():
+        tifffile.imwrite(data / "awkward" / f"{name}.tif", image)
+    assert main(["predict", str(data / "m"), str(data / "awkward"), "--out", str(data / "out")]) == 0
+    for name, image in awkward.items():
+        assert tifffile.imread(data / "out" / f"{name}.tif").shape == image.shape
+
+
+def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = str(data / "images"), str(data / "labels")
+    out = ["--out", str(data / "m")]
+    cases = {
+        "does not exist": ["train", "instances", "--input", "nowhere", "--target", labels, *out],
+        "Validation lies between": ["train", "instances", "--input", images, "--target", labels, *out, "--validation", "3"],
+        "name 3 dimensions": ["train", "instances", "--input", images, "--target", labels, *out, "--axes", "TYX"],
+        "There is no model": ["predict", "nobody", images, "--out", str(data / "x")],
+        "class": ["train", "semantic", "--input", images, "--target", labels, *out, "--classes", "a,b"],
+    }
+    for said, command in cases.items():
+        assert main(command) == 2
+        text = sentence(capsys)
+        assert said in text
+        assert "Traceback" not in text
+    assert not (data / "m").exists()
+
+
+def test_three_dimensions_without_a_name_are_refused_with_the_candidates(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(data)
+    tifffile.imwrite(data / "what.tif", np.zeros((5, 40, 40), np.uint8), photometric="minisblack")
+    capsys.readouterr()
+    assert main(["predict", str(data / "m"), str(data / "what.tif"), "--out", str(data / "out")]) == 2
+    text = sentence(capsys)
+    assert "ZYX" in text
+    assert "TYX" in text
+
+
+def test_models_are_exported_imported_listed_and_removed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(data)
+    assert main(["models", "export", str(data / "m"), "--out", str(data / "m.zip")]) == 0
+    assert main(["models", "import", str(data / "m.zip"), "--name", "mine"]) == 0
+    capsys.readouterr()
+    assert main(["models", "list", "--json"]) == 0
+    there = capsys.readouterr().out.strip().splitlines()[-1]
+    assert {"mine"} <= {m["name"] for m in json.loads(there)}
+    for model in ("mine", str(data / "m.zip")):
+        assert main(["predict", model, str(data / "images"), "--out", str(data / "out"), "--overwrite"]) == 0
+    assert main(["models", "remove", "mine"]) == 0
+    assert main(["models", "info", "mine"]) == 2
+
+
+def test_colour_images_and_stacks(tmp_path: Path) -> None:
+    images, labels = discs()
+    for name in ("i", "l", "zi", "zl"):
+        (tmp_path / name).mkdir()
+    for k, (x, y) in enumerate(zip(images, labels, strict=True)):
+        colour = np.stack([x, x // 2, x[::-1]], -1).clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "i" / f"{k}.tif", colour, photometric="rgb")
+        tifffile.imwrite(tmp_path / "l" / f"{k}.tif", y.astype(np.uint8))
+        tifffile.imwrite(tmp_path / "zi" / f"{k}.tif", np.stack([x] * 8))
+        tifffile.imwrite(tmp_path / "zl" / f"{k}.tif", np.stack([y] * 8).astype(np.uint8))
+    given = ["--input", str(tmp_path / "i"), "--target", str(tmp_path / "l"), "--out", str(tmp_path / "m"), *TINY]
+    assert main(["train", "instances", *given]) == 0
+    assert main(["predict", str(tmp_path / "m"), str(tmp_path / "i"), "--out", str(tmp_path / "o")]) == 0
+    assert tifffile.imread(tmp_path / "o" / "0.tif").shape == (96, 96)
+    tiny = ["--steps", "2", "--batch", "1", "--patch", "32", "--width", "8", "--depth", "2", "--axes", "ZYX"]
+    given = ["--input", str(tmp_path / "zi"), "--target", str(tmp_path / "zl"), "--out", str(tmp_path / "z"), *tiny]
+    assert main(["train", "instances", *given]) == 0
+    stack = [str(tmp_path / "zi" / "0.tif"), "--axes", "ZYX", "--out", str(tmp_path / "zo")]
+    assert main(["predict", str(tmp_path / "z"), *stack]) == 0
+    assert tifffile.imread(tmp_path / "zo" / "0.tif").shape == (8, 96, 96)
+
+
+def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out

@@ -1,0 +1,231 @@
+"""What every task must answer, so that the next one is tested before it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+import torch
+
+from napari_dojo.axes import Axes
+from napari_dojo.nets.unet import UNet
+from napari_dojo.pairs import Pairs
+from napari_dojo.settings import checked, fields_of
+from napari_dojo.tasks import TASKS, Facts, Finding
+
+RNG = np.random.default_rng(0)
+EVERY = pytest.mark.parametrize("name", TASKS)
+DIMS = pytest.mark.parametrize("dims", [2, 3])
+FOUND = {"values", "dims"}  # what `check` finds in the data, which nobody sets
+
+
+def discs(dims: int) -> np.ndarray:
+    """Three discs or balls, two of them touching, on a ground of 0."""
+    size = (32, 48) if dims == 2 else (16, 32, 48)
+    y = np.zeros(size, np.int32)
+    for k, at in enumerate([(15, 10), (15, 25), (22, 40)]):
+        grid = np.indices(size)
+        centre = (*([8] if dims == 3 else []), *at)
+        y[sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) < 50] = k + 1
+    return y
+
+
+def inside_out(target, options):
+    maps = target.copy()
+    maps[0] = np.where(target[0] > 0, 8, -8)
+    return maps
+
+
+def one_hot(target, options):
+    return np.stack([(target[0] == k) * 8.0 for k in range(len(options.values))]).astype(np.float32)
+
+
+# for each task: its training data, and what a perfect net would say, from the targets
+DATA = {"instances": discs, "semantic": lambda dims: discs(dims) + 1}
+PERFECT = {"instances": inside_out, "semantic": one_hot}
+
+
+def case(name: str, dims: int = 2):
+    task, y = TASKS[name], DATA[name](dims)
+    x = (y > y.min()) + RNG.normal(0, 0.05, y.shape)
+    axes = "ZYX"[-dims:]
+    facts = task.check(Pairs.of([x], [y], Axes(axes, axes)), task.options())
+    return task, x[None].astype(np.float32), y, facts
+
+
+def test_every_task_is_tried_here():
+    assert set(DATA) == set(PERFECT) == set(TASKS)
+    assert all(name == task.name for name, task in TASKS.items())
+
+
+@EVERY
+def test_words(name):
+    task = TASKS[name]
+    assert task.title
+    assert task.sentence.endswith(".")
+    assert task.name.isidentifier()
+
+
+@EVERY
+@pytest.mark.parametrize("which", ["options", "decoding"])
+def test_options_are_frozen_and_declared_once(name, which):
+    cls = getattr(TASKS[name], which)
+    made = cls()
+    declared = fields_of(cls)
+    assert {f.name for f in dataclasses.fields(cls)} - {f.name for f in declared} <= FOUND
+    for field in declared:
+        assert field.option.label
+        assert field.option.help.endswith(".")
+    assert checked(cls, {f.name: f.default for f in declared}) == made
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, dataclasses.fields(cls)[0].name, 1)
+
+
+@EVERY
+@DIMS
+def test_check_understands_good_data(name, dims):
+    task, _, _, facts = case(name, dims)
+    assert isinstance(facts, Facts)
+    assert all(isinstance(f, Finding) for f in facts.findings)
+    assert not facts.errors
+    assert isinstance(facts.options, task.options)
+    assert isinstance(facts.decoding, task.decoding)
+    assert facts.outputs == task.channels(facts.options) == len(task.names(facts.options))
+    assert len(set(task.names(facts.options))) == facts.outputs
+    assert task.scale(facts.options) >= 1
+
+
+@EVERY
+def test_check_refuses_images_without_signal(name):
+    task, y = TASKS[name], DATA[name](2)
+    assert task.check(Pairs.of([np.zeros(y.shape)], [y]), task.options()).errors
+
+
+@EVERY
+@DIMS
+@pytest.mark.parametrize("with_region", [False, True])
+def test_example(name, dims, with_region):
+    task, x, y, facts = case(name, dims)
+    region = None
+    if with_region:
+        region = np.ones(y.shape, bool)
+        region[..., :20] = False
+    before = x.copy(), y.copy()
+    out, target, weight = task.example(x, y, region, facts.options, np.random.default_rng(0))
+    assert out.dtype == target.dtype == weight.dtype == np.float32
+    assert out.shape == x.shape
+    assert target.shape[1:] == y.shape
+    assert weight.shape == (1, *y.shape)
+    assert np.isfinite(target).all()
+    assert weight.min() >= 0
+    assert weight.max() > 0
+    if with_region:
+        assert not weight[..., :20].any()
+    again = task.example(x, y, region, facts.options, np.random.default_rng(0))
+    for a, b in zip((out, target, weight), again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(y, before[1])
+
+
+@EVERY
+def test_an_empty_patch_makes_a_target(name):
+    task, x, y, facts = case(name)
+    for value in (0, int(y.max())):
+        _, target, weight = task.example(x, np.full_like(y, value), None, facts.options, RNG)
+        batch = [torch.from_numpy(a)[None] for a in (target, weight)]
+        assert torch.isfinite(task.loss(torch.zeros(1, facts.outputs, *y.shape), *batch, facts.options))
+
+
+@EVERY
+@DIMS
+def test_a_tiny_net_learns_one_patch(name, dims):
+    task, x, y, facts = case(name, dims)
+    parts = task.example(x, y, None, facts.options, RNG)
+    x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
+    torch.manual_seed(0)
+    net = UNet(1, facts.outputs, (2,) * dims, ((2,) * dims,), 8)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-2)
+    losses = []
+    for _ in range(12):
+        loss = task.loss(net(x), target, weight, facts.options)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert loss.ndim == 0
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@EVERY
+def test_what_has_no_weight_teaches_nothing(name):
+    task, x, y, facts = case(name)
+    _, target, weight = task.example(x, y, None, facts.options, RNG)
+    out = torch.randn(1, facts.outputs, *y.shape, requires_grad=True)
+    loss = task.loss(out, torch.from_numpy(target)[None], torch.from_numpy(weight)[None] * 0, facts.options)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert not out.grad.any()
+
+
+@EVERY
+@DIMS
+def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
+    task, x, y, facts = case(name, dims)
+    target = task.example(x, y, None, facts.options, RNG)[1]
+    maps = PERFECT[name](target, facts.options)
+    assert len(maps) == facts.outputs
+    found = task.decode(maps, facts.decoding, facts.options)
+    assert found.shape == y.shape
+    np.testing.assert_array_equal(task.decode(maps, facts.decoding, facts.options), found)
+    right = task.score(y, y, None, facts.options)
+    assert task.headline(right) == 1
+    assert task.headline(task.score(found, y, None, facts.options)) > 0.95
+    wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
+    assert task.headline(wrong) < 0.9
+    assert task.headline(right) > task.headline(right + wrong) > task.headline(wrong)
+    assert isinstance(right.as_dict(), dict)
+    tuned = task.tune([(maps, y, None)], facts.decoding, facts.options)
+    assert isinstance(tuned, task.decoding)
+    score = task.score(task.decode(maps, tuned, facts.options), y, None, facts.options)
+    assert task.headline(score) >= task.headline(task.score(found, y, None, facts.options))
+
+
+@EVERY
+@DIMS
+def test_baseline(name, dims):
+    task, x, y, facts = case(name, dims)
+    found = task.baseline(x, facts.options, [y])
+    assert found.shape == y.shape
+    assert task.headline(task.score(found, y, None, facts.options)) <= 1
+
+
+@EVERY
+def test_margin_is_a_few_pixels(name):
+    margin = TASKS[name].margin
+    assert all(0 <= margin(d) <= 64 for d in (None, 1.0, 20.0, 1e4))
+    assert all(isinstance(margin(d), int) for d in (None, 20.0))
+
+
+def test_tasks_need_no_torch_but_to_learn():
+    code = """
+import sys
+import numpy as np
+from napari_dojo.pairs import Pairs
+from napari_dojo.tasks import TASKS
+y = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
+x = y + np.random.default_rng(0).random(y.shape)
+for task in TASKS.values():
+    facts = task.check(Pairs.of([x], [y]), task.options())
+    task.example(x[None], y, None, facts.options, np.random.default_rng(0))
+    found = task.decode(np.zeros((facts.outputs, *y.shape), np.float32), facts.decoding, facts.options)
+    task.headline(task.score(found, y, None, facts.options))
+loaded = {"torch", "napari", "bioimageio", "qtpy"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
