@@ -22,8 +22,8 @@ SHIPPED = ROOT / "src" / "napari_dojo" / "models" / NAME
 DESCRIPTION = (
     "Finds nuclei in 2-D fluorescence images (DAPI, Hoechst, fluorescent histones), 8 to 60 px in diameter, and takes "
     "other sizes with --diameter. Trained on the 447 fluorescence images of the 2018 Data Science Bowl that StarDist "
-    "chose (BBBC038, CC0) and on nuclei of napari-dojo's own simulator. It fails on stained tissue in colour, on phase "
-    "contrast, and where whole clumps are out of focus; check it on your own images before you count."
+    "chose (BBBC038, CC0) and on nuclei of napari-dojo's own simulator. It was shown no stained tissue, no phase "
+    "contrast and no volumes; check it on your own images before you count."
 )
 
 
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
+    parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")
     args = parser.parse_args()
@@ -66,7 +67,8 @@ def main() -> None:
         budget = ("--minutes", f"{args.minutes:g}", "--test", 0, "--seed", args.seed, "--device", args.device)
         about = ("--name", NAME, "--description", DESCRIPTION, "--license", "CC0-1.0")
         resume = ("--resume",) if args.resume else ()
-        dojo("train", "instances", "--input", images, "--target", masks, *budget, *about, *resume, "--out", model)
+        start = ("--start", args.start) if args.start else ()
+        dojo("train", "instances", "--input", images, "--target", masks, *budget, *about, *resume, *start, "--out", model)
         test = args.data / "test"
         seconds = dojo("predict", model, test / "images", "--device", "cpu", "--out", folder / "labels")
         counts = instance_scores(test / "masks", folder / "labels")

@@ -80,7 +80,7 @@ def take(folder: Path, minutes: float) -> None:
     print(f"first score after {time.monotonic() - begun:.1f} s")
     wait(lambda: False, max(2.0, minutes * 60 * 0.5))
     picture("train-running")
-    wait(train.apply_button.isEnabled, 120)
+    wait(lambda: not train.apply_button.isHidden(), 120)
     picture("train-done")
     viewer.layers.clear()
     for data, options, kind in nuclei_test():

@@ -29,7 +29,15 @@ from napari_dojo.pretrained import Model, models
 from napari_dojo.settings import Field, fields_of
 from napari_dojo.tasks import TASKS, decoding_of, options_of
 from napari_dojo.widgets.form import calm, described, form_layout, sentence
-from napari_dojo.widgets.layers import add_quietly, array_of, axes_choices, provenance, result_placement, source_of
+from napari_dojo.widgets.layers import (
+    add_quietly,
+    array_of,
+    axes_choices,
+    class_look,
+    provenance,
+    result_placement,
+    source_of,
+)
 from napari_dojo.widgets.panel import Panel, said
 from napari_dojo.widgets.pick import LayerBox, images_of
 from napari_dojo.widgets.run import run_folder
@@ -352,7 +360,7 @@ class ApplyPanel(Panel):
         _hide_previews(self.viewer)
         name = _new_name(self.viewer, asked["name"])
         self._generation += 1
-        self._result = add_quietly(self.viewer, labels, name, metadata=made, **asked["place"])
+        self._result = add_quietly(self.viewer, labels, name, metadata=made, **asked["place"], **_look(model.card))
         self._fill_sliders(model.card)
         self.sliders.setEnabled(self._kept is not None)
         self.progress.setRange(0, 1)
@@ -507,6 +515,12 @@ def _lines(card: Card) -> Iterator[str]:
         yield escape(f"{str(part).capitalize()}: {score['sentence']}")
     if card.baseline.get("sentence"):
         yield escape(f"Without learning: {card.baseline['sentence']}")
+
+
+def _look(card: Card) -> dict[str, Any]:
+    """How labels of a model look: classes have colours and names."""
+    options = options_of(card)
+    return class_look(options.values, options.classes) if hasattr(options, "classes") else {}
 
 
 def _new_name(viewer: Any, wanted: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "add_quietly",
     "array_of",
     "axes_choices",
+    "class_look",
     "likely_axes",
     "provenance",
     "result_placement",
@@ -142,6 +143,16 @@ def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
     """What made a layer, for its metadata: ``kind`` is "result" or "preview"."""
     made = {"kind": kind, "image": image, "made by": f"napari-dojo {__version__}"}
     return {"napari_dojo": {**made, "when": datetime.now().isoformat(timespec="seconds"), **facts}}
+
+
+def class_look(values: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """Colours and names of classes, as arguments of a labels layer; safe for the colour-blind (Okabe and Ito)."""
+    okabe_ito = ("#0072B2", "#E69F00", "#CC79A7", "#009E73", "#56B4E9", "#D55E00", "#F0E442")
+    if len(values) > len(okabe_ito):
+        return {}
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colours |= {int(v): okabe_ito[k] for k, v in enumerate(values)}
+    return {"colormap": colours, "features": {"index": list(values), "class": list(names)}}
 
 
 def add_quietly(viewer: Any, labels: NDArray[Any], name: str, **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Preview:
         self._viewer, self._runner = viewer, runner
         self._layer: Any = None
         self._images: list[Any] = []
+        self._colours: dict[int, Any] = {}
         self._axes: str | None = None
         self._folder: Path | None = None
         self._on = False
@@ -38,6 +40,7 @@ class Preview:
     def begin(self, pairs: list[tuple[Any, Any]], axes: str | None, folder: Path) -> None:
         """A training on these layers starts."""
         self._images = [image for image, _ in pairs]
+        self._colours = {id(image): labels.colormap for image, labels in pairs}
         self._axes, self._folder, self._looked = axes, folder, None
 
     def turn(self, on: bool) -> None:
@@ -88,7 +91,10 @@ class Preview:
             self._viewer.layers.remove(layer)
         name = f"{self._looked.name} (what it sees now)"
         more = provenance("preview", self._looked.name)
-        self._layer = add_quietly(self._viewer, labels, name, metadata=more, opacity=0.5, **self._place)
+        colours = deepcopy(self._colours[id(self._looked)])
+        self._layer = add_quietly(
+            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=colours, **self._place
+        )
         self._shown_in = self._folder
 
     def end(self) -> None:

@@ -187,6 +187,10 @@ class TrainPanel(Panel):
         self.column.addWidget(self.findings)
         self.start_button = QPushButton("Start training")
         described(self.start_button, "Start training", "Learn from the pairs above. Nothing in your layers is changed.")
+        self.apply_button = QPushButton("Apply it")
+        described(self.apply_button, "Apply this model", "Open the Apply panel with the model that was trained.")
+        self.apply_button.setVisible(False)
+        self.apply_button.clicked.connect(self._apply)
         self.pause_button = QPushButton("Pause")
         described(self.pause_button, "Pause", "Wait, and go on later; the time does not run meanwhile.")
         self.stop_button = QPushButton("Stop and keep")
@@ -200,7 +204,12 @@ class TrainPanel(Panel):
         row.addWidget(self.pause_button)
         row.addWidget(self.stop_button, 1)
         self.buttons = QStackedWidget()
-        self.buttons.addWidget(self.start_button)
+        idle = QWidget()
+        row = QHBoxLayout(idle)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.start_button, 1)
+        row.addWidget(self.apply_button, 1)
+        self.buttons.addWidget(idle)
         self.buttons.addWidget(running)
         self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.column.addWidget(self.buttons)
@@ -240,11 +249,6 @@ class TrainPanel(Panel):
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
         self.column.addWidget(self.message)
-        self.apply_button = QPushButton("Apply (when trained)")
-        described(self.apply_button, "Apply this model", "Open the Apply panel with this model.")
-        self.apply_button.setEnabled(False)
-        self.apply_button.clicked.connect(self._apply)
-        self.column.addWidget(self.apply_button)
 
     # what is chosen
 
@@ -345,10 +349,12 @@ class TrainPanel(Panel):
         self._found(list(answer[0].findings))
 
     def _found(self, findings: list[Finding]) -> None:
-        self.findings.setText("<br>".join(self.marked(f.level, f.text) for f in findings))
+        worst = sorted(findings, key=lambda f: ("error", "warning", "ok").index(f.level))
+        self.findings.setText("<br>".join(self.marked(f.level, _short(f.text)) for f in worst[:4]))
+        self.findings.setToolTip("\n".join(f.text for f in worst))
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and self.runner.job is None)
-        self.lead(self.apply_button if self.apply_button.isEnabled() else self.start_button)
+        self.lead(self.start_button if self.apply_button.isHidden() else self.apply_button)
         self.start_button.setToolTip(
             errors[0] if errors else "Learn from the pairs above. Nothing in your layers is changed."
         )
@@ -394,8 +400,7 @@ class TrainPanel(Panel):
         self.progress.setRange(0, 1000)
         self.progress.setValue(0)
         self.progress.setFormat("Starting ...")
-        self.apply_button.setEnabled(False)
-        self.apply_button.setText("Apply (when trained)")
+        self.apply_button.setVisible(False)
         self._turn(True)
         self.lead(None)
         self.preview.begin(self.rows.pairs(), self.axes_names, folder)
@@ -520,8 +525,7 @@ class TrainPanel(Panel):
         self.message.setToolTip(str(self._model))
         if event.facts.get("sentence"):
             self.score.setText(event.facts["sentence"])
-        self.apply_button.setText(f"Apply {self._model.name}")
-        self.apply_button.setEnabled(True)
+        self.apply_button.setVisible(True)
         self.lead(self.apply_button)
         self.preview.end()
         self._rows_changed()
@@ -563,6 +567,10 @@ def _try(function: Any, *arguments: Any) -> Any:
         return function(*arguments)
     except Exception as error:
         return error
+
+
+def _short(text: str, most: int = 150) -> str:
+    return text if len(text) <= most else text[: most - 4].rsplit(" ", 1)[0] + " ..."
 
 
 def _figures(score: dict[str, Any]) -> str:
