@@ -37,6 +37,7 @@ def main(folder: Path) -> Path:
         print(f"{scene.name:16} {scene.labels.max():4} objects, {scene.pixel_size[-1]:.3g} um per pixel")
     for panel in axes.flat:
         panel.set_axis_off()
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "sheet.png"
     figure.savefig(path, dpi=150)
     plt.close(figure)

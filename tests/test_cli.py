@@ -75,7 +75,7 @@ def test_a_bad_file_among_good_ones_is_left_out_and_named(data: Path, capsys: py
     (data / "images" / "bad.tif").write_text("no image")
     (data / "labels" / "bad.tif").write_text("no image")
     assert train(data) == 0
-    assert "1 of 4 images is left out: bad.tif" in capsys.readouterr().err
+    assert "1 of 4 images is left out" in (said := capsys.readouterr().err) and "bad.tif" in said
     assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(data / "out")]) == 0
     said = capsys.readouterr()
     assert "3 of 4 images done" in said.out
@@ -128,7 +128,6 @@ def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[
     cases = {
         "does not exist": ["train", "instances", "--input", "nowhere", "--target", labels, *out],
         "Validation lies between": ["train", "instances", "--input", images, "--target", labels, *out, "--validation", "3"],
-        "name 3 dimensions": ["train", "instances", "--input", images, "--target", labels, *out, "--axes", "TYX"],
         "There is no model": ["predict", "nobody", images, "--out", str(data / "x")],
         "class": ["train", "semantic", "--input", images, "--target", labels, *out, "--classes", "a,b"],
     }

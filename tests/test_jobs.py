@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,22 @@ def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 60) ->
     raise AssertionError(f"nothing came in {seconds} s; so far {said[-3:]}")
 
 
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every job of a test is ended after it."""
+    jobs: list[Job] = []
+    start = Job.start
+
+    def noted(job: Job) -> None:
+        jobs.append(job)
+        start(job)
+
+    monkeypatch.setattr(Job, "start", noted)
+    yield
+    for job in jobs:
+        job.close()
+
+
 def stepped(said: list[Event]) -> bool:
     """Whether a step was made."""
     return any(isinstance(e, Step) for e in said)
@@ -70,6 +86,7 @@ def test_a_training_and_a_prediction_end_with_done(tmp_path: Path) -> None:
     card = read_card(tmp_path / "m")
     again = TASKS[card.task].decode(maps[0], decoding_of(card), options_of(card))
     assert (again == labels).all()
+    job.close()
     assert not job.alive
 
 

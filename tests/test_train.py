@@ -74,7 +74,7 @@ def test_the_same_seed_and_steps_give_the_same_model(tmp_path: Path) -> None:
 
 
 def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
-    run(tmp_path / "m", replace(SETTINGS, steps=60, batch=4, learning_rate=0.01))
+    run(tmp_path / "m", replace(SETTINGS, steps=150, batch=4, width=16, learning_rate=0.01))
     image, labels = (a[0] for a in discs(seed=9))
     answer = predict(load(tmp_path / "m"), image, "YX")
     assert answer.max() == 9

@@ -41,6 +41,7 @@ class Job:
         self.finished = False
         self._told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self._again = False
         self._stopped = False
 
@@ -63,7 +64,8 @@ class Job:
                 creationflags=flags,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True, name="job").start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True, name="job")
+        self._listener.start()
 
     def events(self) -> list[Event]:
         """What was said since the last call; never waits. The last of all is Done or Failed."""
@@ -111,7 +113,8 @@ class Job:
             process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        if self._listener:
+            self._listener.join()
 
     def _say(self, command: dict[str, Any]) -> None:
         process = self._process
@@ -122,10 +125,10 @@ class Job:
             process.stdin.flush()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            with contextlib.suppress(ValueError, TypeError):
-                self._told.put(decode(line))
-        process.wait()
+        with process:  # closes its pipes
+            for line in process.stdout or ():
+                with contextlib.suppress(ValueError, TypeError):
+                    self._told.put(decode(line))
         self._told.put(None)
 
     def _silent(self) -> Event | None:

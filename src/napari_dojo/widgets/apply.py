@@ -28,7 +28,7 @@ from napari_dojo.events import Done, Event, Failed, Said, Tiled
 from napari_dojo.pretrained import Model, models
 from napari_dojo.settings import Field, fields_of
 from napari_dojo.tasks import TASKS, decoding_of, options_of
-from napari_dojo.widgets.form import calm, described, form_layout, sentence
+from napari_dojo.widgets.form import calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.layers import (
     add_quietly,
     array_of,
@@ -112,15 +112,13 @@ class ApplyPanel(Panel):
         form = form_layout()
         self.model_box = QComboBox()
         described(self.model_box, "Model", "Shipped models, your own, and those of your lab.")
-        self.model_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.model_box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        calm(self.model_box)
+        narrow(self.model_box)
         self.about = sentence(lines=3)
         self.about.setAccessibleName("About the model")
         self.image_box = LayerBox("Image", "The image to apply the model to.")
         self.third_box = QComboBox()
         described(self.third_box, "Third axis", "What the axes before Y and X are.")
-        calm(self.third_box)
+        narrow(self.third_box)
         self.third_label = QLabel("Third axis")
         self.diameter_box = QDoubleSpinBox()
         self.diameter_box.setRange(1, 10_000)

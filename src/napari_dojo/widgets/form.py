@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.settings import Field
 
-__all__ = ["Fold", "Form", "calm", "described", "form_layout", "sentence"]
+__all__ = ["Fold", "Form", "calm", "described", "form_layout", "narrow", "sentence"]
 
 MOST = 2**31 - 1  # the largest number of a spin box
 
@@ -117,6 +117,14 @@ def calm(editor: QWidget) -> None:
     """Keep the wheel from changing a field that was not chosen."""
     editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     editor.installEventFilter(_Calm(editor))
+
+
+def narrow(box: QComboBox) -> None:
+    """Let a box be as wide as there is room, however long its texts are; the wheel does not change it."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(6)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    calm(box)
 
 
 def described(widget: QWidget, name: str, tip: str) -> None:

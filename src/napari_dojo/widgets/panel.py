@@ -72,7 +72,7 @@ class Panel(QWidget):
     def align(self) -> None:
         """Let the fields of all forms begin at one edge."""
         forms = [f for f in self.findChildren(QFormLayout) if f.rowCount()]
-        labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+        labels = [w for f in forms if f.rowCount() > 1 for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
         width = max((w.sizeHint().width() for w in labels), default=0)
         for label in labels:
             label.setMinimumWidth(min(width, 110))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_dojo.widgets.form import calm, described
+from napari_dojo.widgets.form import described, narrow
 
 __all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired"]
 
@@ -76,10 +76,7 @@ class LayerBox(QComboBox):
     def __init__(self, name: str, tip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         described(self, name, tip)
-        calm(self)
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(6)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        narrow(self)
         self.activated.connect(self._activated)
 
     @property

@@ -33,7 +33,7 @@ from napari_dojo.pairs import Pairs
 from napari_dojo.pretrained import models
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Facts, Finding, Task
-from napari_dojo.widgets.form import Fold, Form, calm, described, form_layout, sentence
+from napari_dojo.widgets.form import Fold, Form, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.layers import array_of, axes_choices, source_of
 from napari_dojo.widgets.panel import Panel, open_panel, said
 from napari_dojo.widgets.plot import LossPlot
@@ -116,7 +116,7 @@ class TrainPanel(Panel):
         form = form_layout()
         self.task_box = QComboBox()
         described(self.task_box, "I want to", "What the model shall learn.")
-        calm(self.task_box)
+        narrow(self.task_box)
         for task in TASKS.values():
             if task.target == "labels":
                 self.task_box.addItem(task.title, task.name)
@@ -131,7 +131,7 @@ class TrainPanel(Panel):
         described(
             self.third_box, "Third axis", "What the axes before Y and X are: planes of a volume, or images one by one."
         )
-        calm(self.third_box)
+        narrow(self.third_box)
         self.third_box.activated.connect(self._later)
         self.third_label = QLabel("Third axis")
         self._form.addRow(self.third_label, self.third_box)
@@ -152,9 +152,7 @@ class TrainPanel(Panel):
         described(
             self.start_box, "Start from", "A trained model to go on from, which takes fewer images and less time."
         )
-        self.start_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.start_box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        calm(self.start_box)
+        narrow(self.start_box)
         self.minutes_box = QDoubleSpinBox()
         self.minutes_box.setRange(0.1, 10080)
         self.minutes_box.setDecimals(1)
@@ -226,7 +224,7 @@ class TrainPanel(Panel):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
-        grid.setColumnMinimumWidth(0, 110)
+        grid.setColumnMinimumWidth(0, 84)
         grid.setColumnStretch(1, 1)
         self.score_name, self.score = sentence("Model"), sentence()
         self.baseline_name, self.baseline = sentence("Without learning"), sentence()
@@ -402,7 +400,7 @@ class TrainPanel(Panel):
         self.progress.setFormat("Starting ...")
         self.apply_button.setVisible(False)
         self._turn(True)
-        self.lead(None)
+        self.lead(self.stop_button)
         self.preview.begin(self.rows.pairs(), self.axes_names, folder)
         self.preview.turn(self.preview_box.isChecked())
 
