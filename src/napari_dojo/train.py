@@ -281,7 +281,7 @@ class _Training:
     def _baseline(self) -> dict[str, Any]:
         counts = None
         truths = [np.asarray(s.y) for s in self.judged]
-        for source in self.judged[:20]:
+        for source in self.judged:
             one = self._score(self.task.baseline(np.asarray(source.x), self.options, truths), source)
             counts = one if counts is None else counts + one
         return _scored(counts)

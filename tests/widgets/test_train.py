@@ -16,7 +16,6 @@ from napari_dojo.widgets.train import TrainPanel, free_name
 pytestmark = [
     pytest.mark.gui,
     pytest.mark.timeout(240),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO"),  # a Job leaves its pipe to the collector
 ]
 
 
