@@ -77,7 +77,9 @@ def main() -> None:
         about = ("--name", NAME, "--description", DESCRIPTION, "--license", "CC0-1.0")
         resume = ("--resume",) if args.resume else ()
         start = ("--start", args.start) if args.start else ()
-        dojo("train", "instances", "--input", images, "--target", masks, *budget, *about, *resume, *start, "--out", model)
+        dojo(
+            "train", "instances", "--input", images, "--target", masks, *budget, *about, *resume, *start, "--out", model
+        )
         test = args.data / "test"
         seconds = dojo("predict", model, test / "images", "--device", "cpu", "--out", folder / "labels")
         counts = instance_scores(test / "masks", folder / "labels")

@@ -30,7 +30,8 @@ def picture(truth: NDArray[np.int64]) -> NDArray[np.float64]:
 def test_touching_objects_are_separated(centres: list[tuple[float, ...]], shape: tuple[int, ...]) -> None:
     truth = discs(centres, shape)
     labels = otsu_watershed(picture(truth))
-    assert labels.dtype == np.int32 and labels.shape == shape
+    assert labels.dtype == np.int32
+    assert labels.shape == shape
     assert np.unique(labels).tolist() == list(range(len(centres) + 1))
     assert InstanceCounts.of(truth, labels).ap["0.8"] == 1.0
 
@@ -51,7 +52,8 @@ def test_specks_are_dropped() -> None:
 @pytest.mark.parametrize("x", [np.zeros((1, 9, 9)), np.full((2, 5, 6, 7), 300, np.uint16), np.zeros((1, 0, 4))])
 def test_constant_and_empty_images_have_no_objects(x: NDArray[np.float64]) -> None:
     labels = otsu_watershed(x)
-    assert labels.shape == x.shape[1:] and not labels.any()
+    assert labels.shape == x.shape[1:]
+    assert not labels.any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

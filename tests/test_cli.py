@@ -75,7 +75,8 @@ def test_a_bad_file_among_good_ones_is_left_out_and_named(data: Path, capsys: py
     (data / "images" / "bad.tif").write_text("no image")
     (data / "labels" / "bad.tif").write_text("no image")
     assert train(data) == 0
-    assert "1 of 4 images is left out" in (said := capsys.readouterr().err) and "bad.tif" in said
+    assert "1 of 4 images is left out" in (said := capsys.readouterr().err)
+    assert "bad.tif" in said
     assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(data / "out")]) == 0
     said = capsys.readouterr()
     assert "3 of 4 images done" in said.out
@@ -127,7 +128,17 @@ def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[
     out = ["--out", str(data / "m")]
     cases = {
         "does not exist": ["train", "instances", "--input", "nowhere", "--target", labels, *out],
-        "Validation lies between": ["train", "instances", "--input", images, "--target", labels, *out, "--validation", "3"],
+        "Validation lies between": [
+            "train",
+            "instances",
+            "--input",
+            images,
+            "--target",
+            labels,
+            *out,
+            "--validation",
+            "3",
+        ],
         "There is no model": ["predict", "nobody", images, "--out", str(data / "x")],
         "class": ["train", "semantic", "--input", images, "--target", labels, *out, "--classes", "a,b"],
     }
@@ -139,7 +150,9 @@ def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[
     assert not (data / "m").exists()
 
 
-def test_three_dimensions_without_a_name_are_refused_with_the_candidates(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_three_dimensions_without_a_name_are_refused_with_the_candidates(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(data)
     tifffile.imwrite(data / "what.tif", np.zeros((5, 40, 40), np.uint8), photometric="minisblack")
     capsys.readouterr()

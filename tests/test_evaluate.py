@@ -51,8 +51,10 @@ def test_objects_are_pooled_and_held_against_the_baseline() -> None:
 
 def test_classes_without_baseline() -> None:
     said = classes().as_dict()
-    assert said["accuracy"] == pytest.approx(2 / 3) and said["confusion"] == [[1, 1], [0, 1]]
-    assert "baseline" not in said and "left_out" not in said
+    assert said["accuracy"] == pytest.approx(2 / 3)
+    assert said["confusion"] == [[1, 1], [0, 1]]
+    assert "baseline" not in said
+    assert "left_out" not in said
 
 
 def test_images_are_held_against_their_input() -> None:
@@ -60,13 +62,15 @@ def test_images_are_held_against_their_input() -> None:
     said = report.as_dict()
     assert report.baseline_name == "the input"
     assert said["psnr"] - said["baseline"]["psnr"] == pytest.approx(20 * np.log10(4))
-    assert said["pearson"] > said["baseline"]["pearson"] and said["ssim"] > said["baseline"]["ssim"]
+    assert said["pearson"] > said["baseline"]["pearson"]
+    assert said["ssim"] > said["baseline"]["ssim"]
 
 
 def test_an_input_of_another_size_is_no_baseline() -> None:
     truth = np.random.default_rng(0).normal(size=(1, 8, 8))
     report = evaluate_pairs([("x2", truth, truth, truth[:, ::2, ::2], None)], "image")
-    assert report.baseline is None and report.as_dict()["psnr"] == 100.0
+    assert report.baseline is None
+    assert report.as_dict()["psnr"] == 100.0
 
 
 def test_a_baseline_on_some_images_only_is_not_shown() -> None:
@@ -110,7 +114,8 @@ def test_table_of_objects_says_first_what_was_found() -> None:
     assert lines[1] == "2 images"
     assert lines[3].split() == ["overlap", "needed", "(IoU)", "0.5", "0.6", "0.7", "0.8", "0.9"]
     assert lines[4].split()[-5:] == ["0.714"] * 5
-    assert lines[6].split()[:3] == ["AP", "of", "Otsu"] and lines[6].split()[-1] == "0.333"
+    assert lines[6].split()[:3] == ["AP", "of", "Otsu"]
+    assert lines[6].split()[-1] == "0.333"
     assert lines[-2:] == ["a.tif  found 2 of 3, 1 invented", "b.tif  found 3 of 3, 0 invented"]
 
 
@@ -125,7 +130,8 @@ def test_table_of_many_images_shows_the_lowest() -> None:
     rows = tuple(Row(f"{i:02d}" + "x" * 60, ImageScores(1, float(i), 0.5, 0.5)) for i in range(30))
     table = Report("image", rows).table()
     assert "The 12 images with the lowest scores:\n00xxx" in table
-    assert "\n11xxx" in table and "\n12xxx" not in table
+    assert "\n11xxx" in table
+    assert "\n12xxx" not in table
     assert max(map(len, table.splitlines())) <= 100
 
 
@@ -154,7 +160,8 @@ def test_save_writes_a_row_for_each_image_and_a_figure(report: Any, figure: str,
         value = value[part]
     assert float(lines[-1][key]) == pytest.approx(value)
     drawn = imread(tmp_path / "new/scores" / figure)
-    assert min(drawn.shape[:2]) > 200 and len(np.unique(drawn.reshape(-1, drawn.shape[-1]), axis=0)) > 10
+    assert min(drawn.shape[:2]) > 200
+    assert len(np.unique(drawn.reshape(-1, drawn.shape[-1]), axis=0)) > 10
 
 
 def test_figures_without_baseline_and_with_an_absent_class(tmp_path: Path) -> None:
@@ -176,13 +183,15 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_overlay_colours_found_missed_and_invented() -> None:
     image = np.tile(np.linspace(0, 1000, 15), (1, 15, 1))
     picture = overlay(image, FOUND, TRUTH)
-    assert picture.dtype == np.uint8 and picture.shape == (15, 15, 3)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (15, 15, 3)
     assert picture[4, 4].tolist() == picture[4, 10].tolist() == colour("found")
     assert picture[10, 0].tolist() == colour("missed")
     assert picture[10, 14].tolist() == colour("invented")
     inside = picture[2, 2]
     assert inside[0] == inside[1] == inside[2]  # the image shows through, in grey
-    assert picture[7, 0, 0] == 0 and picture[7, 14, 0] == 190
+    assert picture[7, 0, 0] == 0
+    assert picture[7, 14, 0] == 190
 
 
 def test_overlay_without_truth_draws_all_alike() -> None:
@@ -202,7 +211,8 @@ def test_overlay_of_a_volume_shows_the_plane_with_the_most_objects() -> None:
     labels = np.stack([NOTHING, FOUND, NOTHING])
     image = np.random.default_rng(0).uniform(size=(1, 3, 15, 15))
     picture = overlay(image, labels, np.stack([NOTHING, TRUTH, NOTHING]))
-    assert picture[4, 4].tolist() == colour("found") and picture[10, 0].tolist() == colour("missed")
+    assert picture[4, 4].tolist() == colour("found")
+    assert picture[10, 0].tolist() == colour("missed")
 
 
 @pytest.mark.parametrize("value", [0, np.nan, 5])

@@ -76,8 +76,10 @@ def stardist_tp(iou: NDArray[np.float64], threshold: float) -> int:
 
 def test_overlap_by_hand() -> None:
     shared = overlap(row("0111022200"), row("0990777000"))
-    assert shared.true.tolist() == [1, 2] and shared.predicted.tolist() == [7, 9]
-    assert shared.true_sizes.tolist() == [3, 3] and shared.predicted_sizes.tolist() == [3, 2]
+    assert shared.true.tolist() == [1, 2]
+    assert shared.predicted.tolist() == [7, 9]
+    assert shared.true_sizes.tolist() == [3, 3]
+    assert shared.predicted_sizes.tolist() == [3, 2]
     assert shared.iou_matrix().toarray() == pytest.approx(np.array([[0, 2 / 3], [2 / 4, 0]]))
 
 
@@ -92,7 +94,8 @@ def test_overlap_is_the_definition(shape: tuple[int, ...], dtype: type) -> None:
 def test_overlap_of_large_and_negative_numbers() -> None:
     truth = np.array([[0, 2**40, 2**40, -5]])
     shared = overlap(truth, truth)
-    assert shared.true.tolist() == [-5, 2**40] and shared.iou.tolist() == [1, 1]
+    assert shared.true.tolist() == [-5, 2**40]
+    assert shared.iou.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.5, 0.6, 0.8])
@@ -226,7 +229,8 @@ def test_twenty_thousand_objects() -> None:
     truth = np.kron(number, np.pad(np.ones((4, 4), int), ((0, 1), (0, 1))))  # 500 x 1000
     predicted = np.where(np.arange(1000) % 5 == 3, 0, truth)  # a column of each is missing: IoU 3/4
     counts = InstanceCounts.of(truth, predicted)
-    assert counts.tp == (20_000, 20_000, 20_000, 0, 0) and counts.pq == pytest.approx(0.75)
+    assert counts.tp == (20_000, 20_000, 20_000, 0, 0)
+    assert counts.pq == pytest.approx(0.75)
     assert len(match(truth, predicted, 0.3)) == 20_000
 
 
@@ -244,30 +248,37 @@ def test_classes_by_hand() -> None:
     assert counts.mean_iou == pytest.approx((2 / 4 + 3 / 4 + 1 / 2) / 3)
     said = json.loads(json.dumps(counts.as_dict(), allow_nan=False))
     assert said["confusion"] == [[2, 1, 0], [0, 3, 0], [1, 0, 1]]
-    assert said["classes"] == ["membrane", "inside", "outside"] and said["pixels"] == 8
+    assert said["classes"] == ["membrane", "inside", "outside"]
+    assert said["pixels"] == 8
 
 
 def test_zero_can_be_a_class() -> None:
     counts = ClassCounts.of(row("0011"), row("0101"), {0: "background", 1: "cell"})
-    assert counts.confusion == ((1, 1, 0), (1, 1, 0)) and counts.accuracy == 0.5
+    assert counts.confusion == ((1, 1, 0), (1, 1, 0))
+    assert counts.accuracy == 0.5
 
 
 def test_class_numbers_may_have_gaps_and_any_order() -> None:
     counts = ClassCounts.of(row("7722"), row("7279"), {7: "a", 2: "b"})
-    assert counts.classes == ("a", "b") and counts.confusion == ((1, 1, 0), (1, 0, 1))
-    assert counts.as_dict()["confusion"] == [[1, 1], [1, 0]] and counts.accuracy == 0.25
+    assert counts.classes == ("a", "b")
+    assert counts.confusion == ((1, 1, 0), (1, 0, 1))
+    assert counts.as_dict()["confusion"] == [[1, 1], [1, 0]]
+    assert counts.accuracy == 0.25
 
 
 def test_absent_classes_do_not_count() -> None:
     counts = ClassCounts.of(row("1122"), row("1122"), ("a", "b", "c"))
-    assert counts.iou == {"a": 1.0, "b": 1.0} and counts.mean_iou == 1.0
+    assert counts.iou == {"a": 1.0, "b": 1.0}
+    assert counts.mean_iou == 1.0
     only_predicted = ClassCounts.of(row("1122"), row("1123"), ("a", "b", "c"))
     assert only_predicted.iou == {"a": 1.0, "b": 0.5, "c": 0.0}
 
 
 def test_nothing_annotated_is_zero_not_nan() -> None:
     counts = ClassCounts.of(row("000"), row("121"), ("a", "b"))
-    assert counts.pixels == 0 and counts.accuracy == counts.mean_iou == 0.0 and counts.iou == {}
+    assert counts.pixels == 0
+    assert counts.accuracy == counts.mean_iou == 0.0
+    assert counts.iou == {}
 
 
 def test_classes_pool_pixels() -> None:

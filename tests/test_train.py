@@ -125,7 +125,10 @@ def test_fine_tuning_begins_with_the_weights_of_the_start(tmp_path: Path) -> Non
 def test_objects_three_times_as_large_are_scaled_to_those_of_the_start(tmp_path: Path) -> None:
     run(tmp_path / "a")
     images, labels = discs()
-    large = [np.kron(x, np.ones((3, 3), x.dtype)) for x in images], [np.kron(y, np.ones((3, 3), y.dtype)) for y in labels]
+    large = (
+        [np.kron(x, np.ones((3, 3), x.dtype)) for x in images],
+        [np.kron(y, np.ones((3, 3), y.dtype)) for y in labels],
+    )
     start = load(tmp_path / "a")
     list(train_steps(Pairs.of(*large), "instances", Target(tmp_path / "b"), replace(SETTINGS, steps=1), start=start))
     card = read_card(tmp_path / "b")

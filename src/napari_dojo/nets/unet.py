@@ -83,6 +83,11 @@ class UNet(nn.Module):
         self.narrow = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Block(dims, w, w) for w in widths[:-1])
         self.head = conv(widths[0], out_channels * prod(self.stem), 1)
+        with (
+            torch.no_grad()
+        ):  # the pixels of a cell begin alike, so that no checkerboard has to be unlearned (arXiv:1707.02937)
+            for values in self.head.parameters():
+                values.copy_(values[:: prod(self.stem)].repeat_interleave(prod(self.stem), 0))
 
     @property
     def stride(self) -> tuple[int, ...]:

@@ -303,7 +303,10 @@ def _thickness(items: Sequence[Item], diameter: float, looked_at: int = 8) -> fl
 
 
 def _physical(diameter: float, pairs: Pairs) -> str:
-    return f" ({diameter * pairs.pixel_size[-1]:.3g} {pairs.unit or 'um'})" if pairs.pixel_size else ""
+    if not pairs.pixel_size:
+        return ""
+    unit = (pairs.unit or "um").replace("um", "µm")
+    return f" ({diameter * pairs.pixel_size[-1]:.3g} {unit})"
 
 
 INSTANCES = Task(

@@ -74,6 +74,12 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
                 f"The labels hold {len(values)} different values; as classes that is too many. Are these objects? Choose the task instances.",
             )
         )
+    elif len(values) > 20:
+        findings.append(
+            Finding(
+                "warning", f"The labels hold {len(values)} different values. Are these objects? Then choose instances."
+            )
+        )
     elif len(values) == 1:
         why = "Paint a second class (the background is a class like the others)" + (
             "" if options.zero == "background" else ", or say that 0 is the background"
