@@ -201,3 +201,26 @@ def test_colour_images_and_stacks(tmp_path: Path) -> None:
 def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
+
+
+def test_command_line_python_and_job_give_the_same_answer(data: Path) -> None:
+    from test_jobs import never, wait
+
+    from napari_dojo.bundle import load
+    from napari_dojo.jobs import Job, predict_request
+    from napari_dojo.predict import predict
+    from napari_dojo.pretrained import find
+    from napari_dojo.simulate import simulate
+
+    image = simulate("nuclei", (150, 170), 1).image
+    tifffile.imwrite(data / "nuclei.tif", image)
+    python = predict(load(find("nuclei-fluorescence")), image, "YX")
+    assert main(["predict", "nuclei-fluorescence", str(data / "nuclei.tif"), "--out", str(data / "out")]) == 0
+    model = find("nuclei-fluorescence")
+    job = Job(predict_request(data / "run", model, [image], axes=["YX"], names=["a"], keep_maps=False))
+    job.start()
+    wait(job, never)
+    job.close()
+    assert python.max() > 5
+    assert (tifffile.imread(data / "out" / "nuclei.tif") == python).all()
+    assert (np.load(data / "run" / "result-0.npy") == python).all()

@@ -10,7 +10,9 @@ import pytest
 from napari_dojo.cli import main
 
 
-def test_demo_leaves_scores_and_pictures_and_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(2):
         assert main(["demo", "--headless", "--out", str(tmp_path), "--minutes", "0.08"]) == 0
     assert "found" in capsys.readouterr().out

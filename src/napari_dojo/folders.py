@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,74 +44,77 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
     ------
     DojoError : where nothing is left, or files contradict each other.
     """
-    inputs = list_inputs(given.input)
-    notes: list[str] = []
-    both: list[tuple[Path, Path | None]] = [(p, None) for p in inputs]
-    if given.target is not None:
-        found, alone, unused = pair_files(inputs, list_inputs(given.target))
-        both = list(found)
-        for kind, left in (("image", alone), ("target", unused)):
-            if left:
-                notes.append(
-                    f"{len(left)} {kind}{'s have' if len(left) > 1 else ' has'} no partner and {'are' if len(left) > 1 else 'is'} left out, {left[0].name} among them."
-                )
-    regions = {}
+    both, notes = _matched(given)
+    regions: dict[Path, Path] = {}
     if given.region:
-        region_pairs, _, _ = pair_files([p for p, _ in both], list_inputs(given.region))
-        regions = dict(region_pairs)
-    xs: list[Any] = []
-    ys: list[Any] = []
-    rs: list[Any] = []
-    names: list[str] = []
+        regions = dict(pair_files([p for p, _ in both], list_inputs(given.region))[0])
+    read: list[_Read] = []
     bad: list[str] = []
-    axes: Axes | None = None
-    size: tuple[float, ...] | None = None
-    unit: str | None = None
     for path, target in both:
         try:
-            picture = images.read(path)
-            these = axes_of(picture, given.axes)
-            y = None if target is None else _target(target, labels)
-            r = None if path not in regions else np.asarray(images.read(regions[path], labels=True).data) > 0
-            if axes is not None and these.names != axes.names:
-                raise DojoError(
-                    f"{path.name} has the axes {these.names}, the images before it have {axes.names}. Name them with --axes."
-                )
-            Pairs.of(
-                [picture.data],
-                None if y is None else [y],
-                these,
-                labels=labels,
-                names=[path.name],
-                regions=[] if r is None else [r],
-            )
+            read.append(_read(path, target, regions.get(path), given.axes, labels, read[0].axes if read else None))
         except DojoError as e:
             bad.append(str(e))
-            continue
-        axes = axes or these
-        size, unit = (size, unit) if xs else (picture.pixel_size, picture.unit)
-        xs.append(picture.data)
-        ys.append(y)
-        rs.append(r)
-        names.append(path.name)
-        notes += [n for n in picture.notes if n not in notes]
-    if bad and (not xs or len(both) == len(bad)):
+    if not read:
         raise DojoError(bad[0] if len(bad) == 1 else f"None of the {len(bad)} images can be used. The first: {bad[0]}")
     if bad:
         notes.append(f"{len(bad)} of {len(both)} images {'are' if len(bad) > 1 else 'is'} left out: {bad[0]}")
-    groups = [group_of(n, given.group_by) for n in names]
+    notes += dict.fromkeys(note for r in read for note in r.picture.notes)
+    first = read[0]
+    size = first.picture.pixel_size
     pairs = Pairs.of(
-        xs,
-        None if given.target is None else ys,
-        axes,
+        [r.picture.data for r in read],
+        None if given.target is None else [r.target for r in read],
+        first.axes,
         labels=labels,
-        names=names,
-        groups=groups,
-        regions=rs if any(r is not None for r in rs) else (),
-        pixel_size=size if size and axes and len(size) == len(axes.spatial) else None,
-        unit=unit,
+        names=[r.picture.path.name for r in read],
+        groups=[group_of(r.picture.path, given.group_by) for r in read],
+        regions=[r.region for r in read] if regions else (),
+        pixel_size=size if size and len(size) == len(first.axes.spatial) else None,
+        unit=first.picture.unit,
     )
     return pairs, notes
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    picture: images.Picture
+    axes: Axes
+    target: Any
+    region: Any
+
+
+def _matched(given: Given) -> tuple[list[tuple[Path, Path | None]], list[str]]:
+    """Each image with its target, and sentences about files without a partner."""
+    inputs = list_inputs(given.input)
+    if given.target is None:
+        return [(p, None) for p in inputs], []
+    found, alone, unused = pair_files(inputs, list_inputs(given.target))
+    notes = []
+    for kind, left in (("image", alone), ("target", unused)):
+        if left:
+            many = (
+                f"{len(left)} {kind}s have no partner and are" if len(left) > 1 else f"1 {kind} has no partner and is"
+            )
+            notes.append(f"{many} left out, {left[0].name} among them.")
+    return list(found), notes
+
+
+def _read(
+    path: Path, target: Path | None, region: Path | None, axes: str | None, labels: bool, like: Axes | None
+) -> _Read:
+    """One image and what belongs to it, checked; ``like`` are the axes of the images before it."""
+    picture = replace(images.read(path), path=path)
+    these = axes_of(picture, axes)
+    if like is not None and these.names != like.names:
+        raise DojoError(
+            f"{path.name} has the axes {these.names}, the images before it have {like.names}. Name them with --axes."
+        )
+    y = None if target is None else _target(target, labels)
+    r = None if region is None else np.asarray(images.read(region, labels=True).data) > 0
+    regions = [] if r is None else [r]
+    Pairs.of([picture.data], None if y is None else [y], these, labels=labels, names=[path.name], regions=regions)
+    return _Read(picture, these, y, r)
 
 
 def _target(path: Path, labels: bool) -> Any:

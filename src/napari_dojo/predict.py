@@ -166,10 +166,7 @@ def predict_steps(
     _room(array.shape, axes, predictor.outputs, keep_maps)
     out = np.zeros(shape, np.int32)
     kept = np.zeros((count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
-    whole = norm
-    if whole is None and (count == 1 or card.rule.frames == "whole"):
-        first = np.moveaxis(array, axes.names.index("C"), 0) if "C" in axes.names else array[None]
-        whole = card.rule.measure(first)
+    whole = norm or _numbers(card, array, axes)
     for i in range(count):
         x = axes.sample(array, i)
         if _blank(x):
@@ -196,6 +193,13 @@ def predict(bundle: Bundle, array: Any, axes: Axes | str | None = None, **more: 
         if isinstance(event, Result):
             return event.array
     raise DojoError("Prediction was stopped before it was done.")
+
+
+def _numbers(card: Card, array: Any, axes: Axes) -> Normalization | None:
+    """The numbers of the whole array; None where each frame has its own."""
+    if axes.count(array.shape) > 1 and card.rule.frames == "each":
+        return None
+    return card.rule.measure(np.moveaxis(array, axes.names.index("C"), 0) if "C" in axes.names else array[None])
 
 
 def _blank(x: Any) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
 
 MOST = 255  # classes
+MANY = 20  # classes; beyond it they are probably objects
 
 
 @dataclass(frozen=True)
@@ -45,65 +46,59 @@ class SemanticDecoding:
 
 def check(pairs: Pairs, options: SemanticOptions) -> Facts:
     """Find the classes and how much of them is painted."""
-    findings = list(size_findings(pairs))
-    counts: dict[int, int] = {}
-    outside = 0
-    for item in pairs.items:
-        found, n = np.unique(np.asarray(item.y), return_counts=True)
-        if item.region is not None:
-            outside += int((~item.region).sum())
-            found, n = np.unique(np.asarray(item.y)[item.region], return_counts=True)
-        for v, k in zip(found, n, strict=True):
-            counts[int(v)] = counts.get(int(v), 0) + int(k)
-    total = sum(counts.values()) + outside
-    if options.zero == "unlabelled":
-        counts.pop(0, None)
+    counts, pixels = _painted(pairs, options)
     values = options.values or tuple(sorted(counts))
-    painted = sum(counts.values()) / max(total, 1)
-    if not counts:
-        findings.append(
-            Finding(
-                "error",
-                "Nothing is annotated: all labels are 0, which means not annotated. Paint at least two classes, or say that 0 is the background.",
-            )
-        )
-    elif len(values) > MOST:
-        findings.append(
-            Finding(
-                "error",
-                f"The labels hold {len(values)} different values; as classes that is too many. Are these objects? Choose the task instances.",
-            )
-        )
-    elif len(values) > 20:
-        findings.append(
-            Finding(
-                "warning", f"The labels hold {len(values)} different values. Are these objects? Then choose instances."
-            )
-        )
-    elif len(values) == 1:
-        why = "Paint a second class (the background is a class like the others)" + (
-            "" if options.zero == "background" else ", or say that 0 is the background"
-        )
-        findings.append(Finding("error", f"Only one class is annotated (number {values[0]}). {why}."))
+    painted = sum(counts.values()) / max(pixels, 1)
+    findings = [*size_findings(pairs), *_class_findings(values, options)]
     names = _names(options, values)
     if len(names) != len(values):
-        findings.append(
-            Finding(
-                "error",
-                f"{len(options.classes)} class names were given, but the labels have {len(values)} classes: {', '.join(map(str, values))}.",
-            )
-        )
+        numbers = ", ".join(map(str, values))
+        said = f"{len(names)} class names were given, but the labels have {len(values)} classes: {numbers}."
+        findings.append(Finding("error", said))
         names = _names(replace(options, classes=()), values)
     for v, name in zip(values, names, strict=True):
         if 0 < counts.get(v, 0) < 50:
             findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
     if counts and len(values) <= MOST:
-        share = ", ".join(
-            f"{n} {counts.get(v, 0) / sum(counts.values()):.0%}" for v, n in zip(values, names, strict=True)
-        )
+        shares = [counts.get(v, 0) / sum(counts.values()) for v in values]
+        share = ", ".join(f"{name} {part:.0%}" for name, part in zip(names, shares, strict=True))
         findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
     settled = replace(options, values=values, classes=names)
     return Facts(settled, max(2, len(values)), tuple(findings), annotated=painted, decoding=SemanticDecoding())
+
+
+def _painted(pairs: Pairs, options: SemanticOptions) -> tuple[dict[int, int], int]:
+    """Annotated pixels of each label number, and all pixels there are."""
+    counts: dict[int, int] = {}
+    pixels = 0
+    for item in pairs.items:
+        y = np.asarray(item.y)
+        pixels += y.size
+        found, n = np.unique(y if item.region is None else y[item.region], return_counts=True)
+        for v, k in zip(found, n, strict=True):
+            counts[int(v)] = counts.get(int(v), 0) + int(k)
+    if options.zero == "unlabelled":
+        counts.pop(0, None)
+    return counts, pixels
+
+
+def _class_findings(values: Sequence[int], options: SemanticOptions) -> list[Finding]:
+    """What is wrong with the number of classes."""
+    n = len(values)
+    if n == 0:
+        more = "Paint at least two classes, or say that 0 is the background."
+        return [Finding("error", f"Nothing is annotated: all labels are 0, which means not annotated. {more}")]
+    if n == 1:
+        why = "" if options.zero == "background" else ", or say that 0 is the background"
+        more = f"Paint a second class (the background is a class like the others){why}."
+        return [Finding("error", f"Only one class is annotated (number {values[0]}). {more}")]
+    if n > MOST:
+        more = "as classes that is too many. Are these objects? Choose the task instances."
+        return [Finding("error", f"The labels hold {n} different values; {more}")]
+    if n > MANY:
+        more = "Are these objects? Then choose the task instances."
+        return [Finding("warning", f"The labels hold {n} different values. {more}")]
+    return []
 
 
 def example(
