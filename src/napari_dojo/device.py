@@ -27,7 +27,8 @@ class Device:
     @property
     def sentence(self) -> str:
         """What the user reads."""
-        return f"{self.name}, {self.cores} cores" if self.kind == "cpu" else self.name
+        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        return f"{self.name}, {cores}" if self.kind == "cpu" else self.name
 
 
 def cores() -> int:

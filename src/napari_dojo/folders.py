@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from napari_dojo import images
 from napari_dojo.axes import Axes
@@ -15,7 +16,9 @@ from napari_dojo.errors import DojoError
 from napari_dojo.files import group_of, list_inputs, pair_files, stem_of
 from napari_dojo.pairs import Pairs
 
-__all__ = ["Given", "axes_of", "read_pairs"]
+__all__ = ["Given", "axes_of", "outputs", "read_pairs"]
+
+IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after stays in its file
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,24 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
         regions = dict(pair_files([p for p, _ in both], list_inputs(given.region))[0])
     read: list[_Read] = []
     bad: list[str] = []
+    room = int(IN_MEMORY * psutil.virtual_memory().available)
     for path, target in both:
         try:
-            read.append(_read(path, target, regions.get(path), given.axes, labels, read[0].axes if read else None))
+            found = _read(path, target, regions.get(path), given.axes, labels, min(room, images.LAZY_ABOVE))
+            if read and found.axes != read[0].axes:
+                raise DojoError(
+                    f"{path.name} has the axes {found.axes.names}, the images before it have {read[0].axes.names}. "
+                    "Name them with --axes."
+                )
         except DojoError as e:
             bad.append(str(e))
+            continue
+        read.append(found)
+        room = max(0, room - (found.picture.data.nbytes if type(found.picture.data) is np.ndarray else 0))
+    if any(type(r.picture.data) is not np.ndarray for r in read):
+        notes.append(
+            "The images need more memory than they should take: pieces are read from their files while it learns."
+        )
     if not read:
         raise DojoError(bad[0] if len(bad) == 1 else f"None of the {len(bad)} images can be used. The first: {bad[0]}")
     if bad:
@@ -100,16 +116,10 @@ def _matched(given: Given) -> tuple[list[tuple[Path, Path | None]], list[str]]:
     return list(found), notes
 
 
-def _read(
-    path: Path, target: Path | None, region: Path | None, axes: str | None, labels: bool, like: Axes | None
-) -> _Read:
-    """One image and what belongs to it, checked; ``like`` are the axes of the images before it."""
-    picture = replace(images.read(path), path=path)
+def _read(path: Path, target: Path | None, region: Path | None, axes: str | None, labels: bool, room: int) -> _Read:
+    """One image and what belongs to it, checked; an image of more than ``room`` bytes stays in its file."""
+    picture = replace(images.read(path, lazy_above=room), path=path)
     these = axes_of(picture, axes)
-    if like is not None and these.names != like.names:
-        raise DojoError(
-            f"{path.name} has the axes {these.names}, the images before it have {like.names}. Name them with --axes."
-        )
     y = None if target is None else _target(target, labels)
     r = None if region is None else np.asarray(images.read(region, labels=True).data) > 0
     regions = [] if r is None else [r]

@@ -38,7 +38,6 @@ from napari_dojo.tasks import TASKS, Facts, Task
 __all__ = ["Target", "train_steps"]
 
 JUDGED = 600_000.0  # pixels that are judged per minute of training on a CPU; a check then takes about 0.5 s
-LAZY_SHARE = 0.5  # of the free memory; training data beyond it stay in their files
 
 
 @dataclass(frozen=True)
