@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from test_train import discs
+from discs import discs
 
 from napari_dojo.cli import main
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_train import discs
+from discs import discs
 
 from napari_dojo.events import Done, Event, Failed, Said, Step
 from napari_dojo.jobs import Job, predict_request, train_request

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from discs import discs
 from numpy.typing import NDArray
 
 from napari_dojo.bundle import load
@@ -21,20 +22,6 @@ from napari_dojo.tasks.semantic import SemanticOptions
 from napari_dojo.train import Target, train_steps
 
 SETTINGS = TrainSettings(steps=4, batch=2, patch=64, width=8, depth=2, device="cpu")
-
-
-def discs(seed: int = 0, n: int = 3) -> tuple[list[NDArray[np.uint16]], list[NDArray[np.int32]]]:
-    """Images (96, 96) of bright discs of radius 7 and their labels."""
-    rng = np.random.default_rng(seed)
-    yy, xx = np.indices((96, 96))
-    images, labels = [], []
-    for _ in range(n):
-        y = np.zeros((96, 96), np.int32)
-        for k, (cy, cx) in enumerate([(a, b) for a in (16, 48, 80) for b in (16, 48, 80)], 1):
-            y[(yy - cy) ** 2 + (xx - cx) ** 2 <= 49] = k
-        images.append((100 + 400 * (y > 0) + rng.normal(0, 20, y.shape)).astype(np.uint16))
-        labels.append(y)
-    return images, labels
 
 
 def run(out: Path, settings: TrainSettings = SETTINGS, task: str = "instances", **more: object) -> list[Event]:
