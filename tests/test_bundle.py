@@ -15,7 +15,7 @@ import yaml
 
 from napari_dojo import bundle as bundles
 from napari_dojo.bundle import Bundle, load, save, write_safely
-from napari_dojo.card import Card, read_card
+from napari_dojo.card import Card, Folder, read_card
 from napari_dojo.errors import DojoError
 from napari_dojo.tasks import TASKS
 
@@ -296,10 +296,13 @@ def test_the_readme_says_what_it_is(tmp_path):
     assert all(part in text for part in ("# my model", "7 images", "AP .8", "12 px", "a, b, cell wall"))
 
 
-@pytest.mark.parametrize("name", ["a", "../x", "Zellen µm 2%", "n" * 200])
+@pytest.mark.parametrize("name", ["a", "M10", "../x", "Zellen µm 2%", "n" * 200])
 def test_any_name_gives_a_valid_title(tmp_path, name):
     made(tmp_path / "m", name=name)
     assert read_card(tmp_path / "m").name == name
+    title = Folder(tmp_path / "m").description()["name"]
+    assert 5 <= len(title) <= 64  # the model format wants five characters
+    assert title.isascii()
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -216,7 +216,7 @@ def _readme(card: Card) -> str:
 def _title(name: str) -> str:
     """A name as the model format allows it: letters, digits, spaces and a few signs."""
     clean = "".join(c if c.isalnum() or c in " _-()" else " " for c in _ascii(name)).strip()
-    return (clean if len(clean) >= 2 else f"model {clean}")[:64].strip()
+    return (clean if len(clean) >= 5 else f"model {clean}")[:64].strip()
 
 
 def _ascii(name: str) -> str:
