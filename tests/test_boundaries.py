@@ -18,10 +18,10 @@ import napari_dojo
 ROOT = Path(napari_dojo.__file__).parent
 RANKS = {
     0: {"card", "errors", "axes", "normalize", "pairs", "settings", "events", "optics", "home", "files", "resize"},
-    1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles"},
-    2: {"tasks", "plan"},
-    3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor"},
-    4: {"images", "folders", "cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
+    1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles", "verdicts", "compare"},
+    2: {"tasks", "plan", "measure", "rois"},
+    3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor", "drafts", "runs", "images", "folders", "batch"},
+    4: {"cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 RECEIVE_A_TASK = {"fit", "patches", "tiles"}
@@ -31,7 +31,8 @@ HEAVY = {"torch", "bioimageio"}
 LIGHT = (
     RANKS[0]
     | RANKS[2]
-    | {"baselines", "metrics", "card", "jobs", "pretrained", "doctor", "images", "simulate", "samples", "cli"}
+    | {"baselines", "metrics", "verdicts", "compare", "card", "jobs", "pretrained", "doctor", "drafts", "images", "simulate", "samples", "cli"}
+    | {"runs", "folders", "batch"}
 )
 
 

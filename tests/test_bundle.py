@@ -14,9 +14,10 @@ import torch
 import yaml
 
 from napari_dojo import bundle as bundles
-from napari_dojo.bundle import Bundle, load, save, write_safely
+from napari_dojo.bundle import Bundle, load, save
 from napari_dojo.card import Card, Folder, read_card
 from napari_dojo.errors import DojoError
+from napari_dojo.files import write_safely
 from napari_dojo.tasks import TASKS
 
 
@@ -131,7 +132,7 @@ def test_a_kill_at_any_moment_leaves_a_valid_model(tmp_path, monkeypatch, at):
             raise KeyboardInterrupt
         real(a, b)
 
-    monkeypatch.setattr(bundles.os, "replace", dying)
+    monkeypatch.setattr(os, "replace", dying)
     with pytest.raises(KeyboardInterrupt):
         made(path, 1)
     torch.testing.assert_close(load(path).net.state_dict(), first.net.state_dict())

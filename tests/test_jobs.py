@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -12,19 +13,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bright import bright, squares
 from discs import discs
 
-from napari_dojo.events import Done, Event, Failed, Said, Step
-from napari_dojo.jobs import Job, predict_request, train_request
+from napari_dojo import images
+from napari_dojo.batch import Files
+from napari_dojo.events import Control, Done, Event, Failed, Said, Step, Tiled
+from napari_dojo.jobs import KINDS, Job, predict_files_request, predict_request, train_request
+from napari_dojo.normalize import Normalization
 
 SETTINGS = {"steps": 3, "batch": 2, "patch": 64, "width": 8, "depth": 2, "device": "cpu"}
 
 
 def train_folder(tmp_path: Path, **settings: Any) -> Path:
     """A run folder that asks for a tiny training."""
-    images, labels = discs()
+    raw, labels = discs()
     return train_request(
-        tmp_path / "run", "instances", images, labels, axes="YX", out=tmp_path / "m", settings={**SETTINGS, **settings}
+        tmp_path / "run", "instances", raw, labels, axes="YX", out=tmp_path / "m", settings={**SETTINGS, **settings}
     )
 
 
@@ -140,11 +145,88 @@ def test_a_job_killed_before_anything_was_saved_says_so(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_done_is_one_sentence(tmp_path: Path) -> None:
-    images, labels = discs()
+    raw, labels = discs()
     empty = [np.zeros_like(y) for y in labels]
-    job = Job(train_request(tmp_path / "run", "instances", images, empty, axes="YX", out=tmp_path / "m"))
+    job = Job(train_request(tmp_path / "run", "instances", raw, empty, axes="YX", out=tmp_path / "m"))
     job.start()
     last = wait(job, never)[-1]
     assert isinstance(last, Failed)
     assert "No object is labelled" in last.sentence
     assert (tmp_path / "run" / "errors.txt").read_text() == ""
+
+
+@pytest.fixture
+def any_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever model a request names, it is the one of `bright`; such jobs run in this process."""
+    monkeypatch.setattr("napari_dojo.bundle.load", lambda path: bright())
+
+
+def run_here(folder: Path, control: Control | None = None) -> list[Event]:
+    """What the child would say."""
+    request = json.loads((folder / "request.json").read_text())
+    return list(KINDS[request["kind"]](request, folder, control or Control()))
+
+
+def test_several_images_one_of_them_unfit(tmp_path: Path, any_model: None) -> None:
+    arrays = [squares(1), np.stack([squares(1)] * 3), squares(3), np.stack([squares(1), squares(2)])]
+    names = ["one", "colours", "three", "series"]
+    folder = predict_request(tmp_path, tmp_path, arrays, axes=["YX", "CYX", "YX", "TYX"], names=names)
+    said = run_here(folder)
+    done = said[-1]
+    assert isinstance(done, Done)
+    assert [r["name"] for r in done.facts["results"]] == ["one", "three", "series"]
+    assert [r["index"] for r in done.facts["results"]] == [0, 2, 3]
+    assert [np.load(folder / r["labels"]).max() for r in done.facts["results"]] == [1, 3, 2]
+    assert [np.load(folder / r["maps"]).shape for r in done.facts["results"]] == [(1, 2, 48, 52)] * 2 + [(2, 2, 48, 52)]
+    assert done.facts["left_out"][0].startswith("colours: The model bright needs 1 channel")
+    assert (done.facts["images"], done.facts["stopped"]) == (4, False)
+    told = [(e.done, e.total) for e in said if isinstance(e, Tiled)]
+    assert told[-1] == (400, 400)
+    assert told == sorted(told)
+
+
+def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: None) -> None:
+    x = squares(2)
+    dim = Normalization((0.0,), (10_000.0,))
+    ask = {"axes": ["YX", "YX"], "names": ["a", "b"], "keep_maps": False}
+    done = run_here(predict_request(tmp_path / "a", tmp_path, [x, x], norms=[dim, None], **ask))[-1]
+    assert isinstance(done, Done)
+    assert [np.load(tmp_path / "a" / r["labels"]).max() for r in done.facts["results"]] == [0, 2]
+    assert [r["maps"] for r in done.facts["results"]] == [None, None]
+    done = run_here(predict_request(tmp_path / "b", tmp_path, [x, x], decoding={"smallest": 65.0}, **ask))[-1]
+    assert isinstance(done, Done)
+    assert [np.load(tmp_path / "b" / r["labels"]).max() for r in done.facts["results"]] == [0, 0]
+
+
+def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None) -> None:
+    folder = predict_request(tmp_path, tmp_path, [squares(1)] * 3, axes=["YX"] * 3, names=list("abc"))
+    control, last = Control(), None
+    request = json.loads((folder / "request.json").read_text())
+    for event in KINDS["predict"](request, folder, control):
+        last = event
+        control.stop = isinstance(event, Tiled) and event.done > 100
+    assert isinstance(last, Done)
+    assert [r["name"] for r in last.facts["results"]] == ["a"]
+    assert last.facts["stopped"]
+    assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped: nothing was changed.")
+
+
+def test_large_maps_are_not_kept(tmp_path: Path, any_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_dojo.jobs._room_for_maps", lambda *_: False)
+    done = run_here(predict_request(tmp_path, tmp_path, [squares(1)], axes=["YX"], names=["a"]))[-1]
+    assert isinstance(done, Done)
+    assert done.facts["results"][0]["maps"] is None
+    assert not list(tmp_path.glob("maps*"))
+
+
+def test_files_are_done_in_the_job(tmp_path: Path, any_model: None) -> None:
+    for k in range(2):
+        images.write(tmp_path / "in" / f"{k}.tif", squares(k + 1), "YX", (0.5, 0.5), "um")
+    files = Files(tuple(sorted((tmp_path / "in").iterdir())), tmp_path / "out", tables=True)
+    folder = predict_files_request(tmp_path / "run", tmp_path, files, decoding={"smallest": 3.0})
+    done = run_here(folder)[-1]
+    assert isinstance(done, Done)
+    assert done.result == str(tmp_path / "out")
+    assert [Path(p).name for p in done.facts["written"]] == ["0.tif", "1.tif"]
+    assert [images.read(p).data.max() for p in done.facts["written"]] == [1, 2]
+    assert (tmp_path / "out" / "1.csv").exists()

@@ -22,6 +22,7 @@ from napari_dojo.metrics import (
     pearson,
     pool,
     psnr,
+    runs,
     ssim,
 )
 
@@ -132,6 +133,14 @@ def test_match_halves_at_exactly_one_half() -> None:
 def test_match_refuses_a_threshold_of_nothing() -> None:
     with pytest.raises(ValueError, match="above 0"):
         match(row("1"), row("1"), 0)
+
+
+def test_runs_give_the_images_back() -> None:
+    truth, predicted = blobs(1, (60, 60)), blobs(2, (60, 60))
+    t, p, lengths = runs(truth, predicted)
+    np.testing.assert_array_equal(np.repeat(t, lengths).reshape(truth.shape), truth)
+    np.testing.assert_array_equal(np.repeat(p, lengths).reshape(truth.shape), predicted)
+    assert len(lengths) < truth.size / 4
 
 
 def test_counts_by_hand() -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import keyword
-import os
 import pickle
 import unicodedata
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from napari_dojo import __version__, nets
 from napari_dojo.card import Card, Folder, read_card
 from napari_dojo.errors import DojoError
+from napari_dojo.files import write_safely
 
-__all__ = ["Bundle", "load", "save", "write_safely"]
+__all__ = ["Bundle", "load", "save"]
 
 UNITS = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
 
@@ -75,6 +76,10 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     ----------
     sample : a raw image (C, *S) for the model's test, S a multiple of the net's stride.
     cover : RGB picture (Y, X, 3) uint8; the one that is there stays where None.
+
+    Raises
+    ------
+    DojoError : a full disk, a folder that cannot be written.
     """
     path = Path(path)
     card = replace(bundle.card, version=bundle.card.version or __version__)
@@ -90,34 +95,19 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
         "in": f"test_input-{sha[:12]}.npy",
         "out": f"test_output-{sha[:12]}.npy",
     }
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        write_safely(path / names["weights"], weights.getvalue())
-        write_safely(path / names["in"], _npy(test_in))
-        write_safely(path / names["out"], _npy(test_out))
-        write_safely(path / "README.md", _readme(card).encode())
-        if cover is not None:
-            write_safely(path / "cover.png", _png(cover))
-        rdf = _rdf(card, bundle.net, names, sha, (path / "cover.png").exists())
-        write_safely(path / "rdf.yaml", _yaml(rdf).encode())
-        for old in [*path.glob("weights-*.pt"), *path.glob("test_*-*.npy")]:
-            if old.name not in names.values():
-                old.unlink(missing_ok=True)
-    except OSError as e:
-        raise DojoError(
-            f"The model cannot be written to {path}: {e.strerror or e}. Choose another folder or make room."
-        ) from e
+    write_safely(path / names["weights"], weights.getvalue())
+    write_safely(path / names["in"], _npy(test_in))
+    write_safely(path / names["out"], _npy(test_out))
+    write_safely(path / "README.md", _readme(card).encode())
+    if cover is not None:
+        write_safely(path / "cover.png", _png(cover))
+    rdf = _rdf(card, bundle.net, names, sha, (path / "cover.png").exists())
+    write_safely(path / "rdf.yaml", _yaml(rdf).encode())
+    for old in [*path.glob("weights-*.pt"), *path.glob("test_*-*.npy")]:
+        if old.name not in names.values():
+            with suppress(OSError):  # a reader may have it open; the next model tries again
+                old.unlink()
     return path
-
-
-def write_safely(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _net(card: Card) -> nets.UNet:

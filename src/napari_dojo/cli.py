@@ -87,6 +87,7 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
         metavar="REGEX",
         help="files with the same first group (or match) stay together when the data are split",
     )
+    parser.add_argument("--roles", metavar="CSV", help="lines of file name,role: training, validation, test or automatic")
     parser.add_argument("--name", default="", help="what the model is called (default: the folder's name)")
     parser.add_argument("--description", default="", help="one line for the model card")
     parser.add_argument("--license", help="of the model, an SPDX name such as CC0-1.0")
@@ -179,7 +180,7 @@ def _train(args: argparse.Namespace) -> int:
     options: Any = checked(task.options, _values(args, task.options))
     from napari_dojo.folders import Given, read_pairs
 
-    given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by)
+    given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
     pairs, notes = read_pairs(given, task.target == "labels")
     for note in notes:
         _warn(note)
@@ -206,63 +207,35 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from napari_dojo import images
+    from napari_dojo.batch import Files, apply_steps
     from napari_dojo.files import list_inputs
-    from napari_dojo.folders import axes_of, outputs
     from napari_dojo.pretrained import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
-    inputs = list(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
-    paths = outputs(inputs, args.out, args.overwrite)
-    from napari_dojo import device
+    inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
+    files = Files(inputs, args.out, args.axes, args.overwrite)
+    files.answers()  # says what is wrong before torch is loaded
     from napari_dojo.bundle import load
-    from napari_dojo.predict import Predictor, Result, predict_steps
     from napari_dojo.tasks import decoding_of
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
-    began, bad, written = time.monotonic(), [], []
+    done: Done | None = None
     with _bar() as bar:
         row = bar.add_task("Applying", total=len(inputs))
-        for path, out in zip(inputs, paths, strict=True):
-            try:
-                picture = images.read(path)
-                axes = axes_of(picture, args.axes, bundle.card.spatial == "ZYX")
-                steps = predict_steps(
-                    bundle,
-                    picture.data,
-                    axes,
-                    settings,
-                    decoding=decoding,
-                    pixel_size=picture.pixel_size,
-                    predictor=predictor,
-                )
-                result = next(e for e in steps if isinstance(e, Result))
-                said = f"{bundle.card.name} {__version__}: {task.name} of {path.name}"
-                images.write(
-                    out,
-                    result.array,
-                    result.axes.names,
-                    picture.pixel_size,
-                    picture.unit,
-                    said,
-                    labels=task.result == "labels",
-                )
-                written.append(str(out))
-            except DojoError as e:
-                bad.append(str(e))
-                if len(inputs) == 1:
-                    raise
-            bar.advance(row)
+        for event in apply_steps(bundle, files, settings, decoding):
+            if isinstance(event, Tiled):
+                bar.update(row, completed=len(inputs) * event.done // event.total)
+            elif isinstance(event, Done):
+                done = event
+    assert done is not None
+    written, bad, seconds = (done.facts[k] for k in ("written", "left_out", "seconds"))
     for sentence in bad:
         _warn(f"Left out: {sentence}")
-    if not written:
-        raise DojoError(f"None of the {len(inputs)} images could be done. The first: {bad[0]}")
-    print(f"{len(written)} of {len(inputs)} images done in {time.monotonic() - began:.1f} s, written to {args.out}.")
+    print(f"{len(written)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
-        print(json.dumps({"written": written, "left_out": bad, "seconds": round(time.monotonic() - began, 2)}))
+        print(json.dumps({"written": written, "left_out": bad, "seconds": seconds}))
     return 0
 
 

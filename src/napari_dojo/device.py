@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ from napari_dojo.errors import DojoError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Device", "choose", "cores", "is_out_of_memory", "prepare"]
+__all__ = ["Device", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ def choose(wanted: str = "auto") -> Device:
         )
     memory = int(psutil.virtual_memory().available * 0.6)
     return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores())
+
+
+def probe(wanted: str = "auto") -> Device:
+    """What `choose` says, asked in a child process: torch stays out of this one. The CPU where the child fails."""
+    import psutil
+
+    code = "import json, sys; from dataclasses import asdict; from napari_dojo.device import choose; "
+    code += "print(json.dumps(asdict(choose(sys.argv[1]))))"
+    try:
+        said = subprocess.run([sys.executable, "-c", code, wanted], capture_output=True, text=True, timeout=60)
+        return Device(**json.loads(said.stdout.splitlines()[-1]))
+    except (OSError, ValueError, IndexError, TypeError, subprocess.TimeoutExpired):
+        return Device("cpu", "CPU", int(psutil.virtual_memory().available * 0.6), cores())
 
 
 def prepare(device: Device) -> torch.device:

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["SUFFIXES", "group_of", "is_zarr", "list_inputs", "pair_files", "replacing", "stem_of"]
+__all__ = [
+    "SUFFIXES",
+    "group_of",
+    "is_zarr",
+    "likely_targets",
+    "list_inputs",
+    "pair_files",
+    "replacing",
+    "stem_of",
+    "write_safely",
+]
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".lsm")
 TARGET_WORDS = (
@@ -109,6 +119,22 @@ def pair_files(
     return [(p, found[p]) for p in inputs if p in found], left_inputs, left_targets
 
 
+def likely_targets(images: str | Path) -> Path | None:
+    """The folder that probably holds the answers to a folder of images: ``masks`` in it or beside it, or itself.
+
+    None where nothing looks like it.
+    """
+    folder = Path(images).expanduser()
+    if not folder.is_dir():
+        return None
+    word = re.compile(rf"(.*[_\- ])?({TARGET_WORDS})", re.IGNORECASE)
+    for place in (folder, folder.parent):
+        for found in sorted(p for p in place.iterdir() if p.is_dir() and p != folder):
+            if word.fullmatch(found.name):
+                return found
+    return folder if any(_bare(p, TARGET_WORDS) != _lower_stem(p) for p in _images(folder)) else None
+
+
 def group_of(path: Path | str, regex: str | None) -> str:
     """The key of the group that a file belongs to, so that a split never separates a group.
 
@@ -164,6 +190,12 @@ def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
         raise DojoError(_why_not(path, error, nbytes)) from error
     finally:
         _remove(part)
+
+
+def write_safely(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all; raises as `replacing` does."""
+    with replacing(path, len(data)) as part:
+        part.write_bytes(data)
 
 
 def _swap(part: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from napari_dojo import images
 from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.files import group_of, list_inputs, pair_files, stem_of
-from napari_dojo.pairs import Pairs
+from napari_dojo.pairs import ROLES, Pairs
 
 __all__ = ["Given", "axes_of", "outputs", "read_pairs"]
 
@@ -23,13 +24,14 @@ IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after
 
 @dataclass(frozen=True)
 class Given:
-    """What a person named on the command line: paths, axes, and how files group."""
+    """What a person named: paths, axes, how files group, and roles by a pattern of file names."""
 
     input: str
     target: str | None = None
     axes: str | None = None
     region: str | None = None
     group_by: str | None = None
+    roles: str | None = None
 
 
 def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) -> Axes:
@@ -40,8 +42,8 @@ def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) ->
     return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
 
 
-def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
-    """Read the training data; also sentences about what was left out.
+def read_pairs(given: Given, labels: bool, most: float = float("inf")) -> tuple[Pairs, list[str]]:
+    """Read the training data, at least one image and no more after ``most`` pixels; also sentences about what was left out.
 
     Raises
     ------
@@ -51,10 +53,13 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
     regions: dict[Path, Path] = {}
     if given.region:
         regions = dict(pair_files([p for p, _ in both], list_inputs(given.region))[0])
+    roles = _roles(given.roles) if given.roles else {}
     read: list[_Read] = []
     bad: list[str] = []
     room = int(IN_MEMORY * psutil.virtual_memory().available)
     for path, target in both:
+        if sum(float(np.prod(r.picture.data.shape)) for r in read) >= most:
+            break
         try:
             found = _read(path, target, regions.get(path), given.axes, labels, min(room, images.LAZY_ABOVE))
             if read and found.axes != read[0].axes:
@@ -86,10 +91,27 @@ def read_pairs(given: Given, labels: bool) -> tuple[Pairs, list[str]]:
         names=[r.picture.path.name for r in read],
         groups=[group_of(r.picture.path, given.group_by) for r in read],
         regions=[r.region for r in read] if regions else (),
+        roles=[roles.get(r.picture.path.name, "automatic") for r in read] if roles else (),
         pixel_size=size if size and len(size) == len(first.axes.spatial) else None,
         unit=first.picture.unit,
     )
     return pairs, notes
+
+
+def _roles(path: str) -> dict[str, str]:
+    """What each file is used for, from lines of "name,role"."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            found = {row[0].strip(): row[1].strip().lower() for row in csv.reader(file) if len(row) > 1}
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise DojoError(
+            f"The roles in {path} cannot be read ({e}). Each line is a file's name, a comma, a role."
+        ) from e
+    wrong = {name: role for name, role in found.items() if role not in ROLES}
+    if wrong:
+        name, role = next(iter(wrong.items()))
+        raise DojoError(f"{path} gives {name} the role {role!r}; a role is one of {', '.join(ROLES)}.")
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["home", "lab_folders", "models_folder", "runs_folder"]
+__all__ = ["data_folder", "home", "lab_folders", "models_folder", "runs_folder"]
 
 
 def home() -> Path:
@@ -29,6 +29,11 @@ def models_folder() -> Path:
 def runs_folder() -> Path:
     """The folder of the jobs that the window started. It may not exist yet."""
     return home() / "runs"
+
+
+def data_folder() -> Path:
+    """The folder of training images that a person asked to have as files. It may not exist yet."""
+    return home() / "data"
 
 
 def lab_folders() -> tuple[Path, ...]:

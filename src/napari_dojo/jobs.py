@@ -11,21 +11,30 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Said, decode, encode
+from napari_dojo.axes import Axes
+from napari_dojo.batch import Files, among, apply_steps
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.events import Control, Done, Event, Failed, Said, Tiled, decode, encode
+from napari_dojo.folders import Given, read_pairs
+from napari_dojo.normalize import Normalization
+from napari_dojo.pairs import Pairs
+from napari_dojo.runs import WORKER, claim, release
 
-__all__ = ["Job", "predict_request", "train_request"]
+__all__ = ["Job", "predict_files_request", "predict_request", "train_files_request", "train_request"]
 
 SILENT = "The job ended without a word"
 
@@ -52,6 +61,7 @@ class Job:
 
     def start(self) -> None:
         """Start the child, at low priority."""
+        claim(self.folder)
         flags = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
         with (self.folder / "errors.txt").open("a") as errors:
             self._process = subprocess.Popen(
@@ -177,20 +187,25 @@ def train_request(
         unit; name of the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    regions = more.pop("regions", ()) or ()
-    request = {
-        "kind": "train",
-        "task": task,
+    data = {
         "inputs": _stored(folder, "input", inputs),
         "targets": None if targets is None else _stored(folder, "target", targets),
-        "regions": _stored(folder, "region", regions),
+        "regions": _stored(folder, "region", more.pop("regions", ()) or ()),
         "axes": axes,
-        "out": str(out),
-        "options": options or {},
-        "settings": settings or {},
-        **{k: str(v) if isinstance(v, Path) else v for k, v in more.items()},
     }
-    (folder / "request.json").write_text(json.dumps(request))
+    return _written(folder, data, task=task, out=out, options=options or {}, settings=settings or {}, **more)
+
+
+def train_files_request(folder: Path, task: str, given: Given, *, out: Path, **more: Any) -> Path:
+    """The same for files, which the job reads; ``more`` : options, settings, start, resume, name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    more = {"options": {}, "settings": {}, **more}
+    return _written(folder, {"files": asdict(given)}, task=task, out=out, **more)
+
+
+def _written(folder: Path, data: dict[str, Any], **more: Any) -> Path:
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in more.items()}
+    (folder / "request.json").write_text(json.dumps({"kind": "train", **data, **plain}))
     return folder
 
 
@@ -203,9 +218,20 @@ def predict_request(
     names: Sequence[str],
     settings: dict[str, Any] | None = None,
     pixel_sizes: Sequence[Sequence[float] | None] = (),
+    norms: Sequence[Normalization | None] = (),
+    decoding: dict[str, Any] | None = None,
     keep_maps: bool = True,
 ) -> Path:
-    """Write what a prediction needs into a run folder; Done.facts then names the results."""
+    """Write what a prediction needs into a run folder.
+
+    Done.facts then holds ``results`` (of each: ``index`` in ``arrays``, ``name``, ``labels``, ``maps``, ``axes``; maps
+    are None where they are not wanted or there is no room for them), ``left_out``, ``images``, ``stopped``, ``seconds``.
+
+    Parameters
+    ----------
+    norms : the numbers of the whole image, for an array that is a part of one; else None.
+    decoding : values in place of the model's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     request = {
         "kind": "predict",
@@ -215,8 +241,27 @@ def predict_request(
         "names": list(names),
         "settings": settings or {},
         "pixel_sizes": [None if p is None else list(p) for p in pixel_sizes] or [None] * len(arrays),
+        "norms": [None if n is None else asdict(n) for n in norms] or [None] * len(arrays),
+        "decoding": decoding or {},
         "keep_maps": keep_maps,
     }
+    (folder / "request.json").write_text(json.dumps(request))
+    return folder
+
+
+def predict_files_request(
+    folder: Path,
+    model: Path,
+    files: Files,
+    *,
+    settings: dict[str, Any] | None = None,
+    decoding: dict[str, Any] | None = None,
+) -> Path:
+    """The same for files, which the job reads; it says what `napari_dojo.batch.apply_steps` says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {**asdict(files), "inputs": [str(p) for p in files.inputs], "out": str(files.out)}
+    request = {"kind": "predict_files", "model": str(model), "files": about}
+    request |= {"settings": settings or {}, "decoding": decoding or {}}
     (folder / "request.json").write_text(json.dumps(request))
     return folder
 
@@ -230,25 +275,12 @@ def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
         for event in KINDS[request["kind"]](request, folder, control):
             say(event)
             gate.wait(control)
-    except DojoError as e:
-        say(Failed(str(e)))
-    except MemoryError:
-        say(Failed("The memory was too small for this. Choose smaller images or pieces, or close other programs."))
-    except OSError as e:
-        say(
-            Failed(
-                f"{e.filename or 'A file'} cannot be read or written: {e.strerror or e}. Make room or choose another folder."
-            )
-        )
     except Exception as e:
-        import traceback
-
-        traceback.print_exc()
-        say(
-            Failed(
-                f"Something went wrong that should not ({type(e).__name__}: {e}). Details are in {folder / 'errors.txt'}."
-            )
-        )
+        if not isinstance(e, (DojoError, MemoryError, OSError)):
+            traceback.print_exc()
+            say(Failed(f"{explained(e)} Details are in {folder / 'errors.txt'}."))
+        else:
+            say(Failed(explained(e)))
 
 
 class _Gate:
@@ -282,28 +314,17 @@ def _obey(commands: IO[str], control: Control, gate: _Gate) -> None:
 
 def _train(request: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
     began = time.monotonic()
-    from napari_dojo.axes import Axes
     from napari_dojo.bundle import load
-    from napari_dojo.pairs import Pairs
     from napari_dojo.settings import TrainSettings, checked
     from napari_dojo.tasks import TASKS
     from napari_dojo.train import Target, train_steps
 
     task = TASKS[request["task"]]
-    inputs = _loaded(folder, request["inputs"])
-    targets = None if request["targets"] is None else _loaded(folder, request["targets"])
-    volumes = bool(request.get("volumes", True))
-    pairs = Pairs.of(
-        inputs,
-        targets,
-        Axes.resolve(inputs[0].shape, request["axes"], volumes=volumes),
-        labels=task.target == "labels",
-        names=request.get("names") or (),
-        roles=request.get("roles") or (),
-        regions=_loaded(folder, request["regions"]),
-        pixel_size=tuple(request["pixel_size"]) if request.get("pixel_size") else None,
-        unit=request.get("unit"),
+    labels = task.target == "labels"
+    pairs, notes = (
+        read_pairs(Given(**request["files"]), labels) if "files" in request else _pairs(request, folder, labels)
     )
+    yield from (Said("warning", note) for note in notes)
     target = Target(Path(request["out"]), bool(request.get("resume")), name=request.get("name", ""), began=began)
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in request["options"].items()}
     start = load(request["start"]) if request.get("start") else None
@@ -311,42 +332,104 @@ def _train(request: dict[str, Any], folder: Path, control: Control) -> Iterator[
     yield from train_steps(pairs, task, target, settings, checked(task.options, options), start, control)
 
 
+def _pairs(request: dict[str, Any], folder: Path, labels: bool) -> tuple[Pairs, list[str]]:
+    """The arrays of a request."""
+    inputs = _loaded(folder, request["inputs"])
+    pairs = Pairs.of(
+        inputs,
+        None if request["targets"] is None else _loaded(folder, request["targets"]),
+        Axes.resolve(inputs[0].shape, request["axes"], volumes=bool(request.get("volumes", True))),
+        labels=labels,
+        names=request.get("names") or (),
+        roles=request.get("roles") or (),
+        regions=_loaded(folder, request["regions"]),
+        pixel_size=tuple(request["pixel_size"]) if request.get("pixel_size") else None,
+        unit=request.get("unit"),
+    )
+    return pairs, []
+
+
 def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
     began = time.monotonic()
-    from napari_dojo.bundle import load
-    from napari_dojo.predict import Result, predict_steps
-    from napari_dojo.settings import PredictSettings, checked
+    from napari_dojo import device
+    from napari_dojo.predict import Predictor, Result, predict_steps
 
-    bundle = load(request["model"])
-    settings = checked(PredictSettings, request["settings"])
-    results = []
-    asked = zip(
-        _loaded(folder, request["inputs"]), request["axes"], request["names"], request["pixel_sizes"], strict=True
-    )
-    for i, (array, axes, name, pixel_size) in enumerate(asked):
-        keep = request["keep_maps"]
-        for event in predict_steps(bundle, array, axes, settings, control, pixel_size=pixel_size, keep_maps=keep):
-            if not isinstance(event, Result):
-                yield event
-                continue
-            np.save(folder / f"result-{i}.npy", event.array)
-            if event.maps is not None:
-                np.save(folder / f"maps-{i}.npy", event.maps)
-            results.append(
-                {
-                    "name": name,
-                    "labels": f"result-{i}.npy",
-                    "maps": f"maps-{i}.npy" if keep else None,
-                    "axes": event.axes.names,
-                }
-            )
-    if control.stop and len(results) < len(request["inputs"]):
+    bundle, settings, decoding = _model(request)
+    predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
+    results: list[dict[str, Any]] = []
+    bad: list[str] = []
+    arrays = _loaded(folder, request["inputs"])
+    asked = zip(arrays, request["axes"], request["names"], request["pixel_sizes"], request["norms"], strict=True)
+    for i, (array, axes, name, pixel_size, norm) in enumerate(asked):
+        given: dict[str, Any] = {"decoding": decoding, "pixel_size": pixel_size, "predictor": predictor}
+        given["norm"] = None if norm is None else Normalization(tuple(norm["offset"]), tuple(norm["scale"]))
+        given["keep_maps"] = request["keep_maps"] and _room_for_maps(folder, array, predictor.outputs)
+        try:
+            for event in predict_steps(bundle, array, axes, settings, control, **given):
+                if isinstance(event, Tiled):
+                    yield among(event, i, len(arrays))
+                elif isinstance(event, Result):
+                    about = {"index": i, "name": name, "axes": event.axes.names}
+                    results.append({**about, **_kept(folder, i, event.array, event.maps)})
+        except DojoError as e:
+            if len(arrays) == 1:
+                raise
+            bad.append(f"{name}: {e}")
+        if control.stop:
+            break
+    if not results and not control.stop:
+        raise DojoError(f"None of the {len(arrays)} images could be done. The first: {bad[0]}")
+    if not results:
         yield Failed("Stopped: nothing was changed.")
         return
-    yield Done(str(folder), {"results": results, "seconds": round(time.monotonic() - began, 2)})
+    yield from (Said("warning", f"Left out: {sentence}") for sentence in bad)
+    facts = {"results": results, "left_out": bad, "images": len(arrays)}
+    facts["stopped"] = len(results) + len(bad) < len(arrays)
+    yield Done(str(folder), {**facts, "seconds": round(time.monotonic() - began, 2)})
 
 
-KINDS: dict[str, Callable[[dict[str, Any], Path, Control], Iterator[Event]]] = {"train": _train, "predict": _predict}
+def _predict_files(request: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
+    about = request["files"]
+    files = Files(**{**about, "inputs": tuple(Path(p) for p in about["inputs"]), "out": Path(about["out"])})
+    bundle, settings, decoding = _model(request)
+    yield from apply_steps(bundle, files, settings, decoding, control)
+
+
+def _model(request: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The bundle that a request names, how it is applied, and how its maps are decoded."""
+    from napari_dojo.bundle import load
+    from napari_dojo.settings import PredictSettings, checked
+    from napari_dojo.tasks import TASKS, decoding_of
+
+    bundle = load(request["model"])
+    own = asdict(decoding_of(bundle.card))
+    decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **request["decoding"]})
+    return bundle, checked(PredictSettings, request["settings"]), decoding
+
+
+def _room_for_maps(folder: Path, array: Any, outputs: int) -> bool:
+    """Whether maps of this image fit in memory and on the disk, with room left for others."""
+    import psutil
+
+    needed = 4.0 * outputs * np.prod(array.shape)
+    return bool(needed < 0.3 * psutil.virtual_memory().available and needed < 0.5 * shutil.disk_usage(folder).free)
+
+
+def _kept(folder: Path, index: int, labels: Any, maps: Any) -> dict[str, str | None]:
+    """The names of the files that a result is stored in."""
+    names: dict[str, str | None] = {"labels": f"result-{index}.npy", "maps": None}
+    np.save(folder / f"result-{index}.npy", labels)
+    if maps is not None:
+        np.save(folder / f"maps-{index}.npy", maps)
+        names["maps"] = f"maps-{index}.npy"
+    return names
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Path, Control], Iterator[Event]]] = {
+    "train": _train,
+    "predict": _predict,
+    "predict_files": _predict_files,
+}
 
 
 def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> list[str | None]:
@@ -393,4 +476,7 @@ if __name__ == "__main__":
         except BrokenPipeError:
             os._exit(1)
 
-    main(Path(sys.argv[1]), said, sys.stdin)
+    folder = Path(sys.argv[1])
+    claim(folder, WORKER)
+    main(folder, said, sys.stdin)
+    release(folder, WORKER)

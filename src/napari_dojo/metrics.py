@@ -29,6 +29,7 @@ __all__ = [
     "pearson",
     "pool",
     "psnr",
+    "runs",
     "ssim",
 ]
 
@@ -166,7 +167,7 @@ def overlap(truth: ArrayLike, predicted: ArrayLike, region: ArrayLike | None = N
     _same_size(t, p)
     if region is not None:
         _same_size(t, inside, "annotated region")
-    t, p, inside, lengths = _runs(t, p, np.broadcast_to(inside, t.shape))
+    t, p, inside, lengths = runs(t, p, np.broadcast_to(inside, t.shape))
     true, t_index, t_sizes = _objects(t, inside, lengths)
     found, p_index, p_sizes = _objects(p, inside, lengths)
     both = np.flatnonzero(inside & (t_index >= 0) & (p_index >= 0))
@@ -194,7 +195,7 @@ def _same_size(truth: NDArray[Any], other: NDArray[Any], what: str = "prediction
         )
 
 
-def _runs(*arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+def runs(*arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Neighbouring pixels along the last axis that are equal in all arrays, as one: their values, and how many.
 
     Label images are made of long runs, so all that follows works on some 5 % of the pixels.

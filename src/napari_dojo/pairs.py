@@ -14,7 +14,7 @@ from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Normalization, Rule
 
-__all__ = ["Item", "Pairs", "Part", "Split", "as_labels"]
+__all__ = ["ROLES", "Item", "Pairs", "Part", "Split", "as_labels"]
 
 ROLES = ("automatic", "training", "validation", "test")
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
+from napari_dojo.card import Card
 from napari_dojo.device import Device
+from napari_dojo.errors import DojoError
+from napari_dojo.pairs import Pairs, Split
 from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import Facts
 
-__all__ = ["Data", "Plan", "make_plan"]
+__all__ = ["Data", "Plan", "make_plan", "plan_for"]
 
 PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.15 s on two cores
 LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
@@ -114,6 +118,33 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
     rate = settings.learning_rate or (1e-3 if start else 3e-3)
     return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
+
+
+def plan_for(
+    pairs: Pairs, split: Split, facts: Facts, device: Device, settings: TrainSettings, start: Card | None = None
+) -> Plan:
+    """The plan of a training on these data, going on from the model ``start`` where one is given.
+
+    Raises
+    ------
+    DojoError : where that model is for other data.
+    """
+    sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
+    spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
+    data = Data(sizes, pairs.channels, facts.outputs, facts.diameter, facts.thickness, spacing)
+    if start is None:
+        return make_plan(data, device, settings)
+    if start.channels != pairs.channels or start.spatial != pairs.spatial:
+        raise DojoError(
+            f"The model to start from ({start.name}) is for {start.spatial} with {start.channels} channels; these data are "
+            f"{pairs.spatial} with {pairs.channels}. Start from another model, or from nothing."
+        )
+    zoom = start.zoom
+    if start.diameter and facts.diameter and not 1 / 1.5 < facts.diameter / start.diameter < 1.5:
+        zoom = start.zoom * start.diameter / facts.diameter
+    scaled = tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes)
+    data = replace(data, sizes=scaled, diameter=None, thickness=None)
+    return replace(make_plan(data, device, settings, start.net_options), zoom=zoom)
 
 
 def _cells(size: Sequence[int], spacing: Sequence[float], fine: bool, levels: int) -> list[tuple[int, ...]]:

@@ -22,14 +22,15 @@ from napari_dojo import device as devices
 from napari_dojo import nets
 from napari_dojo.augment import Intensity
 from napari_dojo.bundle import Bundle
-from napari_dojo.card import Card
+from napari_dojo.card import Card, read_card
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Done, Event, Said, Started, encode
+from napari_dojo.files import replacing, write_safely
 from napari_dojo.fit import Budget, Learner, Work, fit
 from napari_dojo.normalize import Rule
 from napari_dojo.pairs import Item, Pairs, Part, Split
 from napari_dojo.patches import Batches, Recipe, Source
-from napari_dojo.plan import Data, Plan, make_plan
+from napari_dojo.plan import Plan, plan_for
 from napari_dojo.predict import Predictor, maps_steps
 from napari_dojo.resize import resize, resize_labels
 from napari_dojo.settings import TrainSettings
@@ -183,24 +184,13 @@ class _Training:
         return self.task.loss(out, target, weight, self.options)
 
     def _plan(self, pairs: Pairs) -> Plan:
-        sizes = tuple(tuple(b - a for a, b in p.box) for p in self.split.training)
-        spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
-        data = Data(sizes, pairs.channels, self.facts.outputs, self.facts.diameter, self.facts.thickness, spacing)
-        if self.start is None:
-            return make_plan(data, self.device, self.settings)
-        card = self.start.card
-        if card.task != self.task.name or card.channels != pairs.channels or card.spatial != pairs.spatial:
+        card = self.start.card if self.start else None
+        if card and card.task != self.task.name:
             raise DojoError(
-                f"The model to start from ({card.name}) is for {card.task} in {card.spatial} with {card.channels} channels; "
-                f"these data are for {self.task.name} in {pairs.spatial} with {pairs.channels}. Start from another model, or from nothing."
+                f"The model to start from ({card.name}) is for {card.task}; these data are for {self.task.name}. "
+                "Start from another model, or from nothing."
             )
-        zoom = card.zoom
-        if card.diameter and self.facts.diameter and not 1 / 1.5 < self.facts.diameter / card.diameter < 1.5:
-            zoom = card.zoom * card.diameter / self.facts.diameter
-        data = replace(
-            data, sizes=tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes), diameter=None, thickness=None
-        )
-        return replace(make_plan(data, self.device, self.settings, card.net_options), zoom=zoom)
+        return plan_for(pairs, self.split, self.facts, self.device, self.settings, card)
 
     def _card(self) -> Card:
         pairs, target, plan = self.pairs, self.target, self.plan
@@ -245,7 +235,7 @@ class _Training:
             "sentence": f"{self.device.sentence}: {self.plan.sentence}",
             "device": self.device.sentence,
             "split": how,
-            "findings": [asdict(f) for f in self.facts.findings],
+            "findings": [{"level": f.level, "text": f.text} for f in self.facts.findings],
         }
 
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Checked, float]:
@@ -319,25 +309,23 @@ class _Training:
         if maps is None:
             return None
         answer = self.task.decode(maps, decoding, self.options)
-        path = self.run / "preview.npy"
-        with _writing(path):
-            bundles.write_safely(path, bundles._npy(answer))
+        path = self.run / f"preview-{Path(look).stem.rpartition('-')[2]}.npy"
+        with replacing(path, answer.nbytes) as part, part.open("wb") as file:
+            np.save(file, answer)
         return str(path)
 
     def _keep(self, learner: Learner, better: bool) -> None:
         """The state, and where it is better the model."""
-        with _writing(self.run):
-            self.run.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            torch.save(learner.state(), buffer)
-            bundles.write_safely(self.run / "state.pt", buffer.getvalue())
-            about = {
-                "task": self.task.name,
-                "settings": asdict(self.settings),
-                "options": asdict(self.options),
-                "target": str(self.target.out),
-            }
-            bundles.write_safely(self.run / "settings.json", json.dumps(about, indent=1).encode())
+        buffer = io.BytesIO()
+        torch.save(learner.state(), buffer)
+        write_safely(self.run / "state.pt", buffer.getvalue())
+        about = {
+            "task": self.task.name,
+            "settings": asdict(self.settings),
+            "options": asdict(self.options),
+            "target": str(self.target.out),
+        }
+        write_safely(self.run / "settings.json", json.dumps(about, indent=1).encode())
         if better:
             self.best_maps = self.last_maps
             self._save(learner, learner.average)
@@ -378,12 +366,16 @@ class _Training:
             raise DojoError(
                 f"The unfinished run in {self.run} cannot be read ({type(e).__name__}). Train with --overwrite."
             ) from e
+        if (self.target.out / "rdf.yaml").exists():
+            saved = read_card(self.target.out)
+            self.card = replace(self.card, decoding=saved.decoding, score=saved.score)
+            self.baseline = saved.baseline or None
 
     def _finish(self, learner: Learner) -> Event:
         """Choose how to decode, score the test part, and write the model for good."""
         best = bundles.load(self.target.out)
         if not self.control.stop and self.best_maps:
-            self._tune()
+            learner.best = self._tune(learner.best)
         self.last_score = {k: v for k, v in self.card.score.items() if k != "from"}
         if self.tested and not self.control.stop:
             predictor = Predictor(best.net, self.device)
@@ -393,6 +385,7 @@ class _Training:
                 one = self._score(self.task.decode(self._maps(predictor, source), decoding, self.options), source)
                 counts = one if counts is None else counts + one
             self.card = replace(self.card, data={**self.card.data, "test": _scored(counts)})
+        self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
         facts = {
             "rising": learner.rising,
@@ -406,7 +399,8 @@ class _Training:
         }
         return Done(str(self.target.out), facts)
 
-    def _tune(self) -> None:
+    def _tune(self, best: float) -> float:
+        """Choose the decoding; the headline figure, with which going on is compared."""
         before = self.task.decoding(**self.card.decoding)
         seen, examples = 0.0, []
         for source, maps in zip(self.judged, self.best_maps, strict=False):
@@ -415,13 +409,15 @@ class _Training:
             if seen > 1.5e6:
                 break
         tuned = self.task.tune(examples, before, self.options)
-        if tuned != before:
-            self.card = replace(self.card, decoding=asdict(tuned))
-            counts = None
-            for source, maps in zip(self.judged, self.best_maps, strict=False):
-                one = self._score(self.task.decode(maps, tuned, self.options), source)
-                counts = one if counts is None else counts + one
-            self.card = replace(self.card, score={**_scored(counts), "from": self.card.score.get("from")})
+        if tuned == before:
+            return best
+        counts = None
+        for source, maps in zip(self.judged, self.best_maps, strict=False):
+            one = self._score(self.task.decode(maps, tuned, self.options), source)
+            counts = one if counts is None else counts + one
+        score = {**_scored(counts), "from": self.card.score.get("from")}
+        self.card = replace(self.card, decoding=asdict(tuned), score=score)
+        return self.task.headline(counts)
 
     def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
         """The middle of a judged image with the answer's outlines."""

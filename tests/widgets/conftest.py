@@ -7,6 +7,7 @@ import gc
 import pytest
 
 from napari_dojo.simulate import simulate
+from napari_dojo.widgets.desk import desk
 
 
 @pytest.fixture(scope="session")
@@ -43,5 +44,6 @@ def panel(viewer):
     yield make
     for widget in made:
         widget.end()
+    desk().close(viewer)
     made.clear()
     gc.collect()  # what is left over is blamed on the test that left it

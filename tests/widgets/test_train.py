@@ -26,21 +26,21 @@ def ready(qtbot, train):
 def test_rows_fill_themselves(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
-    assert [(a.name, b.name) for a, b in train.rows.pairs()] == [(f"cells_{k}", f"cells_{k} labels") for k in range(3)]
+    assert [(r.name, r.labels.name) for r in train.rows.rows()] == [(f"cells_{k}", f"cells_{k} labels") for k in range(3)]
     assert "3 images of 96 x 96 px" in train.findings.text()
-    assert not train.third_box.isVisibleTo(train)
+    assert not train.data.third_box.isVisibleTo(train)
 
 
 def test_rows_follow_layers(qtbot, filled, panel):
     train = panel(TrainPanel)
     filled.layers["cells_1"].name = "other"
     filled.layers.remove("cells_2 labels")
-    qtbot.waitUntil(lambda: len(train.rows.pairs()) == 2, timeout=5000)
-    assert {a.name for a, _ in train.rows.pairs()} >= {"cells_0"}
-    train.rows.set_pairs(train.rows.pairs()[:1])
+    qtbot.waitUntil(lambda: len(train.rows.rows()) == 2, timeout=5000)
+    assert {r.name for r in train.rows.rows()} >= {"cells_0"}
+    train.rows.set_rows(train.rows.rows()[:1])
     filled.add_image(np.zeros((96, 96)), name="new")
     qtbot.wait(50)
-    assert len(train.rows.pairs()) == 1  # what a person chose stays
+    assert len(train.rows.rows()) == 1  # what a person chose stays
 
 
 def test_a_disabled_start_says_why(qtbot, viewer, panel):
@@ -68,17 +68,18 @@ def test_options_of_the_task_are_shown(qtbot, filled, panel):
     train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
     plain, _ = train.options["semantic"]
     assert plain.isVisibleTo(train)
-    assert set(train.option_values()) == {"zero", "classes"}
+    assert set(train.option_values()) == {"zero"}
+    assert train.classes_fold.isVisibleTo(train)
 
 
 def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
     viewer.add_image(np.stack([s.image for s in scenes] * 2), name="stack")
     viewer.add_labels(np.stack([s.labels for s in scenes] * 2), name="stack labels")
     train = panel(TrainPanel)
-    assert train.third_box.isVisibleTo(train)
-    assert [train.third_box.itemData(i) for i in range(train.third_box.count())] == ["ZYX", "TYX"]
-    train.third_box.setCurrentIndex(1)
-    train.third_box.activated.emit(1)
+    assert train.data.third_box.isVisibleTo(train)
+    assert [train.data.third_box.itemData(i) for i in range(train.data.third_box.count())] == ["ZYX", "TYX"]
+    train.data.third_box.setCurrentIndex(1)
+    train.data.third_box.activated.emit(1)
     qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text(), timeout=10_000)
 
 
@@ -92,20 +93,20 @@ def test_train_stop_apply(qtbot, filled, panel):
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
     train.name_edit.setText("cells")
     train.start_button.click()
-    assert train.buttons.currentIndex() == 1
-    qtbot.waitUntil(lambda: bool(train.score.text()), timeout=90_000)
-    assert train.baseline.text()
-    assert train.score_name.text() == "Validation" or train.score_name.text() == "Training images"
-    qtbot.waitUntil(lambda: train.preview.layer is not None, timeout=60_000)
+    assert train.progress.buttons.currentIndex() == 1
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=90_000)
+    assert train.progress.baseline.text()
+    assert train.progress.score_name.text() in ("Validation", "Training images")
+    qtbot.waitUntil(lambda: train.progress.training.preview.layer is not None, timeout=60_000)
     assert filled.layers.selection.active is active
-    np.testing.assert_allclose(train.preview.layer.scale, (0.5, 0.5))
-    np.testing.assert_allclose(train.preview.layer.translate, (3, 4))
+    np.testing.assert_allclose(train.progress.training.preview.layer.scale, (0.5, 0.5))
+    np.testing.assert_allclose(train.progress.training.preview.layer.translate, (3, 4))
     filled.layers.remove("cells_2")
     begun = time.monotonic()
-    train.stop_button.click()
-    qtbot.waitUntil(lambda: not train.apply_button.isHidden(), timeout=30_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: train.progress.after.isEnabled(), timeout=30_000)
     print(f"stopped after {time.monotonic() - begun:.1f} s")
-    assert "Saved as cells" in train.message.text()
+    assert "Saved as cells" in train.progress.message.text()
     assert (models_folder() / "cells" / "rdf.yaml").exists()
 
     train.apply_button.click()
@@ -133,15 +134,6 @@ def test_train_stop_apply(qtbot, filled, panel):
     apply.end()
 
 
-def test_the_end_of_a_panel_ends_its_job(qtbot, filled, panel):
-    train = panel(TrainPanel)
-    ready(qtbot, train)
-    train.start_button.click()
-    job = train.runner.job
-    filled.window.remove_dock_widget(train)
-    assert not job.alive
-
-
 def test_the_window_never_loads_torch():
     code = """
 import sys, time
@@ -161,10 +153,10 @@ assert train.start_button.isEnabled()
 train.settings.set_values({"steps": 2, "patch": 32, "batch": 1, "depth": 1, "width": 4, "device": "cpu"})
 train.start_button.click()
 end = time.monotonic() + 90
-while train.buttons.currentIndex() == 1 and time.monotonic() < end:
+while train.progress.buttons.currentIndex() == 1 and time.monotonic() < end:
     QApplication.processEvents()
     time.sleep(0.01)
-assert "Saved" in train.message.text(), train.message.text()
+assert "Saved" in train.progress.message.text(), train.progress.message.text()
 apply.refresh_models()
 assert apply.apply_button.isEnabled(), apply.message.text()
 apply.apply_button.click()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,27 @@ from numpy.typing import NDArray
 
 from napari_dojo.pairs import Pairs
 
-__all__ = ["Facts", "Finding", "Task", "size_findings"]
+__all__ = ["Facts", "Finding", "Fix", "Task", "annotated_box", "corner_findings", "size_findings", "swap_findings"]
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A remedy that the window can apply at one click; the task says it in plain values and functions.
+
+    Attributes
+    ----------
+    label : on the button.
+    kind : "relabel" (``value``: function of a whole labels array that gives a new one), "region" (``value``: function
+        of it that gives the annotated box, slices, as a first guess), "swap" (image and labels change places),
+        "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
+        "leave out" (the items are not learned from) or "fine" (what was asked is as it should be).
+    items : names of the items concerned; empty: all.
+    """
+
+    label: str
+    kind: Literal["relabel", "region", "swap", "option", "task", "leave out", "fine"]
+    items: tuple[str, ...] = ()
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -20,6 +40,7 @@ class Finding:
 
     level: Literal["ok", "warning", "error"]
     text: str
+    fixes: tuple[Fix, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class Facts:
     diameter : their median diameter in px (of a disc or ball of the same size); None where there are no objects.
     thickness : median of the largest inscribed diameter, px; thin objects need a net that works on the pixels.
     annotated : share of the pixels with an annotation, 0 to 1.
+    painted : (label number, name, annotated pixels) of each class; empty for tasks without classes.
     decoding : values of the task's decoding that follow from the data.
     """
 
@@ -45,6 +67,7 @@ class Facts:
     diameter: float | None = None
     thickness: float | None = None
     annotated: float = 1.0
+    painted: tuple[tuple[int, str, int], ...] = ()
     decoding: Any = None
 
     @property
@@ -131,6 +154,7 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
                 f"{flat[0]} is constant and teaches nothing."
                 if len(flat) == 1
                 else f"{len(flat)} images are constant and teach nothing, {flat[0]} among them.",
+                (Fix("Leave out", "leave out", tuple(flat)),),
             )
         )
     broken = [
@@ -146,6 +170,72 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
             )
         )
     return tuple(found)
+
+
+def swap_findings(pairs: Pairs) -> tuple[Finding, ...]:
+    """Images that look like labels, with labels that look like images.
+
+    Labels are flat pieces: most neighbours are equal. Images are not, unless they are.
+    """
+    swapped = [
+        i.name
+        for i in pairs.items
+        if i.y is not None and _roughness(np.asarray(i.y)) > 0.5 and _roughness(np.asarray(i.x[0])) < 0.3
+    ]
+    if not swapped:
+        return ()
+    text = f"Image and labels of {swapped[0]} look swapped: the labels differ from pixel to pixel, the image is flat."
+    return (Finding("error", text, (Fix("Swap them", "swap", tuple(swapped)),)),)
+
+
+def corner_findings(pairs: Pairs, diameter: float = 0.0) -> tuple[Finding, ...]:
+    """Images of which less than half holds labels: is the rest empty, or not yet annotated?
+
+    ``diameter`` px is the margin that an object may need around it.
+    """
+    found: dict[str, str] = {}
+    for item in pairs.items:
+        box = None if item.region is not None or item.y is None else annotated_box(np.asarray(item.y), diameter)
+        if box is None:
+            continue
+        plane = list(zip(box, item.size, strict=True))[-2:]
+        if np.prod([(s.stop - s.start) / n for s, n in plane]) < 0.5:
+            found.setdefault(item.name, _where(plane))
+    if not found:
+        return ()
+    first, where = next(iter(found.items()))
+    more = f" (and of {len(found) - 1} more)" if len(found) > 1 else ""
+    fixes = (
+        Fix("Draw the region", "region", tuple(found), lambda y: annotated_box(y, diameter)),
+        Fix("It is empty", "fine"),
+    )
+    return (Finding("warning", f"Labels only in the {where} of {first}{more}: is the rest empty?", fixes),)
+
+
+def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:
+    """The smallest box (one slice for each axis) that holds all labels and a margin in px; None where all are 0."""
+    box = []
+    for axis, n in enumerate(y.shape):
+        where = np.flatnonzero((y > 0).any(axis=tuple(a for a in range(y.ndim) if a != axis)))
+        if not len(where):
+            return None
+        box.append(slice(max(0, int(where[0] - margin)), min(n, int(where[-1] + 1 + margin))))
+    return tuple(box)
+
+
+def _where(plane: Sequence[tuple[slice, int]]) -> str:
+    """In words where a box (y, x) lies in an image."""
+    words = []
+    for (box, n), (low, high) in zip(plane, (("upper", "lower"), ("left", "right")), strict=True):
+        middle = (box.start + box.stop) / 2 / n
+        words.append(low if middle < 0.4 else high if middle > 0.6 else "")
+    return (" ".join(w for w in words if w) or "middle") + " part"
+
+
+def _roughness(a: NDArray[Any], edge: int = 512) -> float:
+    """Share of horizontal neighbours that differ, 0 to 1, in the middle of an array (*S)."""
+    part = a[tuple(slice(max(0, (n - edge) // 2), (n + edge) // 2) for n in a.shape)]
+    return float(np.mean(part[..., 1:] != part[..., :-1])) if part.shape[-1] > 1 else 0.0
 
 
 def _is_constant(x: NDArray[Any]) -> bool:

@@ -10,7 +10,7 @@ lie between two objects, the direction away from the nearest edge, and the way t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +21,13 @@ from napari_dojo.baselines import otsu_watershed
 from napari_dojo.metrics import InstanceCounts
 from napari_dojo.pairs import Item, Pairs
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CENTRE = 20.0  # px; the way to the centre is told in this unit
+FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
 
@@ -58,16 +59,17 @@ class InstancesDecoding:
 
 def check(pairs: Pairs, options: InstancesOptions) -> Facts:
     """Count and measure the labelled objects."""
-    findings = list(size_findings(pairs))
-    sizes, empty, split_labels = [], 0, ""
+    findings = [*size_findings(pairs), *swap_findings(pairs)]
+    sizes, empty = [], 0
+    pieces: dict[str, tuple[int, int]] = {}
     for item in pairs.items:
         y = _annotated(item)
         areas = np.bincount(_numbered(y).ravel())[1:]
         areas = areas[areas > 0]
         empty += not len(areas)
         sizes.append(areas)
-        if len(areas) == 1 and _pieces(y > 0) >= 3:
-            split_labels = split_labels or item.name
+        if 0 < len(areas) <= FEW and (n := int(numbered_pieces(y).max())) >= 3 * len(areas):
+            pieces[item.name] = (len(areas), n)
     areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
     dims = len(pairs.spatial)
     if not len(areas):
@@ -77,22 +79,9 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
             )
         )
         return Facts(options, _outputs(dims), tuple(findings))
-    if split_labels:
-        findings.append(
-            Finding(
-                "warning",
-                f"{split_labels} has one value in {_pieces(_annotated_named(pairs, split_labels) > 0)} pieces. Objects need a number each: number them (connected components).",
-            )
-        )
-    if len(areas) < 10:
-        findings.append(
-            Finding(
-                "warning",
-                f"Only {len(areas)} object{'s are' if len(areas) > 1 else ' is'} labelled; 50 or more make a better model.",
-            )
-        )
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
+    findings += [*_number_findings(pieces, len(areas)), *corner_findings(pairs, diameter)]
     findings.append(
         Finding("ok", f"{len(areas)} objects, diameter about {diameter:.0f} px" + _physical(diameter, pairs))
     )
@@ -109,6 +98,28 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
         thickness=thickness,
         decoding=InstancesDecoding(smallest=smallest),
     )
+
+
+def _number_findings(pieces: Mapping[str, tuple[int, int]], objects: int) -> list[Finding]:
+    """Masks given as objects, and too few objects. ``pieces``: values and pieces of each image with too few values."""
+    found = []
+    if pieces:
+        name, (values, n) = next(iter(pieces.items()))
+        what = "one value" if values == 1 else f"{values} values"
+        more = f" ({len(pieces) - 1} more images like it)" if len(pieces) > 1 else ""
+        text = f"{name} has {what} in {n} pieces{more}. Objects need a number each: number them (connected components)?"
+        found.append(Finding("warning", text, (Fix("Number them", "relabel", tuple(pieces), numbered_pieces),)))
+    elif objects < 10:
+        are = "s are" if objects > 1 else " is"
+        found.append(Finding("warning", f"Only {objects} object{are} labelled; 50 or more make a better model."))
+    return found
+
+
+def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
+    """Each connected piece of one value gets its own number, 1..n; (*S) -> (*S)."""
+    from skimage.measure import label
+
+    return np.asarray(label(np.asarray(y), connectivity=1), np.int32)
 
 
 def depth(y: NDArray[Any]) -> NDArray[np.float32]:
@@ -227,10 +238,6 @@ def _annotated(item: Item) -> NDArray[Any]:
     return y if item.region is None else np.where(item.region, y, 0)
 
 
-def _annotated_named(pairs: Pairs, name: str) -> NDArray[Any]:
-    return _annotated(next(i for i in pairs.items if i.name == name))
-
-
 def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
     """The same objects as 1..n."""
     if y.size and int(y.max()) < 4 * y.size and int(y.max()) < 2**24:
@@ -240,12 +247,6 @@ def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
     values, inverse = np.unique(y, return_inverse=True)
     numbers = np.arange(len(values)) + (0 if values[0] == 0 else 1)
     return numbers.astype(np.int32)[inverse].reshape(y.shape)
-
-
-def _pieces(mask: NDArray[np.bool_]) -> int:
-    from scipy.ndimage import label
-
-    return int(label(mask)[1])
 
 
 def _depth_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -312,7 +313,7 @@ def _physical(diameter: float, pairs: Pairs) -> str:
 INSTANCES = Task(
     name="instances",
     title="Find every object",
-    sentence="Gives each object its own number, also where objects touch.",
+    sentence="Each object gets its own number.",
     target="labels",
     result="labels",
     options=InstancesOptions,

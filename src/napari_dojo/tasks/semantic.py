@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_dojo.metrics import ClassCounts
 from napari_dojo.pairs import Pairs
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,8 @@ __all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
 
 MOST = 255  # classes
 MANY = 20  # classes; beyond it they are probably objects
+_ZERO_IS_BACKGROUND = Fix("0 is background", "option", value=("zero", "background"))
+_OBJECTS = Fix("Find objects instead", "task", value="instances")
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,17 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
     counts, pixels = _painted(pairs, options)
     values = options.values or tuple(sorted(counts))
     painted = sum(counts.values()) / max(pixels, 1)
-    findings = [*size_findings(pairs), *_class_findings(values, options)]
+    findings = [*size_findings(pairs), *swap_findings(pairs), *_class_findings(values, options)]
     names = _names(options, values)
     if len(names) != len(values):
         numbers = ", ".join(map(str, values))
         said = f"{len(names)} class names were given, but the labels have {len(values)} classes: {numbers}."
-        findings.append(Finding("error", said))
+        findings.append(Finding("error", said, (Fix("Name them anew", "option", value=("classes", ())),)))
         names = _names(replace(options, classes=()), values)
+    if 1 < len(values) <= MOST:
+        findings += _zero_findings(counts, pixels, options)
+        if options.zero == "background":
+            findings += corner_findings(pairs)
     for v, name in zip(values, names, strict=True):
         if 0 < counts.get(v, 0) < 50:
             findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
@@ -63,8 +69,27 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
         shares = [counts.get(v, 0) / sum(counts.values()) for v in values]
         share = ", ".join(f"{name} {part:.0%}" for name, part in zip(names, shares, strict=True))
         findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
-    settled = replace(options, values=values, classes=names)
-    return Facts(settled, max(2, len(values)), tuple(findings), annotated=painted, decoding=SemanticDecoding())
+    return Facts(
+        replace(options, values=values, classes=names),
+        max(2, len(values)),
+        tuple(findings),
+        annotated=painted,
+        painted=tuple((v, name, counts.get(v, 0)) for v, name in zip(values, names, strict=True)),
+        decoding=SemanticDecoding(),
+    )
+
+
+def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOptions) -> list[Finding]:
+    """Where label 0 probably means the other of its two meanings."""
+    zero = 1 - sum(n for v, n in counts.items() if v) / max(pixels, 1)
+    if options.zero == "unlabelled" and 0 < zero < 0.8:
+        text = f"0 covers {zero:.0%} of the pixels and counts as not annotated. Or is it the background?"
+        return [Finding("warning", text, (_ZERO_IS_BACKGROUND, Fix("Not annotated", "fine")))]
+    if options.zero == "background" and zero > 0.9 and sum(v > 0 for v in counts) > 1:
+        text = f"0 covers {zero:.0%} of the pixels and counts as background. Or is it not annotated?"
+        fix = Fix("Not annotated", "option", value=("zero", "unlabelled"))
+        return [Finding("warning", text, (fix, Fix("Background", "fine")))]
+    return []
 
 
 def _painted(pairs: Pairs, options: SemanticOptions) -> tuple[dict[int, int], int]:
@@ -91,13 +116,14 @@ def _class_findings(values: Sequence[int], options: SemanticOptions) -> list[Fin
     if n == 1:
         why = "" if options.zero == "background" else ", or say that 0 is the background"
         more = f"Paint a second class (the background is a class like the others){why}."
-        return [Finding("error", f"Only one class is annotated (number {values[0]}). {more}")]
+        fixes = () if options.zero == "background" else (_ZERO_IS_BACKGROUND,)
+        return [Finding("error", f"Only one class is annotated (number {values[0]}). {more}", fixes)]
     if n > MOST:
         more = "as classes that is too many. Are these objects? Choose the task instances."
-        return [Finding("error", f"The labels hold {n} different values; {more}")]
+        return [Finding("error", f"The labels hold {n} different values; {more}", (_OBJECTS,))]
     if n > MANY:
         more = "Are these objects? Then choose the task instances."
-        return [Finding("warning", f"The labels hold {n} different values. {more}")]
+        return [Finding("warning", f"The labels hold {n} different values. {more}", (_OBJECTS, Fix("Classes", "fine")))]
     return []
 
 
@@ -191,7 +217,7 @@ def _without_specks(index: NDArray[Any], maps: NDArray[np.float32], smallest: fl
 SEMANTIC = Task(
     name="semantic",
     title="Colour every pixel by its class",
-    sentence="Gives each pixel one of the classes that you painted.",
+    sentence="Each pixel gets one of your classes.",
     target="labels",
     result="labels",
     options=SemanticOptions,

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.axes import Axes
 from napari_dojo.card import Card
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Done, Event, Failed, Said, Tiled
 from napari_dojo.pretrained import Model, models
 from napari_dojo.settings import Field, fields_of
@@ -38,9 +38,9 @@ from napari_dojo.widgets.layers import (
     result_placement,
     source_of,
 )
-from napari_dojo.widgets.panel import Panel, said
+from napari_dojo.widgets.panel import Panel
 from napari_dojo.widgets.pick import LayerBox, images_of
-from napari_dojo.widgets.run import run_folder
+from napari_dojo.runs import run_folder
 
 __all__ = ["ApplyPanel", "Kept", "unfit"]
 
@@ -259,7 +259,7 @@ class ApplyPanel(Panel):
                 why = unfit(model.card, tuple(array_of(layer).shape), names)
             except DojoError as error:
                 why = str(error)
-        if self.runner.job is None:
+        if not self.runner.busy:
             self.apply_button.setEnabled(not why)
             self.apply_button.setToolTip(why or "Find what the model knows in this image. The answer is a new layer.")
             if why or self._why_shown:
@@ -270,12 +270,12 @@ class ApplyPanel(Panel):
 
     def apply(self) -> None:
         """Apply the chosen model to the chosen image."""
-        if self.runner.job is not None:
+        if self.runner.busy:
             return
         try:
-            self.runner.start(self._request())
+            self.runner.start(self._request)
         except Exception as error:
-            self._failed(said(error))
+            self._failed(explained(error))
             return
         self.message.setText("")
         self.progress.setRange(0, 0)
@@ -337,7 +337,7 @@ class ApplyPanel(Panel):
             try:
                 self._done(event)
             except (OSError, ValueError, KeyError) as error:
-                self._failed(said(error))
+                self._failed(explained(error))
 
     def _done(self, event: Done) -> None:
         folder, found = Path(event.result), event.facts["results"][0]
@@ -415,7 +415,7 @@ class ApplyPanel(Panel):
         ):
             return
         if isinstance(answer, Exception):
-            self.message.setText(self.marked("error", said(answer)))
+            self.message.setText(self.marked("error", explained(answer)))
             return
         self._result.data = answer
         self._result.metadata["napari_dojo"]["decoding"] = values

@@ -24,9 +24,10 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.settings import Field
 
-__all__ = ["Fold", "Form", "calm", "described", "form_layout", "narrow", "sentence"]
+__all__ = ["NO_ARROW", "Fold", "Form", "calm", "described", "form_layout", "narrow", "sentence"]
 
 MOST = 2**31 - 1  # the largest number of a spin box
+NO_ARROW = "QToolButton::menu-indicator { image: none; }"
 
 
 class Form(QWidget):

@@ -21,8 +21,11 @@ __all__ = [
     "array_of",
     "axes_choices",
     "class_look",
+    "joined",
     "likely_axes",
+    "new_labels",
     "provenance",
+    "region_mask",
     "result_placement",
     "source_of",
 ]
@@ -105,6 +108,72 @@ def source_of(layer: Any, names: str | None = None, volumes: bool = True) -> Sou
     axes = Axes.resolve(array.shape, names or likely_axes(layer), volumes=volumes)
     size, unit = _pixel_size(layer, axes)
     return Source(layer.name, array, axes, size, unit)
+
+
+def joined(layers: Sequence[Any]) -> Any:
+    """The arrays of image layers; several of the same size become channels, stacked along a first axis."""
+    arrays = [array_of(layer) for layer in layers]
+    if len(arrays) == 1:
+        return arrays[0]
+    if all(type(a) is np.ndarray for a in arrays):
+        return np.stack(arrays)
+    import dask.array as da
+
+    return da.stack([da.asarray(a) for a in arrays])
+
+
+def new_labels(viewer: Any, image: Any, classes: bool = False) -> Any:
+    """Add an empty labels layer over an image, ready to paint: brush in hand, one piece a stroke.
+
+    ``classes`` : numbers mean classes, which get colours that stay; else objects, of which each has its own number.
+    """
+    axes = Axes.resolve(array_of(image).shape, likely_axes(image))
+    shape = axes.result(array_of(image).shape, None)[1]
+    look = class_look(range(1, 8), [f"class {k}" for k in range(1, 8)]) if classes else {}
+    layer = viewer.add_labels(
+        np.zeros(shape, np.int32), name=f"{image.name} labels", **result_placement(image, axes), **look
+    )
+    layer.contiguous = False
+    layer.brush_size = max(3, round(min(shape[-2:]) / 60))
+    layer.selected_label = 1
+    layer.mode = "paint"
+    viewer.layers.selection.active = layer
+    return layer
+
+
+def region_mask(shapes: Any, image: Any, size: Sequence[int]) -> NDArray[np.bool_]:
+    """Where the closed shapes of a layer lie on an image: bool (*size), size the last axes of the image (Y, X or Z, Y, X).
+
+    A shape counts in all planes, or, where its layer has the plane's axis and it lies in one plane, in that one.
+    """
+    from skimage.draw import polygon2mask
+
+    mask = np.zeros(tuple(size), bool)
+    for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in ("line", "path"):
+            continue
+        outline = _outline(np.asarray(vertices, float), kind)
+        world = np.asarray([shapes.data_to_world(v) for v in outline])
+        missing = image.ndim - world.shape[1]
+        world = np.pad(world, ((0, 0), (max(0, missing), 0)))[:, max(0, -missing) :]
+        on_image = np.asarray([image.world_to_data(v) for v in world])
+        flat = polygon2mask(tuple(size[-2:]), on_image[:, -2:])
+        plane = on_image[:, -3] if len(size) == 3 and missing <= 0 and shapes.ndim >= 3 else None
+        if plane is not None and np.ptp(plane) < 0.5:
+            mask[int(np.clip(round(float(plane[0])), 0, size[0] - 1))] |= flat
+        else:
+            mask |= flat
+    return mask
+
+
+def _outline(vertices: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """The corners of a shape; of an ellipse, which is given by its box, points on it."""
+    if kind != "ellipse":
+        return vertices
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    centre = vertices.mean(axis=0)
+    a, b = (vertices[1] - vertices[0]) / 2, (vertices[3] - vertices[0]) / 2
+    return np.asarray(centre + np.cos(angle) * a + np.sin(angle) * b)
 
 
 def result_placement(layer: Any, axes: Axes) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_dojo.errors import DojoError
 from napari_dojo.widgets.pick import LayerWatch
 from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.run import Runner
 
-__all__ = ["Panel", "open_panel", "plain_viewer", "said"]
+__all__ = ["Panel", "open_panel", "plain_viewer"]
 
 
 def plain_viewer(viewer: Any) -> Any:
@@ -30,7 +29,7 @@ class Panel(QWidget):
         self.setMinimumWidth(300)
         self.column = QVBoxLayout()
         self.column.setContentsMargins(8, 6, 8, 6)
-        self.column.setSpacing(6)
+        self.column.setSpacing(5)
         inner = QWidget()
         inner.setLayout(self.column)
         area = QScrollArea()
@@ -103,7 +102,7 @@ class Panel(QWidget):
         """A finding as rich text, with a sign before it."""
         colours = theme_colours(self.viewer)
         if level == "ok":
-            return f"<b>✓</b> {escape(text)}"
+            return f'<span style="font-size: large"><b>✓</b></span> {escape(text)}'
         sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
         return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
 
@@ -112,15 +111,6 @@ def _label(form: QFormLayout, row: int) -> QLabel | None:
     item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
     widget = item.widget() if item is not None else None
     return widget if isinstance(widget, QLabel) else None
-
-
-def said(error: Exception) -> str:
-    """An error in one sentence, ours or the system's."""
-    if isinstance(error, DojoError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}."
-    return f"This did not work: {type(error).__name__}: {error}"
 
 
 def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:

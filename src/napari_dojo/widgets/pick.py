@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_dojo.widgets.form import described, narrow
 
-__all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired"]
+__all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "shapes_of"]
 
 
 class LayerWatch(QObject):
@@ -116,6 +116,11 @@ def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
     """The labels layers; without previews, and without results of models unless ``ours``."""
     found = [x for x in layers if x._type_string == "labels" and not _made(x, "preview")]
     return found if ours else [x for x in found if not _made(x, "result")]
+
+
+def shapes_of(layers: Iterable[Any]) -> list[Any]:
+    """The Shapes layers."""
+    return [x for x in layers if x._type_string == "shapes"]
 
 
 def paired(images: list[Any], labels: list[Any], fits: Callable[[Any, Any], bool]) -> list[tuple[Any, Any]]:

@@ -33,7 +33,7 @@ class LossPlot(pg.PlotWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(150)
         self._soon.timeout.connect(self.redraw)
-        self.setFixedHeight(116)
+        self.setFixedHeight(104)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
         self.hideButtons()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_dojo.axes import Axes
-from napari_dojo.widgets.layers import add_quietly, array_of, moved, placement, provenance
+from napari_dojo.widgets.layers import add_quietly, array_of, joined, moved, placement, provenance
+from napari_dojo.widgets.material import Layers
 from napari_dojo.widgets.run import Runner
 
 __all__ = ["Preview"]
@@ -17,109 +21,167 @@ __all__ = ["Preview"]
 EDGE = {2: (1024, 1024), 3: (24, 256, 256)}  # the largest part that is shown, px
 
 
-class Preview:
-    """The live layer of one training. It shows the active image, or the first that is learned from."""
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A part of an image that the job shall show."""
 
-    def __init__(self, viewer: Any, runner: Runner) -> None:
-        self._viewer, self._runner = viewer, runner
+    images: tuple[Any, ...]
+    sample: int
+    box: tuple[slice, ...]
+    place: dict[str, Any]
+
+    def same(self, other: _Look | None) -> bool:
+        return other is not None and (self.images, self.sample, self.box) == (other.images, other.sample, other.box)
+
+
+class Preview:
+    """The live layer of one training: what it makes of the image and the place that the user looks at."""
+
+    def __init__(self, viewer: Any, runner: Runner, folder: Path, material: Layers | None) -> None:
+        self._viewer, self._runner, self._folder, self._material = viewer, runner, folder, material
         self._layer: Any = None
-        self._images: list[Any] = []
-        self._colours: dict[int, Any] = {}
-        self._axes: str | None = None
-        self._folder: Path | None = None
-        self._on = False
-        self._place: dict[str, Any] = {}
-        self._looked: Any = None
-        self._shown_in: Path | None = None
+        self._looks: list[_Look] = []
+        self._colours = {}
+        if material is not None:
+            self._colours = {id(row.images[0]): deepcopy(row.labels.colormap) for row in material.rows}
+        self.on = True
+        self._running = False
+        self._removed = False
 
     @property
     def layer(self) -> Any:
         """The live layer, where there is one."""
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
-    def begin(self, pairs: list[tuple[Any, Any]], axes: str | None, folder: Path) -> None:
-        """A training on these layers starts."""
-        self._images = [image for image, _ in pairs]
-        self._colours = {id(image): labels.colormap for image, labels in pairs}
-        self._axes, self._folder, self._looked = axes, folder, None
-
-    def turn(self, on: bool) -> None:
-        """Show it or not."""
-        self._on = on
-        if self._folder is None:
-            return
-        if on:
-            self._looked = None
-            self.follow()
-        else:
-            self._runner.look(None)
-
-    def follow(self) -> None:
-        """Look at the active image, if the training knows it."""
-        if not self._on or self._folder is None or self._axes is None:
-            return
-        active = self._viewer.layers.selection.active
-        there = [x for x in self._images if x in self._viewer.layers]
-        image = active if any(active is x for x in there) else (there[0] if there else None)
-        if image is None or image is self._looked:
-            return
-        path = self._folder / f"look-{len(list(self._folder.glob('look-*.npy')))}.npy"
-        np.save(path, self._cut(image))
-        self._looked = image
-        self._runner.look(path)
-
-    def show(self, path: str) -> None:
-        """Show what the job wrote."""
-        if not self._on or self._looked is None:
-            return
-        try:
-            labels = np.load(path)
-        except (OSError, ValueError):  # it is just being replaced: the next one comes soon
-            return
-        layer = self.layer
-        if layer is None and self._layer is not None and self._shown_in == self._folder:
-            self._on = False  # a person removed it
-            return
-        if (
-            layer is not None
-            and layer.data.shape == labels.shape
-            and layer.metadata["napari_dojo"]["image"] == self._looked.name
-        ):
-            layer.data = labels
-            return
-        if layer is not None:
-            self._viewer.layers.remove(layer)
-        name = f"{self._looked.name} (what it sees now)"
-        more = provenance("preview", self._looked.name)
-        colours = deepcopy(self._colours[id(self._looked)])
-        self._layer = add_quietly(
-            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=colours, **self._place
-        )
-        self._shown_in = self._folder
+    def begin(self) -> None:
+        """The training starts."""
+        self._looks, self._removed = [], False
+        self._running = self._material is not None
+        if self._running:
+            self._viewer.layers.selection.events.active.connect(self._moved)
 
     def end(self) -> None:
         """The training is over; what it saw last stays to be looked at."""
-        self._folder = None
+        if self._running:
+            self._running = False
+            self._viewer.layers.selection.events.active.disconnect(self._moved)
 
-    def _cut(self, image: Any) -> Any:
-        """The part of the image to look at (C, *S), and where it lies."""
-        axes = Axes.resolve(array_of(image).shape, self._axes)
+    def turn(self, on: bool) -> None:
+        """Show it or not."""
+        self.on = on
+        if not on and self._running:
+            self._looks = []
+            self._runner.look(None)
+        self.follow()
+
+    def follow(self) -> None:
+        """Ask for what the user looks at now, where that is something new."""
+        if not (self.on and self._running and self._folder.exists() and self._runner.job):
+            return
+        look = self._where()
+        if look is None or look.same(self._looks[-1] if self._looks else None):
+            return
+        path = self._folder / f"look-{len(self._looks)}.npy"
+        self._looks.append(look)
+        threading.Thread(target=self._write, args=(look, path), daemon=True, name="look").start()
+
+    def show(self, path: str | None) -> None:
+        """Show what the job wrote, and ask for the next."""
+        look = self._look_of(path)
+        if look is not None and self.on and self._running and look.images[0] in self._viewer.layers:
+            try:
+                labels = np.load(str(path))
+            except (OSError, ValueError):  # it is just being replaced: the next one comes soon
+                return
+            self._put(labels, look)
+        self.follow()
+
+    def _moved(self, event: Any = None) -> None:
+        self.follow()
+
+    def _look_of(self, path: str | None) -> _Look | None:
+        number = Path(path).stem.rpartition("-")[2] if path else ""
+        return self._looks[int(number)] if number.isdigit() and int(number) < len(self._looks) else None
+
+    def _put(self, labels: Any, look: _Look) -> None:
+        layer = self.layer
+        if layer is None and self._layer is not None:
+            self._removed = True  # a person does not want it
+        if self._removed:
+            return
+        name = f"{look.images[0].name} (what it sees now)"
+        if layer is not None and layer.data.ndim == labels.ndim:
+            layer.data = labels
+            if layer.name != name or not np.array_equal(layer.translate, look.place["translate"]):
+                layer.name = name
+                for attribute in ("scale", "rotate", "shear", "affine", "translate"):
+                    setattr(layer, attribute, look.place[attribute])
+            return
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        colours = self._colours.get(id(look.images[0])) or next(iter(self._colours.values()))
+        more = provenance("preview", look.images[0].name)
+        self._layer = add_quietly(
+            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=deepcopy(colours), **look.place
+        )
+
+    def _where(self) -> _Look | None:
+        """The active image, else one that is learned from; the plane and the part that are in view."""
+        material = self._material
+        if material is None:
+            return None
+        there = [row.images for row in material.rows if row.images[0] in self._viewer.layers]
+        active = self._viewer.layers.selection.active
+        images = next((i for i in there if active in i), None)
+        if images is None and len(material.rows[0].images) == 1 and _alike(active, there[0][0] if there else None):
+            images = (active,)
+        images = images or next((i for i in there if i[0].visible), there[0] if there else None)
+        if images is None:
+            return None
+        image = images[0]
         array = array_of(image)
-        step = dict(zip(_world(axes, image), self._viewer.dims.current_step[-image.ndim :], strict=True))
+        axes = Axes.resolve(array.shape, material.axes)
+        world = axes.names.replace("C", "") if getattr(image, "rgb", False) else axes.names
+        step = dict(zip(world, self._viewer.dims.current_step[-image.ndim :], strict=True))
         others = [a for a in axes.names if a != "C" and a not in axes.spatial]
         sizes = [array.shape[axes.names.index(a)] for a in others]
         where = [min(max(0, int(step.get(a, 0))), n - 1) for a, n in zip(others, sizes, strict=True)]
-        index = int(np.ravel_multi_index(where, sizes)) if where else 0
-        x = axes.sample(array, index)
-        size = x.shape[1:]
-        start = [max(0, (n - e) // 2) for n, e in zip(size, EDGE[len(size)], strict=True)]
-        box = tuple(slice(a, a + e) for a, e in zip(start, EDGE[len(size)], strict=True))
-        world = _world(axes, image)
+        sample = int(np.ravel_multi_index(where, sizes)) if where else 0
+        size = axes.size(array.shape)
+        box = _box(size, _middle(image, [world.index(a) for a in axes.spatial], size))
         place = placement(image, [world.index(a) for a in axes.spatial])
-        self._place = moved(place, start)
-        return np.asarray(x[(slice(None), *box)])
+        return _Look(images, sample, box, moved(place, [b.start for b in box]))
+
+    def _write(self, look: _Look, path: Path) -> None:
+        """The part of the image as a file (C, *S), in a thread; then tell the job."""
+        assert self._material is not None
+        array = joined(look.images)
+        x = Axes.resolve(array.shape, self._material.names).sample(array, look.sample)
+        try:
+            np.save(path, np.asarray(x[(slice(None), *look.box)]))
+        except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough
+            return
+        self._runner.look(path)
 
 
-def _world(axes: Axes, image: Any) -> str:
-    """The letters of the dimensions that napari shows."""
-    return axes.names.replace("C", "") if getattr(image, "rgb", False) else axes.names
+def _alike(layer: Any, other: Any) -> bool:
+    """Whether the model can look at this layer, too: an image of the same kind."""
+    if layer is None or other is None or layer._type_string != "image":
+        return False
+    return bool(layer.ndim == other.ndim and layer.rgb == other.rgb)
+
+
+def _middle(image: Any, where: Sequence[int], size: Sequence[int]) -> list[float]:
+    """The middle of the view in the image's pixels, for each spatial axis; the image's where it was not drawn yet."""
+    corners = np.asarray(image.corner_pixels, float)
+    seen = corners[1] - corners[0]
+    return [float(corners[:, i].mean()) if seen[i] > 1 else n / 2 for i, n in zip(where, size, strict=True)]
+
+
+def _box(size: tuple[int, ...], middle: list[float]) -> tuple[slice, ...]:
+    """As much around the middle as is shown, on a grid of 64 px so that small moves change nothing."""
+    box = []
+    for n, m, edge in zip(size, middle, EDGE[len(size)], strict=True):
+        start = max(0, min(n - edge, int(m - edge / 2) // 64 * 64))
+        box.append(slice(start, min(n, start + edge)))
+    return tuple(box)

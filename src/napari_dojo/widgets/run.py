@@ -3,30 +3,62 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import shutil
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from napari_dojo.errors import explained
 from napari_dojo.events import Done, Failed
+from napari_dojo.jobs import Job
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["Runner", "time_left"]
 
-    from napari_dojo.jobs import Job
 
-__all__ = ["Runner", "run_folder", "time_left"]
+class _Making:
+    """A request that is being written in a thread: the run's folder, or the error, when it is done."""
+
+    def __init__(self, make: Callable[[], Path]) -> None:
+        self.wanted = True
+        self._told: queue.SimpleQueue[Path | Exception] = queue.SimpleQueue()
+        threading.Thread(target=self._run, args=(make,), daemon=True, name="request").start()
+
+    def _run(self, make: Callable[[], Path]) -> None:
+        try:
+            folder = make()
+        except Exception as error:
+            self._told.put(error)
+            return
+        if self.wanted:
+            self._told.put(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def result(self) -> Path | Exception | None:
+        """None while it is being written."""
+        try:
+            return self._told.get_nowait()
+        except queue.Empty:
+            return None
 
 
 class Runner(QObject):
-    """One job at a time. ``said`` gives each event; the last of a job is Done or Failed."""
+    """One job at a time. ``said`` gives each event; the last of a job is Done or Failed.
+
+    ``busy`` is True from `start` to that last event.
+    """
 
     said = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._held: list[Job] = []
-        self._busy = False
+        self._making: _Making | None = None
+        self.busy = False
         self.paused = False
         self._timer = QTimer(self)
         self._timer.setInterval(100)
@@ -35,23 +67,22 @@ class Runner(QObject):
 
     @property
     def job(self) -> Job | None:
-        """The job at work."""
-        return self._held[0] if self._busy and self._held else None
+        """The job at work; None also while its request is being written."""
+        return self._held[0] if self.busy and self._held else None
 
-    def start(self, folder: Path) -> None:
-        """Start the job that this folder describes."""
-        from napari_dojo.jobs import Job
-
+    def start(self, make: Callable[[], Path]) -> None:
+        """Start the job of the folder that ``make`` writes; it is called in a thread."""
         self.close()
-        job = Job(folder)
-        self._held.append(job)
-        job.start()
-        self._busy = True
+        self.busy = True
+        self._making = _Making(make)
         self._timer.start()
 
     def stop(self) -> None:
         """Keep what is there and end."""
-        if self.job is not None:
+        if self._making is not None:
+            self._forget()
+            self._say(Failed("Stopped before it began."))
+        elif self.job is not None:
             self.go_on()
             self.job.stop()
 
@@ -72,45 +103,57 @@ class Runner(QObject):
         if self.job is not None:
             self.job.look(path)
 
-    def close(self) -> None:
-        """End the job for sure, and forget it."""
+    def close(self, patience: float = 2.0) -> None:
+        """End the job for sure, and forget it; what it has not kept after ``patience`` seconds is lost."""
         self._timer.stop()
-        self._busy = self.paused = False
-        _closer(self._held)()
+        self._forget()
+        self.busy = self.paused = False
+        _closer(self._held, patience)()
+
+    def _forget(self) -> None:
+        if self._making is not None:
+            self._making.wanted = False
+            self._making = None
+
+    def _say(self, event: Any) -> None:
+        if isinstance(event, (Done, Failed)):
+            self.busy = self.paused = False  # the child ends by itself; nobody waits for it
+        self.said.emit(event)
 
     def _poll(self) -> None:
+        if self._making is not None:
+            self._begin(self._making.result())
+            return
         job = self._held[0] if self._held else None
-        if job is None or (not self._busy and not job.alive):
+        if job is None or (not self.busy and not job.alive):
             self.close()
             return
-        for event in job.events() if self._busy else ():
-            if not self._busy:
+        for event in job.events() if self.busy else ():
+            if not self.busy:
                 return
-            if isinstance(event, (Done, Failed)):
-                self._busy = self.paused = False  # the child ends by itself; nobody waits for it
-            self.said.emit(event)
+            self._say(event)
+
+    def _begin(self, made: Path | Exception | None) -> None:
+        if made is None:
+            return
+        self._making = None
+        try:
+            if isinstance(made, Exception):
+                raise made
+            job = Job(made)
+            job.start()
+            self._held.append(job)
+        except Exception as error:
+            self._say(Failed(explained(error)))
 
 
-def _closer(held: list[Any]) -> Callable[..., None]:
+def _closer(held: list[Job], patience: float = 2.0) -> Callable[..., None]:
     def close(*_: Any) -> None:
         while held:
             with contextlib.suppress(Exception):  # the window is closing: nothing may stop it
-                held.pop().close()
+                held.pop().close(patience)
 
     return close
-
-
-def run_folder(name: str) -> Path:
-    """A new name in the folder of runs; creates nothing."""
-    from datetime import datetime
-
-    from napari_dojo.home import runs_folder
-
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    path, k = runs_folder() / stem, 2
-    while path.exists():
-        path, k = runs_folder() / f"{stem}-{k}", k + 1
-    return path
 
 
 def time_left(seconds: float | None) -> str:

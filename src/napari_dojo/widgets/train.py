@@ -1,83 +1,57 @@
-"""The Train panel: choose a task and layers, start, watch, stop when happy, apply."""
+"""The Train panel: choose a task and images, start, watch, stop when happy, apply."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QStackedWidget,
-    QWidget,
-)
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QWidget
 
-from napari_dojo.axes import Axes
-from napari_dojo.errors import DojoError
-from napari_dojo.events import Checked, Done, Event, Failed, Said, Started, Step
+from napari_dojo.copies import as_command, as_python, saved_data
+from napari_dojo.device import Device
+from napari_dojo.drafts import Draft
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.events import Done, Event
 from napari_dojo.home import models_folder
-from napari_dojo.pairs import Pairs
 from napari_dojo.pretrained import models
-from napari_dojo.settings import TrainSettings, checked, fields_of
-from napari_dojo.tasks import TASKS, Facts, Finding, Task
+from napari_dojo.runs import Run, claim, run_folder
+from napari_dojo.settings import TrainSettings, fields_of
+from napari_dojo.tasks import TASKS, Finding, Fix, Task
+from napari_dojo.widgets.autosave import Autosave
+from napari_dojo.widgets.check import Asked, Findings, Seen, best_device, look_at
+from napari_dojo.widgets.classes import ClassTable
+from napari_dojo.widgets.data import DataSection
+from napari_dojo.widgets.desk import Training, desk
 from napari_dojo.widgets.form import Fold, Form, calm, described, form_layout, narrow, sentence
-from napari_dojo.widgets.layers import array_of, axes_choices, source_of
-from napari_dojo.widgets.panel import Panel, open_panel, said
-from napari_dojo.widgets.plot import LossPlot
-from napari_dojo.widgets.preview import Preview
-from napari_dojo.widgets.rows import PairRows
-from napari_dojo.widgets.run import run_folder, time_left
+from napari_dojo.widgets.icons import icon
+from napari_dojo.widgets.latest import Latest
+from napari_dojo.widgets.material import Layers
+from napari_dojo.widgets.panel import Panel, open_panel
+from napari_dojo.widgets.progress import START, Progress
+from napari_dojo.widgets.remedies import work_on
+from napari_dojo.widgets.rows import Row
+from napari_dojo.widgets.unfinished import Unfinished
 
-__all__ = ["TrainPanel", "free_name", "look_at"]
+__all__ = ["TrainPanel", "free_name"]
 
-QUICK = 1.5e6  # pixels that are checked while the user waits
-LARGEST = 6e7  # pixels that are checked at all before the start
-
-
-def look_at(task: Task, pairs: Sequence[tuple[Any, Any]], names: str, options: dict[str, Any]) -> tuple[Facts, Pairs]:
-    """What the task understands of these layers.
-
-    Raises
-    ------
-    DojoError : where they cannot be learned from.
-    """
-    sources = [source_of(image, names) for image, _ in pairs]
-    read = Pairs.of(
-        [np.asarray(s.array) for s in sources],
-        [np.asarray(array_of(labels)) for _, labels in pairs],
-        sources[0].axes,
-        labels=task.target == "labels",
-        names=[s.name for s in sources],
-        pixel_size=sources[0].pixel_size,
-        unit=sources[0].unit,
-    )
-    return task.check(read, checked(task.options, options)), read
+MORE = 5.0  # minutes, of "Train 5 more minutes"
 
 
 def free_name(wanted: str) -> str:
     """A name for a model that no folder has yet: "nuclei", then "nuclei-2"."""
     stem = re.sub(r"[^\w.-]+", "-", wanted.strip()).strip("-._") or "model"
     name, k = stem, 2
-    while (models_folder() / name).exists():
+    taken = {t.name for t in desk().trainings}
+    while (models_folder() / name).exists() or name in taken:
         name, k = f"{stem}-{k}", k + 1
     return name
 
 
 class TrainPanel(Panel):
-    """Train a model on layers of the viewer.
+    """Train a model on layers of the viewer or on files.
 
     Parameters
     ----------
@@ -86,65 +60,64 @@ class TrainPanel(Panel):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self._model: Path | None = None
-        self._where = "validation"
-        self._generation = 0
-        self._facts: tuple[Facts, Pairs] | None = None
-        self._warnings: list[str] = []
+        self._seen: Seen | None = None
+        self._fine: set[str] = set()
+        self._device: tuple[str, Device | None] = ("", None)
         self._ask()
         self._tune()
         self._go()
-        self._tell()
         self.column.addStretch(1)
         self.align()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(350)
         self._soon.timeout.connect(self._look)
-        self.preview = Preview(self.viewer, self.runner)
-        self.watch.changed.connect(self._layers_changed)
-        self.watch.painted.connect(self._later)
-        self.viewer.layers.selection.events.active.connect(self._active_changed)
-        self.runner.said.connect(self._heard)
-        self.task_box.currentIndexChanged.connect(self._task_changed)
-        self.rows.changed.connect(self._rows_changed)
+        self._looking = Latest(self)
+        self._looking.told.connect(self._looked)
+        self._probing = Latest(self)
+        self._probing.told.connect(self._probed)
+        self._copying = Latest(self)
+        self._copying.told.connect(self._copied)
+        self.autosave = Autosave(self.viewer, self._state, self)
+        self.autosave.failed.connect(self.warn)
+        self._connect()
         self._task_changed()
+        self.unfinished.refresh()
+        there = desk().of(self.viewer)
+        if there is not None:
+            self._show(there)
 
     # what is shown
 
     def _ask(self) -> None:
+        self.unfinished = Unfinished()
+        self.column.addWidget(self.unfinished)
         form = form_layout()
         self.task_box = QComboBox()
         described(self.task_box, "I want to", "What the model shall learn.")
         narrow(self.task_box)
         for task in TASKS.values():
             if task.target == "labels":
-                self.task_box.addItem(task.title, task.name)
+                self.task_box.addItem(icon(task.name), task.title, task.name)
         form.addRow("I want to", self.task_box)
         self.column.addLayout(form)
         self.task_sentence = sentence()
         self.column.addWidget(self.task_sentence)
-        self.rows = PairRows(self.viewer)
-        self.column.addWidget(self.rows)
-        self._form = form_layout()
-        self.third_box = QComboBox()
-        described(
-            self.third_box, "Third axis", "What the axes before Y and X are: planes of a volume, or images one by one."
-        )
-        narrow(self.third_box)
-        self.third_box.activated.connect(self._later)
-        self.third_label = QLabel("Third axis")
-        self._form.addRow(self.third_label, self.third_box)
-        self.column.addLayout(self._form)
+        self.data = DataSection(self.viewer)
+        self.column.addWidget(self.data)
         self.options: dict[str, tuple[Form, Form]] = {}
         for task in TASKS.values():
-            fields = fields_of(task.options)
+            fields = [f for f in fields_of(task.options) if f.name != "classes"]  # they have a table
             plain = Form([f for f in fields if not f.option.advanced])
             hidden = Form([f for f in fields if f.option.advanced])
-            plain.changed.connect(self._later)
-            hidden.changed.connect(self._later)
+            for form_ in (plain, hidden):
+                form_.changed.connect(self._later)
             self.options[task.name] = (plain, hidden)
             self.column.addWidget(plain)
+        self.classes = ClassTable(lambda: [row.labels for row in self.data.rows.rows()])
+        self.classes_fold = Fold("Classes", self.classes)
+        self.classes_fold.button.setChecked(True)
+        self.column.addWidget(self.classes_fold)
 
     def _tune(self) -> None:
         form = form_layout()
@@ -157,16 +130,19 @@ class TrainPanel(Panel):
         self.minutes_box.setRange(0.1, 10080)
         self.minutes_box.setDecimals(1)
         self.minutes_box.setValue(5)
-        self.minutes_box.setSuffix(" minutes")
-        self.minutes_box.setMaximumWidth(160)
+        self.minutes_box.setSuffix(" min")
+        self.minutes_box.setFixedWidth(104)
         described(self.minutes_box, "Time", "How long training may take. You can stop earlier and keep the model.")
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
         described(self.name_edit, "Model name", "What the model will be called. A name that is taken gets a number.")
         self.start_box.addItem("Nothing (new model)", None)
         form.addRow("Start from", self.start_box)
-        form.addRow("Time", self.minutes_box)
-        form.addRow("Name", self.name_edit)
+        row = QHBoxLayout()
+        row.addWidget(self.minutes_box)
+        row.addWidget(QLabel("Name"))
+        row.addWidget(self.name_edit, 1)
+        form.addRow("Time", row)
         self.column.addLayout(form)
         body = QWidget()
         layout = form_layout()
@@ -176,77 +152,40 @@ class TrainPanel(Panel):
             layout.addRow(hidden)
         self.settings = Form([f for f in fields_of(TrainSettings) if f.option.advanced])
         layout.addRow(self.settings)
+        self.folder_label = QLabel(f"Models are saved in {models_folder()}")
+        self.folder_label.setWordWrap(True)
+        layout.addRow(self.folder_label)
         self.advanced = Fold("Advanced", body)
         self.column.addWidget(self.advanced)
 
     def _go(self) -> None:
-        self.findings = sentence(lines=3)
-        self.findings.setAccessibleName("Check before the start")
+        self.findings = Findings(self.marked)
         self.column.addWidget(self.findings)
-        self.start_button = QPushButton("Start training")
-        described(self.start_button, "Start training", "Learn from the pairs above. Nothing in your layers is changed.")
-        self.apply_button = QPushButton("Apply it")
-        described(self.apply_button, "Apply this model", "Open the Apply panel with the model that was trained.")
-        self.apply_button.setVisible(False)
-        self.apply_button.clicked.connect(self._apply)
-        self.pause_button = QPushButton("Pause")
-        described(self.pause_button, "Pause", "Wait, and go on later; the time does not run meanwhile.")
-        self.stop_button = QPushButton("Stop and keep")
-        described(self.stop_button, "Stop and keep", "End the training now and keep the best model so far.")
-        self.start_button.clicked.connect(self.start)
-        self.pause_button.clicked.connect(self._pause)
-        self.stop_button.clicked.connect(self._stop)
-        running = QWidget()
-        row = QHBoxLayout(running)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.pause_button)
-        row.addWidget(self.stop_button, 1)
-        self.buttons = QStackedWidget()
-        idle = QWidget()
-        row = QHBoxLayout(idle)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.start_button, 1)
-        row.addWidget(self.apply_button, 1)
-        self.buttons.addWidget(idle)
-        self.buttons.addWidget(running)
-        self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.column.addWidget(self.buttons)
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 1000)
-        self.progress.setFormat("")
-        described(self.progress, "Progress", "How far the training is.")
+        self.labels_button = self.data.rows.labels_button
+        self.progress = Progress(self)
         self.column.addWidget(self.progress)
+        self.start_button, self.apply_button = self.progress.start_button, self.progress.apply_button
+        self.start_button.setEnabled(False)  # until the check says that it may
 
-    def _tell(self) -> None:
-        self.plot = LossPlot(self.viewer)
-        self.column.addWidget(self.plot)
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(1)
-        grid.setColumnMinimumWidth(0, 84)
-        grid.setColumnStretch(1, 1)
-        self.score_name, self.score = sentence("Model"), sentence()
-        self.baseline_name, self.baseline = sentence("Without learning"), sentence()
-        for i, pair in enumerate(((self.score_name, self.score), (self.baseline_name, self.baseline))):
-            for j, widget in enumerate(pair):
-                grid.addWidget(widget, i, j)
-            grid.setRowMinimumHeight(i, 26)
-        self.score_name.setToolTip("How good the model is now, on the part that it does not learn from.")
-        self.baseline_name.setToolTip("What a simple method without learning reaches on the same images.")
-        self.column.addLayout(grid)
-        self.preview_box = QCheckBox("Show what it sees now")
-        described(
-            self.preview_box,
-            "Show what it sees now",
-            "A layer with what the model finds in the active image, new at each check.",
-        )
-        self.preview_box.setChecked(True)
-        self.preview_box.toggled.connect(self._preview_turned)
-        self.column.addWidget(self.preview_box)
-        self.message = sentence(lines=2)
-        self.message.setAccessibleName("What happened")
-        self.column.addWidget(self.message)
+    def _connect(self) -> None:
+        self.watch.changed.connect(self._layers_changed)
+        self.watch.painted.connect(self._later)
+        self.task_box.currentIndexChanged.connect(self._task_changed)
+        self.data.changed.connect(self._data_changed)
+        for signal in (self.minutes_box.valueChanged, self.start_box.activated, self.settings.changed):
+            signal.connect(self._later)
+        self.classes.changed.connect(self._later)
+        self.findings.fix.connect(self._fix)
+        self.start_button.clicked.connect(self.start)
+        self.apply_button.clicked.connect(self._apply)
+        self.progress.more_button.clicked.connect(self._more)
+        self.progress.copy_command.triggered.connect(lambda: self._copy(as_command))
+        self.progress.copy_python.triggered.connect(lambda: self._copy(as_python))
+        self.progress.over.connect(self._over)
+        self.unfinished.draft_wanted.connect(self._restore)
+        self.unfinished.run_wanted.connect(self._continue)
+        self.unfinished.changed.connect(self._lead)
+        desk().changed.connect(self._queue_moved)
 
     # what is chosen
 
@@ -256,9 +195,9 @@ class TrainPanel(Panel):
         return TASKS[self.task_box.currentData()]
 
     @property
-    def axes_names(self) -> str | None:
-        """The axes of the images as chosen; None where there are no images."""
-        return self.third_box.currentData()
+    def rows(self) -> Any:
+        """The table of pairs."""
+        return self.data.rows
 
     def option_values(self) -> dict[str, Any]:
         """The task's options as set."""
@@ -271,312 +210,267 @@ class TrainPanel(Panel):
         counted = values.get("steps") or values.get("epochs")
         return {**values, "minutes": None if counted else self.minutes_box.value()}
 
+    def _state(self) -> tuple[list[Row], dict[str, Any]]:
+        """What an autosave keeps: the table and all other choices as plain values."""
+        choices = {
+            "task": self.task.name,
+            "options": self.option_values(),
+            "settings": self.settings.values(),
+            "minutes": self.minutes_box.value(),
+            "start": self.start_box.currentData(),
+            "name": self.name_edit.text(),
+            "classes": self.classes.custom(),
+            "data": self.data.choices(),
+        }
+        return self.data.rows.rows(), choices
+
     def _task_changed(self, *_: Any) -> None:
         self.task_sentence.setText(self.task.sentence)
         for name, (plain, hidden) in self.options.items():
             plain.setVisible(name == self.task.name and bool(plain.values()))
             hidden.setVisible(name == self.task.name and bool(hidden.values()))
-        self._rows_changed()
+        self.rows.classes = hasattr(self.task.options(), "classes")
+        self.classes_fold.setVisible(self.rows.classes)
+        self._data_changed()
 
     def _layers_changed(self) -> None:
         self.rows.refresh()
-        self.preview.follow()
+        training = self.progress.training
+        if training is not None:
+            training.preview.follow()
 
-    def _rows_changed(self) -> None:
-        pairs = self.rows.pairs()
-        chosen = self.axes_names
-        choices = axes_choices(pairs[0][0]) if pairs else ()
-        if pairs:
-            array, wanted = array_of(pairs[0][0]), tuple(array_of(pairs[0][1]).shape)
-            choices = tuple(c for c in choices if Axes(c[0]).result(array.shape, None)[1] == wanted) or choices
-        self.third_box.clear()
-        for names, words in choices:
-            self.third_box.addItem(words, names)
-        self.third_box.setCurrentIndex(max(0, self.third_box.findData(chosen)))
-        for widget in (self.third_box, self.third_label):
-            widget.setVisible(len(choices) > 1)
-        self.third_label.setText(
-            "Third axis" if not choices or len(choices[0][0].replace("C", "")) < 4 else "First axes"
-        )
-        if self.runner.job is None:
-            self.name_edit.setPlaceholderText(free_name(pairs[0][0].name if pairs else "model"))
+    def _data_changed(self) -> None:
+        material = self.data.material()
+        if not self.progress.busy:
+            self.name_edit.setPlaceholderText(free_name(material.name if material else "model"))
+        self.autosave.follow()
         self._later()
 
     # the check before the start
 
     def _later(self, *_: Any) -> None:
-        if self.runner.job is None:
+        if not self.progress.busy:
             self._soon.start()
 
     def _look(self) -> None:
-        if self.runner.job is not None:
+        if self.progress.busy:
             return
-        pairs, names = self.rows.pairs(), self.axes_names
-        self._generation += 1
-        self._facts = None
-        if not pairs or names is None:
-            self._found([Finding("error", self._why_nothing())])
+        material = self.data.material()
+        self._seen = None
+        if material is None:
+            self._looking.forget()
+            self._found([Finding("error", self.data.why_not())])
             return
-        pixels = sum(float(np.prod(array_of(image).shape)) for image, _ in pairs)
-        lazy = any(not isinstance(array_of(x), np.ndarray) for pair in pairs for x in pair)
-        if pixels > LARGEST or (lazy and pixels > QUICK):
-            self._fill_starts(pairs)
-            self._found([Finding("ok", f"{len(pairs)} large images; they are looked at when training starts")])
-        elif pixels > QUICK:
-            self._look_aside(pairs, names)
-        else:
-            self._looked(self._generation, _try(look_at, self.task, pairs, names, self.option_values()))
+        settings = self.setting_values()
+        if self._device[0] != settings["device"]:
+            self._device = (settings["device"], None)
+            self._probing.ask(best_device, settings["device"])
+        asked = Asked(self.task, material, self.option_values(), settings, self.start_box.currentData(), self._device[1])
+        self._looking.ask(look_at, asked)
+        if not self.findings.findings:
+            self.findings.show_findings([Finding("ok", "Looking at the images ...")])
 
-    def _look_aside(self, pairs: list[tuple[Any, Any]], names: str) -> None:
-        from napari.qt.threading import create_worker
+    def _probed(self, answer: Any) -> None:
+        self._device = (self._device[0], answer if isinstance(answer, Device) else None)
+        self._later()
 
-        generation = self._generation
-        self.findings.setText("Looking at the images ...")
-        worker: Any = create_worker(_try, look_at, self.task, pairs, names, self.option_values())
-        worker.returned.connect(lambda answer: self._looked(generation, answer))
-        worker.start()
-
-    def _looked(self, generation: int, answer: Any) -> None:
-        if generation != self._generation or self._ended:
+    def _looked(self, answer: Any) -> None:
+        if self._ended or self.progress.busy:
             return
         if isinstance(answer, Exception):
-            self._found([Finding("error", said(answer))])
+            self._found([Finding("error", explained(answer))])
             return
-        self._facts = answer
-        self._fill_starts(self.rows.pairs())
-        self._found(list(answer[0].findings))
+        self._seen = answer
+        self._fill_starts(answer)
+        if answer.facts is not None:
+            self.classes.show_painted(answer.facts.painted)
+        self._found([f for f in answer.findings if f.text not in self._fine])
 
     def _found(self, findings: list[Finding]) -> None:
-        worst = sorted(findings, key=lambda f: ("error", "warning", "ok").index(f.level))
-        self.findings.setText("<br>".join(self.marked(f.level, _short(f.text)) for f in worst[:4]))
-        self.findings.setToolTip("\n".join(f.text for f in worst))
+        self.findings.show_findings(findings)
         errors = [f.text for f in findings if f.level == "error"]
-        self.start_button.setEnabled(not errors and self.runner.job is None)
-        self.lead(self.start_button if self.apply_button.isHidden() else self.apply_button)
-        self.start_button.setToolTip(
-            errors[0] if errors else "Learn from the pairs above. Nothing in your layers is changed."
-        )
+        self.start_button.setEnabled(not errors and not self.progress.busy)
+        self.start_button.setToolTip(errors[0] if errors else START)
+        self._lead()
 
-    def _why_nothing(self) -> str:
-        layers = list(self.viewer.layers)
-        if not any(x._type_string == "image" for x in layers):
-            return "An image is needed. Open one (File > Open, or File > Open Sample > Dojo)."
-        if not any(x._type_string == "labels" for x in layers):
-            return "Labels are needed: what to find in the image. Add a Labels layer and paint some objects."
-        return "No Labels layer has the size of an image. Choose the image and press the New Labels button."
+    def _lead(self) -> None:
+        """The one button that is the natural next step."""
+        first = [f for f in self.findings.findings if f.level == "error"]
+        if self.progress.busy:
+            self.lead(self.progress.stop_button)
+        elif self.progress.after.isEnabled():
+            self.lead(self.apply_button)
+        elif self.unfinished.draft is not None or self.unfinished.run is not None:
+            line = self.unfinished.draft_line if self.unfinished.draft else self.unfinished.run_line
+            self.lead(line.findChildren(type(self.start_button))[0])
+        elif first and first[0].fixes:
+            self.lead(self.findings.button(first[0].fixes[0].label))
+        elif first and first[0].text.startswith(("Labels are needed", "No Labels layer")):
+            self.lead(self.labels_button)
+        else:
+            self.lead(self.start_button)
 
-    def _fill_starts(self, pairs: list[tuple[Any, Any]]) -> None:
-        axes = Axes.resolve(array_of(pairs[0][0]).shape, self.axes_names)
-        channels = axes.channels(array_of(pairs[0][0]).shape)
+    def _fix(self, fix: Fix, finding: Finding) -> None:
+        material = self.data.material()
+        if fix.kind == "fine":
+            self._fine.add(finding.text)
+        elif fix.kind == "option":
+            plain, hidden = self.options[self.task.name]
+            for form in (plain, hidden):
+                form.set_values(dict([fix.value]))
+        elif fix.kind == "task":
+            self.task_box.setCurrentIndex(self.task_box.findData(fix.value))
+        elif isinstance(material, Layers):
+            try:
+                work_on(self.viewer, self.rows, material, fix)
+            except Exception as error:
+                self.warn(explained(error))
+        else:
+            self.warn(f"{fix.label}: open the files as layers to do this here.")
+        self._later()
+
+    def _fill_starts(self, seen: Seen) -> None:
         chosen = self.start_box.currentData()
         self.start_box.clear()
         self.start_box.addItem("Nothing (new model)", None)
         for model in models():
             card = model.card
-            if (card.task, card.channels, card.spatial) == (self.task.name, channels, axes.spatial):
+            if (card.task, card.channels, card.spatial) == (self.task.name, seen.channels, seen.spatial):
                 self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
 
     # the job
 
     def start(self) -> None:
-        """Start training with what is chosen."""
-        if self.runner.job is not None:
+        """Start training with what is chosen, or let it wait its turn."""
+        material = self.data.material()
+        if self.progress.busy or material is None:
             return
-        try:
-            folder = self._request()
-            self.runner.start(folder)
-        except Exception as error:
-            self._failed(said(error))
-            return
-        self._warnings = []
-        self.plot.reset()
-        self.score.setText("")
-        self.baseline.setText("")
-        self.score_name.setText("Model")
-        self.message.setText("Starting ...")
-        self.progress.setRange(0, 1000)
-        self.progress.setValue(0)
-        self.progress.setFormat("Starting ...")
-        self.apply_button.setVisible(False)
-        self._turn(True)
-        self.lead(self.stop_button)
-        self.preview.begin(self.rows.pairs(), self.axes_names, folder)
-        self.preview.turn(self.preview_box.isChecked())
-
-    def _request(self) -> Path:
-        from napari_dojo.jobs import train_request
-
-        pairs, names = self.rows.pairs(), self.axes_names
-        if not pairs or names is None:
-            raise DojoError(self._why_nothing())
-        sources = [source_of(image, names) for image, _ in pairs]
-        self._model = models_folder() / free_name(self.name_edit.text() or self.name_edit.placeholderText())
-        start = self.start_box.currentData()
-        return train_request(
-            run_folder(self._model.name),
-            self.task.name,
-            [s.array for s in sources],
-            [array_of(labels) for _, labels in pairs],
-            axes=names,
-            out=self._model,
-            options=self.option_values(),
-            settings=self.setting_values(),
-            names=[s.name for s in sources],
-            name=self._model.name,
-            pixel_size=sources[0].pixel_size,
-            unit=sources[0].unit,
-            volumes=True,
+        model = models_folder() / free_name(self.name_edit.text() or self.name_edit.placeholderText())
+        folder, task, start = run_folder(model.name), self.task, self.start_box.currentData()
+        options = self.option_values()
+        if self.rows.classes and self.classes.custom():
+            options["classes"] = self.classes.names()
+        more: dict[str, Any] = {
+            "out": model,
+            "name": model.name,
+            "options": options,
+            "settings": self.setting_values(),
             **({"start": start} if start else {}),
-        )
+        }
+        training = Training(self.viewer, folder, model, lambda: material.request(folder, task, **more), material)
+        training.preview.on = self.progress.preview_box.isChecked()
+        self._show(training)
+        desk().add(training)
+
+    def _show(self, training: Training) -> None:
+        self._soon.stop()
+        self._looking.forget()
+        self.progress.show_training(training, None)
+        self._turn(training.state != "over")
+        self._queue_moved()
+
+    def _queue_moved(self) -> None:
+        training = self.progress.training
+        if training is not None and training.state == "waiting" and training in desk().trainings:
+            first = desk().before(training)
+            if first is not None:
+                self.progress.waits_for(first.name)
 
     def _turn(self, running: bool) -> None:
-        self.buttons.setCurrentIndex(int(running))
-        self.start_button.setEnabled(not running)
-        self.pause_button.setEnabled(running)
-        self.stop_button.setEnabled(running)
-        self.pause_button.setText("Pause")
-        self.stop_button.setText("Stop and keep")
-        for widget in (
-            self.task_box,
-            self.rows,
-            self.third_box,
-            self.start_box,
-            self.minutes_box,
-            self.name_edit,
-            self.advanced.body,
-        ):
+        for widget in (self.task_box, self.data, self.start_box, self.minutes_box, self.name_edit, self.advanced.body):
             widget.setEnabled(not running)
-        for plain, _ in self.options.values():
-            plain.setEnabled(not running)
+        for widget in (self.unfinished, self.findings, self.classes, *(plain for plain, _ in self.options.values())):
+            widget.setEnabled(not running)
+        self.start_button.setEnabled(not running)
+        self._lead()
 
-    def _pause(self) -> None:
-        if self.runner.paused:
-            self.runner.go_on()
-        else:
-            self.runner.pause()
-        self.pause_button.setText("Go on" if self.runner.paused else "Pause")
-        if self.runner.paused:
-            self.progress.setFormat("Paused")
-
-    def _stop(self) -> None:
-        self.stop_button.setEnabled(False)
-        self.pause_button.setEnabled(False)
-        self.stop_button.setText("Stopping ...")
-        self.runner.stop()
-
-    def _heard(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.message.setText(escape(event.plan.get("sentence", "")))
-            self.progress.setFormat("Learning ...")
-            self._where = (
-                "validation" if not str(event.plan.get("split", "")).startswith("No validation") else "training images"
-            )
-            self.score_name.setToolTip(str(event.plan.get("split", "")))
-        elif isinstance(event, Step):
-            self._stepped(event)
-        elif isinstance(event, Checked):
-            self._checked(event)
-        elif isinstance(event, Said) and event.level == "warning":
-            self._warnings.append(event.text)
-            self.message.setText("<br>".join(self.marked("warning", w) for w in self._warnings[-2:]))
-        elif isinstance(event, Done):
-            self._done(event)
-        elif isinstance(event, Failed):
-            self._failed(event.sentence)
-
-    def _stepped(self, event: Step) -> None:
-        self.plot.add(event.step, event.loss)
-        self.plot.redraw_soon()
-        left = event.seconds_left
-        if left is not None and not self.runner.paused:
-            self.progress.setFormat(time_left(left))
-            if self.setting_values()["minutes"]:
-                share = 1 - left / (60 * self.minutes_box.value())
-            else:
-                share = event.step / event.steps if event.steps else 0
-            self.progress.setValue(max(self.progress.value(), int(1000 * min(1, max(0, share)))))
-
-    def _checked(self, event: Checked) -> None:
-        if event.validation_loss is not None:
-            self.plot.judge(event.step, event.validation_loss)
-            self.plot.redraw_soon()
-        self.score_name.setText("Training images" if self._where != "validation" else "Validation")
-        self.score.setText(event.score.get("sentence", ""))
-        self.score.setToolTip(_figures(event.score))
-        self.baseline.setText(event.baseline.get("sentence", ""))
-        self.baseline.setToolTip(_figures(event.baseline))
-        if event.preview:
-            self.preview.show(event.preview)
-
-    def _done(self, event: Done) -> None:
+    def _over(self, event: Event) -> None:
         self._turn(False)
-        self._model = Path(event.result)
-        self.plot.redraw()
-        self.progress.setValue(1000)
-        self.progress.setFormat(f"Done: {event.facts.get('steps', '')} steps".replace(":  steps", ""))
-        rising = " It was still improving: more time would help." if event.facts.get("rising") else ""
-        text = escape(f"Saved as {self._model.name}.{rising}")
-        if self._warnings:
-            text += "<br>" + self.marked("warning", self._warnings[-1])
-        self.message.setText(text)
-        self.message.setToolTip(str(self._model))
-        if event.facts.get("sentence"):
-            self.score.setText(event.facts["sentence"])
-        self.apply_button.setVisible(True)
-        self.lead(self.apply_button)
-        self.preview.end()
-        self._rows_changed()
+        if not isinstance(event, Done):
+            self.warn(event.sentence)  # type: ignore[attr-defined]
+            self.unfinished.refresh()
+        self._data_changed()
 
-    def _failed(self, text: str) -> None:
-        self._turn(False)
-        self.progress.setFormat("")
-        self.progress.setValue(0)
-        self.message.setText(self.marked("error", text))
-        self.preview.end()
-        self.warn(text)
-        self._later()
+    def _more(self) -> None:
+        training = self.progress.training
+        if training is None or training.state != "over":
+            return
+        training.again(MORE)
+        self._show(training)
+        desk().add(training)
 
-    def _preview_turned(self, on: bool) -> None:
-        self.preview.turn(on)
+    def _continue(self, run: Run) -> None:
+        """Go on with a run that was cut off."""
+        claim(run.folder)
+        training = Training(self.viewer, run.folder, run.model, run.again, None)
+        self._show(training)
+        desk().add(training)
 
-    def _active_changed(self, event: Any = None) -> None:
-        self.preview.follow()
+    def _restore(self, draft: Draft) -> None:
+        """Bring back what was painted in an earlier session."""
+        try:
+            back = self.autosave.restore(draft)
+        except DojoError as error:
+            self.warn(str(error))
+            return
+        choices = back.choices
+        self.task_box.setCurrentIndex(max(0, self.task_box.findData(choices.get("task"))))
+        for form in self.options[self.task.name]:
+            form.set_values(choices.get("options", {}))
+        self.settings.set_values(choices.get("settings", {}))
+        self.minutes_box.setValue(choices.get("minutes", 5))
+        self.name_edit.setText(choices.get("name", ""))
+        self.rows.set_rows([Row(images, labels, region, role) for images, labels, region, role in back.rows if labels])
+        self.data.set_choices(choices.get("data", {}))
+        self.classes.set_custom(choices.get("classes", {}))
+        if back.sentence:
+            self.warn(back.sentence)
+        self._data_changed()
 
-    def end(self) -> None:
-        """The panel is closing."""
-        if not self._ended:
-            self.viewer.layers.selection.events.active.disconnect(self._active_changed)
-            self.plot.end()
-            self._soon.stop()
-        super().end()
+    # afterwards
 
     def _apply(self) -> None:
         from napari_dojo.widgets.apply import ApplyPanel
 
+        training = self.progress.training
         panel = open_panel(self.viewer, ApplyPanel, "Apply")
         panel.refresh_models()
-        panel.choose_model(self._model)
+        panel.choose_model(training.model if training is not None else None)
+
+    def _copy(self, tell: Any) -> None:
+        training = self.progress.training
+        run = Run.read(training.folder) if training is not None else None
+        if run is None:
+            self.warn("The images of this training are no longer there. Train again to copy it.")
+            return
+        self.progress.message.setText("Writing the images as files ...")
+        self._copying.ask(_copied_text, run, tell)
+
+    def _copied(self, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            self.warn(explained(answer))
+            self.progress.message.setText(self.marked("error", explained(answer)))
+            return
+        text, place = answer
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(text)
+        self.progress.message.setText(f"Copied. It learns from files in {place}.")
+
+    def end(self) -> None:
+        """The panel is closing; its training goes on."""
+        if not self._ended:
+            desk().changed.disconnect(self._queue_moved)
+            self._soon.stop()
+            for latest in (self._looking, self._probing, self._copying):
+                latest.forget()
+            self.unfinished.end()
+            self.progress.end()
+            self.autosave.end(keep=True)
+        super().end()
 
 
-def _try(function: Any, *arguments: Any) -> Any:
-    """The answer, or the error as a value."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return error
-
-
-def _short(text: str, most: int = 150) -> str:
-    return text if len(text) <= most else text[: most - 4].rsplit(" ", 1)[0] + " ..."
-
-
-def _figures(score: dict[str, Any]) -> str:
-    """Figures for a tooltip."""
-
-    def short(value: Any) -> str:
-        if isinstance(value, dict):
-            return ", ".join(f"{k}: {short(v)}" for k, v in value.items() if not isinstance(v, (list, dict)))
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-    return "\n".join(f"{k}: {short(v)}" for k, v in score.items() if k != "sentence" and not isinstance(v, list))
+def _copied_text(run: Run, tell: Any) -> tuple[str, str]:
+    given = saved_data(run)
+    return tell(run, given), str(Path(given.input).parent)

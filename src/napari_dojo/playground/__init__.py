@@ -1,0 +1,13 @@
+"""The classroom: a small dense net that learns before one's eyes. Numpy alone, without torch and without a window.
+
+session = Session(load("parabola").solution)
+for record in session.run():
+print(record.epoch, record.validation)
+"""
+
+from __future__ import annotations
+
+from napari_dojo.playground.session import Record, Score, Session
+from napari_dojo.playground.settings import Learning, NetShape, PointSet, Setup
+
+__all__ = ["Learning", "NetShape", "PointSet", "Record", "Score", "Session", "Setup"]

@@ -1,0 +1,217 @@
+"""Exercises: text files that a teacher can write. They hold values only; nothing in them is ever run."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from napari_dojo.errors import DojoError
+from napari_dojo.playground.goal import Goal
+from napari_dojo.playground.settings import PARTS, Setup
+
+__all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview"]
+
+FORMAT = 1
+# In the order in which they are taught.
+NAMES = (
+    "line",
+    "parabola",
+    "spiral",
+    "clusters",
+    "underfitting",
+    "overfitting",
+    "learning-rate",
+    "batch-size",
+    "deep",
+    "xor",
+    "curve",
+    "plane",
+    "circle",
+    "moons",
+    "blobs",
+)
+ALIASES = {"regression": "curve"}
+# What an exercise can hide, or allow: every option, and what a person does by hand.
+CONTROLS = (*(f.name for part in PARTS for f in fields(getattr(Setup(), part)) if f.name != "rows"), "seed", "weights")
+LARGEST_FILE = 1_000_000  # bytes
+LONGEST_TEXT, MOST_TEXTS = 600, 12
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A task with a goal.
+
+    Attributes
+    ----------
+    name, title, text : what it is called, and a few sentences that give nothing away.
+    goal : what is to be reached; `napari_dojo.playground.goal.figures` of a session are held against it.
+    start : the setup that it begins with.
+    hints : shown one after the other on request.
+    solution : a setup that reaches the goal, or None; ``why`` says why it does.
+    hidden : controls that are not shown.
+    allowed : the only controls that may be changed; empty: all that are shown.
+    """
+
+    name: str
+    title: str
+    text: tuple[str, ...]
+    goal: Goal
+    start: Setup
+    hints: tuple[str, ...] = ()
+    solution: Setup | None = None
+    why: str = ""
+    hidden: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], name: str) -> Exercise:
+        """From the plain values of a file or a string; DojoError that says what is wrong."""
+        _check_format(values)
+        known = {"format", "title", "text", "goal", "hints", "solution", "controls", *(f.name for f in fields(Setup))}
+        unknown = sorted(str(k)[:40] for k in set(values) - known)
+        if unknown:
+            raise DojoError(f"An exercise has no {', '.join(unknown[:5])}; it has {', '.join(sorted(known))}.")
+        start = Setup.of({f.name: values[f.name] for f in fields(Setup) if f.name in values})
+        solution = dict(_table(values, "solution"))
+        why = _sentence(solution.pop("why", ""), "why")
+        controls = _table(values, "controls")
+        return cls(
+            name=name,
+            title=_sentence(values.get("title", name), "title"),
+            text=_sentences(values, "text"),
+            goal=Goal.of(values.get("goal", "")),
+            start=start,
+            hints=_sentences(values, "hints"),
+            solution=start.changed(solution) if solution else None,
+            why=why,
+            hidden=_controls(controls, "hidden"),
+            allowed=_controls(controls, "allowed"),
+        )
+
+    def as_dict(self, solution: bool = True) -> dict[str, Any]:
+        """Plain values; `of` reads them. Without the solution for students."""
+        values: dict[str, Any] = {
+            "format": FORMAT,
+            "title": self.title,
+            "text": list(self.text),
+            "goal": self.goal.text,
+            "hints": list(self.hints),
+            **self.start.as_dict(),
+            "controls": {"hidden": list(self.hidden), "allowed": list(self.allowed)},
+        }
+        if solution and self.solution:
+            values["solution"] = {"why": self.why, **self.solution.as_dict()}
+        return values
+
+    def changed_though_not_allowed(self, setup: Setup) -> list[str]:
+        """Which options of a setup differ from the start although they were hidden or not allowed."""
+        before, now = _flat(self.start), _flat(setup)
+        changed = [name for name in now if before[name] != now[name]]
+        return [name for name in changed if name in self.hidden or (self.allowed and name not in self.allowed)]
+
+
+def load(name: str | Path) -> Exercise:
+    """An exercise of the course by its name, or of one's own from a ``.toml`` file.
+
+    Raises
+    ------
+    DojoError : where there is none of that name, or the file is broken or from a newer version.
+    """
+    known = ALIASES.get(str(name), str(name))
+    if known in NAMES:
+        return Exercise.of(_toml(Path(__file__).parent / "exercises" / f"{known}.toml"), known)
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise DojoError(f"There is no exercise {str(name)[:60]!r}. There are {', '.join(NAMES)}, and .toml files.")
+    return Exercise.of(_toml(path), path.stem)
+
+
+def as_toml(exercise: Exercise) -> str:
+    """The text of an exercise file."""
+    lines = []
+    values = exercise.as_dict()
+    tables = {k: values.pop(k) for k in list(values) if isinstance(values[k], dict)}
+    solution = tables.pop("solution", {})
+    tables |= {f"solution.{k}" if isinstance(v, dict) else "solution": v for k, v in solution.items()}
+    if solution:
+        tables["solution"] = {k: v for k, v in solution.items() if not isinstance(v, dict)}
+    lines += [f"{k} = {_toml_value(v)}" for k, v in values.items()]
+    for name, table in sorted(tables.items()):
+        lines += ["", f"[{name}]", *(f"{k} = {_toml_value(v)}" for k, v in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def overview() -> str:
+    """All exercises as a page of Markdown, without their solutions."""
+    lines = ["# The exercises of the classroom", ""]
+    for name in NAMES:
+        exercise = load(name)
+        lines += [f"## {exercise.title}", "", f"`napari-dojo classroom {name}`", "", *(f"{s}" for s in exercise.text)]
+        lines += ["", f"**Goal**: {exercise.goal.sentence}.", ""]
+    return "\n".join(lines)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        raw = file.read(LARGEST_FILE + 1)
+    if len(raw) > LARGEST_FILE:
+        raise DojoError(f"{path.name} is larger than an exercise can be ({LARGEST_FILE // 1000} kB).")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as e:
+        raise DojoError(f"{path.name} is no exercise file: {str(e)[:120]}. Mend it, or take another.") from None
+
+
+def _check_format(values: Mapping[str, Any]) -> None:
+    number = values.get("format", FORMAT)
+    if type(number) is not int or number < 1:
+        raise DojoError(f"The format of an exercise is the number {FORMAT}; got {str(number)[:20]!r}.")
+    if number > FORMAT:
+        raise DojoError(f"This exercise is of format {number}, from a newer version. Update napari-dojo.")
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = values.get(name, {})
+    if not isinstance(table, Mapping):
+        raise DojoError(f"The part {name} of an exercise is a table; got {str(table)[:40]!r}.")
+    return table
+
+
+def _sentence(text: Any, name: str) -> str:
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT:
+        raise DojoError(f"The {name} of an exercise is a text of at most {LONGEST_TEXT} characters.")
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _sentences(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = values.get(name, [])
+    if not isinstance(texts, list) or len(texts) > MOST_TEXTS:
+        raise DojoError(f"The {name} of an exercise is a list of at most {MOST_TEXTS} sentences.")
+    return tuple(_sentence(text, name) for text in texts)
+
+
+def _controls(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    given = table.get(name, [])
+    unknown = [str(c)[:40] for c in given if c not in CONTROLS] if isinstance(given, list) else [str(given)[:40]]
+    if unknown:
+        raise DojoError(f"There is no control {unknown[0]!r} that could be {name}; there are {', '.join(CONTROLS)}.")
+    return tuple(given)
+
+
+def _flat(setup: Setup) -> dict[str, Any]:
+    flat = {f.name: getattr(getattr(setup, p), f.name) for p in PARTS for f in fields(getattr(setup, p))}
+    return {**flat, "seed": setup.seed}
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

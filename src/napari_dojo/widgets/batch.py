@@ -1,0 +1,159 @@
+"""The rows for a folder of files: images, answers, what is written, and what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QCheckBox, QWidget
+
+from napari_dojo import images
+from napari_dojo.batch import Files, folder_for, there_already
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.files import list_inputs
+from napari_dojo.widgets.data import PathEdit
+from napari_dojo.widgets.form import described, form_layout, sentence
+from napari_dojo.widgets.latest import Latest
+
+__all__ = ["BatchRows", "Looked"]
+
+TRIED = 3  # files that are looked at before a folder is given up
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What a folder holds: its images, one of them as read, and how many answers are there already."""
+
+    inputs: tuple[Path, ...]
+    first: images.Picture
+    there: int
+
+
+def look(given: str, out: str, tables: bool) -> Looked:
+    """Look at a folder; DojoError where there is no image in it that can be read."""
+    inputs = tuple(list_inputs(given))
+    wrong: DojoError | None = None
+    for path in inputs[:TRIED]:
+        try:
+            first = images.read(path, lazy_above=10_000_000)
+        except DojoError as error:
+            wrong = wrong or error
+            continue
+        return Looked(inputs, first, there_already(Files(inputs, Path(out).expanduser(), tables=tables)))
+    raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
+
+
+class BatchRows(QWidget):
+    """A folder of images and one for the answers. ``changed`` says that something else is chosen, or known."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = "model"
+        self.looked: Looked | None = None
+        self._why = ""
+        self.images = PathEdit("Folder of images", "The images in it are answered one by one.")
+        self.answers = PathEdit("Folder of answers", "Where the answers go. It is made where it does not exist.")
+        self.tables = QCheckBox("with a table (CSV)")
+        described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
+        self.replace = QCheckBox("Replace them")
+        described(self.replace, "Replace older answers", "Answers that are there already are written anew.")
+        self.what = sentence(lines=2)
+        self.what.setAccessibleName("What is written")
+        form = form_layout(self)
+        form.addRow("Images in", self.images)
+        form.addRow("Answers to", self.answers)
+        form.addRow("", self.tables)
+        form.addRow(self.what)
+        form.addRow("", self.replace)
+        self.replace.hide()
+        self._latest = Latest(self)
+        self._latest.told.connect(self._told)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(200)
+        self._soon.timeout.connect(self._look)
+        for signal in (self.images.changed, self.answers.changed, self.tables.toggled):
+            signal.connect(self.look_again)
+        self.replace.toggled.connect(lambda *_: self.changed.emit())
+
+    @property
+    def out(self) -> Path:
+        """Where the answers go."""
+        return Path(self.answers.path).expanduser() if self.answers.path else folder_for(self.images.path, self._model)
+
+    @property
+    def why_not(self) -> str:
+        """Why these files cannot be done; empty where they can."""
+        if not self.images.path:
+            return "Choose the folder of the images."
+        if self._soon.isActive() or self._latest.busy:
+            return "Looking at the images ..."
+        if self._why or self.looked is None:
+            return self._why or "Choose the folder of the images."
+        if self.looked.there and not self.replace.isChecked():
+            return f"{self.looked.there} of the answers are there already. Choose another folder, or replace them."
+        return ""
+
+    def files(self, axes: str | None) -> Files:
+        """What is chosen.
+
+        Raises
+        ------
+        DojoError : where it cannot be done.
+        """
+        if self.why_not or self.looked is None:
+            raise DojoError(self.why_not)
+        tables, overwrite = self.tables.isChecked(), self.replace.isChecked()
+        files = Files(self.looked.inputs, self.out, axes, overwrite, tables)
+        files.answers()
+        return files
+
+    def set_model(self, name: str) -> None:
+        """The answers of this model lie in a folder with its name, unless a person says otherwise."""
+        if name != self._model:
+            self._model = name
+            self.look_again()
+
+    def look_again(self, *_: Any) -> None:
+        """Something is different, or may be."""
+        if self.isVisibleTo(self.parentWidget()):
+            self._soon.start()
+            self.changed.emit()
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._soon.stop()
+        self._latest.forget()
+
+    def _look(self) -> None:
+        self.answers.edit.setPlaceholderText(str(self.out) if self.images.path else "")
+        self.looked, self._why = None, ""
+        if self.images.path:
+            self._latest.ask(look, self.images.path, str(self.out), self.tables.isChecked())
+        self._say()
+
+    def _told(self, answer: Any) -> None:
+        if isinstance(answer, Looked):
+            self.looked = answer
+        else:
+            self._why = explained(answer)
+        self._say()
+
+    def _say(self) -> None:
+        found = self.looked
+        self.what.setText("")
+        self.replace.setVisible(bool(found and found.there))
+        if found is not None:
+            n, first = len(found.inputs), found.inputs[0]
+            name = Path(first).name
+            table = " and a table of the same name" if self.tables.isChecked() else ""
+            self.what.setText(
+                f"{n:,} image{'' if n == 1 else 's'}, {name} {'among them' if n > 1 else 'alone'}. Each gives a TIFF "
+                f"of its name with pixel size{table} in {self.out.name}."
+            )
+            self.what.setToolTip(str(self.out))
+        self.changed.emit()

@@ -1,0 +1,217 @@
+"""The section "Learn from" of the Train panel: layers of the viewer or a folder of files, and what their axes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dojo.axes import Axes
+from napari_dojo.files import likely_targets
+from napari_dojo.folders import Given
+from napari_dojo.widgets.form import described, form_layout, narrow
+from napari_dojo.widgets.layers import array_of, axes_choices
+from napari_dojo.widgets.material import Files, Layers, Material
+from napari_dojo.widgets.rows import PairRows
+
+__all__ = ["DataSection", "FolderRows", "PathEdit"]
+
+IN_FILES = (
+    ("as the files say", None),
+    ("Z (planes of a volume)", "ZYX"),
+    ("time, or separate images", "TYX"),
+    ("channels", "CYX"),
+)
+
+
+class PathEdit(QWidget):
+    """A folder, typed or browsed for. ``changed`` says that it is another one."""
+
+    changed = Signal()
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        described(self.edit, name, tip)
+        self.button = QPushButton("...")
+        self.button.setFixedWidth(28)
+        described(self.button, f"Browse: {name}", f"Choose a folder. {tip}")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.button)
+        self.edit.textChanged.connect(lambda *_: self.changed.emit())
+        self.button.clicked.connect(self._browse)
+
+    @property
+    def path(self) -> str:
+        """What stands in it; empty where nothing does."""
+        return self.edit.text().strip()
+
+    def ask(self) -> str:
+        """Let a person choose a folder; empty where they did not."""
+        return QFileDialog.getExistingDirectory(self, self.edit.accessibleName(), self.path or str(Path.home()))
+
+    def _browse(self) -> None:
+        if chosen := self.ask():
+            self.edit.setText(chosen)
+
+
+class FolderRows(QWidget):
+    """A folder of images and one of their labels. ``changed`` says that something else is chosen."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = PathEdit("Images", "Folder of the images to learn from.")
+        self.labels = PathEdit("Labels", "Folder of the labels; files belong together by their names.")
+        self.labels.edit.setPlaceholderText("found beside the images")
+        self.axes_box = QComboBox()
+        described(self.axes_box, "Third axis", "What the axis before Y and X is, where the files have one.")
+        narrow(self.axes_box)
+        for words, axes in IN_FILES:
+            self.axes_box.addItem(words, axes)
+        form = form_layout(self)
+        form.addRow("Images", self.images)
+        form.addRow("Labels", self.labels)
+        form.addRow("Third axis", self.axes_box)
+        self.images.changed.connect(self._guess)
+        self.labels.changed.connect(self.changed)
+        self.axes_box.activated.connect(lambda *_: self.changed.emit())
+
+    @property
+    def given(self) -> Given | None:
+        """What is chosen; None where the images are missing."""
+        if not self.images.path:
+            return None
+        target = self.labels.path or str(likely_targets(self.images.path) or self.images.path)
+        return Given(self.images.path, target, self.axes_box.currentData())
+
+    def _guess(self) -> None:
+        found = likely_targets(self.images.path) if self.images.path else None
+        self.labels.edit.setPlaceholderText(str(found) if found else "found beside the images")
+        self.changed.emit()
+
+
+class DataSection(QWidget):
+    """What to learn from. ``changed`` says that something else is chosen."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.source_box = QComboBox()
+        described(
+            self.source_box, "Learn from", "Layers that are open in the viewer, or files that need not be opened."
+        )
+        narrow(self.source_box)
+        self.source_box.addItem("layers in the viewer", "layers")
+        self.source_box.addItem("a folder of files", "files")
+        self.rows = PairRows(viewer)
+        self.folder = FolderRows()
+        self.third_box = QComboBox()
+        described(
+            self.third_box, "Third axis", "What the axes before Y and X are: planes of a volume, or images one by one."
+        )
+        narrow(self.third_box)
+        self.third_label = QLabel("Third axis")
+        top, bottom = form_layout(), form_layout()
+        top.addRow("Learn from", self.source_box)
+        bottom.addRow(self.third_label, self.third_box)
+        self._stack = QStackedWidget()
+        layers = QWidget()
+        column = QVBoxLayout(layers)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.rows)
+        column.addLayout(bottom)
+        column.addStretch(1)
+        for page in (layers, self.folder):
+            self._stack.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(top)
+        layout.addWidget(self._stack)
+        self.source_box.currentIndexChanged.connect(self._turned)
+        self.rows.changed.connect(self._rows_changed)
+        self.folder.changed.connect(self.changed)
+        self.third_box.activated.connect(lambda *_: self.changed.emit())
+        self._rows_changed()
+
+    @property
+    def axes(self) -> str | None:
+        """The axes of the image layers as chosen; None where there are no images."""
+        return self.third_box.currentData()
+
+    def material(self) -> Material | None:
+        """What is chosen; None where something is missing."""
+        if self.source_box.currentData() == "files":
+            given = self.folder.given
+            return Files(given) if given else None
+        rows = self.rows.rows()
+        return Layers(tuple(rows), self.axes) if rows and self.axes else None
+
+    def why_not(self) -> str:
+        """What is missing, and what to do."""
+        if self.source_box.currentData() == "files":
+            return "A folder of images is needed. Choose it with the button at the right."
+        kinds = [x._type_string for x in self._viewer.layers]
+        if "image" not in kinds:
+            return "An image is needed. Open one (File > Open, or File > Open Sample > Dojo)."
+        if "labels" not in kinds:
+            return "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
+        return "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+
+    def choices(self) -> dict[str, Any]:
+        """What is chosen besides layers, for saving."""
+        folder = self.folder
+        return {
+            "source": self.source_box.currentData(),
+            "axes": self.axes,
+            "folder": [folder.images.path, folder.labels.path, folder.axes_box.currentData()],
+        }
+
+    def set_choices(self, choices: dict[str, Any]) -> None:
+        """Choose what was saved."""
+        images, labels, axes = choices.get("folder") or ("", "", None)
+        self.folder.images.edit.setText(images)
+        self.folder.labels.edit.setText(labels)
+        self.folder.axes_box.setCurrentIndex(max(0, self.folder.axes_box.findData(axes)))
+        self.source_box.setCurrentIndex(max(0, self.source_box.findData(choices.get("source"))))
+        self.third_box.setCurrentIndex(max(0, self.third_box.findData(choices.get("axes"))))
+
+    def _turned(self, *_: Any) -> None:
+        self._stack.setCurrentIndex(self.source_box.currentIndex())
+        self.changed.emit()
+
+    def _rows_changed(self) -> None:
+        rows, chosen = self.rows.rows(), self.axes
+        choices = axes_choices(rows[0].images[0]) if rows else ()
+        if rows:
+            array, wanted = array_of(rows[0].images[0]), tuple(array_of(rows[0].labels).shape)
+            choices = tuple(c for c in choices if Axes(c[0]).result(array.shape, None)[1] == wanted) or choices
+        self.third_box.clear()
+        for names, words in choices:
+            self.third_box.addItem(words, names)
+        self.third_box.setCurrentIndex(max(0, self.third_box.findData(chosen)))
+        for widget in (self.third_box, self.third_label):
+            widget.setVisible(len(choices) > 1)
+        long = bool(choices) and len(choices[0][0].replace("C", "")) >= 4
+        self.third_label.setText("First axes" if long else "Third axis")
+        self.changed.emit()

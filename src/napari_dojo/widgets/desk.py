@@ -1,0 +1,210 @@
+"""Trainings of this program: one at work, the others wait. They live on when their panel is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_dojo.events import Checked, Done, Event, Failed, Step
+from napari_dojo.runs import Run, release
+from napari_dojo.widgets.material import Layers, Material
+from napari_dojo.widgets.preview import Preview
+from napari_dojo.widgets.run import Runner
+
+__all__ = ["Desk", "Training", "desk"]
+
+MOST = 6000  # events that are kept for a panel that opens later
+
+
+class Training(QObject):
+    """One training that was asked for: waiting, at work or over.
+
+    ``said`` gives each event; ``history`` those so far, single steps thinned out. ``material`` is None for a run that
+    is continued after a crash.
+    """
+
+    said = Signal(object)
+
+    def __init__(
+        self, viewer: Any, folder: Path, model: Path, make: Callable[[], Path], material: Material | None
+    ) -> None:
+        super().__init__()
+        self.viewer, self.folder, self.model, self.material = viewer, folder, model, material
+        self.state = "waiting"
+        self.history: list[Event] = []
+        self.runner = Runner(self)
+        self.runner.said.connect(self._heard)
+        self.preview = Preview(viewer, self.runner, folder, material if isinstance(material, Layers) else None)
+        self._make = make
+        self._last = "discarded"
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.model.name
+
+    @property
+    def end(self) -> Event | None:
+        """The last word, Done or Failed."""
+        last = self.history[-1] if self.history else None
+        return last if isinstance(last, (Done, Failed)) else None
+
+    def begin(self) -> None:
+        """It is its turn."""
+        self.state = "working"
+        self.preview.begin()
+        self.runner.start(self._make)
+
+    def again(self, minutes: float) -> None:
+        """Go on for so many minutes more after the end."""
+        run = Run.read(self.folder)
+        spent = self.end.facts.get("seconds", 0.0) / 60 if isinstance(self.end, Done) else 0.0
+        if run is not None:
+            self._make = lambda: run.again(round(spent + minutes, 2))
+            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Checked))]
+
+    def stop(self) -> None:
+        """Keep the best model and end; one that waits ends at once."""
+        if self.state == "waiting":
+            self._heard(Failed("Stopped before it began."))
+        self.runner.stop()
+
+    def close(self, patience: float = 5.0) -> None:
+        """End it for sure; what it has saved stays, the rest of a finished run is deleted."""
+        cut_off = self.state == "working"
+        if cut_off:
+            self.runner.close(patience)
+            self.state = "over"
+        self.preview.end()
+        run = Run.read(self.folder)
+        if run is not None and (cut_off or isinstance(self.end, Done)) and run.card is not None:
+            run.keep()
+        elif run is not None and cut_off:
+            run.discard()  # it was stopped before there was a model
+        else:
+            release(self.folder)
+
+    def _heard(self, event: Event) -> None:
+        self.history.append(event)
+        if len(self.history) > MOST:
+            steps = [e for e in self.history if isinstance(e, Step)]
+            thin = {id(e) for e in steps[::2]}
+            self.history = [e for e in self.history if id(e) not in thin]
+        if isinstance(event, Checked):
+            self.preview.show(event.preview)
+        if isinstance(event, (Done, Failed)):
+            self.state = "over"
+            self.preview.end()
+            if isinstance(event, Failed):
+                release(self.folder)
+        self.said.emit(event)
+
+
+class Desk(QObject):
+    """The queue. ``changed`` says that a training came, began or ended."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-dojo desk")
+        self.trainings: list[Training] = []
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
+        self._next.setInterval(0)
+        self._next.timeout.connect(self._turn)
+
+    def of(self, viewer: Any) -> Training | None:
+        """The latest training of a viewer."""
+        return next((t for t in reversed(self.trainings) if t.viewer is viewer), None)
+
+    def before(self, training: Training) -> Training | None:
+        """The one that a waiting training waits for: the last that began or will begin before it."""
+        at = self.trainings.index(training) if training in self.trainings else len(self.trainings)
+        return next((t for t in reversed(self.trainings[:at]) if t.state != "over"), None)
+
+    def add(self, training: Training) -> None:
+        """Let a training have its turn; what is over in its viewer is put away."""
+        for old in [
+            t for t in self.trainings if t.viewer is training.viewer and t.state == "over" and t is not training
+        ]:
+            self._drop(old)
+        if training not in self.trainings:
+            training.setParent(self)
+            training.said.connect(self._heard)
+            self.trainings.append(training)
+            _watch_window(self, training.viewer)
+        self._turn()
+
+    def close(self, viewer: Any) -> None:
+        """End the trainings of a viewer; their models are kept."""
+        for training in [t for t in self.trainings if t.viewer is viewer]:
+            self._drop(training)
+        self._turn()
+
+    def ask(self, names: str) -> bool:
+        """Ask whether to stop the trainings because the window closes."""
+        text = f"The training of {names} is not finished. Stop it, keep the best model so far, and close?"
+        box = QMessageBox(QMessageBox.Icon.Question, "Training is at work", text)
+        stop = box.addButton("Stop and keep", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
+        box.exec()
+        return box.clickedButton() is stop
+
+    def may_close(self, viewer: Any) -> bool:
+        """Whether the window may close; asks where a training would end by that."""
+        busy = [t for t in self.trainings if t.viewer is viewer and t.state != "over"]
+        return not busy or self.ask(" and ".join(t.name for t in busy))
+
+    def _drop(self, training: Training) -> None:
+        self.trainings.remove(training)
+        training.said.disconnect(self._heard)
+        training.close()
+        training.deleteLater()
+        self.changed.emit()
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, (Done, Failed)):
+            self._next.start()
+
+    def _turn(self) -> None:
+        if not any(t.state == "working" for t in self.trainings):
+            waiting = next((t for t in self.trainings if t.state == "waiting"), None)
+            if waiting is not None:
+                waiting.begin()
+        self.changed.emit()
+
+
+class _AtClose(QObject):
+    """Sees the closing of a viewer's window."""
+
+    def __init__(self, owner: Desk, viewer: Any, window: QObject) -> None:
+        super().__init__(window)
+        self._desk, self._viewer = owner, viewer
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is not None and event.type() == QEvent.Type.Close:
+            if not self._desk.may_close(self._viewer):
+                event.ignore()
+                return True
+            self._desk.close(self._viewer)
+        return False
+
+
+def _watch_window(owner: Desk, viewer: Any) -> None:
+    window = viewer.window._qt_window
+    if not any(isinstance(child, _AtClose) for child in window.children()):
+        _AtClose(owner, viewer, window)
+
+
+def desk() -> Desk:
+    """The desk of this program."""
+    app = QApplication.instance()
+    assert app is not None
+    found = next((child for child in app.children() if isinstance(child, Desk)), None)
+    return found or Desk(app)

@@ -1,0 +1,101 @@
+"""Results as files: a table, an image for ImageJ, and its regions of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+
+from napari_dojo import images
+from napari_dojo.errors import DojoError
+from napari_dojo.measure import write_csv
+from napari_dojo.rois import write_rois
+from napari_dojo.widgets.form import described
+from napari_dojo.widgets.results import Shown
+
+__all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "write_all"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """One kind of file: what the menu says, how its name ends, and how it is written."""
+
+    title: str
+    tip: str
+    suffix: str
+    write: Callable[[Shown, Path], Any]
+
+
+def _csv(shown: Shown, path: Path) -> None:
+    write_csv(path, shown.table())
+
+
+def _tiff(shown: Shown, path: Path) -> None:
+    asked = shown.asked
+    axes, said = asked.axes.without_channels().names, f"{shown.card.name}: {shown.card.task} of {asked.name}"
+    images.write(path, shown.layer.data, axes, asked.voxel_size, asked.unit, said, labels=True)
+
+
+def _rois(shown: Shown, path: Path) -> None:
+    write_rois(path, shown.layer.data, shown.asked.axes.without_channels())
+
+
+EXPORTS = (
+    Export("Table (CSV)", "Size, place, shape and intensity of each object, one line each.", ".csv", _csv),
+    Export("ImageJ TIFF", "The labels with pixel size, with a brightness at which all can be seen.", ".tif", _tiff),
+    Export("ImageJ ROIs (zip)", "The outlines for ImageJ's ROI Manager; names are label numbers.", ".zip", _rois),
+)
+
+
+class ExportButton(QPushButton):
+    """A button with a menu of kinds of files; ``chosen`` gives the `Export`."""
+
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Export", parent)
+        described(self, "Export", "Save the result as a table, as a TIFF for ImageJ, or as ROIs.")
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for kind in EXPORTS:
+            action = menu.addAction(kind.title + " ...")
+            action.setToolTip(kind.tip)
+            action.triggered.connect(lambda *_, kind=kind: self.chosen.emit(kind))
+        self.setMenu(menu)
+
+
+def ask_path(parent: QWidget, kind: Export, suggestion: Path, several: bool) -> Path | None:
+    """Let a person name the file, or the folder for several; None where they did not."""
+    if several:
+        named = QFileDialog.getExistingDirectory(parent, f"Folder for {kind.title}", str(suggestion.parent))
+    else:
+        named, _ = QFileDialog.getSaveFileName(parent, kind.title, str(suggestion), f"*{kind.suffix}")
+    return Path(named) if named else None
+
+
+def write_all(kind: Export, shown: Sequence[Shown], where: Path, several: bool) -> list[Path]:
+    """Write results to a file, or several to a folder, called like their layers; the files.
+
+    Raises
+    ------
+    DojoError : a full disk, a folder that cannot be written, a file that is there already in the folder.
+    """
+    if several:
+        paths = [where / (_file_name(s.layer.name) + kind.suffix) for s in shown]
+        there = next((p for p in paths if p.exists()), None)
+        if there is not None:
+            raise DojoError(f"{there} exists already. Choose another folder, or move it away.")
+    else:
+        paths = [where if where.suffix.lower() == kind.suffix else where.with_name(where.name + kind.suffix)]
+    for result, path in zip(shown, paths, strict=True):
+        kind.write(result, path)
+    return paths
+
+
+def _file_name(name: str) -> str:
+    """A layer's name as a file's."""
+    return "".join(c if c.isalnum() or c in " ._-()" else "_" for c in name).strip(" .") or "result"

@@ -1,0 +1,339 @@
+"""The upper part of the Apply panel: which model, on which images, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dojo.axes import Axes
+from napari_dojo.card import Card
+from napari_dojo.errors import DojoError
+from napari_dojo.pretrained import Model
+from napari_dojo.runs import run_folder
+from napari_dojo.widgets.asked import Asked, Run, axis_words, seen_box, unfit, write_request
+from napari_dojo.widgets.batch import BatchRows
+from napari_dojo.widgets.choice import Group, ImageBox, Subject
+from napari_dojo.widgets.form import calm, described, form_layout, narrow, sentence
+from napari_dojo.widgets.layers import array_of, likely_axes
+from napari_dojo.widgets.models import ModelBox, model_details, model_words
+from napari_dojo.widgets.pick import images_of
+
+__all__ = ["Request", "Work"]
+
+NO_MODEL = "There is no model yet. Train one in the Train panel."
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A job to be started: ``make`` writes its request to ``folder``; ``run`` is None where it is for files."""
+
+    make: Callable[[], Path]
+    folder: Path
+    run: Run | None
+    count: int
+
+
+class Request(QWidget):
+    """What a model is asked for. ``changed`` says that something else is chosen, ``model_changed`` that the model is.
+
+    Parameters
+    ----------
+    viewer : whose layers there are to choose from.
+    marked : (level, text) -> a finding as rich text.
+    """
+
+    changed = Signal()
+    model_changed = Signal()
+
+    def __init__(self, viewer: Any, marked: Callable[[str, str], str]) -> None:
+        super().__init__()
+        self._viewer, self._marked = viewer, marked
+        self._models: Sequence[Model] = ()
+        self._subject: Subject | None = None
+        self._axes_by_hand = False
+        form = form_layout()
+        self._choose_model(form)
+        self._choose_images(form)
+        self._choose_how(form)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(form)
+        self.model_box.currentIndexChanged.connect(self._model_changed)
+        self.image_box.currentIndexChanged.connect(self._image_changed)
+        self.image_box.regrouped.connect(self.refresh)
+        self.third_box.activated.connect(self._axes_chosen)
+        self.batch.changed.connect(self._image_changed)
+
+    # what is shown
+
+    def _choose_model(self, form: QFormLayout) -> None:
+        self.model_box = ModelBox()
+        self.about = sentence(lines=3)
+        self.about.setAccessibleName("About the model")
+        form.addRow("Model", self.model_box)
+        form.addRow(self.about)
+
+    def _choose_images(self, form: QFormLayout) -> None:
+        tip = "The image to apply the model to, several, or a folder of files."
+        self.image_box = ImageBox(self._viewer, "Image", tip)
+        self.what = sentence()
+        self.what.setAccessibleName("What is done with the image")
+        self.third_box, self.third_label = QComboBox(), QLabel("Third axis")
+        described(self.third_box, "Third axis", "What the axes before Y and X are.")
+        narrow(self.third_box)
+        self.batch = BatchRows()
+        form.addRow("Image", self.image_box)
+        form.addRow(self.what)
+        form.addRow(self.third_label, self.third_box)
+        form.addRow(self.batch)
+
+    def _choose_how(self, form: QFormLayout) -> None:
+        self.whole_button, self.seen_button = QRadioButton("whole image"), QRadioButton("what I see")
+        described(self.whole_button, "Whole image", "Answer the whole image.")
+        tip = "Answer the part that the viewer shows now, of a series this time point: quick, to try things out."
+        described(self.seen_button, "What I see", tip)
+        self.whole_button.setChecked(True)
+        self.where, self.where_label = QWidget(), QLabel("Where")
+        row, group = QHBoxLayout(self.where), QButtonGroup(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for button in (self.whole_button, self.seen_button):
+            group.addButton(button)
+            row.addWidget(button)
+        row.addStretch(1)
+        self.diameter_box, self.diameter_label = QDoubleSpinBox(), QLabel("Diameter")
+        self.diameter_box.setRange(1, 10_000)
+        self.diameter_box.setDecimals(1)
+        self.diameter_box.setSuffix(" px")
+        self.diameter_box.setMaximumWidth(160)
+        tip = "Typical diameter of the objects in this image. It starts with what model and image say."
+        described(self.diameter_box, "Diameter", tip)
+        calm(self.diameter_box)
+        form.addRow(self.where_label, self.where)
+        form.addRow(self.diameter_label, self.diameter_box)
+
+    # what is chosen
+
+    @property
+    def model(self) -> Model | None:
+        """The chosen model."""
+        return self.model_box.model
+
+    @property
+    def for_files(self) -> bool:
+        """Whether a folder of files is chosen."""
+        return self.image_box.group is Group.FOLDER
+
+    def set_models(self, models: Sequence[Model]) -> None:
+        """List these models."""
+        self._models = models
+        self.model_box.fill(models, self._why_unfit)
+        self._model_changed()
+
+    def choose_model(self, path_or_name: str | Path | None) -> bool:
+        """Choose a model by its folder or name; whether it is there."""
+        there = self.model_box.choose(path_or_name)
+        self._model_changed()
+        return there
+
+    def refresh(self) -> None:
+        """List the layers that there are now."""
+        images = images_of(self._viewer.layers)
+        active = self._viewer.layers.selection.active
+        self.image_box.fill(images, active if any(active is x for x in images) else None)
+        self._image_changed()
+
+    def pixel_size(self) -> tuple[tuple[float, ...] | None, str | None]:
+        """Of the first image, in the axes that the model works in, with its unit."""
+        if self._subject is None or self.model is None or self._why_unfit(self.model.card):
+            return None, None
+        return self._subject.pixel_size(self.third_box.currentData(), self.model.card.spatial)
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self.image_box.end()
+        self.batch.end()
+
+    def _model_changed(self, *_: Any) -> None:
+        model = self.model
+        self.about.setText(model_words(model.card) if model else NO_MODEL)
+        self.about.setToolTip(model_details(model.card) if model else "")
+        if model is not None:
+            self.batch.set_model(model.name)
+        self._show_axes()
+        self.model_changed.emit()
+        self._judge()
+
+    def _image_changed(self, *_: Any) -> None:
+        self.batch.setVisible(self.for_files)
+        for widget in (self.where, self.where_label):
+            widget.setVisible(not self.for_files)
+        before, self._subject = self._subject, self._look()
+        if before is None or self._subject is None or before.key != self._subject.key:
+            self._axes_by_hand = False
+            self._show_axes()
+        self.model_box.fill(self._models, self._why_unfit)
+        self._judge()
+
+    def _look(self) -> Subject | None:
+        """The first of the chosen images."""
+        if self.for_files:
+            return Subject.of_file(self.batch.looked.first) if self.batch.looked else None
+        layer = self.image_box.layer
+        return None if layer is None else Subject.of_layer(layer)
+
+    def _show_axes(self) -> None:
+        """Offer what the axes may be; the first that fits the model is chosen, unless a person chose."""
+        subject, model, chosen = self._subject, self.model, self.third_box.currentData()
+        choices = subject.choices if subject else ()
+        if not self._axes_by_hand and subject and model:
+            fits = (names for names, _ in choices if not unfit(model.card, subject.shape, names))
+            chosen = next(fits, choices[0][0])
+        self.third_box.clear()
+        for names, words in choices:
+            self.third_box.addItem(words, names)
+        self.third_box.setCurrentIndex(max(0, self.third_box.findData(chosen)))
+        for widget in (self.third_box, self.third_label):
+            widget.setVisible(len(choices) > 1)
+        self._show_diameter()
+
+    def _axes_chosen(self, *_: Any) -> None:
+        self._axes_by_hand = True
+        self._show_diameter()
+        self.model_box.fill(self._models, self._why_unfit)
+        self._judge()
+
+    def _show_diameter(self) -> None:
+        diameter = self._expected_diameter()
+        for widget in (self.diameter_box, self.diameter_label):
+            widget.setVisible(diameter is not None)
+        if diameter is not None:
+            self.diameter_box.setValue(diameter)
+
+    def _expected_diameter(self) -> float | None:
+        """The diameter in this image's pixels that the model takes where nobody says another."""
+        card = self.model.card if self.model else None
+        if card is None or not card.diameter:
+            return None
+        size, _ = self.pixel_size()
+        ratio = size[-1] / card.pixel_size[-1] if size and card.pixel_size else 1.0
+        ratio = 1.0 if 0.67 < ratio < 1.5 else ratio  # as `predict.zoom_for` has it
+        return round(card.diameter / ratio, 1)
+
+    # what will be done, or why not
+
+    @property
+    def why_not(self) -> str:
+        """Why this cannot be done; empty where it can."""
+        if self.model is None:
+            return "Train a model first."
+        if self.for_files:
+            return self.batch.why_not or self._why_unfit(self.model.card)
+        if self.image_box.layer is None:
+            return "Open an image to apply the model to (File > Open, or File > Open Sample)."
+        left_out = self._left_out(self.model.card)
+        return next(iter(left_out.values())) if len(left_out) == len(self.image_box.layers) else ""
+
+    def _why_unfit(self, card: Card) -> str:
+        """Why a model cannot be applied to the first image; empty where it can, or there is none."""
+        if self._subject is None:
+            return ""
+        return unfit(card, self._subject.shape, self.third_box.currentData())
+
+    def _names(self, layer: Any) -> str:
+        """The axes of a layer: as chosen for the first, where they fit."""
+        chosen, first = self.third_box.currentData(), self.image_box.layer
+        fits = chosen is not None and array_of(layer).ndim == len(chosen) and layer.rgb == first.rgb
+        return str(chosen) if fits else likely_axes(layer)
+
+    def _left_out(self, card: Card) -> dict[str, str]:
+        """The chosen layers that the model does not fit, and why."""
+        reasons = {x.name: unfit(card, array_of(x).shape, self._names(x)) for x in self.image_box.layers}
+        return {name: why for name, why in reasons.items() if why}
+
+    def _judge(self) -> None:
+        self.what.setText("<br>".join(self._plan()))
+        self.what.setVisible(bool(self.what.text()))
+        self.changed.emit()
+
+    def _plan(self) -> Iterator[str]:
+        """What is done with the chosen images, as rich text."""
+        subject, model, count = self._subject, self.model, len(self.image_box.layers)
+        if subject is None or model is None:
+            return
+        if not self._why_unfit(model.card):
+            words = axis_words(Axes(self.third_box.currentData(), model.card.spatial), subject.shape)
+            if words:
+                yield escape(("The first: " if self.image_box.group else "") + words)
+        left_out = self._left_out(model.card)
+        if 0 < len(left_out) < count:
+            name, why = next(iter(left_out.items()))
+            text = f"{len(left_out)} of {count} images do not fit and are left out. {name}: {why}"
+            yield self._marked("warning", text)
+
+    # the job
+
+    def work(self, values: dict[str, Any]) -> Work:
+        """What is chosen as a job, decoded with these values.
+
+        Raises
+        ------
+        DojoError : where it cannot be done.
+        """
+        model = self.model
+        if model is None or self.why_not:
+            raise DojoError(self.why_not)
+        return self._files_work(model, values) if self.for_files else self._layers_work(model, values)
+
+    def _diameter(self) -> float | None:
+        """The diameter that a person typed; None where model and image decide."""
+        typed, expected = self.diameter_box.value(), self._expected_diameter()
+        return None if expected is None or typed == expected else typed
+
+    def _layers_work(self, model: Model, values: dict[str, Any]) -> Work:
+        left_out, seen = self._left_out(model.card), self.seen_button.isChecked()
+        asked: list[Asked] = []
+        wrong: DojoError | None = None
+        for layer in self.image_box.layers:
+            if layer.name in left_out:
+                continue
+            names = self._names(layer)
+            try:
+                box = seen_box(self._viewer, layer, Axes(names, model.card.spatial)) if seen else None
+                asked.append(Asked.of(layer, names, model.card, box))
+            except DojoError as error:
+                wrong = error
+        if wrong is not None and not asked:
+            raise wrong
+        run = Run(model, tuple(asked), self._diameter(), values)
+        folder = run_folder("apply")
+        return Work(lambda: write_request(folder, run), folder, run, len(asked))
+
+    def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
+        from napari_dojo.jobs import predict_files_request
+
+        subject, names = self._subject, self.third_box.currentData()
+        stated = subject is None or subject.stated == names or len(subject.choices) == 1
+        files = self.batch.files(None if stated else names)
+        folder, settings = run_folder("apply"), {"diameter": self._diameter()}
+        return Work(
+            lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
+            folder,
+            None,
+            len(files.inputs),
+        )
