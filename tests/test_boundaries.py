@@ -21,7 +21,7 @@ RANKS = {
     1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles", "verdicts", "compare"},
     2: {"tasks", "plan", "measure", "rois"},
     3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor", "drafts", "runs", "images", "folders", "batch"},
-    4: {"cli", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
+    4: {"cli", "classroom", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 RECEIVE_A_TASK = {"fit", "patches", "tiles"}
@@ -33,6 +33,7 @@ LIGHT = (
     | RANKS[2]
     | {"baselines", "metrics", "verdicts", "compare", "card", "jobs", "pretrained", "doctor", "drafts", "images", "simulate", "samples", "cli"}
     | {"runs", "folders", "batch"}
+    | {"classroom", "playground"}
 )
 
 

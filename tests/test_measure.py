@@ -12,7 +12,7 @@ import pytest
 from napari_dojo.axes import Axes
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
-from napari_dojo.measure import measure, measure_classes, table_of, write_csv
+from napari_dojo.measure import measure, measure_classes, table_of, typical_diameter, write_csv
 
 YX = Axes("YX")
 
@@ -136,6 +136,18 @@ def test_a_model_decides_what_is_measured() -> None:
     found = table_of(card("semantic", values=[0, 2], classes=["ground", "object"]), labels, None, YX)
     assert found["class"].tolist() == ["ground", "object"]
     assert found["area_px"].tolist() == [1, 2]
+
+
+def test_the_diameter_of_what_is_bright() -> None:
+    yy, xx = np.indices((90, 90))
+    discs = sum(((yy - y) ** 2 + (xx - x) ** 2 <= 49).astype(float) for y in (20, 60) for x in (15, 45, 75))
+    found = typical_diameter((100 + 900 * discs)[None])
+    assert found is not None
+    assert found[0] == pytest.approx(15, abs=1)
+    assert found[1] == 6
+    assert typical_diameter(np.zeros((1, 20, 20))) is None
+    ball = (np.indices((24, 24, 24)) - 12.0).__pow__(2).sum(0) <= 36
+    assert typical_diameter(ball[None])[0] == pytest.approx(12.5, abs=1)  # type: ignore[index]
 
 
 def test_a_table_as_a_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_dojo import __version__
+from napari_dojo import __version__, classroom
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Done, Event, Said, Started, Step, Tiled
 from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser("predict", help="apply a model to images"))
     _add_evaluate(commands.add_parser("evaluate", help="score a model on images whose truth is known"))
     _add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
+    classroom.add_arguments(
+        commands.add_parser("classroom", help="teach a small net, without a window; check what students hand in"),
+        _flags,
+    )
     doctor = commands.add_parser("doctor", help="check versions, graphics, torch and folders")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -87,7 +91,9 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
         metavar="REGEX",
         help="files with the same first group (or match) stay together when the data are split",
     )
-    parser.add_argument("--roles", metavar="CSV", help="lines of file name,role: training, validation, test or automatic")
+    parser.add_argument(
+        "--roles", metavar="CSV", help="lines of file name,role: training, validation, test or automatic"
+    )
     parser.add_argument("--name", default="", help="what the model is called (default: the folder's name)")
     parser.add_argument("--description", default="", help="one line for the model card")
     parser.add_argument("--license", help="of the model, an SPDX name such as CC0-1.0")

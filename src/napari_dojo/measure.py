@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.axes import Axes
+from napari_dojo.baselines import otsu_watershed
 from napari_dojo.card import Card
 from napari_dojo.files import replacing
 from napari_dojo.tasks import options_of
 
-__all__ = ["Table", "measure", "measure_classes", "table_of", "write_csv"]
+__all__ = ["Table", "measure", "measure_classes", "table_of", "typical_diameter", "write_csv"]
 
 Table = dict[str, NDArray[Any]]
 POSITION = {"T": "frame", "Z": "plane"}
@@ -95,6 +96,25 @@ def table_of(
         classes = dict(zip(options.values, options.classes, strict=True))
         return measure_classes(labels, image, axes, classes, pixel_size, unit)
     return measure(labels, image, axes, pixel_size, unit)
+
+
+def typical_diameter(x: Any) -> tuple[float, int] | None:
+    """The median diameter of bright objects, found without learning; None where there are none.
+
+    Parameters
+    ----------
+    x : image (C, *S).
+
+    Returns
+    -------
+    The diameter of a disc or ball of the same size, px, and how many objects it comes from.
+    """
+    sizes = np.bincount(otsu_watershed(x).ravel())[1:]
+    if not len(sizes):
+        return None
+    median, flat = float(np.median(sizes)), np.ndim(x) == 3
+    diameter = 2 * np.sqrt(median / np.pi) if flat else (6 * median / np.pi) ** (1 / 3)
+    return round(float(diameter), 1), len(sizes)
 
 
 def write_csv(path: Path, table: Table) -> None:

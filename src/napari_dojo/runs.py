@@ -56,7 +56,9 @@ def _alive(path: Path) -> bool:
         about = json.loads(path.read_text())
         if about["host"] != socket.gethostname():
             return True
-        return abs(psutil.Process(about["pid"]).create_time() - about["began"]) < 1.0
+        process = psutil.Process(about["pid"])
+        same = abs(process.create_time() - about["began"]) < 60  # the system's clock may have been set meanwhile
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return False
 

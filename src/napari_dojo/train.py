@@ -250,7 +250,7 @@ class _Training:
             counts = one if counts is None else counts + one
         if self.baseline is None:
             self.baseline = self._baseline()
-        self.last_maps, self.last_score = maps, _scored(counts)
+        self.last_maps, self.last_score = maps, self._scored(counts)
         loss = self._validation_loss(net)
         preview = self._preview(predictor, decoding)
         return (
@@ -273,7 +273,12 @@ class _Training:
         for source in self.judged:
             one = self._score(self.task.baseline(np.asarray(source.x), self.options, truths), source)
             counts = one if counts is None else counts + one
-        return _scored(counts)
+        return self._scored(counts)
+
+    def _scored(self, counts: Any) -> dict[str, Any]:
+        if counts is None:
+            return {}
+        return {"sentence": counts.sentence, "headline": self.task.headline(counts), **counts.as_dict()}
 
     def _validation_loss(self, net: Any) -> float | None:
         if not self.split.validation:
@@ -384,7 +389,7 @@ class _Training:
             for source in self.tested:
                 one = self._score(self.task.decode(self._maps(predictor, source), decoding, self.options), source)
                 counts = one if counts is None else counts + one
-            self.card = replace(self.card, data={**self.card.data, "test": _scored(counts)})
+            self.card = replace(self.card, data={**self.card.data, "test": self._scored(counts)})
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
         facts = {
@@ -415,7 +420,7 @@ class _Training:
         for source, maps in zip(self.judged, self.best_maps, strict=False):
             one = self._score(self.task.decode(maps, tuned, self.options), source)
             counts = one if counts is None else counts + one
-        score = {**_scored(counts), "from": self.card.score.get("from")}
+        score = {**self._scored(counts), "from": self.card.score.get("from")}
         self.card = replace(self.card, decoding=asdict(tuned), score=score)
         return self.task.headline(counts)
 
@@ -431,10 +436,6 @@ class _Training:
         maps = self._maps(Predictor(best.net, self.device), small)
         labels = self.task.decode(maps, self.task.decoding(**self.card.decoding), self.options)
         return overlay(np.asarray(small.x), labels)
-
-
-def _scored(counts: Any) -> dict[str, Any]:
-    return {"sentence": counts.sentence, **counts.as_dict()} if counts is not None else {}
 
 
 def _fresh(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Image, Labels, Shapes
+from qtpy.QtCore import QTimer
 
 from napari_dojo import drafts as engine
 from napari_dojo.drafts import Draft, drafts
@@ -264,6 +265,36 @@ def test_the_end_saves_the_rest_or_discards_all(qtbot, viewer, pair, saving, mon
     other.end(False)
     assert drafts() == []
     assert not list(runs_folder().iterdir())
+
+
+def test_a_closing_viewer_saves_the_rest(viewer, pair, saving, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE", 60.0)
+    monkeypatch.setattr(module, "LONGEST", 60.0)
+    image, labels = pair
+    autosave = saving([row([image], labels)])
+    labels.paint((5, 5), 1)
+    viewer.layers.clear()  # as `Viewer.close` does, before its panels end
+    autosave.end(True)
+    layers = {x.name: x for x in drafts()[0].read().layers.values()}
+    assert layers["cells labels"].data[5, 5] == 1
+    assert layers["cells"].data.shape == (64, 48)
+
+
+def test_edits_without_any_pause_are_saved(qtbot, viewer, pair, saving, monkeypatch):
+    image, labels = pair
+    autosave = saving([row([image], labels)])
+    count = iter(range(10_000))
+
+    def paint():  # so slow that each edit comes later than the save is due
+        time.sleep(0.05)
+        labels.paint((next(count) % 60, 5), 1)
+
+    monkeypatch.setattr(module, "LONGEST", 0.02)
+    timer = QTimer()
+    timer.timeout.connect(paint)
+    timer.start(20)
+    saved(qtbot, autosave)
+    timer.stop()
 
 
 def test_a_full_disk_is_said_once_and_painting_goes_on(qtbot, viewer, pair, saving, monkeypatch):

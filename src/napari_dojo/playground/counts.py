@@ -8,7 +8,7 @@ __all__ = ["parameter_sum", "update_sum", "updates_per_epoch"]
 
 
 def parameter_sum(net: NetShape) -> str:
-    """ "2·4+4 + 4·1+1 = 17": for each layer the weights of its links, and a bias for each of its units."""
+    """For example 2·4+4 + 4·1+1 = 17: for each layer the weights of its links, and a bias for each of its units."""
     layers = [f"{before}·{units}+{units}" for before, units in net.widths]
     return f"{' + '.join(layers)} = {net.parameters}"
 
@@ -19,7 +19,7 @@ def updates_per_epoch(points: int, batch_size: int) -> int:
 
 
 def update_sum(points: int, batch_size: int) -> str:
-    """ "500 / 16 = 32", and where the last mini-batch is smaller, that it was rounded up."""
+    """For example 500 / 16 = 32, and where the last mini-batch is smaller, that it was rounded up."""
     size = min(batch_size or points, points)
-    rounded = ", rounded up" if points % size else ""
+    rounded = " (rounded up)" if points % size else ""
     return f"{points} / {size} = {updates_per_epoch(points, size)}{rounded}"

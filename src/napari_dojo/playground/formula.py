@@ -57,7 +57,9 @@ class Formula:
         if depth > DEEPEST:
             raise DojoError(f"The formula {self._text[:60]!r} is nested too deeply. {EXAMPLE}")
         new: ast.expr
-        if (isinstance(node, ast.Constant) and type(node.value) in (int, float)) or (isinstance(node, ast.Name) and node.id in ("x", "y", "pi")):
+        if (isinstance(node, ast.Constant) and type(node.value) in (int, float)) or (
+            isinstance(node, ast.Name) and node.id in ("x", "y", "pi")
+        ):
             new = node
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             new = ast.UnaryOp(node.op, self._clean(node.operand, depth + 1))
@@ -106,6 +108,6 @@ def _value(node: ast.expr, x: Any, y: Any) -> Any:
             return -_value(node.operand, x, y) if isinstance(node.op, ast.USub) else _value(node.operand, x, y)
         case ast.BinOp():
             return OPERATORS[type(node.op)](_value(node.left, x, y), _value(node.right, x, y))
-        case ast.Call(func=ast.Name()):
-            return getattr(np, node.func.id)(_value(node.args[0], x, y))
+        case ast.Call(func=ast.Name(id=name)):
+            return getattr(np, name)(_value(node.args[0], x, y))
     raise AssertionError(ast.dump(node))

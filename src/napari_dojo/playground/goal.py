@@ -30,7 +30,12 @@ FIGURES = {
     "updates": "updates",
 }
 SHARES = ("training", "validation", "gap")
-SIGNS = {ast.GtE: (">=", "at least"), ast.LtE: ("<=", "at most"), ast.Gt: (">", "more than"), ast.Lt: ("<", "less than")}
+SIGNS = {
+    ast.GtE: (">=", "at least"),
+    ast.LtE: ("<=", "at most"),
+    ast.Gt: (">", "more than"),
+    ast.Lt: ("<", "less than"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Goal:
 
     @property
     def sentence(self) -> str:
-        """ "at least 95 % on validation, at most 20 parameters"."""
+        """In words: at least 95 % on validation, at most 20 parameters."""
         words = dict(SIGNS.values())
         said = []
         for name, sign, number in self.parts:

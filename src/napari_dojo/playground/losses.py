@@ -81,9 +81,7 @@ def categorical_from_sums(z: Array, t: Array) -> Array:
 LOSSES = {
     "squared_error": Loss(squared_error, lambda p, t: p - t, "linear", squared_error),
     "binary_cross_entropy": Loss(binary_cross_entropy, binary_slope, "sigmoid", binary_from_sums),
-    "categorical_cross_entropy": Loss(
-        categorical_cross_entropy, categorical_slope, "softmax", categorical_from_sums
-    ),
+    "categorical_cross_entropy": Loss(categorical_cross_entropy, categorical_slope, "softmax", categorical_from_sums),
 }
 
 

@@ -40,13 +40,11 @@ class Net:
         at = 0
         for (before, units), activation in zip(shape.widths, activations, strict=True):
             part = slice(at, at + (before + 1) * units)
-            self.layers.append(
-                Layer(self.parameters[part], self.gradient[part], (before, units), activation)
-            )
+            self.layers.append(Layer(self.parameters[part], self.gradient[part], (before, units), activation))
             self.is_weight[at : at + before * units] = 1
             at = part.stop
         if parameters is not None:
-            self.set(parameters)
+            self.parameters[:] = parameters
 
     def set(self, parameters: Array) -> None:
         """Take over weights and biases, (parameters,); DojoError where there are too few, too many or runaway ones."""

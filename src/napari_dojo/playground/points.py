@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ from napari_dojo.playground.settings import FEATURES, MOST_CLASSES, MOST_POINTS,
 
 __all__ = ["FORMULAS", "KINDS", "SETS", "Data", "Kind", "draw_points", "read_csv", "split_rows"]
 
+Drawn: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+
 SETS = ("training", "validation", "test")
 FORMULAS = {"line": "y < 0.5*x + 0.1", "parabola": "y < 2*x**2 - 0.4"}
 
 
 # Each draws n points (n, 2) and their classes (n,), or numbers to predict. "Show the code" prints them as they are.
-def spiral(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def spiral(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """Two arms, each the other turned by half a turn; as the course draws them."""
     theta = rng.uniform(0, 10 * np.pi, n)
     r = 0.25 * theta
@@ -35,21 +38,21 @@ def spiral(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array
     return xy, value
 
 
-def circle(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def circle(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """Class 1 in a circle that covers half of the square."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = xy[:, 0] ** 2 + xy[:, 1] ** 2 < 2 / np.pi
     return xy + rng.normal(0, noise, (n, 2)), value
 
 
-def xor(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def xor(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """Class 1 where x and y have the same sign: the exclusive or."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = xy[:, 0] * xy[:, 1] > 0
     return xy + rng.normal(0, noise, (n, 2)), value
 
 
-def clusters(rng: np.random.Generator, n: int, noise: float, classes: int) -> tuple[Array, Array]:
+def clusters(rng: np.random.Generator, n: int, noise: float, classes: int) -> Drawn:
     """A cloud for each class, their centres on a circle."""
     value = np.arange(n) % classes
     angle = 2 * np.pi * (value + 0.5) / classes
@@ -57,14 +60,14 @@ def clusters(rng: np.random.Generator, n: int, noise: float, classes: int) -> tu
     return xy, value
 
 
-def blobs(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def blobs(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """Two clouds."""
     value = np.arange(n) % 2
     xy = 0.4 * (2 * value - 1)[:, None] + rng.normal(0, noise, (n, 2))
     return xy, value
 
 
-def moons(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def moons(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """Two half circles that reach into each other."""
     angle = rng.uniform(0, np.pi, n)
     value = np.arange(n) % 2
@@ -74,14 +77,14 @@ def moons(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]
     return xy, value
 
 
-def plane(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def plane(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """A number that grows to the upper right."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = 0.5 * xy[:, 0] + 0.5 * xy[:, 1] + rng.normal(0, noise, n)
     return xy, value
 
 
-def curve(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]:
+def curve(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """A wave over x alone; y plays no part."""
     xy = np.zeros((n, 2))
     xy[:, 0] = rng.uniform(-1, 1, n)
@@ -93,7 +96,7 @@ def curve(rng: np.random.Generator, n: int, noise: float) -> tuple[Array, Array]
 class Kind:
     """A point set: how it is drawn, what it is called, and how noisy it is unless said otherwise."""
 
-    draw: Callable[..., tuple[Array, Array]] | None
+    draw: Callable[..., Drawn] | None
     title: str
     noise: float = 0.0
     sentence: str = ""

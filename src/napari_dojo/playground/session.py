@@ -95,11 +95,8 @@ class Session:
         """What the net sees of the points, and what it should say."""
         check_inputs(setup.points, setup.net.inputs)
         goals = targets(data.value, data.classes, setup.net.outputs)
-        with np.errstate(all="ignore"):
-            x = data.inputs(data.xy, setup.net.inputs)
-        if not np.isfinite(x).all():
-            raise DojoError("The coordinates are too large for these inputs. Switch the z-score on.")
-        self.setup, self.data, self._x, self._targets = setup, data, x, goals
+        self._x, self._targets = data.inputs(data.xy, setup.net.inputs), goals
+        self.setup, self.data = setup, data
 
     def reset(self, new: bool = False) -> None:
         """Back to the start: the same start weights, or new ones."""
@@ -237,6 +234,12 @@ class Session:
         x, target = self._shuffled
         return x[first : self._at], target[first : self._at]
 
+    def training_point(self, number: int) -> tuple[Array, Array]:
+        """Inputs (1, inputs) and targets (1, outputs) of one training point."""
+        if not 0 <= number < self.data.counts[0]:
+            raise DojoError(f"There are {self.data.counts[0]} training points; number {number} is not among them.")
+        return self._x[number : number + 1], self._targets[number : number + 1]
+
     def masks(self, points: int) -> list[Array] | None:
         """Dropout: which hidden units take part, for each point; those that do are made larger to make up for it."""
         dropout = self.setup.learning.dropout
@@ -296,11 +299,11 @@ class Session:
         self.optimizer = OPTIMIZERS[self.setup.learning.optimizer](self.setup.net.parameters)
         self._at, self.diverged = 0, True
         rate = self.setup.learning.learning_rate
-        wrong = mismatch(self.data.classes, self.setup.net, self.setup.learning.loss)
-        cure = wrong[0] if wrong else f"The steps are too large: try a learning rate of {min(rate / 10, 0.05):g}."
+        cures = [f"The steps are too large: try a learning rate of {min(rate / 10, 0.05):g}."]
+        cures += mismatch(self.data.classes, self.setup.net, self.setup.learning.loss)[:1]
         self.ended = (
             f"Learning stopped in epoch {self.epochs + 1}, because the weights or the loss grew beyond all bounds; "
-            f"the weights of epoch {self.epochs} are kept. {cure}"
+            f"the weights of epoch {self.epochs} are kept. {' '.join(cures)}"
         )
 
     def _stop_early(self, loss: float) -> None:

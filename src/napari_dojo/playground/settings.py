@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from napari_dojo.errors import DojoError
@@ -161,10 +162,18 @@ class NetShape:
     def widths(self) -> tuple[tuple[int, int], ...]:
         """What comes in and goes out of each layer of weights: (inputs, units), the last layer with the skip."""
         units = (len(self.inputs), *self.hidden, self.outputs)
-        pairs = list(zip(units[:-1], units[1:], strict=True))
+        pairs = list(pairwise(units))
         if self.skip and self.hidden:
             pairs[-1] = (pairs[-1][0] + len(self.inputs), self.outputs)
         return tuple(pairs)
+
+    def sources(self, layer: int) -> tuple[str, ...]:
+        """What feeds a layer of weights, in the order of its rows: inputs by their titles, hidden units as h1, h2, ..."""
+        inputs = tuple(TITLES.get(name, name) for name in self.inputs)
+        if layer == 0:
+            return inputs
+        units = tuple(f"h{i + 1}" for i in range(self.hidden[layer - 1]))
+        return units + inputs if self.skip and layer == len(self.hidden) else units
 
     @property
     def parameters(self) -> int:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari.viewer import Viewer  # napari reads the annotation to hand the viewer in
 
+from napari_dojo.axes import Axes
+from napari_dojo.errors import explained
+from napari_dojo.measure import Table, measure
+from napari_dojo.widgets.layers import array_of, axes_choices, source_of
 from napari_dojo.widgets.panel import open_panel, plain_viewer
 from napari_dojo.widgets.pick import images_of
+from napari_dojo.widgets.table import features_of, open_table
 
-__all__ = ["segment_nuclei"]
+__all__ = ["measure_objects", "segment_nuclei"]
 
 NUCLEI = "nuclei-fluorescence"
 
@@ -37,3 +44,58 @@ def segment_nuclei(viewer: Viewer) -> None:
         panel.apply()
     else:
         show_warning(panel.apply_button.toolTip())
+
+
+def measure_objects(viewer: Viewer) -> None:
+    """Measure the objects of the active Labels layer, on the first image of its size, and show the table."""
+    from napari.qt.threading import create_worker
+    from napari.utils.notifications import show_info, show_warning
+
+    viewer = plain_viewer(viewer)
+    labels = viewer.layers.selection.active
+    if labels is None or labels._type_string != "labels":
+        show_warning("Labels to measure are needed. Choose a Labels layer in the layer list, and try again.")
+        return
+    found = next(((x, names) for x in images_of(viewer.layers) if (names := _axes_over(x, labels))), None)
+    image, names = found or (None, _axes_of(labels))
+
+    def show(answer: Any) -> None:
+        if isinstance(answer, Exception):
+            show_warning(explained(answer))
+        elif labels in viewer.layers:
+            labels.features = features_of(answer)
+            n = len(answer["index"])
+            on = f" on {image.name}" if image is not None else "; no image has their size, so without intensities"
+            table = "" if open_table(viewer, [labels]) else ". The table is in the features of the layer"
+            show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}{table}.")
+
+    worker: Any = create_worker(_try_measure, labels, image, names)
+    worker.returned.connect(show)
+    worker.start()
+
+
+def _axes_over(image: Any, labels: Any) -> str | None:
+    """The axes of an image that the labels may belong to: theirs, and channels; None where the sizes differ."""
+    shape, wanted = array_of(image).shape, tuple(array_of(labels).shape)
+    fits = [names for names, _ in axes_choices(image) if Axes(names).result(shape, None)[1] == wanted]
+    return next((names for names in fits if names.replace("C", "") == _axes_of(labels)), fits[0] if fits else None)
+
+
+def _axes_of(labels: Any) -> str:
+    """The axes of a labels layer: as the model knew that made it, else the likeliest."""
+    made = labels.metadata.get("napari_dojo")
+    known = str(made.get("axes", "")) if isinstance(made, dict) else ""
+    choices = [names for names, _ in axes_choices(labels) if "C" not in names]
+    return known if len(known) == array_of(labels).ndim else choices[0]
+
+
+def _try_measure(labels: Any, image: Any, names: str) -> Table | Exception:
+    """The table, or the error as a value."""
+    try:
+        made = labels.metadata.get("napari_dojo")
+        planes = isinstance(made, dict) and made.get("spatial") == "YX"
+        source = source_of(labels if image is None else image, names, volumes=not planes)
+        x = None if image is None else source.array
+        return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)
+    except Exception as error:
+        return error

@@ -16,7 +16,7 @@ from napari_dojo.pretrained import Model
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS, decoding_of
 from napari_dojo.widgets.asked import Run
-from napari_dojo.widgets.export import Export, ExportButton, ask_path, write_all
+from napari_dojo.widgets.export import Export, ExportButton, ask_path, link_to, write_all
 from napari_dojo.widgets.form import described, sentence
 from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.results import Results, count_words
@@ -124,7 +124,11 @@ class AnswerRows(QWidget):
         run, names = self.results.run, [layer.name for layer in self.results.layers]
         if run is None or not names:
             return
-        self.said.emit(f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers.")
+        text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
+        large = (
+            "" if self.results.adjustable else " Too large to change afterwards: move the sliders, then apply again."
+        )
+        self.said.emit(text + large)
         if self.values != run.values:  # moved while the net was at work
             self._slid()
 
@@ -150,7 +154,5 @@ class AnswerRows(QWidget):
         if isinstance(answer, Exception):
             self.failed.emit(explained(answer))
             return
-        folder = answer[0].parent
-        link = f'<a href="{folder.absolute().as_uri()}">{escape(folder.name or str(folder))}</a>'
         what = answer[0].name if len(answer) == 1 else f"{len(answer)} files"
-        self.said.emit(f"Written {escape(what)} to {link}.")
+        self.said.emit(f"Written {escape(what)} to {link_to(self._viewer, answer[0].parent)}.")

@@ -75,7 +75,7 @@ class Asked:
         )
 
     def part(self, box: Box) -> Any:
-        """This part of the image, as it lies."""
+        """A part of the image, as it lies."""
         return self.array[tuple(slice(a, b) for a, b in box)]
 
     @property
@@ -190,8 +190,8 @@ def unfit(card: Card, shape: Sequence[int], names: str) -> str:
     return ""
 
 
-def axis_words(axes: Axes, shape: Sequence[int]) -> str:
-    """What is done with the axes beyond Y and X: "20 time points, one by one"."""
+def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
+    """What is done with the axes beyond Y and X: "20 time points, one by one"; of what is seen, "this time point"."""
     sizes = dict(zip(axes.names, shape, strict=True))
 
     def many(letter: str, word: str) -> str:
@@ -199,9 +199,12 @@ def axis_words(axes: Axes, shape: Sequence[int]) -> str:
 
     words = []
     if "T" in sizes:
-        words.append(f"{many('T', 'time point')}, one by one")
+        words.append("this time point" if seen else f"{many('T', 'time point')}, one by one")
     if "Z" in sizes and axes.spatial == "ZYX":
-        words.append(("each a" if words else "one") + f" volume of {many('Z', 'plane')}")
+        one = "a" if seen else "each a" if words else "one"
+        words.append(f"{one} volume of {many('Z', 'plane')}")
+    elif "Z" in sizes and seen:
+        words.append("this plane")
     elif "Z" in sizes:
         words.append(f"{many('Z', 'plane')}, one by one (the model is 2-D)")
     if "C" in sizes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo import images
 from napari_dojo.drafts import Draft, Layer, Row, Work
@@ -67,6 +67,11 @@ class Autosave(QObject):
 
     Nothing is written before something is painted. ``failed`` says once, in one sentence, that saving does not work.
 
+    Attributes
+    ----------
+    draft : where it goes.
+    last_edit : time.monotonic() of the last edit of labels or shapes, or of their coming back; None before.
+
     Parameters
     ----------
     viewer : of the layers.
@@ -81,10 +86,10 @@ class Autosave(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
+        self.draft = Draft.new()
         self.last_edit: float | None = None
         self._followed: dict[Any, _Followed] = {}
         self._count = 0
-        self._held = [Draft.new()]
         self._replaced: Draft | None = None
         self._fits: dict[str, bool] = {}  # whether the file of an image holds what the layer shows; for the thread
         self._since: float | None = None  # the first edit that is not saved
@@ -95,14 +100,7 @@ class Autosave(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save)
         self._viewer.layers.events.removing.connect(self._removing)
-        self._viewer.window._qt_window.installEventFilter(self)  # napari tells no panel that its window closes
-        self.destroyed.connect(_releaser(self._held))
         self.follow()
-
-    @property
-    def draft(self) -> Draft:
-        """The draft that is written; its folder is there once something was painted."""
-        return self._held[0]
 
     def follow(self) -> None:
         """The rows or choices are other ones: listen to their layers, and save soon if there is something to save."""
@@ -121,7 +119,7 @@ class Autosave(QObject):
         restored = restore(self._viewer, draft)
         if self.draft.written:
             self._replaced = self.draft
-        self._held[0] = draft
+        self.draft = draft
         for key, layer in restored.layers.items():
             self._leave(layer)
             self._join(layer, _Followed(key, touched=layer._type_string != "image"))
@@ -129,8 +127,24 @@ class Autosave(QObject):
         self._later()
         return restored
 
-    def flush(self) -> None:
-        """Save now what is not saved, and wait for it."""
+    def end(self, keep: bool) -> None:
+        """Listen no more; save the rest and let the draft be offered again, or discard it."""
+        if self._ended:
+            return
+        if keep:
+            self._flush()
+            self.draft.release()
+        else:
+            self.draft.discard()
+        if self._replaced:
+            self._replaced.discard()
+        self._ended = True
+        self._timer.stop()
+        self._viewer.layers.events.removing.disconnect(self._removing)
+        for layer in list(self._followed):
+            self._leave(layer)
+
+    def _flush(self) -> None:
         work = (None if self._since is None else self._snapshot()) or self._running
         if work is None:
             return
@@ -138,31 +152,6 @@ class Autosave(QObject):
         _, error = _written(self.draft, work, self._fits)
         if error:
             self.failed.emit(error)
-
-    def end(self, keep: bool) -> None:
-        """Listen no more; save the rest and let the draft be offered again, or discard it."""
-        if self._ended:
-            return
-        if keep:
-            self.flush()
-            self.draft.release()
-        else:
-            self.draft.discard()
-        if self._replaced:
-            self._replaced.discard()
-        self._ended = True
-        self._held.clear()
-        self._timer.stop()
-        self._viewer.layers.events.removing.disconnect(self._removing)
-        self._viewer.window._qt_window.removeEventFilter(self)
-        for layer in list(self._followed):
-            self._leave(layer)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """The window is closing, perhaps."""
-        if event is not None and event.type() == QEvent.Type.Close:
-            self.flush()
-        return False
 
     def _removing(self, event: Any) -> None:
         """Of a layer that goes, the last edits are kept; also, napari removes all layers before it closes."""
@@ -215,7 +204,8 @@ class Autosave(QObject):
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         due = max(min(now + PAUSE, self._since + LONGEST), self._not_before)
-        self._timer.start(max(0, round(1000 * (due - now))))
+        if due > now or not self._timer.isActive():  # one that is late would be late again
+            self._timer.start(max(0, round(1000 * (due - now))))
 
     def _save(self) -> None:
         if self._running:  # `_saved` looks again
@@ -263,14 +253,6 @@ class Autosave(QObject):
         ]
         title = next((kept[r.images[0]].name for r in table if r.images), next(iter(kept.values())).name)
         return Work(title, tuple(table), choices, kept)
-
-
-def _releaser(held: list[Draft]) -> Callable[..., None]:
-    def release(*_: Any) -> None:
-        while held:
-            held.pop().release()
-
-    return release
 
 
 def restore(viewer: Any, draft: Draft) -> Restored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from napari_dojo.widgets.latest import Latest
 
 __all__ = ["BatchRows", "Looked"]
 
+LOOKING = "Looking at the images ..."
 TRIED = 3  # files that are looked at before a folder is given up
 
 
@@ -78,7 +79,7 @@ class BatchRows(QWidget):
         self._soon.timeout.connect(self._look)
         for signal in (self.images.changed, self.answers.changed, self.tables.toggled):
             signal.connect(self.look_again)
-        self.replace.toggled.connect(lambda *_: self.changed.emit())
+        self.replace.toggled.connect(self.changed)
 
     @property
     def out(self) -> Path:
@@ -86,12 +87,17 @@ class BatchRows(QWidget):
         return Path(self.answers.path).expanduser() if self.answers.path else folder_for(self.images.path, self._model)
 
     @property
+    def looking(self) -> bool:
+        """Whether it is not known yet what the folder holds."""
+        return self._soon.isActive() or self._latest.busy
+
+    @property
     def why_not(self) -> str:
         """Why these files cannot be done; empty where they can."""
         if not self.images.path:
             return "Choose the folder of the images."
-        if self._soon.isActive() or self._latest.busy:
-            return "Looking at the images ..."
+        if self.looking:
+            return LOOKING
         if self._why or self.looked is None:
             return self._why or "Choose the folder of the images."
         if self.looked.there and not self.replace.isChecked():
@@ -118,11 +124,21 @@ class BatchRows(QWidget):
             self._model = name
             self.look_again()
 
+    def written(self, count: int) -> None:
+        """So many answers are there now; says nothing, so that what was said of them stays."""
+        if self.looked is not None:
+            self.looked = replace(self.looked, there=count)
+            self.replace.setChecked(False)
+            self.replace.setVisible(True)
+
     def look_again(self, *_: Any) -> None:
         """Something is different, or may be."""
         if self.isVisibleTo(self.parentWidget()):
-            self._soon.start()
-            self.changed.emit()
+            if self.images.path:
+                self._soon.start()
+            else:
+                self.looked = None
+            self._say()
 
     def end(self) -> None:
         """The panel is closing."""
@@ -145,15 +161,12 @@ class BatchRows(QWidget):
 
     def _say(self) -> None:
         found = self.looked
-        self.what.setText("")
+        self.what.setText(LOOKING if self.looking else "")
         self.replace.setVisible(bool(found and found.there))
         if found is not None:
-            n, first = len(found.inputs), found.inputs[0]
-            name = Path(first).name
-            table = " and a table of the same name" if self.tables.isChecked() else ""
+            n, table = len(found.inputs), " and a table" if self.tables.isChecked() else ""
             self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}, {name} {'among them' if n > 1 else 'alone'}. Each gives a TIFF "
-                f"of its name with pixel size{table} in {self.out.name}."
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} of the same name, with its pixel size."
             )
-            self.what.setToolTip(str(self.out))
+            self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
         self.changed.emit()

@@ -8,14 +8,20 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
+from napari_dojo.axes import Axes
 from napari_dojo.images import Picture
-from napari_dojo.widgets.layers import array_of, axes_choices, source_of
+from napari_dojo.widgets.layers import array_of, axes_choices, likely_axes, source_of
 from napari_dojo.widgets.pick import LayerBox, images_of
 
 __all__ = ["Group", "ImageBox", "Subject"]
+
+
+LOOKED_AT = {"YX": (1024, 1024), "ZYX": (32, 256, 256)}  # px
 
 
 class Group(Enum):
@@ -107,7 +113,7 @@ class Subject:
     key : tells one from another.
     shape : of the array.
     choices : what its axes may be, and in words; the likeliest first.
-    stated : the axes that a file names itself.
+    stated : the axes that the layer or the file names itself.
     """
 
     key: Any
@@ -120,7 +126,9 @@ class Subject:
     @staticmethod
     def of_layer(layer: Any) -> Subject:
         """An image layer."""
-        return Subject(layer, tuple(array_of(layer).shape), axes_choices(layer), None, layer, None)
+        named, likely = "".join(str(a).upper()[:1] for a in layer.axis_labels), likely_axes(layer)
+        stated = likely if likely.startswith(named) else None
+        return Subject(layer, tuple(array_of(layer).shape), axes_choices(layer), stated, layer, None)
 
     @staticmethod
     def of_file(picture: Picture) -> Subject:
@@ -129,6 +137,14 @@ class Subject:
         like = SimpleNamespace(data=picture.data, multiscale=False, rgb=picture.rgb, axis_labels=tuple(names))
         shape = tuple(picture.data.shape)
         return Subject((picture.path, shape), shape, axes_choices(like), picture.axes, None, picture)
+
+    def sample(self, names: str, spatial: str) -> NDArray[Any]:
+        """The middle of one image (C, *S), no larger than can be looked at in a moment."""
+        array = self._picture.data if self._picture is not None else array_of(self._layer)
+        axes = Axes(names, spatial)
+        x = axes.sample(array, axes.count(array.shape) // 2)
+        box = (slice(max(0, (n - e) // 2), (n + e) // 2) for n, e in zip(x.shape[1:], LOOKED_AT[spatial], strict=True))
+        return np.asarray(x[(slice(None), *box)])
 
     def pixel_size(self, names: str, spatial: str) -> tuple[tuple[float, ...] | None, str | None]:
         """The size of the axes that a model works in, and its unit, "um" where it is a length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from napari.viewer import Viewer  # napari reads the annotation to hand the viewer in
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -27,6 +27,7 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.metrics import ClassCounts
 from napari_dojo.verdicts import Comparison, Verdict, Verdicts
 from napari_dojo.widgets.form import calm, described, form_layout, narrow, sentence
+from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import add_quietly, array_of, axes_choices, placement, provenance, region_mask
 from napari_dojo.widgets.panel import Panel, open_panel, plain_viewer
 from napari_dojo.widgets.pick import LayerBox, images_of, labels_of, paired, shapes_of
@@ -117,16 +118,13 @@ class ComparePanel(Panel):
         self._painted: tuple[Any, ...] = ()
         self._notes: tuple[str, ...] = ()
         self._jumped: dict[Verdict, int] = {}
-        self._generation = 0
-        self._busy = self._painting = self._touched = self._why_shown = self._fresh = False
+        self._busy = self._touched = self._why_shown = self._fresh = False
         self._choose()
         self._show()
         self.column.addStretch(1)
         self.align()
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(60)
-        self._soon.timeout.connect(self._judge)
+        self._work = Latest(self)
+        self._work.told.connect(self._told)
         self.watch.changed.connect(self.refresh)
         self.refresh()
         self.lead(self.compare_button)
@@ -199,7 +197,7 @@ class ComparePanel(Panel):
         layout.addWidget(self.legend)
         layout.addWidget(self.plot)
         layout.addStretch(1)
-        self.threshold.valueChanged.connect(self._slid)
+        self.threshold.valueChanged.connect(self._judge)
         self.legend.clicked.connect(self._jump)
         return page
 
@@ -239,9 +237,10 @@ class ComparePanel(Panel):
         self._list_results()
 
     def _list_results(self) -> None:
-        truth = self.truth_box.layer
-        fitting = [x for x in _candidates(self.viewer.layers) if truth is not None and comparable(truth, x)]
-        likely = paired([truth], _results(fitting) or fitting, comparable)
+        truth, candidates = self.truth_box.layer, _candidates(self.viewer.layers)
+        fitting = [x for x in candidates if truth is not None and comparable(truth, x)]
+        likely = [pair for pair in [likely_pair(candidates)] if pair and pair[0] is truth]
+        likely = likely or paired([truth], _results(fitting) or fitting, comparable)
         self.result_box.fill(fitting, likely[0][1] if likely else None)
         self._pair_changed()
 
@@ -297,7 +296,7 @@ class ComparePanel(Panel):
 
     def _forget(self, *_: Any) -> None:
         """What was found is not of what is chosen now."""
-        self._generation += 1
+        self._work.forget()
         self._follow(False)
         self._answer, self._verdicts, self._compared, self._busy = None, None, (), False
         for label in (self.found, self.figures, self.table, self.message):
@@ -320,26 +319,22 @@ class ComparePanel(Panel):
         asked = Asked(*self._compared, axes, how, self.region_box.currentData())
         self._busy = self._fresh = True
         self._say_why()
-        generation = self._generation
-        self._work(lambda told: self._done(generation, asked, *told), _answer, asked)
+        self._work.ask(_answer, asked)
 
-    def _work(self, then: Callable[[Any], None], function: Callable[..., Any], *args: Any) -> None:
-        from napari.qt.threading import create_worker
-
-        worker: Any = create_worker(_tried, function, *args)
-        worker.returned.connect(then)
-        worker.start()
-
-    def _done(self, generation: int, asked: Asked, answer: Any, error: Exception | None) -> None:
-        if self._ended or generation != self._generation or any(x not in self.viewer.layers for x in self._compared):
-            return  # nobody waits for it, or `refresh` says that a layer is gone
+    def _told(self, told: Any) -> None:
+        """An answer, a picture of its verdicts, or an error."""
+        if any(x not in self.viewer.layers for x in self._compared):
+            return  # `refresh` is about to say it
+        if isinstance(told, tuple):
+            self._judged(*told)
+            return
         self._busy = False
         self._say_why()
-        if error is not None:
-            self._failed(explained(error))
+        if isinstance(told, Exception):
+            self._failed(explained(told))
             return
-        self._answer = answer
-        self._notes = _differently_placed(asked) + answer.notes
+        self._answer = told
+        self._notes = _differently_placed(*self._compared) + told.notes
         self._tell()
         self._follow(True)
         self._present()
@@ -368,30 +363,13 @@ class ComparePanel(Panel):
 
     # verdicts
 
-    def _slid(self, *_: Any) -> None:
-        self._soon.start()
-
-    def _judge(self) -> None:
+    def _judge(self, *_: Any) -> None:
         """Judge the objects at the threshold, and paint that."""
-        if self._answer is None or not isinstance(self._answer.found, Comparison):
-            return
-        if self._painting:  # one at a time; the latest threshold is taken when it is done
-            self._soon.start()
-            return
-        self._painting = True
-        generation, threshold = self._generation, round(self.threshold.value(), 2)
-        self._work(lambda told: self._judged(generation, *told), _paint, self._answer.found, threshold)
+        if self._answer is not None and isinstance(self._answer.found, Comparison):
+            self._work.ask(_paint, self._answer.found, round(self.threshold.value(), 2))
 
-    def _judged(self, generation: int, painted: Any, error: Exception | None) -> None:
-        self._painting = False
-        if self._ended or generation != self._generation:
-            return
-        if error is not None:
-            self._failed(explained(error))
-            return
-        self._verdicts, image = painted
-        self._jumped = {}
-        verdicts = self._verdicts
+    def _judged(self, verdicts: Verdicts, image: NDArray[np.uint8]) -> None:
+        self._verdicts, self._jumped = verdicts, {}
         self.found.setText(verdicts.sentence)
         self.figures.setText(
             f"precision {verdicts.precision:.2f}, recall {verdicts.recall:.2f}, "
@@ -426,7 +404,9 @@ class ComparePanel(Panel):
             )
             self._painted = (layer, truth, result)
             truth.visible = result.visible = False  # their colours would mix with those of the verdicts
-            self._tell(f'Added the layer "{layer.name}" and hid the two. Click a line below to go to such an object.')
+            self._tell(
+                f'Added the layer "{layer.name}" and hid the two it compares. Click a line below to go to such an object.'
+            )
         else:
             return
         self._fresh = False
@@ -466,7 +446,7 @@ class ComparePanel(Panel):
 
     def end(self) -> None:
         """The panel is closing."""
-        self._soon.stop()
+        self._work.forget()
         self._follow(False)
         self.plot.end()
         super().end()
@@ -487,14 +467,6 @@ def _threshold_slider() -> Any:
 
 
 # in the worker
-
-
-def _tried(function: Callable[..., Any], *args: Any) -> tuple[Any, Exception | None]:
-    """What the function gives, or its error; in a pair, since a worker raises an error that it gets alone."""
-    try:
-        return function(*args), None
-    except Exception as error:
-        return None, error
 
 
 def _paint(found: Comparison, threshold: float) -> tuple[Verdicts, NDArray[np.uint8]]:
@@ -558,8 +530,8 @@ def _class_names(layer: Any) -> dict[int, str]:
     return {int(i): str(name) for i, name in zip(table["index"], table["class"], strict=True)}
 
 
-def _differently_placed(asked: Asked) -> tuple[str, ...]:
-    same = all(np.allclose(getattr(asked.truth, a), getattr(asked.result, a)) for a in ("scale", "translate"))
+def _differently_placed(truth: Any, result: Any) -> tuple[str, ...]:
+    same = all(np.allclose(getattr(truth, a), getattr(result, a)) for a in ("scale", "translate"))
     return () if same else ("The layers differ in scale or position; they are compared pixel by pixel.",)
 
 

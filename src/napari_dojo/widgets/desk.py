@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_dojo.events import Checked, Done, Event, Failed, Step
 from napari_dojo.runs import Run, release
+from napari_dojo.widgets.closing import watch_window
 from napari_dojo.widgets.material import Layers, Material
 from napari_dojo.widgets.preview import Preview
 from napari_dojo.widgets.run import Runner
@@ -33,14 +35,14 @@ class Training(QObject):
         self, viewer: Any, folder: Path, model: Path, make: Callable[[], Path], material: Material | None
     ) -> None:
         super().__init__()
-        self.viewer, self.folder, self.model, self.material = viewer, folder, model, material
+        self.folder, self.model = folder, model
+        self.viewer, self.material = viewer, material
         self.state = "waiting"
         self.history: list[Event] = []
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
         self.preview = Preview(viewer, self.runner, folder, material if isinstance(material, Layers) else None)
         self._make = make
-        self._last = "discarded"
 
     @property
     def name(self) -> str:
@@ -87,6 +89,9 @@ class Training(QObject):
             run.discard()  # it was stopped before there was a model
         else:
             release(self.folder)
+        self.viewer = self.material = None  # nobody else may keep their layers
+        self.preview.forget()
+        del self._make
 
     def _heard(self, event: Event) -> None:
         self.history.append(event)
@@ -137,7 +142,7 @@ class Desk(QObject):
             training.setParent(self)
             training.said.connect(self._heard)
             self.trainings.append(training)
-            _watch_window(self, training.viewer)
+            self._watch(training.viewer)
         self._turn()
 
     def close(self, viewer: Any) -> None:
@@ -160,6 +165,13 @@ class Desk(QObject):
         busy = [t for t in self.trainings if t.viewer is viewer and t.state != "over"]
         return not busy or self.ask(" and ".join(t.name for t in busy))
 
+    def _watch(self, viewer: Any) -> None:
+        watch = watch_window(viewer)
+        if not watch.may_close:
+            known = weakref.ref(viewer)  # a connection would hold the viewer for ever
+            watch.may_close.append(lambda: self.may_close(known()))
+            watch.closing.connect(lambda: self.close(known()))
+
     def _drop(self, training: Training) -> None:
         self.trainings.remove(training)
         training.said.disconnect(self._heard)
@@ -177,29 +189,6 @@ class Desk(QObject):
             if waiting is not None:
                 waiting.begin()
         self.changed.emit()
-
-
-class _AtClose(QObject):
-    """Sees the closing of a viewer's window."""
-
-    def __init__(self, owner: Desk, viewer: Any, window: QObject) -> None:
-        super().__init__(window)
-        self._desk, self._viewer = owner, viewer
-        window.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        if event is not None and event.type() == QEvent.Type.Close:
-            if not self._desk.may_close(self._viewer):
-                event.ignore()
-                return True
-            self._desk.close(self._viewer)
-        return False
-
-
-def _watch_window(owner: Desk, viewer: Any) -> None:
-    window = viewer.window._qt_window
-    if not any(isinstance(child, _AtClose) for child in window.children()):
-        _AtClose(owner, viewer, window)
 
 
 def desk() -> Desk:

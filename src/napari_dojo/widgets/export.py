@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_dojo import images
@@ -15,9 +17,10 @@ from napari_dojo.errors import DojoError
 from napari_dojo.measure import write_csv
 from napari_dojo.rois import write_rois
 from napari_dojo.widgets.form import described
+from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.results import Shown
 
-__all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "write_all"]
+__all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "link_to", "write_all"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,17 @@ class ExportButton(QPushButton):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Export", parent)
         described(self, "Export", "Save the result as a table, as a TIFF for ImageJ, or as ROIs.")
-        menu = QMenu(self)
+        self._menu = menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for kind in EXPORTS:
-            action = menu.addAction(kind.title + " ...")
+            action = QAction(kind.title + " ...", menu)
             action.setToolTip(kind.tip)
-            action.triggered.connect(lambda *_, kind=kind: self.chosen.emit(kind))
+            menu.addAction(action)
+        menu.triggered.connect(self._triggered)
         self.setMenu(menu)
+
+    def _triggered(self, action: QAction) -> None:
+        self.chosen.emit(EXPORTS[self._menu.actions().index(action)])
 
 
 def ask_path(parent: QWidget, kind: Export, suggestion: Path, several: bool) -> Path | None:
@@ -75,6 +82,13 @@ def ask_path(parent: QWidget, kind: Export, suggestion: Path, several: bool) -> 
     else:
         named, _ = QFileDialog.getSaveFileName(parent, kind.title, str(suggestion), f"*{kind.suffix}")
     return Path(named) if named else None
+
+
+def link_to(viewer: Any, folder: Path) -> str:
+    """A folder as rich text that opens it, in a colour that the theme lets one read."""
+    folder = folder.absolute()
+    style = f'style="color:{theme_colours(viewer)["text"]}"'
+    return f'<a href="{folder.as_uri()}" {style}>{escape(folder.name or str(folder))}</a>'
 
 
 def write_all(kind: Export, shown: Sequence[Shown], where: Path, several: bool) -> list[Path]:

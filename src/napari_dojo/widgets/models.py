@@ -29,7 +29,7 @@ class ModelBox(QComboBox):
         self._models: list[Model] = []
 
     @property
-    def model(self) -> Model | None:
+    def chosen(self) -> Model | None:
         """The chosen model."""
         i = self.currentIndex()
         return self._models[i] if 0 <= i < len(self._models) else None
@@ -38,15 +38,15 @@ class ModelBox(QComboBox):
         """List these models, those first of which ``why`` has nothing to say; what is chosen stays. Says nothing."""
         reasons = [(model, why(model.card)) for model in models]
         listed = sorted(reasons, key=lambda pair: bool(pair[1]))
-        chosen = self.model.path if self.model else None
+        path = self.chosen.path if self.chosen else None
         self.blockSignals(True)
         self.clear()
         self._models = [model for model, _ in listed]
         for model, reason in listed:
-            self.addItem(model.name + ORIGINS.get(model.origin, "") + (" – does not fit" if reason else ""))
-            tip = reason or model_details(model.card)
+            self.addItem(("✗ " if reason else "") + model.name + ORIGINS.get(model.origin, ""))
+            tip = f"Does not fit: {reason}" if reason else model_details(model.card)
             self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        if not self.choose(chosen) and listed:
+        if not self.choose(path) and listed:
             self.setCurrentIndex(0)
         self.blockSignals(False)
 

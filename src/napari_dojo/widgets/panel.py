@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from napari_dojo.widgets.closing import watch_window
 from napari_dojo.widgets.pick import LayerWatch
 from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.run import Runner
@@ -44,6 +45,7 @@ class Panel(QWidget):
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
         self.viewer.events.theme.connect(self._recolour)
+        watch_window(self.viewer).closing.connect(self.end)
         self._docked = False
         self._ended = False
 

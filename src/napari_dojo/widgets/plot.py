@@ -1,4 +1,4 @@
-"""The loss curve: training and validation over the steps, in the theme's colours."""
+"""Small curves in the theme's colours: the loss, and the score beside what no learning reaches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
-__all__ = ["LossPlot", "theme_colours"]
+from napari_dojo.widgets.form import described
+
+__all__ = ["TRAINING", "VALIDATION", "LossPlot", "Plot", "ScorePlot", "theme_colours"]
 
 TRAINING, VALIDATION = "#56B4E9", "#E69F00"  # Okabe-Ito
 
@@ -23,40 +25,74 @@ def theme_colours(viewer: Any) -> dict[str, str]:
     return {k: "#" + "".join(2 * c for c in v[1:]) if len(v) == 4 else v for k, v in colours.items()}
 
 
-class LossPlot(pg.PlotWidget):
-    """How wrong the net is, over the steps. Small, and there from the start."""
+class Plot(pg.PlotWidget):
+    """A small plot, there from the start, that follows the theme.
 
-    def __init__(self, viewer: Any) -> None:
+    Parameters
+    ----------
+    viewer : of the theme.
+    name, tip : accessible name and tooltip.
+    legend : (colour or None for the theme's text, sign, words) of each curve, above the plot.
+    """
+
+    def __init__(self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...]) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._legend = viewer, legend
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(150)
         self._soon.timeout.connect(self.redraw)
         self.setFixedHeight(104)
+        self.setMinimumWidth(60)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
         self.hideButtons()
-        self.setAccessibleName("Loss curve")
-        self.setToolTip(
-            "Loss: how wrong the net is, lower is better. It is scored on images it learns from (training) and on others (validation)."
-        )
-        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5), name="training")
-        self._validation = self.plot(
-            pen=pg.mkPen(VALIDATION, width=1.5),
-            symbol="o",
-            symbolSize=4,
-            symbolBrush=VALIDATION,
-            symbolPen=VALIDATION,
-            name="validation",
-        )
-        axis = self.getAxis("left")
-        axis.setWidth(30)
-        axis.enableAutoSIPrefix(False)
-        self.getAxis("bottom").enableAutoSIPrefix(False)
-        self.reset()
+        described(self, name, tip)
+        self.getAxis("left").setWidth(30)
+        for axis in ("left", "bottom"):
+            self.getAxis(axis).enableAutoSIPrefix(False)
         self.recolour()
         viewer.events.theme.connect(self.recolour)
+
+    def redraw(self) -> None:
+        """Show what was added; for plots that are told of points one by one."""
+
+    def redraw_soon(self) -> None:
+        """Show it when the events at hand are through."""
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def recolour(self, event: Any = None) -> None:
+        """Take the colours of the viewer's theme."""
+        colours = theme_colours(self._viewer)
+        self.setBackground(colours["background"])
+        for name in ("left", "bottom"):
+            self.getAxis(name).setPen(colours["secondary"])
+            self.getAxis(name).setTextPen(colours["text"])
+        words = (f'<span style="color:{c or colours["text"]}">{sign}</span> {text}' for c, sign, text in self._legend)
+        self.setTitle(" ".join(words), color=colours["text"], size="7pt")
+        self.plotItem.titleLabel.setMaximumHeight(18)
+        self.plotItem.layout.setRowFixedHeight(0, 18)
+
+    def end(self) -> None:
+        """Listen no more."""
+        self._soon.stop()
+        self._viewer.events.theme.disconnect(self.recolour)
+
+
+class LossPlot(Plot):
+    """How wrong the net is, over the steps."""
+
+    def __init__(self, viewer: Any) -> None:
+        tip = (
+            "Loss: how wrong the net is, lower is better. It is measured on images it learns from (training) "
+            "and on others (validation)."
+        )
+        legend = ((None, "", "loss:"), (TRAINING, "━", "training"), (VALIDATION, "●", "valid."))
+        super().__init__(viewer, "Loss curve", tip, legend)
+        self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5))
+        self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
+        self.reset()
 
     def reset(self) -> None:
         """Forget the curves."""
@@ -81,29 +117,39 @@ class LossPlot(pg.PlotWidget):
             xy = np.asarray(points, float).reshape(-1, 2)
             curve.setData(xy[:, 0], xy[:, 1])
 
-    def redraw_soon(self) -> None:
-        """Show it when the events at hand are through."""
-        if not self._soon.isActive():
-            self._soon.start()
 
-    def recolour(self, event: Any = None) -> None:
-        """Take the colours of the viewer's theme."""
-        colours = theme_colours(self._viewer)
-        self.setBackground(colours["background"])
-        for name in ("left", "bottom"):
-            self.getAxis(name).setPen(colours["secondary"])
-            self.getAxis(name).setTextPen(colours["text"])
-        self.setTitle(
-            f'<span style="color:{TRAINING}">━</span> training loss &nbsp; '
-            f'<span style="color:{VALIDATION}">●</span> validation loss',
-            color=colours["text"],
-            size="8pt",
-        )
-        title = self.plotItem.titleLabel
-        title.setMaximumHeight(18)
-        self.plotItem.layout.setRowFixedHeight(0, 18)
+class ScorePlot(Plot):
+    """How good the model is at each check, and what no learning reaches."""
 
-    def end(self) -> None:
-        """Listen no more."""
-        self._soon.stop()
-        self._viewer.events.theme.disconnect(self.recolour)
+    def __init__(self, viewer: Any) -> None:
+        tip = "Score: how good the model is at each check, higher is better; the dashed line is reached without learning."
+        super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"), ("#888888", "┄", "no learning")))
+        self._curve = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
+        self._line = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.5, style=Qt.PenStyle.DashLine))
+        self.addItem(self._line)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the curve."""
+        self._scores: list[tuple[int, float]] = []
+        self._line.setVisible(False)
+        self.redraw()
+
+    def add(self, step: int, score: float, baseline: float | None) -> None:
+        """One check's score; the line of no learning."""
+        self._scores.append((step, score))
+        if baseline is not None:
+            self._line.setValue(baseline)
+            self._line.setVisible(True)
+
+    def redraw(self) -> None:
+        """Show what was added, from 0 on, or from the smallest where scores are no shares."""
+        xy = np.asarray(self._scores, float).reshape(-1, 2)
+        self._curve.setData(xy[:, 0], xy[:, 1])
+        if len(xy) and xy[:, 1].max() <= 1:
+            top = max(float(xy[:, 1].max()), float(self._line.value()) if self._line.isVisible() else 0.0, 0.1)
+            self.setYRange(0, 1.1 * top, padding=0)
+
+
+def _dots(colour: str) -> dict[str, Any]:
+    return {"symbol": "o", "symbolSize": 4, "symbolBrush": colour, "symbolPen": colour}

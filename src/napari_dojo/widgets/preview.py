@@ -51,7 +51,7 @@ class Preview:
     @property
     def layer(self) -> Any:
         """The live layer, where there is one."""
-        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+        return self._layer if self._viewer is not None and self._layer in self._viewer.layers else None
 
     def begin(self) -> None:
         """The training starts."""
@@ -65,6 +65,12 @@ class Preview:
         if self._running:
             self._running = False
             self._viewer.layers.selection.events.active.disconnect(self._moved)
+
+    def forget(self) -> None:
+        """Let go of the viewer and its layers."""
+        self.end()
+        self._viewer = self._material = self._layer = None
+        self._looks, self._colours = [], {}
 
     def turn(self, on: bool) -> None:
         """Show it or not."""

@@ -25,7 +25,7 @@ from napari_dojo.events import Checked, Done, Event, Failed, Said, Started, Step
 from napari_dojo.widgets.desk import Training
 from napari_dojo.widgets.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.panel import Panel
-from napari_dojo.widgets.plot import LossPlot
+from napari_dojo.widgets.plot import LossPlot, ScorePlot
 from napari_dojo.widgets.run import time_left
 
 __all__ = ["Progress"]
@@ -53,7 +53,11 @@ class Progress(QWidget):
         self.progress.setRange(0, 1000)
         self.progress.setFormat("")
         described(self.progress, "Progress", "How far the training is.")
-        self.plot = LossPlot(panel.viewer)
+        self.losses, self.scores = LossPlot(panel.viewer), ScorePlot(panel.viewer)
+        curves = QHBoxLayout()
+        curves.setSpacing(2)
+        for plot in (self.losses, self.scores):
+            curves.addWidget(plot, 1)
         self.preview_box = QCheckBox("Show what it sees now")
         tip = "A layer with what the model finds in the active image, where you look at it; new at each check."
         described(self.preview_box, "Show what it sees now", tip)
@@ -61,8 +65,9 @@ class Progress(QWidget):
         self.preview_box.toggled.connect(self._preview_turned)
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
-        for widget in (self.buttons, self.after, self.progress, self.message, self.plot):
+        for widget in (self.buttons, self.after, self.progress, self.message):
             layout.addWidget(widget)
+        layout.addLayout(curves)
         layout.addLayout(self._make_scores())
         layout.addWidget(self.preview_box)
 
@@ -144,7 +149,8 @@ class Progress(QWidget):
         """Show this one from now on, with all that it said before."""
         self.leave()
         self._training, self._minutes, self._warnings = training, minutes, []
-        self.plot.reset()
+        for plot in (self.losses, self.scores):
+            plot.reset()
         for label in (self.score, self.test, self.baseline):
             label.setText("")
         self.test_name.setVisible(False)
@@ -182,7 +188,8 @@ class Progress(QWidget):
     def end(self) -> None:
         """The panel is closing."""
         self.leave()
-        self.plot.end()
+        for plot in (self.losses, self.scores):
+            plot.end()
 
     # what it says
 
@@ -215,8 +222,8 @@ class Progress(QWidget):
         self.score_name.setToolTip(f"{split or 'How good the model is now.'} {seen}".strip())
 
     def _stepped(self, event: Step) -> None:
-        self.plot.add(event.step, event.loss)
-        self.plot.redraw_soon()
+        self.losses.add(event.step, event.loss)
+        self.losses.redraw_soon()
         left = event.seconds_left
         paused = self._training is not None and self._training.runner.paused
         if left is None or paused:
@@ -229,15 +236,19 @@ class Progress(QWidget):
 
     def _checked(self, event: Checked) -> None:
         if event.validation_loss is not None:
-            self.plot.judge(event.step, event.validation_loss)
-            self.plot.redraw_soon()
+            self.losses.judge(event.step, event.validation_loss)
+            self.losses.redraw_soon()
+        if "headline" in event.score:
+            self.scores.add(event.step, event.score["headline"], event.baseline.get("headline"))
+            self.scores.redraw_soon()
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
             label.setText(score.get("sentence", ""))
             label.setToolTip(_figures(score))
 
     def _done(self, event: Done) -> None:
         self.turn(False)
-        self.plot.redraw()
+        for plot in (self.losses, self.scores):
+            plot.redraw()
         self.progress.setValue(1000)
         steps = event.facts.get("steps")
         self.progress.setFormat(f"Done: {steps} steps" if steps else "Done")

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -23,13 +24,15 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.axes import Axes
 from napari_dojo.card import Card
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.measure import typical_diameter
 from napari_dojo.pretrained import Model
 from napari_dojo.runs import run_folder
 from napari_dojo.widgets.asked import Asked, Run, axis_words, seen_box, unfit, write_request
 from napari_dojo.widgets.batch import BatchRows
 from napari_dojo.widgets.choice import Group, ImageBox, Subject
 from napari_dojo.widgets.form import calm, described, form_layout, narrow, sentence
+from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import array_of, likely_axes
 from napari_dojo.widgets.models import ModelBox, model_details, model_words
 from napari_dojo.widgets.pick import images_of
@@ -52,6 +55,8 @@ class Work:
 class Request(QWidget):
     """What a model is asked for. ``changed`` says that something else is chosen, ``model_changed`` that the model is.
 
+    ``said`` gives a sentence for the user, ``failed`` one that something did not work.
+
     Parameters
     ----------
     viewer : whose layers there are to choose from.
@@ -60,13 +65,15 @@ class Request(QWidget):
 
     changed = Signal()
     model_changed = Signal()
+    said = Signal(str)
+    failed = Signal(str)
 
     def __init__(self, viewer: Any, marked: Callable[[str, str], str]) -> None:
         super().__init__()
         self._viewer, self._marked = viewer, marked
         self._models: Sequence[Model] = ()
         self._subject: Subject | None = None
-        self._axes_by_hand = False
+        self._axes_by_hand = self._model_by_hand = False
         form = form_layout()
         self._choose_model(form)
         self._choose_images(form)
@@ -75,10 +82,15 @@ class Request(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(form)
         self.model_box.currentIndexChanged.connect(self._model_changed)
+        self.model_box.activated.connect(self._model_chosen)
         self.image_box.currentIndexChanged.connect(self._image_changed)
         self.image_box.regrouped.connect(self.refresh)
+        self.seen_button.toggled.connect(self._judge)
         self.third_box.activated.connect(self._axes_chosen)
         self.batch.changed.connect(self._image_changed)
+        self.measure_button.clicked.connect(self._measure)
+        self._measurer = Latest(self)
+        self._measurer.told.connect(self._measured)
 
     # what is shown
 
@@ -124,15 +136,22 @@ class Request(QWidget):
         tip = "Typical diameter of the objects in this image. It starts with what model and image say."
         described(self.diameter_box, "Diameter", tip)
         calm(self.diameter_box)
+        self.measure_button = QPushButton("Measure")
+        described(self.measure_button, "Measure the diameter", "Measure it on what is bright in the middle of the image.")
+        self.size = QWidget()
+        row = QHBoxLayout(self.size)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.diameter_box, 1)
+        row.addWidget(self.measure_button)
         form.addRow(self.where_label, self.where)
-        form.addRow(self.diameter_label, self.diameter_box)
+        form.addRow(self.diameter_label, self.size)
 
     # what is chosen
 
     @property
     def model(self) -> Model | None:
         """The chosen model."""
-        return self.model_box.model
+        return self.model_box.chosen
 
     @property
     def for_files(self) -> bool:
@@ -148,6 +167,7 @@ class Request(QWidget):
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""
         there = self.model_box.choose(path_or_name)
+        self._model_by_hand |= there
         self._model_changed()
         return there
 
@@ -166,6 +186,7 @@ class Request(QWidget):
 
     def end(self) -> None:
         """The panel is closing."""
+        self._measurer.forget()
         self.image_box.end()
         self.batch.end()
 
@@ -179,8 +200,14 @@ class Request(QWidget):
         self.model_changed.emit()
         self._judge()
 
+    def _model_chosen(self, *_: Any) -> None:
+        self._model_by_hand = True
+
     def _image_changed(self, *_: Any) -> None:
+        opened = self.for_files and self.batch.isHidden()
         self.batch.setVisible(self.for_files)
+        if opened:
+            self.batch.look_again()
         for widget in (self.where, self.where_label):
             widget.setVisible(not self.for_files)
         before, self._subject = self._subject, self._look()
@@ -188,6 +215,8 @@ class Request(QWidget):
             self._axes_by_hand = False
             self._show_axes()
         self.model_box.fill(self._models, self._why_unfit)
+        if self.model is not None and not self._model_by_hand and self._why_unfit(self.model.card):
+            self.model_box.setCurrentIndex(0)
         self._judge()
 
     def _look(self) -> Subject | None:
@@ -198,12 +227,12 @@ class Request(QWidget):
         return None if layer is None else Subject.of_layer(layer)
 
     def _show_axes(self) -> None:
-        """Offer what the axes may be; the first that fits the model is chosen, unless a person chose."""
+        """Offer what the axes may be; unless a person chose, those that the image states, or the first that fit."""
         subject, model, chosen = self._subject, self.model, self.third_box.currentData()
         choices = subject.choices if subject else ()
         if not self._axes_by_hand and subject and model:
             fits = (names for names, _ in choices if not unfit(model.card, subject.shape, names))
-            chosen = next(fits, choices[0][0])
+            chosen = subject.stated or next(fits, choices[0][0])
         self.third_box.clear()
         for names, words in choices:
             self.third_box.addItem(words, names)
@@ -212,6 +241,20 @@ class Request(QWidget):
             widget.setVisible(len(choices) > 1)
         self._show_diameter()
 
+    def _measure(self) -> None:
+        subject, model = self._subject, self.model
+        if subject is not None and model is not None:
+            self.measure_button.setText("...")
+            self._measurer.ask(_diameter_of, subject, self.third_box.currentData(), model.card.spatial)
+
+    def _measured(self, answer: Any) -> None:
+        self.measure_button.setText("Measure")
+        if isinstance(answer, Exception):
+            self.failed.emit(explained(answer))
+            return
+        self.diameter_box.setValue(answer[0])
+        self.said.emit(f"About {answer[0]:g} px, measured on {answer[1]:,} bright object{'s' if answer[1] > 1 else ''}.")
+
     def _axes_chosen(self, *_: Any) -> None:
         self._axes_by_hand = True
         self._show_diameter()
@@ -219,8 +262,11 @@ class Request(QWidget):
         self._judge()
 
     def _show_diameter(self) -> None:
+        self._measurer.forget()
+        self.measure_button.setText("Measure")
+        self.measure_button.setEnabled(self._subject is not None)
         diameter = self._expected_diameter()
-        for widget in (self.diameter_box, self.diameter_label):
+        for widget in (self.size, self.diameter_label):
             widget.setVisible(diameter is not None)
         if diameter is not None:
             self.diameter_box.setValue(diameter)
@@ -236,6 +282,11 @@ class Request(QWidget):
         return round(card.diameter / ratio, 1)
 
     # what will be done, or why not
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is not known yet."""
+        return self.for_files and self.batch.looking
 
     @property
     def why_not(self) -> str:
@@ -266,7 +317,7 @@ class Request(QWidget):
         reasons = {x.name: unfit(card, array_of(x).shape, self._names(x)) for x in self.image_box.layers}
         return {name: why for name, why in reasons.items() if why}
 
-    def _judge(self) -> None:
+    def _judge(self, *_: Any) -> None:
         self.what.setText("<br>".join(self._plan()))
         self.what.setVisible(bool(self.what.text()))
         self.changed.emit()
@@ -277,7 +328,8 @@ class Request(QWidget):
         if subject is None or model is None:
             return
         if not self._why_unfit(model.card):
-            words = axis_words(Axes(self.third_box.currentData(), model.card.spatial), subject.shape)
+            seen = self.seen_button.isChecked() and not self.for_files
+            words = axis_words(Axes(self.third_box.currentData(), model.card.spatial), subject.shape, seen)
             if words:
                 yield escape(("The first: " if self.image_box.group else "") + words)
         left_out = self._left_out(model.card)
@@ -337,3 +389,11 @@ class Request(QWidget):
             None,
             len(files.inputs),
         )
+
+
+def _diameter_of(subject: Subject, names: str, spatial: str) -> tuple[float, int]:
+    """The typical diameter of bright objects, px, and how many there are; DojoError where there are none."""
+    found = typical_diameter(subject.sample(names, spatial))
+    if found is None:
+        raise DojoError("No bright object was found to measure. Type the diameter of a typical object instead.")
+    return found

@@ -172,7 +172,9 @@ class Results(QObject):
 
     def _add(self, run: Run, asked: Asked, kept: Kept | None, labels: NDArray[np.int32], count: Counter[str]) -> None:
         model, part = run.model, "" if asked.box is None else " (part)"
+        axes = asked.axes.without_channels()
         facts = {"model": model.name, "path": str(model.path), "task": model.card.task, "diameter": run.diameter}
+        facts |= {"axes": axes.names, "spatial": axes.spatial}
         made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box)
         name = _new_name(self._viewer, f"{asked.name} {model.name}{part}")
         layer = add_quietly(self._viewer, labels, name, metadata=made, **asked.placement, **_look(model.card))

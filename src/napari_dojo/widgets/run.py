@@ -63,7 +63,6 @@ class Runner(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(100)
         self._timer.timeout.connect(self._poll)
-        self.destroyed.connect(_closer(self._held))
 
     @property
     def job(self) -> Job | None:
@@ -108,7 +107,9 @@ class Runner(QObject):
         self._timer.stop()
         self._forget()
         self.busy = self.paused = False
-        _closer(self._held, patience)()
+        while self._held:
+            with contextlib.suppress(Exception):  # the window is closing: nothing may stop it
+                self._held.pop().close(patience)
 
     def _forget(self) -> None:
         if self._making is not None:
@@ -145,15 +146,6 @@ class Runner(QObject):
             self._held.append(job)
         except Exception as error:
             self._say(Failed(explained(error)))
-
-
-def _closer(held: list[Job], patience: float = 2.0) -> Callable[..., None]:
-    def close(*_: Any) -> None:
-        while held:
-            with contextlib.suppress(Exception):  # the window is closing: nothing may stop it
-                held.pop().close(patience)
-
-    return close
 
 
 def time_left(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_dojo.settings import Field
 from napari_dojo.widgets.form import calm, described, form_layout
@@ -34,6 +34,7 @@ class Sliders(QWidget):
         super().__init__()
         self._layout = form_layout(self)
         self._sliders: dict[str, tuple[Field, Any]] = {}
+        self._given: dict[str, tuple[Any, Any]] = {}  # what a slider showed at first, and what for
         self._words: dict[str, QLabel] = {}
         self._pixel_size: tuple[float, ...] | None = None
 
@@ -47,6 +48,7 @@ class Sliders(QWidget):
                 self._add(field)
         for name, (field, slider) in self._sliders.items():
             _show(field, slider, values[name])
+            self._given[name] = slider.value(), values[name]
         self._say()
 
     def set_pixel_size(self, size: Sequence[float] | None) -> None:
@@ -59,15 +61,20 @@ class Sliders(QWidget):
         return self._sliders[name][1]
 
     def values(self) -> dict[str, Any]:
-        """What they show, by name."""
-        return {name: field.kind(slider.value()) for name, (field, slider) in self._sliders.items()}
+        """What they show, by name; one that was not moved has its value to the last digit."""
+        found = {}
+        for name, (field, slider) in self._sliders.items():
+            shown, value = self._given[name]
+            found[name] = value if slider.value() == shown else field.kind(slider.value())
+        return found
 
     def _add(self, field: Field) -> None:
         from superqt import QLabeledDoubleSlider, QLabeledSlider
 
         whole = field.kind is int or (field.option.high or 0) > MOST
         slider: Any = (QLabeledSlider if whole else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
-        described(slider, field.option.label, field.option.help)
+        for part in (slider, *slider.findChildren(QLineEdit)):
+            described(part, field.option.label, field.option.help)
         calm(slider)
         slider.valueChanged.connect(self._moved)
         label = QLabel(field.option.label + (f" ({field.option.unit})" if field.option.unit else ""))

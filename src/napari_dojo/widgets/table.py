@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
@@ -12,21 +13,21 @@ from napari_dojo.measure import Table
 
 __all__ = ["features_of", "open_table"]
 
+HEIGHT = 260  # px of the table; some eight rows
 POSITIONS = {"frame", "plane"}
 
 
-def features_of(table: Table) -> Any:
+def features_of(table: Table) -> Table:
     """The table as the features of a labels layer.
 
     napari takes the row's place for the label where a row is clicked, so the background comes first, as row 0.
     """
-    import pandas as pd
-
-    frame = pd.DataFrame(table)
-    if POSITIONS & set(table) or (frame["index"] == 0).any():
-        return frame
-    background = pd.DataFrame({"index": [0]})
-    return pd.concat([background, frame], ignore_index=True) if len(frame) else frame
+    if POSITIONS & set(table) or 0 in table["index"]:
+        return table
+    return {
+        name: np.concatenate([[0 if name == "index" else "" if column.dtype.kind == "O" else np.nan], column])
+        for name, column in table.items()
+    }
 
 
 def open_table(viewer: Any, layers: Sequence[Any]) -> bool:
@@ -39,6 +40,7 @@ def open_table(viewer: Any, layers: Sequence[Any]) -> bool:
     window = dock.parent()
     if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow) and not dock.property("napari-dojo"):
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        window.resizeDocks([dock], [HEIGHT], Qt.Orientation.Vertical)
         dock.setProperty("napari-dojo", True)  # placed once; then it stays where a person puts it
     dock.show()
     dock.raise_()

@@ -131,7 +131,7 @@ class TrainPanel(Panel):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setValue(5)
         self.minutes_box.setSuffix(" min")
-        self.minutes_box.setFixedWidth(104)
+        self.minutes_box.setFixedWidth(112)
         described(self.minutes_box, "Time", "How long training may take. You can stop earlier and keep the model.")
         calm(self.minutes_box)
         self.name_edit = QLineEdit()

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from napari_dojo.compare import THRESHOLDS
 from napari_dojo.verdicts import Verdict, Verdicts
 from napari_dojo.widgets.form import described
-from napari_dojo.widgets.plot import TRAINING, VALIDATION, theme_colours
+from napari_dojo.widgets.plot import TRAINING, VALIDATION, Plot
 
 __all__ = ["COLOURS", "ApPlot", "Legend"]
 
@@ -74,32 +74,22 @@ class Legend(QWidget):
             row.setEnabled(verdicts is not None and len(verdicts.places(verdict)) > 0)
 
 
-class ApPlot(pg.PlotWidget):
-    """AP over the IoU threshold, with a mark at the chosen one. Small, and there from the start."""
+class ApPlot(Plot):
+    """AP over the IoU threshold, with a mark at the chosen one."""
 
     def __init__(self, viewer: Any) -> None:
-        super().__init__()
-        self._viewer = viewer
-        self.setFixedHeight(116)
-        self.setMouseEnabled(False, False)
-        self.setMenuEnabled(False)
-        self.hideButtons()
+        tip = (
+            "AP (average precision): matched / (matched + all others of both layers), by the IoU threshold. "
+            "A curve that falls early has found the objects, but not their outlines."
+        )
+        super().__init__(viewer, "AP curve", tip, ((TRAINING, "━", "AP by IoU threshold"),))
         self.setXRange(THRESHOLDS[0], THRESHOLDS[-1], padding=0.02)
         self.setYRange(0, 1, padding=0.05)
-        described(
-            self,
-            "AP curve",
-            "AP (average precision): matched / (matched + all others of both layers), by the IoU threshold. "
-            "A curve that falls early has found the objects, but not their outlines.",
-        )
         self.curve = self.plot(pen=pg.mkPen(TRAINING, width=1.5))
         self.line = pg.InfiniteLine(angle=90, pen=pg.mkPen(VALIDATION, width=1, style=Qt.PenStyle.DashLine))
         self.dot = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=VALIDATION, symbolPen=VALIDATION)
         self.addItem(self.line)
-        self.getAxis("left").setWidth(30)
         self.show_curve((), ())
-        self.recolour()
-        viewer.events.theme.connect(self.recolour)
 
     def show_curve(self, thresholds: Sequence[float], values: Sequence[float]) -> None:
         """Show the AP at these thresholds; the mark is gone until `mark`."""
@@ -112,21 +102,6 @@ class ApPlot(pg.PlotWidget):
         self.line.setValue(threshold)
         self.line.setVisible(True)
         self.dot.setData([threshold], [value])
-
-    def recolour(self, event: Any = None) -> None:
-        """Take the colours of the viewer's theme."""
-        colours = theme_colours(self._viewer)
-        self.setBackground(colours["background"])
-        for name in ("left", "bottom"):
-            self.getAxis(name).setPen(colours["secondary"])
-            self.getAxis(name).setTextPen(colours["text"])
-        self.setTitle(f'<span style="color:{TRAINING}">━</span> AP by IoU threshold', color=colours["text"], size="8pt")
-        self.plotItem.titleLabel.setMaximumHeight(18)
-        self.plotItem.layout.setRowFixedHeight(0, 18)
-
-    def end(self) -> None:
-        """Listen no more."""
-        self._viewer.events.theme.disconnect(self.recolour)
 
 
 def _square(colour: str) -> QIcon:

@@ -1,0 +1,362 @@
+"""The classroom on the command line: run an exercise without a window, and judge what students hand in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dojo.errors import DojoError
+
+if TYPE_CHECKING:
+    from napari_dojo.playground.exercise import Exercise
+    from napari_dojo.playground.session import Score, Session
+    from napari_dojo.playground.settings import Setup
+    from napari_dojo.playground.share import Shared
+
+__all__ = ["Row", "add_arguments", "check_file"]
+
+MOST_WORK = 5e9  # links through which points go, for a text that comes without weights: about a minute
+LARGEST_FILE = 50_000_000  # characters
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # Okabe-Ito
+MARKERS = {"training": "o", "validation": "s", "test": "D"}
+
+
+def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], None]) -> None:
+    """The exercises, each with all options; ``flags`` adds one flag for each option of a settings class."""
+    from napari_dojo.playground.exercise import ALIASES, NAMES
+    from napari_dojo.playground.settings import Learning, NetShape, PointSet
+
+    what = parser.add_subparsers(dest="exercise", required=True, metavar="EXERCISE")
+    others = [*NAMES[1:], *ALIASES]
+    exercise = what.add_parser(NAMES[0], aliases=others, help="run an exercise of the course")
+    own = what.add_parser("open", help="run an exercise of your own: a .toml file, or a text that begins with dojo1:")
+    own.add_argument("source", metavar="FILE|TEXT")
+    for each in (exercise, own):
+        each.add_argument("--solution", action="store_true", help="with the settings of its solution")
+        each.add_argument("--points", metavar="N,N,N", help="how many for training, validation and test")
+        each.add_argument("--lr", dest="learning_rate", type=float, metavar="FLOAT", help="the same as --learning-rate")
+        each.add_argument("--csv", type=Path, metavar="FILE", help="your own points: columns x, y, class")
+        each.add_argument("--seed", type=int, help="the same seed gives the same numbers")
+        for cls in (PointSet, NetShape, Learning):
+            flags(each, cls)
+        each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the surface and the curves")
+        each.add_argument("--code", choices=("pytorch", "keras"), help="print it as a script, and do not run it")
+        each.add_argument(
+            "--text", nargs="?", const="", metavar="NAME", help="print the result as a text to hand in, with your name"
+        )
+        _json(each)
+        each.set_defaults(run=_run)
+    check = what.add_parser("check", help="a table of what students hand in")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files of texts, one a line")
+    _json(check)
+    check.set_defaults(run=_check)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from napari_dojo.playground.scripts import keras_script, torch_script
+    from napari_dojo.playground.session import Session
+    from napari_dojo.playground.share import Shared, to_text
+
+    exercise = _exercise(args)
+    setup = _setup(exercise, args)
+    if args.code:
+        print(torch_script(setup) if args.code == "pytorch" else keras_script(setup), end="")
+        return 0
+    session = Session(setup)
+    print(exercise.title, f"Goal: {exercise.goal.sentence}.", sep="\n")
+    for note in session.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    began = time.perf_counter()
+    for _ in session.run():
+        pass
+    facts = _facts(exercise, session, time.perf_counter() - began)
+    print("\n".join(_report(session, facts)))
+    if args.plot:
+        _plot(session, args.plot)
+    if args.text is not None:
+        print(to_text(Shared.of(exercise, session, by=args.text)))
+    if args.json:
+        print(json.dumps(facts))
+    return 0
+
+
+def _exercise(args: argparse.Namespace) -> Exercise:
+    from napari_dojo.playground.exercise import load
+    from napari_dojo.playground.share import PREFIX, from_text
+
+    if args.exercise != "open":
+        return load(args.exercise)
+    if PREFIX.match(args.source.strip()):
+        shared = from_text(args.source)
+        return replace(shared.exercise, start=shared.setup)
+    return load(args.source)
+
+
+def _setup(exercise: Exercise, args: argparse.Namespace) -> Setup:
+    """The exercise's settings with what was given on the command line."""
+    from napari_dojo.playground.points import read_csv
+    from napari_dojo.playground.settings import Learning, NetShape, PointSet
+    from napari_dojo.settings import fields_of
+
+    if args.solution and not exercise.solution:
+        raise DojoError(f"The exercise {exercise.title} comes without a solution. Run it without --solution.")
+    setup = exercise.solution if args.solution and exercise.solution else exercise.start
+    names = [f.name for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)]
+    given = {name: getattr(args, name) for name in (*names, "seed") if getattr(args, name) is not None}
+    if args.points:
+        counts = args.points.split(",")
+        if len(counts) != 3 or not all(c.strip().isdecimal() for c in counts):
+            raise DojoError(f"--points takes three whole numbers, as 500,200,200; got {args.points!r}.")
+        given |= dict(zip(("training", "validation", "test"), map(int, counts), strict=True))
+    if args.csv:
+        given |= {"kind": "own", "rows": read_csv(args.csv)[0]}
+    return setup.with_(**given)
+
+
+def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, Any]:
+    """Plain figures of a session that has learned, JSON's last line. The test is looked at."""
+    from napari_dojo.playground.counts import updates_per_epoch
+    from napari_dojo.playground.goal import figures
+
+    n, batch = session.data.counts[0], session.setup.learning.batch_size
+    return {
+        "exercise": exercise.name,
+        "parameters": session.setup.net.parameters,
+        "epochs": session.epochs,
+        "updates_per_epoch": updates_per_epoch(n, min(batch, n)),
+        "train": _plain(session.score("training")),
+        "validation": _plain(session.score("validation")),
+        "test": _plain(session.score("test")),
+        "goal": exercise.goal.text,
+        "met": exercise.goal.met(figures(session)),
+        "ended": session.ended,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _plain(score: Score | None) -> dict[str, Any] | None:
+    """Loss and accuracy; in regression accuracy is null, and r2 the share explained. What is no number is null."""
+    if score is None:
+        return None
+    values = {"loss": score.loss, "accuracy": score.accuracy}
+    if score.accuracy is None:
+        values["r2"] = score.r2
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in values.items()}
+
+
+def _report(session: Session, facts: dict[str, Any]) -> Iterator[str]:
+    """The lines that a person reads."""
+    from napari_dojo.playground.counts import parameter_sum, update_sum
+
+    learning = session.setup.learning
+    yield f"Parameters: {parameter_sum(session.setup.net)}"
+    yield f"Updates an epoch: {update_sum(session.data.counts[0], learning.batch_size)}; {session.epochs} epochs"
+    yield f"{'':<12}{'points':>8}{'loss':>10}{'accuracy' if session.data.classes else 'explained':>11}"
+    counts = session.data.counts
+    for name, key, count in zip(
+        ("training", "validation", "test"), ("train", "validation", "test"), counts, strict=True
+    ):
+        score = facts[key]
+        if score:
+            value = score["r2"] if score["accuracy"] is None else score["accuracy"]
+            yield f"{name:<12}{count:>8}{_shown(score['loss'], 4):>10}{_shown(value, 3):>11}"
+    if session.ended:
+        yield session.ended
+    yield "The goal is met." if facts["met"] else "The goal is not met."
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _plot(session: Session, path: Path) -> None:
+    """The surface with the points, and the curves."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    plane, curves = figure.subplots(1, 2)
+    (_draw_curve if session.setup.points.kind == "curve" else _draw_plane)(session, plane)
+    for name, colour in zip(("training", "validation"), COLOURS, strict=False):
+        losses = [(r.epoch, s.loss) for r in session.history if (s := getattr(r, name))]
+        if losses:
+            curves.plot(*zip(*losses, strict=True), color=colour, label=name)
+    curves.set(xlabel="epoch", ylabel="loss")
+    curves.legend(frameon=False)
+    try:
+        figure.savefig(path, dpi=150)
+    except ValueError:
+        raise DojoError(f"{path.name} cannot be drawn in that format. Name it .png.") from None
+
+
+def _draw_plane(session: Session, plane: Any) -> None:
+    """The points on what the net says: as probability between two colours, else as classes or numbers."""
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+
+    from napari_dojo.playground.surface import Grid, surface
+
+    data, colours = session.data, COLOURS[: session.data.classes]
+    smooth = data.classes == 2 and session.setup.net.outputs == 1
+    if smooth:
+        shades = LinearSegmentedColormap.from_list("classes", [colours[0], "white", colours[1]])
+        look = {"cmap": shades, "vmin": 0, "vmax": 1}
+    elif data.classes:
+        look = {"cmap": ListedColormap(colours), "vmin": 0, "vmax": data.classes - 1}
+    else:
+        look = {"cmap": "viridis", "vmin": data.value.min(), "vmax": data.value.max()}
+    grid = Grid.of(data, session.setup.net.inputs, 200)
+    shown = surface(session.net, grid, data.classes, hard=not smooth).reshape(200, 200)
+    plane.imshow(shown, origin="lower", extent=grid.extent, alpha=0.6, **look)
+    for name, marker in MARKERS.items():
+        part = data.part(name)
+        edge = {"s": 10, "marker": marker, "edgecolors": "white", "linewidths": 0.3}
+        plane.scatter(*data.xy[part].T, c=data.value[part], **look, **edge)
+
+
+def _draw_curve(session: Session, plane: Any) -> None:
+    """One-dimensional regression: the points, and the net's answer as a line."""
+    import numpy as np
+
+    data = session.data
+    for name, marker in MARKERS.items():
+        part = data.part(name)
+        plane.scatter(data.xy[part, 0], data.value[part], s=10, marker=marker, color=COLOURS[0])
+    x = np.linspace(data.xy[:, 0].min(), data.xy[:, 0].max(), 200)
+    plane.plot(x, session.predict(np.stack([x, 0 * x], axis=1))[:, 0], color=COLOURS[1])
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one student handed in, computed anew. Scores are accuracies, in regression shares explained."""
+
+    by: str
+    exercise: str
+    parameters: int
+    epochs: int
+    validation: float | None
+    test: float | None
+    looks: int
+    met: bool
+    note: str
+
+
+def check_file(path: Path) -> Iterator[Row | DojoError]:
+    """Each text in a file as a row, or why it cannot be one.
+
+    A line may begin with a name; lines of letters below a text, as mails break them, belong to it.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        content = file.read(LARGEST_FILE)
+    from napari_dojo.playground.share import from_text
+
+    texts: list[tuple[str, str]] = []
+    for line in content.splitlines():
+        found = re.search(r"dojo\d+:", line)
+        if found:
+            texts.append((line[: found.start()].strip(" \t:;,\"'>"), line[found.start() :].strip(" \t\"',;")))
+        elif texts and re.fullmatch(r"[\w=-]+", line.strip(" \t>"), re.ASCII):
+            texts[-1] = (texts[-1][0], texts[-1][1] + line.strip(" \t>"))
+    if not texts:
+        yield DojoError(f'{path.name} has no text that begins with "dojo1:".')
+    for number, (name, text) in enumerate(texts, 1):
+        try:
+            shared = from_text(text)
+            row = _row(shared)
+        except DojoError as e:
+            yield DojoError(f"{path.name}, text {number}: {e}")
+            continue
+        plain = path.stem if len(texts) == 1 else f"{path.stem} {number}"
+        yield replace(row, by=name or shared.by or plain)
+
+
+def _row(shared: Shared) -> Row:
+    """Scores of what is handed in, against the course's own goal where the exercise is one of the course."""
+    from napari_dojo.playground.counts import updates_per_epoch
+    from napari_dojo.playground.exercise import NAMES, load
+    from napari_dojo.playground.goal import figures
+
+    exercise = load(shared.exercise.name) if shared.exercise.name in NAMES else shared.exercise
+    session, learning, notes = shared.session(), shared.setup.learning, []
+    each = updates_per_epoch(session.data.counts[0], min(learning.batch_size, session.data.counts[0]))
+    epochs = shared.epochs
+    if shared.parameters is None:
+        # An update costs about as much as 2000 links, however few it has.
+        links = session.data.counts[0] * shared.setup.net.parameters + 2000 * each
+        if learning.epochs * links > MOST_WORK:
+            raise DojoError(
+                "It comes without weights and would take too long to learn again. Ask for one with weights."
+            )
+        for _ in session.run():
+            pass
+        epochs = session.epochs
+        notes.append("learned again")
+    if shared.setup.points != exercise.start.points:
+        notes.append("other points")
+    changed = exercise.changed_though_not_allowed(shared.setup)
+    if changed:
+        notes.append(f"changed though not allowed: {', '.join(changed)}")
+    validation, test = session.score("validation"), session.score("test")
+    met = exercise.goal.met({**figures(session), "epochs": epochs, "updates": epochs * each})
+    return Row(
+        by="",
+        exercise=exercise.title,
+        parameters=shared.setup.net.parameters,
+        epochs=epochs,
+        validation=validation.value if validation else None,
+        test=test.value if test else None,
+        looks=shared.looks,
+        met=met,
+        note="; ".join(notes),
+    )
+
+
+def _check(args: argparse.Namespace) -> int:
+    found = [row for path in args.files for row in _checked(path)]
+    rows = [row for row in found if isinstance(row, Row)]
+    bad = [str(row) for row in found if isinstance(row, DojoError)]
+    for sentence in bad:
+        print(f"Left out: {sentence}", file=sys.stderr)
+    if not rows:
+        raise DojoError(f"None of the {len(bad)} texts could be read. The first: {bad[0]}")
+    titles = ("by", "exercise", "parameters", "epochs", "validation", "test", "looks", "goal", "note")
+    cells = [titles, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
+    for line in cells:
+        print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+    print(f"{len(rows)} of {len(found)} texts read.")
+    if args.json:
+        print(json.dumps({"rows": [asdict(row) for row in rows], "left_out": bad}))
+    return 0
+
+
+def _checked(path: Path) -> Iterator[Row | DojoError]:
+    """The rows of a file; a file that cannot be read is one bad row among the others."""
+    try:
+        yield from check_file(path)
+    except OSError as e:
+        yield DojoError(f"{path}: {e.strerror}.")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.by[:40],
+        row.exercise[:40],
+        str(row.parameters),
+        str(row.epochs),
+        _shown(row.validation, 3),
+        _shown(row.test, 3),
+        str(row.looks),
+        "met" if row.met else "not met",
+        row.note,
+    )

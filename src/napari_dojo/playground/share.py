@@ -1,0 +1,167 @@
+"""A whole exercise in one line of text: to hand out, and to hand in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.errors import DojoError
+from napari_dojo.playground.activations import Array
+from napari_dojo.playground.exercise import Exercise
+from napari_dojo.playground.session import Session
+from napari_dojo.playground.settings import Setup
+
+__all__ = ["Shared", "from_text", "to_text"]
+
+VERSION = 1
+PREFIX = re.compile(r"dojo(\d{1,6}):")
+LONGEST, LARGEST = 500_000, 4_000_000  # characters of the text, bytes once unpacked
+MOST = 10**12  # epochs and looks
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a text holds.
+
+    Attributes
+    ----------
+    exercise : the task; students' strings come without its solution.
+    setup : the choices as they were.
+    parameters : (parameters,), weights and biases as they were, or None.
+    epochs, looks : how long the net had learned, and how often the test was looked at.
+    by : who hands it in.
+    """
+
+    exercise: Exercise
+    setup: Setup
+    parameters: Array | None = None
+    epochs: int = 0
+    looks: int = 0
+    by: str = ""
+
+    @classmethod
+    def of(cls, exercise: Exercise, session: Session, weights: bool = True, by: str = "") -> Shared:
+        """A session as it is now, with its weights or without."""
+        parameters = session.net.parameters.copy() if weights else None
+        return cls(exercise, session.setup, parameters, session.epochs, session.looks, by)
+
+    def session(self) -> Session:
+        """A session with these choices and weights; what was learned before counts as epoch 0."""
+        return Session(self.setup, self.parameters, self.looks)
+
+
+def to_text(shared: Shared, solution: bool = False) -> str:
+    """One line of letters; `from_text` reads it. The solution goes with it only where that is said."""
+    values: dict[str, Any] = {
+        "name": shared.exercise.name,
+        "exercise": shared.exercise.as_dict(solution),
+        "setup": shared.setup.as_dict(),
+        "epochs": shared.epochs,
+        "looks": shared.looks,
+        "by": shared.by,
+    }
+    if shared.parameters is not None:
+        values["parameters"] = shared.parameters.tolist()
+    raw = json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+    return f"dojo{VERSION}:{base64.urlsafe_b64encode(zlib.compress(raw, 9)).decode()}"
+
+
+def from_text(text: str) -> Shared:
+    """Read such a line; line breaks and blanks in it (from mails) do no harm.
+
+    Nothing in it is run. Raises DojoError where it is no such text, is cut off, too large, from a newer version, or
+    holds what an exercise cannot be.
+    """
+    values = _unpacked(text)
+    try:
+        name, by = values["name"], values.get("by", "")
+        if not isinstance(name, str) or not isinstance(by, str) or len(name) > 100 or len(by) > 100:
+            raise _damaged()
+        setup = Setup.of(_mapping(values["setup"]))
+        return Shared(
+            exercise=Exercise.of(_mapping(values["exercise"]), _printable(name)),
+            setup=setup,
+            parameters=_parameters(values.get("parameters"), setup.net.parameters),
+            epochs=_whole(values.get("epochs", 0)),
+            looks=_whole(values.get("looks", 0)),
+            by=_printable(by),
+        )
+    except KeyError:
+        raise _damaged() from None
+    except DojoError as e:
+        raise DojoError(str(e) if len(str(e)) < 300 else str(e)[:300] + "...") from None
+
+
+def _unpacked(text: str) -> dict[str, Any]:
+    """The plain values of a text; DojoError where there are none."""
+    if not isinstance(text, str) or len(text) > LONGEST:
+        raise DojoError(f"A classroom's text has at most {LONGEST} characters; this is longer, so it is none.")
+    text = "".join(text.split())
+    found = PREFIX.match(text)
+    if not found:
+        raise DojoError('This is no classroom\'s text: one begins with "dojo1:". Copy it again, from its first letter.')
+    if int(found[1]) != VERSION:
+        if int(found[1]) < VERSION:
+            raise _damaged()
+        raise DojoError(f"This text is of version {int(found[1])}, from a newer napari-dojo. Update napari-dojo.")
+    try:
+        packed = base64.b64decode(text[found.end() :], altchars=b"-_", validate=True)
+        unpack = zlib.decompressobj()
+        raw = unpack.decompress(packed, LARGEST)
+        if unpack.unconsumed_tail:
+            raise DojoError("This text unpacks to more than an exercise can be. Copy another.")
+        if not unpack.eof or unpack.unused_data:
+            raise _damaged()
+        values = json.loads(raw.decode(), parse_constant=_no_number)
+    except (binascii.Error, zlib.error, UnicodeDecodeError, ValueError, RecursionError):
+        raise _damaged() from None
+    return _mapping(values)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(name)
+
+
+def _parameters(given: Any, count: int) -> Array | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) != count:
+        raise DojoError(f"The weights in this text do not fit its net, which has {count}. Copy it again.")
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(_float(v)) for v in given):
+        raise _damaged()
+    return np.array([float(v) for v in given])
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise _damaged()
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _damaged()
+    return value
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _damaged() -> DojoError:
+    return DojoError("This classroom's text is damaged or cut off. Copy it again, from its first letter to its last.")

@@ -1,0 +1,147 @@
+"""Exercises: those of the course are what FACTS say, all can be reached, and hostile files do no harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import napari_dojo
+from napari_dojo.errors import DojoError
+from napari_dojo.playground import Session
+from napari_dojo.playground.exercise import ALIASES, CONTROLS, NAMES, Exercise, as_toml, load, overview
+from napari_dojo.playground.goal import figures
+
+SHIPPED = Path(napari_dojo.__file__).parent / "playground" / "exercises"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def reached(exercise: Exercise, seed: int, solution: bool = True) -> bool:
+    """Whether the goal is met with the solution, or with the settings of the start."""
+    chosen = exercise.solution if solution else exercise.start
+    assert chosen is not None
+    session = Session(replace(chosen, seed=seed))
+    for _ in session.run():
+        pass
+    return exercise.goal.met(figures(session))
+
+
+def test_all_are_there() -> None:
+    assert {p.stem for p in SHIPPED.glob("*.toml")} == set(NAMES)
+    assert load("regression") == load(ALIASES["regression"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_and_settings(name: str) -> None:
+    exercise = load(name)
+    assert len(exercise.text) == 3
+    assert all(sentence.endswith((".", "?")) for sentence in (*exercise.text, *exercise.hints, exercise.why))
+    assert exercise.hints
+    assert exercise.why
+    assert exercise.solution is not None
+    assert exercise.solution.points == exercise.start.points
+    assert exercise.changed_though_not_allowed(exercise.solution) == []
+    assert Exercise.of(exercise.as_dict(), name) == exercise
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_reaches_the_goal_and_the_start_does_not(name: str) -> None:
+    """Three seeds here, ten in benchmarks/classroom.py."""
+    exercise = load(name)
+    assert all(reached(exercise, seed) for seed in range(3))
+    assert not reached(exercise, 0, solution=False)
+
+
+def test_the_course_is_reproduced() -> None:
+    line, parabola, spiral, clusters = (load(name) for name in NAMES[:4])
+    for exercise, counts in ((line, (500, 200, 200)), (parabola, (500, 200, 200)), (spiral, (500, 200, 2200))):
+        points = exercise.start.points
+        assert (points.training, points.validation, points.test) == counts
+        assert exercise.start.learning.loss == "binary_cross_entropy"
+        assert exercise.start.learning.optimizer == "sgd"
+        assert exercise.start.learning.epochs == 20
+        assert (exercise.start.net.output, exercise.start.net.outputs) == ("sigmoid", 1)
+    assert (line.start.learning.learning_rate, line.start.learning.batch_size) == (0.01, 32)
+    assert line.start.net.parameters == 3
+    assert (parabola.start.learning.learning_rate, parabola.start.learning.batch_size) == (0.05, 1)
+    assert parabola.start.net.hidden == ()
+    assert parabola.solution is not None
+    assert parabola.solution.net.parameters == 17
+    assert (spiral.start.learning.learning_rate, spiral.start.learning.batch_size) == (0.002, 1)
+    assert (spiral.start.net.hidden, spiral.start.net.activation) == ((1,), "relu")
+    assert (spiral.start.points.label_noise, spiral.start.points.zscore) == (0.01, True)
+    assert clusters.solution is not None
+    assert clusters.solution.net.output == "softmax"
+    assert clusters.solution.learning.loss == "categorical_cross_entropy"
+
+
+def test_files_of_ones_own(tmp_path: Path) -> None:
+    exercise = load("overfitting")
+    path = tmp_path / "mine.toml"
+    path.write_text(as_toml(exercise), encoding="utf-8")
+    assert load(path) == replace(exercise, name="mine")
+    path.write_text('goal = "validation >= 0.9"\n[net]\nhidden = [3]\n[controls]\nhidden = ["l1", "weights"]\n')
+    small = load(path)
+    assert (small.title, small.text, small.solution) == ("mine", (), None)
+    assert small.start.net.hidden == (3,)
+    assert small.hidden == ("l1", "weights")
+    assert set(small.hidden) <= set(CONTROLS)
+    assert Exercise.of(small.as_dict(), "mine") == small
+    odd = replace(small, title='a "b" \\ c')
+    path.write_text(as_toml(odd), encoding="utf-8")
+    assert load(path).title == odd.title
+
+
+def test_what_may_not_be_changed() -> None:
+    exercise = load("batch-size")
+    assert exercise.changed_though_not_allowed(exercise.start.with_(batch_size=2, seed=4)) == []
+    assert exercise.changed_though_not_allowed(exercise.start.with_(learning_rate=1, hidden=())) == ["hidden", "learning_rate"]
+    hiding = replace(load("line"), hidden=("l2", "optimizer"))
+    assert hiding.changed_though_not_allowed(hiding.start.with_(l2=1, learning_rate=1)) == ["l2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "A goal is written as"),
+        ("goal = 3", "A goal is written as"),
+        ('goal = "validation >= 0.9"\nformat = 2', "from a newer version. Update napari-dojo"),
+        ('goal = "validation >= 0.9"\nformat = "1"', "The format of an exercise is the number 1"),
+        ('goal = "validation >= 0.9"\nformat = true', "The format of an exercise is the number 1"),
+        ('goal = "validation >= 0.9"\ncode = "import os"', "An exercise has no code"),
+        ('goal = "validation >= 0.9"\ntext = "a"', "a list of at most 12 sentences"),
+        ('goal = "validation >= 0.9"\ntext = [1]', "is a text of at most"),
+        (f'goal = "validation >= 0.9"\ntitle = "{"a" * 700}"', "is a text of at most"),
+        ('goal = "validation >= 0.9"\npoints = 3', "is a table"),
+        ('goal = "validation >= 0.9"\nsolution = 3', "is a table"),
+        ('goal = "validation >= 0.9"\n[net]\nhiden = [3]', "has no option 'hiden'"),
+        ('goal = "validation >= 0.9"\n[points]\nkind = "donut"', "Points is one of"),
+        ('goal = "validation >= 0.9"\n[points]\ntraining = 99999999', "Training lies between"),
+        ('goal = "validation >= 0.9"\n[learning]\nlearning_rate = nan', "Learning rate lies between"),
+        ('goal = "validation >= 0.9"\n[solution.net]\nhidden = [99]', "whole numbers from 1 to 32"),
+        ('goal = "validation >= 0.9"\n[controls]\nhidden = ["everything"]', "There is no control 'everything'"),
+        ('goal = "validation >= 0.9"\n[controls]\nallowed = "seed"', "There is no control 'seed'"),
+        ("no toml at all", "is no exercise file"),
+        ("a = " + "[" * 5000, "is no exercise file"),
+        ("a = " + "9" * 5000, "is no exercise file"),
+        ('a = "\xff', "is no exercise file"),
+        ("#" * 1_000_001, "is larger than an exercise can be"),
+    ],
+)
+def test_broken_hostile_and_newer_files(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(DojoError, match=sentence):
+        load(path)
+
+
+def test_no_such_exercise() -> None:
+    with pytest.raises(DojoError, match="There is no exercise 'donut'. There are line, parabola"):
+        load("donut")
+
+
+def test_the_page_of_the_docs_is_up_to_date_and_gives_nothing_away() -> None:
+    page = (DOCS / "classroom-exercises.md").read_text(encoding="utf-8")
+    assert page == overview(), "write it anew: napari_dojo.playground.exercise.overview()"
+    assert not any(load(name).why in page for name in NAMES)
