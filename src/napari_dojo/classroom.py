@@ -258,6 +258,7 @@ def check_file(path: Path) -> Iterator[Row | DojoError]:
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         content = file.read(LARGEST_FILE)
+    from napari_dojo.playground.exercise import printable
     from napari_dojo.playground.share import from_text
 
     texts: list[tuple[str, str]] = []
@@ -277,7 +278,7 @@ def check_file(path: Path) -> Iterator[Row | DojoError]:
             yield DojoError(f"{path.name}, text {number}: {e}")
             continue
         plain = path.stem if len(texts) == 1 else f"{path.stem} {number}"
-        yield replace(row, by=name or shared.by or plain)
+        yield replace(row, by=printable(name) or shared.by or plain)
 
 
 def _row(shared: Shared) -> Row:

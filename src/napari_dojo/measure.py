@@ -19,6 +19,7 @@ from napari_dojo.tasks import options_of
 __all__ = ["Table", "measure", "measure_classes", "table_of", "typical_diameter", "write_csv"]
 
 Table = dict[str, NDArray[Any]]
+LARGE = 2**20  # numbers below it are looked up in a list
 POSITION = {"T": "frame", "Z": "plane"}
 
 
@@ -150,8 +151,15 @@ def _objects(y: NDArray[Any], x: NDArray[Any] | None) -> Table:
 
 
 def _dense(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Label numbers by their rank, and the labels as ranks: large numbers would cost memory. Negative ones are none."""
-    y = np.where(y > 0, y, 0) if y.dtype.kind != "b" else y.astype(np.uint8)
+    """What each number in the labels stands for, and the labels; large numbers, which would cost memory, by their rank.
+
+    Negative numbers stand for none.
+    """
+    y = y.astype(np.uint8) if y.dtype.kind == "b" else y
+    if y.min() < 0:
+        y = np.where(y > 0, y, 0)
+    if y.max() < LARGE:
+        return np.arange(int(y.max()) + 1), y.astype(np.int32, copy=False)
     values, ranks = np.unique(y, return_inverse=True)
     if not len(values) or values[0] != 0:
         values, ranks = np.concatenate([[0], values]), ranks + 1

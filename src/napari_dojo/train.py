@@ -273,7 +273,7 @@ class _Training:
         for source in self.judged:
             one = self._score(self.task.baseline(np.asarray(source.x), self.options, truths), source)
             counts = one if counts is None else counts + one
-        return self._scored(counts)
+        return {**self._scored(counts), "method": self.task.simple}
 
     def _scored(self, counts: Any) -> dict[str, Any]:
         if counts is None:

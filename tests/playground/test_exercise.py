@@ -96,7 +96,10 @@ def test_files_of_ones_own(tmp_path: Path) -> None:
 def test_what_may_not_be_changed() -> None:
     exercise = load("batch-size")
     assert exercise.changed_though_not_allowed(exercise.start.with_(batch_size=2, seed=4)) == []
-    assert exercise.changed_though_not_allowed(exercise.start.with_(learning_rate=1, hidden=())) == ["hidden", "learning_rate"]
+    assert exercise.changed_though_not_allowed(exercise.start.with_(learning_rate=1, hidden=())) == [
+        "hidden",
+        "learning_rate",
+    ]
     hiding = replace(load("line"), hidden=("l2", "optimizer"))
     assert hiding.changed_though_not_allowed(hiding.start.with_(l2=1, learning_rate=1)) == ["l2"]
 
@@ -137,7 +140,7 @@ def test_broken_hostile_and_newer_files(tmp_path: Path, content: str, sentence: 
 
 
 def test_no_such_exercise() -> None:
-    with pytest.raises(DojoError, match="There is no exercise 'donut'. There are line, parabola"):
+    with pytest.raises(DojoError, match=r"There is no exercise 'donut'\. There are line, parabola"):
         load("donut")
 
 

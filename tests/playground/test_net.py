@@ -114,4 +114,6 @@ def test_optimizers_begin_anew() -> None:
     momentum.change(gradient, 0.1)
     np.testing.assert_allclose(momentum.change(gradient, 0.1), [0.19, -0.38])
     np.testing.assert_allclose(OPTIMIZERS["adam"](2).change(gradient, 0.1), [0.1, -0.1], rtol=1e-6)
-    np.testing.assert_allclose(OPTIMIZERS["rmsprop"](2).change(gradient, 0.1), [0.1 / 0.1**0.5, -0.1 / 0.1**0.5], rtol=1e-6)
+    np.testing.assert_allclose(
+        OPTIMIZERS["rmsprop"](2).change(gradient, 0.1), [0.1 / 0.1**0.5, -0.1 / 0.1**0.5], rtol=1e-6
+    )

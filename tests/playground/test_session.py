@@ -217,6 +217,8 @@ def test_choices_change_on_the_way() -> None:
     session = made()
     session.step()
     weights = session.net.parameters.copy()
+    session.change(session.setup.with_(epochs=9, patience=3))
+    assert not session.altered  # another end is no other way
     session.change(session.setup.with_(learning_rate=0.5, batch_size=1, activation="relu", optimizer="adam"))
     np.testing.assert_array_equal(session.net.parameters, weights)
     assert session.altered
@@ -234,7 +236,9 @@ def test_a_change_before_the_start_is_as_if_it_had_been_chosen() -> None:
     session = made()
     session.change(PARABOLA.with_(loss="squared_error", activation="relu", optimizer="momentum"))
     assert not session.altered
-    assert learned(session).history == learned(made(loss="squared_error", activation="relu", optimizer="momentum")).history
+    assert (
+        learned(session).history == learned(made(loss="squared_error", activation="relu", optimizer="momentum")).history
+    )
 
 
 @pytest.mark.parametrize("values", [{"outputs": 3}, {"kind": "formula", "formula": "y <"}, {"kind": "own", "rows": ()}])

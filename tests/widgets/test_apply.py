@@ -169,6 +169,23 @@ def test_the_diameter_follows_the_pixel_size(qtbot, viewer, panel, one_model):
     assert apply.diameter_box.value() == 70
 
 
+def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
+    viewer.add_image(scenes[0].image, scale=(0.1, 0.1), units=("um", "um"))
+    apply = panel(ApplyPanel)
+    row = apply.request.diameter
+    assert row.typed is None
+    row.button.click()
+    assert row.button.text() == "..."
+    qtbot.waitUntil(lambda: row.button.text() == "Measure", timeout=5000)
+    assert apply.diameter_box.value() == row.typed == pytest.approx(18, rel=0.25)
+    assert f"About {row.typed:g} px, measured on" in apply.message.text()
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((30, 30)))
+    qtbot.waitUntil(lambda: row.typed is None, timeout=2000)
+    row.button.click()
+    qtbot.waitUntil(lambda: "No bright object was found" in apply.message.text(), timeout=5000)
+
+
 # --- axes
 
 
@@ -186,7 +203,7 @@ def test_the_third_axis_is_said(qtbot, viewer, panel, known):
     assert "for volumes" in apply.message.text()
     apply.third_box.setCurrentIndex(apply.third_box.findData("ZYX"))
     apply.third_box.activated.emit(0)
-    assert what.text() == "one volume of 20 planes"
+    assert what.text() == "One volume of 20 planes"
     assert apply.apply_button.isEnabled()
 
 
@@ -335,7 +352,7 @@ def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
     image.corner_pixels = np.array([[0, 14, 18], [0, 47, 51]])
     assert apply.request.what.text() == "2 time points, one by one"
     apply.request.seen_button.setChecked(True)
-    assert apply.request.what.text() == "this time point"
+    assert apply.request.what.text() == "This time point only"
     (layer,) = run(qtbot, apply)
     assert layer.name == "s bright (part)"
     assert layer.data.shape == (1, 34, 34)

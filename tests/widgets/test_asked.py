@@ -34,7 +34,8 @@ def scene(shape, seed=0):
         (card(), (5, 32, 32), "ZYX", ""),
         (card(), (32, 32, 3), "YXC", "needs 1 channel; this image has 3"),
         (card(channels=3), (32, 32), "YX", "needs 3 channels; this image has 1"),
-        (card(spatial="ZYX"), (32, 32), "YX", "for volumes"),
+        (card(spatial="ZYX"), (32, 32), "YX", "is flat. Choose a stack, or a 2-D model"),
+        (card(spatial="ZYX"), (5, 32, 32), "TYX", "Choose Z as its third axis, or a 2-D model"),
     ],
 )
 def test_what_does_not_fit_is_said(made, shape, axes, why):
@@ -174,10 +175,10 @@ def test_what_a_model_cannot_take_is_refused(viewer):
     ("names", "spatial", "words"),
     [
         ("YX", "YX", ""),
-        ("TYX", "YX", "this time point"),
-        ("ZYX", "YX", "this plane"),
+        ("TYX", "YX", "this time point only"),
+        ("ZYX", "YX", "this plane only"),
         ("ZYX", "ZYX", "a volume of 5 planes"),
-        ("TZYX", "ZYX", "this time point; a volume of 5 planes"),
+        ("TZYX", "ZYX", "this time point only; a volume of 5 planes"),
     ],
 )
 def test_what_is_seen_in_words(names, spatial, words):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from napari_dojo.settings import PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
@@ -54,3 +55,16 @@ def test_a_fold_hides_and_shows(qtbot):
     assert form.isHidden()
     fold.button.click()
     assert not form.isHidden()
+
+
+@pytest.mark.gui
+def test_whether_a_fold_is_open_is_remembered(qtbot):
+    for first, then in ((False, True), (True, False)):
+        fold = Fold("More", QWidget(), "a key")
+        qtbot.addWidget(fold)
+        assert fold.button.isChecked() == first
+        assert fold.body.isHidden() != first
+        fold.button.setChecked(then)
+    fold = Fold("More", QWidget(), "another key", is_open=True)
+    qtbot.addWidget(fold)
+    assert not fold.body.isHidden()

@@ -46,18 +46,18 @@ def test_the_range_follows_the_value(sliders):
 
 def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
     words = sliders._words["smallest"]
-    assert words.isHidden()
+    assert words.text() == "10.5 px"
     sliders.set_pixel_size((0.5, 0.5))
-    assert words.text() == "2.62 µm², 1.8 µm across"
+    assert words.text() == "10.5 px: 2.62 µm², 1.8 µm across"
     sliders.slider("smallest").setValue(100)
-    assert words.text() == "25 µm², 5.6 µm across"
+    assert words.text() == "100 px: 25 µm², 5.6 µm across"
     sliders.set_pixel_size(None)
-    assert words.isHidden()
+    assert words.text() == "100 px"
 
 
 def test_sizes_of_discs_and_balls():
-    assert size_words(100, (1, 1)) == "100 µm², 11 µm across"
-    assert size_words(1000, (0.5, 0.2, 0.2)) == "20 µm³, 3.4 µm across"
+    assert size_words(100, (1, 1)) == "100 px: 100 µm², 11 µm across"
+    assert size_words(1000, (0.5, 0.2, 0.2)) == "1000 px: 20 µm³, 3.4 µm across"
 
 
 def test_another_task_has_other_sliders(sliders):

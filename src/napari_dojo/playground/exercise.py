@@ -12,7 +12,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.playground.goal import Goal
 from napari_dojo.playground.settings import PARTS, Setup
 
-__all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview"]
+__all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
 
 FORMAT = 1
 # In the order in which they are taught.
@@ -154,6 +154,11 @@ def overview() -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """Text without anything that would do more on a screen than be read."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
 def _toml(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         raw = file.read(LARGEST_FILE + 1)
@@ -183,7 +188,7 @@ def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _sentence(text: Any, name: str) -> str:
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise DojoError(f"The {name} of an exercise is a text of at most {LONGEST_TEXT} characters.")
-    return "".join(c if c.isprintable() else " " for c in text).strip()
+    return printable(text)
 
 
 def _sentences(values: Mapping[str, Any], name: str) -> tuple[str, ...]:

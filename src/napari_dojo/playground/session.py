@@ -141,7 +141,9 @@ class Session:
         self.net = Net(setup.net, self.net.parameters)
         if setup.learning.optimizer != before.learning.optimizer or self.diverged:
             self.optimizer = OPTIMIZERS[setup.learning.optimizer](setup.net.parameters)
-        self.altered = self.altered or self.updates > 0
+        now = setup.learning
+        same = replace(before.learning, epochs=now.epochs, patience=now.patience)  # another end is no other way
+        self.altered = self.altered or (self.updates > 0 and setup != replace(before, learning=same))
         self.ended, self.diverged = None, False
         if not self.updates:
             self._begin()

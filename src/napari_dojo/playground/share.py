@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import Array
-from napari_dojo.playground.exercise import Exercise
+from napari_dojo.playground.exercise import Exercise, printable
 from napari_dojo.playground.session import Session
 from napari_dojo.playground.settings import Setup
 
@@ -87,12 +87,12 @@ def from_text(text: str) -> Shared:
             raise _damaged()
         setup = Setup.of(_mapping(values["setup"]))
         return Shared(
-            exercise=Exercise.of(_mapping(values["exercise"]), _printable(name)),
+            exercise=Exercise.of(_mapping(values["exercise"]), printable(name)),
             setup=setup,
             parameters=_parameters(values.get("parameters"), setup.net.parameters),
             epochs=_whole(values.get("epochs", 0)),
             looks=_whole(values.get("looks", 0)),
-            by=_printable(by),
+            by=printable(by),
         )
     except KeyError:
         raise _damaged() from None
@@ -157,10 +157,6 @@ def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _damaged()
     return value
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def _damaged() -> DojoError:

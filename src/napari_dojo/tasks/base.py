@@ -99,7 +99,7 @@ class Task:
     decode : (maps, decoding, options) -> labels int32 (*S), or an image float32.
     score : (result, truth, region, options) -> counts that add up with + and tell all by as_dict().
     headline : counts -> the figure that chooses the model, larger is better.
-    baseline : (x, options, truths) -> the answer without learning.
+    baseline : (x, options, truths) -> the answer without learning; ``simple`` : what that method is called.
     tune : (list of (maps, truth, region), decoding, options) -> the decoding that does best on them.
     resample : whether patches may be turned by any angle and scaled.
     """
@@ -121,6 +121,7 @@ class Task:
     score: Callable[..., Any]
     headline: Callable[[Any], float]
     baseline: Callable[..., NDArray[Any]]
+    simple: str
     tune: Callable[..., Any]
     scale: Callable[[Any], int] = lambda options: 1
     resample: bool = True

@@ -333,5 +333,6 @@ INSTANCES = Task(
     score=score,
     headline=headline,
     baseline=baseline,
+    simple="Otsu and watershed",
     tune=tune,
 )

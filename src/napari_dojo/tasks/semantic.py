@@ -232,5 +232,6 @@ SEMANTIC = Task(
     score=score,
     headline=headline,
     baseline=baseline,
+    simple="most frequent class",
     tune=tune,
 )

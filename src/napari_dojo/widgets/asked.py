@@ -180,7 +180,8 @@ def unfit(card: Card, shape: Sequence[int], names: str) -> str:
     """Why a model cannot be applied to such an image; empty where it can."""
     axes = Axes.resolve(shape, names)
     if card.spatial == "ZYX" and "Z" not in names:
-        return "This model is for volumes, and this image is flat. Choose a stack or a 2-D model."
+        what = "is flat. Choose a stack" if len(shape) == 2 else "has no axis Z. Choose Z as its third axis"
+        return f"This model is for volumes, and this image {what}, or a 2-D model."
     channels = axes.channels(shape)
     if channels != card.channels:
         return (
@@ -191,7 +192,7 @@ def unfit(card: Card, shape: Sequence[int], names: str) -> str:
 
 
 def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
-    """What is done with the axes beyond Y and X: "20 time points, one by one"; of what is seen, "this time point"."""
+    """What is done with the axes beyond Y and X: "20 time points, one by one"; of what is seen, "this time point only"."""
     sizes = dict(zip(axes.names, shape, strict=True))
 
     def many(letter: str, word: str) -> str:
@@ -199,12 +200,12 @@ def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
 
     words = []
     if "T" in sizes:
-        words.append("this time point" if seen else f"{many('T', 'time point')}, one by one")
+        words.append("this time point only" if seen else f"{many('T', 'time point')}, one by one")
     if "Z" in sizes and axes.spatial == "ZYX":
         one = "a" if seen else "each a" if words else "one"
         words.append(f"{one} volume of {many('Z', 'plane')}")
     elif "Z" in sizes and seen:
-        words.append("this plane")
+        words.append("this plane only")
     elif "Z" in sizes:
         words.append(f"{many('Z', 'plane')}, one by one (the model is 2-D)")
     if "C" in sizes:

@@ -60,7 +60,7 @@ class BatchRows(QWidget):
         self.answers = PathEdit("Folder of answers", "Where the answers go. It is made where it does not exist.")
         self.tables = QCheckBox("with a table (CSV)")
         described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
-        self.replace = QCheckBox("Replace them")
+        self.replace = QCheckBox("Replace answers that are there")
         described(self.replace, "Replace older answers", "Answers that are there already are written anew.")
         self.what = sentence(lines=2)
         self.what.setAccessibleName("What is written")

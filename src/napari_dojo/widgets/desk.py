@@ -43,6 +43,8 @@ class Training(QObject):
         self.runner.said.connect(self._heard)
         self.preview = Preview(viewer, self.runner, folder, material if isinstance(material, Layers) else None)
         self._make = make
+        self._stopped = False
+        self.watched = False  # a panel shows it
 
     @property
     def name(self) -> str:
@@ -71,6 +73,7 @@ class Training(QObject):
 
     def stop(self) -> None:
         """Keep the best model and end; one that waits ends at once."""
+        self._stopped = True
         if self.state == "waiting":
             self._heard(Failed("Stopped before it began."))
         self.runner.stop()
@@ -105,8 +108,26 @@ class Training(QObject):
             self.state = "over"
             self.preview.end()
             if isinstance(event, Failed):
-                release(self.folder)
+                self._failed()
+            if not self.watched:
+                self._notify(event)
         self.said.emit(event)
+
+    def _failed(self) -> None:
+        """Offer the run again, but not one that was stopped before there was a model."""
+        run = Run.read(self.folder)
+        if self._stopped and run is not None and run.card is None:
+            run.discard()
+        release(self.folder)
+
+    def _notify(self, event: Done | Failed) -> None:
+        """Tell the end of a training that no panel shows."""
+        from napari.utils.notifications import show_info, show_warning
+
+        if isinstance(event, Done):
+            show_info(f"The training is over: {self.name} is saved, and can be applied.")
+        else:
+            show_warning(f"{self.name}: {event.sentence}")
 
 
 class Desk(QObject):

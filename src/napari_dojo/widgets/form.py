@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, QSettings, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dojo.home import home
 from napari_dojo.settings import Field
 
 __all__ = ["NO_ARROW", "Fold", "Form", "calm", "described", "form_layout", "narrow", "sentence"]
@@ -72,10 +73,11 @@ class Form(QWidget):
 
 
 class Fold(QWidget):
-    """A heading that shows or hides what belongs to it."""
+    """A heading that shows or hides what belongs to it; under a ``key``, whether it is open is remembered."""
 
-    def __init__(self, title: str, body: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, body: QWidget, key: str = "", is_open: bool = False) -> None:
+        super().__init__()
+        self._key = key
         self.button = QToolButton()
         self.button.setText(title)
         self.button.setCheckable(True)
@@ -92,11 +94,22 @@ class Fold(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self.button)
         layout.addWidget(body)
-        self.button.toggled.connect(self._turn)
+        self.button.toggled.connect(self._show)
+        self.button.setChecked(_memory().value(f"open/{key}", is_open, bool) if key else is_open)
+        self.button.toggled.connect(self._remember)
 
-    def _turn(self, on: bool) -> None:
+    def _remember(self, on: bool) -> None:
+        if self._key:
+            _memory().setValue(f"open/{self._key}", on)
+
+    def _show(self, on: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
         self.body.setVisible(on)
+
+
+def _memory() -> QSettings:
+    """What panels remember from one session to the next."""
+    return QSettings(str(home() / "panels.ini"), QSettings.Format.IniFormat)
 
 
 class _Calm(QObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_dojo.widgets.closing import watch_window
@@ -14,6 +14,9 @@ from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.run import Runner
 
 __all__ = ["Panel", "open_panel", "plain_viewer"]
+
+
+WIDTH = 350  # px, that a panel has when it opens
 
 
 def plain_viewer(viewer: Any) -> Any:
@@ -48,6 +51,10 @@ class Panel(QWidget):
         watch_window(self.viewer).closing.connect(self.end)
         self._docked = False
         self._ended = False
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As narrow as is good to read."""
+        return QSize(WIDTH, super().sizeHint().height())
 
     def end(self) -> None:
         """End the job and listen no more; the panel is closing."""

@@ -118,9 +118,9 @@ class Progress(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
-        grid.setColumnMinimumWidth(0, 84)
+        grid.setColumnMinimumWidth(0, 112)
         grid.setColumnStretch(1, 1)
-        self.score_name, self.baseline_name, self.test_name = (sentence(n) for n in ("Validation", "No learning", "Test"))
+        self.score_name, self.baseline_name, self.test_name = (sentence(n) for n in ("Validation", "Without learning", "Test"))
         self.score, self.baseline, self.test = sentence(), sentence(), sentence()
         pairs = ((self.score_name, self.score), (self.baseline_name, self.baseline), (self.test_name, self.test))
         for i, pair in enumerate(pairs):
@@ -162,11 +162,13 @@ class Progress(QWidget):
         for event in list(training.history):
             self._heard(event)
         training.said.connect(self._heard)
+        training.watched = True
 
     def leave(self) -> None:
         """Show it no more; it goes on."""
         if self._training is not None:
             self._training.said.disconnect(self._heard)
+            self._training.watched = False
             self._training = None
 
     def waits_for(self, name: str) -> None:
@@ -244,6 +246,9 @@ class Progress(QWidget):
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
             label.setText(score.get("sentence", ""))
             label.setToolTip(_figures(score))
+        if method := event.baseline.get("method"):
+            tip = f"What a simple method without learning ({method}) reaches on the same images."
+            self.baseline_name.setToolTip(tip)
 
     def _done(self, event: Done) -> None:
         self.turn(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,9 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -24,15 +23,14 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.axes import Axes
 from napari_dojo.card import Card
-from napari_dojo.errors import DojoError, explained
-from napari_dojo.measure import typical_diameter
+from napari_dojo.errors import DojoError
 from napari_dojo.pretrained import Model
 from napari_dojo.runs import run_folder
 from napari_dojo.widgets.asked import Asked, Run, axis_words, seen_box, unfit, write_request
 from napari_dojo.widgets.batch import BatchRows
 from napari_dojo.widgets.choice import Group, ImageBox, Subject
-from napari_dojo.widgets.form import calm, described, form_layout, narrow, sentence
-from napari_dojo.widgets.latest import Latest
+from napari_dojo.widgets.diameter import DiameterRow
+from napari_dojo.widgets.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.layers import array_of, likely_axes
 from napari_dojo.widgets.models import ModelBox, model_details, model_words
 from napari_dojo.widgets.pick import images_of
@@ -88,9 +86,8 @@ class Request(QWidget):
         self.seen_button.toggled.connect(self._judge)
         self.third_box.activated.connect(self._axes_chosen)
         self.batch.changed.connect(self._image_changed)
-        self.measure_button.clicked.connect(self._measure)
-        self._measurer = Latest(self)
-        self._measurer.told.connect(self._measured)
+        self.diameter.said.connect(self.said)
+        self.diameter.failed.connect(self.failed)
 
     # what is shown
 
@@ -128,23 +125,9 @@ class Request(QWidget):
             group.addButton(button)
             row.addWidget(button)
         row.addStretch(1)
-        self.diameter_box, self.diameter_label = QDoubleSpinBox(), QLabel("Diameter")
-        self.diameter_box.setRange(1, 10_000)
-        self.diameter_box.setDecimals(1)
-        self.diameter_box.setSuffix(" px")
-        self.diameter_box.setMaximumWidth(160)
-        tip = "Typical diameter of the objects in this image. It starts with what model and image say."
-        described(self.diameter_box, "Diameter", tip)
-        calm(self.diameter_box)
-        self.measure_button = QPushButton("Measure")
-        described(self.measure_button, "Measure the diameter", "Measure it on what is bright in the middle of the image.")
-        self.size = QWidget()
-        row = QHBoxLayout(self.size)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.diameter_box, 1)
-        row.addWidget(self.measure_button)
+        self.diameter, self.diameter_label = DiameterRow(), QLabel("Diameter")
         form.addRow(self.where_label, self.where)
-        form.addRow(self.diameter_label, self.size)
+        form.addRow(self.diameter_label, self.diameter)
 
     # what is chosen
 
@@ -186,7 +169,7 @@ class Request(QWidget):
 
     def end(self) -> None:
         """The panel is closing."""
-        self._measurer.forget()
+        self.diameter.end()
         self.image_box.end()
         self.batch.end()
 
@@ -241,20 +224,6 @@ class Request(QWidget):
             widget.setVisible(len(choices) > 1)
         self._show_diameter()
 
-    def _measure(self) -> None:
-        subject, model = self._subject, self.model
-        if subject is not None and model is not None:
-            self.measure_button.setText("...")
-            self._measurer.ask(_diameter_of, subject, self.third_box.currentData(), model.card.spatial)
-
-    def _measured(self, answer: Any) -> None:
-        self.measure_button.setText("Measure")
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
-            return
-        self.diameter_box.setValue(answer[0])
-        self.said.emit(f"About {answer[0]:g} px, measured on {answer[1]:,} bright object{'s' if answer[1] > 1 else ''}.")
-
     def _axes_chosen(self, *_: Any) -> None:
         self._axes_by_hand = True
         self._show_diameter()
@@ -262,14 +231,12 @@ class Request(QWidget):
         self._judge()
 
     def _show_diameter(self) -> None:
-        self._measurer.forget()
-        self.measure_button.setText("Measure")
-        self.measure_button.setEnabled(self._subject is not None)
-        diameter = self._expected_diameter()
-        for widget in (self.size, self.diameter_label):
-            widget.setVisible(diameter is not None)
-        if diameter is not None:
-            self.diameter_box.setValue(diameter)
+        expected, subject, model = self._expected_diameter(), self._subject, self.model
+        for widget in (self.diameter, self.diameter_label):
+            widget.setVisible(expected is not None)
+        known = subject is not None and model is not None and not self._why_unfit(model.card)
+        names, spatial = self.third_box.currentData(), model.card.spatial if model else "YX"
+        self.diameter.expect(expected, partial(subject.sample, names, spatial) if subject and known else None)
 
     def _expected_diameter(self) -> float | None:
         """The diameter in this image's pixels that the model takes where nobody says another."""
@@ -331,7 +298,7 @@ class Request(QWidget):
             seen = self.seen_button.isChecked() and not self.for_files
             words = axis_words(Axes(self.third_box.currentData(), model.card.spatial), subject.shape, seen)
             if words:
-                yield escape(("The first: " if self.image_box.group else "") + words)
+                yield escape(f"The first: {words}" if self.image_box.group else words[0].upper() + words[1:])
         left_out = self._left_out(model.card)
         if 0 < len(left_out) < count:
             name, why = next(iter(left_out.items()))
@@ -352,11 +319,6 @@ class Request(QWidget):
             raise DojoError(self.why_not)
         return self._files_work(model, values) if self.for_files else self._layers_work(model, values)
 
-    def _diameter(self) -> float | None:
-        """The diameter that a person typed; None where model and image decide."""
-        typed, expected = self.diameter_box.value(), self._expected_diameter()
-        return None if expected is None or typed == expected else typed
-
     def _layers_work(self, model: Model, values: dict[str, Any]) -> Work:
         left_out, seen = self._left_out(model.card), self.seen_button.isChecked()
         asked: list[Asked] = []
@@ -372,7 +334,7 @@ class Request(QWidget):
                 wrong = error
         if wrong is not None and not asked:
             raise wrong
-        run = Run(model, tuple(asked), self._diameter(), values)
+        run = Run(model, tuple(asked), self.diameter.typed, values)
         folder = run_folder("apply")
         return Work(lambda: write_request(folder, run), folder, run, len(asked))
 
@@ -382,18 +344,10 @@ class Request(QWidget):
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         files = self.batch.files(None if stated else names)
-        folder, settings = run_folder("apply"), {"diameter": self._diameter()}
+        folder, settings = run_folder("apply"), {"diameter": self.diameter.typed}
         return Work(
             lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
             folder,
             None,
             len(files.inputs),
         )
-
-
-def _diameter_of(subject: Subject, names: str, spatial: str) -> tuple[float, int]:
-    """The typical diameter of bright objects, px, and how many there are; DojoError where there are none."""
-    found = typical_diameter(subject.sample(names, spatial))
-    if found is None:
-        raise DojoError("No bright object was found to measure. Type the diameter of a typical object instead.")
-    return found

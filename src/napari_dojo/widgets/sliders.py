@@ -17,12 +17,14 @@ __all__ = ["Sliders", "size_words"]
 MOST = 1000  # an option that may be larger gets a slider as long as its value asks for
 
 
-def size_words(pixels: float, pixel_size: Sequence[float]) -> str:
-    """So many pixels in um² or um³, and as wide as a disc or ball of them: "3 µm², 2 µm across"."""
+def size_words(pixels: float, pixel_size: Sequence[float] | None) -> str:
+    """So many pixels, in um² or um³ where known, and how wide a disc or ball of them is: "9 px: 3 µm², 2 µm across"."""
+    if pixel_size is None:
+        return f"{pixels:g} px"
     n = len(pixel_size)
     size = pixels * math.prod(pixel_size)
     across = 2 * math.sqrt(size / math.pi) if n == 2 else (6 * size / math.pi) ** (1 / 3)
-    return f"{size:.3g} µm{'²³'[n - 2]}, {across:.2g} µm across"
+    return f"{pixels:g} px: {size:.3g} µm{'²³'[n - 2]}, {across:.2g} µm across"
 
 
 class Sliders(QWidget):
@@ -77,11 +79,12 @@ class Sliders(QWidget):
             described(part, field.option.label, field.option.help)
         calm(slider)
         slider.valueChanged.connect(self._moved)
-        label = QLabel(field.option.label + (f" ({field.option.unit})" if field.option.unit else ""))
+        in_pixels = whole and field.option.unit == "px"
+        label = QLabel(field.option.label + (f" ({field.option.unit})" if field.option.unit and not in_pixels else ""))
         label.setToolTip(field.option.help)
         self._layout.addRow(label, slider)
         self._sliders[field.name] = (field, slider)
-        if whole and field.option.unit == "px":
+        if in_pixels:
             self._words[field.name] = QLabel()
             self._layout.addRow("", self._words[field.name])
 
@@ -91,9 +94,7 @@ class Sliders(QWidget):
 
     def _say(self) -> None:
         for name, label in self._words.items():
-            size = self._pixel_size
-            label.setText("" if size is None else size_words(self.values()[name], size))
-            label.setVisible(size is not None)
+            label.setText(size_words(self.values()[name], self._pixel_size))
 
 
 def _show(field: Field, slider: Any, value: Any) -> None:

@@ -115,8 +115,7 @@ class TrainPanel(Panel):
             self.options[task.name] = (plain, hidden)
             self.column.addWidget(plain)
         self.classes = ClassTable(lambda: [row.labels for row in self.data.rows.rows()])
-        self.classes_fold = Fold("Classes", self.classes)
-        self.classes_fold.button.setChecked(True)
+        self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
         self.column.addWidget(self.classes_fold)
 
     def _tune(self) -> None:
@@ -155,7 +154,7 @@ class TrainPanel(Panel):
         self.folder_label = QLabel(f"Models are saved in {models_folder()}")
         self.folder_label.setWordWrap(True)
         layout.addRow(self.folder_label)
-        self.advanced = Fold("Advanced", body)
+        self.advanced = Fold("Advanced", body, "train advanced")
         self.column.addWidget(self.advanced)
 
     def _go(self) -> None:
