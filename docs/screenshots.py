@@ -1,102 +1,519 @@
-"""Pictures of the panels on sample data, dark and light: ``python docs/screenshots.py FOLDER [--minutes 0.4]``.
+"""Pictures of all panels in all states, from the running program on sample data, dark and light.
 
-Needs a display; without one: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py FOLDER``.
+``python docs/screenshots.py FOLDER [--minutes 0.4] [--only train-ready tour] [--keep]``; ``--keep`` also writes those
+that the docs show to ``docs/pictures``. Without a display: ``xvfb-run -a -s "-screen 0 1600x1000x24" python ...``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
+
+SIZE, DOCK = (1280, 800), 340  # px
+CHOSEN = (
+    *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
+    *("train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
+)
+STATES = {}  # by their names in the files
+
+
+def state(prepare):
+    """A state of a panel: ``prepare(stage)`` brings it about in a new viewer."""
+    STATES[prepare.__name__.replace("_", "-")] = prepare
+    return prepare
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=0.4, help="how long the model of the pictures is trained")
+    parser.add_argument("--minutes", type=float, default=0.4, help="how long the models of the pictures are trained")
+    parser.add_argument("--only", nargs="+", choices=STATES, metavar="NAME", help=", ".join(STATES))
+    parser.add_argument("--keep", action="store_true", help="write those of the docs to docs/pictures, too")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
+    failed = []
     with tempfile.TemporaryDirectory() as home:
-        os.environ["NAPARI_DOJO_HOME"] = home
         os.environ["NAPARI_CONFIG"] = str(Path(home) / "settings.yaml")
-        take(asked.folder, asked.minutes)
-    return 0
+        for name in asked.only or STATES:
+            os.environ["NAPARI_DOJO_HOME"] = str(Path(home) / name)  # no state knows of another
+            with contextlib.closing(Stage(asked.minutes)) as stage:
+                try:
+                    STATES[name](stage)
+                except Exception:
+                    traceback.print_exc()
+                    failed.append(name)
+                stage.picture(asked.folder, name)
+    if asked.keep:
+        keep(asked.folder)
+    if failed:
+        print(f"did not come about: {', '.join(failed)}")
+    assert "torch" not in sys.modules
+    return len(failed)
 
 
-def take(folder: Path, minutes: float) -> None:
-    """Open a viewer, use the panels, and save what it looks like."""
-    import napari
-    from qtpy.QtWidgets import QApplication
+def keep(folder: Path) -> None:
+    """Write the pictures of the docs, with at most 256 colours where that halves them."""
+    from PIL import Image
 
-    from napari_dojo.samples import nuclei_test, nuclei_train
-    from napari_dojo.widgets.apply import ApplyPanel
-    from napari_dojo.widgets.panel import open_panel
-    from napari_dojo.widgets.train import TrainPanel
+    for name in CHOSEN:
+        if not (folder / f"{name}.png").exists():
+            continue
+        there = Path(__file__).parent / "pictures" / f"{name}.png"
+        full = Image.open(folder / f"{name}.png").convert("RGB")
+        full.save(there, optimize=True)
+        size = there.stat().st_size
+        full.quantize(256, dither=Image.Dither.NONE).save(there, optimize=True)
+        if there.stat().st_size > size / 2:
+            full.save(there, optimize=True)
+        print(f"{there.name}: {there.stat().st_size / 1000:.0f} kB")
 
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(1280, 800)
 
-    def wait(until, seconds: float) -> bool:
+class Stage:
+    """A viewer of its own, and what a person does in it."""
+
+    def __init__(self, minutes: float) -> None:
+        import napari
+
+        self.minutes = minutes
+        self.viewer = napari.Viewer(show=True)
+        self.others = []
+        self.window = self.viewer.window._qt_window
+        self.window.resize(*SIZE)
+        self.rest(0.3)
+
+    def rest(self, seconds: float) -> None:
+        """Let the program work for so long."""
+        from qtpy.QtWidgets import QApplication
+
         end = time.monotonic() + seconds
-        while not until() and time.monotonic() < end:
+        while time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.01)
-        return bool(until())
 
-    def picture(name: str) -> None:
-        for theme in ("dark", "light"):
-            viewer.theme = theme
-            wait(lambda: False, 0.5)
-            viewer.window._qt_window.grab().save(str(folder / f"{name}-{theme}.png"))
-        viewer.theme = "dark"
+    def wait(self, until, seconds: float = 60) -> None:
+        """Let the program work until something is so."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not so after {seconds} s, line {until.__code__.co_firstlineno}")
+            self.rest(0.05)
 
-    def width(panel, pixels: int = 340) -> None:
+    def open(self, title: str):
+        """A panel, as wide as it must be."""
+        from napari_dojo.widgets.apply import ApplyPanel
+        from napari_dojo.widgets.compare import ComparePanel
+        from napari_dojo.widgets.panel import open_panel
+        from napari_dojo.widgets.train import TrainPanel
+
+        kinds = {"Train": TrainPanel, "Apply": ApplyPanel, "Compare": ComparePanel}
+        panel = open_panel(self.viewer, kinds[title], title)
+        self.narrow()
+        return panel
+
+    def narrow(self) -> None:
+        """Make the docks at the right as wide as they must be, and the image as large as it can be."""
         from qtpy.QtCore import Qt
         from qtpy.QtWidgets import QDockWidget
 
-        dock = next(
-            d
-            for d in viewer.window._qt_window.findChildren(QDockWidget)
-            if d.widget() is panel.parent() or d.widget() is panel or d.isAncestorOf(panel)
-        )
-        viewer.window._qt_window.resizeDocks([dock], [pixels], Qt.Orientation.Horizontal)
+        right = Qt.DockWidgetArea.RightDockWidgetArea
+        docks = [d for d in self.window.findChildren(QDockWidget) if self.window.dockWidgetArea(d) == right]
+        self.window.resizeDocks(docks, [DOCK] * len(docks), Qt.Orientation.Horizontal)
+        self.rest(0.2)
+        self.viewer.reset_view()
 
-    train = open_panel(viewer, TrainPanel, "Train")
-    width(train)
-    wait(lambda: False, 0.6)
-    picture("train-empty")
+    def sample(self, name: str, kinds: tuple[str, ...] = ("image", "labels")) -> list:
+        """Add the layers of one of our samples; those that were added."""
+        from napari_dojo import samples
+
+        layers = [(data, options, kind) for data, options, kind in getattr(samples, name)() if kind in kinds]
+        return [getattr(self.viewer, f"add_{kind}")(data, **options) for data, options, kind in layers]
+
+    def train(self, minutes: float | None = None):
+        """The Train panel with a training that was started."""
+        if not len(self.viewer.layers):
+            self.sample("nuclei_train")
+        panel = self.open("Train")
+        self.wait(panel.start_button.isEnabled)
+        panel.minutes_box.setValue(minutes or self.minutes)
+        panel.start_button.click()
+        return panel
+
+    def kill(self, runner) -> None:
+        """Kill its job, as a system short of memory does, until it is given up."""
+        while runner.busy:
+            if runner.job is not None and runner.job.alive:
+                runner.job._process.kill()
+            self.rest(0.2)
+
+    def picture(self, folder: Path, name: str) -> None:
+        """What the window looks like now, dark and light."""
+        for theme in ("dark", "light"):
+            self.viewer.theme = theme
+            self.rest(0.5)
+            self.window.grab().save(str(folder / f"{name}-{theme}.png"))
+        print(f"{name}: {self.window.width()} x {self.window.height()}", flush=True)
+
+    def close(self) -> None:
+        """Close all, without a question about trainings."""
+        from napari_dojo.widgets.desk import desk
+
+        for viewer in (*self.others, self.viewer):
+            for training in list(desk().trainings):
+                if training.runner.job is not None:
+                    training.runner.job._process.kill()
+            desk().close(viewer)
+            viewer.close()
+        self.rest(0.2)
+
+
+# Train
+
+
+@state
+def train_empty(stage: Stage) -> None:
+    panel = stage.open("Train")
+    stage.wait(lambda: panel.findings.findings)
+
+
+@state
+def train_image(stage: Stage) -> None:
+    stage.sample("nuclei", ("image",))
+    panel = stage.open("Train")
+    stage.wait(lambda: "Labels are needed" in panel.findings.text())
+
+
+@state
+def train_ready(stage: Stage) -> None:
+    stage.sample("nuclei_train")
+    panel = stage.open("Train")
+    stage.wait(lambda: panel.start_button.isEnabled() and "steps" in panel.findings.text())
+
+
+@state
+def train_warning(stage: Stage) -> None:
+    _, labels = stage.sample("nuclei")
+    labels.data = (labels.data > 0).astype("uint8") * 255
+    labels.name = "nuclei: mask"
+    panel = stage.open("Train")
+    stage.wait(lambda: panel.findings.button("Number them") and "steps" in panel.findings.text())
+
+
+@state
+def train_corner(stage: Stage) -> None:
+    _, labels = stage.sample("nuclei")
+    corner = labels.data.copy()
+    corner[220:], corner[:, 240:] = 0, 0
+    labels.data = corner
+    panel = stage.open("Train")
+    stage.wait(lambda: panel.findings.button("Draw the region") and "steps" in panel.findings.text())
+
+
+@state
+def train_classes(stage: Stage) -> None:
+    stage.sample("cells_strokes")
+    panel = stage.open("Train")
+    panel.task_box.setCurrentIndex(panel.task_box.findData("semantic"))
+    stage.wait(lambda: len(panel.classes.names()) == 3 and "steps" in panel.findings.text())
+
+
+@state
+def train_channels(stage: Stage) -> None:
+    from napari_dojo.widgets.rows import Row
+
+    body, nuclei, labels = stage.sample("cells")
+    box = [[20, 20], [20, 380], [400, 380], [400, 20]]
+    place = {"scale": body.scale, "units": body.units}
+    region = stage.viewer.add_shapes([box], name="annotated", edge_color="#F0E442", face_color="#F0E44218", **place)
+    panel = stage.open("Train")
+    panel.rows.set_rows([Row((body, nuclei), labels, region)])
+    stage.wait(lambda: "2 channels" in panel.findings.text() and "steps" in panel.findings.text())
+
+
+@state
+def train_folder(stage: Stage) -> None:
+    from napari_dojo.samples import folder
+
+    panel = stage.open("Train")
+    panel.data.source_box.setCurrentIndex(panel.data.source_box.findData("files"))
+    panel.data.folder.images.edit.setText(str(folder("nuclei_train") / "images"))
+    stage.wait(lambda: panel.start_button.isEnabled() and "steps" in panel.findings.text())
+
+
+@state
+def train_advanced(stage: Stage) -> None:
+    stage.sample("nuclei_train")
+    panel = stage.open("Train")
+    panel.advanced.button.setChecked(True)
+    stage.wait(panel.start_button.isEnabled)
+
+
+@state
+def train_running(stage: Stage) -> None:
+    panel = stage.train()
+    stage.wait(lambda: panel.progress.training.preview.layer)
+    stage.viewer.layers["nuclei to train on: labels"].visible = False
+    stage.rest(stage.minutes * 60 * 0.6)
+
+
+@state
+def train_paused(stage: Stage) -> None:
+    panel = stage.train(5)
+    stage.wait(lambda: panel.progress.score.text())
+    panel.progress.pause_button.click()
+    stage.rest(1)
+
+
+@state
+def train_waiting(stage: Stage) -> None:
+    import napari
+
+    from napari_dojo.samples import nuclei_train
+    from napari_dojo.widgets.train import TrainPanel
+
+    other = napari.Viewer(show=False)
+    stage.others.append(other)
     for data, options, kind in nuclei_train():
-        getattr(viewer, f"add_{kind}")(data, **options)
-    wait(train.start_button.isEnabled, 10)
-    width(train)
-    picture("train-ready")
-    train.minutes_box.setValue(minutes)
-    train.start_button.click()
-    begun = time.monotonic()
-    wait(lambda: bool(train.score.text()), 60)
-    print(f"first score after {time.monotonic() - begun:.1f} s")
-    wait(lambda: False, max(2.0, minutes * 60 * 0.5))
-    picture("train-running")
-    wait(lambda: not train.apply_button.isHidden(), 120)
-    picture("train-done")
-    viewer.layers.clear()
-    for data, options, kind in nuclei_test():
-        if kind == "image":
-            getattr(viewer, f"add_{kind}")(data, **options)
-    train.apply_button.click()
-    apply = open_panel(viewer, ApplyPanel, "Apply")
-    width(apply)
-    wait(apply.apply_button.isEnabled, 10)
-    picture("apply-ready")
-    apply.apply_button.click()
-    wait(lambda: bool(apply.count.text()), 60)
-    width(apply)
-    picture("apply-done")
-    assert "torch" not in sys.modules
-    viewer.close()
+        getattr(other, f"add_{kind}")(data, **options)
+    first = TrainPanel(other)
+    stage.wait(first.start_button.isEnabled)
+    first.start_button.click()
+    stage.train()
+    first.end()
+
+
+@state
+def train_done(stage: Stage) -> None:
+    panel = stage.train()
+    stage.wait(panel.progress.after.isEnabled, 60 * stage.minutes + 90)
+
+
+@state
+def train_failed(stage: Stage) -> None:
+    panel = stage.train()
+    stage.wait(lambda: panel.progress.score.text())
+    stage.kill(panel.progress.training.runner)
+    stage.wait(lambda: panel.unfinished.run)
+
+
+@state
+def train_unfinished(stage: Stage) -> None:
+    panel = stage.train()
+    stage.wait(lambda: panel.progress.score.text())
+    stage.kill(panel.progress.training.runner)
+    stage.viewer.window.remove_dock_widget(panel)
+    stage.viewer.layers.clear()
+    stage.rest(0.5)
+    panel = stage.open("Train")
+    panel.progress.leave()  # as in the next session, which knows nothing of this training
+    stage.wait(lambda: panel.unfinished.run)
+
+
+@state
+def train_draft(stage: Stage) -> None:
+    stage.sample("nuclei", ("image",))
+    panel = stage.open("Train")
+    panel.labels_button.click()
+    labels = stage.viewer.layers.selection.active
+    for number, place in enumerate(((100, 100), (200, 240), (330, 90)), 1):
+        labels.paint(place, number)
+        stage.rest(0.1)
+    stage.wait(lambda: panel.autosave.draft.written)
+    stage.viewer.window.remove_dock_widget(panel)
+    stage.viewer.layers.clear()
+    stage.rest(0.5)
+    panel = stage.open("Train")
+    stage.wait(lambda: panel.unfinished.draft)
+
+
+# Apply
+
+
+def applying(stage: Stage, times: int = 1):
+    """The Apply panel with test images, ``times`` as large each way, and what it says that is ready."""
+    import numpy as np
+
+    (image,) = stage.sample("nuclei_test", ("image",))
+    if times > 1:
+        image.data = np.tile(image.data, (1, times, times))
+    panel = stage.open("Apply")
+    panel.refresh_models()
+    stage.wait(panel.apply_button.isEnabled)
+    stage.viewer.reset_view()
+    return panel
+
+
+@state
+def apply_empty(stage: Stage) -> None:
+    stage.open("Apply")
+
+
+@state
+def apply_ready(stage: Stage) -> None:
+    applying(stage)
+
+
+@state
+def apply_unfit(stage: Stage) -> None:
+    stage.sample("skimage_tissue")
+    stage.open("Apply")
+
+
+@state
+def apply_running(stage: Stage) -> None:
+    panel = applying(stage, 8)
+    panel.apply_button.click()
+    stage.wait(lambda: panel.progress.maximum() > 0 and panel.progress.value() > 0)
+
+
+@state
+def apply_done(stage: Stage) -> None:
+    panel = applying(stage)
+    panel.apply_button.click()
+    stage.wait(lambda: panel.count.text())
+    stage.narrow()
+
+
+@state
+def apply_table(stage: Stage) -> None:
+    apply_done(stage)
+    panel = stage.open("Apply")
+    stage.wait(lambda: panel.answer.table_button.isEnabled())
+    panel.answer.table_button.click()
+    stage.rest(1)
+    stage.narrow()
+
+
+@state
+def apply_folder(stage: Stage, done: bool = False) -> None:
+    from napari_dojo.samples import folder
+    from napari_dojo.widgets.choice import Group
+
+    panel = stage.open("Apply")
+    panel.image_box.choose(Group.FOLDER)
+    panel.batch.images.edit.setText(str(folder("nuclei_test") / "images"))
+    panel.batch.answers.edit.setText(os.environ["NAPARI_DOJO_HOME"] + "/answers")
+    panel.batch.tables.setChecked(True)
+    stage.wait(panel.apply_button.isEnabled)
+    if done:
+        panel.apply_button.click()
+        stage.wait(lambda: "are done" in panel.message.text())
+
+
+@state
+def apply_folder_done(stage: Stage) -> None:
+    apply_folder(stage, done=True)
+
+
+@state
+def apply_failed(stage: Stage) -> None:
+    panel = applying(stage, 8)
+    panel.apply_button.click()
+    stage.wait(lambda: panel.runner.job is not None and panel.runner.job.alive)
+    stage.kill(panel.runner)
+    stage.rest(1)
+
+
+# Compare
+
+
+def compared(stage: Stage, truth, result) -> None:
+    """The Compare panel with two compared layers."""
+    panel = stage.open("Compare")
+    stage.wait(panel.compare_button.isEnabled)
+    panel.choose(truth, result)
+    panel.compare()
+    stage.wait(lambda: panel.found.text())
+    stage.narrow()
+
+
+@state
+def compare_empty(stage: Stage) -> None:
+    stage.open("Compare")
+
+
+@state
+def compare(stage: Stage) -> None:
+    from napari_dojo.baselines import otsu_watershed
+
+    image, truth = stage.sample("nuclei")
+    result = stage.viewer.add_labels(
+        otsu_watershed(image.data[None]), name="Otsu and watershed", scale=image.scale, units=image.units
+    )
+    compared(stage, truth, result)
+
+
+@state
+def compare_classes(stage: Stage) -> None:
+    import numpy as np
+    import tifffile
+    from scipy.ndimage import median_filter
+
+    from napari_dojo.samples import folder
+
+    *_, strokes = stage.sample("cells_strokes")
+    truth = tifffile.imread(folder("cells") / "truth" / "cells.tif").astype(np.int32)
+    rough = median_filter(np.roll(truth, 4, 0), 15)
+    look = {"scale": strokes.scale, "units": strokes.units, "features": strokes.features, "colormap": strokes.colormap}
+    compared(
+        stage, *(stage.viewer.add_labels(x, name=name, **look) for x, name in ((truth, "truth"), (rough, "rough")))
+    )
+
+
+@state
+def compare_images(stage: Stage) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    (clean,) = stage.sample("nuclei", ("image",))
+    look = {"scale": clean.scale, "units": clean.units, "contrast_limits": clean.contrast_limits}
+    compared(stage, clean, stage.viewer.add_image(gaussian_filter(clean.data, 2), name="smoothed", **look))
+
+
+# Tour
+
+
+def toured(stage: Stage):
+    """The tour as Open Sample brings it."""
+    from napari_dojo.widgets.tour import TourPanel
+
+    def found():
+        return next((w for w in stage.viewer.window.dock_widgets.values() if isinstance(w, TourPanel)), None)
+
+    stage.viewer.open_sample("napari-dojo", "two_minute_tour")
+    stage.wait(found)
+    stage.rest(0.5)
+    return found()
+
+
+@state
+def tour_first(stage: Stage) -> None:
+    toured(stage)
+    stage.viewer.reset_view()
+
+
+@state
+def tour(stage: Stage) -> None:
+    panel = toured(stage)
+
+    def go_on() -> bool:
+        if panel.button.isEnabled() and panel.button.text() != "Stop and keep":
+            panel.button.click()
+        return panel.button.text() == "Stop and keep"
+
+    stage.wait(lambda: go_on(), 120)
+    stage.narrow()
+
+
+@state
+def tour_last(stage: Stage) -> None:
+    panel = toured(stage)
+    for _ in panel.walk.steps:
+        panel.skip_button.click()
 
 
 if __name__ == "__main__":

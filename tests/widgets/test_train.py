@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_dojo.home import models_folder
+from napari_dojo.home import models_folder, runs_folder
 from napari_dojo.widgets.apply import ApplyPanel
 from napari_dojo.widgets.train import TrainPanel, free_name
 
@@ -132,6 +132,58 @@ def test_train_stop_apply(qtbot, filled, panel):
     sizes = np.bincount(result.data.ravel())[1:]
     assert (sizes[sizes > 0] >= 200).all()
     apply.end()
+
+
+def test_stopped_at_once(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.start_button.click()
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: "Stopped" in train.progress.message.text(), timeout=30_000)
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(lambda: not runs_folder().exists() or not list(runs_folder().iterdir()), timeout=10_000)
+    qtbot.wait(100)
+    assert train.unfinished.run is None
+
+
+def test_stopped_while_torch_is_loaded(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.start_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.state == "over", timeout=60_000)
+    assert train.start_button.isEnabled() or train.progress.after.isEnabled()
+    assert "Stopped" in train.progress.message.text() or "Saved" in train.progress.message.text()
+
+
+def test_a_folder_that_cannot_be_written(qtbot, filled, panel, monkeypatch, tmp_path):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAPARI_DOJO_HOME", str(tmp_path / "file" / "home"))
+    train.start_button.click()
+    qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text(), timeout=20_000)
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    assert "Make room or choose another folder" in train.progress.message.text()
+
+
+def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.start_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    filled.layers["cells_0 labels"].data = filled.layers["cells_0 labels"].data * 0
+    filled.layers["cells_0"].name = "another name"
+    filled.layers.remove("cells_1")
+    filled.layers.remove("cells_1 labels")
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=60_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    assert "Saved as" in train.progress.message.text()
+    qtbot.waitUntil(lambda: "2 images" in train.findings.text(), timeout=10_000)
 
 
 def test_the_window_never_loads_torch():
