@@ -157,6 +157,7 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     stop = time.monotonic() - began
     assert (training.model / "rdf.yaml").exists()
     memory = repeated(trainings, train, wait) if trainings else []
+    print("memory", memory, flush=True)
     ours, where = heart.worst_of_ours()
     for ms, stacks in sorted(heart.late, key=lambda x: -x[0])[:5]:
         print(f"late by {ms:.0f} ms, {[owner(s) for s in stacks]}")

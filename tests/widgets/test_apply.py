@@ -27,6 +27,7 @@ from napari_dojo.widgets import apply as apply_module
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
 from napari_dojo.widgets.apply import ApplyPanel
 from napari_dojo.widgets.choice import Group
+from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.results import Kept
 from napari_dojo.widgets.run import Runner
 
@@ -584,6 +585,10 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert images.read(out / "a.tif").pixel_size == pytest.approx((0.5, 0.5))
     assert "3 of 3 images are done" in apply.message.text()
     assert out.as_uri() in apply.message.text()
+    dark = theme_colours(viewer)["text"]
+    viewer.theme = "light"
+    assert dark not in apply.message.text()
+    assert f"color:{theme_colours(viewer)['text']}" in apply.message.text()
     assert len(viewer.layers) == 0
     apply.apply_button.click()
     assert "3 of the answers are there already" in apply.message.text()
@@ -819,7 +824,12 @@ def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes)
     truth = len(np.unique(scenes[0].labels)) - 1
     assert abs(int(layer.data.max()) - truth) <= 0.3 * truth
     qtbot.waitUntil(lambda: len(layer.features) == layer.data.max() + 1, timeout=10_000)
+    apply.image_box.choose(viewer.layers["large"])
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: apply.runner.job is not None, timeout=20_000)
+    job = apply.runner.job
     apply.end()
+    assert not job.alive
     assert nothing_left()
 
 

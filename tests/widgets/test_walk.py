@@ -75,7 +75,7 @@ class Walk:
         edit.setFocus()
         self.qtbot.keyClick(edit, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         self.qtbot.keyClicks(edit, text)
-        self.qtbot.keyClick(edit, Qt.Key.Key_Tab)
+        self.qtbot.keyClick(edit, Qt.Key.Key_Return)
 
     def until(self, holds, seconds=60):
         self.qtbot.waitUntil(lambda: bool(holds()), timeout=int(1000 * seconds))

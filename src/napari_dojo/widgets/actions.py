@@ -13,6 +13,7 @@ from napari_dojo.widgets.layers import array_of, axes_choices, source_of
 from napari_dojo.widgets.panel import open_panel, plain_viewer
 from napari_dojo.widgets.pick import images_of
 from napari_dojo.widgets.table import features_of, open_table
+from napari_dojo.widgets.turns import short_turns
 
 __all__ = ["measure_objects", "segment_nuclei"]
 
@@ -40,6 +41,7 @@ def segment_nuclei(viewer: Viewer) -> None:
         )
         return
     panel.image_box.choose(image)
+    panel.request.whole_button.setChecked(True)
     if panel.apply_button.isEnabled():
         panel.apply()
     else:
@@ -96,6 +98,7 @@ def _try_measure(labels: Any, image: Any, names: str) -> Table | Exception:
         planes = isinstance(made, dict) and made.get("spatial") == "YX"
         source = source_of(labels if image is None else image, names, volumes=not planes)
         x = None if image is None else source.array
-        return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)
+        with short_turns():
+            return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)
     except Exception as error:
         return error

@@ -18,6 +18,7 @@ from napari_dojo.widgets.answer import AnswerRows
 from napari_dojo.widgets.export import link_to
 from napari_dojo.widgets.form import described, sentence
 from napari_dojo.widgets.panel import Panel
+from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.request import Request, Work
 from napari_dojo.widgets.results import discard
 
@@ -40,6 +41,7 @@ class ApplyPanel(Panel):
         self._work: Work | None = None  # what is being done
         self._warnings: list[str] = []
         self._why_shown = False
+        self._text_colour = theme_colours(self.viewer)["text"]
         self.request = Request(self.viewer, self.marked)
         self.answer = AnswerRows(self.viewer)
         self.model_box, self.image_box = self.request.model_box, self.request.image_box
@@ -199,6 +201,11 @@ class ApplyPanel(Panel):
         self.message.setText(self.marked("error", text))
         if not text.startswith("Stopped"):
             self.warn(text)
+
+    def _recolour(self, event: Any = None) -> None:
+        super()._recolour(event)
+        before, self._text_colour = self._text_colour, theme_colours(self.viewer)["text"]
+        self.message.setText(self.message.text().replace(before, self._text_colour))  # of a link
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Fonts have their size now."""

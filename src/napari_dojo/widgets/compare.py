@@ -489,7 +489,7 @@ def _answer(asked: Asked) -> Answer:
 def _candidates(layers: Iterable[Any]) -> list[Any]:
     """What can be compared: labels, then images; no previews, and no earlier answers of this panel."""
     layers = list(layers)
-    return [x for x in labels_of(layers) if _made(x).get("kind") != "comparison"] + images_of(layers)
+    return [*labels_of(layers), *images_of(layers)]
 
 
 def _empty(box: LayerBox) -> None:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_dojo.widgets.form import described, narrow
 
-__all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "shapes_of"]
+__all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "previews_of", "shapes_of"]
 
 
 class LayerWatch(QObject):
@@ -113,9 +113,15 @@ def images_of(layers: Iterable[Any]) -> list[Any]:
 
 
 def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
-    """The labels layers; without previews, and without results of models unless ``ours``."""
-    found = [x for x in layers if x._type_string == "labels" and not _made(x, "preview")]
+    """The labels layers; without previews and comparisons, and without results of models unless ``ours``."""
+    shown = ("preview", "comparison")
+    found = [x for x in layers if x._type_string == "labels" and not any(_made(x, kind) for kind in shown)]
     return found if ours else [x for x in found if not _made(x, "result")]
+
+
+def previews_of(layers: Iterable[Any]) -> list[Any]:
+    """The live layers of trainings."""
+    return [x for x in layers if x._type_string == "labels" and _made(x, "preview")]
 
 
 def shapes_of(layers: Iterable[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from napari_dojo.axes import Axes
 from napari_dojo.widgets.layers import add_quietly, array_of, joined, moved, placement, provenance
 from napari_dojo.widgets.material import Layers
+from napari_dojo.widgets.pick import previews_of
 from napari_dojo.widgets.run import Runner
 
 __all__ = ["Preview"]
@@ -46,7 +47,7 @@ class Preview:
             self._colours = {id(row.images[0]): deepcopy(row.labels.colormap) for row in material.rows}
         self.on = True
         self._running = False
-        self._removed = False
+        self._removed = self._fresh = False
 
     @property
     def layer(self) -> Any:
@@ -58,6 +59,8 @@ class Preview:
         self._looks, self._removed = [], False
         self._running = self._material is not None
         if self._running:
+            self._layer = next((x for x in previews_of(self._viewer.layers)), None)  # of the training before
+            self._fresh = True
             self._viewer.layers.selection.events.active.connect(self._moved)
 
     def end(self) -> None:
@@ -116,8 +119,12 @@ class Preview:
         if self._removed:
             return
         name = f"{look.images[0].name} (what it sees now)"
+        colours = deepcopy(self._colours.get(id(look.images[0])) or next(iter(self._colours.values())))
         if layer is not None and layer.data.ndim == labels.ndim:
             layer.data = labels
+            if self._fresh:
+                layer.colormap, layer.visible = colours, True
+                self._fresh = False
             if layer.name != name or not np.array_equal(layer.translate, look.place["translate"]):
                 layer.name = name
                 for attribute in ("scale", "rotate", "shear", "affine", "translate"):
@@ -125,11 +132,11 @@ class Preview:
             return
         if layer is not None:
             self._viewer.layers.remove(layer)
-        colours = self._colours.get(id(look.images[0])) or next(iter(self._colours.values()))
         more = provenance("preview", look.images[0].name)
         self._layer = add_quietly(
-            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=deepcopy(colours), **look.place
+            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=colours, **look.place
         )
+        self._fresh = False
 
     def _where(self) -> _Look | None:
         """The active image, else one that is learned from; the plane and the part that are in view."""

@@ -13,7 +13,6 @@ from napari_dojo.measure import Table
 
 __all__ = ["features_of", "open_table"]
 
-HEIGHT = 260  # px of the table; some eight rows
 POSITIONS = {"frame", "plane"}
 
 
@@ -40,7 +39,6 @@ def open_table(viewer: Any, layers: Sequence[Any]) -> bool:
     window = dock.parent()
     if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow) and not dock.property("napari-dojo"):
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        window.resizeDocks([dock], [HEIGHT], Qt.Orientation.Vertical)
         dock.setProperty("napari-dojo", True)  # placed once; then it stays where a person puts it
     dock.show()
     dock.raise_()

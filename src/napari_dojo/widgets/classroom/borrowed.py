@@ -1,0 +1,139 @@
+"""The viewer while a classroom has it: what was there is put aside, and put back in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+__all__ = ["Borrowed", "axes_of", "borrowed", "camera_of", "grid_of"]
+
+CAMERA = ("orientation", "perspective", "angles", "center", "zoom")
+AXES = ("visible", "labels")
+
+
+def camera_of(viewer: Any) -> Any:
+    """The camera; napari 0.9 moved it."""
+    return getattr(viewer, "scene", viewer).camera
+
+
+def axes_of(viewer: Any) -> Any:
+    """The axes in the scene."""
+    return viewer.scene.overlays.axes if hasattr(viewer, "scene") else viewer.axes
+
+
+def grid_of(viewer: Any) -> Any:
+    """How layers are spread over the canvas."""
+    return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How the viewer looked."""
+
+    visible: tuple[tuple[Any, bool], ...]
+    selected: tuple[Any, ...]
+    active: Any
+    camera: dict[str, Any]
+    axes: dict[str, Any]
+    grid: bool
+    ndisplay: int
+    ndim: int
+    order: tuple[int, ...]
+    point: tuple[float, ...]
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, viewer: Any) -> _Look:
+        dims, camera, axes = viewer.dims, camera_of(viewer), axes_of(viewer)
+        return cls(
+            visible=tuple((layer, layer.visible) for layer in viewer.layers),
+            selected=tuple(viewer.layers.selection),
+            active=viewer.layers.selection.active,
+            camera={name: getattr(camera, name) for name in CAMERA if hasattr(camera, name)},
+            axes={name: getattr(axes, name) for name in AXES},
+            grid=grid_of(viewer).enabled,
+            ndisplay=dims.ndisplay,
+            ndim=dims.ndim,
+            order=tuple(dims.order),
+            point=tuple(dims.point),
+            labels=tuple(dims.axis_labels),
+        )
+
+    def put_back(self, viewer: Any) -> None:
+        """Let the viewer look so again; layers that are gone meanwhile are passed over."""
+        dims, camera, axes = viewer.dims, camera_of(viewer), axes_of(viewer)
+        for layer, visible in self.visible:
+            if layer in viewer.layers:
+                layer.visible = visible
+        viewer.layers.selection = {layer for layer in self.selected if layer in viewer.layers}
+        if self.active in viewer.layers:
+            viewer.layers.selection.active = self.active
+            viewer.layers.selection.update(layer for layer in self.selected if layer in viewer.layers)
+        grid_of(viewer).enabled = self.grid
+        dims.ndisplay = self.ndisplay
+        if dims.ndim == self.ndim:
+            dims.order, dims.point, dims.axis_labels = self.order, self.point, self.labels
+        for name, value in self.axes.items():
+            setattr(axes, name, value)
+        for name, value in self.camera.items():
+            setattr(camera, name, value)
+
+
+class Borrowed(QObject):
+    """One for each viewer, though several classrooms may be open in it: the one in front has the canvas."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer.window._qt_window)
+        self._viewer = viewer
+        self._look: _Look | None = None
+        self._guests: list[tuple[object, Callable[[bool], None]]] = []  # the last one is in front
+
+    def take(self, guest: object, show: Callable[[bool], None], keep: Sequence[Any] = ()) -> None:
+        """Put aside what there is, or come to the front; ``show`` shows or hides the guest's own layers.
+
+        ``keep`` are the guest's own layers, which stay as they are.
+        """
+        if self.front is guest:
+            return
+        if self._look is None:
+            self._look = _Look.of(self._viewer)
+        self._guests = [g for g in self._guests if g[0] is not guest]
+        if self._guests:
+            self._guests[-1][1](False)
+        for layer in self._viewer.layers:
+            if not any(layer is own for own in keep):
+                layer.visible = False
+        self._guests.append((guest, show))
+        viewer = self._viewer
+        viewer.dims.ndisplay = 2
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
+        grid_of(viewer).enabled = False
+        axes_of(viewer).visible = axes_of(viewer).labels = True
+        camera_of(viewer).orientation2d = ("up", "right")
+        show(True)
+
+    def give_back(self, guest: object) -> None:
+        """The guest's own layers are hidden or gone; where it was the last guest, all is as it was before."""
+        was_front = self.front is guest
+        self._guests = [g for g in self._guests if g[0] is not guest]
+        if self._guests:
+            if was_front:
+                self._guests[-1][1](True)
+        elif self._look is not None:
+            look, self._look = self._look, None
+            look.put_back(self._viewer)
+
+    @property
+    def front(self) -> object:
+        """Who has the canvas; None where nobody has."""
+        return self._guests[-1][0] if self._guests else None
+
+
+def borrowed(viewer: Any) -> Borrowed:
+    """The one of a viewer."""
+    window = viewer.window._qt_window
+    found = next((child for child in window.children() if isinstance(child, Borrowed)), None)
+    return found or Borrowed(viewer)

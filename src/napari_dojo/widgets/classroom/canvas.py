@@ -1,0 +1,447 @@
+"""The points and what the net says as two layers of the viewer: x to the right, y up, (1, 1) at the top right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_dojo.playground.surface import Grid, neuron_maps, surface
+from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of
+from napari_dojo.widgets.classroom.colours import TINT, of_answers, of_classes, of_numbers, signed, stop_at
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.layers import provenance
+
+__all__ = ["SYMBOLS", "Canvas"]
+
+SIZE = 80  # fields of the surface along each side
+SYMBOLS = ("disc", "square", "diamond")  # training, validation, test
+SAYS, POINTS = "What the net says", "Points"
+PLANE = (-1.05, 1.05, -1.05, 1.05)  # what is shown where points are still to be drawn
+ROOM = 1.06  # around the plane
+RING = "black"
+
+
+class Canvas(QObject):
+    """A lesson on a viewer's canvas.
+
+    Signals
+    -------
+    edited : rows (x, y, class) of the points, after a person changed them on the canvas.
+    lost : a person took a layer of the classroom away; `show` puts it back.
+
+    Attributes
+    ----------
+    surface, points : the two layers.
+    hard : show the class that is chosen instead of how sure the net is.
+    ringed : ring the points whose class is wrong.
+    neuron : layer and unit whose map is shown instead of the answer; layer -1 are the inputs; None for the answer.
+    klass : the class that new points get.
+    aside : whether the user's own layers are shown instead.
+    """
+
+    edited = Signal(object)
+    lost = Signal()
+
+    def __init__(self, viewer: Any, lesson: Lesson, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._lesson = viewer, lesson
+        self.surface: Any = None
+        self.points: Any = None
+        self.hard = self.ringed = self.aside = False
+        self.neuron: tuple[int, int] | None = None
+        self.klass = 0
+        self._ours = self._black = self._ended = False
+        self._drawn: tuple[Any, Any] = (None, None)  # points as a person drew them, and the plane in which they did
+        self._fitted: tuple[Any, Any] | None = None  # the plane that was shown whole, and the camera that did it
+        self._grid: Grid | None = None
+        self._grid_of: tuple[Any, ...] = (None, None, None)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(40)
+        self._soon.timeout.connect(self._read)
+        self._fitting = QTimer(self)
+        self._fitting.setSingleShot(True)
+        self._fitting.timeout.connect(self.fit)
+        viewer.layers.events.removed.connect(self._removed)
+        if hasattr(viewer, "canvas"):
+            viewer.canvas.events.size.connect(self._resized)
+        lesson.changed.connect(self.show)
+        lesson.moved.connect(self.draw)
+
+    # coming and going
+
+    def enter(self) -> None:
+        """Put the user's layers aside and show the lesson."""
+        if self._ended:
+            return
+        self.aside = False
+        borrowed(self._viewer).take(self, self._turn, [x for x in (self.surface, self.points) if x is not None])
+        self.show()
+        self._select()
+        self._fitting.start(0)
+
+    def step_aside(self) -> None:
+        """Show the user's own layers, until `enter` is called."""
+        self.aside, self._fitted = True, None
+        self._turn(False)
+        borrowed(self._viewer).give_back(self)
+
+    def leave(self) -> None:
+        """Take the classroom's layers away and leave the viewer as it was."""
+        if self._ended:
+            return
+        self._ended = True
+        self._soon.stop()
+        self._fitting.stop()
+        viewer = self._viewer
+        viewer.layers.events.removed.disconnect(self._removed)
+        if hasattr(viewer, "canvas"):
+            viewer.canvas.events.size.disconnect(self._resized)
+        self._lesson.changed.disconnect(self.show)
+        self._lesson.moved.disconnect(self.draw)
+        for layer in (self.points, self.surface):
+            if layer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self.surface = self.points = None
+        borrowed(viewer).give_back(self)
+
+    def _turn(self, on: bool) -> None:
+        """Show or hide the two layers."""
+        for layer in (self.surface, self.points):
+            if layer is not None and layer in self._viewer.layers:
+                layer.visible = on
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self.surface or event.value is self.points:
+            self.lost.emit()
+
+    # what is shown
+
+    @property
+    def there(self) -> bool:
+        """Whether both layers are."""
+        layers = self._viewer.layers
+        return self.surface in layers and self.points in layers
+
+    def show(self) -> None:
+        """Show points and surface of a lesson that changed; put back layers that are gone."""
+        if self._ended:
+            return
+        if self.neuron is not None and not self._is_unit(*self.neuron):
+            self.show_neuron(None)
+        grid = self._fresh_grid()
+        with self._by_us():
+            if not self.there:
+                self._add(grid)
+            self._show_points()
+            self._place(grid)
+        self.draw()
+        if self._fitted is not None and self._fitted[0] != grid.extent:
+            self.fit()
+
+    def draw(self) -> None:
+        """Show what the net says now; in place, for it may be 20 times a second."""
+        layer = self.surface
+        if self._ended or layer is None or layer not in self._viewer.layers or not layer.visible:
+            return
+        picture = self._picture()
+        if layer.data.shape != picture.shape:  # somebody gave it other data
+            layer.data = picture
+        else:
+            layer.data[:] = picture
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+        if self.ringed:
+            self._ring()
+
+    def rest(self) -> None:
+        """Nothing moves any more: the small picture in the list of layers may be made, too."""
+        if self.there and not self._ended:
+            self.surface.refresh(extent=False, highlight=False)
+
+    def set_look(self, hard: bool | None = None, ringed: bool | None = None) -> None:
+        """Smooth or hard; wrong points with a ring or without."""
+        self.hard = self.hard if hard is None else hard
+        if ringed is not None and ringed != self.ringed:
+            self.ringed = ringed
+            if self.points in self._viewer.layers:
+                with self._by_us():
+                    self._ring()
+        self.draw()
+
+    def show_neuron(self, neuron: tuple[int, int] | None) -> None:
+        """Show the map of a neuron, or the answer again."""
+        self.neuron = neuron
+        if self.surface in self._viewer.layers:
+            self.surface.name = SAYS if neuron is None else f"What {unit_name(self._lesson, *neuron)} says"
+        self.draw()
+
+    def fit(self) -> None:
+        """Show the whole plane."""
+        if self._ended or self.aside or self._grid is None or borrowed(self._viewer).front is not self:
+            return
+        left, right, bottom, top = self._grid.extent
+        viewer, camera = self._viewer, camera_of(self._viewer)
+        size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+        camera.center = (0, (bottom + top) / 2, (left + right) / 2)
+        camera.zoom = min(size) / (ROOM * max(right - left, top - bottom))
+        self._fitted = (self._grid.extent, (*camera.center, camera.zoom))
+
+    def _resized(self, event: Any = None) -> None:
+        """Another size of the canvas: fit again, unless the person looks at a part."""
+        camera = camera_of(self._viewer)
+        if self._fitted is not None and np.allclose(self._fitted[1], (*camera.center, camera.zoom)):
+            self._fitting.start(0)
+
+    def _is_unit(self, layer: int, unit: int) -> bool:
+        net = self._lesson.session.setup.net
+        sizes = (len(net.inputs), *net.hidden, net.outputs)
+        return layer + 1 < len(sizes) and unit < sizes[layer + 1]
+
+    def _add(self, grid: Grid) -> None:
+        """The layers that are not there, the surface below the points."""
+        from napari.layers import Image, Points
+
+        layers = self._viewer.layers
+        selected, active = set(layers.selection), layers.selection.active
+        if self.points is None or self.points not in layers:
+            self.points = Points(
+                np.zeros((0, 2)),
+                name=POINTS,
+                axis_labels=("y", "x"),
+                features={"class": np.zeros(0)},
+                border_color="white",
+                size=0.03,
+                metadata=provenance("classroom", ""),
+            )
+            self.points.events.data.connect(self._edited)
+            layers.append(self.points)
+            self.set_class(self.klass)
+        if self.surface is None or self.surface not in layers:
+            self.surface = Image(
+                np.zeros((SIZE, SIZE, 3), np.uint8),
+                rgb=True,
+                name=SAYS,
+                axis_labels=("y", "x"),
+                interpolation2d="linear",
+                metadata=provenance("classroom", ""),
+            )
+            self.surface.events.visible.connect(lambda *_: self.draw())
+            layers.insert(layers.index(self.points), self.surface)
+        layers.selection = {x for x in selected if x in layers}
+        layers.selection.active = active if active in layers else self.points
+        if self.aside or borrowed(self._viewer).front is not self:
+            self._turn(False)
+
+    def _select(self) -> None:
+        """The person's next click is meant for the points."""
+        if self.points in self._viewer.layers:
+            self._viewer.layers.selection.active = self.points
+
+    def _fresh_grid(self) -> Grid:
+        """The fields of the surface for the points as they are."""
+        lesson = self._lesson
+        session, points = lesson.session, lesson.wanted.points
+        before, inputs = self._grid_of, session.setup.net.inputs
+        if before[0] is not session.data or before[1] is not points or before[2] != inputs or self._grid is None:
+            xy, (rows, plane) = self._places()[0], self._drawn
+            if points.kind != "own" or points.rows != rows:
+                extent = _around(xy)
+            else:  # drawn here: the plane does not move below the hand
+                left, right, bottom, top = extent = plane
+                if len(xy) and ((xy < [left, bottom]) | (xy > [right, top])).any():
+                    extent = _around(np.concatenate([xy, [[left, bottom], [right, top]]]))
+            self._grid_of = (session.data, points, inputs)
+            self._grid = Grid.of(session.data, inputs, SIZE, extent)
+        return self._grid
+
+    def begin_drawing(self) -> None:
+        """An empty plane as wide as the one that is shown, and napari's tool that adds points."""
+        self._drawn = ((), PLANE)
+        self._lesson.set_rows(())
+        self._select()
+        if self.points in self._viewer.layers and self.points.editable:
+            self.points.mode = "add"
+
+    # the points
+
+    def _places(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """Places (n, 2) as x, y, values (n,) and sets (n,) of the points, in the order of the layer."""
+        lesson, data = self._lesson, self._lesson.session.data
+        if lesson.wanted.points.kind == "own":
+            rows = np.array(lesson.wanted.points.rows, np.float64).reshape(-1, 3)
+            sets = np.zeros(len(rows), np.intp)
+            if not lesson.problem:
+                sets[data.order] = np.repeat(np.arange(3), data.counts)
+            return rows[:, :2], rows[:, 2], sets
+        sets = np.repeat(np.arange(3), data.counts)
+        if lesson.session.setup.points.kind == "curve":
+            return np.stack([data.xy[:, 0], data.value], axis=1), data.value, sets
+        return data.xy, data.value, sets
+
+    def _show_points(self) -> None:
+        """Places, colours and symbols; those that are as they should be are left alone."""
+        layer, lesson = self.points, self._lesson
+        xy, value, sets = self._places()
+        own = lesson.wanted.points.kind == "own"
+        if layer.data.shape != (len(xy), 2) or not np.array_equal(layer.data, xy[:, ::-1]):
+            layer.selected_data = set()
+            layer.data = xy[:, ::-1].copy()
+        left, right, bottom, top = self._fresh_grid().extent
+        size = max(right - left, top - bottom) * (0.014 if len(xy) > 100 else 0.022)
+        numbers = not lesson.wanted.points.n_classes
+        if len(xy):
+            low, high = self._span()
+            layer.face_color = of_numbers(value, low, high) if numbers else of_classes(value)
+            layer.symbol = np.array(SYMBOLS)[sets]
+            layer.shown = (sets < 2) | lesson.revealed | own
+            layer.size = size
+        layer.features = {"class": value}
+        with layer.block_update_properties():
+            layer.current_size = size
+        layer.editable = lesson.may("kind") and not numbers
+        self._ring()
+
+    def set_class(self, klass: int) -> None:
+        """The class that new points get; points that are selected with napari's selection tool are given it, too."""
+        layer, self.klass = self.points, klass
+        if layer is None:
+            return
+        with layer.block_update_properties():
+            layer.feature_defaults = {"class": float(klass)}
+            layer.current_face_color = of_classes([klass])[0]
+            layer.current_symbol = SYMBOLS[0]
+        chosen = sorted(layer.selected_data) if layer.mode == "select" and layer.editable else []
+        values = np.array(layer.features["class"], float)
+        if chosen and (values[chosen] != klass).any():
+            values[chosen] = klass
+            layer.features = {"class": values}
+            self._read()
+
+    def selected_training_point(self) -> int | None:
+        """The number among the training points of the one that is selected on the canvas; None where none is."""
+        lesson = self._lesson
+        chosen = sorted(self.points.selected_data) if self.points in self._viewer.layers else []
+        if not chosen or lesson.problem:
+            return None
+        found = np.flatnonzero(self._order() == chosen[0])
+        return int(found[0]) if found.size and found[0] < lesson.session.data.counts[0] else None
+
+    def _ring(self) -> None:
+        """Wrong points get a ring, where that is wanted."""
+        layer, lesson = self.points, self._lesson
+        if layer is None or layer not in self._viewer.layers or not len(layer.data):
+            return
+        session, width = lesson.session, np.full(len(layer.data), 0.08)
+        ringed = self.ringed and not lesson.problem and session.data.classes > 0
+        if ringed:
+            wrong = session.answer(session.data.xy) != session.data.value
+            width = np.where(wrong[np.argsort(self._order())], 0.4, 0.0)
+        if ringed != self._black:
+            layer.border_color, self._black = RING if ringed else "white", ringed
+        if not np.array_equal(layer.border_width, width):
+            layer.border_width = width
+
+    def _order(self) -> NDArray[np.intp]:
+        """Which point of the layer each point of the session is."""
+        data = self._lesson.session.data
+        return data.order if self._lesson.wanted.points.kind == "own" else np.arange(len(data.xy))
+
+    @contextmanager
+    def _by_us(self) -> Iterator[None]:
+        """What happens to the points meanwhile is not a person's doing."""
+        before, self._ours = self._ours, True
+        try:
+            yield
+        finally:
+            self._ours = before
+
+    def _edited(self, event: Any) -> None:
+        """A person adds, moves or removes points; said once the hand is still."""
+        if not self._ours and not self._ended:
+            self._soon.start()
+
+    def _read(self) -> None:
+        """Take the points over as they lie on the canvas."""
+        layer = self.points
+        if self._ended or layer is None or layer not in self._viewer.layers:
+            return
+        if not layer.editable or layer.data.shape[1] != 2:
+            self.show()
+            return
+        xy, value = layer.data[:, ::-1], np.nan_to_num(np.asarray(layer.features["class"], float))
+        rows = tuple((float(x), float(y), float(v)) for (x, y), v in zip(xy, value, strict=True))
+        self._drawn = (rows, self._fresh_grid().extent)
+        self.edited.emit(rows)
+
+    # the surface
+
+    def _place(self, grid: Grid) -> None:
+        """The surface lies where its fields are."""
+        left, right, bottom, top = grid.extent
+        step = np.array([(top - bottom) / SIZE, (right - left) / SIZE])
+        start = np.array([bottom, left]) + step / 2
+        if not np.array_equal(self.surface.scale, step):
+            self.surface.scale = step
+        if not np.array_equal(self.surface.translate, start):
+            self.surface.translate = start
+
+    def _span(self) -> tuple[float, float]:
+        """Least and largest number of the points."""
+        value = self._lesson.session.data.value
+        return float(value.min()), float(value.max())
+
+    def _picture(self) -> NDArray[np.uint8]:
+        """What is to be shown, (SIZE, SIZE, 3); row 0 lies lowest."""
+        lesson, grid = self._lesson, self._fresh_grid()
+        session = lesson.session
+        net = session.net
+        if self.neuron is not None:
+            layer, unit = self.neuron
+            if layer < 0:
+                value, activation = grid.x[:, unit].reshape(SIZE, SIZE), "linear"
+            else:
+                value = neuron_maps(net, grid)[layer][unit]
+                activation = net.shape.output if layer == len(net.layers) - 1 else net.shape.activation
+            return signed(*stop_at(activation, value), tint=TINT)
+        if session.setup.points.kind == "curve" and not lesson.pending:
+            return self._curve(grid)
+        return of_answers(surface(net, grid, session.data.classes), session.data.classes, self._span(), self.hard)
+
+    def _curve(self, grid: Grid) -> NDArray[np.uint8]:
+        """The answer over x as a line: where the number that y stands for is the one that the net says."""
+        left, right, bottom, top = grid.extent
+        middle = (np.arange(SIZE) + 0.5) / SIZE
+        x = left + (right - left) * middle
+        said = self._lesson.session.predict(np.stack([x, 0 * x], axis=1))[:, 0]
+        y = bottom + (top - bottom) * middle[:, None]
+        step = (top - bottom) / SIZE
+        steep = np.sqrt(1 + np.gradient(said, (right - left) / SIZE) ** 2)
+        near = np.clip(1.6 - np.abs(y - said) / (step * steep), 0, 1)
+        return of_answers(near[..., None], 2, (0, 1), tint=1.0)
+
+
+def unit_name(lesson: Lesson, layer: int, unit: int) -> str:
+    """What a neuron is called; layer -1 are the inputs."""
+    net = lesson.session.setup.net
+    if layer < 0:
+        return net.sources(0)[unit]
+    if layer < len(net.hidden):
+        return f"h{unit + 1}" if len(net.hidden) == 1 else f"h{unit + 1} of layer {layer + 1}"
+    return "out" if net.outputs == 1 else f"out{unit + 1}"
+
+
+def _around(xy: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """A square around places (n, 2), with a margin, never without a size."""
+    low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.full(2, -1.0), np.ones(2))
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.05
+    return (
+        float(middle[0] - half),
+        float(middle[0] + half),
+        float(middle[1] - half),
+        float(middle[1] + half),
+    )

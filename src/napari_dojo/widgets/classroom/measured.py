@@ -1,0 +1,170 @@
+"""Objects of a Labels layer and their figures: the plane of two measurements, and which object lies in which pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.axes import Axes
+from napari_dojo.errors import DojoError
+from napari_dojo.measure import POSITION, Table, measure
+from napari_dojo.widgets.actions import _axes_of, _axes_over
+from napari_dojo.widgets.layers import array_of, source_of
+from napari_dojo.widgets.turns import short_turns
+
+__all__ = ["Key", "Objects", "objects_of", "own_table", "title_of"]
+
+Key: TypeAlias = tuple[int, int]  # the sample of the array, the number of the object
+
+POSITIONS = tuple(POSITION.values())
+UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³"}
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Objects and their figures.
+
+    Attributes
+    ----------
+    keys : (n,), the sample of the array (0 where there is one only) and the number of each object.
+    columns : float64 (n,) by name; NaN where an object has no figure. Those that tell no objects apart are left out.
+    rows : int32, as the labels lie: 0 where no object is, else 1 + the row of the object.
+    notes : what was left out, a sentence each.
+    """
+
+    keys: tuple[Key, ...]
+    columns: Table
+    rows: NDArray[np.int32]
+    notes: tuple[str, ...]
+
+    def plane(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Two columns z-scored over all objects, (n, 2); NaN in both where an object lacks one of them."""
+        xy = np.stack([self.columns[name] for name in names], axis=1)
+        fine: NDArray[np.bool_] = np.isfinite(xy).all(axis=1)
+        xy[~fine] = np.nan
+        if fine.any():
+            deviation = xy[fine].std(0)
+            xy = (xy - xy[fine].mean(0)) / np.where(deviation > 0, deviation, 1)
+        return xy
+
+
+def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Objects:
+    """The objects of a Labels layer, measured on an image layer, or with figures that are known already.
+
+    Parameters
+    ----------
+    labels : a Labels layer; numbers above 0 are objects, in a series anew in each frame.
+    image : an Image layer of the same size; None: shape alone.
+    table : ``index`` (the numbers), ``frame`` and ``plane`` where there are such, and figures; None: measure.
+
+    Raises
+    ------
+    DojoError : where there are fewer than two objects, or fewer than two columns that tell them apart.
+    """
+    source = source_of(labels if image is None else image, _names(labels, image), volumes=not _flat(labels))
+    axes, array = source.axes.without_channels(), array_of(labels)
+    x = None if image is None else source.array
+    known = table is not None
+    if table is None:
+        with short_turns():
+            table = measure(array, x, source.axes, source.pixel_size, source.unit)
+    keys = _keys(table, axes, array.shape)
+    rows = _rows(array, axes, keys)
+    there: NDArray[np.bool_] = np.bincount(rows.ravel(), minlength=len(keys) + 1)[1:] > 0
+    rows = np.concatenate([[0], there.cumsum() * there]).astype(np.int32)[rows]
+    _enough(int(there.sum()), labels.name)
+    columns = {k: v[there] for k, v in _figures(table).items()}
+    notes = list(_missing(array, rows, known))
+    kept = {k: v for k, v in columns.items() if _varies(v)}
+    if len(kept) < 2:
+        raise DojoError(
+            f"Two measurements that tell objects apart are needed; {labels.name} has {len(kept)}. Take more objects, "
+            "or measure them on an image."
+        )
+    if len(kept) < len(columns):
+        names = ", ".join(title_of(k) for k in columns if k not in kept)
+        notes.append(f"Left out, since all objects have the same or no value: {names}.")
+    return Objects(tuple(key for key, on in zip(keys, there, strict=True) if on), kept, rows, tuple(notes))
+
+
+def _flat(labels: Any) -> bool:
+    """Whether the maker of the labels worked plane by plane."""
+    made = labels.metadata.get("napari_dojo")
+    return isinstance(made, dict) and made.get("spatial") == "YX"
+
+
+def _names(labels: Any, image: Any) -> str:
+    """The axes of what is measured on."""
+    names = _axes_of(labels) if image is None else _axes_over(image, labels)
+    if names is None:
+        raise DojoError(f"{image.name} is not as large as {labels.name}. Choose another image, or the shape alone.")
+    return names
+
+
+def own_table(labels: Any) -> Table | None:
+    """The features of a layer as a table, one row for each object; None where they do not make a plane."""
+    features = labels.features
+    table = {str(k): np.asarray(features[k]) for k in features.columns}
+    if "index" not in table or table["index"].dtype.kind not in "iuf":
+        table["index"] = np.arange(len(features))  # as napari takes them
+    rows = table["index"] > 0
+    table = {k: v[rows] for k, v in table.items()}
+    return table if sum(map(_varies, _figures(table).values())) >= 2 else None
+
+
+def _figures(table: Table) -> Table:
+    """The columns of numbers, as float64; places come last."""
+    names = [k for k, v in table.items() if k not in ("index", "label", *POSITIONS) and v.dtype.kind in "iufb"]
+    return {k: table[k].astype(np.float64) for k in sorted(names, key=lambda k: k.startswith("centroid"))}
+
+
+def _varies(column: NDArray[Any]) -> bool:
+    """Whether a column tells objects apart."""
+    fine = column[np.isfinite(column)]
+    return len(fine) > 1 and bool(fine.max() > fine.min())
+
+
+def _keys(table: Table, axes: Axes, shape: Sequence[int]) -> tuple[Key, ...]:
+    """The sample and number of each row."""
+    letters = [a for a in axes.names if a not in axes.spatial]
+    sizes = [shape[axes.names.index(a)] for a in letters]
+    where = [table.get(POSITION[a], np.zeros(len(table["index"]), int)).astype(int) for a in letters]
+    samples = np.ravel_multi_index(where, sizes, mode="clip") if letters else np.zeros(len(table["index"]), int)
+    return tuple(zip(samples.tolist(), (int(i) for i in table["index"]), strict=True))
+
+
+def _rows(array: Any, axes: Axes, keys: tuple[Key, ...]) -> NDArray[np.int32]:
+    """1 + the row of the object in each pixel, 0 where there is none of these."""
+    out = np.zeros(array.shape, np.int32)
+    samples, numbers = np.asarray(keys, np.int64).reshape(-1, 2).T
+    for i in range(axes.count(array.shape)):
+        mine = np.flatnonzero(samples == i)
+        mine = mine[np.argsort(numbers[mine], kind="stable")]
+        if len(mine):
+            y = np.asarray(axes.sample(array, i)[0])
+            at = np.searchsorted(numbers[mine], y).clip(max=len(mine) - 1)
+            axes.sample(out, i)[0] = np.where(numbers[mine][at] == y, mine[at] + 1, 0)
+    return out
+
+
+def _enough(n: int, name: str) -> None:
+    if n < 2:
+        what = "no object" if n == 0 else "one object only"
+        raise DojoError(f"At least two objects are needed, better twenty; {name} has {what}. Choose another layer.")
+
+
+def _missing(array: Any, rows: NDArray[np.int32], known: bool) -> Iterator[str]:
+    """Objects that the layer's own table does not have."""
+    if known and bool(((np.asarray(array) > 0) & (rows == 0)).any()):
+        yield "Some objects are not in the layer's table and are left out: measure anew to have them."
+
+
+def title_of(column: str) -> str:
+    """A column's name in words: "area (µm²)"."""
+    words = column.split("_")
+    unit = f" ({UNITS[words.pop()]})" if words[-1] in UNITS and len(words) > 1 else ""
+    return " ".join(words) + unit

@@ -1,0 +1,100 @@
+"""Objects in the plane of two measurements, small, in the dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor
+
+from napari_dojo.widgets.layers import class_look
+from napari_dojo.widgets.plot import Plot, theme_colours
+
+__all__ = ["COLOURS", "GREY", "NONE", "NUMBERS", "ObjectsPlot"]
+
+NONE = 8  # the number of an object without a class; 1 to 7 are classes
+NUMBERS = range(1, NONE)
+GREY = "#888888"
+COLOURS = tuple(class_look(NUMBERS, [])["colormap"][k] for k in NUMBERS)
+NEAR = 14  # px from an object that still are a click on it
+
+
+class ObjectsPlot(Plot):
+    """Objects in the plane of two measurements. ``clicked`` gives the row of the object that a person clicked."""
+
+    clicked = Signal(int)
+
+    def __init__(self, viewer: Any) -> None:
+        legend = ((GREY, "●", "no class yet"), (None, "◎", "class given"))
+        tip = (
+            "Each object of the image as a point, in standard deviations from the mean of all (z-score). "
+            "Click one to give it the class that is chosen."
+        )
+        super().__init__(viewer, "Objects in the plane", tip, legend)
+        self.setFixedHeight(190)
+        self._picture = pg.ImageItem()
+        self._picture.setOpacity(0.25)
+        self._all, self._given = pg.ScatterPlotItem(), pg.ScatterPlotItem()
+        for item in (self._picture, self._all, self._given):
+            self.addItem(item)
+        self._xy: NDArray[np.float64] = np.zeros((0, 2))
+        self.scene().sigMouseClicked.connect(self._on_click)
+
+    def show_objects(self, xy: NDArray[np.float64], numbers: NDArray[np.uint8], given: dict[int, int]) -> None:
+        """Show objects (n, 2) in the colours of the classes (n,) that they seem to have, and rings for given classes."""
+        self._xy = xy
+        fine = np.isfinite(xy[:, 0])
+        colours = [_colour(int(n)) for n in numbers[fine]]
+        self._all.setData(pos=xy[fine], brush=[pg.mkBrush(c) for c in colours], pen=None, size=6)
+        rows = [row for row in given if fine[row]]
+        text = theme_colours(self._viewer)["text"]
+        self._given.setData(
+            pos=xy[rows], brush=[pg.mkBrush(COLOURS[given[r]]) for r in rows], pen=pg.mkPen(text, width=2), size=12
+        )
+
+    def show_titles(self, x: str, y: str) -> None:
+        """Say what the two directions are."""
+        for axis, title in (("bottom", x), ("left", y)):
+            self.setLabel(axis, title, **{"font-size": "8pt"})
+
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom, top: where the objects lie, and a little more."""
+        fine = self._xy[np.isfinite(self._xy[:, 0])]
+        if not len(fine):
+            return (-1.0, 1.0, -1.0, 1.0)
+        low, high = fine.min(0) - 0.3, fine.max(0) + 0.3
+        return (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+
+    def show_surface(self, numbers: NDArray[np.uint8] | None) -> None:
+        """Show the classes (fields, fields) of the plane behind the objects, row 0 the lowest; None: nothing."""
+        left, right, bottom, top = self.extent()
+        self.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
+        if numbers is None:
+            self._picture.clear()
+            return
+        table = np.array([QColor(_colour(k)).getRgb() for k in range(NONE + 1)], np.uint8)
+        self._picture.setImage(table[numbers].transpose(1, 0, 2), levels=None)  # (x, y, rgba)
+        self._picture.setRect(left, bottom, right - left, top - bottom)
+
+    def nearest(self, place: QPointF) -> int | None:
+        """The row of the object at a place of the widget, px; None where none is near."""
+        box = self.plotItem.vb
+        fine = np.flatnonzero(np.isfinite(self._xy[:, 0]))
+        if not len(fine):
+            return None
+        seen = [box.mapViewToScene(QPointF(*map(float, self._xy[row]))) for row in fine]
+        far = [(p.x() - place.x()) ** 2 + (p.y() - place.y()) ** 2 for p in seen]
+        best = int(np.argmin(far))
+        return int(fine[best]) if far[best] <= NEAR**2 else None
+
+    def _on_click(self, event: Any) -> None:
+        row = self.nearest(event.scenePos())
+        if row is not None and event.button() == Qt.MouseButton.LeftButton:
+            self.clicked.emit(row)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number - 1] if 1 <= number < NONE else GREY
