@@ -9,11 +9,11 @@ from napari.viewer import Viewer  # napari reads the annotation to hand the view
 from napari_dojo.axes import Axes
 from napari_dojo.errors import explained
 from napari_dojo.measure import Table, measure
+from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import array_of, axes_choices, source_of
 from napari_dojo.widgets.panel import open_panel, plain_viewer
 from napari_dojo.widgets.pick import images_of
 from napari_dojo.widgets.table import features_of, open_table
-from napari_dojo.widgets.turns import short_turns
 
 __all__ = ["measure_objects", "segment_nuclei"]
 
@@ -50,7 +50,6 @@ def segment_nuclei(viewer: Viewer) -> None:
 
 def measure_objects(viewer: Viewer) -> None:
     """Measure the objects of the active Labels layer, on the first image of its size, and show the table."""
-    from napari.qt.threading import create_worker
     from napari.utils.notifications import show_info, show_warning
 
     viewer = plain_viewer(viewer)
@@ -71,9 +70,10 @@ def measure_objects(viewer: Viewer) -> None:
             table = "" if open_table(viewer, [labels]) else ". The table is in the features of the layer"
             show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}{table}.")
 
-    worker: Any = create_worker(_try_measure, labels, image, names)
-    worker.returned.connect(show)
-    worker.start()
+    work = Latest(viewer.window._qt_window)
+    work.told.connect(show)
+    work.told.connect(lambda *_: work.deleteLater())
+    work.ask(_measured, labels, image, names)
 
 
 def _axes_over(image: Any, labels: Any) -> str | None:
@@ -91,14 +91,9 @@ def _axes_of(labels: Any) -> str:
     return known if len(known) == array_of(labels).ndim else choices[0]
 
 
-def _try_measure(labels: Any, image: Any, names: str) -> Table | Exception:
-    """The table, or the error as a value."""
-    try:
-        made = labels.metadata.get("napari_dojo")
-        planes = isinstance(made, dict) and made.get("spatial") == "YX"
-        source = source_of(labels if image is None else image, names, volumes=not planes)
-        x = None if image is None else source.array
-        with short_turns():
-            return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)
-    except Exception as error:
-        return error
+def _measured(labels: Any, image: Any, names: str) -> Table:
+    made = labels.metadata.get("napari_dojo")
+    planes = isinstance(made, dict) and made.get("spatial") == "YX"
+    source = source_of(labels if image is None else image, names, volumes=not planes)
+    x = None if image is None else source.array
+    return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)

@@ -21,6 +21,7 @@ from napari_dojo.widgets.panel import Panel
 from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.request import Request, Work
 from napari_dojo.widgets.results import discard
+from napari_dojo.widgets.run import Runner
 
 __all__ = ["ApplyPanel"]
 
@@ -59,6 +60,7 @@ class ApplyPanel(Panel):
             part.said.connect(self._said)
             part.failed.connect(self._failed)
         self.watch.changed.connect(self._layers_changed)
+        self.runner = Runner(self)
         self.runner.said.connect(self._heard)
         threading.Thread(target=sweep, daemon=True, name="sweep").start()
         self.refresh_models()
@@ -216,6 +218,7 @@ class ApplyPanel(Panel):
         """The panel is closing."""
         if not self._ended:
             work, self._work = self._work, None
+            self.runner.close()
             super().end()
             self.request.end()
             self.answer.end()

@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_dojo import images
 from napari_dojo.drafts import Draft, Layer, Row, Work
 from napari_dojo.errors import DojoError, explained
+from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import array_of, placement
 
 __all__ = ["Autosave", "Restored", "restore"]
@@ -96,6 +97,8 @@ class Autosave(QObject):
         self._not_before = 0.0
         self._running: Work | None = None  # what a thread saves now
         self._complained = self._ended = False
+        self._writer = Latest(self)
+        self._writer.told.connect(self._saved)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._save)
@@ -213,12 +216,8 @@ class Autosave(QObject):
         self._since, work = None, self._snapshot()
         if work is None:
             return
-        from napari.qt.threading import create_worker
-
         self._running = work
-        worker: Any = create_worker(_written, self.draft, work, self._fits)
-        worker.returned.connect(self._saved)
-        worker.start()
+        self._writer.ask(_written, self.draft, work, self._fits)
 
     def _saved(self, outcome: tuple[float, str | None]) -> None:
         self._running = None

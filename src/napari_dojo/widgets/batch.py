@@ -13,8 +13,7 @@ from napari_dojo import images
 from napari_dojo.batch import Files, folder_for, there_already
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.files import list_inputs
-from napari_dojo.widgets.data import PathEdit
-from napari_dojo.widgets.form import described, form_layout, sentence
+from napari_dojo.widgets.form import PathEdit, described, form_layout, sentence
 from napari_dojo.widgets.latest import Latest
 
 __all__ = ["BatchRows", "Looked"]

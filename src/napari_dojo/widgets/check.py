@@ -79,7 +79,9 @@ def _split_finding(split: Split) -> Finding:
             "No part is left for validation: scores will come from the training images. Add an image, or a larger one."
         )
         return Finding("warning", text)
-    whole = split.test or len(split.training) + len(split.validation) == len({p.item for p in split.training + split.validation})
+    whole = split.test or len(split.training) + len(split.validation) == len(
+        {p.item for p in split.training + split.validation}
+    )
     test = f", {len(split.test)} for test" if split.test else ""
     parts = f" ({len(split.training)} for training, {len(split.validation)} for validation{test})" if whole else ""
     return Finding("ok", f"Validation: {split.how}{parts}")

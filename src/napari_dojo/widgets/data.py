@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
-    QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPushButton,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -21,12 +16,12 @@ from qtpy.QtWidgets import (
 from napari_dojo.axes import Axes
 from napari_dojo.files import likely_targets
 from napari_dojo.folders import Given
-from napari_dojo.widgets.form import described, form_layout, narrow
+from napari_dojo.widgets.form import PathEdit, described, form_layout, narrow
 from napari_dojo.widgets.layers import array_of, axes_choices
 from napari_dojo.widgets.material import Files, Layers, Material
 from napari_dojo.widgets.rows import PairRows
 
-__all__ = ["DataSection", "FolderRows", "PathEdit"]
+__all__ = ["DataSection", "FolderRows"]
 
 IN_FILES = (
     ("as the files say", None),
@@ -34,40 +29,6 @@ IN_FILES = (
     ("time, or separate images", "TYX"),
     ("channels", "CYX"),
 )
-
-
-class PathEdit(QWidget):
-    """A folder, typed or browsed for. ``changed`` says that it is another one."""
-
-    changed = Signal()
-
-    def __init__(self, name: str, tip: str) -> None:
-        super().__init__()
-        self.edit = QLineEdit()
-        described(self.edit, name, tip)
-        self.button = QPushButton("...")
-        self.button.setFixedWidth(28)
-        described(self.button, f"Browse: {name}", f"Choose a folder. {tip}")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
-        row.addWidget(self.edit, 1)
-        row.addWidget(self.button)
-        self.edit.textChanged.connect(lambda *_: self.changed.emit())
-        self.button.clicked.connect(self._browse)
-
-    @property
-    def path(self) -> str:
-        """What stands in it; empty where nothing does."""
-        return self.edit.text().strip()
-
-    def ask(self) -> str:
-        """Let a person choose a folder; empty where they did not."""
-        return QFileDialog.getExistingDirectory(self, self.edit.accessibleName(), self.path or str(Path.home()))
-
-    def _browse(self) -> None:
-        if chosen := self.ask():
-            self.edit.setText(chosen)
 
 
 class FolderRows(QWidget):

@@ -19,7 +19,6 @@ from napari_dojo.rois import write_rois
 from napari_dojo.widgets.form import described
 from napari_dojo.widgets.plot import theme_colours
 from napari_dojo.widgets.results import Shown
-from napari_dojo.widgets.turns import short_turns
 
 __all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "link_to", "write_all"]
 
@@ -106,9 +105,8 @@ def write_all(kind: Export, shown: Sequence[Shown], where: Path, several: bool) 
             raise DojoError(f"{there} exists already. Choose another folder, or move it away.")
     else:
         paths = [where if where.suffix.lower() == kind.suffix else where.with_name(where.name + kind.suffix)]
-    with short_turns():
-        for result, path in zip(shown, paths, strict=True):
-            kind.write(result, path)
+    for result, path in zip(shown, paths, strict=True):
+        kind.write(result, path)
     return paths
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSettings, Qt, Signal  # type: ignore[attr-defined]
@@ -12,9 +13,12 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QFileDialog,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
+    QPushButton,
     QSizePolicy,
     QSpinBox,
     QToolButton,
@@ -25,7 +29,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.home import home
 from napari_dojo.settings import Field
 
-__all__ = ["NO_ARROW", "Fold", "Form", "calm", "described", "form_layout", "narrow", "sentence"]
+__all__ = ["NO_ARROW", "Fold", "Form", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
 
 MOST = 2**31 - 1  # the largest number of a spin box
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
@@ -105,6 +109,40 @@ class Fold(QWidget):
     def _show(self, on: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
         self.body.setVisible(on)
+
+
+class PathEdit(QWidget):
+    """A folder, typed or browsed for. ``changed`` says that it is another one."""
+
+    changed = Signal()
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__()
+        self.edit = QLineEdit()
+        described(self.edit, name, tip)
+        self.button = QPushButton("...")
+        self.button.setFixedWidth(28)
+        described(self.button, f"Browse: {name}", f"Choose a folder. {tip}")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.button)
+        self.edit.textChanged.connect(lambda *_: self.changed.emit())
+        self.button.clicked.connect(self._browse)
+
+    @property
+    def path(self) -> str:
+        """What stands in it; empty where nothing does."""
+        return self.edit.text().strip()
+
+    def ask(self) -> str:
+        """Let a person choose a folder; empty where they did not."""
+        return QFileDialog.getExistingDirectory(self, self.edit.accessibleName(), self.path or str(Path.home()))
+
+    def _browse(self) -> None:
+        if chosen := self.ask():
+            self.edit.setText(chosen)
 
 
 def _memory() -> QSettings:

@@ -9,6 +9,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 
+from napari_dojo.widgets.turns import short_turns
+
 __all__ = ["Latest"]
 
 
@@ -51,7 +53,8 @@ class Latest(QObject):
 
     def _run(self, key: object, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         try:
-            answer = function(*arguments)
+            with short_turns():
+                answer = function(*arguments)
         except Exception as error:
             answer = error
         with contextlib.suppress(RuntimeError):  # the window is gone

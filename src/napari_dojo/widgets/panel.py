@@ -1,4 +1,4 @@
-"""What the panels share: a scrolled column, one job, and its end with the panel."""
+"""What the panels share: a scrolled column, the theme, and their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxL
 from napari_dojo.widgets.closing import watch_window
 from napari_dojo.widgets.pick import LayerWatch
 from napari_dojo.widgets.plot import theme_colours
-from napari_dojo.widgets.run import Runner
 
 __all__ = ["Panel", "open_panel", "plain_viewer"]
 
@@ -25,7 +24,7 @@ def plain_viewer(viewer: Any) -> Any:
 
 
 class Panel(QWidget):
-    """A dock panel, 340 px wide or more, that can run one job."""
+    """A dock panel, 340 px wide or more."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -44,7 +43,6 @@ class Panel(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self.runner = Runner(self)
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
         self.viewer.events.theme.connect(self._recolour)
@@ -57,10 +55,9 @@ class Panel(QWidget):
         return QSize(WIDTH, super().sizeHint().height())
 
     def end(self) -> None:
-        """End the job and listen no more; the panel is closing."""
+        """Listen no more; the panel is closing."""
         if not self._ended:
             self._ended = True
-            self.runner.close()
             self.watch.close()
             self.viewer.events.theme.disconnect(self._recolour)
 

@@ -122,7 +122,9 @@ class ScorePlot(Plot):
     """How good the model is at each check, and what no learning reaches."""
 
     def __init__(self, viewer: Any) -> None:
-        tip = "Score: how good the model is at each check, higher is better; the dashed line is reached without learning."
+        tip = (
+            "Score: how good the model is at each check, higher is better; the dashed line is reached without learning."
+        )
         super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"), ("#888888", "┄", "without learning")))
         self._curve = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
         self._line = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.5, style=Qt.PenStyle.DashLine))

@@ -120,7 +120,9 @@ class Progress(QWidget):
         grid.setVerticalSpacing(1)
         grid.setColumnMinimumWidth(0, 112)
         grid.setColumnStretch(1, 1)
-        self.score_name, self.baseline_name, self.test_name = (sentence(n) for n in ("Validation", "Without learning", "Test"))
+        self.score_name, self.baseline_name, self.test_name = (
+            sentence(n) for n in ("Validation", "Without learning", "Test")
+        )
         self.score, self.baseline, self.test = sentence(), sentence(), sentence()
         pairs = ((self.score_name, self.score), (self.baseline_name, self.baseline), (self.test_name, self.test))
         for i, pair in enumerate(pairs):

@@ -23,7 +23,6 @@ from napari_dojo.widgets.asked import Asked, Run, cut
 from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import add_quietly, class_look, provenance
 from napari_dojo.widgets.table import features_of
-from napari_dojo.widgets.turns import short_turns
 
 __all__ = ["Kept", "Results", "Shown", "count_words", "counted", "discard"]
 
@@ -269,8 +268,7 @@ def _decode(shown: list[Shown], values: dict[str, Any]) -> tuple[dict[str, Any],
 
 
 def _tables(shown: list[Shown]) -> list[tuple[Shown, Table]]:
-    with short_turns():
-        return [(s, s.table()) for s in shown]
+    return [(s, s.table()) for s in shown]
 
 
 def _look(card: Card) -> dict[str, Any]:

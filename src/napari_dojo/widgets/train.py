@@ -264,7 +264,9 @@ class TrainPanel(Panel):
         if self._device[0] != settings["device"]:
             self._device = (settings["device"], None)
             self._probing.ask(best_device, settings["device"])
-        asked = Asked(self.task, material, self.option_values(), settings, self.start_box.currentData(), self._device[1])
+        asked = Asked(
+            self.task, material, self.option_values(), settings, self.start_box.currentData(), self._device[1]
+        )
         self._looking.ask(look_at, asked)
         if not self.findings.findings:
             self.findings.show_findings([Finding("ok", "Looking at the images ...")])

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_dojo.playground.surface import Grid, neuron_maps, surface
+from napari_dojo.playground import Session
+from napari_dojo.playground.surface import Grid
 from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of
-from napari_dojo.widgets.classroom.colours import TINT, of_answers, of_classes, of_numbers, signed, stop_at
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.colours import of_classes, of_numbers
+from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
+from napari_dojo.widgets.classroom.picture import neuron_picture, span, surface_picture
 from napari_dojo.widgets.layers import provenance
 
 __all__ = ["SYMBOLS", "Canvas"]
@@ -55,7 +57,7 @@ class Canvas(QObject):
         self.hard = self.ringed = self.aside = False
         self.neuron: tuple[int, int] | None = None
         self.klass = 0
-        self._ours = self._black = self._ended = False
+        self._ours = self._black = self._revealed = self._ended = False
         self._drawn: tuple[Any, Any] = (None, None)  # points as a person drew them, and the plane in which they did
         self._fitted: tuple[Any, Any] | None = None  # the plane that was shown whole, and the camera that did it
         self._grid: Grid | None = None
@@ -155,8 +157,11 @@ class Canvas(QObject):
         else:
             layer.data[:] = picture
             layer.refresh(extent=False, thumbnail=False, highlight=False)
-        if self.ringed:
-            self._ring()
+        with self._by_us():
+            if self._revealed != self._lesson.revealed and self.points in self._viewer.layers:
+                self._show_points()
+            elif self.ringed:
+                self._ring()
 
     def rest(self) -> None:
         """Nothing moves any more: the small picture in the list of layers may be made, too."""
@@ -249,7 +254,9 @@ class Canvas(QObject):
         before, inputs = self._grid_of, session.setup.net.inputs
         if before[0] is not session.data or before[1] is not points or before[2] != inputs or self._grid is None:
             xy, (rows, plane) = self._places()[0], self._drawn
-            if points.kind != "own" or points.rows != rows:
+            if points.kind != "own":
+                extent = _around(_plane_of(session))
+            elif points.rows != rows:
                 extent = _around(xy)
             else:  # drawn here: the plane does not move below the hand
                 left, right, bottom, top = extent = plane
@@ -270,7 +277,11 @@ class Canvas(QObject):
     # the points
 
     def _places(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """Places (n, 2) as x, y, values (n,) and sets (n,) of the points, in the order of the layer."""
+        """Places (n, 2) as x, y, values (n,) and sets (n,) of the points, in the order of the layer.
+
+        Test points are left out while the test is covered (napari's `shown` does nothing in two dimensions); those that
+        a person drew are known anyway.
+        """
         lesson, data = self._lesson, self._lesson.session.data
         if lesson.wanted.points.kind == "own":
             rows = np.array(lesson.wanted.points.rows, np.float64).reshape(-1, 3)
@@ -278,16 +289,17 @@ class Canvas(QObject):
             if not lesson.problem:
                 sets[data.order] = np.repeat(np.arange(3), data.counts)
             return rows[:, :2], rows[:, 2], sets
-        sets = np.repeat(np.arange(3), data.counts)
+        n = len(data.xy) if lesson.revealed else sum(data.counts[:2])
+        xy, value, sets = data.xy[:n], data.value[:n], np.repeat(np.arange(3), data.counts)[:n]
         if lesson.session.setup.points.kind == "curve":
-            return np.stack([data.xy[:, 0], data.value], axis=1), data.value, sets
-        return data.xy, data.value, sets
+            return _plane_of(lesson.session)[:n], value, sets
+        return xy, value, sets
 
     def _show_points(self) -> None:
         """Places, colours and symbols; those that are as they should be are left alone."""
         layer, lesson = self.points, self._lesson
         xy, value, sets = self._places()
-        own = lesson.wanted.points.kind == "own"
+        self._revealed = lesson.revealed
         if layer.data.shape != (len(xy), 2) or not np.array_equal(layer.data, xy[:, ::-1]):
             layer.selected_data = set()
             layer.data = xy[:, ::-1].copy()
@@ -295,10 +307,8 @@ class Canvas(QObject):
         size = max(right - left, top - bottom) * (0.014 if len(xy) > 100 else 0.022)
         numbers = not lesson.wanted.points.n_classes
         if len(xy):
-            low, high = self._span()
-            layer.face_color = of_numbers(value, low, high) if numbers else of_classes(value)
+            layer.face_color = of_numbers(value, *span(lesson.session)) if numbers else of_classes(value)
             layer.symbol = np.array(SYMBOLS)[sets]
-            layer.shown = (sets < 2) | lesson.revealed | own
             layer.size = size
         layer.features = {"class": value}
         with layer.block_update_properties():
@@ -340,7 +350,7 @@ class Canvas(QObject):
         ringed = self.ringed and not lesson.problem and session.data.classes > 0
         if ringed:
             wrong = session.answer(session.data.xy) != session.data.value
-            width = np.where(wrong[np.argsort(self._order())], 0.4, 0.0)
+            width = np.where(wrong[np.argsort(self._order())], 0.4, 0.0)[: len(width)]
         if ringed != self._black:
             layer.border_color, self._black = RING if ringed else "white", ringed
         if not np.array_equal(layer.border_width, width):
@@ -390,49 +400,18 @@ class Canvas(QObject):
         if not np.array_equal(self.surface.translate, start):
             self.surface.translate = start
 
-    def _span(self) -> tuple[float, float]:
-        """Least and largest number of the points."""
-        value = self._lesson.session.data.value
-        return float(value.min()), float(value.max())
-
     def _picture(self) -> NDArray[np.uint8]:
         """What is to be shown, (SIZE, SIZE, 3); row 0 lies lowest."""
-        lesson, grid = self._lesson, self._fresh_grid()
-        session = lesson.session
-        net = session.net
+        session, grid = self._lesson.session, self._fresh_grid()
         if self.neuron is not None:
-            layer, unit = self.neuron
-            if layer < 0:
-                value, activation = grid.x[:, unit].reshape(SIZE, SIZE), "linear"
-            else:
-                value = neuron_maps(net, grid)[layer][unit]
-                activation = net.shape.output if layer == len(net.layers) - 1 else net.shape.activation
-            return signed(*stop_at(activation, value), tint=TINT)
-        if session.setup.points.kind == "curve" and not lesson.pending:
-            return self._curve(grid)
-        return of_answers(surface(net, grid, session.data.classes), session.data.classes, self._span(), self.hard)
-
-    def _curve(self, grid: Grid) -> NDArray[np.uint8]:
-        """The answer over x as a line: where the number that y stands for is the one that the net says."""
-        left, right, bottom, top = grid.extent
-        middle = (np.arange(SIZE) + 0.5) / SIZE
-        x = left + (right - left) * middle
-        said = self._lesson.session.predict(np.stack([x, 0 * x], axis=1))[:, 0]
-        y = bottom + (top - bottom) * middle[:, None]
-        step = (top - bottom) / SIZE
-        steep = np.sqrt(1 + np.gradient(said, (right - left) / SIZE) ** 2)
-        near = np.clip(1.6 - np.abs(y - said) / (step * steep), 0, 1)
-        return of_answers(near[..., None], 2, (0, 1), tint=1.0)
+            return neuron_picture(session, grid, *self.neuron)
+        return surface_picture(session, grid, self.hard)
 
 
-def unit_name(lesson: Lesson, layer: int, unit: int) -> str:
-    """What a neuron is called; layer -1 are the inputs."""
-    net = lesson.session.setup.net
-    if layer < 0:
-        return net.sources(0)[unit]
-    if layer < len(net.hidden):
-        return f"h{unit + 1}" if len(net.hidden) == 1 else f"h{unit + 1} of layer {layer + 1}"
-    return "out" if net.outputs == 1 else f"out{unit + 1}"
+def _plane_of(session: Session) -> NDArray[np.float64]:
+    """Places of all points, (n, 2), the test's among them: nothing jumps when that is revealed."""
+    data = session.data
+    return np.stack([data.xy[:, 0], data.value], axis=1) if session.setup.points.kind == "curve" else data.xy
 
 
 def _around(xy: NDArray[np.float64]) -> tuple[float, float, float, float]:

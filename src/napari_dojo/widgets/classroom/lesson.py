@@ -15,7 +15,7 @@ from napari_dojo.playground.exercise import Exercise, load
 from napari_dojo.playground.goal import figures
 from napari_dojo.playground.slow import Stage, slow_motion
 
-__all__ = ["Lesson", "fitting"]
+__all__ = ["Lesson", "fitting", "unit_name"]
 
 FORMULA = "y < 0.6 sin(6x)"  # where a formula is asked for and none was typed yet
 
@@ -99,9 +99,7 @@ class Lesson(QObject):
 
     def may(self, control: str) -> bool:
         """Whether the exercise lets a person use a control: an option by its name, "seed" or "weights"."""
-        return control not in self.exercise.hidden and (
-            not self.exercise.allowed or control in self.exercise.allowed
-        )
+        return control not in self.exercise.hidden and (not self.exercise.allowed or control in self.exercise.allowed)
 
     # choices
 
@@ -255,3 +253,13 @@ def fitting(setup: Setup) -> tuple[Setup, str]:
     if not classes:
         return setup.with_(outputs=1), "A number is to be predicted: the last layer has one neuron now."
     return setup.with_(outputs=classes), f"The last layer has {classes} neurons now, one for each class."
+
+
+def unit_name(lesson: Lesson, layer: int, unit: int) -> str:
+    """What a neuron is called; layer -1 are the inputs."""
+    net = lesson.session.setup.net
+    if layer < 0:
+        return net.sources(0)[unit]
+    if layer < len(net.hidden):
+        return f"h{unit + 1}" if len(net.hidden) == 1 else f"h{unit + 1} of layer {layer + 1}"
+    return "out" if net.outputs == 1 else f"out{unit + 1}"

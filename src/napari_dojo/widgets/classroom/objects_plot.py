@@ -47,8 +47,8 @@ class ObjectsPlot(Plot):
         """Show objects (n, 2) in the colours of the classes (n,) that they seem to have, and rings for given classes."""
         self._xy = xy
         fine = np.isfinite(xy[:, 0])
-        colours = [_colour(int(n)) for n in numbers[fine]]
-        self._all.setData(pos=xy[fine], brush=[pg.mkBrush(c) for c in colours], pen=None, size=6)
+        brushes = [pg.mkBrush(_colour(n)) for n in range(NONE + 1)]  # one for each colour: pyqtgraph draws each once
+        self._all.setData(pos=xy[fine], brush=[brushes[n] for n in numbers[fine]], pen=None, size=6)
         rows = [row for row in given if fine[row]]
         text = theme_colours(self._viewer)["text"]
         self._given.setData(

@@ -1,0 +1,231 @@
+"""Choices of the classroom as forms: made from the declared options, in plain words, with the exercise's locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout, QWidget
+
+from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet
+from napari_dojo.settings import Field, fields_of
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.form import Form, calm, described, narrow
+
+__all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
+
+LOCKED = "This exercise keeps it as it is."
+SHORT = {"output": "Last", "learning_rate": "Rate", "batch_size": "Batch", "start": "Start values"}
+# Numbers that people try; every other may be typed.
+USUAL: dict[str, tuple[float, ...]] = {
+    "learning_rate": (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 10),
+    "batch_size": (1, 2, 4, 8, 16, 32, 64, 128, 0),
+    "noise": (0, 0.05, 0.1, 0.2, 0.3, 0.5),
+    "label_noise": (0, 0.01, 0.05, 0.1, 0.2),
+    "dropout": (0, 0.1, 0.2, 0.3, 0.5),
+    "l1": (0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1),
+    "l2": (0, 0.0001, 0.001, 0.003, 0.01, 0.02, 0.03, 0.1),
+}
+WORDS = {"batch_size": {0.0: "all points"}, "noise": {None: "as usual"}}
+SPECIAL = {"patience": "never"}
+
+
+class NumberBox(QComboBox):
+    """A number to type, or to choose among those that people try. ``chosen`` says that it is another one."""
+
+    chosen = Signal()
+
+    def __init__(self, usual: Iterable[float], words: Mapping[Any, str] | None = None) -> None:
+        super().__init__()
+        self._words = dict(words or {})
+        self.setEditable(True)
+        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        for value in (*(v for v in self._words if v is None), *usual):
+            self.addItem(self._text(value), value)
+        narrow(self)
+        self._before = self.currentText()
+        self.activated.connect(self._said)
+        line = self.lineEdit()
+        assert line is not None
+        line.editingFinished.connect(self._said)
+
+    def currentData(self, role: int = 0) -> Any:  # noqa: N802
+        """The number that stands there, None where a word says so; what is no number as the text that it is."""
+        text = self.currentText().strip()
+        for value, word in self._words.items():
+            if text == word or (value is None and not text):
+                return value
+        try:
+            return float(text.replace(",", "."))
+        except ValueError:
+            return text
+
+    def show_value(self, value: Any) -> None:
+        """Show a number; says nothing."""
+        self._before = self._text(value)
+        self.setEditText(self._before)
+
+    def _text(self, value: Any) -> str:
+        return self._words[value] if value in self._words else f"{value:g}"
+
+    def _said(self, *_: Any) -> None:
+        if self.currentText() != self._before:
+            self._before = self.currentText()
+            self.chosen.emit()
+
+
+class ChoicesForm(Form):
+    """Some options of a lesson, each of which is taken over as soon as it is changed."""
+
+    def __init__(self, lesson: Lesson, fields: Sequence[Field]) -> None:
+        super().__init__([_worded(f) for f in fields])
+        self._lesson = lesson
+        layout = self.layout()
+        assert isinstance(layout, QFormLayout)
+        self._rows, self._tips = layout, {}
+        self._numbers: dict[str, NumberBox] = {}
+        for field in fields:
+            if field.name in USUAL:
+                self._put_number(field)
+            self._finish(field)
+        self.changed.connect(self._take_over)
+        lesson.changed.connect(self.show_lesson)
+        self.show_lesson()
+
+    def _put_number(self, field: Field) -> None:
+        """A box of numbers in the place of Form's own, which has too few digits for rates."""
+        box = NumberBox(USUAL[field.name], WORDS.get(field.name))
+        old = self._editors[field.name]
+        label = self._rows.labelForField(old)
+        self._rows.replaceWidget(old, box)
+        old.deleteLater()
+        self._editors[field.name] = self._numbers[field.name] = box
+        if isinstance(label, QLabel):
+            label.setBuddy(box)
+        box.chosen.connect(self._said)
+
+    def _finish(self, field: Field) -> None:
+        """Titles in words and tooltips from the glossary."""
+        editor = self._editors[field.name]
+        if isinstance(editor, QComboBox) and field.choices:
+            for k, choice in enumerate(field.choices):
+                editor.setItemText(k, TITLES.get(choice, choice))
+                editor.setItemData(k, explain(choice), Qt.ItemDataRole.ToolTipRole)
+            narrow(editor)
+        if isinstance(editor, QSpinBox):
+            editor.setSpecialValueText(SPECIAL.get(field.name, ""))
+            editor.setMaximumWidth(1000)
+        term = explain(field.option.label)
+        said = f"{field.option.help} {term}" if term and term != field.option.help else field.option.help
+        self._tips[field.name] = said
+        described(editor, field.option.label, said)
+        label = self._rows.labelForField(editor)
+        if label is not None:
+            label.setToolTip(said)
+
+    def values(self) -> dict[str, Any]:
+        """What is set now."""
+        read = super().values()  # of an editable box it reads the current data, which is the number
+        return {k: v for k, v in read.items()}
+
+    def show_lesson(self) -> None:
+        """Show what the lesson is set to, and what the exercise hides or locks."""
+        wanted, may = self._lesson.wanted, self._lesson.may
+        flat = {k: v for part in PARTS for k, v in vars(getattr(wanted, part)).items()} | {"seed": wanted.seed}
+        plain = {k: v for k, v in flat.items() if k in self._editors and k not in self._numbers}
+        self.set_values(plain)
+        for name, box in self._numbers.items():
+            box.show_value(flat[name])
+        for name, editor in self._editors.items():
+            label = self._rows.labelForField(editor)
+            there = name not in self._lesson.exercise.hidden
+            for widget in (editor, label):
+                if widget is not None:
+                    widget.setVisible(there)
+            editor.setEnabled(may(name))
+            editor.setToolTip(self._tips[name] if may(name) else f"{LOCKED} {self._tips[name]}")
+
+    def show_only(self, names: Iterable[str]) -> None:
+        """Show the rows of these options and hide the others."""
+        wanted = set(names)
+        for name, editor in self._editors.items():
+            for widget in (editor, self._rows.labelForField(editor)):
+                if widget is not None:
+                    widget.setVisible(name in wanted and name not in self._lesson.exercise.hidden)
+
+    def _take_over(self) -> None:
+        wanted = self._lesson.wanted
+        before = {k: v for part in PARTS for k, v in vars(getattr(wanted, part)).items()} | {"seed": wanted.seed}
+        new = {k: v for k, v in self.values().items() if v != before[k]}
+        if new:
+            self._lesson.set(**new)
+
+
+class MainChoices(QWidget):
+    """The choices that matter most, in two columns."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        super().__init__()
+        columns = (("activation", "optimizer", "batch_size"), ("output", "learning_rate", "epochs"))
+        self.forms = [ChoicesForm(lesson, fields_named(*names)) for names in (*columns, ("loss",))]
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.forms[0], 1)
+        row.addWidget(self.forms[1], 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(row)
+        layout.addWidget(self.forms[2])
+
+    def editor(self, name: str) -> QWidget:
+        """The field of an option."""
+        return next(form.editor(name) for form in self.forms if name in form.values())
+
+
+class InputsRow(QWidget):
+    """What the net is given of each point: a button for each input."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        super().__init__()
+        self._lesson = lesson
+        self.buttons: dict[str, QToolButton] = {}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        for name, formula in FEATURES.items():
+            button = QToolButton()
+            button.setText(TITLES.get(name, name))
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            title = TITLES.get(name, name)
+            described(button, f"Input {title}", f"Give {title} of each point to the net ({formula}). {explain('inputs')}")
+            button.clicked.connect(self._take_over)
+            self.buttons[name] = button
+            row.addWidget(button, 1)
+        lesson.changed.connect(self.show_lesson)
+        self.show_lesson()
+
+    def show_lesson(self) -> None:
+        """Show what the lesson is set to, and what the exercise hides or locks."""
+        self.setVisible("inputs" not in self._lesson.exercise.hidden)
+        self.setEnabled(self._lesson.may("inputs"))
+        for name, button in self.buttons.items():
+            button.setChecked(name in self._lesson.wanted.net.inputs)
+
+    def _take_over(self, *_: Any) -> None:
+        self._lesson.set(inputs=tuple(name for name, button in self.buttons.items() if button.isChecked()))
+
+
+def fields_named(*names: str) -> tuple[Field, ...]:
+    """Options of the classroom by their names."""
+    known = {f.name: f for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)}
+    return tuple(known[name] for name in names)
+
+
+def _worded(field: Field) -> Field:
+    """The same option with a short label."""
+    return replace(field, option=replace(field.option, label=SHORT.get(field.name, field.option.label)))

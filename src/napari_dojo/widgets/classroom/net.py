@@ -1,0 +1,240 @@
+"""The net in the panel: its picture, how many layers and parameters it has, and the weight that is set by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dojo.playground.counts import parameter_sum
+from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.net import LARGEST
+from napari_dojo.playground.settings import MOST_LAYERS
+from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
+from napari_dojo.widgets.classroom.netview import Link, NetView
+from napari_dojo.widgets.form import calm, described, narrow
+
+__all__ = ["NetSection"]
+
+NEW_UNITS = 4  # of a layer that is added
+
+
+class NetSection(QWidget):
+    """The net of a lesson.
+
+    Signals
+    -------
+    shown : layer and unit of the neuron whose map is wanted on the canvas, or None.
+    """
+
+    shown = Signal(object)
+
+    def __init__(self, viewer: Any, lesson: Lesson) -> None:
+        super().__init__()
+        self._lesson = lesson
+        self.view = NetView(viewer, lesson)
+        self.holder = QWidget()  # the picture's place, also while it has a window of its own
+        self.window_: _Window | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(self._head())
+        inside = QVBoxLayout(self.holder)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.view)
+        layout.addWidget(self.holder)
+        layout.addLayout(self._foot())
+        self.view.unit_picked.connect(self._unit_picked)
+        self.view.link_picked.connect(self._link_picked)
+        lesson.changed.connect(self.refresh)
+        lesson.moved.connect(self._show_value)
+        self.refresh()
+
+    def _head(self) -> QHBoxLayout:
+        self.less_button, self.more_button, self.detach_button = QToolButton(), QToolButton(), QToolButton()
+        self.less_button.setText("−")
+        self.more_button.setText("+")
+        self.detach_button.setText("⇱")
+        self.detach_button.setCheckable(True)
+        described(self.detach_button, "A window of its own", "Show the net in a window of its own, for the wall.")
+        self.layers, self.sum = QLabel(), QLabel()
+        self.layers.setToolTip(explain("hidden layers"))
+        self.sum.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.sum.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.sum.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = QHBoxLayout()
+        row.setSpacing(3)
+        for widget in (self.less_button, self.layers, self.more_button):
+            row.addWidget(widget)
+        row.addWidget(self.sum, 1)
+        row.addWidget(self.detach_button)
+        self.less_button.clicked.connect(lambda: self._layers(-1))
+        self.more_button.clicked.connect(lambda: self._layers(1))
+        self.detach_button.toggled.connect(self.detach)
+        return row
+
+    def _foot(self) -> QHBoxLayout:
+        self.name = QLabel()
+        self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.link_box = QComboBox()
+        described(self.link_box, "Weight or bias", f"{explain('weight')} {explain('bias')}")
+        narrow(self.link_box)
+        self.value_box = QDoubleSpinBox()
+        self.value_box.setDecimals(4)
+        self.value_box.setRange(-LARGEST, LARGEST)
+        self.value_box.setSingleStep(0.1)
+        self.value_box.setKeyboardTracking(False)
+        calm(self.value_box)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.name, 3)
+        row.addWidget(self.link_box, 2)
+        row.addWidget(self.value_box, 2)
+        self.link_box.activated.connect(self._link_chosen)
+        self.value_box.valueChanged.connect(self._set_value)
+        return row
+
+    # what is shown
+
+    def refresh(self) -> None:
+        """Follow the lesson's net."""
+        net = self._lesson.session.setup.net
+        n, may = len(net.hidden), self._lesson.may("hidden")
+        self.layers.setText(f"{n or 'no'} hidden layer{'' if n == 1 else 's'}")
+        self.sum.setText(parameter_sum(net))
+        self.sum.setToolTip(f"Parameters: {parameter_sum(net)}. {explain('parameters')}")
+        why = "" if may else " This exercise keeps them as they are."
+        self.less_button.setEnabled(may and n > 0)
+        self.more_button.setEnabled(may and n < MOST_LAYERS)
+        described(self.less_button, "Fewer layers", f"Take the last hidden layer away.{why}")
+        described(self.more_button, "More layers", f"Add a hidden layer of {NEW_UNITS} units.{why}")
+        self._show_unit()
+
+    def _show_unit(self) -> None:
+        """The neuron that is chosen, and its bias and links to choose from."""
+        unit, link = self.view.unit, self.view.link
+        if link is not None:
+            unit = (link.layer, link.unit)
+        names = ["bias"]
+        if unit is not None and unit[0] >= 0:
+            names += [f"from {name}" for name in self._lesson.session.setup.net.sources(unit[0])]
+        self.link_box.blockSignals(True)
+        self.link_box.clear()
+        for row, text in enumerate(names):
+            self.link_box.addItem(text, row - 1 if row else None)
+        chosen = link.before if link is not None else None
+        self.link_box.setCurrentIndex(0 if chosen is None else chosen + 1)
+        self.link_box.blockSignals(False)
+        if unit is None:
+            text = "Click a neuron or a link."
+        else:
+            text = unit_name(self._lesson, *unit) + (", on the canvas" if self.view.unit is not None else "")
+        self.name.setText(text)
+        link, may = self.chosen, self._lesson.may("weights")
+        self.link_box.setEnabled(link is not None)
+        self.value_box.setEnabled(link is not None and may)
+        tip = "The number itself; type another to set it by hand."
+        if not may:
+            tip = "This exercise leaves the weights to learning."
+        described(self.value_box, "Value", tip if link is not None else "Click a neuron or a link first.")
+        self._show_value()
+
+    @property
+    def chosen(self) -> Link | None:
+        """The weight or bias that can be set by hand."""
+        if self.view.link is not None:
+            return self.view.link
+        if self.view.unit is not None and self.view.unit[0] >= 0:
+            return Link(self.view.unit[0], self.link_box.currentData(), self.view.unit[1])
+        return None
+
+    def _show_value(self) -> None:
+        """The number that is chosen, unless somebody is typing another."""
+        link, edit = self.chosen, self.value_box.lineEdit()
+        if link is None or (self.value_box.hasFocus() and edit is not None and edit.isModified()):
+            return
+        layer = self._lesson.session.net.layers[link.layer]
+        value = layer.biases[link.unit] if link.before is None else layer.weights[link.before, link.unit]
+        self.value_box.blockSignals(True)
+        self.value_box.setValue(float(value))
+        self.value_box.blockSignals(False)
+
+    # what a person does
+
+    def _layers(self, by: int) -> None:
+        hidden = self._lesson.session.setup.net.hidden
+        self._lesson.set(hidden=(*hidden, NEW_UNITS) if by > 0 else hidden[:-1])
+
+    def _unit_picked(self, layer: int, unit: int) -> None:
+        self._show_unit()
+        self.shown.emit((layer, unit) if layer >= -1 else None)
+
+    def _link_picked(self, link: Link) -> None:
+        self._show_unit()
+
+    def _link_chosen(self, *_: Any) -> None:
+        link = self.chosen
+        if link is not None:
+            before = self.link_box.currentData()
+            self.view.link = Link(link.layer, before, link.unit) if before is not None else None
+            if before is None and self.view.unit is None:
+                self.view.unit = (link.layer, link.unit)
+            self.view.update()
+        self._show_value()
+
+    def _set_value(self, value: float) -> None:
+        link = self.chosen
+        if link is not None:
+            self._lesson.set_weight(link.layer, link.before, link.unit, value)
+
+    def detach(self, on: bool) -> None:
+        """Show the picture in a window of its own, or in the panel again."""
+        if on and self.window_ is None:
+            self.window_ = _Window(self)
+            self.window_.closed.connect(lambda: self.detach_button.setChecked(False))
+            self.window_.take(self.view)
+        elif not on and self.window_ is not None:
+            window, self.window_ = self.window_, None
+            layout = self.holder.layout()
+            assert layout is not None
+            layout.addWidget(self.view)
+            window.close()
+            window.deleteLater()
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self.detach(False)
+
+
+class _Window(QWidget):
+    """The net's own window."""
+
+    closed = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Window)
+        self.setWindowTitle("Dojo: the net")
+        self._column = QVBoxLayout(self)
+
+    def take(self, view: QWidget) -> None:
+        """Show the picture here."""
+        self._column.addWidget(view)
+        self._column.addStretch(1)
+        view.show()
+        self.resize(720, 480)
+        self.show()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        """The picture goes back."""
+        self.closed.emit()
+        super().closeEvent(event)

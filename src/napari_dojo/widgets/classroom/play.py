@@ -1,0 +1,203 @@
+"""Play, pause, one step, one epoch, both resets, and how fast."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QToolButton, QWidget
+
+from napari_dojo.errors import DojoError
+from napari_dojo.playground.counts import updates_per_epoch
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.form import calm, described
+
+__all__ = ["SPEEDS", "PlayRow", "Player"]
+
+FRAME, SLICE, REST = 0.033, 0.012, 0.004  # s: from frame to frame, of learning in it, and for the window after it
+# How fast: words, how many a second, and whether these are epochs.
+SPEEDS = (
+    ("1 update a second", 1.0, False),
+    ("5 updates a second", 5.0, False),
+    ("25 updates a second", 25.0, False),
+    ("1 epoch a second", 1.0, True),
+    ("5 epochs a second", 5.0, True),
+    ("25 epochs a second", 25.0, True),
+    ("as fast as it can", inf, True),
+)
+USUAL = 4
+
+
+class Player(QObject):
+    """Learns in slices of time between which the window lives.
+
+    Signals
+    -------
+    turned : it plays now, or it does not any more.
+    """
+
+    turned = Signal()
+
+    def __init__(self, lesson: Lesson, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lesson = lesson
+        self.playing = False
+        self.speed = USUAL
+        self._fast = False  # to the end of one epoch, whatever the speed
+        self._last = 0  # the epoch at which it stops
+        self._due = 0.0  # updates that time has earned
+        self._then = 0.0
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._tick)
+        lesson.changed.connect(self._follow)
+
+    def play(self, epochs: int | None = None) -> None:
+        """Learn to the number of epochs that is set; from there on, as many again. Or so many more."""
+        lesson = self._lesson
+        if self.playing or not lesson.goes:
+            return
+        lesson.leave_slow()
+        session = lesson.session
+        wanted = session.setup.learning.epochs
+        self._last = wanted if session.epochs < wanted else session.epochs + wanted
+        if epochs is not None:
+            self._last = session.epochs + epochs
+        self._fast = epochs is not None
+        self._due, self._then = 1.0, time.perf_counter()
+        self.playing = True
+        self.turned.emit()
+        self._timer.start(0)
+
+    def pause(self) -> None:
+        """Learn no more for now."""
+        self._timer.stop()
+        if self.playing:
+            self.playing = False
+            self.turned.emit()
+
+    def toggle(self) -> None:
+        """Play, or pause."""
+        if self.playing:
+            self.pause()
+        else:
+            self.play()
+
+    def _tick(self) -> None:
+        """A slice of learning, then all that shows it."""
+        began = time.perf_counter()
+        lesson = self._lesson
+        session = lesson.session
+        _, rate, epochs = SPEEDS[-1 if self._fast else self.speed]
+        if epochs and rate != inf:
+            rate *= updates_per_epoch(session.data.counts[0], session.setup.learning.batch_size)
+        self._due, self._then = min(self._due + rate * (began - self._then), max(rate, 1.0)), began
+        try:
+            done = lesson.learn(self._due, SLICE, self._last)
+        except DojoError as error:
+            self.pause()
+            lesson.said.emit("error", str(error))
+            return
+        self._due -= done if rate != inf else 0.0
+        if done:
+            lesson.learned()
+        if session.ended or session.epochs >= self._last or not lesson.goes:
+            self.pause()
+        elif self.playing:  # what was shown may have stopped it
+            self._timer.start(max(int(1000 * REST), int(1000 * (FRAME - (time.perf_counter() - began)))))
+
+    def _follow(self) -> None:
+        """Other choices: another end, or none at all."""
+        session = self._lesson.session
+        if not self.playing:
+            return
+        if not self._lesson.goes:
+            self.pause()
+        elif session.epochs < session.setup.learning.epochs and not self._fast:
+            self._last = session.setup.learning.epochs
+
+
+class PlayRow(QWidget):
+    """The buttons and the speed of a player."""
+
+    def __init__(self, lesson: Lesson, player: Player) -> None:
+        super().__init__()
+        self._lesson, self._player = lesson, player
+        self.play_button = QPushButton("▶ Play")
+        self.step_button, self.epoch_button = QToolButton(), QToolButton()
+        self.reset_button, self.new_button = QToolButton(), QToolButton()
+        texts = ((self.step_button, "▶|"), (self.epoch_button, "▶▶|"), (self.reset_button, "↺"), (self.new_button, "↺ new"))
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, len(SPEEDS) - 1)
+        self.slider.setPageStep(1)
+        self.slider.setValue(USUAL)
+        calm(self.slider)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(self.play_button, 2)
+        for button, text in texts:
+            button.setText(text)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(button)
+        row.addWidget(self.slider, 1)
+        self.play_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        described(self.step_button, "One step", "One update of the weights, from one mini-batch (S).")
+        described(self.epoch_button, "One epoch", "Learn to the end of one epoch: once through all points (E).")
+        described(self.reset_button, "Reset", "Back to the same start weights (R).")
+        described(self.new_button, "New start", "Back to the start, with other start weights (N).")
+        self.play_button.clicked.connect(player.toggle)
+        self.step_button.clicked.connect(self.step)
+        self.epoch_button.clicked.connect(self.epoch)
+        self.reset_button.clicked.connect(lambda: self.reset(False))
+        self.new_button.clicked.connect(lambda: self.reset(True))
+        self.slider.valueChanged.connect(self._set_speed)
+        player.turned.connect(self.refresh)
+        lesson.changed.connect(self.refresh)
+        self._set_speed(USUAL)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say what can be done."""
+        playing, lesson = self._player.playing, self._lesson
+        self.play_button.setText("❚❚ Pause" if playing else "▶ Play")
+        why = lesson.problem or str(lesson.session.ended or "") if not lesson.goes else ""
+        for button in (self.play_button, self.step_button, self.epoch_button):
+            button.setEnabled(not why)
+        tip = why or ("Stop for now (space)." if playing else "Let the net learn (space).")
+        described(self.play_button, "Pause" if playing else "Play", tip)
+
+    def step(self) -> None:
+        """One update."""
+        self._player.pause()
+        self._lesson.step()
+
+    def epoch(self) -> None:
+        """To the end of one epoch."""
+        self._player.pause()
+        self._player.play(1)
+
+    def reset(self, new: bool) -> None:
+        """Back to the start."""
+        self._player.pause()
+        self._lesson.reset(new)
+
+    def _set_speed(self, speed: int) -> None:
+        self._player.speed = speed
+        described(self.slider, "Speed", f"How fast: {SPEEDS[speed][0]}.")
+
+    def key(self, event: Any) -> bool:
+        """What a key does; whether it does something."""
+        does = {
+            Qt.Key.Key_Space: self._player.toggle,
+            Qt.Key.Key_S: self.step,
+            Qt.Key.Key_E: self.epoch,
+            Qt.Key.Key_R: lambda: self.reset(False),
+            Qt.Key.Key_N: lambda: self.reset(True),
+        }.get(event.key())
+        if does is None or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            return False
+        does()
+        return True
