@@ -18,9 +18,35 @@ import napari_dojo
 ROOT = Path(napari_dojo.__file__).parent
 RANKS = {
     0: {"card", "errors", "axes", "normalize", "pairs", "settings", "events", "optics", "home", "files", "resize"},
-    1: {"device", "nets", "losses", "metrics", "baselines", "augment", "fit", "patches", "tiles", "verdicts", "compare"},
+    1: {
+        "device",
+        "nets",
+        "losses",
+        "metrics",
+        "baselines",
+        "augment",
+        "fit",
+        "patches",
+        "tiles",
+        "verdicts",
+        "compare",
+    },
     2: {"tasks", "plan", "measure", "rois"},
-    3: {"bundle", "train", "predict", "evaluate", "jobs", "pretrained", "doctor", "drafts", "runs", "images", "folders", "batch"},
+    3: {
+        "bundle",
+        "train",
+        "predict",
+        "evaluate",
+        "jobs",
+        "pretrained",
+        "doctor",
+        "drafts",
+        "runs",
+        "copies",
+        "images",
+        "folders",
+        "batch",
+    },
     4: {"cli", "classroom", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
@@ -31,7 +57,21 @@ HEAVY = {"torch", "bioimageio"}
 LIGHT = (
     RANKS[0]
     | RANKS[2]
-    | {"baselines", "metrics", "verdicts", "compare", "card", "jobs", "pretrained", "doctor", "drafts", "images", "simulate", "samples", "cli"}
+    | {
+        "baselines",
+        "metrics",
+        "verdicts",
+        "compare",
+        "card",
+        "jobs",
+        "pretrained",
+        "doctor",
+        "drafts",
+        "images",
+        "simulate",
+        "samples",
+        "cli",
+    }
     | {"runs", "folders", "batch"}
     | {"classroom", "playground"}
 )

@@ -91,7 +91,9 @@ def test_files_are_named_as_they_are(tmp_path):
     from napari_dojo.folders import Given
 
     given = Given("i", "t", "ZYX")
-    run = Run.read(train_files_request(tmp_path / "run", "semantic", given, out=tmp_path / "m", options={"classes": ["a", "b"]}))
+    run = Run.read(
+        train_files_request(tmp_path / "run", "semantic", given, out=tmp_path / "m", options={"classes": ["a", "b"]})
+    )
     assert saved_data(run) == given
     command = as_command(run, given)
     assert command.startswith("napari-dojo train semantic --input i --target t --axes ZYX --out")

@@ -239,9 +239,10 @@ def test_names_of_classes_reach_the_model(qtbot, viewer, train, scene):
     edit.setText("nucleus")
     edit.editingFinished.emit()
     assert train.classes.names() == ("class 1", "nucleus")
-    assert dict(viewer.layers["a labels"].features.to_numpy().tolist()) == {1: "class 1", 2: "nucleus"} or "nucleus" in set(
-        viewer.layers["a labels"].features["class"]
-    )
+    assert dict(viewer.layers["a labels"].features.to_numpy().tolist()) == {
+        1: "class 1",
+        2: "nucleus",
+    } or "nucleus" in set(viewer.layers["a labels"].features["class"])
 
 
 def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene):

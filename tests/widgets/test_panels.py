@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QLineEdit, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QWidget,
+)
 
 import napari_dojo
 from napari_dojo.simulate import simulate

@@ -88,7 +88,8 @@ def test_new_labels_for_the_active_image(viewer, table):
 
 
 @pytest.mark.parametrize(
-    ("kind", "share"), [("rectangle", 0.25), ("ellipse", 0.25 * np.pi / 4), ("polygon", 0.125), ("line", 0), ("path", 0)]
+    ("kind", "share"),
+    [("rectangle", 0.25), ("ellipse", 0.25 * np.pi / 4), ("polygon", 0.125), ("line", 0), ("path", 0)],
 )
 def test_regions_of_every_kind(viewer, kind, share):
     image = viewer.add_image(np.zeros((100, 100)), scale=(0.5, 0.5), translate=(7, 0))

@@ -144,7 +144,9 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     walk.click(train.start_button)
     training = train.progress.training
     assert training.name == "nuclei-2"
-    walk.until(lambda: max((e.score["headline"] for e in training.history if isinstance(e, Checked)), default=0) > 0.2, 120)
+    walk.until(
+        lambda: max((e.score["headline"] for e in training.history if isinstance(e, Checked)), default=0) > 0.2, 120
+    )
     walk.click(train.progress.stop_button)
     walk.until(train.progress.after.isEnabled, 30)
     walk.look("trained-again")
@@ -177,7 +179,9 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     walk.click(apply.apply_button)
     walk.until(lambda: apply.results.layers, 90)
     result = apply.results.layers[0]
-    walk.until(lambda: apply.answer.export_button.isEnabled() and any("area" in str(c) for c in result.features.columns), 30)
+    walk.until(
+        lambda: apply.answer.export_button.isEnabled() and any("area" in str(c) for c in result.features.columns), 30
+    )
     walk.look("applied")
     before = int((result.data > 0).sum())
     slider = apply.sliders.slider("threshold")
