@@ -18,7 +18,7 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 
 @dataclass(frozen=True)
 class Option:
-    """How an option is shown and what it may be."""
+    """How an option is shown and what it may be; ``words`` are what its choices are called in a form."""
 
     label: str
     help: str
@@ -26,6 +26,7 @@ class Option:
     high: float | None = None
     unit: str = ""
     advanced: bool = False
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

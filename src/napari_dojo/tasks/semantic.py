@@ -31,7 +31,11 @@ class SemanticOptions:
 
     zero: Annotated[
         Literal["unlabelled", "background"],
-        Option("Zero", "What label 0 means: not annotated, or a class of its own (fully annotated images)."),
+        Option(
+            "Label 0",
+            "What label 0 means: not annotated, or a class of its own (fully annotated images).",
+            words=("not annotated", "background"),
+        ),
     ] = "unlabelled"
     classes: Annotated[tuple[str, ...], Option("Classes", "Names of the classes, in the order of their numbers.")] = ()
     values: tuple[int, ...] = ()
@@ -216,7 +220,7 @@ def _without_specks(index: NDArray[Any], maps: NDArray[np.float32], smallest: fl
 
 SEMANTIC = Task(
     name="semantic",
-    title="Colour every pixel by its class",
+    title="Sort pixels into classes",
     sentence="Each pixel gets one of your classes.",
     target="labels",
     result="labels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +223,8 @@ def _zero_decides(field: Field) -> bool:
 def _editor(field: Field) -> QWidget:
     if field.choices:
         box = QComboBox()
-        for choice in field.choices:
-            box.addItem(str(choice), choice)
+        for choice, words in zip_longest(field.choices, field.option.words):
+            box.addItem(words or str(choice), choice)
         calm(box)
         _write(field, box, field.default)
         return box

@@ -45,6 +45,7 @@ class Progress(QWidget):
         self._warnings: list[str] = []
         self._where = "validation"
         self._minutes: float | None = None
+        self._replaying = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -54,6 +55,7 @@ class Progress(QWidget):
         self.progress.setFormat("")
         described(self.progress, "Progress", "How far the training is.")
         self.losses, self.scores = LossPlot(panel.viewer), ScorePlot(panel.viewer)
+        self.scores.setXLink(self.losses)
         curves = QHBoxLayout()
         curves.setSpacing(2)
         for plot in (self.losses, self.scores):
@@ -118,7 +120,7 @@ class Progress(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
-        grid.setColumnMinimumWidth(0, 112)
+        grid.setColumnMinimumWidth(0, 124)
         grid.setColumnStretch(1, 1)
         self.score_name, self.baseline_name, self.test_name = (
             sentence(n) for n in ("Validation", "Without learning", "Test")
@@ -161,8 +163,10 @@ class Progress(QWidget):
         self.progress.setFormat("Starting ...")
         self.preview_box.setChecked(training.preview.on)
         self.turn(training.state != "over")
+        self._replaying = True
         for event in list(training.history):
             self._heard(event)
+        self._replaying = False
         training.said.connect(self._heard)
         training.watched = True
 
@@ -272,14 +276,16 @@ class Progress(QWidget):
         self.test.setText(test.get("sentence", ""))
         self.test.setToolTip(_figures(test))
         self.after.setEnabled(True)
-        self.over.emit(event)
+        if not self._replaying:
+            self.over.emit(event)
 
     def _failed(self, text: str) -> None:
         self.turn(False)
         self.progress.setFormat("")
         self.progress.setValue(0)
         self.message.setText(self._panel.marked("error", text))
-        self.over.emit(Failed(text))
+        if not self._replaying:
+            self.over.emit(Failed(text))
 
     # what a person does
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground.glossary import explain
-from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet
+from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet, Setup
 from napari_dojo.settings import Field, fields_of
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.form import Form, calm, described, narrow
@@ -69,7 +69,8 @@ class NumberBox(QComboBox):
         self.setEditText(self._before)
 
     def _text(self, value: Any) -> str:
-        return self._words[value] if value in self._words else f"{value:g}"
+        word = self._words.get(value)
+        return f"{value:g}" if word is None else word
 
     def _said(self, *_: Any) -> None:
         if self.currentText() != self._before:
@@ -78,11 +79,18 @@ class NumberBox(QComboBox):
 
 
 class ChoicesForm(Form):
-    """Some options of a lesson, each of which is taken over as soon as it is changed."""
+    """Some options of a lesson, each of which is taken over as soon as it is changed.
 
-    def __init__(self, lesson: Lesson, fields: Sequence[Field]) -> None:
+    Parameters
+    ----------
+    only : names of the options that matter for a setup; the others are not shown. All where None.
+    """
+
+    def __init__(
+        self, lesson: Lesson, fields: Sequence[Field], only: Callable[[Setup], Collection[str]] | None = None
+    ) -> None:
         super().__init__([_worded(f) for f in fields])
-        self._lesson = lesson
+        self._lesson, self._only = lesson, only
         layout = self.layout()
         assert isinstance(layout, QFormLayout)
         self._rows, self._tips = layout, {}
@@ -100,12 +108,18 @@ class ChoicesForm(Form):
         box = NumberBox(USUAL[field.name], WORDS.get(field.name))
         old = self._editors[field.name]
         label = self._rows.labelForField(old)
-        self._rows.replaceWidget(old, box)
+        row = next(r for r in range(self._rows.rowCount()) if self._field_at(r) is old)
+        self._rows.removeWidget(old)
         old.deleteLater()
+        self._rows.setWidget(row, QFormLayout.ItemRole.FieldRole, box)
         self._editors[field.name] = self._numbers[field.name] = box
         if isinstance(label, QLabel):
             label.setBuddy(box)
         box.chosen.connect(self._said)
+
+    def _field_at(self, row: int) -> QWidget | None:
+        item = self._rows.itemAt(row, QFormLayout.ItemRole.FieldRole)
+        return item.widget() if item is not None else None
 
     def _finish(self, field: Field) -> None:
         """Titles in words and tooltips from the glossary."""
@@ -126,39 +140,25 @@ class ChoicesForm(Form):
         if label is not None:
             label.setToolTip(said)
 
-    def values(self) -> dict[str, Any]:
-        """What is set now."""
-        read = super().values()  # of an editable box it reads the current data, which is the number
-        return {k: v for k, v in read.items()}
-
     def show_lesson(self) -> None:
         """Show what the lesson is set to, and what the exercise hides or locks."""
         wanted, may = self._lesson.wanted, self._lesson.may
-        flat = {k: v for part in PARTS for k, v in vars(getattr(wanted, part)).items()} | {"seed": wanted.seed}
+        flat = _flat(wanted)
         plain = {k: v for k, v in flat.items() if k in self._editors and k not in self._numbers}
         self.set_values(plain)
         for name, box in self._numbers.items():
             box.show_value(flat[name])
         for name, editor in self._editors.items():
             label = self._rows.labelForField(editor)
-            there = name not in self._lesson.exercise.hidden
+            there = name not in self._lesson.exercise.hidden and (self._only is None or name in self._only(wanted))
             for widget in (editor, label):
                 if widget is not None:
                     widget.setVisible(there)
             editor.setEnabled(may(name))
             editor.setToolTip(self._tips[name] if may(name) else f"{LOCKED} {self._tips[name]}")
 
-    def show_only(self, names: Iterable[str]) -> None:
-        """Show the rows of these options and hide the others."""
-        wanted = set(names)
-        for name, editor in self._editors.items():
-            for widget in (editor, self._rows.labelForField(editor)):
-                if widget is not None:
-                    widget.setVisible(name in wanted and name not in self._lesson.exercise.hidden)
-
     def _take_over(self) -> None:
-        wanted = self._lesson.wanted
-        before = {k: v for part in PARTS for k, v in vars(getattr(wanted, part)).items()} | {"seed": wanted.seed}
+        before = _flat(self._lesson.wanted)
         new = {k: v for k, v in self.values().items() if v != before[k]}
         if new:
             self._lesson.set(**new)
@@ -202,7 +202,9 @@ class InputsRow(QWidget):
             button.setCheckable(True)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             title = TITLES.get(name, name)
-            described(button, f"Input {title}", f"Give {title} of each point to the net ({formula}). {explain('inputs')}")
+            described(
+                button, f"Input {title}", f"Give {title} of each point to the net ({formula}). {explain('inputs')}"
+            )
             button.clicked.connect(self._take_over)
             self.buttons[name] = button
             row.addWidget(button, 1)
@@ -224,6 +226,11 @@ def fields_named(*names: str) -> tuple[Field, ...]:
     """Options of the classroom by their names."""
     known = {f.name: f for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)}
     return tuple(known[name] for name in names)
+
+
+def _flat(setup: Setup) -> dict[str, Any]:
+    """All options of a setup by their names."""
+    return {name: value for part in PARTS for name, value in vars(getattr(setup, part)).items()}
 
 
 def _worded(field: Field) -> Field:

@@ -33,7 +33,7 @@ class ObjectsSource(QWidget):
     """Objects of an image as points of the classroom.
 
     A few of them get a class by clicks; these are what is learned from. All of them are coloured by what the net says.
-    Nothing is measured before it is seen for the first time. Call `end` when the panel closes.
+    While it is not seen, nothing is measured, and the viewer's layers are as they were. Call `end` when the panel closes.
 
     Signals
     -------
@@ -71,9 +71,18 @@ class ObjectsSource(QWidget):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Somebody looks at it."""
         super().showEvent(event)
-        if not self._awake:
+        if not event.spontaneous() and not self._ended:
             self._awake = True
+            self._swap(True)
             self.refresh()
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802
+        """Nobody looks at it any more, but where the window was made small."""
+        super().hideEvent(event)
+        if not event.spontaneous() and not self._ended:
+            self._awake = False
+            self.click_button.setChecked(False)
+            self._swap(False)
 
     # what is shown
 
@@ -385,16 +394,30 @@ class ObjectsSource(QWidget):
         where = placement(labels, range(labels.ndim))
         made = provenance("preview", labels.name)
         self._layer = add_quietly(self.viewer, data, name, metadata=made, opacity=0.6, **look, **where)
-        if labels.visible:
+        self._swap(True)
+
+    def _swap(self, on: bool) -> None:
+        """Show the classes in the place of the objects' own layer, or that again."""
+        labels, layers = self._asked[0], self.viewer.layers
+        if self._layer is None or self._layer not in layers or labels not in layers or on == (self._hidden is not None):
+            return
+        if on and labels.visible:
             labels.visible, self._hidden = False, labels
+        elif not on:
+            labels.visible, self._hidden = True, None
+        self._layer.visible = on
 
     def _unpaint(self) -> None:
         """Show the objects' own layer again; a layer that only shows what was given goes, one of predictions stays."""
-        layer, hidden, self._layer, self._hidden = self._layer, self._hidden, None, None
-        if layer is not None and layer in self.viewer.layers and self._numbers is None:
-            self.viewer.layers.remove(layer)
+        hidden = self._hidden
+        self._swap(False)
+        layer, self._layer, self._hidden = self._layer, None, None
         if hidden is not None and hidden in self.viewer.layers:
             hidden.visible = True
+        if layer is not None and layer in self.viewer.layers:
+            layer.visible = True
+            if self._numbers is None:
+                self.viewer.layers.remove(layer)
 
     # clicks in the image
 

@@ -91,16 +91,17 @@ class Player(QObject):
         lesson = self._lesson
         session = lesson.session
         _, rate, epochs = SPEEDS[-1 if self._fast else self.speed]
-        if epochs and rate != inf:
+        if epochs:
             rate *= updates_per_epoch(session.data.counts[0], session.setup.learning.batch_size)
-        self._due, self._then = min(self._due + rate * (began - self._then), max(rate, 1.0)), began
+        due = min(self._due + rate * (began - self._then), max(rate, 1.0)) if rate != inf else inf
+        self._then = began
         try:
-            done = lesson.learn(self._due, SLICE, self._last)
+            done = lesson.learn(due, SLICE, self._last)
         except DojoError as error:
             self.pause()
             lesson.said.emit("error", str(error))
             return
-        self._due -= done if rate != inf else 0.0
+        self._due = due - done if rate != inf else 0.0
         if done:
             lesson.learned()
         if session.ended or session.epochs >= self._last or not lesson.goes:
@@ -128,7 +129,12 @@ class PlayRow(QWidget):
         self.play_button = QPushButton("▶ Play")
         self.step_button, self.epoch_button = QToolButton(), QToolButton()
         self.reset_button, self.new_button = QToolButton(), QToolButton()
-        texts = ((self.step_button, "▶|"), (self.epoch_button, "▶▶|"), (self.reset_button, "↺"), (self.new_button, "↺ new"))
+        texts = (
+            (self.step_button, "▶|"),
+            (self.epoch_button, "▶▶|"),
+            (self.reset_button, "↺"),
+            (self.new_button, "↺ new"),
+        )
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, len(SPEEDS) - 1)
         self.slider.setPageStep(1)

@@ -1,0 +1,7 @@
+"""The classroom in the viewer."""
+
+from __future__ import annotations
+
+from napari_dojo.widgets.classroom.panel import ClassroomPanel
+
+__all__ = ["ClassroomPanel"]

@@ -1,0 +1,203 @@
+"""Curves of loss and accuracy, the figures themselves, and the test, covered until it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_dojo.playground import Score
+from napari_dojo.playground.glossary import explain
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.form import described
+from napari_dojo.widgets.plot import TRAINING, VALIDATION, Plot
+
+__all__ = ["Curves"]
+
+HEIGHT = 74  # px of a plot
+MOST = 600  # values of a curve that are drawn
+REVEAL = "Look at the test. It says how good the net is on new points, as long as nothing is chosen by it."
+
+
+class Curves(QWidget):
+    """What a lesson's session has come to, epoch by epoch."""
+
+    def __init__(self, viewer: Any, lesson: Lesson) -> None:
+        super().__init__()
+        self._lesson = lesson
+        self._shown: tuple[Any, int] = (None, -1)
+        legend = ((TRAINING, "━", "training"), (VALIDATION, "━", "validation"))
+        loss_tip = f"{explain('loss')} Lower is better. Across: epochs."
+        self.loss = _Curve(viewer, "Loss", loss_tip, ((None, "", "loss:"), *legend))
+        self.accuracy = _Curve(viewer, "Accuracy", "", ((None, "", "accuracy:"), *legend))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(self._figures())
+        layout.addWidget(self.loss)
+        layout.addWidget(self.accuracy)
+        lesson.changed.connect(self.refresh)
+        lesson.moved.connect(self.draw)
+        self.refresh()
+
+    def _figures(self) -> QGridLayout:
+        """Loss and accuracy of the three sets as numbers."""
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(0)
+        titles = ("● training", "■ validation", "◆ test")
+        self.cells: dict[tuple[str, str], QLabel] = {}
+        self.value_title = QLabel("accuracy")
+        for row, label in ((1, QLabel("loss")), (2, self.value_title)):
+            label.setToolTip(explain(label.text()))
+            grid.addWidget(label, row, 0)
+        for column, (part, title) in enumerate(zip(("training", "validation", "test"), titles, strict=True), 1):
+            head = QLabel(title)
+            head.setToolTip(explain(part))
+            grid.addWidget(head, 0, column)
+            grid.setColumnStretch(column, 1)
+            for row, kind in ((1, "loss"), (2, "value")):
+                cell = self.cells[part, kind] = QLabel()
+                cell.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+                grid.addWidget(cell, row, column)
+        self.reveal_button = QPushButton("Reveal test")
+        self.reveal_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.reveal_button.setStyleSheet("")
+        grid.addWidget(self.reveal_button, 1, 3, 2, 1)
+        self.reveal_button.clicked.connect(self._lesson.reveal)
+        self.looks = QLabel()
+        self.looks.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        grid.addWidget(self.looks, 3, 0, 1, 4)
+        return grid
+
+    def refresh(self) -> None:
+        """Follow a lesson that changed."""
+        classes = self._lesson.session.data.classes
+        word = "accuracy" if classes else "explained"
+        self.value_title.setText(word)
+        tip = (
+            explain("accuracy") if classes else "Share of the variation of the numbers that the net explains; 1 is all."
+        )
+        self.value_title.setToolTip(tip)
+        described(self.accuracy, word.capitalize(), f"{tip} Across: epochs; dashed: what the goal asks of validation.")
+        self.accuracy.set_title(word)
+        self.accuracy.set_goal(
+            next(
+                (n for what, sign, n in self._lesson.exercise.goal.parts if what == "validation" and ">" in sign), None
+            )
+        )
+        self._shown = (None, -1)
+        self.draw()
+
+    def draw(self) -> None:
+        """Show what has come about; the plots follow a few times a second."""
+        session, lesson = self._lesson.session, self._lesson
+        self._show_test()
+        now = (session, len(session.history))
+        if now == self._shown:
+            return
+        self._shown = now
+        for part in ("training", "validation"):
+            self._show_score(part, getattr(session.history[-1], part))
+        for plot, kind in ((self.loss, "loss"), (self.accuracy, "value")):
+            plot.show_history(lesson.session.history, kind)
+
+    def _show_score(self, part: str, score: Score | None) -> None:
+        for kind, text in (("loss", "-" if score is None else f"{score.loss:.3f}"), ("value", _percent(score))):
+            self.cells[part, kind].setText(text)
+
+    def _show_test(self) -> None:
+        lesson = self._lesson
+        covered, count, looks = not lesson.revealed, lesson.session.data.counts[2], lesson.session.looks
+        if self.reveal_button.isHidden() == covered:
+            self.reveal_button.setVisible(covered)
+            for kind in ("loss", "value"):
+                self.cells["test", kind].setVisible(not covered)
+        if not covered:
+            self._show_score("test", lesson.test)
+        able = count > 0 and not lesson.problem
+        if self.reveal_button.isEnabled() != able or not self.reveal_button.toolTip():
+            self.reveal_button.setEnabled(able)
+            described(self.reveal_button, "Reveal test", REVEAL if able else "There are no test points.")
+        text = "" if not looks else "The test was looked at once."
+        if looks > 1:
+            text = f"The test was looked at {looks} times: it is no longer new."
+        if self.looks.text() != text:
+            self.looks.setText(text)
+            self.looks.setToolTip(f"{text} {explain('test')}")
+
+    def enlarge(self, points: int) -> None:
+        """Another size of type, pt; 0 for the usual one."""
+        for plot in (self.loss, self.accuracy):
+            plot.enlarge(points)
+
+    def end(self) -> None:
+        """Listen no more."""
+        self.loss.end()
+        self.accuracy.end()
+
+
+class _Curve(Plot):
+    """One figure of training and validation over the epochs."""
+
+    def __init__(self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...]) -> None:
+        self._history: list[Any] = []
+        self._kind = "loss"
+        super().__init__(viewer, name, tip or name, legend)
+        self.setFixedHeight(HEIGHT)
+        self._curves = {
+            "training": self.plot(pen=pg.mkPen(TRAINING, width=1.5)),
+            "validation": self.plot(pen=pg.mkPen(VALIDATION, width=1.5)),
+        }
+        self._goal = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.2, style=Qt.PenStyle.DashLine))
+        self._goal.setVisible(False)
+        self.addItem(self._goal)
+
+    def set_title(self, word: str) -> None:
+        """What the curve is of."""
+        self._legend = ((None, "", f"{word}:"), *self._legend[1:])
+        self.recolour()
+
+    def set_goal(self, value: float | None) -> None:
+        """A dashed line at what is to be reached."""
+        self._goal.setVisible(value is not None)
+        if value is not None:
+            self._goal.setValue(value)
+
+    def show_history(self, history: list[Any], kind: str) -> None:
+        """Show these records, soon."""
+        self._history, self._kind = history, kind
+        self.redraw_soon()
+
+    def redraw(self) -> None:
+        """Show the records."""
+        history = self._history[:: max(1, len(self._history) // MOST)]
+        lowest = 1.0
+        for part, curve in self._curves.items():
+            scores = [(r.epoch, getattr(s, self._kind)) for r in history if (s := getattr(r, part)) is not None]
+            xy = np.array(scores, float).reshape(-1, 2)
+            xy = xy[np.isfinite(xy[:, 1])]
+            curve.setData(xy[:, 0], xy[:, 1])
+            lowest = min(lowest, float(xy[:, 1].min()) if len(xy) else lowest)
+        if self._kind == "value":
+            self.setYRange(max(0.0, lowest - 0.02), 1, padding=0.02)
+        if history:
+            self.setXRange(0, max(1, history[-1].epoch), padding=0.01)
+
+    def enlarge(self, points: int) -> None:
+        """Another size of type, pt; 0 for the usual one."""
+        font = QFont(self.font())
+        if points:
+            font.setPointSize(points)
+        for name in ("left", "bottom"):
+            self.getAxis(name).setTickFont(font if points else None)
+        self.getAxis("left").setWidth(46 if points else 30)
+        self.setFixedHeight(int(1.5 * HEIGHT) if points else HEIGHT)
+
+
+def _percent(score: Score | None) -> str:
+    return "-" if score is None else f"{100 * score.value:.1f} %"

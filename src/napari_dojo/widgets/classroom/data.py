@@ -1,0 +1,238 @@
+"""Which points there are: a set and its parameters, points drawn by hand, a table, or the objects of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dojo.errors import explained
+from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.points import KINDS, read_csv
+from napari_dojo.playground.settings import MOST_CLASSES, PointSet, Setup
+from napari_dojo.widgets.classroom.canvas import Canvas
+from napari_dojo.widgets.classroom.colours import CLASSES
+from napari_dojo.widgets.classroom.controls import ChoicesForm, fields_named
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.form import Fold, calm, described
+
+__all__ = ["DataSection"]
+
+COMMON = ("kind", "training", "validation", "test", "noise", "label_noise", "zscore")
+OBJECTS = "napari_dojo.widgets.classroom.objects"
+
+
+class DataSection(QWidget):
+    """The points of a lesson.
+
+    Signals
+    -------
+    aside : whether the user's own layers are wanted on the canvas instead of the points.
+    """
+
+    aside = Signal(bool)
+
+    def __init__(self, viewer: Any, lesson: Lesson, canvas: Canvas) -> None:
+        super().__init__()
+        self._viewer, self._lesson, self._canvas = viewer, lesson, canvas
+        self.objects: Any = None
+        self.form = ChoicesForm(lesson, fields_named(*COMMON[:4], "classes", "formula", *COMMON[4:]), _that_matter)
+        kinds = self.form.editor("kind")
+        assert isinstance(kinds, QComboBox)
+        for k in range(kinds.count()):
+            kind = KINDS[kinds.itemData(k)]
+            kinds.setItemText(k, kind.title)
+            kinds.setItemData(k, kind.sentence, Qt.ItemDataRole.ToolTipRole)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.form)
+        layout.addLayout(self._seed_row())
+        layout.addLayout(self._look_row())
+        self.own = QWidget()
+        self._build_own()
+        layout.addWidget(self.own)
+        if find_spec(OBJECTS) is not None:
+            self.objects_holder = QWidget()
+            QVBoxLayout(self.objects_holder).setContentsMargins(0, 0, 0, 0)
+            self.objects_fold = Fold("From my objects", self.objects_holder)
+            self.objects_fold.button.toggled.connect(self._open_objects)
+            layout.addWidget(self.objects_fold)
+        lesson.changed.connect(self.refresh)
+        lesson.moved.connect(self._colour_objects)
+        canvas.edited.connect(self._edited)
+        self.refresh()
+
+    def _seed_row(self) -> QHBoxLayout:
+        self.seed_box = QSpinBox()
+        self.seed_box.setRange(0, 2**31 - 1)
+        self.seed_box.setKeyboardTracking(False)
+        self.seed_box.setPrefix("seed ")
+        described(self.seed_box, "Seed", explain("seed"))
+        calm(self.seed_box)
+        self.csv_button = QPushButton("Read a table...")
+        described(self.csv_button, "Read a table", "Points from a CSV file with the columns x, y and class.")
+        row = QHBoxLayout()
+        row.addWidget(self.seed_box, 1)
+        row.addWidget(self.csv_button, 1)
+        self.seed_box.valueChanged.connect(lambda value: self._lesson.set(seed=value))
+        self.csv_button.clicked.connect(self._ask_csv)
+        return row
+
+    def _look_row(self) -> QHBoxLayout:
+        """How the canvas shows them."""
+        self.hard_box, self.ring_box = QCheckBox("hard decisions"), QCheckBox("ring wrong points")
+        described(self.hard_box, "Hard decisions", f"Show the chosen class instead of how sure. {explain('decision')}")
+        described(self.ring_box, "Ring wrong points", "A black ring around each point whose class the net gets wrong.")
+        row = QHBoxLayout()
+        row.addWidget(self.hard_box)
+        row.addWidget(self.ring_box)
+        self.hard_box.toggled.connect(lambda on: self._canvas.set_look(hard=on))
+        self.ring_box.toggled.connect(lambda on: self._canvas.set_look(ringed=on))
+        return row
+
+    def _build_own(self) -> None:
+        self.draw_button, self.clear_button = QPushButton("Draw my own"), QPushButton("Clear")
+        self.classes = QButtonGroup(self)
+        buttons, colours = QHBoxLayout(self.own), QHBoxLayout()
+        column = QVBoxLayout()
+        buttons.setContentsMargins(0, 0, 0, 0)
+        colours.setSpacing(2)
+        top = QHBoxLayout()
+        top.addWidget(self.draw_button, 1)
+        top.addWidget(self.clear_button)
+        for k in range(MOST_CLASSES):
+            button = QToolButton()
+            picture = QPixmap(12, 12)
+            picture.fill(QColor(CLASSES[k]))
+            button.setIcon(QIcon(picture))
+            button.setIconSize(QSize(12, 12))
+            button.setCheckable(True)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            tip = "New points get this class; points selected with napari's selection tool are given it, too."
+            described(button, f"Class {k}", f"Class {k}. {tip}")
+            self.classes.addButton(button, k)
+            colours.addWidget(button, 1)
+        first = self.classes.button(0)
+        assert first is not None
+        first.setChecked(True)
+        column.addLayout(top)
+        column.addLayout(colours)
+        buttons.addLayout(column)
+        self.draw_button.clicked.connect(self._draw)
+        self.clear_button.clicked.connect(self._canvas.begin_drawing)
+        self.classes.idClicked.connect(self._canvas.set_class)
+
+    def refresh(self) -> None:
+        """Follow the lesson."""
+        lesson = self._lesson
+        may, numbers = lesson.may("kind"), not lesson.wanted.points.n_classes
+        hidden = lesson.exercise.hidden
+        self.own.setVisible("kind" not in hidden)
+        why = "" if may else " This exercise keeps its points."
+        self.draw_button.setEnabled(may)
+        tip = (
+            "Begin with an empty plane, and click points with napari's tool (+). Moving and removing points works, too."
+        )
+        described(self.draw_button, "Draw my own", tip + why)
+        self.clear_button.setEnabled(may and lesson.wanted.points.kind == "own")
+        described(self.clear_button, "Clear", f"Take all points away.{why}")
+        self.csv_button.setEnabled(may)
+        for button in self.classes.buttons():
+            button.setEnabled(may and not numbers)
+        self.seed_box.setVisible("seed" not in hidden)
+        self.seed_box.setEnabled(lesson.may("seed"))
+        self.seed_box.blockSignals(True)
+        self.seed_box.setValue(lesson.wanted.seed)
+        self.seed_box.blockSignals(False)
+        box = self.form.editor("kind")
+        assert isinstance(box, QComboBox)
+        box.setToolTip(KINDS[lesson.wanted.points.kind].sentence)
+
+    # own points
+
+    def _draw(self) -> None:
+        self._canvas.enter()
+        self._canvas.begin_drawing()
+
+    def _edited(self, rows: tuple[tuple[float, float, float], ...]) -> None:
+        """Points were changed on the canvas; those of a set that was drawn at random become one's own."""
+        self._lesson.set_rows(rows, **self._plain())
+
+    def _plain(self) -> dict[str, Any]:
+        """Noise plays no part in points of one's own."""
+        return {} if self._lesson.wanted.points.kind == "own" else {"noise": None, "label_noise": 0.0}
+
+    def _ask_csv(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Points from a table", str(Path.home()), "Tables (*.csv *.tsv *.txt)"
+        )
+        if name:
+            self.read(Path(name))
+
+    def read(self, path: Path) -> None:
+        """Take points from a table; what is wrong with it is said."""
+        try:
+            rows, _ = read_csv(path)
+        except Exception as error:  # whatever the file is
+            self._lesson.said.emit("error", explained(error))
+            return
+        self._lesson.set_rows(rows, zscore=True, **self._plain())
+
+    # objects of an image
+
+    def _open_objects(self, on: bool) -> None:
+        """The objects' section, made when it is asked for; the image is shown meanwhile."""
+        if on and self.objects is None:
+            from napari_dojo.widgets.classroom.objects import ObjectsSource
+
+            self.objects = ObjectsSource(self._viewer)
+            layout = self.objects_holder.layout()
+            assert layout is not None
+            layout.addWidget(self.objects)
+            self.objects.points.connect(self._take_objects)
+        self.aside.emit(on)
+
+    def _take_objects(self, points: PointSet) -> None:
+        self._lesson.set(
+            kind=points.kind,
+            training=points.training,
+            validation=points.validation,
+            test=points.test,
+            zscore=points.zscore,
+            rows=points.rows,
+            **self._plain(),
+        )
+
+    def _colour_objects(self) -> None:
+        if self.objects is not None and self.objects_fold.button.isChecked() and not self._lesson.problem:
+            self.objects.show_prediction(self._lesson.session.answer)
+
+    def end(self) -> None:
+        """The panel is closing."""
+        if self.objects is not None:
+            self.objects.end()
+
+
+def _that_matter(setup: Setup) -> Collection[str]:
+    """The options that matter for a kind of points."""
+    kind = setup.points.kind
+    if kind == "own":
+        return ("kind", "training", "validation", "test", "zscore")
+    return (*COMMON, *({"clusters": ("classes",), "formula": ("formula",)}.get(kind, ())))

@@ -1,0 +1,130 @@
+"""One update in slow motion: a stage at a time, in words and figures."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from napari_dojo.playground.glossary import explain
+from napari_dojo.widgets.classroom.canvas import Canvas
+from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.form import described, narrow, sentence
+
+__all__ = ["SlowMotion"]
+
+BEAT = 1800  # ms between two stages that come by themselves
+BEGIN = (
+    "One update, stage by stage: sums and activations forward, the loss, gradients back along the links, and the new "
+    "weights. The figures stand in the net, and here."
+)
+WORDS = {
+    "input": "The inputs",
+    "sum": "Weighted sums",
+    "activation": "Activations",
+    "loss": "The loss",
+    "slope": "Slopes go back",
+    "gradient": "Gradients of the links",
+    "update": "New weights",
+    "done": "Done",
+}
+
+
+class SlowMotion(QWidget):
+    """The stages of an update.
+
+    Signals
+    -------
+    begun : somebody asked for a stage; what plays should pause.
+    """
+
+    begun = Signal()
+
+    def __init__(self, lesson: Lesson, canvas: Canvas) -> None:
+        super().__init__()
+        self._lesson, self._canvas = lesson, canvas
+        self.of_box = QComboBox()
+        self.of_box.addItem("the next mini-batch")
+        self.of_box.addItem("one point: the selected one")
+        tip = (
+            "Of which points: those of the next update, or one training point, selected on the canvas; else the first."
+        )
+        described(self.of_box, "Of", f"{tip} {explain('mini-batch')}")
+        narrow(self.of_box)
+        self.next_button, self.auto_button, self.leave_button = QPushButton("Next stage"), QToolButton(), QToolButton()
+        self.auto_button.setText("auto")
+        self.auto_button.setCheckable(True)
+        self.leave_button.setText("leave")
+        described(self.next_button, "Next stage", "One stage further (M).")
+        described(self.auto_button, "Auto", "Go from stage to stage by itself.")
+        described(
+            self.leave_button, "Leave", "End slow motion; what did not come to the new weights has changed nothing."
+        )
+        self.text = sentence(BEGIN, 4)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.figures = QPlainTextEdit()
+        self.figures.setReadOnly(True)
+        self.figures.setMinimumHeight(60)
+        self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        described(self.figures, "Figures", "The figures of this stage; of the first point where there are several.")
+        row = QHBoxLayout()
+        row.setSpacing(3)
+        row.addWidget(self.next_button, 1)
+        for button in (self.auto_button, self.leave_button):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            row.addWidget(button)
+        row.addWidget(self.of_box, 1)
+        self.next_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(row)
+        layout.addWidget(self.text)
+        layout.addWidget(self.figures, 1)
+        self._timer = QTimer(self)
+        self._timer.setInterval(BEAT)
+        self._timer.timeout.connect(self.next)
+        self.next_button.clicked.connect(self.next)
+        self.auto_button.toggled.connect(self._auto)
+        self.leave_button.clicked.connect(lesson.leave_slow)
+        lesson.staged.connect(self.refresh)
+        lesson.changed.connect(self.refresh)
+        self.refresh()
+
+    def next(self) -> None:
+        """The next stage."""
+        self.begun.emit()
+        point = None
+        if self.of_box.currentIndex() == 1:
+            point = self._canvas.selected_training_point() or 0
+        self._lesson.next_stage(point)
+
+    def refresh(self) -> None:
+        """Show the stage."""
+        stage = self._lesson.stage
+        why = self._lesson.problem or (str(self._lesson.session.ended) if self._lesson.session.diverged else "")
+        self.next_button.setEnabled(not why)
+        self.next_button.setToolTip(why or "One stage further (M).")
+        self.leave_button.setEnabled(stage is not None)
+        self.of_box.setEnabled(stage is None or stage.kind == "done")
+        self.next_button.setText("Next stage" if stage is not None else "Begin")
+        if stage is None:
+            self.text.setText(BEGIN)
+            self.figures.setPlainText("")
+            self.auto_button.setChecked(False)
+            return
+        where = "" if stage.layer < 0 else f", layer {stage.layer + 1} of {len(self._lesson.session.net.layers)}"
+        self.text.setText(f"{WORDS[stage.kind]}{where}. {stage.text}")
+        self.figures.setPlainText("\n".join(stage.lines))
+        if stage.kind == "done":
+            self.auto_button.setChecked(False)
+
+    def _auto(self, on: bool) -> None:
+        if on:
+            self._timer.start()
+            self.next()
+        else:
+            self._timer.stop()
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._timer.stop()

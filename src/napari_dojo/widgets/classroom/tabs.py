@@ -1,0 +1,56 @@
+"""Pages of which one is shown, with a button for each; all have room from the start, so that nothing jumps."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+
+from napari_dojo.widgets.form import described
+
+__all__ = ["Tabs"]
+
+
+class Tabs(QWidget):
+    """Pages with buttons above them. ``turned`` gives the number of the page that is shown now."""
+
+    turned = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack, self._group, self._row = QStackedWidget(), QButtonGroup(self), QHBoxLayout()
+        self._row.setSpacing(2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(self._row)
+        layout.addWidget(self._stack)
+        self._group.idClicked.connect(self.turn)
+
+    def add(self, title: str, tip: str, page: QWidget) -> None:
+        """One more page."""
+        button = QToolButton()
+        button.setText(title)
+        button.setCheckable(True)
+        button.setChecked(self._stack.count() == 0)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        described(button, title, tip)
+        self._row.addWidget(button, 1)
+        self._group.addButton(button, self._stack.count())
+        self._stack.addWidget(page)
+
+    @property
+    def current(self) -> int:
+        """The number of the page that is shown."""
+        return self._stack.currentIndex()
+
+    def button(self, number: int) -> QToolButton:
+        """The button of a page."""
+        found = self._group.button(number)
+        assert isinstance(found, QToolButton)
+        return found
+
+    def turn(self, number: int) -> None:
+        """Show a page."""
+        self.button(number).setChecked(True)
+        self._stack.setCurrentIndex(number)
+        self.turned.emit(number)
