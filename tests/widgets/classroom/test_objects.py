@@ -285,6 +285,26 @@ def test_the_viewer_is_left_alone(source, field, viewer):
     assert camera.zoom == 3.3
 
 
+def test_while_it_is_not_seen_the_layers_are_as_they_were(source, field, viewer, qtbot):
+    widget = source()
+    give(widget, {7: 0, 11: 1})
+    widget.show_prediction(lambda xy: np.zeros(len(xy)))
+    ours = viewer.layers[-1]
+    assert (field.visible, ours.visible) == (False, True)
+    widget.click_button.click()
+    widget.hide()
+    assert (field.visible, ours.visible) == (True, False)
+    assert not widget.click_button.isChecked()
+    field.data = field.data.copy()
+    qtbot.wait(500)
+    widget.show()
+    assert (field.visible, ours.visible) == (False, True)
+    qtbot.waitUntil(lambda: widget._objects is not None, timeout=10_000)
+    assert widget._given == {(0, 7): 0, (0, 11): 1}
+    widget.end()
+    assert (field.visible, ours.visible) == (True, False)
+
+
 def test_a_layer_that_shows_no_prediction_goes(source, field, viewer):
     before = state(viewer)
     widget = source()

@@ -17,6 +17,7 @@ from napari_dojo.widgets.form import Form, calm, described, narrow
 
 __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
 
+LEAST = 56  # px of a field
 LOCKED = "This exercise keeps it as it is."
 SHORT = {"output": "Last", "learning_rate": "Rate", "batch_size": "Batch", "start": "Start values"}
 # Numbers that people try; every other may be typed.
@@ -110,6 +111,7 @@ class ChoicesForm(Form):
         label = self._rows.labelForField(old)
         row = next(r for r in range(self._rows.rowCount()) if self._field_at(r) is old)
         self._rows.removeWidget(old)
+        old.hide()
         old.deleteLater()
         self._rows.setWidget(row, QFormLayout.ItemRole.FieldRole, box)
         self._editors[field.name] = self._numbers[field.name] = box
@@ -124,6 +126,7 @@ class ChoicesForm(Form):
     def _finish(self, field: Field) -> None:
         """Titles in words and tooltips from the glossary."""
         editor = self._editors[field.name]
+        editor.setMinimumWidth(LEAST)
         if isinstance(editor, QComboBox) and field.choices:
             for k, choice in enumerate(field.choices):
                 editor.setItemText(k, TITLES.get(choice, choice))

@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
@@ -18,7 +18,12 @@ from napari_dojo.widgets.plot import TRAINING, VALIDATION, Plot
 
 __all__ = ["Curves"]
 
-HEIGHT = 74  # px of a plot
+HEIGHT = 92  # px of a plot
+HEADS = {
+    "training": f'<span style="color:{TRAINING}">━</span> training ●',
+    "validation": f'<span style="color:{VALIDATION}">━</span> validation ■',
+    "test": "test ◆",
+}
 MOST = 600  # values of a curve that are drawn
 REVEAL = "Look at the test. It says how good the net is on new points, as long as nothing is chosen by it."
 
@@ -30,33 +35,36 @@ class Curves(QWidget):
         super().__init__()
         self._lesson = lesson
         self._shown: tuple[Any, int] = (None, -1)
-        legend = ((TRAINING, "━", "training"), (VALIDATION, "━", "validation"))
-        loss_tip = f"{explain('loss')} Lower is better. Across: epochs."
-        self.loss = _Curve(viewer, "Loss", loss_tip, ((None, "", "loss:"), *legend))
-        self.accuracy = _Curve(viewer, "Accuracy", "", ((None, "", "accuracy:"), *legend))
+        self.loss = _Curve(viewer, "Loss", f"{explain('loss')} Lower is better. Across: epochs.")
+        self.accuracy = _Curve(viewer, "Accuracy", explain("accuracy"))
+        plots = QHBoxLayout()
+        plots.setSpacing(4)
+        plots.addWidget(self.loss, 1)
+        plots.addWidget(self.accuracy, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout.setSpacing(2)
         layout.addLayout(self._figures())
-        layout.addWidget(self.loss)
-        layout.addWidget(self.accuracy)
+        layout.addLayout(plots)
+        layout.addStretch(1)
         lesson.changed.connect(self.refresh)
         lesson.moved.connect(self.draw)
         self.refresh()
 
     def _figures(self) -> QGridLayout:
-        """Loss and accuracy of the three sets as numbers."""
+        """Loss and accuracy of the three sets as numbers; the heads are the legend of curves and canvas."""
         grid = QGridLayout()
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(0)
-        titles = ("● training", "■ validation", "◆ test")
         self.cells: dict[tuple[str, str], QLabel] = {}
+        self.heads: dict[str, QLabel] = {}
         self.value_title = QLabel("accuracy")
         for row, label in ((1, QLabel("loss")), (2, self.value_title)):
             label.setToolTip(explain(label.text()))
             grid.addWidget(label, row, 0)
-        for column, (part, title) in enumerate(zip(("training", "validation", "test"), titles, strict=True), 1):
-            head = QLabel(title)
+        for column, part in enumerate(HEADS, 1):
+            head = self.heads[part] = QLabel(HEADS[part])
+            head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.setToolTip(explain(part))
             grid.addWidget(head, 0, column)
             grid.setColumnStretch(column, 1)
@@ -66,12 +74,9 @@ class Curves(QWidget):
                 grid.addWidget(cell, row, column)
         self.reveal_button = QPushButton("Reveal test")
         self.reveal_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.reveal_button.setStyleSheet("")
+        self.reveal_button.setMinimumWidth(40)
         grid.addWidget(self.reveal_button, 1, 3, 2, 1)
         self.reveal_button.clicked.connect(self._lesson.reveal)
-        self.looks = QLabel()
-        self.looks.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        grid.addWidget(self.looks, 3, 0, 1, 4)
         return grid
 
     def refresh(self) -> None:
@@ -123,12 +128,11 @@ class Curves(QWidget):
         if self.reveal_button.isEnabled() != able or not self.reveal_button.toolTip():
             self.reveal_button.setEnabled(able)
             described(self.reveal_button, "Reveal test", REVEAL if able else "There are no test points.")
-        text = "" if not looks else "The test was looked at once."
-        if looks > 1:
-            text = f"The test was looked at {looks} times: it is no longer new."
-        if self.looks.text() != text:
-            self.looks.setText(text)
-            self.looks.setToolTip(f"{text} {explain('test')}")
+        times = f" ({looks} looks)" if looks > 1 else ""
+        if self.heads["test"].text() != HEADS["test"] + times:
+            self.heads["test"].setText(HEADS["test"] + times)
+            often = f"The test was looked at {looks} times: it is no longer new. " if times else ""
+            self.heads["test"].setToolTip(often + explain("test"))
 
     def enlarge(self, points: int) -> None:
         """Another size of type, pt; 0 for the usual one."""
@@ -144,14 +148,14 @@ class Curves(QWidget):
 class _Curve(Plot):
     """One figure of training and validation over the epochs."""
 
-    def __init__(self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...]) -> None:
+    def __init__(self, viewer: Any, name: str, tip: str) -> None:
         self._history: list[Any] = []
         self._kind = "loss"
-        super().__init__(viewer, name, tip or name, legend)
+        super().__init__(viewer, name, tip, ((None, "", name.lower()),))
         self.setFixedHeight(HEIGHT)
         self._curves = {
-            "training": self.plot(pen=pg.mkPen(TRAINING, width=1.5)),
-            "validation": self.plot(pen=pg.mkPen(VALIDATION, width=1.5)),
+            part: self.plot(pen=pg.mkPen(colour, width=1.5))
+            for part, colour in (("training", TRAINING), ("validation", VALIDATION))
         }
         self._goal = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.2, style=Qt.PenStyle.DashLine))
         self._goal.setVisible(False)
@@ -159,7 +163,7 @@ class _Curve(Plot):
 
     def set_title(self, word: str) -> None:
         """What the curve is of."""
-        self._legend = ((None, "", f"{word}:"), *self._legend[1:])
+        self._legend = ((None, "", word),)
         self.recolour()
 
     def set_goal(self, value: float | None) -> None:

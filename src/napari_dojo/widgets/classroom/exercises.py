@@ -31,7 +31,7 @@ from napari_dojo.widgets.form import NO_ARROW, described, narrow, sentence
 
 __all__ = ["ExerciseBox"]
 
-LINES = 5  # of an exercise's text, from the start
+LINES = 4  # of an exercise's text, from the start
 
 
 class ExerciseBox(QWidget):
@@ -162,12 +162,15 @@ class ExerciseBox(QWidget):
     def _show_goal(self) -> None:
         met = self._lesson.met
         tick = "✓" if met else "○"
-        text = f"{'Goal reached' if met else 'Goal'}: {self._lesson.exercise.goal.sentence}."
+        sentence = self._lesson.exercise.goal.sentence
+        short = sentence.replace("at least", "≥").replace("at most", "≤").replace("more than", ">").replace("less than", "<")
+        text = f"{'Reached' if met else 'Goal'}: {short}"
         if self.tick.text() != tick or self.goal.text() != text:
             self.tick.setText(tick)
             self.tick.setStyleSheet("font-weight: bold; color: #009E73;" if met else "")
             self.tick.setAccessibleName("the goal is reached" if met else "the goal is not reached yet")
             self.goal.setText(text)
+            self.goal.setToolTip(f"The goal: {sentence}.")
 
     # what a person does
 

@@ -23,6 +23,7 @@ __all__ = ["Link", "NetView"]
 
 MAP = 24  # fields of a neuron's map along each side
 FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
+USUAL = 1.25
 WIDTHS = 6  # different widths of links
 NEAR = 5.0  # px from a link that still are a click on it
 TIP = (
@@ -58,6 +59,7 @@ class NetView(QWidget):
         self._viewer, self._lesson = viewer, lesson
         self.unit: tuple[int, int] | None = None
         self.link: Link | None = None
+        self.size_ = USUAL  # of a neuron, in lines of text
         self.unfolded: set[int] = set()  # layers that are drawn whole
         self._places: list[dict[int, QPointF]] = []  # for each column the middles of its units
         self._more: list[QRectF] = []  # where to click to unfold or fold a column
@@ -133,11 +135,11 @@ class NetView(QWidget):
     def _arrange(self) -> None:
         """Where everything lies."""
         line = self.fontMetrics().lineSpacing()
-        columns, head = len(self._columns), line + 6
+        columns, head = len(self._columns), line + 4
         left = self.fontMetrics().horizontalAdvance("sin x") + 6
         pitch = (self.width() - left - 8) / columns
-        self._size = max(14.0, min(1.45 * line, pitch - 8))
-        step = self._size + 5
+        self._size = max(14.0, min(self.size_ * line, pitch - 8))
+        step = self._size + 4
         rows = max(FOLDED, *(self._drawn(c) for c in range(columns)))
         self._places, self._more = [], []
         for column in range(columns):

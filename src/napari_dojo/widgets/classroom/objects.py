@@ -399,25 +399,21 @@ class ObjectsSource(QWidget):
     def _swap(self, on: bool) -> None:
         """Show the classes in the place of the objects' own layer, or that again."""
         labels, layers = self._asked[0], self.viewer.layers
-        if self._layer is None or self._layer not in layers or labels not in layers or on == (self._hidden is not None):
-            return
-        if on and labels.visible:
-            labels.visible, self._hidden = False, labels
-        elif not on:
-            labels.visible, self._hidden = True, None
-        self._layer.visible = on
+        if self._layer is not None and self._layer in layers:
+            self._layer.visible = on
+            if on and labels in layers and labels.visible:
+                labels.visible, self._hidden = False, labels
+        if not on and self._hidden is not None:
+            if self._hidden in layers:
+                self._hidden.visible = True
+            self._hidden = None
 
     def _unpaint(self) -> None:
-        """Show the objects' own layer again; a layer that only shows what was given goes, one of predictions stays."""
-        hidden = self._hidden
+        """Show the objects' own layer again; one that only shows what was given goes, one of predictions stays, hidden."""
         self._swap(False)
-        layer, self._layer, self._hidden = self._layer, None, None
-        if hidden is not None and hidden in self.viewer.layers:
-            hidden.visible = True
-        if layer is not None and layer in self.viewer.layers:
-            layer.visible = True
-            if self._numbers is None:
-                self.viewer.layers.remove(layer)
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self.viewer.layers and self._numbers is None:
+            self.viewer.layers.remove(layer)
 
     # clicks in the image
 
@@ -473,7 +469,7 @@ class ObjectsSource(QWidget):
     # the end
 
     def end(self) -> None:
-        """Listen no more, and leave the layers as they were; a layer of predictions stays."""
+        """Listen no more, and leave the layers as they were; a layer of predictions stays, hidden."""
         if self._ended:
             return
         self._ended = True

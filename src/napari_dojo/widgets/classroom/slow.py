@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.classroom.canvas import Canvas
@@ -63,7 +63,8 @@ class SlowMotion(QWidget):
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.figures = QPlainTextEdit()
         self.figures.setReadOnly(True)
-        self.figures.setMinimumHeight(60)
+        self.figures.setMinimumHeight(56)
+        self.figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         described(self.figures, "Figures", "The figures of this stage; of the first point where there are several.")
         row = QHBoxLayout()
