@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -134,6 +135,12 @@ class Stage:
         layers = [(data, options, kind) for data, options, kind in getattr(samples, name)() if kind in kinds]
         return [getattr(self.viewer, f"add_{kind}")(data, **options) for data, options, kind in layers]
 
+    def files(self, name: str) -> Path:
+        """A folder with the images and labels of one of our sets of files, where a person might have it."""
+        from napari_dojo.samples import folder
+
+        return Path(shutil.copytree(folder(name), Path(os.environ["NAPARI_DOJO_HOME"]) / "plate 3"))
+
     def train(self, minutes: float | None = None):
         """The Train panel with a training that was started."""
         if not len(self.viewer.layers):
@@ -237,11 +244,9 @@ def train_channels(stage: Stage) -> None:
 
 @state
 def train_folder(stage: Stage) -> None:
-    from napari_dojo.samples import folder
-
     panel = stage.open("Train")
     panel.data.source_box.setCurrentIndex(panel.data.source_box.findData("files"))
-    panel.data.folder.images.edit.setText(str(folder("nuclei_train") / "images"))
+    panel.data.folder.images.edit.setText(str(stage.files("nuclei_train") / "images"))
     stage.wait(lambda: panel.start_button.isEnabled() and "steps" in panel.findings.text())
 
 
@@ -255,10 +260,10 @@ def train_advanced(stage: Stage) -> None:
 
 @state
 def train_running(stage: Stage) -> None:
-    panel = stage.train()
+    panel = stage.train(3 * stage.minutes)
     stage.wait(lambda: panel.progress.training.preview.layer)
     stage.viewer.layers["nuclei to train on: labels"].visible = False
-    stage.rest(stage.minutes * 60 * 0.6)
+    stage.rest(stage.minutes * 60)
 
 
 @state
@@ -283,6 +288,7 @@ def train_waiting(stage: Stage) -> None:
     first = TrainPanel(other)
     stage.wait(first.start_button.isEnabled)
     first.start_button.click()
+    stage.wait(lambda: first.progress.training.runner.job)
     stage.train()
     first.end()
 
@@ -303,15 +309,17 @@ def train_failed(stage: Stage) -> None:
 
 @state
 def train_unfinished(stage: Stage) -> None:
+    from napari_dojo.widgets.desk import desk
+
     panel = stage.train()
     stage.wait(lambda: panel.progress.score.text())
     stage.kill(panel.progress.training.runner)
     stage.viewer.window.remove_dock_widget(panel)
+    desk().close(stage.viewer)  # the next session knows nothing of this training
     stage.viewer.layers.clear()
     stage.rest(0.5)
     panel = stage.open("Train")
-    panel.progress.leave()  # as in the next session, which knows nothing of this training
-    stage.wait(lambda: panel.unfinished.run)
+    stage.wait(lambda: panel.unfinished.run and panel.findings.findings)
 
 
 @state
@@ -391,13 +399,13 @@ def apply_table(stage: Stage) -> None:
 
 @state
 def apply_folder(stage: Stage, done: bool = False) -> None:
-    from napari_dojo.samples import folder
     from napari_dojo.widgets.choice import Group
 
+    here = stage.files("nuclei_test")
     panel = stage.open("Apply")
     panel.image_box.choose(Group.FOLDER)
-    panel.batch.images.edit.setText(str(folder("nuclei_test") / "images"))
-    panel.batch.answers.edit.setText(os.environ["NAPARI_DOJO_HOME"] + "/answers")
+    panel.batch.images.edit.setText(str(here / "images"))
+    panel.batch.answers.edit.setText(str(here / "found nuclei"))
     panel.batch.tables.setChecked(True)
     stage.wait(panel.apply_button.isEnabled)
     if done:

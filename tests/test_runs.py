@@ -19,7 +19,9 @@ def asked(name="cells", **settings):
     images, labels = discs()
     folder = run_folder(name)
     out = runs_folder().parent / "models" / name
-    return train_request(folder, "instances", images, labels, axes="YX", out=out, settings=settings)
+    train_request(folder, "instances", images, labels, axes="YX", out=out, settings=settings)
+    release(folder)
+    return folder
 
 
 def test_names_of_folders_are_new():
@@ -83,6 +85,7 @@ def test_damaged_requests_are_no_runs(text):
 def test_predictions_of_the_dead_are_swept_away_and_trainings_stay(tmp_path):
     training = asked()
     prediction = predict_request(run_folder("apply"), tmp_path, discs()[0], axes=["YX"] * 3, names=["a"] * 3)
+    release(prediction)
     held = predict_request(run_folder("apply"), tmp_path, discs()[0], axes=["YX"] * 3, names=["a"] * 3)
     claim(held)
     sweep()

@@ -32,7 +32,7 @@ from napari_dojo.events import Control, Done, Event, Failed, Said, Tiled, decode
 from napari_dojo.folders import Given, read_pairs
 from napari_dojo.normalize import Normalization
 from napari_dojo.pairs import Pairs
-from napari_dojo.runs import WORKER, claim, release
+from napari_dojo.runs import WORKER, Run, claim, release
 
 __all__ = ["Job", "predict_files_request", "predict_request", "train_files_request", "train_request"]
 
@@ -159,10 +159,13 @@ class Job:
         if self._stopped:
             return Failed("Stopped.")
         if killed:
-            return Failed(
-                "The system ended the job, most likely because memory ran out. What was saved is kept: close other programs and continue."
-            )
+            return Failed(f"The system ended the job, most likely because memory ran out. {self._remedy()}")
         return Failed(f"{SILENT} (code {code}). Details are in {self.folder / 'errors.txt'}.")
+
+    def _remedy(self) -> str:
+        if Run.read(self.folder) is not None:
+            return "What was saved is kept: close other programs and continue."
+        return "Nothing was added: close other programs and try again, or choose a smaller part."
 
 
 def train_request(
@@ -186,7 +189,7 @@ def train_request(
     more : names, roles (lists); regions (arrays or None); start (a model's path); resume, volumes (bool); pixel_size,
         unit; name of the model.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _begun(folder)
     data = {
         "inputs": _stored(folder, "input", inputs),
         "targets": None if targets is None else _stored(folder, "target", targets),
@@ -198,9 +201,15 @@ def train_request(
 
 def train_files_request(folder: Path, task: str, given: Given, *, out: Path, **more: Any) -> Path:
     """The same for files, which the job reads; ``more`` : options, settings, start, resume, name."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _begun(folder)
     more = {"options": {}, "settings": {}, **more}
     return _written(folder, {"files": asdict(given)}, task=task, out=out, **more)
+
+
+def _begun(folder: Path) -> None:
+    """Make a run's folder, and claim it before anybody can find it unclaimed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder)
 
 
 def _written(folder: Path, data: dict[str, Any], **more: Any) -> Path:
@@ -232,7 +241,7 @@ def predict_request(
     norms : the numbers of the whole image, for an array that is a part of one; else None.
     decoding : values in place of the model's own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _begun(folder)
     request = {
         "kind": "predict",
         "model": str(model),
@@ -258,7 +267,7 @@ def predict_files_request(
     decoding: dict[str, Any] | None = None,
 ) -> Path:
     """The same for files, which the job reads; it says what `napari_dojo.batch.apply_steps` says."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _begun(folder)
     about = {**asdict(files), "inputs": [str(p) for p in files.inputs], "out": str(files.out)}
     request = {"kind": "predict_files", "model": str(model), "files": about}
     request |= {"settings": settings or {}, "decoding": decoding or {}}

@@ -90,7 +90,7 @@ def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_view
     qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
     second.start_button.click()
     assert second.progress.training.state == "waiting"
-    assert "Waits until the training of cells is over" in second.progress.message.text()
+    assert "Another training (cells) is at work" in second.progress.message.text()
     first_check(qtbot, train)
     assert second.progress.training.state == "waiting"
     train.progress.stop_button.click()

@@ -107,7 +107,7 @@ def _number_findings(pieces: Mapping[str, tuple[int, int]], objects: int) -> lis
         name, (values, n) = next(iter(pieces.items()))
         what = "one value" if values == 1 else f"{values} values"
         more = f" ({len(pieces) - 1} more images like it)" if len(pieces) > 1 else ""
-        text = f"{name} has {what} in {n} pieces{more}. Objects need a number each: number them (connected components)?"
+        text = f"{name} has {what} in {n} pieces{more}, so they count as {values}. Number the pieces (those that touch stay one)?"
         found.append(Finding("warning", text, (Fix("Number them", "relabel", tuple(pieces), numbered_pieces),)))
     elif objects < 10:
         are = "s are" if objects > 1 else " is"

@@ -62,7 +62,7 @@ class AnswerRows(QWidget):
         head, foot, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
-        label = QLabel("What counts, at any time:")
+        label = QLabel("Adjust (no need to apply again):")
         label.setToolTip("Moving these changes the results at once: the net is not computed anew.")
         head.addWidget(label, 1)
         head.addWidget(self.reset_button)

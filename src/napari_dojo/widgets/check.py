@@ -137,29 +137,32 @@ class Findings(QWidget):
                 self._layout.addWidget(self._line(finding))
         fine = [f.text for f in ordered if f.level == "ok"]
         if fine:
-            self._layout.addWidget(self._line(Finding("ok", ". ".join(t.rstrip(".") for t in fine) + ".")))
+            good = len(fine) == len(ordered)  # a tick beside an open question would say that all is well
+            text = ". ".join(t.rstrip(".") for t in fine) + "."
+            self._layout.addWidget(self._line(Finding("ok", text), sign=good))
 
     def recolour(self) -> None:
         """Take the theme's colours."""
         shown, self._shown = self._shown, ()
         self.show_findings(shown)
 
-    def _line(self, finding: Finding) -> QWidget:
+    def _line(self, finding: Finding, sign: bool = True) -> QWidget:
         line = QWidget()
         grid = QGridLayout(line)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(1)
         grid.setColumnStretch(1, 1)
-        sign = QLabel(self._marked(finding.level, ""))
-        sign.setFixedWidth(14)
-        sign.setAlignment(Qt.AlignmentFlag.AlignTop)
+        mark = QLabel(self._marked(finding.level, "") if sign else "")
+        mark.setFixedWidth(14)
+        mark.setAlignment(Qt.AlignmentFlag.AlignTop)
         text = sentence(finding.text)
         text.setToolTip(finding.text)
-        grid.addWidget(sign, 0, 0)
+        grid.addWidget(mark, 0, 0)
         grid.addWidget(text, 0, 1)
         if finding.fixes:
             row = QHBoxLayout()
+            row.setSpacing(8)
             for fix in finding.fixes:
                 button = QPushButton(fix.label)
                 described(button, fix.label, f"{fix.label}: {finding.text}")

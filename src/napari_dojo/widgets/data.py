@@ -16,10 +16,12 @@ from qtpy.QtWidgets import (
 from napari_dojo.axes import Axes
 from napari_dojo.files import likely_targets
 from napari_dojo.folders import Given
+from napari_dojo.tasks import Finding
 from napari_dojo.widgets.form import PathEdit, described, form_layout, narrow
 from napari_dojo.widgets.layers import array_of, axes_choices
 from napari_dojo.widgets.material import Files, Layers, Material
-from napari_dojo.widgets.rows import PairRows
+from napari_dojo.widgets.pick import images_of
+from napari_dojo.widgets.rows import PairRows, same_grid
 
 __all__ = ["DataSection", "FolderRows"]
 
@@ -64,7 +66,8 @@ class FolderRows(QWidget):
 
     def _guess(self) -> None:
         found = likely_targets(self.images.path) if self.images.path else None
-        self.labels.edit.setPlaceholderText(str(found) if found else "found beside the images")
+        short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
+        self.labels.edit.setPlaceholderText(short)
         self.changed.emit()
 
 
@@ -138,6 +141,21 @@ class DataSection(QWidget):
         if "labels" not in kinds:
             return "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
         return "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+
+    def notes(self) -> list[Finding]:
+        """What the table leaves out: images of the same size that nobody uses, and what lies outside of regions."""
+        rows = self.rows.rows()
+        if self.source_box.currentData() == "files" or not rows:
+            return []
+        used = [x for row in rows for x in row.images]
+        unused = [x.name for x in images_of(self._viewer.layers) if x not in used and same_grid(rows[0].images[0], x)]
+        found = []
+        if unused and len(rows) == 1:
+            found.append(Finding("ok", f"Not used: {', '.join(unused[:3])} (the button ⋯ adds channels)"))
+        inside = [row.name for row in rows if row.region is not None]
+        if inside:
+            found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
+        return found
 
     def choices(self) -> dict[str, Any]:
         """What is chosen besides layers, for saving."""

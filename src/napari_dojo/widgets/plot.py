@@ -125,9 +125,14 @@ class ScorePlot(Plot):
         tip = (
             "Score: how good the model is at each check, higher is better; the dashed line is reached without learning."
         )
-        super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"), ("#888888", "┄", "without learning")))
+        super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"),))
         self._curve = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
-        self._line = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.5, style=Qt.PenStyle.DashLine))
+        self._line = pg.InfiniteLine(
+            angle=0,
+            pen=pg.mkPen("#888888", width=1.5, style=Qt.PenStyle.DashLine),
+            label="without learning",
+            labelOpts={"position": 0.6, "color": "#888888", "anchors": [(0.5, 0), (0.5, 1)]},
+        )
         self.addItem(self._line)
         self.reset()
 

@@ -123,6 +123,7 @@ class Preview:
         if layer is not None and layer.data.ndim == labels.ndim:
             layer.data = labels
             if self._fresh:
+                self._hide_labels(look)
                 layer.colormap, layer.visible = colours, True
                 self._fresh = False
             if layer.name != name or not np.array_equal(layer.translate, look.place["translate"]):
@@ -132,11 +133,18 @@ class Preview:
             return
         if layer is not None:
             self._viewer.layers.remove(layer)
+        self._hide_labels(look)
         more = provenance("preview", look.images[0].name)
         self._layer = add_quietly(
             self._viewer, labels, name, metadata=more, opacity=0.5, colormap=colours, **look.place
         )
         self._fresh = False
+
+    def _hide_labels(self, look: _Look) -> None:
+        """The labels would hide the answer; those that a person is painting stay."""
+        for row in self._material.rows if self._material is not None else ():
+            if row.images[0] is look.images[0] and row.labels.mode == "pan_zoom":
+                row.labels.visible = False
 
     def _where(self) -> _Look | None:
         """The active image, else one that is learned from; the plane and the part that are in view."""

@@ -37,6 +37,7 @@ class Progress(QWidget):
     """Shows one training. The panel that holds it connects the buttons, and is told when the training is ``over``."""
 
     over = Signal(object)  # Done or Failed
+    paused = Signal()  # or gone on
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
@@ -149,6 +150,12 @@ class Progress(QWidget):
         """Whether it waits or is at work."""
         return self._training is not None and self._training.state != "over"
 
+    @property
+    def rising(self) -> bool:
+        """Whether what is shown ended while it was still getting better."""
+        end = self._training.end if self._training is not None else None
+        return isinstance(end, Done) and bool(end.facts.get("rising"))
+
     def show_training(self, training: Training, minutes: float | None) -> None:
         """Show this one from now on, with all that it said before."""
         self.leave()
@@ -180,7 +187,10 @@ class Progress(QWidget):
     def waits_for(self, name: str) -> None:
         """Say that another training comes first."""
         self.progress.setFormat("Waiting")
-        self.message.setText(escape(f"Waits until the training of {name} is over, then begins by itself."))
+        self.stop_button.setText("Cancel")
+        self.message.setText(
+            escape(f"Another training ({name}) is at work. This one begins by itself when that is over.")
+        )
 
     def turn(self, running: bool) -> None:
         """Show the buttons of a running training or those to start one."""
@@ -219,6 +229,7 @@ class Progress(QWidget):
     def _began(self, event: Started) -> None:
         self.message.setText(escape(event.plan.get("sentence", "")))
         self.progress.setFormat("Learning ...")
+        self.stop_button.setText("Stop and keep")
         split = str(event.plan.get("split", ""))
         self._minutes = event.plan.get("minutes")
         self._name_score("training" if split.startswith("No validation") else "validation", split)
@@ -299,6 +310,7 @@ class Progress(QWidget):
             runner.pause()
         self.pause_button.setText("Go on" if runner.paused else "Pause")
         self.progress.setFormat("Paused" if runner.paused else "Learning ...")
+        self.paused.emit()
 
     def _stop(self) -> None:
         self.stop_button.setEnabled(False)

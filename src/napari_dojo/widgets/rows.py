@@ -26,7 +26,7 @@ from napari_dojo.widgets.form import NO_ARROW, described, narrow
 from napari_dojo.widgets.layers import array_of, axes_choices, new_labels
 from napari_dojo.widgets.pick import LayerBox, images_of, labels_of, paired, shapes_of
 
-__all__ = ["PairRows", "Row", "fits"]
+__all__ = ["PairRows", "Row", "fits", "same_grid"]
 
 USE = {
     "automatic": "Training and validation are chosen by themselves.",
@@ -69,7 +69,7 @@ class _Line:
         self.labels = LayerBox(f"Labels of pair {number}", "The labels that belong to this image.")
         self.role = QComboBox()
         for role in ROLES:
-            self.role.addItem(role, role)
+            self.role.addItem(role.removesuffix("matic"), role)
             self.role.setItemData(self.role.count() - 1, USE[role], Qt.ItemDataRole.ToolTipRole)
         described(self.role, f"Use of pair {number}", "What this image is used for.")
         for box in (self.image, self.labels, self.role):
@@ -283,7 +283,7 @@ class PairRows(QWidget):
         image, layers = line.image.layer, list(self._viewer.layers)
         channels: Any = menu.addMenu("Channels")
         for other in images_of(layers):
-            if image is not None and other is not image and not image.rgb and _same_grid(image, other):
+            if image is not None and other is not image and not image.rgb and same_grid(image, other):
                 action = channels.addAction(other.name)
                 action.setCheckable(True)
                 action.setChecked(any(other is x for x in line.extra))
@@ -343,5 +343,6 @@ def _role(row: Row | None) -> str:
     return "automatic" if row is None else row.role
 
 
-def _same_grid(a: Any, b: Any) -> bool:
+def same_grid(a: Any, b: Any) -> bool:
+    """Whether image ``b`` may be a channel beside ``a``."""
     return not b.rgb and tuple(array_of(a).shape) == tuple(array_of(b).shape)

@@ -181,6 +181,7 @@ class TrainPanel(Panel):
         self.progress.copy_command.triggered.connect(lambda: self._copy(as_command))
         self.progress.copy_python.triggered.connect(lambda: self._copy(as_python))
         self.progress.over.connect(self._over)
+        self.progress.paused.connect(self._lead)
         self.unfinished.draft_wanted.connect(self._restore)
         self.unfinished.run_wanted.connect(self._continue)
         self.unfinished.changed.connect(self._lead)
@@ -285,7 +286,7 @@ class TrainPanel(Panel):
         self._fill_starts(answer)
         if answer.facts is not None:
             self.classes.show_painted(answer.facts.painted)
-        self._found([f for f in answer.findings if f.text not in self._fine])
+        self._found([f for f in (*answer.findings, *self.data.notes()) if f.text not in self._fine])
 
     def _found(self, findings: list[Finding]) -> None:
         self.findings.show_findings(findings)
@@ -297,10 +298,12 @@ class TrainPanel(Panel):
     def _lead(self) -> None:
         """The one button that is the natural next step."""
         first = [f for f in self.findings.findings if f.level == "error"]
+        asked = [f for f in self.findings.findings if f.level == "warning" and f.fixes]
         if self.progress.busy:
-            self.lead(self.progress.stop_button)
+            paused = self.progress.training is not None and self.progress.training.runner.paused
+            self.lead(self.progress.pause_button if paused else self.progress.stop_button)
         elif self.progress.after.isEnabled():
-            self.lead(self.apply_button)
+            self.lead(self.progress.more_button if self.progress.rising else self.apply_button)
         elif self.unfinished.draft is not None or self.unfinished.run is not None:
             line = self.unfinished.draft_line if self.unfinished.draft else self.unfinished.run_line
             self.lead(line.findChildren(type(self.start_button))[0])
@@ -308,6 +311,8 @@ class TrainPanel(Panel):
             self.lead(self.findings.button(first[0].fixes[0].label))
         elif first and first[0].text.startswith(("Labels are needed", "No Labels layer")):
             self.lead(self.labels_button)
+        elif asked and not first:
+            self.lead(self.findings.button(asked[0].fixes[0].label))
         else:
             self.lead(self.start_button)
 

@@ -295,11 +295,13 @@ def test_while_it_is_not_seen_the_layers_are_as_they_were(source, field, viewer,
     widget.hide()
     assert (field.visible, ours.visible) == (True, False)
     assert not widget.click_button.isChecked()
+    before = widget._objects
     field.data = field.data.copy()
     qtbot.wait(500)
+    assert widget._objects is before
     widget.show()
     assert (field.visible, ours.visible) == (False, True)
-    qtbot.waitUntil(lambda: widget._objects is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget._objects not in (None, before), timeout=10_000)
     assert widget._given == {(0, 7): 0, (0, 11): 1}
     widget.end()
     assert (field.visible, ours.visible) == (True, False)
@@ -314,6 +316,17 @@ def test_a_layer_that_shows_no_prediction_goes(source, field, viewer):
     widget.end()
     assert state(viewer) == before
     assert len(viewer.layers) == 2
+
+
+def test_rings_follow_the_theme(source, field, viewer):
+    widget = source()
+    give(widget, {7: 0, 11: 1})
+    rings = []
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        rings.append(widget.plot._given.opts["pen"].color().lightness())
+    assert rings[0] < 60
+    assert rings[1] > 200
 
 
 def test_clicks_in_the_plane(source, field, qtbot):

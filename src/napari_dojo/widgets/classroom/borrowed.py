@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qtpy.QtCore import QObject
@@ -62,6 +62,12 @@ class _Look:
             labels=tuple(dims.axis_labels),
         )
 
+    def with_new(self, viewer: Any, ours: Sequence[Any]) -> _Look:
+        """The same, with the layers that came since."""
+        known = [layer for layer, _ in self.visible] + list(ours)
+        new = [(x, x.visible) for x in viewer.layers if not any(x is y for y in known) and not _is_classroom(x)]
+        return replace(self, visible=(*self.visible, *new))
+
     def put_back(self, viewer: Any) -> None:
         """Let the viewer look so again; layers that are gone meanwhile are passed over."""
         dims, camera, axes = viewer.dims, camera_of(viewer), axes_of(viewer)
@@ -82,6 +88,11 @@ class _Look:
             setattr(camera, name, value)
 
 
+def _is_classroom(layer: Any) -> bool:
+    made = layer.metadata.get("napari_dojo")
+    return isinstance(made, dict) and made.get("kind") == "classroom"
+
+
 class Borrowed(QObject):
     """One for each viewer, though several classrooms may be open in it: the one in front has the canvas."""
 
@@ -100,6 +111,8 @@ class Borrowed(QObject):
             return
         if self._look is None:
             self._look = _Look.of(self._viewer)
+        else:  # layers may have come since
+            self._look = self._look.with_new(self._viewer, keep)
         self._guests = [g for g in self._guests if g[0] is not guest]
         if self._guests:
             self._guests[-1][1](False)

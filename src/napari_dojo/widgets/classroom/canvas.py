@@ -117,12 +117,23 @@ class Canvas(QObject):
         for layer in (self.surface, self.points):
             if layer is not None and layer in self._viewer.layers:
                 layer.visible = on
+        if on:
+            self._fitting.start(0)
+
+    def _eye(self, event: Any = None) -> None:
+        """It is shown again: as it is now."""
+        self.draw()
 
     def _removed(self, event: Any) -> None:
         if event.value is self.surface or event.value is self.points:
             self.lost.emit()
 
     # what is shown
+
+    @property
+    def front(self) -> bool:
+        """Whether it has the canvas, and not another classroom or the user's own layers."""
+        return borrowed(self._viewer).front is self
 
     @property
     def there(self) -> bool:
@@ -152,10 +163,11 @@ class Canvas(QObject):
         if self._ended or layer is None or layer not in self._viewer.layers or not layer.visible:
             return
         picture = self._picture()
-        if layer.data.shape != picture.shape:  # somebody gave it other data
-            layer.data = picture
+        data = layer.data
+        if not isinstance(data, np.ndarray) or data.shape != picture.shape or not data.flags.writeable:
+            layer.data = picture  # somebody gave it other data
         else:
-            layer.data[:] = picture
+            data[:] = picture
             layer.refresh(extent=False, thumbnail=False, highlight=False)
         with self._by_us():
             if self._revealed != self._lesson.revealed and self.points in self._viewer.layers:
@@ -187,7 +199,7 @@ class Canvas(QObject):
 
     def fit(self) -> None:
         """Show the whole plane."""
-        if self._ended or self.aside or self._grid is None or borrowed(self._viewer).front is not self:
+        if self._ended or self.aside or self._grid is None or not self.front:
             return
         left, right, bottom, top = self._grid.extent
         viewer, camera = self._viewer, camera_of(self._viewer)
@@ -221,6 +233,7 @@ class Canvas(QObject):
                 features={"class": np.zeros(0)},
                 border_color="white",
                 size=0.03,
+                canvas_size_limits=(5, 40),
                 metadata=provenance("classroom", ""),
             )
             self.points.events.data.connect(self._edited)
@@ -235,11 +248,11 @@ class Canvas(QObject):
                 interpolation2d="linear",
                 metadata=provenance("classroom", ""),
             )
-            self.surface.events.visible.connect(lambda *_: self.draw())
+            self.surface.events.visible.connect(self._eye)
             layers.insert(layers.index(self.points), self.surface)
         layers.selection = {x for x in selected if x in layers}
         layers.selection.active = active if active in layers else self.points
-        if self.aside or borrowed(self._viewer).front is not self:
+        if self.aside or not self.front:
             self._turn(False)
 
     def _select(self) -> None:
@@ -304,10 +317,15 @@ class Canvas(QObject):
             layer.selected_data = set()
             layer.data = xy[:, ::-1].copy()
         left, right, bottom, top = self._fresh_grid().extent
-        size = max(right - left, top - bottom) * (0.014 if len(xy) > 100 else 0.022)
+        size = max(right - left, top - bottom) * (0.016 if len(xy) > 100 else 0.024)
         numbers = not lesson.wanted.points.n_classes
         if len(xy):
-            layer.face_color = of_numbers(value, *span(lesson.session)) if numbers else of_classes(value)
+            if not numbers:
+                layer.face_color = of_classes(value)
+            elif lesson.session.setup.points.kind == "curve":  # there the height is the number
+                layer.face_color = of_classes(0 * value)
+            else:
+                layer.face_color = of_numbers(value, *span(lesson.session))
             layer.symbol = np.array(SYMBOLS)[sets]
             layer.size = size
         layer.features = {"class": value}
@@ -346,7 +364,7 @@ class Canvas(QObject):
         layer, lesson = self.points, self._lesson
         if layer is None or layer not in self._viewer.layers or not len(layer.data):
             return
-        session, width = lesson.session, np.full(len(layer.data), 0.08)
+        session, width = lesson.session, np.full(len(layer.data), 0.06)
         ringed = self.ringed and not lesson.problem and session.data.classes > 0
         if ringed:
             wrong = session.answer(session.data.xy) != session.data.value
@@ -380,10 +398,14 @@ class Canvas(QObject):
         layer = self.points
         if self._ended or layer is None or layer not in self._viewer.layers:
             return
-        if not layer.editable or layer.data.shape[1] != 2:
+        try:
+            value = np.nan_to_num(np.asarray(layer.features["class"], float))
+        except (KeyError, ValueError, TypeError):  # a person changed the table, too
+            value = None
+        if value is None or not layer.editable or layer.data.shape[1] != 2:
             self.show()
             return
-        xy, value = layer.data[:, ::-1], np.nan_to_num(np.asarray(layer.features["class"], float))
+        xy = layer.data[:, ::-1]
         rows = tuple((float(x), float(y), float(v)) for (x, y), v in zip(xy, value, strict=True))
         self._drawn = (rows, self._fresh_grid().extent)
         self.edited.emit(rows)

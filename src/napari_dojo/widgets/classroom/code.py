@@ -1,4 +1,4 @@
-"""Show the code: the very net and loop as a script, to read, copy and save; and other texts in a window."""
+"""Show the code: the very net and loop as a script, to read, copy and save."""
 
 from __future__ import annotations
 
@@ -23,24 +23,34 @@ from napari_dojo.playground.scripts import keras_script, torch_script
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.form import described
 
-__all__ = ["CodeWindow"]
+__all__ = ["CodeWindow", "TextWindow"]
 
 SCRIPTS = {"PyTorch": torch_script, "Keras": keras_script}
 
 
-class CodeWindow(QWidget):
-    """The script of a lesson in a window of its own; it follows the lesson."""
+class TextWindow(QWidget):
+    """A text to read in a window of its own."""
+
+    def __init__(self, title: str, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent, Qt.WindowType.Window)
+        self.setWindowTitle(title)
+        self.resize(760, 680)
+        self.text = QPlainTextEdit(text)
+        self.text.setReadOnly(True)
+        described(self.text, title, "To read and to copy from.")
+        self.column = QVBoxLayout(self)
+        self.column.addWidget(self.text, 1)
+
+
+class CodeWindow(TextWindow):
+    """The script of a lesson; it follows the lesson."""
 
     def __init__(self, lesson: Lesson, parent: QWidget | None = None) -> None:
-        super().__init__(parent, Qt.WindowType.Window)
+        super().__init__("Dojo: the code", parent=parent)
         self._lesson = lesson
-        self.setWindowTitle("Dojo: the code")
-        self.resize(760, 680)
         self.box = QComboBox()
         self.box.addItems(list(SCRIPTS))
         described(self.box, "Library", "The same net in PyTorch, or as in the course in Keras.")
-        self.text = QPlainTextEdit()
-        self.text.setReadOnly(True)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         described(self.text, "Script", "It draws the same points, and comes to the same numbers.")
@@ -53,17 +63,21 @@ class CodeWindow(QWidget):
         row.addWidget(self.copy_button)
         row.addWidget(self.save_button)
         row.addWidget(self.said, 1)
-        layout = QVBoxLayout(self)
-        layout.addLayout(row)
-        layout.addWidget(self.text, 1)
+        self.column.insertLayout(0, row)
         self.box.currentIndexChanged.connect(self.refresh)
         self.copy_button.clicked.connect(self._copy)
         self.save_button.clicked.connect(self._ask_save)
         lesson.changed.connect(self.refresh)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Somebody looks."""
+        super().showEvent(event)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
-        """Write the script anew."""
+        """Write the script anew, if somebody looks."""
+        if not self.isVisible():
+            return
         try:
             script = SCRIPTS[self.box.currentText()](self._lesson.session.setup)
         except DojoError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,22 @@ from numpy.typing import NDArray
 from napari_dojo.playground.losses import answers
 from napari_dojo.widgets.layers import class_look
 
-__all__ = ["CLASSES", "NEGATIVE", "POSITIVE", "of_answers", "of_classes", "of_numbers", "signed", "stop_at"]
+__all__ = [
+    "CLASSES",
+    "NEGATIVE",
+    "POSITIVE",
+    "Colours",
+    "around_zero",
+    "of_answers",
+    "of_classes",
+    "of_numbers",
+    "signed",
+]
 
 # Okabe-Ito, in the order of the classes elsewhere, and black
 CLASSES = (*(v for k, v in class_look(range(1, 8), [])["colormap"].items() if k), "#000000")
 NEGATIVE, POSITIVE = CLASSES[0], CLASSES[1]
+BOTH = (NEGATIVE, "#FFFFFF", POSITIVE)
 TINT = 0.55  # of the surface, so that points stand out on it
 NOTHING = (160, 160, 160)  # where there is no number
 
@@ -46,6 +58,12 @@ def _looked_up(table: Colours, share: NDArray[np.float64]) -> Colours:
     return colours
 
 
+@cache
+def _shades(tint: float, *names: str) -> Colours:
+    """256 colours from one to the next, mixed with white."""
+    return ramp(_tinted(_rgb(names), tint))
+
+
 def of_classes(value: Any) -> NDArray[np.float64]:
     """The colours of classes as napari wants them: (n, 4), 0 to 1; what is no class is grey."""
     table = np.concatenate([_rgb(CLASSES), [NOTHING]]) / 255
@@ -58,14 +76,13 @@ def of_classes(value: Any) -> NDArray[np.float64]:
 def of_numbers(value: Any, low: float, high: float) -> NDArray[np.float64]:
     """The colours of numbers between two others as napari wants them: (n, 4), 0 to 1."""
     share = (np.asarray(value, np.float64) - low) / ((high - low) or 1.0)
-    colours = _looked_up(ramp(_rgb([NEGATIVE, "#FFFFFF", POSITIVE])), share) / 255
+    colours = _looked_up(_shades(1.0, *BOTH), share) / 255
     return np.concatenate([colours, np.ones((len(colours), 1))], axis=1)
 
 
-def signed(value: NDArray[np.float64], largest: float, tint: float = 1.0) -> Colours:
-    """Blue below zero, white at zero, orange above: (..., 3), full at ``largest``."""
-    share = 0.5 + 0.5 * value / largest if largest else 0.5 + 0 * value
-    return _looked_up(ramp(_tinted(_rgb([NEGATIVE, "#FFFFFF", POSITIVE]), tint)), share)
+def signed(value: NDArray[np.float64], tint: float = 1.0) -> Colours:
+    """Blue for -1, white for 0, orange for 1: (..., 3)."""
+    return _looked_up(_shades(tint, *BOTH), 0.5 + 0.5 * value)
 
 
 def of_answers(
@@ -82,30 +99,30 @@ def of_answers(
     """
     if not classes:
         share = (p[..., 0] - span[0]) / ((span[1] - span[0]) or 1.0)
-        return _looked_up(ramp(_tinted(_rgb([NEGATIVE, "#FFFFFF", POSITIVE]), tint)), share)
+        return _looked_up(_shades(tint, *BOTH), share)
     colours = _tinted(_rgb(CLASSES[:classes]), tint)
     if hard:
         table = np.concatenate([colours, [NOTHING]]).astype(np.uint8)  # class -1: no number
         return table[answers(p.reshape(-1, p.shape[-1]), classes).astype(int).reshape(p.shape[:-1])]
     if p.shape[-1] > 1:
-        known = np.isfinite(p).all(-1)
+        known = np.asarray(np.isfinite(p).all(-1))
         shares = np.clip(np.where(known[..., None], p, 0), 0, None)
         total = shares.sum(-1, keepdims=True)
         mixed = np.where(total > 0, shares @ colours / np.where(total > 0, total, 1), 255).astype(np.uint8)
         mixed[~known] = NOTHING
         return mixed
-    stops = colours if classes > 2 else np.stack([colours[0], [255, 255, 255], colours[1]])
-    return _looked_up(ramp(stops), p[..., 0] / max(1, classes - 1))
+    names = CLASSES[:classes] if classes > 2 else BOTH
+    return _looked_up(_shades(tint, *names), p[..., 0] / max(1, classes - 1))
 
 
-def stop_at(activation: str, value: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """A neuron's answers around zero, and which size of them gets the full colour.
+def around_zero(activation: str, maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Neurons' answers (units, size, size) from -1 to 1.
 
-    Those of sigmoid and softmax lie around 1/2, those of tanh end at 1; others are as large as they are.
+    Those of sigmoid and softmax lie around 1/2, those of tanh end at 1; others are held against their own largest.
     """
     if activation in ("sigmoid", "softmax"):
-        return 2 * value - 1, 1.0
+        return 2 * maps - 1
     if activation == "tanh":
-        return value, 1.0
-    size = np.abs(value[np.isfinite(value)])
-    return value, float(size.max()) if size.size else 1.0
+        return maps
+    size = np.abs(maps).max((-2, -1), keepdims=True)
+    return maps / np.where((size > 0) & np.isfinite(size), size, 1)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_dojo.playground.glossary import explain
 from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet, Setup
 from napari_dojo.settings import Field, fields_of
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import Form, calm, described, narrow
+from napari_dojo.widgets.form import Form, described, narrow
 
 __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
 
@@ -24,13 +24,14 @@ SHORT = {"output": "Last", "learning_rate": "Rate", "batch_size": "Batch", "star
 USUAL: dict[str, tuple[float, ...]] = {
     "learning_rate": (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 10),
     "batch_size": (1, 2, 4, 8, 16, 32, 64, 128, 0),
+    "epochs": (1, 5, 10, 20, 30, 50, 100, 150, 200, 500),
     "noise": (0, 0.05, 0.1, 0.2, 0.3, 0.5),
     "label_noise": (0, 0.01, 0.05, 0.1, 0.2),
     "dropout": (0, 0.1, 0.2, 0.3, 0.5),
     "l1": (0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1),
     "l2": (0, 0.0001, 0.001, 0.003, 0.01, 0.02, 0.03, 0.1),
 }
-WORDS = {"batch_size": {0.0: "all points"}, "noise": {None: "as usual"}}
+WORDS: dict[str, dict[float | None, str]] = {"batch_size": {0.0: "all points"}, "noise": {None: "as usual"}}
 SPECIAL = {"patience": "never"}
 
 
@@ -94,7 +95,9 @@ class ChoicesForm(Form):
         self._lesson, self._only = lesson, only
         layout = self.layout()
         assert isinstance(layout, QFormLayout)
-        self._rows, self._tips = layout, {}
+        layout.setHorizontalSpacing(5)
+        self._rows = layout
+        self._tips: dict[str, str] = {}
         self._numbers: dict[str, NumberBox] = {}
         for field in fields:
             if field.name in USUAL:
@@ -175,9 +178,9 @@ class MainChoices(QWidget):
         columns = (("activation", "optimizer", "batch_size"), ("output", "learning_rate", "epochs"))
         self.forms = [ChoicesForm(lesson, fields_named(*names)) for names in (*columns, ("loss",))]
         row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(self.forms[0], 1)
-        row.addWidget(self.forms[1], 1)
+        row.setSpacing(6)
+        row.addWidget(self.forms[0], 6)
+        row.addWidget(self.forms[1], 5)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -195,14 +198,14 @@ class InputsRow(QWidget):
     def __init__(self, lesson: Lesson) -> None:
         super().__init__()
         self._lesson = lesson
-        self.buttons: dict[str, QToolButton] = {}
+        self.buttons: dict[str, QPushButton] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         for name, formula in FEATURES.items():
-            button = QToolButton()
-            button.setText(TITLES.get(name, name))
+            button = QPushButton(TITLES.get(name, name))
             button.setCheckable(True)
+            button.setMinimumWidth(20)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             title = TITLES.get(name, name)
             described(

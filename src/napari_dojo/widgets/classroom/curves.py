@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
@@ -20,9 +20,9 @@ __all__ = ["Curves"]
 
 HEIGHT = 92  # px of a plot
 HEADS = {
-    "training": f'<span style="color:{TRAINING}">━</span> training ●',
-    "validation": f'<span style="color:{VALIDATION}">━</span> validation ■',
-    "test": "test ◆",
+    "training": f'<small><span style="color:{TRAINING}">●</span> training</small>',
+    "validation": f'<small><span style="color:{VALIDATION}">■</span> validation</small>',
+    "test": "<small>◆ test{}</small>",
 }
 MOST = 600  # values of a curve that are drawn
 REVEAL = "Look at the test. It says how good the net is on new points, as long as nothing is chosen by it."
@@ -54,7 +54,7 @@ class Curves(QWidget):
     def _figures(self) -> QGridLayout:
         """Loss and accuracy of the three sets as numbers; the heads are the legend of curves and canvas."""
         grid = QGridLayout()
-        grid.setHorizontalSpacing(6)
+        grid.setHorizontalSpacing(4)
         grid.setVerticalSpacing(0)
         self.cells: dict[tuple[str, str], QLabel] = {}
         self.heads: dict[str, QLabel] = {}
@@ -63,18 +63,18 @@ class Curves(QWidget):
             label.setToolTip(explain(label.text()))
             grid.addWidget(label, row, 0)
         for column, part in enumerate(HEADS, 1):
-            head = self.heads[part] = QLabel(HEADS[part])
+            head = self.heads[part] = QLabel(HEADS[part].format(""))
             head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.setToolTip(explain(part))
             grid.addWidget(head, 0, column)
-            grid.setColumnStretch(column, 1)
+            grid.setColumnStretch(column, 5 if part == "validation" else 4)
             for row, kind in ((1, "loss"), (2, "value")):
                 cell = self.cells[part, kind] = QLabel()
                 cell.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 grid.addWidget(cell, row, column)
-        self.reveal_button = QPushButton("Reveal test")
+        self.reveal_button = QToolButton()
+        self.reveal_button.setText("Reveal test")
         self.reveal_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.reveal_button.setMinimumWidth(40)
         grid.addWidget(self.reveal_button, 1, 3, 2, 1)
         self.reveal_button.clicked.connect(self._lesson.reveal)
         return grid
@@ -129,8 +129,8 @@ class Curves(QWidget):
             self.reveal_button.setEnabled(able)
             described(self.reveal_button, "Reveal test", REVEAL if able else "There are no test points.")
         times = f" ({looks} looks)" if looks > 1 else ""
-        if self.heads["test"].text() != HEADS["test"] + times:
-            self.heads["test"].setText(HEADS["test"] + times)
+        if self.heads["test"].text() != HEADS["test"].format(times):
+            self.heads["test"].setText(HEADS["test"].format(times))
             often = f"The test was looked at {looks} times: it is no longer new. " if times else ""
             self.heads["test"].setToolTip(often + explain("test"))
 

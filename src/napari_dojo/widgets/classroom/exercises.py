@@ -13,10 +13,8 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -31,6 +29,7 @@ from napari_dojo.widgets.form import NO_ARROW, described, narrow, sentence
 
 __all__ = ["ExerciseBox"]
 
+MET = "#009E73"
 LINES = 4  # of an exercise's text, from the start
 
 
@@ -52,8 +51,9 @@ class ExerciseBox(QWidget):
         self.box = QComboBox()
         described(self.box, "Exercise", "The exercises of the course, in the order of teaching.")
         narrow(self.box)
-        for name in NAMES:
-            self.box.addItem(load(name).title, name)
+        self._titles = {name: load(name).title for name in NAMES}
+        for name, title in self._titles.items():
+            self.box.addItem(title, name)
         self.menu_button = QToolButton()
         self.menu_button.setText("⋯")
         self.menu_button.setStyleSheet(NO_ARROW)
@@ -67,8 +67,6 @@ class ExerciseBox(QWidget):
         for label in (self.text, self.goal, self.help):
             label.setTextFormat(Qt.TextFormat.PlainText)  # it may come from a stranger's file
         self.hint_button = QPushButton("Hint")
-        self.tick = QLabel()
-        self.tick.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self._lay_out()
         self.box.activated.connect(lambda *_: lesson.choose(self.box.currentData()))
         self.hint_button.clicked.connect(self._hint)
@@ -78,21 +76,18 @@ class ExerciseBox(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        top, bottom = QHBoxLayout(), QHBoxLayout()
+        top = QHBoxLayout()
         top.setSpacing(3)
         top.addWidget(self.box, 1)
         top.addWidget(self.hint_button)
         top.addWidget(self.menu_button)
-        bottom.setSpacing(4)
-        bottom.addWidget(self.tick, 0, Qt.AlignmentFlag.AlignTop)
-        bottom.addWidget(self.goal, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(top)
         layout.addWidget(self.text)
         layout.addWidget(self.help)
-        layout.addLayout(bottom)
+        layout.addWidget(self.goal)
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)
@@ -135,7 +130,7 @@ class ExerciseBox(QWidget):
         while self.box.count() > len(NAMES):
             self.box.removeItem(self.box.count() - 1)
         at = self.box.findData(exercise.name)
-        if at < 0 or load(exercise.name).title != exercise.title:
+        if self._titles.get(exercise.name) != exercise.title:
             self.box.addItem(exercise.title, exercise.name)
             at = self.box.count() - 1
         if self.box.currentIndex() != at or self.text.property("of") is not exercise:
@@ -161,15 +156,17 @@ class ExerciseBox(QWidget):
 
     def _show_goal(self) -> None:
         met = self._lesson.met
-        tick = "✓" if met else "○"
         sentence = self._lesson.exercise.goal.sentence
-        short = sentence.replace("at least", "≥").replace("at most", "≤").replace("more than", ">").replace("less than", "<")
-        text = f"{'Reached' if met else 'Goal'}: {short}"
-        if self.tick.text() != tick or self.goal.text() != text:
-            self.tick.setText(tick)
-            self.tick.setStyleSheet("font-weight: bold; color: #009E73;" if met else "")
-            self.tick.setAccessibleName("the goal is reached" if met else "the goal is not reached yet")
+        short = (
+            sentence.replace("at least", "≥")
+            .replace("at most", "≤")
+            .replace("more than", ">")
+            .replace("less than", "<")
+        )
+        text = f"{'✓' if met else 'Goal:'} {short}"
+        if self.goal.text() != text:
             self.goal.setText(text)
+            self.goal.setStyleSheet(f"color: {MET};" if met else "")
             self.goal.setToolTip(f"The goal: {sentence}.")
 
     # what a person does
@@ -255,4 +252,4 @@ def _title(name: str) -> str:
     if name in ("seed", "weights"):
         return name if name == "seed" else "weights by hand"
     label = fields_named(name)[0].option.label
-    return TITLES.get(name, label if label.isupper() or label[:1] == "L" and label[1:].isdigit() else label.lower())
+    return TITLES.get(name, label if label.isupper() or (label[:1] == "L" and label[1:].isdigit()) else label.lower())

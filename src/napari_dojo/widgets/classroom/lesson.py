@@ -36,7 +36,7 @@ class Lesson(QObject):
     wanted : the setup that was asked for; the session's own, but where its points cannot teach anything yet.
     problem : why nothing can be learned, in a sentence; empty where it can.
     met : whether the goal is met.
-    revealed : whether the test is uncovered; learning covers it again.
+    revealed, test : whether the test is uncovered, and what it said; learning covers it again.
     hints : how many were asked for.
     stage : where slow motion stands; None where it is off.
     """
@@ -57,7 +57,8 @@ class Lesson(QObject):
         self.exercise = exercise
         self.session = session or Session(exercise.start)
         self.wanted, self.problem = self.session.setup, ""
-        self.revealed, self.hints, self.test = False, hints, None
+        self.revealed, self.hints = False, hints
+        self.test: Score | None = None
         self._judge()
 
     # exercises
@@ -105,6 +106,8 @@ class Lesson(QObject):
 
     def set(self, **values: Any) -> bool:
         """Change options by their names, whichever part they belong to; whether they could be taken over."""
+        if values.get("kind") == "own" and not self.wanted.points.rows:
+            values.setdefault("rows", self._as_rows())
         try:
             wanted, told = fitting(self.wanted.with_(**values))
         except DojoError as error:
@@ -113,6 +116,12 @@ class Lesson(QObject):
             return False
         self._change(wanted, told)
         return True
+
+    def _as_rows(self) -> tuple[tuple[float, float, float], ...]:
+        """The points as one's own to begin with; those of the test stay what they are: never seen."""
+        data = self.session.data
+        n = sum(data.counts[:2])
+        return tuple((float(x), float(y), float(v)) for (x, y), v in zip(data.xy[:n], data.value[:n], strict=True))
 
     def set_rows(self, rows: tuple[tuple[float, float, float], ...], **values: Any) -> bool:
         """Points of one's own, x, y and class; too few of them wait until there are enough."""
@@ -192,8 +201,12 @@ class Lesson(QObject):
     def reveal(self) -> None:
         """Uncover the test; each look is counted."""
         if not self.problem:
-            self.test: Score | None = self.session.score("test")
+            self.test = self.session.score("test")
             self.revealed = True
+            looks = self.session.looks
+            if looks > 1:
+                text = f"The test was looked at {looks} times. Who chooses by it needs new points for the last word."
+                self.said.emit("warning", text)
             self.changed.emit()
 
     def _may_learn(self) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
+    QStackedWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -53,7 +55,7 @@ class NetSection(QWidget):
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.view)
         layout.addWidget(self.holder)
-        layout.addLayout(self._foot())
+        layout.addWidget(self._foot())
         self.view.unit_picked.connect(self._unit_picked)
         self.view.link_picked.connect(self._link_picked)
         lesson.changed.connect(self.refresh)
@@ -67,14 +69,13 @@ class NetSection(QWidget):
         self.detach_button.setText("⇱")
         self.detach_button.setCheckable(True)
         described(self.detach_button, "A window of its own", "Show the net in a window of its own, for the wall.")
-        self.layers, self.sum = QLabel(), QLabel()
+        self.layers, self.sum = QLabel(), _Elided()
         self.layers.setToolTip(explain("hidden layers"))
-        self.sum.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.sum.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.sum.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         row = QHBoxLayout()
         row.setSpacing(3)
-        for widget in (self.less_button, self.layers, self.more_button):
+        title = QLabel("layers")
+        title.setToolTip(explain("hidden layers"))
+        for widget in (title, self.less_button, self.layers, self.more_button):
             row.addWidget(widget)
         row.addWidget(self.sum, 1)
         row.addWidget(self.detach_button)
@@ -83,9 +84,8 @@ class NetSection(QWidget):
         self.detach_button.toggled.connect(self.detach)
         return row
 
-    def _foot(self) -> QHBoxLayout:
+    def _foot(self) -> QStackedWidget:
         self.name = QLabel()
-        self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.link_box = QComboBox()
         described(self.link_box, "Weight or bias", f"{explain('weight')} {explain('bias')}")
         narrow(self.link_box)
@@ -94,15 +94,24 @@ class NetSection(QWidget):
         self.value_box.setRange(-LARGEST, LARGEST)
         self.value_box.setSingleStep(0.1)
         self.value_box.setKeyboardTracking(False)
+        self.value_box.setMinimumWidth(100)
         calm(self.value_box)
-        row = QHBoxLayout()
+        chosen = QWidget()
+        row = QHBoxLayout(chosen)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        row.addWidget(self.name, 3)
-        row.addWidget(self.link_box, 2)
-        row.addWidget(self.value_box, 2)
+        row.addWidget(self.name)
+        row.addWidget(self.link_box, 1)
+        row.addWidget(self.value_box, 1)
         self.link_box.activated.connect(self._link_chosen)
         self.value_box.valueChanged.connect(self._set_value)
-        return row
+        self.foot = QStackedWidget()
+        ask = QLabel("Click a neuron for its map, a link for its weight.")
+        ask.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.foot.addWidget(ask)
+        self.foot.addWidget(chosen)
+        self.foot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        return self.foot
 
     # what is shown
 
@@ -110,7 +119,7 @@ class NetSection(QWidget):
         """Follow the lesson's net."""
         net = self._lesson.session.setup.net
         n, may = len(net.hidden), self._lesson.may("hidden")
-        self.layers.setText(f"{n or 'no'} hidden layer{'' if n == 1 else 's'}")
+        self.layers.setText(str(n))
         self.sum.setText(parameter_sum(net))
         self.sum.setToolTip(f"Parameters: {parameter_sum(net)}. {explain('parameters')}")
         why = "" if may else " This exercise keeps them as they are."
@@ -135,11 +144,8 @@ class NetSection(QWidget):
         chosen = link.before if link is not None else None
         self.link_box.setCurrentIndex(0 if chosen is None else chosen + 1)
         self.link_box.blockSignals(False)
-        if unit is None:
-            text = "Click a neuron or a link."
-        else:
-            text = unit_name(self._lesson, *unit) + (", on the canvas" if self.view.unit is not None else "")
-        self.name.setText(text)
+        self.foot.setCurrentIndex(int(unit is not None))
+        self.name.setText("" if unit is None else unit_name(self._lesson, *unit))
         link, may = self.chosen, self._lesson.may("weights")
         self.link_box.setEnabled(link is not None)
         self.value_box.setEnabled(link is not None and may)
@@ -208,12 +214,31 @@ class NetSection(QWidget):
             layout = self.holder.layout()
             assert layout is not None
             layout.addWidget(self.view)
+            self.view.enlarge(False)
             window.close()
             window.deleteLater()
 
     def end(self) -> None:
         """The panel is closing."""
         self.detach(False)
+
+
+class _Elided(QLabel):
+    """A line of which the end is always seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, event: Any) -> None:  # noqa: N802
+        """As much of the text as there is room for."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideLeft, self.width() - 4)
+        painter.drawText(
+            self.rect().adjusted(0, 0, -2, 0), Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, text
+        )
+        painter.end()
 
 
 class _Window(QWidget):
@@ -226,10 +251,11 @@ class _Window(QWidget):
         self.setWindowTitle("Dojo: the net")
         self._column = QVBoxLayout(self)
 
-    def take(self, view: QWidget) -> None:
+    def take(self, view: NetView) -> None:
         """Show the picture here."""
         self._column.addWidget(view)
         self._column.addStretch(1)
+        view.enlarge(True)
         view.show()
         self.resize(720, 480)
         self.show()

@@ -23,7 +23,7 @@ __all__ = ["Link", "NetView"]
 
 MAP = 24  # fields of a neuron's map along each side
 FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
-USUAL = 1.25
+USUAL, LARGE = 1.25, 3.2  # height of a neuron, in lines of text
 WIDTHS = 6  # different widths of links
 NEAR = 5.0  # px from a link that still are a click on it
 TIP = (
@@ -59,7 +59,7 @@ class NetView(QWidget):
         self._viewer, self._lesson = viewer, lesson
         self.unit: tuple[int, int] | None = None
         self.link: Link | None = None
-        self.size_ = USUAL  # of a neuron, in lines of text
+        self.height_of_unit = USUAL  # in lines of text
         self.unfolded: set[int] = set()  # layers that are drawn whole
         self._places: list[dict[int, QPointF]] = []  # for each column the middles of its units
         self._more: list[QRectF] = []  # where to click to unfold or fold a column
@@ -102,6 +102,12 @@ class NetView(QWidget):
             self._maps = neuron_pictures(self._lesson.session, self._fields())
             self.update()
 
+    def enlarge(self, on: bool) -> None:
+        """Larger neurons, for a window of its own, or the usual ones."""
+        self.height_of_unit = LARGE if on else USUAL
+        self._arrange()
+        self.draw()
+
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Fonts have their size now."""
         super().showEvent(event)
@@ -138,7 +144,7 @@ class NetView(QWidget):
         columns, head = len(self._columns), line + 4
         left = self.fontMetrics().horizontalAdvance("sin x") + 6
         pitch = (self.width() - left - 8) / columns
-        self._size = max(14.0, min(self.size_ * line, pitch - 8))
+        self._size = max(14.0, min(self.height_of_unit * line, pitch - 8))
         step = self._size + 4
         rows = max(FOLDED, *(self._drawn(c) for c in range(columns)))
         self._places, self._more = [], []
@@ -171,8 +177,8 @@ class NetView(QWidget):
         hidden = self._lesson.session.setup.net.hidden
         while len(self._buttons) < len(hidden):
             pair = (QToolButton(self), QToolButton(self))
-            for button, sign in zip(pair, "−+", strict=True):
-                button.setText(sign)
+            for button, text in zip(pair, "−+", strict=True):
+                button.setText(text)
                 button.setStyleSheet("QToolButton { padding: 0px; margin: 0px; }")
                 button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             number = len(self._buttons)
@@ -217,7 +223,7 @@ class NetView(QWidget):
             self._paint_stage(painter, colours)
         painter.end()
 
-    def _paint_links(self, painter: QPainter, layer: int, value: NDArray[np.float64], faint: bool) -> None:
+    def _paint_links(self, painter: Any, layer: int, value: NDArray[np.float64], faint: bool) -> None:
         """All links of a layer, those of one colour and width together."""
         found, lines = self._ends[layer]
         if not lines or found[:, 0].max() >= value.shape[0] or found[:, 1].max() >= value.shape[1]:
@@ -241,7 +247,7 @@ class NetView(QWidget):
         if layer == len(self._ends) - 1 and self._lesson.session.setup.net.skip and layer:
             self._paint_skips(painter, value, faint)
 
-    def _paint_skips(self, painter: QPainter, value: NDArray[np.float64], faint: bool) -> None:
+    def _paint_skips(self, painter: Any, value: NDArray[np.float64], faint: bool) -> None:
         """Links that go around the hidden layers, below them."""
         before = self._columns[-2]
         for row, unit, path in self._skips():
@@ -263,7 +269,7 @@ class NetView(QWidget):
                 found.append((row, unit, path))
         return found
 
-    def _paint_link(self, painter: QPainter, colour: str) -> None:
+    def _paint_link(self, painter: Any, colour: str) -> None:
         """The link that is chosen."""
         link = self.link
         if link is None or link.before is None:
@@ -274,7 +280,7 @@ class NetView(QWidget):
                 painter.setPen(QPen(QColor(colour), 1.4, Qt.PenStyle.DashLine))
                 painter.drawLine(line)
 
-    def _paint_column(self, painter: QPainter, column: int, colours: dict[str, str]) -> None:
+    def _paint_column(self, painter: Any, column: int, colours: dict[str, str]) -> None:
         """Neurons with their maps; at the left the names of the inputs."""
         half, layer = self._size / 2, column - 1
         names = self._lesson.session.setup.net.sources(0)
@@ -302,7 +308,7 @@ class NetView(QWidget):
                 text = f"+{hidden}" if hidden else "−"
             painter.drawText(self._more[column], Qt.AlignmentFlag.AlignCenter, text)
 
-    def _paint_bias(self, painter: QPainter, layer: int, unit: int, box: QRectF) -> None:
+    def _paint_bias(self, painter: Any, layer: int, unit: int, box: QRectF) -> None:
         """A small square in the corner: blue or orange, the larger the stronger."""
         layers = self._lesson.session.net.layers
         if layer >= len(layers) or unit >= layers[layer].biases.size:
@@ -315,7 +321,7 @@ class NetView(QWidget):
             QColor(POSITIVE if value > 0 else NEGATIVE),
         )
 
-    def _paint_stage(self, painter: QPainter, colours: dict[str, str]) -> None:
+    def _paint_stage(self, painter: Any, colours: dict[str, str]) -> None:
         """The figures of slow motion at the neurons they belong to; those of the first point."""
         stage = self._lesson.stage
         assert stage is not None

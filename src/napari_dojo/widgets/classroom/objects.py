@@ -57,7 +57,7 @@ class ObjectsSource(QWidget):
         self._numbers: NDArray[np.uint8] | None = None  # (n,) what the net says, as numbers of the layer
         self._layer: Any = None
         self._hidden: Any = None
-        self._unwanted = self._awake = self._ended = False
+        self._unwanted = self._awake = self._stale = self._ended = False
         self._build()
         self._work = Latest(self)
         self._work.told.connect(self._measured)
@@ -217,7 +217,7 @@ class ObjectsSource(QWidget):
     def _follow(self, *_: Any) -> None:
         """Measure where another layer or another image is chosen now."""
         asked = (self.labels_box.layer, self.measured_box.currentData())
-        if asked == self._asked and (asked[0] is not None or self.message.text()):
+        if asked == self._asked and not self._stale and (asked[0] is not None or self.message.text()):
             return
         before, self._asked = self._asked[0], asked
         if before is not asked[0]:
@@ -242,6 +242,9 @@ class ObjectsSource(QWidget):
 
     def _measure_anew(self) -> None:
         """The objects or their table are others now; classes that were given stay."""
+        self._stale = not self._awake
+        if self._stale:
+            return
         self._list_measured()
         self._asked = (self._asked[0], self.measured_box.currentData())
         self._measure()
@@ -249,6 +252,7 @@ class ObjectsSource(QWidget):
     def _measure(self, before: Any = None) -> None:
         """Measure in a thread."""
         labels, how = self._asked
+        self._stale = False
         self._work.forget()
         self._soon.stop()
         self._forget()

@@ -50,10 +50,18 @@ class ObjectsPlot(Plot):
         brushes = [pg.mkBrush(_colour(n)) for n in range(NONE + 1)]  # one for each colour: pyqtgraph draws each once
         self._all.setData(pos=xy[fine], brush=[brushes[n] for n in numbers[fine]], pen=None, size=6)
         rows = [row for row in given if fine[row]]
-        text = theme_colours(self._viewer)["text"]
-        self._given.setData(
-            pos=xy[rows], brush=[pg.mkBrush(COLOURS[given[r]]) for r in rows], pen=pg.mkPen(text, width=2), size=12
-        )
+        brushes = [pg.mkBrush(COLOURS[given[row]]) for row in rows]
+        self._given.setData(pos=xy[rows], brush=brushes, pen=self._ring(), size=12)
+
+    def recolour(self, event: Any = None) -> None:
+        """Take the colours of the viewer's theme."""
+        super().recolour(event)
+        given = getattr(self, "_given", None)  # it is called for the first time before there is one
+        if given is not None:
+            given.setPen(self._ring())
+
+    def _ring(self) -> Any:
+        return pg.mkPen(theme_colours(self._viewer)["text"], width=2)
 
     def show_titles(self, x: str, y: str) -> None:
         """Say what the two directions are."""

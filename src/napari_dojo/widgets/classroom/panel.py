@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QMainWindow, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QMainWindow, QPushButton, QSizePolicy
 
 from napari_dojo.playground.counts import update_sum
-from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.glossary import explain, terms
 from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.choose import HowToChoose
-from napari_dojo.widgets.classroom.code import CodeWindow
+from napari_dojo.widgets.classroom.code import CodeWindow, TextWindow
 from napari_dojo.widgets.classroom.controls import ChoicesForm, InputsRow, MainChoices, fields_named
 from napari_dojo.widgets.classroom.curves import Curves
 from napari_dojo.widgets.classroom.data import DataSection
@@ -24,12 +25,25 @@ from napari_dojo.widgets.classroom.slow import SlowMotion
 from napari_dojo.widgets.classroom.tabs import Tabs
 from napari_dojo.widgets.form import Fold, described, sentence
 from napari_dojo.widgets.panel import Panel
+from napari_dojo.widgets.plot import theme_colours
 
 __all__ = ["ClassroomPanel"]
 
+ENTER = 30  # ms after which the layers are made: the panel is seen before
 STATUS = 180  # ms between two looks at how far it is
-LARGE, LARGE_WIDTH = 15, 480  # pt, px
-NOTES = 2  # lines that what is to be said has from the start
+WIDTH, LARGE, LARGE_WIDTH = 340, 13, 420  # px, pt, px
+SAFE_RATE = 0.05
+# Boxes with less room around their text than elsewhere in napari.
+BOXES = (
+    "QComboBox { padding: 3px 2px 3px 6px; } QComboBox::drop-down { width: 17px; } "
+    "QComboBox::down-arrow { width: 10px; height: 10px; } "
+)
+# What a section holds; it is not shown where the exercise hides all of it.
+FOLDED = {
+    "inputs": ("inputs",),
+    "choose": ("output", "loss", "outputs"),
+    "more": ("dropout", "l1", "l2", "patience", "start", "skip"),
+}
 
 
 class ClassroomPanel(Panel):
@@ -45,20 +59,21 @@ class ClassroomPanel(Panel):
         self.lesson = Lesson(parent=self)
         self.canvas = Canvas(self.viewer, self.lesson, self)
         self.player = Player(self.lesson, self)
-        self._remark = ("", "")
-        self._code: CodeWindow | None = None
+        self._remark = ("", "")  # what just happened: level and sentence
+        self._gone = False  # a layer of the classroom
+        self._windows: dict[str, TextWindow] = {}
         self._build()
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setStyleSheet(BOXES)
         self._status = QTimer(self)
         self._status.setInterval(STATUS)
         self._status.timeout.connect(self._show_status)
         self._entering = QTimer(self)
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self.canvas.enter)
-        self._entering.start(0)  # the panel is seen before napari makes its first layers
-        self._show_status()
-        self._say()
+        self._entering.start(ENTER)
+        self._changed()
 
     def _build(self) -> None:
         lesson, viewer = self.lesson, self.viewer
@@ -66,8 +81,9 @@ class ClassroomPanel(Panel):
         self.play = PlayRow(lesson, self.player)
         self.status = QLabel()
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.message = sentence(lines=NOTES)
+        self.message = sentence()
         self.message.setAccessibleName("What happened")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.net = NetSection(viewer, lesson)
         self.choices = MainChoices(lesson)
         self.curves = Curves(viewer, lesson)
@@ -77,25 +93,13 @@ class ClassroomPanel(Panel):
         self.tabs.add("Curves", f"How it learns. {explain('loss')}", self.curves)
         self.tabs.add("Slow motion", f"One update, stage by stage. {explain('back-propagation')}", self.slow)
         self.tabs.add("Representation", explain("representation"), self.representation)
-        self.data = DataSection(viewer, lesson, self.canvas)
-        self.inputs = InputsRow(lesson)
-        self.how = HowToChoose(lesson)
-        against = fields_named("dropout", "l1", "l2", "patience", "start", "skip")
-        self.more = ChoicesForm(lesson, against)
         for widget in (self.exercise, self.play, self.status, self.message, self.net, self.choices, self.tabs):
             self.column.addWidget(widget)
         self.column.addLayout(self._buttons())
-        folds = (
-            ("Points", "points", self.data),
-            ("Inputs", "inputs", self.inputs),
-            ("How to choose", "choose", self.how),
-            ("Against over-fitting, start values", "more", self.more),
-        )
-        self.folds = {key: Fold(title, body, f"classroom-{key}") for title, key, body in folds}
-        for fold in self.folds.values():
-            self.column.addWidget(fold)
+        self._sections()
         self.column.addStretch(1)
         self.column.setSpacing(4)
+        self.column.setContentsMargins(5, 4, 5, 4)
 
     def _buttons(self) -> QHBoxLayout:
         self.code_button, self.copy_button = QPushButton("Show the code"), QPushButton("Copy this exercise")
@@ -107,9 +111,21 @@ class ClassroomPanel(Panel):
         for button in (self.code_button, self.copy_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             row.addWidget(button, 1)
-        self.code_button.clicked.connect(self.show_code)
-        self.copy_button.clicked.connect(lambda: self.exercise.copy(False))
         return row
+
+    def _sections(self) -> None:
+        lesson = self.lesson
+        self.data = DataSection(self.viewer, lesson, self.canvas)
+        self.inputs, self.how = InputsRow(lesson), HowToChoose(lesson)
+        self.more = ChoicesForm(lesson, fields_named(*FOLDED["more"]))
+        self.folds = {
+            "points": Fold("Points", self.data, "classroom-points"),
+            "inputs": Fold("Inputs", self.inputs, "classroom-inputs"),
+            "choose": Fold("How to choose", self.how, "classroom-choose"),
+            "more": Fold("Against over-fitting; start values", self.more, "classroom-more"),
+        }
+        for fold in self.folds.values():
+            self.column.addWidget(fold)
 
     def _connect(self) -> None:
         lesson = self.lesson
@@ -123,6 +139,10 @@ class ClassroomPanel(Panel):
         self.data.aside.connect(self._step_aside)
         self.exercise.large.connect(self.enlarge)
         self.exercise.words.connect(self.show_words)
+        self.message.linkActivated.connect(self._mend)
+        self.code_button.clicked.connect(self.show_code)
+        self.copy_button.clicked.connect(lambda: self.exercise.copy(False))
+        self.play.pressed.connect(self.setFocus)  # so that the next key is meant for the panel
 
     # what is said
 
@@ -133,22 +153,33 @@ class ClassroomPanel(Panel):
     def _say(self) -> None:
         """What is most important now: a problem, what just happened, why it ended, a pairing that does not fit."""
         lesson, session = self.lesson, self.lesson.session
+        level, text, more = "", "", ""
         if lesson.problem:
             level, text = "warning" if lesson.pending else "error", lesson.problem
         elif self._remark[1]:
             level, text = self._remark
         elif session.ended:
-            level, text = "error" if session.diverged else "ok", str(session.ended)
+            level, text, more = "error" if session.diverged else "ok", str(session.ended), self._remedy()
         elif session.notes:
             level, text = "warning", session.notes[0]
         elif self._done():
-            level = "ok"
-            text = f"The {session.epochs} epochs are done. Play goes on; ↺ begins anew."
-        else:
-            level, text = "", ""
-        shown = self.marked(level, text) if level else text
+            level, text = "ok", f"{session.epochs:,} epochs are done. Play goes on."
+        shown = self.marked(level, text) + more if text else ""
         if self.message.text() != shown:
             self.message.setText(shown)
+
+    def _remedy(self) -> str:
+        """A link that mends what is said, where one click can."""
+        if not self.lesson.session.diverged or not self.lesson.may("learning_rate"):
+            return ""
+        return f' <a href="rate" style="color:{theme_colours(self.viewer)["text"]}">Take {self._smaller():g}.</a>'
+
+    def _smaller(self) -> float:
+        """The rate that the session suggests where it ran away."""
+        return min(self.lesson.wanted.learning.learning_rate / 10, SAFE_RATE)
+
+    def _mend(self, link: str) -> None:
+        self.lesson.set(learning_rate=self._smaller())
 
     def _done(self) -> bool:
         return not self.player.playing and self.lesson.session.epochs >= self.lesson.session.setup.learning.epochs
@@ -156,41 +187,48 @@ class ClassroomPanel(Panel):
     def _show_status(self) -> None:
         session = self.lesson.session
         n, batch = session.data.counts[0], session.setup.learning.batch_size
-        epochs = f"epoch {session.epochs} of {session.setup.learning.epochs}"
+        epochs = f"epoch {session.epochs:,} of {session.setup.learning.epochs:,}"
         text = f"{epochs}, {session.updates:,} updates, {SPEEDS[self.player.speed][0]}"
         if self.status.text() != text:
             self.status.setText(text)
             self.status.setToolTip(f"Updates an epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}")
 
     def _changed(self) -> None:
+        self._gone = False  # the canvas has put its layers back
+        hidden = set(self.lesson.exercise.hidden)
+        for key, names in FOLDED.items():
+            self.folds[key].setVisible(not set(names) <= hidden)
         self._show_status()
         self._say()
 
     def _moved(self) -> None:
         if not self.player.playing:
-            self._show_status()
-            self._say()
+            self._rest()
 
     def _turned(self) -> None:
         """It plays now, or no more."""
         if self.player.playing:
             self._remark = ("", "")
-            if not self.canvas.there:
-                self.canvas.show()
+            if not self.canvas.front and not self.canvas.aside:
+                self.canvas.enter()
             self._status.start()
         else:
             self._status.stop()
-            self.canvas.rest()
+        self._rest()
+        self.lead(self.play.play_button)
+
+    def _rest(self) -> None:
+        """After a press: layers that a person took away come back, and it is said how far it is."""
+        if self._gone:
+            self._gone, self._remark = False, ("", "")
+            self.canvas.show()
+        self.canvas.rest()
         self._show_status()
         self._say()
-        self._lead()
-
-    def _lead(self) -> None:
-        """The natural next step."""
-        self.lead(self.play.play_button)
 
     def _lost(self) -> None:
         if not self._ended:
+            self._gone = True
             self._said("warning", "A layer of the classroom was taken away. Press any button here, and it comes back.")
 
     # what else a person does
@@ -203,23 +241,27 @@ class ClassroomPanel(Panel):
 
     def show_code(self) -> None:
         """The script in a window."""
-        if self._code is None:
-            self._code = CodeWindow(self.lesson, self)
-        self._code.show()
-        self._code.raise_()
+        self._show_window("code", lambda: CodeWindow(self.lesson, self))
 
     def show_words(self) -> None:
         """The glossary in a window."""
+        text = "\n\n".join(f"{term}: {meaning}" for term, meaning in terms().items())
+        self._show_window("words", lambda: TextWindow("Dojo: the words of the classroom", text, self))
+
+    def _show_window(self, name: str, make: Callable[[], TextWindow]) -> None:
+        window = self._windows.get(name) or self._windows.setdefault(name, make())
+        window.show()
+        window.raise_()
 
     def enlarge(self, on: bool) -> None:
         """Large type, for the projector, or the usual one."""
-        self.setStyleSheet(f"* {{ font-size: {LARGE}pt; }}" if on else "")
+        self.setStyleSheet(BOXES + (f"* {{ font-size: {LARGE}pt; }}" if on else ""))
         self.curves.enlarge(LARGE if on else 0)
         self.net.view.refresh()
         dock = self.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow):
-            window.resizeDocks([dock], [LARGE_WIDTH if on else 340], Qt.Orientation.Horizontal)
+            window.resizeDocks([dock], [LARGE_WIDTH if on else WIDTH], Qt.Orientation.Horizontal)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
         """The panel's own keys, where no field takes them."""
@@ -232,7 +274,7 @@ class ClassroomPanel(Panel):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """The button to press first."""
         super().showEvent(event)
-        self._lead()
+        self.lead(self.play.play_button)
 
     def end(self) -> None:
         """The panel is closing."""
@@ -243,8 +285,8 @@ class ClassroomPanel(Panel):
             super().end()
             self.slow.end()
             self.net.end()
-            if self._code is not None:
-                self._code.close()
+            for window in self._windows.values():
+                window.close()
             self.data.end()
             self.curves.end()
             self.canvas.leave()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.playground import Session
 from napari_dojo.playground.surface import Grid, input_maps, neuron_maps, surface
-from napari_dojo.widgets.classroom.colours import TINT, of_answers, of_classes, signed, stop_at
+from napari_dojo.widgets.classroom.colours import TINT, around_zero, of_answers, of_classes, signed
 
 __all__ = ["neuron_picture", "neuron_pictures", "span", "surface_picture"]
 
@@ -30,18 +30,17 @@ def surface_picture(session: Session, grid: Grid, hard: bool = False) -> Colours
 def neuron_picture(session: Session, grid: Grid, layer: int, unit: int) -> Colours:
     """The map of one neuron, or with layer -1 of an input, (size, size, 3); row 0 lies lowest."""
     if layer < 0:
-        return signed(*stop_at("linear", input_maps(grid)[unit]), tint=TINT)
-    return signed(*stop_at(_activation(session, layer), neuron_maps(session.net, grid)[layer][unit]), tint=TINT)
+        return signed(around_zero("linear", input_maps(grid)[unit]), TINT)
+    return signed(around_zero(_activation(session, layer), neuron_maps(session.net, grid)[layer][unit]), TINT)
 
 
 def neuron_pictures(session: Session, grid: Grid) -> list[Colours]:
     """The maps of all neurons for small pictures, the inputs first, each (units, size, size, 3); row 0 lies highest."""
     last, classes = len(session.net.layers) - 1, session.data.classes
-    found = [np.stack([signed(*stop_at("linear", m)) for m in input_maps(grid)])]
+    found = [signed(around_zero("linear", input_maps(grid)))]
     for number, maps in enumerate(neuron_maps(session.net, grid)):
         if number < last:
-            activation = _activation(session, number)
-            found.append(np.stack([signed(*stop_at(activation, m)) for m in maps]))
+            found.append(signed(around_zero(session.net.shape.activation, maps)))
         elif len(maps) == 1:
             found.append(of_answers(maps[..., None], classes, span(session), tint=1.0))
         else:  # each output in the colour of its class
@@ -70,4 +69,4 @@ def _curve(session: Session, grid: Grid) -> Colours:
     said = session.predict(np.stack([x, 0 * x], axis=1))[:, 0]
     steep = np.sqrt(1 + np.gradient(said, (right - left) / grid.size) ** 2)
     away = np.abs(y - said) * grid.size / ((top - bottom) * steep)  # in fields
-    return signed(np.clip(1.3 - np.where(np.isfinite(away), away, 9), 0, 1), 1.0)
+    return signed(np.clip(1.3 - np.where(np.isfinite(away), away, 9), 0, 1))

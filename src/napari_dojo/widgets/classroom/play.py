@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from html import escape
 from math import inf
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QSlider, QToolButton, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.counts import updates_per_epoch
@@ -25,7 +26,7 @@ SPEEDS = (
     ("1 epoch a second", 1.0, True),
     ("5 epochs a second", 5.0, True),
     ("25 epochs a second", 25.0, True),
-    ("as fast as it can", inf, True),
+    ("full speed", inf, True),
 )
 USUAL = 4
 
@@ -121,7 +122,14 @@ class Player(QObject):
 
 
 class PlayRow(QWidget):
-    """The buttons and the speed of a player."""
+    """The buttons and the speed of a player.
+
+    Signals
+    -------
+    pressed : a button was pressed with the mouse.
+    """
+
+    pressed = Signal()
 
     def __init__(self, lesson: Lesson, player: Player) -> None:
         super().__init__()
@@ -159,6 +167,8 @@ class PlayRow(QWidget):
         self.epoch_button.clicked.connect(self.epoch)
         self.reset_button.clicked.connect(lambda: self.reset(False))
         self.new_button.clicked.connect(lambda: self.reset(True))
+        for pressed in (self.play_button, self.step_button, self.epoch_button, self.reset_button, self.new_button):
+            pressed.clicked.connect(self._focus)
         self.slider.valueChanged.connect(self._set_speed)
         player.turned.connect(self.refresh)
         lesson.changed.connect(self.refresh)
@@ -172,7 +182,9 @@ class PlayRow(QWidget):
         why = lesson.problem or str(lesson.session.ended or "") if not lesson.goes else ""
         for button in (self.play_button, self.step_button, self.epoch_button):
             button.setEnabled(not why)
-        tip = why or ("Stop for now (space)." if playing else "Let the net learn (space).")
+        tip = (
+            f"<qt>{escape(why)}</qt>" if why else ("Stop for now (space)." if playing else "Let the net learn (space).")
+        )
         described(self.play_button, "Pause" if playing else "Play", tip)
 
     def step(self) -> None:
@@ -189,6 +201,10 @@ class PlayRow(QWidget):
         """Back to the start."""
         self._player.pause()
         self._lesson.reset(new)
+
+    def _focus(self, *_: Any) -> None:
+        if not any(button.hasFocus() for button in self.findChildren(QAbstractButton)):
+            self.pressed.emit()
 
     def _set_speed(self, speed: int) -> None:
         self._player.speed = speed

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
+from qtpy.QtCore import QPointF, QRectF
+from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.glossary import explain
 from napari_dojo.playground.representation import Representation, represent
-from napari_dojo.widgets.classroom.colours import CLASSES, of_answers, of_numbers
+from napari_dojo.widgets.classroom.colours import Colours, of_answers, of_classes, of_numbers
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.classroom.picture import span
 from napari_dojo.widgets.form import described, narrow, sentence
@@ -21,7 +21,8 @@ from napari_dojo.widgets.plot import theme_colours
 __all__ = ["RepresentationView"]
 
 SIZE = 60  # fields of the surface along each side
-MOST = 1200  # points that are drawn
+DISC = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if dy * dy + dx * dx <= 5)  # px around a point
+RIM = tuple((dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if dy * dy + dx * dx <= 10)
 COMPONENTS = -1
 
 
@@ -38,6 +39,7 @@ class RepresentationView(QWidget):
         for box, name in ((self.across_box, "Across"), (self.up_box, "Up")):
             described(box, name, f"What goes {name.lower()}. {tip}")
             narrow(box)
+            box.setMinimumWidth(60)
             box.activated.connect(self._chosen)
         row = QHBoxLayout()
         row.setSpacing(4)
@@ -104,11 +106,9 @@ class RepresentationView(QWidget):
         data, shown = session.data, self.shown
         n = sum(data.counts[:2])  # the test stays covered
         surface = of_answers(*_as_outputs(shown.surface, data.classes), span(session), hard=True)
-        if data.classes:
-            groups = [(CLASSES[k], shown.points[:n][data.value[:n] == k]) for k in range(data.classes)]
-        else:
-            groups = _by_value(shown.points[:n], data.value[:n], span(session))
-        self.plane.show_points(shown, surface, groups)
+        value = data.value[:n]
+        colours = of_classes(value) if data.classes else of_numbers(value, *span(session))
+        self.plane.show_points(shown, surface, shown.points[:n], (255 * colours[:, :3]).astype(np.uint8))
         what = (
             "two main directions of spread" if self.units is None and session.setup.net.hidden[-1] > 2 else "two units"
         )
@@ -131,10 +131,10 @@ class _Plane(QWidget):
         super().__init__()
         self._viewer = viewer
         self._surface = np.zeros((0, 0, 3), np.uint8)
-        self._groups: list[tuple[str, Any]] = []
+        self._points, self._colours = np.zeros((0, 2)), np.zeros((0, 3), np.uint8)
         self._shown: Representation | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(90)
         described(self, "Representation", explain("representation"))
 
     def show_nothing(self) -> None:
@@ -142,10 +142,9 @@ class _Plane(QWidget):
         self._shown = None
         self.update()
 
-    def show_points(self, shown: Representation, surface: Any, groups: list[tuple[str, Any]]) -> None:
-        """Show points by their colours on a surface (size, size, 3) whose row 0 lies lowest."""
-        self._shown, self._groups = shown, groups
-        self._surface = np.ascontiguousarray(surface[::-1])
+    def show_points(self, shown: Representation, surface: Colours, points: Any, colours: Colours) -> None:
+        """Show points (n, 2) in their colours (n, 3) on a surface (size, size, 3) whose row 0 lies lowest."""
+        self._shown, self._surface, self._points, self._colours = shown, surface[::-1], points, colours
         self.update()
 
     def place(self, u: Any, v: Any) -> tuple[Any, Any]:
@@ -154,26 +153,33 @@ class _Plane(QWidget):
         left, right, bottom, top = self._shown.extent
         return (u - left) / (right - left) * self.width(), (top - v) / (top - bottom) * self.height()
 
+    def picture(self) -> Colours:
+        """The surface with the points on it, (height, width, 3)."""
+        width, height, n = self.width(), self.height(), len(self._surface)
+        rows, columns = np.arange(height) * n // height, np.arange(width) * n // width
+        picture = np.ascontiguousarray(self._surface[rows[:, None], columns])
+        fine = np.isfinite(self._points).all(1)
+        x, y = (np.round(v[fine]).astype(int) for v in self.place(*self._points.T))
+        for disc, colours in ((RIM, np.full((1, 3), 255, np.uint8)), (DISC, self._colours[fine])):
+            for dy, dx in disc:
+                inside = (x + dx >= 0) & (x + dx < width) & (y + dy >= 0) & (y + dy < height)
+                picture[y[inside] + dy, x[inside] + dx] = colours[inside] if len(colours) > 1 else colours
+        return picture
+
     def paintEvent(self, event: Any) -> None:  # noqa: N802
-        """The surface, the border, the points."""
+        """The surface, the points, the border."""
         painter = QPainter(self)
-        colours = theme_colours(self._viewer)
+        data: Any
         if self._shown is None:
-            painter.setPen(QColor(colours["secondary"]))
+            painter.setPen(QColor(theme_colours(self._viewer)["secondary"]))
             painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
-            painter.end()
-            return
-        n = len(self._surface)
-        painter.drawImage(self.rect(), QImage(self._surface.data, n, n, 3 * n, QImage.Format.Format_RGB888))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        each = max(1, sum(len(p) for _, p in self._groups) // MOST)
-        for name, points in self._groups:
-            x, y = self.place(points[::each, 0], points[::each, 1])
-            polygon = QPolygonF([QPointF(a, b) for a, b in zip(x, y, strict=True) if np.isfinite(a) and np.isfinite(b)])
-            for colour, width in (("#FFFFFF", 5.5), (name, 4.0)):
-                painter.setPen(QPen(QColor(colour), width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-                painter.drawPoints(polygon)
-        self._paint_border(painter)
+        else:
+            picture = self.picture()
+            height, width = picture.shape[:2]
+            data = picture.data
+            painter.drawImage(0, 0, QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            self._paint_border(painter)
         painter.end()
 
     def _paint_border(self, painter: QPainter) -> None:
@@ -197,12 +203,3 @@ def _as_outputs(said: Any, classes: int) -> tuple[Any, int]:
     if not classes:
         return said[..., None], 0
     return np.eye(classes)[np.clip(said, 0, classes - 1).astype(int)], classes
-
-
-def _by_value(points: Any, value: Any, limits: tuple[float, float]) -> list[tuple[str, Any]]:
-    """Points in eight groups of like numbers, each with its colour."""
-    low, high = limits
-    number = np.clip(((value - low) / ((high - low) or 1) * 8).astype(int), 0, 7)
-    middles = of_numbers((np.arange(8) + 0.5) / 8, 0, 1)
-    names = [QColor.fromRgbF(*map(float, c)).name() for c in middles]
-    return [(names[k], points[number == k]) for k in range(8)]

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.classroom.canvas import Canvas
@@ -50,6 +61,7 @@ class SlowMotion(QWidget):
         )
         described(self.of_box, "Of", f"{tip} {explain('mini-batch')}")
         narrow(self.of_box)
+        self.of_box.setMinimumWidth(60)
         self.next_button, self.auto_button, self.leave_button = QPushButton("Next stage"), QToolButton(), QToolButton()
         self.auto_button.setText("auto")
         self.auto_button.setCheckable(True)
@@ -104,7 +116,7 @@ class SlowMotion(QWidget):
         stage = self._lesson.stage
         why = self._lesson.problem or (str(self._lesson.session.ended) if self._lesson.session.diverged else "")
         self.next_button.setEnabled(not why)
-        self.next_button.setToolTip(why or "One stage further (M).")
+        self.next_button.setToolTip(f"<qt>{escape(why)}</qt>" if why else "One stage further (M).")
         self.leave_button.setEnabled(stage is not None)
         self.of_box.setEnabled(stage is None or stage.kind == "done")
         self.next_button.setText("Next stage" if stage is not None else "Begin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_dojo.widgets.form import described
 
@@ -28,8 +28,7 @@ class Tabs(QWidget):
 
     def add(self, title: str, tip: str, page: QWidget) -> None:
         """One more page."""
-        button = QToolButton()
-        button.setText(title)
+        button = QPushButton(title)
         button.setCheckable(True)
         button.setChecked(self._stack.count() == 0)
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -43,10 +42,10 @@ class Tabs(QWidget):
         """The number of the page that is shown."""
         return self._stack.currentIndex()
 
-    def button(self, number: int) -> QToolButton:
+    def button(self, number: int) -> QPushButton:
         """The button of a page."""
         found = self._group.button(number)
-        assert isinstance(found, QToolButton)
+        assert isinstance(found, QPushButton)
         return found
 
     def turn(self, number: int) -> None:

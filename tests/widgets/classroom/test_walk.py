@@ -1,0 +1,247 @@
+"""A student's walk with mouse and keys through all exercises: open, play, the solution on request, the goal ticked.
+
+With ``DOJO_WALK=FOLDER`` a picture of each step is written there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLabel
+
+from napari_dojo.playground import Session
+from napari_dojo.playground.exercise import NAMES, load
+from napari_dojo.widgets.classroom import ClassroomPanel
+from napari_dojo.widgets.panel import open_panel
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(300)]
+
+
+class Walk:
+    """A student at the Classroom panel."""
+
+    def __init__(self, qtbot, viewer):
+        self.qtbot, self.viewer = qtbot, viewer
+        viewer.window.resize(1280, 800)
+        self.panel = open_panel(viewer, ClassroomPanel, "Classroom")
+        self.until(lambda: self.panel.canvas.there)
+        qtbot.wait(100)
+        self.step = 0
+        folder = os.environ.get("DOJO_WALK")
+        self.folder = Path(folder) if folder else None
+
+    def look(self, name):
+        """A picture, where one is wanted."""
+        if self.folder:
+            self.qtbot.wait(250)
+            self.step += 1
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.viewer.window._qt_window.grab().save(str(self.folder / f"classroom-{self.step:02d}-{name}.png"))
+
+    def until(self, holds, seconds=30):
+        self.qtbot.waitUntil(lambda: bool(holds()), timeout=int(1000 * seconds))
+
+    def click(self, button):
+        assert button.isEnabled(), button.toolTip()
+        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def choose(self, name):
+        """The exercise by the arrow keys."""
+        box = self.panel.exercise.box
+        box.setFocus()
+        for _ in range(box.count()):
+            if box.currentData() == name:
+                break
+            down = box.currentIndex() < box.findData(name)
+            self.qtbot.keyClick(box, Qt.Key.Key_Down if down else Qt.Key.Key_Up)
+        assert self.panel.lesson.exercise.name == name
+
+    def pick(self, button, action):
+        """An entry of the menu that a button opens; the menu waits in a loop of its own."""
+
+        def press():
+            menu = QApplication.activePopupWidget()
+            QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(action).center())
+
+        QTimer.singleShot(150, press)
+        self.click(button)
+        self.until(lambda: QApplication.activePopupWidget() is None)
+
+    def play(self, seconds=40):
+        """Play to the end."""
+        self.click(self.panel.play.play_button)
+        assert self.panel.player.playing
+        self.until(lambda: not self.panel.player.playing, seconds)
+        self.qtbot.wait(20)
+
+    def at(self, x, y, up=True):
+        """Where a place lies on the canvas; y points up, in images down."""
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        centre = np.asarray(camera.center)[-2:]
+        column = canvas.width() / 2 + (x - centre[1]) * camera.zoom
+        row = canvas.height() / 2 + (-1 if up else 1) * (y - centre[0]) * camera.zoom
+        return QPoint(round(column), round(row))
+
+    def click_canvas(self, x, y, up=True):
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        QTest.mouseMove(canvas, self.at(x, y, up))
+        QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=self.at(x, y, up))
+        self.qtbot.wait(20)
+
+    def end(self):
+        self.panel.end()
+
+
+@pytest.fixture
+def walk(qtbot, make_napari_viewer):
+    made = Walk(qtbot, make_napari_viewer(show=True))
+    yield made
+    made.end()
+
+
+def test_through_all_exercises(walk):
+    panel, lesson = walk.panel, walk.panel.lesson
+    walk.qtbot.keyClick(panel.play.slider, Qt.Key.Key_End)
+    for name in NAMES:
+        exercise = load(name)
+        walk.choose(name)
+        assert exercise.title in panel.exercise.box.currentText()
+        assert exercise.text[0] in panel.exercise.text.text()
+        assert not lesson.met
+        assert "✓" not in panel.exercise.goal.text()
+        walk.look(f"{name}-start")
+
+        before = lesson.session.net.parameters.copy()
+        walk.click(panel.play.play_button)
+        walk.until(lambda: lesson.session.epochs >= 2)
+        if panel.player.playing:
+            walk.click(panel.play.play_button)
+        assert not panel.player.playing
+        assert (lesson.session.net.parameters != before).any() or exercise.start.net.start == "zero"
+        walk.look(f"{name}-playing")
+
+        assert exercise.why not in panel.exercise.help.text()
+        walk.pick(panel.exercise.menu_button, panel.exercise.solution_action)
+        assert exercise.why in panel.exercise.help.text()
+        assert lesson.session.setup == exercise.solution
+        walk.play()
+        assert lesson.met
+        assert "✓" in panel.exercise.goal.text()
+        walk.look(f"{name}-solved")
+
+        alone = Session(exercise.solution)
+        for _ in alone.run():
+            pass
+        assert lesson.session.history[-1] == alone.history[-1]  # the same numbers as without a window
+        assert lesson.session.looks == 0
+
+
+def test_slow_motion_by_the_buttons(walk):
+    panel, lesson = walk.panel, walk.panel.lesson
+    walk.choose("parabola")
+    walk.click(panel.tabs.button(1))
+    seen = []
+    while not seen or seen[-1] != "done":
+        walk.click(panel.slow.next_button)
+        seen.append(lesson.stage.kind)
+        assert lesson.session.updates == (seen[-1] == "done")
+        walk.look(f"slow-{seen[-1]}")
+    assert seen == ["input", "sum", "activation", "loss", "slope", "gradient", "update", "done"]
+    same = Session(lesson.exercise.start)
+    same.step()
+    np.testing.assert_array_equal(lesson.session.net.parameters, same.net.parameters)
+
+
+def test_hints_test_and_keys(walk):
+    panel, lesson = walk.panel, walk.panel.lesson
+    walk.choose("parabola")
+    for k, hint in enumerate(load("parabola").hints, 1):
+        walk.click(panel.exercise.hint_button)
+        assert hint in panel.exercise.help.text()
+        assert lesson.hints == k
+    assert not panel.exercise.hint_button.isEnabled()
+    for key, updates in ((Qt.Key.Key_S, 1), (Qt.Key.Key_S, 2), (Qt.Key.Key_E, 500), (Qt.Key.Key_R, 0)):
+        walk.qtbot.keyClick(panel, key)
+        walk.until(lambda n=updates: lesson.session.updates == n)
+    walk.until(lambda: not panel.player.playing)
+    assert panel.curves.reveal_button.isVisible()
+    walk.click(panel.curves.reveal_button)
+    assert not panel.curves.reveal_button.isVisible()
+    assert lesson.session.looks == 1
+    walk.look("test-revealed")
+    walk.qtbot.keyClick(panel, Qt.Key.Key_S)
+    assert panel.curves.reveal_button.isVisible()
+    walk.click(panel.curves.reveal_button)
+    assert lesson.session.looks == 2
+    shown = [label.text() + label.toolTip() for label in panel.curves.findChildren(QLabel) if label.isVisible()]
+    assert any("2 times" in text for text in shown)
+
+
+def test_own_points_with_the_mouse(walk):
+    panel, lesson = walk.panel, walk.panel.lesson
+    panel.folds["points"].button.setChecked(True)
+    walk.click(panel.data.draw_button)
+    walk.qtbot.wait(100)
+    walk.click_canvas(0.5, 0.5)
+    walk.click_canvas(0.6, 0.2)
+    walk.click(panel.data.classes.button(1))
+    walk.click_canvas(-0.5, -0.5)
+    walk.click_canvas(-0.4, -0.6)
+    walk.until(lambda: len(lesson.wanted.points.rows) == 4)
+    walk.look("own-points")
+    rows = np.array(lesson.wanted.points.rows)
+    np.testing.assert_allclose(rows[:, :2], [[0.5, 0.5], [0.6, 0.2], [-0.5, -0.5], [-0.4, -0.6]], atol=0.01)
+    assert rows[:, 2].tolist() == [0, 0, 1, 1]
+
+
+def test_own_objects_with_the_mouse(walk):
+    panel, viewer = walk.panel, walk.viewer
+    panel.end()
+    viewer.window.remove_dock_widget("all")
+    labels = np.zeros((60, 100), int)
+    for k in range(15):  # small ones at the left, large ones at the right
+        y, x, side = 4 + 20 * (k // 5), 4 + 20 * (k % 5), 6 + 2 * (k % 5)
+        labels[y : y + side, x : x + side] = k + 1
+    where = {"scale": (0.5, 0.5), "units": ("um", "um")}
+    viewer.add_image(np.random.default_rng(0).normal(labels > 0, 0.2), name="cells", **where)
+    layer = viewer.add_labels(labels, name="cells labels", **where)
+    viewer.reset_view()
+    camera = getattr(viewer, "scene", viewer).camera
+    before = (camera.center, camera.zoom, camera.orientation2d, viewer.layers.selection.active)
+
+    panel = open_panel(viewer, ClassroomPanel, "Classroom")
+    walk.panel = panel
+    walk.until(lambda: panel.canvas.there)
+    walk.qtbot.wait(100)
+    panel.folds["points"].button.setChecked(True)
+    panel.data.objects_fold.button.click()
+    source = panel.data.objects
+    walk.until(lambda: source._objects is not None)
+    assert layer.visible
+    walk.click(source.click_button)
+    walk.qtbot.wait(200)
+    for klass, numbers in ((0, (1, 6)), (1, (5, 10))):
+        walk.click(source.class_buttons[klass])
+        for number in numbers:
+            y, x = layer.data_to_world(np.argwhere(labels == number).mean(0))
+            walk.click_canvas(x, y, up=False)
+    assert source._given == {(0, 1): 0, (0, 6): 0, (0, 5): 1, (0, 10): 1}
+    walk.look("objects-given")
+    panel.lesson.set(learning_rate=0.5, batch_size=1)
+    walk.play()
+    walk.look("objects-solved")
+    predicted = viewer.layers["cells labels: predicted class"]
+    assert set(np.unique(predicted.data[np.isin(labels, (1, 6, 11))])) == {1}
+    assert set(np.unique(predicted.data[np.isin(labels, (5, 10, 15))])) == {2}
+
+    panel.end()
+    assert [x.name for x in viewer.layers] == ["cells", "cells labels", "cells labels: predicted class"]
+    assert layer.visible
+    assert (camera.center, camera.zoom, camera.orientation2d, viewer.layers.selection.active) == before
+    np.testing.assert_array_equal(layer.data, labels)
