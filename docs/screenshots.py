@@ -19,7 +19,7 @@ from pathlib import Path
 SIZE, DOCK = (1280, 800), 340  # px
 CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
-    *("train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
+    *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
 )
 STATES = {}  # by their names in the files
 
@@ -193,6 +193,24 @@ def train_image(stage: Stage) -> None:
     stage.sample("nuclei", ("image",))
     panel = stage.open("Train")
     stage.wait(lambda: "Labels are needed" in panel.findings.text())
+
+
+@state
+def train_paint(stage: Stage) -> None:
+    import numpy as np
+
+    from napari_dojo.samples import nuclei
+
+    (image,) = stage.sample("nuclei", ("image",))
+    panel = stage.open("Train")
+    stage.viewer.layers.selection.active = image
+    panel.labels_button.click()
+    truth, drawn = nuclei()[1][0], stage.viewer.layers.selection.active
+    whole = [n for n in np.unique(truth[40:300, 40:300]) if n and not (truth == n)[300:].any()]
+    for number, n in enumerate(whole[:24], 1):
+        drawn.data_setitem(np.nonzero(truth == n), number)
+    drawn.selected_label = 25
+    stage.wait(lambda: "24 objects" in panel.findings.text() and "steps" in panel.findings.text())
 
 
 @state

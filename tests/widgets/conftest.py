@@ -10,6 +10,13 @@ from napari_dojo.simulate import simulate
 from napari_dojo.widgets.desk import desk
 
 
+@pytest.fixture(autouse=True)
+def lean():
+    """What napari leaves behind of each viewer, 5,000 objects, is not looked through again by every later test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def scenes():
     return [simulate("nuclei", (96, 96), seed, diameter=18) for seed in range(3)]

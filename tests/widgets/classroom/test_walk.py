@@ -191,6 +191,8 @@ def test_own_points_with_the_mouse(walk):
     walk.click_canvas(0.5, 0.5)
     walk.click_canvas(0.6, 0.2)
     walk.click(panel.data.classes.button(1))
+    walk.until(lambda: len(lesson.wanted.points.rows) == 2)
+    lesson.set(learning_rate=0.2)  # the class that was chosen stays chosen
     walk.click_canvas(-0.5, -0.5)
     walk.click_canvas(-0.4, -0.6)
     walk.until(lambda: len(lesson.wanted.points.rows) == 4)

@@ -121,8 +121,9 @@ class Canvas(QObject):
             self._fitting.start(0)
 
     def _eye(self, event: Any = None) -> None:
-        """It is shown again: as it is now."""
-        self.draw()
+        """A layer is shown again: as it is now."""
+        if event is not None and event.source.visible and not self._ours:
+            self.show()
 
     def _removed(self, event: Any) -> None:
         if event.value is self.surface or event.value is self.points:
@@ -233,10 +234,11 @@ class Canvas(QObject):
                 features={"class": np.zeros(0)},
                 border_color="white",
                 size=0.03,
-                canvas_size_limits=(5, 40),
+                canvas_size_limits=(6, 40),
                 metadata=provenance("classroom", ""),
             )
             self.points.events.data.connect(self._edited)
+            self.points.events.visible.connect(self._eye)
             layers.append(self.points)
             self.set_class(self.klass)
         if self.surface is None or self.surface not in layers:
@@ -309,8 +311,13 @@ class Canvas(QObject):
         return xy, value, sets
 
     def _show_points(self) -> None:
-        """Places, colours and symbols; those that are as they should be are left alone."""
+        """Places, colours and symbols; those that are as they should be are left alone.
+
+        Not while they are hidden: there napari mixes up which points it would show. `_eye` makes up for it.
+        """
         layer, lesson = self.points, self._lesson
+        if not layer.visible:
+            return
         xy, value, sets = self._places()
         self._revealed = lesson.revealed
         if layer.data.shape != (len(xy), 2) or not np.array_equal(layer.data, xy[:, ::-1]):
@@ -362,9 +369,9 @@ class Canvas(QObject):
     def _ring(self) -> None:
         """Wrong points get a ring, where that is wanted."""
         layer, lesson = self.points, self._lesson
-        if layer is None or layer not in self._viewer.layers or not len(layer.data):
+        if layer is None or layer not in self._viewer.layers or not len(layer.data) or not layer.visible:
             return
-        session, width = lesson.session, np.full(len(layer.data), 0.06)
+        session, width = lesson.session, np.zeros(len(layer.data))
         ringed = self.ringed and not lesson.problem and session.data.classes > 0
         if ringed:
             wrong = session.answer(session.data.xy) != session.data.value

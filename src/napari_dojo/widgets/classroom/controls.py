@@ -218,8 +218,7 @@ class InputsRow(QWidget):
         self.show_lesson()
 
     def show_lesson(self) -> None:
-        """Show what the lesson is set to, and what the exercise hides or locks."""
-        self.setVisible("inputs" not in self._lesson.exercise.hidden)
+        """Show what the lesson is set to, and what the exercise locks."""
         self.setEnabled(self._lesson.may("inputs"))
         for name, button in self.buttons.items():
             button.setChecked(name in self._lesson.wanted.net.inputs)

@@ -128,7 +128,7 @@ class Curves(QWidget):
         if self.reveal_button.isEnabled() != able or not self.reveal_button.toolTip():
             self.reveal_button.setEnabled(able)
             described(self.reveal_button, "Reveal test", REVEAL if able else "There are no test points.")
-        times = f" ({looks} looks)" if looks > 1 else ""
+        times = f" ({looks}×)" if looks > 1 else ""
         if self.heads["test"].text() != HEADS["test"].format(times):
             self.heads["test"].setText(HEADS["test"].format(times))
             often = f"The test was looked at {looks} times: it is no longer new. " if times else ""

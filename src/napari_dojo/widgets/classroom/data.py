@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QSpinBox,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -118,12 +117,13 @@ class DataSection(QWidget):
         top.addWidget(self.draw_button, 1)
         top.addWidget(self.clear_button)
         for k in range(MOST_CLASSES):
-            button = QToolButton()
+            button = QPushButton()
             picture = QPixmap(12, 12)
             picture.fill(QColor(CLASSES[k]))
             button.setIcon(QIcon(picture))
             button.setIconSize(QSize(12, 12))
             button.setCheckable(True)
+            button.setMinimumWidth(20)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             tip = "New points get this class; points selected with napari's selection tool are given it, too."
             described(button, f"Class {k}", f"Class {k}. {tip}")

@@ -21,7 +21,7 @@ from napari_dojo.widgets.plot import theme_colours
 
 __all__ = ["Link", "NetView"]
 
-MAP = 24  # fields of a neuron's map along each side
+MAP, LARGE_MAP = 24, 48  # fields of a neuron's map along each side
 FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
 USUAL, LARGE = 1.25, 3.2  # height of a neuron, in lines of text
 WIDTHS = 6  # different widths of links
@@ -105,6 +105,7 @@ class NetView(QWidget):
     def enlarge(self, on: bool) -> None:
         """Larger neurons, for a window of its own, or the usual ones."""
         self.height_of_unit = LARGE if on else USUAL
+        self._grid = None
         self._arrange()
         self.draw()
 
@@ -127,7 +128,8 @@ class NetView(QWidget):
         session = self._lesson.session
         data, inputs = session.data, session.setup.net.inputs
         if self._grid is None or self._grid[0] is not data or self._grid[1] != inputs:
-            self._grid = (data, inputs, Grid.of(data, inputs, MAP))
+            fields = LARGE_MAP if self.height_of_unit == LARGE else MAP
+            self._grid = (data, inputs, Grid.of(data, inputs, fields))
         return self._grid[2]
 
     def _has(self, layer: int, unit: int) -> bool:
@@ -284,11 +286,12 @@ class NetView(QWidget):
         """Neurons with their maps; at the left the names of the inputs."""
         half, layer = self._size / 2, column - 1
         names = self._lesson.session.setup.net.sources(0)
-        maps = self._maps[column] if column < len(self._maps) else np.zeros((0, MAP, MAP, 3), np.uint8)
+        maps = self._maps[column] if column < len(self._maps) else np.zeros((0, 1, 1, 3), np.uint8)
+        n = maps.shape[1]
         for unit, middle in self._places[column].items():
             box = QRectF(middle.x() - half, middle.y() - half, self._size, self._size)
             if unit < len(maps):
-                image = QImage(maps[unit].data, MAP, MAP, 3 * MAP, QImage.Format.Format_RGB888)
+                image = QImage(maps[unit].data, n, n, 3 * n, QImage.Format.Format_RGB888)
                 painter.drawImage(box, image)
             chosen = self.unit == (layer, unit)
             painter.setPen(QPen(QColor(colours["text" if chosen else "secondary"]), 2.5 if chosen else 1))
@@ -304,7 +307,7 @@ class NetView(QWidget):
             hidden = self._columns[column] - self._drawn(column)
             painter.setPen(QColor(colours["text"]))
             text = f"+{hidden} more" if hidden else "fold"
-            if self.fontMetrics().horizontalAdvance(text) > self._more[column].width():
+            if self.fontMetrics().horizontalAdvance(text) > 0.9 * self._more[column].width():
                 text = f"+{hidden}" if hidden else "−"
             painter.drawText(self._more[column], Qt.AlignmentFlag.AlignCenter, text)
 

@@ -188,7 +188,8 @@ class ClassroomPanel(Panel):
         session = self.lesson.session
         n, batch = session.data.counts[0], session.setup.learning.batch_size
         epochs = f"epoch {session.epochs:,} of {session.setup.learning.epochs:,}"
-        text = f"{epochs}, {session.updates:,} updates, {SPEEDS[self.player.speed][0]}"
+        updates = f"{session.updates:,} update{'' if session.updates == 1 else 's'}"
+        text = f"{epochs}, {updates}, {SPEEDS[self.player.speed][0]}"
         if self.status.text() != text:
             self.status.setText(text)
             self.status.setToolTip(f"Updates an epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}")

@@ -25,8 +25,7 @@ __all__ = ["SlowMotion"]
 
 BEAT = 1800  # ms between two stages that come by themselves
 BEGIN = (
-    "One update, stage by stage: sums and activations forward, the loss, gradients back along the links, and the new "
-    "weights. The figures stand in the net, and here."
+    "One update, stage by stage: sums and activations forward, the loss, gradients back along the links, new weights."
 )
 WORDS = {
     "input": "The inputs",
@@ -53,6 +52,7 @@ class SlowMotion(QWidget):
     def __init__(self, lesson: Lesson, canvas: Canvas) -> None:
         super().__init__()
         self._lesson, self._canvas = lesson, canvas
+        self._number = 0  # of the stage
         self.of_box = QComboBox()
         self.of_box.addItem("the next mini-batch")
         self.of_box.addItem("one point: the selected one")
@@ -109,6 +109,7 @@ class SlowMotion(QWidget):
         point = None
         if self.of_box.currentIndex() == 1:
             point = self._canvas.selected_training_point() or 0
+        self._number += 1
         self._lesson.next_stage(point)
 
     def refresh(self) -> None:
@@ -120,13 +121,17 @@ class SlowMotion(QWidget):
         self.leave_button.setEnabled(stage is not None)
         self.of_box.setEnabled(stage is None or stage.kind == "done")
         self.next_button.setText("Next stage" if stage is not None else "Begin")
+        if stage is None or stage.kind == "input":
+            self._number = int(stage is not None)
         if stage is None:
             self.text.setText(BEGIN)
             self.figures.setPlainText("")
             self.auto_button.setChecked(False)
             return
-        where = "" if stage.layer < 0 else f", layer {stage.layer + 1} of {len(self._lesson.session.net.layers)}"
-        self.text.setText(f"{WORDS[stage.kind]}{where}. {stage.text}")
+        layers = len(self._lesson.session.net.layers)
+        where = "" if stage.layer < 0 else f", layer {stage.layer + 1} of {layers}"
+        # Forward and back two stages a layer, one for its new weights; inputs, loss and the end.
+        self.text.setText(f"{self._number}/{5 * layers + 3} {WORDS[stage.kind]}{where}. {stage.text}")
         self.figures.setPlainText("\n".join(stage.lines))
         if stage.kind == "done":
             self.auto_button.setChecked(False)
