@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 
 SIZE, DOCK = (1280, 800), 340  # px
+LARGEST = 120_000  # bytes of a picture of the docs
 CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
@@ -59,20 +60,18 @@ def main() -> int:
 
 
 def keep(folder: Path) -> None:
-    """Write the pictures of the docs, with at most 256 colours where that halves them."""
+    """Write the pictures of the docs, with 256 colours, which halves them, or fewer."""
     from PIL import Image
 
     for name in CHOSEN:
-        if not (folder / f"{name}.png").exists():
-            continue
-        there = Path(__file__).parent / "pictures" / f"{name}.png"
-        full = Image.open(folder / f"{name}.png").convert("RGB")
-        full.save(there, optimize=True)
-        size = there.stat().st_size
-        full.quantize(256, dither=Image.Dither.NONE).save(there, optimize=True)
-        if there.stat().st_size > size / 2:
-            full.save(there, optimize=True)
-        print(f"{there.name}: {there.stat().st_size / 1000:.0f} kB")
+        if (folder / f"{name}.png").exists():
+            there = Path(__file__).parent / "pictures" / f"{name}.png"
+            full = Image.open(folder / f"{name}.png").convert("RGB")
+            for colours in (256, 160, 100, 64):
+                full.quantize(colours, kmeans=1, dither=Image.Dither.NONE).save(there, optimize=True)
+                if there.stat().st_size < LARGEST:
+                    break
+            print(f"{there.name}: {there.stat().st_size / 1000:.0f} kB")
 
 
 class Stage:
@@ -128,12 +127,18 @@ class Stage:
         self.rest(0.2)
         self.viewer.reset_view()
 
-    def sample(self, name: str, kinds: tuple[str, ...] = ("image", "labels")) -> list:
-        """Add the layers of one of our samples; those that were added."""
+    def sample(self, name: str, kinds: tuple[str, ...] = ("image", "labels"), black: float = 0) -> list:
+        """Add the layers of one of our samples, ``black`` % of the pixels black; those that were added."""
+        import numpy as np
+
         from napari_dojo import samples
 
         layers = [(data, options, kind) for data, options, kind in getattr(samples, name)() if kind in kinds]
-        return [getattr(self.viewer, f"add_{kind}")(data, **options) for data, options, kind in layers]
+        added = [getattr(self.viewer, f"add_{kind}")(data, **options) for data, options, kind in layers]
+        for layer in added:
+            if layer._type_string == "image" and black:  # noise makes large files
+                layer.contrast_limits = np.percentile(layer.data, (black, 100))
+        return added
 
     def files(self, name: str) -> Path:
         """A folder with the images and labels of one of our sets of files, where a person might have it."""
@@ -201,7 +206,7 @@ def train_paint(stage: Stage) -> None:
 
     from napari_dojo.samples import nuclei
 
-    (image,) = stage.sample("nuclei", ("image",))
+    (image,) = stage.sample("nuclei", ("image",), black=68)
     panel = stage.open("Train")
     stage.viewer.layers.selection.active = image
     panel.labels_button.click()
@@ -222,7 +227,7 @@ def train_ready(stage: Stage) -> None:
 
 @state
 def train_warning(stage: Stage) -> None:
-    _, labels = stage.sample("nuclei")
+    _, labels = stage.sample("nuclei", black=66)
     labels.data = (labels.data > 0).astype("uint8") * 255
     labels.name = "nuclei: mask"
     panel = stage.open("Train")
@@ -241,7 +246,7 @@ def train_corner(stage: Stage) -> None:
 
 @state
 def train_classes(stage: Stage) -> None:
-    stage.sample("cells_strokes")
+    stage.sample("cells_strokes", black=12)
     panel = stage.open("Train")
     panel.task_box.setCurrentIndex(panel.task_box.findData("semantic"))
     stage.wait(lambda: len(panel.classes.names()) == 3 and "steps" in panel.findings.text())
@@ -280,7 +285,6 @@ def train_advanced(stage: Stage) -> None:
 def train_running(stage: Stage) -> None:
     panel = stage.train(3 * stage.minutes)
     stage.wait(lambda: panel.progress.training.preview.layer)
-    stage.viewer.layers["nuclei to train on: labels"].visible = False
     stage.rest(stage.minutes * 60)
 
 
@@ -467,7 +471,7 @@ def compare_empty(stage: Stage) -> None:
 def compare(stage: Stage) -> None:
     from napari_dojo.baselines import otsu_watershed
 
-    image, truth = stage.sample("nuclei")
+    image, truth = stage.sample("nuclei", black=66)
     result = stage.viewer.add_labels(
         otsu_watershed(image.data[None]), name="Otsu and watershed", scale=image.scale, units=image.units
     )

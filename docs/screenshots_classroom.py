@@ -138,8 +138,8 @@ def slow_motion(stage: Stage) -> None:
 def representation(stage: Stage) -> None:
     """The solved spiral, as its last hidden layer sees it."""
     stage.choose("spiral")
-    stage.tab("Representation")
     stage.solve()
+    stage.tab("Representation")
     stage.picture("representation")
     stage.tab("Curves")
 
@@ -157,11 +157,14 @@ def large_type(stage: Stage) -> None:
 
 def code(stage: Stage) -> None:
     """The script in its window."""
+    from qtpy.QtWidgets import QApplication
+
     stage.choose("parabola")
     stage.panel.code_button.click()
     stage.wait(seconds=0.3)
-    stage.panel._code.grab().save(str(stage.folder / "code.png"))
-    stage.panel._code.close()
+    window = next(w for w in QApplication.topLevelWidgets() if w.isVisible() and "code" in w.windowTitle())
+    window.grab().save(str(stage.folder / "code.png"))
+    window.close()
 
 
 def folds(stage: Stage) -> None:

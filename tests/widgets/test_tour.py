@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,9 +93,8 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 3, "less than a minute")
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
     train.start_button.click()
-    step(qtbot, tour, 4, "Hide the labels")
-    viewer.layers["nuclei to train on: labels"].visible = False
-    qtbot.waitUntil(lambda: tour.button.text() == "Wait a moment" and not tour.button.isEnabled(), timeout=5000)
+    step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
+    assert (tour.button.text(), tour.button.isEnabled()) == ("Wait a moment", False)
     said(viewer, Checked(1, 1.0, 1.0, {"sentence": "found 20 of 68", "headline": 0.1}, OTSU))
     step(qtbot, tour, 4, "found 20 of 68. A method that learns nothing: found 47 of 68, 16 invented. It will soon")
     assert not tour.button.isEnabled()
@@ -120,15 +120,25 @@ def test_the_button_does_each_step_of_the_training(qtbot, viewer, tour, no_job):
     assert (train.minutes_box.value(), train.data.axes, train.task.name) == (0.7, "TYX", "instances")
     press(qtbot, tour, "Start for me")
     assert train.progress.busy
+    step(qtbot, tour, 4)
+
+
+def test_labels_that_hide_the_preview_can_be_hidden(qtbot, viewer, tour, no_job):
+    tour._go(2)
+    press(qtbot, tour, "Open Train")
+    press(qtbot, tour, "Start for me")
+    training = said(viewer, Checked(1, 1.0, 1.0, SCORE, OTSU))
+    training.preview = SimpleNamespace(layer=viewer.layers[0], on=True, end=lambda: None, forget=lambda: None)
     press(qtbot, tour, "Hide the labels")
     assert not viewer.layers["nuclei to train on: labels"].visible
+    step(qtbot, tour, 4, "found 60 of 68")
 
 
 def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     tour._go(2)
     press(qtbot, tour, "Open Train")
     press(qtbot, tour, "Start for me")
-    step(qtbot, tour, 4, "Hide the labels")
+    step(qtbot, tour, 4, "In some seconds")
     training = desk().of(viewer)
     training.state = "waiting"
     step(qtbot, tour, 4, "It waits until another training is over")
@@ -139,7 +149,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     training.runner.go_on = lambda: setattr(training.runner, "paused", False)
     qtbot.wait(120)
     press(qtbot, tour, "Go on")
-    step(qtbot, tour, 4, "Hide the labels")
+    step(qtbot, tour, 4, "In some seconds")
 
 
 def test_a_failed_training_can_be_started_again(qtbot, viewer, tour, no_job):
@@ -150,7 +160,7 @@ def test_a_failed_training_can_be_started_again(qtbot, viewer, tour, no_job):
     said(viewer, Failed("The training was ended by the system."))
     step(qtbot, tour, 4, "The training was ended by the system. ")
     press(qtbot, tour, "Start for me")
-    qtbot.waitUntil(lambda: tour.button.text() == "Hide the labels", timeout=5000)
+    step(qtbot, tour, 4, "In some seconds")
 
 
 def test_an_earlier_training_is_none_of_the_tour(qtbot, viewer, tour, no_job):

@@ -131,14 +131,13 @@ class Walk:
                 "The training is paused.", "Go on", self._on_panel(training, "pause_button", training.runner.go_on)
             )
         labels, checked = self._layer("training", "labels"), _last_check(training)
-        if labels is not None and labels.visible:
-            text = (
-                "It learns now. In some seconds a layer shows what it sees, and gets better with each check. "
-                "Hide the labels to see it well: click their eye in the layer list."
-            )
-            return Prompt(text, "Hide the labels", lambda: setattr(labels, "visible", False))
         if checked is None:
-            return Prompt("It learns now. In some seconds a layer shows what it sees ...", WAIT)
+            return Prompt(
+                "It learns now. In some seconds a layer shows what it sees, in the place of the labels ...", WAIT
+            )
+        if labels is not None and labels.visible and training.preview.layer is not None:  # they are being painted
+            text = "Hide the labels to see what it sees now: click their eye in the layer list."
+            return Prompt(text, "Hide the labels", lambda: setattr(labels, "visible", False))
         text = (
             f"Where it does not learn (validation): {checked.score.get('sentence', '')}. A method that learns nothing: "
             f"{checked.baseline.get('sentence', '')}. "

@@ -247,3 +247,32 @@ def test_own_objects_with_the_mouse(walk):
     assert layer.visible
     assert (camera.center, camera.zoom, camera.orientation2d, viewer.layers.selection.active) == before
     np.testing.assert_array_equal(layer.data, labels)
+
+
+def test_own_objects_make_room_for_the_lesson(walk):
+    """An exercise, and drawing points, need the canvas; a net that learned other points says nothing of objects."""
+    panel, viewer = walk.panel, walk.viewer
+    labels = np.zeros((20, 60), int)
+    for k in range(3):
+        labels[2 : 8 + 3 * k, 20 * k + 2 : 20 * k + 10] = k + 1
+    layer = viewer.add_labels(labels, name="cells labels")
+    panel.folds["points"].button.setChecked(True)
+    panel.data.objects_fold.button.click()
+    source = panel.data.objects
+    walk.until(lambda: source._objects is not None)
+    panel.lesson.step()
+    assert [x.name for x in viewer.layers if "class" in x.name] == []
+
+    walk.choose("parabola")
+    assert not panel.data.objects_fold.button.isChecked()
+    assert panel.canvas.points.visible
+
+    panel.data.objects_fold.button.click()
+    for k in range(2):
+        source.class_buttons[k].click()
+        source.give(k)
+    assert not layer.visible
+    walk.click(panel.data.draw_button)
+    assert panel.canvas.points.visible
+    panel.end()
+    assert layer.visible

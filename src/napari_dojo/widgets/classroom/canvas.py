@@ -26,6 +26,7 @@ SAYS, POINTS = "What the net says", "Points"
 PLANE = (-1.05, 1.05, -1.05, 1.05)  # what is shown where points are still to be drawn
 ROOM = 1.06  # around the plane
 RING = "black"
+LEAST, MOST = 0.01, 1000.0  # widths of planes that are shown in the world as they are
 
 
 class Canvas(QObject):
@@ -152,8 +153,8 @@ class Canvas(QObject):
         with self._by_us():
             if not self.there:
                 self._add(grid)
-            self._show_points()
             self._place(grid)
+            self._show_points()
         self.draw()
         if self._fitted is not None and self._fitted[0] != grid.extent:
             self.fit()
@@ -202,11 +203,12 @@ class Canvas(QObject):
         """Show the whole plane."""
         if self._ended or self.aside or self._grid is None or not self.front:
             return
-        left, right, bottom, top = self._grid.extent
-        viewer, camera = self._viewer, camera_of(self._viewer)
+        viewer, camera, surface = self._viewer, camera_of(self._viewer), self.surface
+        if surface not in viewer.layers:
+            return
         size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
-        camera.center = (0, (bottom + top) / 2, (left + right) / 2)
-        camera.zoom = min(size) / (ROOM * max(right - left, top - bottom))
+        camera.center = (0, *(surface.translate + surface.scale * (SIZE - 1) / 2))
+        camera.zoom = min(size) / (ROOM * SIZE * surface.scale[0])
         self._fitted = (self._grid.extent, (*camera.center, camera.zoom))
 
     def _resized(self, event: Any = None) -> None:
@@ -286,7 +288,7 @@ class Canvas(QObject):
         self._drawn = ((), PLANE)
         self._lesson.set_rows(())
         self._select()
-        if self.points in self._viewer.layers and self.points.editable:
+        if self.points in self._viewer.layers and self._editable:
             self.points.mode = "add"
 
     # the points
@@ -325,9 +327,8 @@ class Canvas(QObject):
             layer.data = xy[:, ::-1].copy()
         left, right, bottom, top = self._fresh_grid().extent
         size = max(right - left, top - bottom) * (0.016 if len(xy) > 100 else 0.024)
-        numbers = not lesson.wanted.points.n_classes
         if len(xy):
-            if not numbers:
+            if lesson.wanted.points.n_classes:
                 layer.face_color = of_classes(value)
             elif lesson.session.setup.points.kind == "curve":  # there the height is the number
                 layer.face_color = of_classes(0 * value)
@@ -338,8 +339,13 @@ class Canvas(QObject):
         layer.features = {"class": value}
         with layer.block_update_properties():
             layer.current_size = size
-        layer.editable = lesson.may("kind") and not numbers
+        layer.editable = self._editable
         self._ring()
+
+    @property
+    def _editable(self) -> bool:
+        """Whether a person may change the points; those with numbers instead of classes cannot be drawn."""
+        return self._lesson.may("kind") and self._lesson.wanted.points.n_classes > 0
 
     def set_class(self, klass: int) -> None:
         """The class that new points get; points that are selected with napari's selection tool are given it, too."""
@@ -350,7 +356,7 @@ class Canvas(QObject):
             layer.feature_defaults = {"class": float(klass)}
             layer.current_face_color = of_classes([klass])[0]
             layer.current_symbol = SYMBOLS[0]
-        chosen = sorted(layer.selected_data) if layer.mode == "select" and layer.editable else []
+        chosen = sorted(layer.selected_data) if layer.mode == "select" and self._editable else []
         values = np.array(layer.features["class"], float)
         if chosen and (values[chosen] != klass).any():
             values[chosen] = klass
@@ -409,7 +415,7 @@ class Canvas(QObject):
             value = np.nan_to_num(np.asarray(layer.features["class"], float))
         except (KeyError, ValueError, TypeError):  # a person changed the table, too
             value = None
-        if value is None or not layer.editable or layer.data.shape[1] != 2:
+        if value is None or not self._editable or layer.data.shape[1] != 2:
             self.show()
             return
         xy = layer.data[:, ::-1]
@@ -420,10 +426,16 @@ class Canvas(QObject):
     # the surface
 
     def _place(self, grid: Grid) -> None:
-        """The surface lies where its fields are."""
+        """Where points and fields lie in the world: as they are, but for planes that napari's sliders cannot count."""
         left, right, bottom, top = grid.extent
-        step = np.array([(top - bottom) / SIZE, (right - left) / SIZE])
-        start = np.array([bottom, left]) + step / 2
+        span, middle = right - left, np.array([bottom + top, left + right]) / 2
+        size = 1.0 if LEAST < span < MOST else 2 / span
+        shift = np.zeros(2) if np.abs(middle).max() < MOST * min(span, 1) else middle
+        step = np.full(2, size * span / SIZE)
+        start = size * (np.array([bottom, left]) - shift) + step / 2
+        if not np.allclose([*self.points.scale, *self.points.translate], [size, size, *(-size * shift)]):
+            self.points.data = np.zeros((0, 2))  # those of another plane could lie anywhere in this one
+            self.points.scale, self.points.translate = (size, size), -size * shift
         if not np.array_equal(self.surface.scale, step):
             self.surface.scale = step
         if not np.array_equal(self.surface.translate, start):
@@ -446,7 +458,8 @@ def _plane_of(session: Session) -> NDArray[np.float64]:
 def _around(xy: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """A square around places (n, 2), with a margin, never without a size."""
     low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.full(2, -1.0), np.ones(2))
-    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.05
+    middle, half = (low + high) / 2, float((high - low).max()) / 2 * 1.05
+    half = half if half > 1e-12 * max(1.0, float(np.abs(middle).max())) else 1.0
     return (
         float(middle[0] - half),
         float(middle[0] + half),

@@ -28,6 +28,7 @@ CLASSES = (*(v for k, v in class_look(range(1, 8), [])["colormap"].items() if k)
 NEGATIVE, POSITIVE = CLASSES[0], CLASSES[1]
 BOTH = (NEGATIVE, "#FFFFFF", POSITIVE)
 TINT = 0.55  # of the surface, so that points stand out on it
+SHADES = 255  # odd, so that there is a middle
 NOTHING = (160, 160, 160)  # where there is no number
 
 Colours = NDArray[np.uint8]
@@ -39,9 +40,10 @@ def _rgb(names: Any) -> NDArray[np.float64]:
 
 
 def ramp(stops: NDArray[np.float64]) -> Colours:
-    """256 colours (256, 3) from the first of some colours (n, 3) over the others to the last."""
-    at = np.linspace(0, len(stops) - 1, 256)
-    return np.stack([np.interp(at, np.arange(len(stops)), stops[:, k]) for k in range(3)], axis=1).astype(np.uint8)
+    """Shades (SHADES, 3) from the first of some colours (n, 3) over the others to the last."""
+    at = np.linspace(0, len(stops) - 1, SHADES)
+    made = [np.interp(at, np.arange(len(stops)), stops[:, k]) for k in range(3)]
+    return np.round(np.stack(made, axis=1)).astype(np.uint8)
 
 
 def _tinted(colours: NDArray[np.float64], tint: float) -> NDArray[np.float64]:
@@ -51,7 +53,7 @@ def _tinted(colours: NDArray[np.float64], tint: float) -> NDArray[np.float64]:
 def _looked_up(table: Colours, share: NDArray[np.float64]) -> Colours:
     """Colours (..., 3) of shares from 0 to 1; what is beyond has the last colour, what is no number grey."""
     known = np.isfinite(share)
-    place = np.clip(np.where(known, share, 0) * 255, 0, 255).astype(np.intp)
+    place = np.round(np.clip(np.where(known, share, 0), 0, 1) * (SHADES - 1)).astype(np.intp)
     colours = table[place]
     if not known.all():
         colours[~known] = NOTHING
@@ -60,7 +62,7 @@ def _looked_up(table: Colours, share: NDArray[np.float64]) -> Colours:
 
 @cache
 def _shades(tint: float, *names: str) -> Colours:
-    """256 colours from one to the next, mixed with white."""
+    """Shades from one colour to the next, mixed with white."""
     return ramp(_tinted(_rgb(names), tint))
 
 
