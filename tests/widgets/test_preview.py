@@ -85,7 +85,8 @@ def test_of_a_large_image_the_part_in_view_is_asked_for(qtbot, viewer, made):
     np.testing.assert_allclose(preview.layer.translate, (2 * top, 2 * left))
     row.images[0].corner_pixels = np.array([[0, 0], [300, 300]])
     preview.follow()
-    places = (lambda: [int(np.load(path)[0, 0, 0]) for path in looks])
+    def places():
+        return ([int(np.load(path)[0, 0, 0]) for path in looks])
     qtbot.waitUntil(lambda: 0 in places(), timeout=5000)  # the canvas may have moved it again since
     answer(preview, looks[places().index(0)], np.ones((1024, 1024), np.int32))
     np.testing.assert_allclose(preview.layer.translate, (0, 0))
@@ -140,7 +141,7 @@ def test_channels_of_several_layers_go_together(qtbot, viewer, made):
 
 def test_another_image_is_looked_at_too(qtbot, viewer, made):
     row = pair(viewer, np.eye(40))
-    preview, looks = made([row])
+    _preview, looks = made([row])
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
     assert asked(qtbot, looks).shape == (1, 50, 50)
 

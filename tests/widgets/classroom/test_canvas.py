@@ -303,7 +303,7 @@ def test_a_viewer_that_is_closed_while_it_plays(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=False)
     made = ClassroomPanel(viewer)
     viewer.window.add_dock_widget(made, name="Classroom")
-    qtbot.waitUntil(lambda: made.canvas.there)
+    qtbot.waitUntil(lambda: made.canvas.there)  # noqa: F821
     made.lesson.set(epochs=100_000)
     made.play.play_button.click()
     qtbot.wait(50)

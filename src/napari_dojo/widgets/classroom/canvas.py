@@ -339,6 +339,7 @@ class Canvas(QObject):
         layer.features = {"class": value}
         with layer.block_update_properties():
             layer.current_size = size
+            layer.feature_defaults = {"class": float(self.klass)}  # of points to come; features set it anew
         layer.editable = self._editable
         self._ring()
 

@@ -51,6 +51,8 @@ class DataSection(QWidget):
         super().__init__()
         self._viewer, self._lesson, self._canvas = viewer, lesson, canvas
         self.objects: Any = None
+        self._taken: Any = None  # the points that came from objects
+        self._exercise = lesson.exercise
         self.form = ChoicesForm(lesson, fields_named(*COMMON[:4], "classes", "formula", *COMMON[4:]), _that_matter)
         kinds = self.form.editor("kind")
         assert isinstance(kinds, QComboBox)
@@ -142,6 +144,10 @@ class DataSection(QWidget):
     def refresh(self) -> None:
         """Follow the lesson."""
         lesson = self._lesson
+        if lesson.exercise is not self._exercise:
+            self._exercise = lesson.exercise
+            if self.objects is not None:
+                self.objects_fold.button.setChecked(False)
         may, numbers = lesson.may("kind"), not lesson.wanted.points.n_classes
         hidden = lesson.exercise.hidden
         self.own.setVisible("kind" not in hidden)
@@ -168,6 +174,7 @@ class DataSection(QWidget):
     # own points
 
     def _draw(self) -> None:
+        self.objects_fold.button.setChecked(False)
         self._canvas.enter()
         self._canvas.begin_drawing()
 
@@ -210,6 +217,7 @@ class DataSection(QWidget):
         self.aside.emit(on)
 
     def _take_objects(self, points: PointSet) -> None:
+        self._taken = points.rows
         self._lesson.set(
             kind=points.kind,
             training=points.training,
@@ -221,8 +229,12 @@ class DataSection(QWidget):
         )
 
     def _colour_objects(self) -> None:
-        if self.objects is not None and self.objects_fold.button.isChecked() and not self._lesson.problem:
-            self.objects.show_prediction(self._lesson.session.answer)
+        """By the net that learned from them, and no other."""
+        session = self._lesson.session
+        if self.objects is None or not self.objects_fold.button.isChecked() or self._lesson.problem:
+            return
+        if session.updates and session.setup.points.rows == self._taken:
+            self.objects.show_prediction(session.answer)
 
     def end(self) -> None:
         """The panel is closing."""
