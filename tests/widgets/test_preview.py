@@ -85,8 +85,10 @@ def test_of_a_large_image_the_part_in_view_is_asked_for(qtbot, viewer, made):
     np.testing.assert_allclose(preview.layer.translate, (2 * top, 2 * left))
     row.images[0].corner_pixels = np.array([[0, 0], [300, 300]])
     preview.follow()
+
     def places():
-        return ([int(np.load(path)[0, 0, 0]) for path in looks])
+        return [int(np.load(path)[0, 0, 0]) for path in looks]
+
     qtbot.waitUntil(lambda: 0 in places(), timeout=5000)  # the canvas may have moved it again since
     answer(preview, looks[places().index(0)], np.ones((1024, 1024), np.int32))
     np.testing.assert_allclose(preview.layer.translate, (0, 0))

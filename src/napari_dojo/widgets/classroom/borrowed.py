@@ -100,6 +100,7 @@ class Borrowed(QObject):
         super().__init__(viewer.window._qt_window)
         self._viewer = viewer
         self._look: _Look | None = None
+        self._labels: tuple[str, ...] = ()
         self._guests: list[tuple[object, Callable[[bool], None]]] = []  # the last one is in front
 
     def take(self, guest: object, show: Callable[[bool], None], keep: Sequence[Any] = ()) -> None:
@@ -111,6 +112,9 @@ class Borrowed(QObject):
             return
         if self._look is None:
             self._look = _Look.of(self._viewer)
+            if self._labels and any(_is_classroom(x) for x in self._viewer.layers):  # then they are the classroom's
+                self._look = replace(self._look, labels=self._labels)
+            self._labels = self._look.labels
         else:  # layers may have come since
             self._look = self._look.with_new(self._viewer, keep)
         self._guests = [g for g in self._guests if g[0] is not guest]
