@@ -59,7 +59,7 @@ def finished(model: Path, data: Path) -> None:
     which had learned from some of these images.
     """
     bundle, scene = load(model), random_nuclei(2, (256, 256))
-    pairs, _ = read_pairs(Given(str(data / "test" / "images"), str(data / "test" / "masks")), labels=True)
+    pairs, _ = read_pairs(Given(str(data / "test" / "images"), str(data / "test" / "masks")))
     report = evaluate_model(bundle, pairs)
     score, held = report.pooled, report.baseline
     test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}

@@ -53,7 +53,7 @@ def weights(path):
 
 def test_files_hold_what_the_run_learns_from(run):
     given = saved_data(run)
-    pairs, notes = read_pairs(given, True)
+    pairs, notes = read_pairs(given)
     assert notes == []
     pictures, labels = discs()
     assert [i.name for i in pairs.items] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from discs import discs
 
 from napari_dojo import images
 from napari_dojo.batch import Files
+from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Said, Step, Tiled
 from napari_dojo.jobs import KINDS, Job, predict_files_request, predict_request, train_request
 from napari_dojo.normalize import Normalization
@@ -153,6 +155,20 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path: Path) -> None:
     assert isinstance(last, Failed)
     assert "No object is labelled" in last.sentence
     assert (tmp_path / "run" / "errors.txt").read_text() == ""
+
+
+def test_a_request_that_finds_the_disk_full_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Any, array: Any) -> None:
+        raise OSError("65536 requested and 47040 written")  # numpy's word for it
+
+    monkeypatch.setattr("napari_dojo.jobs.np.save", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    raw, labels = discs()
+    with pytest.raises(DojoError, match=r"input-0.npy needs about .* MB, but the disk of .* is full"):
+        train_request(tmp_path / "run", "instances", raw, labels, axes="YX", out=tmp_path / "m")
+    with pytest.raises(DojoError, match="Make room there"):
+        predict_request(tmp_path / "run", tmp_path, raw, axes=["YX"] * 3, names=["a"] * 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

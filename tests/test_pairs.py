@@ -6,7 +6,7 @@ import pytest
 from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Rule
-from napari_dojo.pairs import Item, Pairs, Part, as_labels
+from napari_dojo.pairs import Item, Layout, Pairs, Part, as_labels
 
 
 def pairs(n: int, size: tuple[int, ...] = (160, 200), **more) -> Pairs:
@@ -49,9 +49,9 @@ def test_labels_lack_the_channels_of_the_image():
 def test_target_images_may_be_larger():
     x = np.zeros((8, 9))
     y = np.arange(16 * 18.0).reshape(16, 18)
-    np.testing.assert_array_equal(Pairs.of([x], [y], labels=False, scale=(2, 2)).items[0].y, y[None])
+    np.testing.assert_array_equal(Pairs.of([x], [y], layout=Layout(labels=False, scale=(2, 2))).items[0].y, y[None])
     with pytest.raises(DojoError, match="its target is 16 x 18; it came as 8 x 9"):
-        Pairs.of([x], [x], labels=False, scale=(2, 2))
+        Pairs.of([x], [x], layout=Layout(labels=False, scale=(2, 2)))
 
 
 def test_a_region_may_be_given_once_or_for_each_frame():

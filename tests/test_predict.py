@@ -55,7 +55,7 @@ def bundle(dims=2, channels=1, **more):
 class Above(torch.nn.Module):
     """A net that knows its task: object where the normalised image is above a half."""
 
-    stride, reach, out_channels = (4, 4), (0, 0), 2
+    stride, reach, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
 
     def forward(self, x):
         return torch.cat([0.5 - x[:, :1], x[:, :1] - 0.5], 1)

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from discs import discs
 
 from napari_dojo.home import runs_folder
 from napari_dojo.jobs import predict_request, train_request
-from napari_dojo.runs import WORKER, Run, claim, claimed, release, run_folder, sweep, unfinished
+from napari_dojo.runs import SETTLED, WORKER, Run, claim, claimed, release, run_folder, sweep, unfinished
 
 
 def asked(name="cells", **settings):
@@ -90,6 +91,19 @@ def test_predictions_of_the_dead_are_swept_away_and_trainings_stay(tmp_path):
     claim(held)
     sweep()
     assert (training.exists(), prediction.exists(), held.exists()) == (True, False, True)
+
+
+def test_folders_that_were_cut_off_before_their_request_are_swept_away():
+    old, new, held, draft = (runs_folder() / name for name in ("old", "new", "held", "draft"))
+    for folder in (old, new, held, draft):
+        folder.mkdir(parents=True)
+    (draft / "draft.json").touch()
+    claim(held)
+    before = time.time() - SETTLED - 1
+    for folder in (old, held, draft):
+        os.utime(folder, (before, before))
+    sweep()
+    assert [folder.exists() for folder in (old, new, held, draft)] == [False, True, True, True]
 
 
 def test_discard_and_keep():

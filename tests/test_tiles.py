@@ -13,8 +13,9 @@ from napari_dojo.tiles import padded, tile_edge, tiled, tiles_of
 SIZES = [(1, 1), (37, 53), (64, 64), (65, 131), (9, 200), (5, 33, 47), (1, 40, 21), (24, 24, 24)]
 
 
-def run(fn, x, tiles, stride, scale=1, outputs=None):
-    out = np.zeros((outputs or x.shape[0], *[n * scale for n in x.shape[1:]]), np.float32)
+def run(fn, x, tiles, stride, scale=(), outputs=None):
+    size = [n * f for n, f in zip(x.shape[1:], scale or (1,) * (x.ndim - 1), strict=True)]
+    out = np.zeros((outputs or x.shape[0], *size), np.float32)
     said = list(tiled(fn, x, out, tiles, stride, scale))
     assert said == [(i + 1, len(tiles)) for i in range(len(tiles))]
     return out
@@ -24,8 +25,8 @@ def larger(scale):
     """A net that changes nothing but the size."""
 
     def fn(x):
-        for axis in range(1, x.ndim):
-            x = np.repeat(x, scale, axis)
+        for axis, f in enumerate(scale, 1):
+            x = np.repeat(x, f, axis)
         return x
 
     return fn
@@ -33,11 +34,12 @@ def larger(scale):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("halo", "blend"), [(0, 0), (5, 0), (8, 8), (16, 5), (8, 3)])
-@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("scale", [(1, 1, 1), (2, 2, 2), (4, 1, 3)])
 def test_an_identity_net_returns_its_input(size, halo, blend, scale):
     stride = (1, 8, 8)[-len(size) :] if len(size) == 3 else (8, 4)
     x = np.random.default_rng(0).normal(5, 3, (2, *size)).astype(np.float32)
     tiles = tiles_of(size, (32,) * len(size), (halo,) * len(size), stride, blend)
+    scale = scale[: len(size)]
     out = run(larger(scale), x, tiles, stride, scale)
     np.testing.assert_allclose(out, larger(scale)(x), atol=1e-5)
     if not blend:

@@ -7,7 +7,7 @@ The only place that knows what the axes of an array mean. T counts frames or sep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -28,10 +28,14 @@ class Axes:
     ----------
     names : one letter of "TZCYX" for each axis of the array, in its order.
     spatial : "YX" (planes one by one) or "ZYX" (volumes).
+    along, reach : so many neighbours to each side along this axis ("T" or "Z") are channels of a sample, too, the
+        nearest ones repeated at the ends; "" and 0 : none.
     """
 
     names: str
     spatial: str = "YX"
+    along: str = ""
+    reach: int = 0
 
     def __post_init__(self) -> None:
         wrong = [a for a in self.names if a not in LETTERS]
@@ -81,6 +85,10 @@ class Axes:
         return prod(shape[i] for i in self._others)
 
     def channels(self, shape: Sequence[int]) -> int:
+        """Number of channels of a sample of an array of this shape, those of its neighbours counted in."""
+        return self.own_channels(shape) * (1 + 2 * self.reach)
+
+    def own_channels(self, shape: Sequence[int]) -> int:
         """Number of channels in an array of this shape."""
         return shape[self.names.index("C")] if "C" in self.names else 1
 
@@ -89,8 +97,16 @@ class Axes:
         return tuple(shape[self.names.index(a)] for a in self.spatial)
 
     def sample(self, array: Any, index: int) -> Any:
-        """Sample number ``index`` as (C, *S): a view of numpy, lazy for dask."""
+        """Sample number ``index`` as (C, *S): a view of numpy, lazy for dask; with neighbours, which come in order, a copy."""
         where = np.unravel_index(index, tuple(array.shape[i] for i in self._others)) if self._others else ()
+        if self.along not in (names := [self.names[i] for i in self._others]):
+            own = self._part(array, where)
+            return np.concatenate([own] * (1 + 2 * self.reach)) if self.reach else own
+        at, last = names.index(self.along), array.shape[self.names.index(self.along)] - 1
+        near = [min(max(int(where[at]) + k, 0), last) for k in range(-self.reach, self.reach + 1)]
+        return np.concatenate([self._part(array, (*where[:at], k, *where[at + 1 :])) for k in near])
+
+    def _part(self, array: Any, where: Sequence[Any]) -> Any:
         key: list[Any] = [slice(None)] * array.ndim
         for axis, i in zip(self._others, where, strict=True):
             key[axis] = int(i)
@@ -103,6 +119,12 @@ class Axes:
     def without_channels(self) -> Axes:
         """The axes of labels that belong to such an image."""
         return Axes(self.names.replace("C", ""), self.spatial)
+
+    def with_neighbours(self, reach: int) -> Axes:
+        """The same with so many neighbours in time, else in Z where planes are worked on one by one."""
+        others = [self.names[i] for i in self._others]
+        along = next((a for a in "TZ" if a in others), "")
+        return replace(self, along=along if reach else "", reach=reach)
 
     def result(
         self, shape: Sequence[int], channels: int | None = None, scale: Sequence[int] = ()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from napari_dojo.errors import DojoError
-from napari_dojo.normalize import Rule
+from napari_dojo.normalize import Normalization, Rule
 
 __all__ = ["Card", "Folder", "read_card"]
 
@@ -21,8 +21,8 @@ LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
 KINDS: dict[str, Any] = {
     "name task net axes spatial description version": str,
     "options decoding net_options split score baseline data training": dict,
-    "channels scale": int,
-    "zoom": (int, float),
+    "channels reach": int,
+    "zoom calibration": (int, float),
 }
 
 
@@ -40,7 +40,12 @@ class Card:
     channels : C; ``maps`` : the names of the K maps.
     pixel_size, unit : of the training images, for each of ``spatial``; None where unknown.
     diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
-    zoom : factor by which images are scaled before the net sees them; ``scale`` : output px per input px.
+    zoom : factor by which images are scaled before the net sees them.
+    scale : output px per input px, for each of ``spatial``; empty: 1.
+    reach : so many neighbours to each side are channels, too (``channels`` counts them).
+    channel_names : of the inputs, where they have some.
+    target : the numbers that bring answers into the targets' units; None: they are in the input's.
+    calibration : from the spread between answers to the turned image to the error that is to be expected.
     split, score, baseline, data, training : what it was trained on and how good it is.
     parent : the name of the model that it was fine-tuned from.
     """
@@ -60,7 +65,11 @@ class Card:
     unit: str | None = None
     diameter: float | None = None
     zoom: float = 1.0
-    scale: int = 1
+    scale: tuple[int, ...] = ()
+    reach: int = 0
+    channel_names: tuple[str, ...] = ()
+    target: Normalization | None = None
+    calibration: float = 1.0
     description: str = ""
     license: str | None = None
     authors: tuple[str, ...] = ()
@@ -72,6 +81,26 @@ class Card:
     parent: str | None = None
     version: str = ""
 
+    def numbers(self, x: Any) -> Normalization:
+        """The numbers of an image (C, ...) for samples with their neighbours."""
+        found, many = self.rule.measure(x), 1 + 2 * self.reach
+        return Normalization(found.offset * many, found.scale * many)
+
+    def axes_for(self, names: str, shape: Sequence[int]) -> str:
+        """The axes of an image as this model takes them: planes become channels where it needs so many and there are none."""
+        needed, sizes = self.channels // (1 + 2 * self.reach), dict(zip(names, shape, strict=True))
+        planes = needed > 1 and self.spatial == "YX" and "C" not in names and sizes.get("Z") == needed
+        return names.replace("Z", "C") if planes else names
+
+    def own(self, x: Any) -> Any:
+        """The channels (C, *S) of a sample itself, without those of its neighbours."""
+        many = len(x) // (1 + 2 * self.reach)
+        return x[self.reach * many : (self.reach + 1) * many]
+
+    def answers(self, norm: Normalization) -> Normalization:
+        """The numbers that bring answers to a sample, normalised by ``norm``, into their units."""
+        return self.target or Normalization(tuple(self.own(norm.offset)), tuple(self.own(norm.scale)))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``config.napari_dojo``."""
         return {"format": FORMAT, **_plain(asdict(self))}
@@ -82,11 +111,21 @@ class Card:
             for name in names.split():
                 if not isinstance(getattr(self, name), kind):
                     raise TypeError(f"{name} is {getattr(self, name)!r:.60}")
-        numbers = [self.zoom, self.diameter or 1.0, *(self.pixel_size or ()), self.rule.high - self.rule.low]
+        numbers = [
+            self.zoom,
+            self.calibration,
+            self.diameter or 1.0,
+            *(self.pixel_size or ()),
+            self.rule.high - self.rule.low,
+        ]
         if not all(isfinite(n) and n > 0 for n in numbers) or self.spatial not in ("YX", "ZYX"):
             raise ValueError("a size, or the spatial axes")
         if self.pixel_size and len(self.pixel_size) != len(self.spatial):
             raise ValueError("one pixel size for each spatial axis")
+        if not all(type(f) is int and 0 < f <= 16 for f in self.scale) or not 0 <= self.reach <= 16:
+            raise ValueError("a factor of the size, or the number of neighbours")
+        if len(self.scale) not in (0, len(self.spatial)):
+            raise ValueError("one factor for each spatial axis")
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], where: str = "the model") -> Card:
@@ -100,13 +139,17 @@ class Card:
         known = {f.name for f in fields(Card)}
         try:
             values["rule"] = Rule(**values.get("rule", {}))
-            for k in ("maps", "authors", "pixel_size"):
+            if values.get("target") is not None:
+                values["target"] = Normalization(*(tuple(map(float, values["target"][k])) for k in ("offset", "scale")))
+            if isinstance(values.get("scale"), int):  # as it was first written
+                values["scale"] = ()
+            for k in ("maps", "authors", "pixel_size", "scale", "channel_names"):
                 if values.get(k) is not None:
                     values[k] = tuple(values[k])
             card = Card(**{k: v for k, v in values.items() if k in known})
             card._check()
             return card
-        except (TypeError, ValueError) as e:
+        except (TypeError, ValueError, KeyError) as e:
             raise DojoError(
                 f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew."
             ) from e

@@ -187,7 +187,7 @@ def _train(args: argparse.Namespace) -> int:
     from napari_dojo.folders import Given, read_pairs
 
     given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
-    pairs, notes = read_pairs(given, task.target == "labels")
+    pairs, notes = read_pairs(given, task.layout(options))
     for note in notes:
         _warn(note)
     from napari_dojo.bundle import load
@@ -250,11 +250,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.evaluate import evaluate_model
     from napari_dojo.folders import Given, read_pairs
     from napari_dojo.pretrained import find
+    from napari_dojo.tasks import options_of
 
     bundle = load(find(args.model))
     settings = checked(PredictSettings, _values(args, PredictSettings))
     pairs, notes = read_pairs(
-        Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].target == "labels"
+        Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].layout(options_of(bundle.card))
     )
     for note in notes:
         _warn(note)

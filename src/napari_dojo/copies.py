@@ -94,9 +94,9 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.train import Target, train_steps
 
 task = TASKS[{task.name!r}]
-pairs, notes = read_pairs(Given({_arguments(asked)}), labels={task.target == "labels"})
-settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
 options = task.options({_arguments(_told(task.options, run.request["options"]))})
+pairs, notes = read_pairs(Given({_arguments(asked)}), task.layout(options))
+settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
 start = {f"load({start!r})" if start else None}  # a trained model to go on from
 target = Target(Path({str(run.model) + "-again"!r}))
 for event in train_steps(pairs, task, target, settings, options, start):

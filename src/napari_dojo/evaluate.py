@@ -412,27 +412,27 @@ def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callab
     tick : called after each image.
     """
     from napari_dojo import device
-    from napari_dojo.predict import Predictor, predict
+    from napari_dojo.predict import Predictor, answer_sample, predict
     from napari_dojo.settings import PredictSettings
     from napari_dojo.tasks import TASKS, options_of
 
-    settings = settings or PredictSettings()
-    task, options = TASKS[bundle.card.task], options_of(bundle.card)
+    settings, card = settings or PredictSettings(), bundle.card
+    task, options = TASKS[card.task], options_of(card)
     predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
-    rows = []
+    inputs, truths, results = [], [], []
     for item in pairs.items:
-        x = np.asarray(item.x)
-        result = predict(
-            bundle,
-            x if x.shape[0] > 1 else x[0],
-            ("C" if x.shape[0] > 1 else "") + pairs.spatial,
-            settings=settings,
-            predictor=predictor,
-            pixel_size=pairs.pixel_size,
-            norm=item.normalization(bundle.card.rule),
-        )
-        truth = np.asarray(item.y)
-        score = task.score(result, truth, item.region, options)
-        rows.append(Row(item.name, score, task.score(task.baseline(x, options, [truth]), truth, item.region, options)))
+        x, norm = np.asarray(item.x), item.normalization(card.rule)
+        given = {"settings": settings, "predictor": predictor, "pixel_size": pairs.pixel_size}
+        if pairs.spatial == card.spatial:
+            results.append(answer_sample(bundle, x, norm, **given))
+        else:
+            results.append(predict(bundle, x, "C" + pairs.spatial, norm=norm, **given))
+        inputs.append(card.own(x))
+        truths.append(np.asarray(item.y))
         tick()
-    return Report(task.result, tuple(rows), baseline_name="without learning")
+    held, name = task.baseline(inputs, truths, options)
+    rows = [
+        Row(item.name, *(task.score(found, truth, item.region, options) for found in both))
+        for item, truth, both in zip(pairs.items, truths, zip(results, held, strict=True), strict=True)
+    ]
+    return Report(task.result, tuple(rows), baseline_name=name)

@@ -15,7 +15,7 @@ from napari_dojo import images
 from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.files import group_of, list_inputs, pair_files, stem_of
-from napari_dojo.pairs import ROLES, Pairs
+from napari_dojo.pairs import ONE_TO_ONE, ROLES, Layout, Pairs
 
 __all__ = ["Given", "axes_of", "outputs", "read_pairs"]
 
@@ -42,7 +42,7 @@ def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) ->
     return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
 
 
-def read_pairs(given: Given, labels: bool, most: float = float("inf")) -> tuple[Pairs, list[str]]:
+def read_pairs(given: Given, layout: Layout = ONE_TO_ONE, most: float = float("inf")) -> tuple[Pairs, list[str]]:
     """Read the training data, at least one image and no more after ``most`` pixels; also sentences about what was left out.
 
     Raises
@@ -61,7 +61,8 @@ def read_pairs(given: Given, labels: bool, most: float = float("inf")) -> tuple[
         if sum(float(np.prod(r.picture.data.shape)) for r in read) >= most:
             break
         try:
-            found = _read(path, target, regions.get(path), given.axes, labels, min(room, images.LAZY_ABOVE))
+            both_of = path, target, regions.get(path)
+            found = _read(*both_of, given.axes, layout, min(room, images.LAZY_ABOVE))
             if read and found.axes != read[0].axes:
                 raise DojoError(
                     f"{path.name} has the axes {found.axes.names}, the images before it have {read[0].axes.names}. "
@@ -87,13 +88,15 @@ def read_pairs(given: Given, labels: bool, most: float = float("inf")) -> tuple[
         [r.picture.data for r in read],
         None if given.target is None else [r.target for r in read],
         first.axes,
-        labels=labels,
+        layout=layout,
         names=[r.picture.path.name for r in read],
         groups=[group_of(r.picture.path, given.group_by) for r in read],
         regions=[r.region for r in read] if regions else (),
         roles=[roles.get(r.picture.path.name, "automatic") for r in read] if roles else (),
         pixel_size=size if size and len(size) == len(first.axes.spatial) else None,
         unit=first.picture.unit,
+        target_pixel_size=first.target_size,
+        channel_names=first.picture.channel_names,
     )
     return pairs, notes
 
@@ -120,6 +123,7 @@ class _Read:
     axes: Axes
     target: Any
     region: Any
+    target_size: tuple[float, ...] | None
 
 
 def _matched(given: Given) -> tuple[list[tuple[Path, Path | None]], list[str]]:
@@ -138,20 +142,25 @@ def _matched(given: Given) -> tuple[list[tuple[Path, Path | None]], list[str]]:
     return list(found), notes
 
 
-def _read(path: Path, target: Path | None, region: Path | None, axes: str | None, labels: bool, room: int) -> _Read:
+def _read(path: Path, target: Path | None, region: Path | None, named: str | None, layout: Layout, room: int) -> _Read:
     """One image and what belongs to it, checked; an image of more than ``room`` bytes stays in its file."""
     picture = replace(images.read(path, lazy_above=room), path=path)
-    these = axes_of(picture, axes)
-    y = None if target is None else _target(target, labels)
+    y, size = (None, None) if target is None else _target(target, layout.labels, picture.rgb)
+    if layout.planes and not (named or picture.axes) and picture.data.ndim == 3 and y is not None and y.ndim == 2:
+        named = "CYX"  # a plane is wanted of a stack: nothing else fits
+    these = axes_of(picture, named)
     r = None if region is None else np.asarray(images.read(region, labels=True).data) > 0
     regions = [] if r is None else [r]
-    Pairs.of([picture.data], None if y is None else [y], these, labels=labels, names=[path.name], regions=regions)
-    return _Read(picture, these, y, r)
+    Pairs.of([picture.data], None if y is None else [y], these, layout=layout, names=[path.name], regions=regions)
+    return _Read(picture, these, y, r, size)
 
 
-def _target(path: Path, labels: bool) -> Any:
+def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...] | None]:
+    """The target as it lies, the colours of one whose image has none first; its pixel size."""
     picture = images.read(path, labels=labels)
-    return images.as_labels(picture.data, path.name, rgb=picture.rgb) if labels else picture.data
+    if labels:
+        return images.as_labels(picture.data, path.name, rgb=picture.rgb), picture.pixel_size
+    return np.moveaxis(picture.data, -1, 0) if picture.rgb and not rgb else picture.data, picture.pixel_size
 
 
 def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool) -> list[Path]:

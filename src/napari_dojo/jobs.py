@@ -29,9 +29,10 @@ from napari_dojo.axes import Axes
 from napari_dojo.batch import Files, among, apply_steps
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Said, Tiled, decode, encode
+from napari_dojo.files import replacing
 from napari_dojo.folders import Given, read_pairs
 from napari_dojo.normalize import Normalization
-from napari_dojo.pairs import Pairs
+from napari_dojo.pairs import Layout, Pairs
 from napari_dojo.runs import WORKER, Run, claim, release
 
 __all__ = ["Job", "predict_files_request", "predict_request", "train_files_request", "train_request"]
@@ -189,27 +190,33 @@ def train_request(
     more : names, roles (lists); regions (arrays or None); start (a model's path); resume, volumes (bool); pixel_size,
         unit; name of the model.
     """
-    _begun(folder)
-    data = {
-        "inputs": _stored(folder, "input", inputs),
-        "targets": None if targets is None else _stored(folder, "target", targets),
-        "regions": _stored(folder, "region", more.pop("regions", ()) or ()),
-        "axes": axes,
-    }
-    return _written(folder, data, task=task, out=out, options=options or {}, settings=settings or {}, **more)
+    with _begun(folder):
+        data = {
+            "inputs": _stored(folder, "input", inputs),
+            "targets": None if targets is None else _stored(folder, "target", targets),
+            "regions": _stored(folder, "region", more.pop("regions", ()) or ()),
+            "axes": axes,
+        }
+        return _written(folder, data, task=task, out=out, options=options or {}, settings=settings or {}, **more)
 
 
 def train_files_request(folder: Path, task: str, given: Given, *, out: Path, **more: Any) -> Path:
     """The same for files, which the job reads; ``more`` : options, settings, start, resume, name."""
-    _begun(folder)
-    more = {"options": {}, "settings": {}, **more}
-    return _written(folder, {"files": asdict(given)}, task=task, out=out, **more)
+    with _begun(folder):
+        more = {"options": {}, "settings": {}, **more}
+        return _written(folder, {"files": asdict(given)}, task=task, out=out, **more)
 
 
-def _begun(folder: Path) -> None:
-    """Make a run's folder, and claim it before anybody can find it unclaimed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    claim(folder)
+@contextlib.contextmanager
+def _begun(folder: Path) -> Iterator[None]:
+    """Make a run's folder, and claim it before anybody can find it unclaimed; it goes where its request fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        claim(folder)
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _written(folder: Path, data: dict[str, Any], **more: Any) -> Path:
@@ -241,21 +248,21 @@ def predict_request(
     norms : the numbers of the whole image, for an array that is a part of one; else None.
     decoding : values in place of the model's own.
     """
-    _begun(folder)
-    request = {
-        "kind": "predict",
-        "model": str(model),
-        "inputs": _stored(folder, "input", arrays),
-        "axes": list(axes),
-        "names": list(names),
-        "settings": settings or {},
-        "pixel_sizes": [None if p is None else list(p) for p in pixel_sizes] or [None] * len(arrays),
-        "norms": [None if n is None else asdict(n) for n in norms] or [None] * len(arrays),
-        "decoding": decoding or {},
-        "keep_maps": keep_maps,
-    }
-    (folder / "request.json").write_text(json.dumps(request))
-    return folder
+    with _begun(folder):
+        request = {
+            "kind": "predict",
+            "model": str(model),
+            "inputs": _stored(folder, "input", arrays),
+            "axes": list(axes),
+            "names": list(names),
+            "settings": settings or {},
+            "pixel_sizes": [None if p is None else list(p) for p in pixel_sizes] or [None] * len(arrays),
+            "norms": [None if n is None else asdict(n) for n in norms] or [None] * len(arrays),
+            "decoding": decoding or {},
+            "keep_maps": keep_maps,
+        }
+        (folder / "request.json").write_text(json.dumps(request))
+        return folder
 
 
 def predict_files_request(
@@ -267,12 +274,12 @@ def predict_files_request(
     decoding: dict[str, Any] | None = None,
 ) -> Path:
     """The same for files, which the job reads; it says what `napari_dojo.batch.apply_steps` says."""
-    _begun(folder)
-    about = {**asdict(files), "inputs": [str(p) for p in files.inputs], "out": str(files.out)}
-    request = {"kind": "predict_files", "model": str(model), "files": about}
-    request |= {"settings": settings or {}, "decoding": decoding or {}}
-    (folder / "request.json").write_text(json.dumps(request))
-    return folder
+    with _begun(folder):
+        about = {**asdict(files), "inputs": [str(p) for p in files.inputs], "out": str(files.out)}
+        request = {"kind": "predict_files", "model": str(model), "files": about}
+        request |= {"settings": settings or {}, "decoding": decoding or {}}
+        (folder / "request.json").write_text(json.dumps(request))
+        return folder
 
 
 def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
@@ -329,26 +336,27 @@ def _train(request: dict[str, Any], folder: Path, control: Control) -> Iterator[
     from napari_dojo.train import Target, train_steps
 
     task = TASKS[request["task"]]
-    labels = task.target == "labels"
+    options: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in request["options"].items()}
+    options = checked(task.options, options)
+    layout = task.layout(options)
     pairs, notes = (
-        read_pairs(Given(**request["files"]), labels) if "files" in request else _pairs(request, folder, labels)
+        read_pairs(Given(**request["files"]), layout) if "files" in request else _pairs(request, folder, layout)
     )
     yield from (Said("warning", note) for note in notes)
     target = Target(Path(request["out"]), bool(request.get("resume")), name=request.get("name", ""), began=began)
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in request["options"].items()}
     start = load(request["start"]) if request.get("start") else None
     settings = checked(TrainSettings, request["settings"])
-    yield from train_steps(pairs, task, target, settings, checked(task.options, options), start, control)
+    yield from train_steps(pairs, task, target, settings, options, start, control)
 
 
-def _pairs(request: dict[str, Any], folder: Path, labels: bool) -> tuple[Pairs, list[str]]:
+def _pairs(request: dict[str, Any], folder: Path, layout: Layout) -> tuple[Pairs, list[str]]:
     """The arrays of a request."""
     inputs = _loaded(folder, request["inputs"])
     pairs = Pairs.of(
         inputs,
         None if request["targets"] is None else _loaded(folder, request["targets"]),
         Axes.resolve(inputs[0].shape, request["axes"], volumes=bool(request.get("volumes", True))),
-        labels=labels,
+        layout=layout,
         names=request.get("names") or (),
         roles=request.get("roles") or (),
         regions=_loaded(folder, request["regions"]),
@@ -427,9 +435,9 @@ def _room_for_maps(folder: Path, array: Any, outputs: int) -> bool:
 def _kept(folder: Path, index: int, labels: Any, maps: Any) -> dict[str, str | None]:
     """The names of the files that a result is stored in."""
     names: dict[str, str | None] = {"labels": f"result-{index}.npy", "maps": None}
-    np.save(folder / f"result-{index}.npy", labels)
+    _save(folder / f"result-{index}.npy", labels)
     if maps is not None:
-        np.save(folder / f"maps-{index}.npy", maps)
+        _save(folder / f"maps-{index}.npy", maps)
         names["maps"] = f"maps-{index}.npy"
     return names
 
@@ -442,19 +450,17 @@ KINDS: dict[str, Callable[[dict[str, Any], Path, Control], Iterator[Event]]] = {
 
 
 def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> list[str | None]:
-    names: list[str | None] = []
-    try:
-        for i, array in enumerate(arrays):
-            if array is None:
-                names.append(None)
-                continue
-            np.save(folder / f"{name}-{i}.npy", np.asarray(array))
-            names.append(f"{name}-{i}.npy")
-    except OSError as e:
-        raise DojoError(
-            f"The run cannot be written to {folder}: {e.strerror or e}. Make room or choose another folder."
-        ) from e
+    names = [None if array is None else f"{name}-{i}.npy" for i, array in enumerate(arrays)]
+    for file, array in zip(names, arrays, strict=True):
+        if file is not None:
+            _save(folder / file, np.asarray(array))
     return names
+
+
+def _save(path: Path, array: Any) -> None:
+    """Write an array; DojoError where the disk is full."""
+    with replacing(path, array.nbytes) as part, part.open("wb") as file:
+        np.save(file, array)
 
 
 def _loaded(folder: Path, names: Sequence[str | None]) -> list[Any]:

@@ -14,10 +14,37 @@ from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Normalization, Rule
 
-__all__ = ["ROLES", "Item", "Pairs", "Part", "Split", "as_labels"]
+__all__ = ["ONE_TO_ONE", "ROLES", "Item", "Layout", "Pairs", "Part", "Split", "as_labels"]
 
 ROLES = ("automatic", "training", "validation", "test")
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the targets of a task lie to its inputs.
+
+    Attributes
+    ----------
+    labels : they are labels; else images.
+    scale : target pixels per input pixel, for each spatial axis; empty: 1.
+    planes : where a target has no Z, the planes of its input are channels.
+    reach : so many neighbours to each side are channels, too, see `napari_dojo.axes.Axes`.
+    """
+
+    labels: bool = True
+    scale: tuple[int, ...] = ()
+    planes: bool = False
+    reach: int = 0
+
+    def axes(self, axes: Axes, x: Sequence[int], y: Sequence[int] | None) -> Axes:
+        """The axes of an input of shape ``x`` with a target of shape ``y``."""
+        if self.planes and "Z" in axes.names and "C" not in axes.names and y is not None and len(y) == len(x) - 1:
+            axes = Axes(axes.names.replace("Z", "C"))
+        return axes.with_neighbours(self.reach)
+
+
+ONE_TO_ONE = Layout()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +117,9 @@ class Pairs:
     items : the samples.
     spatial : "YX" or "ZYX".
     axes : the axis names that the inputs came with; a model remembers them.
-    pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown.
+    pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
+    channel_names : of the inputs, where they have some.
+    reach : so many neighbours to each side are channels, see `napari_dojo.axes.Axes`.
     """
 
     items: tuple[Item, ...]
@@ -98,10 +127,13 @@ class Pairs:
     axes: str = "YX"
     pixel_size: tuple[float, ...] | None = None
     unit: str | None = None
+    target_pixel_size: tuple[float, ...] | None = None
+    channel_names: tuple[str, ...] = ()
+    reach: int = 0
 
     @property
     def channels(self) -> int:
-        """Channels of the inputs."""
+        """Channels of the inputs, neighbours counted in."""
         return int(self.items[0].x.shape[0])
 
     @staticmethod
@@ -110,25 +142,23 @@ class Pairs:
         targets: Sequence[Any] | None = None,
         axes: Axes | None = None,
         *,
-        labels: bool = True,
+        layout: Layout = ONE_TO_ONE,
         names: Sequence[str] = (),
         groups: Sequence[str] = (),
         regions: Sequence[Any] = (),
         roles: Sequence[str] = (),
-        scale: Sequence[int] = (),
-        pixel_size: tuple[float, ...] | None = None,
-        unit: str | None = None,
+        **about: Any,
     ) -> Pairs:
         """Check arrays and make them pairs.
 
         Parameters
         ----------
         inputs : arrays as they lie, all with the same ``axes``.
-        targets : as many arrays; labels have the inputs' axes without C.
+        targets : as many arrays; labels have the inputs' axes without C, images may lack it.
         axes : of the inputs; guessed from the first where None.
-        labels : targets are labels; else images.
+        layout : what targets are, and how they lie to the inputs.
         names, groups, regions, roles : one for each input, where given.
-        scale : how many target pixels one input pixel becomes, for each spatial axis.
+        about : pixel_size, unit, target_pixel_size, channel_names.
 
         Raises
         ------
@@ -140,7 +170,11 @@ class Pairs:
             raise DojoError(
                 f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets."
             )
-        axes = axes or Axes.resolve(np.shape(inputs[0]))
+        axes = layout.axes(
+            axes or Axes.resolve(np.shape(inputs[0])),
+            np.shape(inputs[0]),
+            None if targets is None else np.shape(targets[0]),
+        )
         names = tuple(names) or tuple(f"image {i + 1}" for i in range(len(inputs)))
         items: list[Item] = []
         for i, x in enumerate(inputs):
@@ -152,13 +186,17 @@ class Pairs:
                 group=groups[i] if len(groups) else names[i],
                 role=roles[i] if len(roles) else "automatic",
             )
-            items += _samples(whole, axes, labels, tuple(scale))
-        counts = {item.x.shape[0] for item in items}
-        if len(counts) > 1:
-            raise DojoError(
-                f"All images need the same number of channels; there are images with {' and '.join(map(str, sorted(counts)))}."
-            )
-        return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, pixel_size, unit)
+            items += _samples(whole, axes, layout)
+        for what, arrays in (
+            ("images", [i.x for i in items]),
+            ("targets", [] if layout.labels else [i.y for i in items]),
+        ):
+            counts = sorted({len(a) for a in arrays if a is not None})
+            if len(counts) > 1:
+                raise DojoError(
+                    f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
+                )
+        return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
 
     def split(
         self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
@@ -241,26 +279,31 @@ def _image(x: Any, name: str, axes: Axes) -> Any:
     return x
 
 
-def _samples(whole: Item, axes: Axes, labels: bool, scale: tuple[int, ...]) -> list[Item]:
-    x, y, name = whole.x, whole.y, whole.name
-    y_axes, shape = axes.result(x.shape, None if labels else axes.channels(x.shape), scale)
+def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
+    x, y, name, labels = whole.x, whole.y, whole.name, layout.labels
+    y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), layout.scale)
     if y is not None:
         y = y if hasattr(y, "ndim") else np.asarray(y)
         if labels or y.ndim == len(axes.names.replace("C", "")):
-            y_axes, shape = axes.result(x.shape, None, scale)
+            y_axes, shape = axes.result(x.shape, None, layout.scale)
+        elif "C" not in axes.names and y.ndim == len(axes.names) + 1:  # an image of several channels beside one of one
+            y_axes, shape = axes.result(x.shape, y.shape[_channel_place(axes)], layout.scale)
         y = as_labels(y, name) if labels else y
         fits = y.ndim == len(shape) and all(
             a == b or n == "C" for a, b, n in zip(y.shape, shape, y_axes.names, strict=True)
         )
         if not fits:
+            much = " x ".join(map(str, layout.scale))
+            rule = f"be {much} times as large as the image" if layout.scale else "have the size of the image"
             raise DojoError(
-                f"Image and target must have the same size: {name} is {_times(x.shape)} ({axes.names}), so its target "
-                f"is {_times(shape)}; it came as {_times(y.shape)}. Do they belong together?"
+                f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
+                f"it came as {_times(y.shape)}. Do they belong together?"
             )
     region = None if whole.region is None else np.asarray(whole.region).astype(bool)
     flat = axes.without_channels()
     count = axes.count(x.shape)
     first = np.moveaxis(x, axes.names.index("C"), 0) if "C" in axes.names else x[None]
+    first = np.concatenate([first] * (1 + 2 * axes.reach)) if axes.reach else first
     found = []
     for i in range(count):
         sx = axes.sample(x, i)
@@ -332,6 +375,11 @@ def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: 
         return _by_roles(whole, roles, "the last image, because the images are small")
     how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
     return Split(tuple(training), tuple(validation), (), how)
+
+
+def _channel_place(axes: Axes) -> int:
+    """Where the channels of a target stand whose input has none: before the spatial axes."""
+    return min(axes.names.index(a) for a in axes.spatial)
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -54,6 +54,7 @@ class Recipe:
     zoom : largest change of size, as a half width of the logarithm.
     aimed : share of the patches that are centred on something annotated.
     labels : targets are labels, which are resampled to the nearest.
+    scale : target pixels per input pixel, for each axis; empty: 1.
     """
 
     size: tuple[int, ...]
@@ -64,30 +65,47 @@ class Recipe:
     zoom: float = 0.3
     aimed: float = 0.6
     labels: bool = True
+    scale: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One training part, ready to be cropped: ``x`` (C, *S) as stored, ``y`` labels (*S) or image (K, *S), ``region``."""
+    """One training part, ready to be cropped.
+
+    ``x`` (C, *S) as stored, ``y`` labels (*S), an image (K, *S * scale) or None, ``region`` (*S) on the grid of ``x``;
+    ``norm`` is of ``x``, ``target`` of an image ``y``.
+    """
 
     x: Any
     y: Any
     region: NDArray[np.bool_] | None
     norm: Normalization
     anchors: NDArray[np.int32]  # (n, dims), places that are annotated, each label value as often as the others
+    target: Normalization | None = None
 
     @staticmethod
-    def of(item: Item, part: Part, norm: Normalization, labels: bool, seed: int = 0) -> Source:
+    def of(
+        item: Item,
+        part: Part,
+        norm: Normalization,
+        labels: bool,
+        seed: int = 0,
+        target: Normalization | None = None,
+        scale: Sequence[int] = (),
+    ) -> Source:
         """The part of an item, with the places worth looking at."""
         x = item.x[(slice(None), *part.slices)]
-        y = None if item.y is None else item.y[(..., *part.slices)]
+        finer = tuple(
+            slice(s.start * f, s.stop * f) for s, f in zip(part.slices, scale or [1] * len(part.box), strict=True)
+        )
+        y = None if item.y is None else item.y[(..., *finer)]
         region = None if item.region is None else item.region[part.slices]
         anchors = (
             _anchors(np.asarray(y), region, seed)
             if labels and y is not None
             else np.zeros((0, len(part.box)), np.int32)
         )
-        return Source(x, y, region, norm, anchors)
+        return Source(x, y, region, norm, anchors, target)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -156,11 +174,12 @@ def draw(
     half = np.abs(matrix) @ (size / 2)
     centre = _centre(source, recipe, half, rng)
     window = size + 2 * recipe.margin
-    x, y, region = _gather(source, matrix, centre, window, recipe.labels)
+    x, y, region = _gather(source, matrix, centre, window, recipe)
     x, target, weight = recipe.example(x, y, region, rng)
-    m = recipe.margin
+    m, scale = recipe.margin, recipe.scale or (1,) * len(size)
     inner = (slice(None), *(slice(m, m + n) for n in recipe.size))
-    return np.ascontiguousarray(x[inner]), np.ascontiguousarray(target[inner]), np.ascontiguousarray(weight[inner])
+    finer = (slice(None), *(slice(f * m, f * (m + n)) for n, f in zip(recipe.size, scale, strict=True)))
+    return np.ascontiguousarray(x[inner]), np.ascontiguousarray(target[finer]), np.ascontiguousarray(weight[finer])
 
 
 def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -193,37 +212,53 @@ def _centre(source: Source, recipe: Recipe, half: NDArray[Any], rng: np.random.G
 
 
 def _gather(
-    source: Source, matrix: NDArray[Any], centre: NDArray[Any], window: NDArray[Any], labels: bool
+    source: Source, matrix: NDArray[Any], centre: NDArray[Any], window: NDArray[Any], recipe: Recipe
 ) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
-    """The window around ``centre``, mirrored beyond the source's edges: x normalised (C, *window), y, region."""
+    """The window around ``centre``, mirrored beyond the source's edges: x normalised (C, *window), y and region finer."""
     far = np.abs(matrix) @ (window / 2) + 1
     low = np.clip(np.floor(centre - far), 0, None).astype(int)
     high = np.minimum(np.ceil(centre + far).astype(int), source.size)
     low = np.minimum(low, high - 1)
+    scale = np.asarray(recipe.scale or (1,) * len(window))
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    axes = [torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2 for n in window]
-    mesh = torch.meshgrid(*axes, indexing="ij")
-    m = matrix.astype(np.float32)
-    grid: list[Tensor] = []  # grid_sample wants the last axis first, -1 to 1 over the pixels' outer edges
-    for a in reversed(range(len(window))):
-        at = torch.full_like(mesh[a], float(centre[a] - 0.5 - low[a]))
-        for b in np.flatnonzero(m[a]):
-            at += float(m[a, b]) * mesh[b]
-        grid.append((2 * at + 1) / int(high[a] - low[a]) - 1)
-    where = torch.stack(grid, -1)[None]
+    finer = tuple(slice(a * f, b * f) for a, b, f in zip(low, high, scale, strict=True))
+    crop = (matrix.astype(np.float32), centre - 0.5 - low, high - low)
+    where = _grid(window, np.ones_like(scale), *crop)
+    there = where if (scale == 1).all() else _grid(window * scale, scale, *crop)
     x = _sample(source.norm.apply(source.x[(slice(None), *box)]), where, "bilinear")
     y: NDArray[Any] | None = None
-    if source.y is not None:
-        if labels:
-            y = _sample_labels(np.asarray(source.y[box]), where)
-        else:
-            y = _sample(np.asarray(source.y[(slice(None), *box)], np.float32), where, "bilinear")
+    if source.y is not None and recipe.labels:
+        y = _sample_labels(np.asarray(source.y[box]), where)
+    elif source.y is not None:
+        y = np.asarray(source.y[(slice(None), *finer)])
+        y = _sample(source.target.apply(y) if source.target else y.astype(np.float32), there, "bilinear")
     region = (
         None
         if source.region is None
-        else _sample(source.region[None][(slice(None), *box)].astype(np.float32), where, "nearest")[0] > 0.5
+        else _sample(source.region[None][(slice(None), *box)].astype(np.float32), there, "nearest")[0] > 0.5
     )
     return x, y, region
+
+
+def _grid(
+    window: NDArray[Any], scale: NDArray[Any], matrix: NDArray[Any], middle: NDArray[Any], size: NDArray[Any]
+) -> Tensor:
+    """Where each pixel of a window lies in a crop of ``size`` px, as `grid_sample` wants it: (1, *window, dims).
+
+    ``middle`` is the window's middle in the crop's pixels; the window has ``scale`` pixels for each of the crop's.
+    """
+    axes = [
+        (torch.arange(int(n), dtype=torch.float32) - (int(n) - 1) / 2) / int(f)
+        for n, f in zip(window, scale, strict=True)
+    ]
+    mesh = torch.meshgrid(*axes, indexing="ij")
+    grid: list[Tensor] = []  # the last axis first, -1 to 1 over the pixels' outer edges
+    for a in reversed(range(len(window))):
+        at = torch.full_like(mesh[a], float(middle[a]))
+        for b in np.flatnonzero(matrix[a]):
+            at += float(matrix[a, b]) * mesh[b]
+        grid.append((2 * at + 1) / int(size[a]) - 1)
+    return torch.stack(grid, -1)[None]
 
 
 def _sample(x: NDArray[np.float32], where: Tensor, mode: str) -> NDArray[np.float32]:

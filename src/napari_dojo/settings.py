@@ -110,6 +110,32 @@ class PredictSettings:
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed.", advanced=True)
     ] = "auto"
+    turns: Annotated[
+        int,
+        Option(
+            "Average over",
+            "Images only: the mean answer to the image flipped and turned in so many ways (1 to 8); 0: as the task has it. "
+            "More is slower and somewhat better.",
+            0,
+            8,
+            "ways",
+            True,
+        ),
+    ] = 0
+    spread: Annotated[
+        bool,
+        Option(
+            "Uncertainty",
+            "Images only: also how much the answers to the turned image differ, as an image.",
+            advanced=True,
+        ),
+    ] = False
+    dtype: Annotated[
+        Literal["float32", "input"],
+        Option(
+            "Numbers", "Images only: the type of the answer; input: rounded to the type of the input.", advanced=True
+        ),
+    ] = "float32"
     tile: Annotated[
         int,
         Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True),

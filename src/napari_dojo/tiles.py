@@ -78,24 +78,25 @@ def tiled(
     out: Any,
     tiles: Sequence[Tile],
     stride: Sequence[int],
-    scale: int = 1,
+    scale: Sequence[int] = (),
 ) -> Iterator[tuple[int, int]]:
     """Apply ``fn`` (C, *s) -> (K, *s * scale) tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale).
 
-    ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x`` also dask; ``out`` starts as zeros where tiles blend.
+    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x`` also dask; ``out`` starts as zeros where tiles blend.
     Yields (done, total) after each tile.
     """
+    factors = tuple(scale) or (1,) * len(stride)
     for i, tile in enumerate(tiles):
         part = np.asarray(x[(slice(None), *(slice(a, b) for a, b in tile.read))])
         y = fn(padded(part, stride))
         inner = tuple(
-            slice((a - r) * scale, (b - r) * scale) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True)
+            slice((a - r) * f, (b - r) * f) for (a, b), (r, _), f in zip(tile.write, tile.read, factors, strict=True)
         )
-        where = (slice(None), *(slice(a * scale, b * scale) for a, b in tile.write))
+        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(tile.write, factors, strict=True)))
         if tile.write == tile.core:
             out[where] = y[(slice(None), *inner)]
         else:
-            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, scale)
+            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, factors)
         yield i + 1, len(tiles)
 
 
@@ -111,11 +112,11 @@ def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:
     return x
 
 
-def _weight(tile: Tile, scale: int) -> NDArray[np.float32]:
+def _weight(tile: Tile, scale: Sequence[int]) -> NDArray[np.float32]:
     """Ramps that add up to 1 where tiles overlap, (*write * scale)."""
     weight = np.ones((1,) * len(tile.core), np.float32)
-    for axis, ((w0, w1), (c0, c1)) in enumerate(zip(tile.write, tile.core, strict=True)):
-        at = (np.arange(w0 * scale, w1 * scale) + 0.5) / scale
+    for axis, ((w0, w1), (c0, c1), f) in enumerate(zip(tile.write, tile.core, scale, strict=True)):
+        at = (np.arange(w0 * f, w1 * f) + 0.5) / f
         ramp = np.ones(len(at), np.float32)
         if w0 < c0:
             ramp = np.minimum(ramp, (at - w0) / (2 * (c0 - w0)))

@@ -20,18 +20,17 @@ from torch import Tensor
 from napari_dojo import bundle as bundles
 from napari_dojo import device as devices
 from napari_dojo import nets
-from napari_dojo.augment import Intensity
 from napari_dojo.bundle import Bundle
 from napari_dojo.card import Card, read_card
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Done, Event, Said, Started, encode
 from napari_dojo.files import replacing, write_safely
 from napari_dojo.fit import Budget, Learner, Work, fit
-from napari_dojo.normalize import Rule
+from napari_dojo.normalize import Normalization, Rule
 from napari_dojo.pairs import Item, Pairs, Part, Split
 from napari_dojo.patches import Batches, Recipe, Source
 from napari_dojo.plan import Plan, plan_for
-from napari_dojo.predict import Predictor, maps_steps
+from napari_dojo.predict import Predictor, answer, maps_steps
 from napari_dojo.resize import resize, resize_labels
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Facts, Task
@@ -87,6 +86,7 @@ def train_steps(
     facts = task.check(pairs, options or task.options())
     if facts.errors:
         raise DojoError(facts.errors[0])
+    pairs = task.prepare(pairs, facts.options)
     _free(target)
     training = _Training(pairs, task, target, settings, facts, start, control)
     log = _Log(target.out / "run" / "events.jsonl")
@@ -132,7 +132,7 @@ class _Training:
         self.pairs, self.split = _zoomed(pairs, self.split, self.plan.zoom, task.target == "labels")
         self.card = self._card()
         self.run = target.out / "run"
-        self.norms = {i: item.normalization(self.rule) for i, item in enumerate(pairs.items)}
+        self.norms = {i: item.normalization(self.rule) for i, item in enumerate(self.pairs.items)}
         share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else 4)
         judged = self.split.validation or self.split.training
         self.judged = self._sources(_some(judged, float(np.clip(share, 3e5, 4e6)), settings.seed))
@@ -164,17 +164,18 @@ class _Training:
         )
         sources = self._sources(self.split.training)
         with self._batches(sources, learner.step) as batches:
-            intensity = Intensity() if self.settings.augment else None
+            intensity = self.task.intensity if self.settings.augment else None
             work = Work(batches, self._loss, intensity, self._check, self._keep)
             yield from fit(learner, work, budget, self.device, self.control, self.settings.seed)
         yield self._finish(learner)
 
     def _sources(self, parts: Sequence[Part]) -> list[Source]:
-        labels = self.task.target == "labels"
-        return [
-            Source.of(self.pairs.items[p.item], p, self.norms[p.item], labels, self.settings.seed + k)
-            for k, p in enumerate(parts)
-        ]
+        labels, found = self.task.target == "labels", []
+        for k, p in enumerate(parts):
+            item, norm = self.pairs.items[p.item], self.norms[p.item]
+            target = None if labels else self.card.answers(norm)
+            found.append(Source.of(item, p, norm, labels, self.settings.seed + k, target, self.card.scale))
+        return found
 
     def _batches(self, sources: Sequence[Source], first: int) -> Batches:
         workers = 1 if self.device.kind == "cpu" else max(1, min(8, self.device.cores - 1))
@@ -185,7 +186,7 @@ class _Training:
 
     def _plan(self, pairs: Pairs) -> Plan:
         card = self.start.card if self.start else None
-        if card and card.task != self.task.name:
+        if card and card.task not in (self.task.name, *self.task.starts):
             raise DojoError(
                 f"The model to start from ({card.name}) is for {card.task}; these data are for {self.task.name}. "
                 "Start from another model, or from nothing."
@@ -201,10 +202,13 @@ class _Training:
             options=asdict(self.options),
             decoding=asdict(decoding),
             net="unet",
-            net_options=dict(plan.net),
+            net_options={**plan.net, **self._net()},
             axes=pairs.axes,
             spatial=pairs.spatial,
             channels=pairs.channels,
+            reach=pairs.reach,
+            channel_names=pairs.channel_names,
+            target=self._target_numbers(),
             maps=self.task.names(self.options),
             rule=self.rule,
             pixel_size=pairs.pixel_size,
@@ -222,6 +226,22 @@ class _Training:
             data={"images": len(pairs.items), "objects": self.facts.objects, "fingerprint": _fingerprint(pairs)},
             parent=self.start.card.name if self.start else None,
         )
+
+    def _net(self) -> dict[str, Any]:
+        """What the task needs of its net; of a net to go on from, what it is."""
+        if self.start is None:
+            return self.task.net(self.options, self.pairs.channels, self.pairs.reach)
+        known = self.start.card.net_options
+        return {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
+
+    def _target_numbers(self) -> Normalization | None:
+        """What brings answers into the targets' units, measured on all that is learned from; None where the input's do."""
+        if self.task.target != "image" or not self.task.own_units:
+            return None
+        measured = [self.rule.measure(self.pairs.items[i].y) for i in sorted({p.item for p in self.split.training})]
+        low = np.median([m.offset for m in measured], 0)
+        high = np.median([np.add(m.offset, m.scale) for m in measured], 0)
+        return Normalization(tuple(map(float, low)), tuple(float(s) or 1.0 for s in high - low))
 
     def _told(self) -> dict[str, Any]:
         plan = asdict(self.plan)
@@ -246,43 +266,50 @@ class _Training:
         for source in self.judged:
             out = self._maps(predictor, source)
             maps.append(out)
-            one = self._score(self.task.decode(out, decoding, self.options), source)
+            one = self._score(self._answer(out, decoding, source), source)
             counts = one if counts is None else counts + one
         if self.baseline is None:
             self.baseline = self._baseline()
         self.last_maps, self.last_score = maps, self._scored(counts)
-        loss = self._validation_loss(net)
+        loss = self._loss_of(net)
         preview = self._preview(predictor, decoding)
-        return (
-            Checked(step, train_loss, loss, self.last_score, self.baseline, preview),
-            self.task.headline(counts),
+        told = Checked(
+            step, train_loss, loss if self.split.validation else None, self.last_score, self.baseline, preview
         )
+        return told, -loss if self.task.target == "none" else self.task.headline(counts)
 
     def _maps(self, predictor: Predictor, source: Source) -> NDArray[np.float32]:
-        out = np.zeros((predictor.outputs, *source.size), np.float32)
+        out = predictor.room(source.size)
         for _ in predictor.steps(source.x, source.norm, out):
             pass
         return out
 
+    def _answer(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
+        return answer(self.task, self.card, maps, decoding, self.options, source.norm)
+
+    def _truth(self, source: Source) -> NDArray[Any]:
+        """What is right; where nobody says it, the input."""
+        return self.card.own(np.asarray(source.x)) if source.y is None else np.asarray(source.y)
+
     def _score(self, result: NDArray[Any], source: Source) -> Any:
-        return self.task.score(result, np.asarray(source.y), source.region, self.options)
+        return self.task.score(result, self._truth(source), source.region, self.options)
 
     def _baseline(self) -> dict[str, Any]:
         counts = None
-        truths = [np.asarray(s.y) for s in self.judged]
-        for source in self.judged:
-            one = self._score(self.task.baseline(np.asarray(source.x), self.options, truths), source)
+        inputs = [self.card.own(np.asarray(s.x)) for s in self.judged]
+        answers, method = self.task.baseline(inputs, [self._truth(s) for s in self.judged], self.options)
+        for source, found in zip(self.judged, answers, strict=True):
+            one = self._score(found, source)
             counts = one if counts is None else counts + one
-        return {**self._scored(counts), "method": self.task.simple}
+        return {**self._scored(counts), "method": method}
 
     def _scored(self, counts: Any) -> dict[str, Any]:
         if counts is None:
             return {}
         return {"sentence": counts.sentence, "headline": self.task.headline(counts), **counts.as_dict()}
 
-    def _validation_loss(self, net: Any) -> float | None:
-        if not self.split.validation:
-            return None
+    def _loss_of(self, net: Any) -> float:
+        """On a batch of what is judged, always the same one."""
         with Batches(self.judged, replace(self._recipe(), augment=False), self.plan.batch, 1) as batches:
             batch = next(batches)
         device = next(net.parameters()).device
@@ -301,6 +328,7 @@ class _Training:
             augment=self.settings.augment,
             aimed=0.6 if self.facts.annotated > 0.5 else 0.9,
             labels=task.target == "labels",
+            scale=self.card.scale,
         )
 
     def _preview(self, predictor: Predictor, decoding: Any) -> str | None:
@@ -308,15 +336,15 @@ class _Training:
         if not look or not Path(look).exists():
             return None
         x = np.load(look, mmap_mode="r")
-        maps = None
-        for said in maps_steps(predictor, x, self.rule.measure(x), self.plan.zoom, self.control):
+        maps, norm = None, self.rule.measure(x)
+        for said in maps_steps(predictor, x, norm, self.plan.zoom, self.control):
             maps = None if isinstance(said, tuple) else said
         if maps is None:
             return None
-        answer = self.task.decode(maps, decoding, self.options)
+        found = answer(self.task, self.card, maps, decoding, self.options, norm)
         path = self.run / f"preview-{Path(look).stem.rpartition('-')[2]}.npy"
-        with replacing(path, answer.nbytes) as part, part.open("wb") as file:
-            np.save(file, answer)
+        with replacing(path, found.nbytes) as part, part.open("wb") as file:
+            np.save(file, found)
         return str(path)
 
     def _keep(self, learner: Learner, better: bool) -> None:
@@ -387,7 +415,7 @@ class _Training:
             decoding = self.task.decoding(**self.card.decoding)
             counts = None
             for source in self.tested:
-                one = self._score(self.task.decode(self._maps(predictor, source), decoding, self.options), source)
+                one = self._score(self._answer(self._maps(predictor, source), decoding, source), source)
                 counts = one if counts is None else counts + one
             self.card = replace(self.card, data={**self.card.data, "test": self._scored(counts)})
         self._keep(learner, False)
@@ -409,7 +437,7 @@ class _Training:
         before = self.task.decoding(**self.card.decoding)
         seen, examples = 0.0, []
         for source, maps in zip(self.judged, self.best_maps, strict=False):
-            examples.append((maps, np.asarray(source.y), source.region))
+            examples.append((maps, self._truth(source), source.region))
             seen += float(np.prod(source.size))
             if seen > 1.5e6:
                 break
@@ -418,7 +446,7 @@ class _Training:
             return best
         counts = None
         for source, maps in zip(self.judged, self.best_maps, strict=False):
-            one = self._score(self.task.decode(maps, tuned, self.options), source)
+            one = self._score(self._answer(maps, tuned, source), source)
             counts = one if counts is None else counts + one
         score = {**self._scored(counts), "from": self.card.score.get("from")}
         self.card = replace(self.card, decoding=asdict(tuned), score=score)

@@ -115,7 +115,7 @@ def test_score_by_hand():
 
 
 def test_the_baseline_is_the_most_frequent_class():
-    found = SEMANTIC.baseline(np.zeros((2, 5, 6)), OPTIONS, [np.array([[0, 0, 0, 0, 7, 7, 1]])])
+    (found,), _ = SEMANTIC.baseline([np.zeros((2, 5, 6))], [np.array([[0, 0, 0, 0, 7, 7, 1]])], OPTIONS)
     np.testing.assert_array_equal(found, np.full((5, 6), 7))
 
 

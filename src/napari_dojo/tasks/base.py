@@ -9,9 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.pairs import Pairs
+from napari_dojo.augment import Intensity
+from napari_dojo.axes import Axes
+from napari_dojo.pairs import ONE_TO_ONE, Layout, Pairs
 
 __all__ = ["Facts", "Finding", "Fix", "Task", "annotated_box", "corner_findings", "size_findings", "swap_findings"]
+
+BRIGHTER = Intensity()
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,25 @@ class Task:
     options : frozen dataclass of what is fixed at training; ``decoding`` : of what may change after prediction.
     check : (pairs, options) -> Facts.
     channels : options -> K; ``names`` : options -> what each map is.
-    scale : options -> output pixels per input pixel, one figure for all axes.
+    layout : options -> what targets are and how they lie to the inputs.
+    scale : options -> output pixels per input pixel, for each spatial axis; empty: 1.
     margin : diameter in px or None -> px that ``example`` needs around a patch.
     example : (x, y, region, options, rng) -> (x, target (K', *S), weight (1, *S)), all float32 and with the margin on.
     loss : (out (N, K, *S), target (N, K', *S), weight (N, 1, *S), options) -> scalar.
     decode : (maps, decoding, options) -> labels int32 (*S), or an image float32.
-    score : (result, truth, region, options) -> counts that add up with + and tell all by as_dict().
-    headline : counts -> the figure that chooses the model, larger is better.
-    baseline : (x, options, truths) -> the answer without learning; ``simple`` : what that method is called.
+    score : (result, truth, region, options) -> counts that add up with + and tell all by as_dict(). Where nobody gives
+        a truth, it is the input.
+    headline : counts -> the figure that chooses the model, larger is better; without a truth, the loss chooses it.
+    baseline : (inputs, truths, options) -> the answers without learning, and what that method is called.
     tune : (list of (maps, truth, region), decoding, options) -> the decoding that does best on them.
     resample : whether patches may be turned by any angle and scaled.
+    intensity : how inputs are changed while it learns; None: not at all.
+    prepare : (pairs, options) -> the pairs as they are learned from.
+    net : (options, channels of a sample, neighbours to each side) -> arguments of the net that the task needs.
+    views : (options, axes) -> the axes as which an image is answered, one after the other; the answer is their mean.
+    starts : other tasks whose models this one may go on from.
+    turns : in how many ways (1 to 8) an image is flipped and turned for an answer, unless a person says otherwise.
+    own_units : target images have units of their own; else they are in the input's.
     """
 
     name: str
@@ -120,11 +133,18 @@ class Task:
     decode: Callable[[NDArray[np.float32], Any, Any], NDArray[Any]]
     score: Callable[..., Any]
     headline: Callable[[Any], float]
-    baseline: Callable[..., NDArray[Any]]
-    simple: str
+    baseline: Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]], Any], tuple[list[NDArray[Any]], str]]
     tune: Callable[..., Any]
-    scale: Callable[[Any], int] = lambda options: 1
+    layout: Callable[[Any], Layout] = lambda options: ONE_TO_ONE
+    scale: Callable[[Any], tuple[int, ...]] = lambda options: ()
     resample: bool = True
+    intensity: Intensity | None = BRIGHTER
+    prepare: Callable[[Pairs, Any], Pairs] = lambda pairs, options: pairs
+    net: Callable[[Any, int, int], dict[str, Any]] = lambda options, channels, reach: {}
+    views: Callable[[Any, Axes], tuple[Axes, ...]] = lambda options, axes: (axes,)
+    starts: tuple[str, ...] = ()
+    own_units: bool = False
+    turns: int = 1
 
 
 def size_findings(pairs: Pairs) -> tuple[Finding, ...]:

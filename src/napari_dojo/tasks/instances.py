@@ -224,9 +224,11 @@ def headline(counts: InstanceCounts) -> float:
     return float(np.mean(list(counts.ap.values())))
 
 
-def baseline(x: NDArray[Any], options: InstancesOptions, truths: Sequence[NDArray[Any]] = ()) -> NDArray[np.int32]:
+def baseline(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: InstancesOptions
+) -> tuple[list[NDArray[Any]], str]:
     """Otsu's threshold and a distance watershed."""
-    return otsu_watershed(x)
+    return [otsu_watershed(x) for x in inputs], "Otsu and watershed"
 
 
 def _outputs(dims: int) -> int:
@@ -333,6 +335,5 @@ INSTANCES = Task(
     score=score,
     headline=headline,
     baseline=baseline,
-    simple="Otsu and watershed",
     tune=tune,
 )

@@ -173,13 +173,16 @@ def headline(counts: ClassCounts) -> float:
     return float(counts.mean_iou)
 
 
-def baseline(x: NDArray[Any], options: SemanticOptions, truths: Sequence[NDArray[Any]] = ()) -> NDArray[np.int32]:
-    """The most frequent class of the training labels, everywhere."""
+def baseline(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: SemanticOptions
+) -> tuple[list[NDArray[Any]], str]:
+    """The most frequent class of the truths, everywhere."""
     frequent = np.zeros(len(options.values), np.int64)
     for truth in truths:
         index, known = _index(truth, options.values)
         frequent += np.bincount(index[known].ravel(), minlength=len(frequent))
-    return np.full(x.shape[1:], options.values[int(np.argmax(frequent))], np.int32)
+    value = options.values[int(np.argmax(frequent))]
+    return [np.full(x.shape[1:], value, np.int32) for x in inputs], "most frequent class"
 
 
 def tune(
@@ -236,6 +239,5 @@ SEMANTIC = Task(
     score=score,
     headline=headline,
     baseline=baseline,
-    simple="most frequent class",
     tune=tune,
 )

@@ -59,8 +59,9 @@ def look_at(asked: Asked) -> Seen:
     told = () if asked.device is None else (Finding("ok", asked.device.sentence),)
     if asked.material.pixels > LARGEST:
         return Seen((Finding("ok", "Large images: they are looked at when training starts."), *told))
-    pairs, notes = asked.material.pairs(asked.task)
-    facts = asked.task.check(pairs, checked(asked.task.options, asked.options))
+    options: Any = checked(asked.task.options, asked.options)
+    pairs, notes = asked.material.pairs(asked.task, options)
+    facts = asked.task.check(pairs, options)
     findings = [*facts.findings, *(Finding("warning", note) for note in notes)]
     if facts.errors:
         return Seen(tuple(findings), facts, channels=pairs.channels, spatial=pairs.spatial)

@@ -35,7 +35,7 @@ class Material(Protocol):
     def pixels(self) -> float:
         """How much there is to look at; larger than `LARGEST`: looked at when training starts."""
 
-    def pairs(self, task: Task) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
         """All or some of the data, and sentences about what was left out; DojoError where they do not fit."""
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
@@ -67,14 +67,14 @@ class Layers:
         lazy = any(not isinstance(a, np.ndarray) for a in arrays)
         return float("inf") if lazy and pixels > QUICK else pixels
 
-    def pairs(self, task: Task) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
         """All of it."""
         inputs = [np.asarray(joined(row.images)) for row in self.rows]
         axes = Axes.resolve(inputs[0].shape, self.names)
         source = self._first
         targets = [np.asarray(array_of(row.labels)) for row in self.rows]
         about = {"pixel_size": source.pixel_size, "unit": source.unit}
-        return Pairs.of(inputs, targets, axes, labels=task.target == "labels", **self._more(), **about), []
+        return Pairs.of(inputs, targets, axes, layout=task.layout(options), **self._more(), **about), []
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Copy the arrays into the run's folder; what is painted from now on does not reach it."""
@@ -134,9 +134,9 @@ class Files:
         """Always looked at in a thread."""
         return LARGEST
 
-    def pairs(self, task: Task) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
         """The first images, and what was left out of all."""
-        return read_pairs(self.given, task.target == "labels", 8 * QUICK)
+        return read_pairs(self.given, task.layout(options), 8 * QUICK)
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Name the files to the job."""
