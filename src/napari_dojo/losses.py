@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "l1", "soft_dice"]
+__all__ = ["binary_cross_entropy", "cross_entropy", "l1", "l2", "soft_dice"]
 
 
 def mean(value: Tensor, weight: Tensor) -> Tensor:
@@ -43,3 +43,8 @@ def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     both = (probability * target * weight).sum(dims)
     each = ((probability + target) * weight).sum(dims)
     return (1 - (2 * both + 1) / (each + 1)).mean()
+
+
+def l2(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared difference."""
+    return mean((out - target).square(), weight)

@@ -8,12 +8,14 @@ from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import checked
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task
+from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
+from napari_dojo.tasks.noise2void import NOISE2VOID
 from napari_dojo.tasks.semantic import SEMANTIC
 
 __all__ = ["TASKS", "Facts", "Finding", "Fix", "Task", "decoding_of", "options_of"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC)}
+TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID)}
 
 
 def options_of(card: Card) -> Any:

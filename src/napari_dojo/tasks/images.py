@@ -1,0 +1,248 @@
+"""What tasks share whose answers are images: do inputs and targets belong together, and what reaches one without learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_dojo.metrics import ImageScores, psnr
+from napari_dojo.noise import Noise, measure_noise
+from napari_dojo.pairs import Item, Pairs
+from napari_dojo.register import Fit, brightness, shift_between, shifted
+from napari_dojo.tasks.base import Finding, Fix
+
+__all__ = [
+    "as_bright",
+    "best_filter",
+    "frame_findings",
+    "moved",
+    "noise_findings",
+    "noise_of",
+    "place_findings",
+    "plain_example",
+    "score_images",
+    "without_saturated",
+]
+
+LOOKED_AT = 12  # pairs, evenly spread over all of them
+UNRELATED = 0.1  # |r| below which two images show different places
+FILTERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "the input": lambda x: x,
+    **{f"Gaussian filter of {s:g} px": partial(ndimage.gaussian_filter, sigma=s) for s in (0.7, 1, 1.5, 2, 3, 4)},
+    **{f"median filter of {n} px": partial(ndimage.median_filter, size=n) for n in (3, 5)},
+}
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """How the target of an item lies to its input."""
+
+    name: str
+    fit: Fit
+
+
+T = TypeVar("T")
+
+
+def some(items: Sequence[T], most: int = LOOKED_AT) -> Sequence[T]:
+    """So many of the items, evenly spread."""
+    return items[:: max(1, -(-len(items) // most))]
+
+
+def own(x: Any, pairs: Pairs) -> Any:
+    """The channels of a sample itself, without those of its neighbours."""
+    many = len(x) // (1 + 2 * pairs.reach)
+    return x[pairs.reach * many : (pairs.reach + 1) * many]
+
+
+def noise_of(items: Iterable[Item], pairs: Pairs, of: Callable[[Item], Any]) -> list[Noise]:
+    """The noise of each channel of some images; constant ones are left out."""
+    found = [measure_noise(c) for item in items for c in np.asarray(of(item))]
+    return [n for n in found if n.span > 0]
+
+
+def place_findings(pairs: Pairs, register: bool) -> tuple[Finding, ...]:
+    """Whether targets show what their inputs show, and where: unrelated ones, and a common shift."""
+    looked = some([i for i in pairs.items if i.y is not None])
+    placed = [_Placed(i.name, shift_between(*_both(i, pairs))) for i in looked]
+    placed = [p for p in placed if p.fit.correlation or any(p.fit.shift)]
+    if not placed:
+        return ()
+    other = [p for p in placed if abs(p.fit.correlation) < UNRELATED]
+    if len(other) > len(placed) / 2:
+        r = float(np.median([p.fit.correlation for p in placed]))
+        text = f"Images and targets show different places: they correlate with {r:.2f} only (1: the same). Are the pairs right?"
+        return (Finding("error", text),)
+    found = []
+    if other:
+        first = other[0]
+        text = f"The target of {first.name} shows another place (correlation {first.fit.correlation:.2f})."
+        found.append(Finding("warning", text, (Fix("Leave out", "leave out", tuple(p.name for p in other)),)))
+    shift = np.median([p.fit.shift for p in placed if p not in other], 0)
+    if np.abs(shift).max() >= 0.5:
+        where = ", ".join(f"{s:+.1f}" for s in shift)
+        if register:
+            found.append(Finding("ok", f"Targets are moved by {where} px onto the images"))
+        else:
+            text = f"Targets are shifted against the images by {where} px ({', '.join(pairs.spatial.lower())})."
+            fixes = (Fix("Correct the shift", "option", value=("register", True)), Fix("It is right", "fine"))
+            found.append(Finding("warning", text, fixes))
+    return tuple(found)
+
+
+def noise_findings(inputs: Sequence[Noise], targets: Sequence[Noise]) -> tuple[Finding, ...]:
+    """What noise there is, on which side, and what spoils it."""
+    if not inputs:
+        return ()
+    found = [Finding("ok", f"Noise about {_percent(_median(inputs, 'relative'))} of the image's range")]
+    if targets:
+        ratio = _median(targets, "relative") / max(_median(inputs, "relative"), 1e-9)
+        if ratio > 1.3:
+            text = f"Targets are noisier than the images, {ratio:.1f} times. Are they swapped?"
+            found.append(Finding("warning", text, (Fix("Swap them", "swap"), Fix("It is right", "fine"))))
+        elif ratio > 0.6:
+            found.append(Finding("ok", "Targets are as noisy as the images: it learns from pairs of noisy images"))
+    saturated = _median(targets or inputs, "saturated")
+    if saturated > 1e-3:
+        found.append(
+            Finding(
+                "warning", f"{_percent(saturated)} of the pixels are saturated; where they touch they are kept out."
+            )
+        )
+    hot = float(np.max([n.hot for n in inputs]))
+    if hot > 0:
+        found.append(Finding("ok", f"Hot pixels: {hot * 1e6:.0f} in a million"))
+    if _median(inputs, "blocky") > 1.2:
+        text = "The images look compressed (JPEG): their noise comes in blocks of 8 px. Use the originals if you can."
+        found.append(Finding("warning", text, (Fix("Use them", "fine"),)))
+    return tuple(found)
+
+
+def frame_findings(pairs: Pairs, each: bool) -> tuple[Finding, ...]:
+    """Constant channels, and frames or planes that differ much in brightness."""
+    found = []
+    for c in range(pairs.channels):
+        flat = [i.name for i in pairs.items if isinstance(i.x, np.ndarray) and i.x[c].min() == i.x[c].max()]
+        if pairs.channels > 1 and len(flat) == len(pairs.items):
+            found.append(Finding("warning", f"Channel {c + 1} is constant and says nothing."))
+    levels = _levels(pairs)
+    if len(levels) > 1 and not each:
+        ratio = float(max(levels) / max(min(levels), 1e-9))
+        if ratio > 20:
+            what = "Planes" if pairs.spatial == "ZYX" else "Images of a series"
+            text = f"{what} differ {min(ratio, 9999):.0f}-fold in brightness: the dim ones will hardly be seen."
+            fixes = () if pairs.spatial == "ZYX" else (Fix("Scale each by itself", "option", value=("each", True)),)
+            found.append(Finding("warning", text, (*fixes, Fix("It is right", "fine"))))
+    return tuple(found)
+
+
+def _levels(pairs: Pairs) -> list[float]:
+    """The range of brightness of the planes of a volume, or of the frames of a series."""
+    item = pairs.items[0]
+    if pairs.spatial == "ZYX":
+        planes = [np.asarray(own(item.x, pairs)[:, z]) for z in range(item.size[0])]
+    else:
+        planes = [np.asarray(own(i.x, pairs)) for i in pairs.items if i.group == item.group and i.whole is not None]
+    spans = [float(np.ptp(np.percentile(p[np.isfinite(p)], [1, 99.8]))) for p in planes if np.isfinite(p).any()]
+    return [s for s in spans if s > 0]
+
+
+def as_bright(pairs: Pairs) -> Pairs:
+    """Targets as bright as their inputs, channel by channel, so that no gain has to be learned; small differences stay."""
+
+    def item(old: Item) -> Item:
+        if old.y is None:
+            return old
+        x, y = np.asarray(own(old.x, pairs)), np.asarray(old.y, np.float32)
+        out = []
+        for a, b in zip(x, y, strict=True):
+            gain, offset = brightness(a, b)
+            span = float(np.ptp(np.percentile(a[np.isfinite(a)], [1, 99.8]))) if np.isfinite(a).any() else 0.0
+            same = abs(gain - 1) < 0.05 and abs(float(np.nanmean(b)) * (gain - 1) + offset) < 0.02 * span
+            out.append(b if same or gain <= 0 else gain * b + offset)
+        return replace(old, y=np.stack(out))
+
+    return replace(pairs, items=tuple(map(item, pairs.items)))
+
+
+def moved(pairs: Pairs) -> Pairs:
+    """Targets moved onto their inputs; what comes in from outside is not learned from."""
+
+    def item(old: Item) -> Item:
+        if old.y is None:
+            return old
+        fit = shift_between(*_both(old, pairs))
+        if np.abs(fit.shift).max() < 0.05 or abs(fit.correlation) < UNRELATED:
+            return old
+        y = shifted(np.asarray(old.y), fit.shift)
+        known = np.asarray(np.isfinite(y).all(0))
+        return replace(old, y=np.nan_to_num(y), region=known if old.region is None else known & old.region)
+
+    return replace(pairs, items=tuple(map(item, pairs.items)))
+
+
+def without_saturated(pairs: Pairs, of: Callable[[Item], Any]) -> Pairs:
+    """Leave out pixels at the end of the range that touch others of their kind: what was there is not known."""
+
+    def item(old: Item) -> Item:
+        y = np.asarray(of(old))
+        clipped = np.zeros(y.shape[1:], bool)
+        for channel in y:
+            if measure_noise(channel).saturated > 0:
+                top = channel == channel.max()
+                clipped |= top & (ndimage.uniform_filter(top.astype(np.float32), 3) > 0.5)
+        if not clipped.any() or clipped.shape != old.size:
+            return old
+        return replace(old, region=~clipped if old.region is None else old.region & ~clipped)
+
+    return replace(pairs, items=tuple(map(item, pairs.items)))
+
+
+def plain_example(
+    x: NDArray[np.float32], y: NDArray[np.float32], region: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Input and target as they are, all pixels of the region counting alike."""
+    weight = np.ones((1, *y.shape[1:]), np.float32) if region is None else region[None].astype(np.float32)
+    return x, np.ascontiguousarray(y, np.float32), weight
+
+
+def score_images(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) -> ImageScores:
+    """PSNR, SSIM and Pearson's r of images (K, *S)."""
+    return ImageScores.of(truth, result, region)
+
+
+def best_filter(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: Any
+) -> tuple[list[NDArray[Any]], str]:
+    """The Gaussian or median filter that comes nearest to the truths, applied to all inputs (C, *S), and its name."""
+    chosen = some(list(zip(inputs, truths, strict=True)))
+
+    def quality(name: str) -> float:
+        return float(np.mean([psnr(y, _filtered(x, name)) for x, y in chosen]))
+
+    best = max(FILTERS, key=quality)
+    return [_filtered(x, best) for x in inputs], best
+
+
+def _filtered(x: NDArray[Any], name: str) -> NDArray[np.float32]:
+    return np.stack([FILTERS[name](np.nan_to_num(np.asarray(c, np.float32))) for c in x])
+
+
+def _both(item: Item, pairs: Pairs) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Input and target of an item as one channel each."""
+    x, y = np.asarray(own(item.x, pairs), np.float32), np.asarray(item.y, np.float32)
+    return (x[0], y[0]) if len(x) == len(y) else (x.mean(0), y.mean(0))
+
+
+def _median(noise: Sequence[Noise], what: str) -> float:
+    return float(np.median([getattr(n, what) for n in noise]))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

@@ -1,0 +1,231 @@
+"""Denoise without clean images: a pixel is predicted from its surroundings, which know the signal but not its noise.
+
+Blind spots as in Noise2Void (Krull et al. 2019, arXiv:1811.10980), hidden by the median of their neighbours and with
+the net of N2V2 (Höck et al. 2022, arXiv:2211.08512), which leaves no checkerboard; lines of noise are hidden as a whole
+(structN2V: Broaddus et al. 2020, ISBI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_dojo.metrics import ResidualScores
+from napari_dojo.noise import Noise
+from napari_dojo.pairs import Pairs
+from napari_dojo.settings import Option
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
+from napari_dojo.tasks.denoise import ImageDecoding, decode, layout, loss, tune
+from napari_dojo.tasks.images import frame_findings, noise_findings, noise_of, own, some, without_saturated
+
+__all__ = ["NOISE2VOID", "Noise2VoidOptions"]
+
+EVERY = 6  # px: one blind spot in each square of this edge
+LINE = 5  # px to each side that are hidden with a blind spot, where noise comes in lines
+CORRELATED = 0.15  # correlation of neighbours from which on the noise is not independent
+LITTLE = 0.015  # noise over the range of the image, below which there is hardly any
+
+
+@dataclass(frozen=True)
+class Noise2VoidOptions:
+    """What is fixed when denoising is learned from noisy images alone. ``channels`` follows from them."""
+
+    lines: Annotated[
+        Literal["none", "x", "y"],
+        Option(
+            "Lines of noise",
+            "Hide whole lines along this axis: for noise that neighbours share, as scanning microscopes have it.",
+            words=("none", "along x", "along y"),
+        ),
+    ] = "none"
+    neighbours: Annotated[
+        int,
+        Option(
+            "Neighbours",
+            "So many images before and after each, in time or along Z, help to tell noise from signal; 0: none.",
+            0,
+            3,
+            advanced=True,
+        ),
+    ] = 0
+    each: Annotated[
+        bool,
+        Option("Scale each", "Measure the brightness of each image of a series by itself.", advanced=True),
+    ] = False
+    channels: int = 1
+
+    error = "squared"  # blind spots need the mean of what may be there
+
+
+def check(pairs: Pairs, options: Noise2VoidOptions) -> Facts:
+    """Is there noise, is it independent from pixel to pixel, and is there anything else."""
+    noisy = noise_of(some(pairs.items), pairs, lambda i: own(i.x, pairs))
+    findings = [
+        *size_findings(pairs),
+        *noise_findings(noisy, ()),
+        *_noise_findings(noisy, options),
+        *frame_findings(pairs, options.each),
+    ]
+    channels = pairs.channels // (1 + 2 * pairs.reach)
+    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding())
+
+
+def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[Finding]:
+    if not noisy:
+        return []
+    y, x = (float(np.median([n.correlation[a] for n in noisy])) for a in (-2, -1))
+    fine = Fix("It is right", "fine")
+    found = []
+    along, across = ("x", y) if x > y else ("y", x)
+    if max(x, y) > CORRELATED and max(x, y) > 2 * across + 0.05:
+        if options.lines != along:
+            text = f"The noise is correlated along {along} ({max(x, y):.2f} between neighbours): use the line mask."
+            found.append(Finding("warning", text, (Fix("Use the line mask", "option", value=("lines", along)), fine)))
+        else:
+            found.append(Finding("ok", f"Lines along {along} are hidden"))
+    elif min(x, y) > 2 * CORRELATED and float(np.median([n.relative for n in noisy])) > LITTLE:
+        text = f"The noise of neighbours is alike in both directions ({min(x, y):.2f}): little of it can be removed."
+        found.append(Finding("warning", text, (fine,)))
+    if float(np.median([n.relative for n in noisy])) < LITTLE:
+        found.append(Finding("warning", "The images have little noise: expect little.", (fine,)))
+    if float(np.median([n.structure for n in noisy])) < 3:
+        text = "The images show noise alone, such as a camera without light: there is nothing to bring out."
+        found.append(Finding("warning", text, (fine,)))
+    return found
+
+
+def prepare(pairs: Pairs, options: Noise2VoidOptions) -> Pairs:
+    """Without what is saturated."""
+    return without_saturated(pairs, lambda item: own(item.x, pairs))
+
+
+def example(
+    x: NDArray[np.float32],
+    y: Any,
+    region: NDArray[np.bool_] | None,
+    options: Noise2VoidOptions,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The input with blind spots, the input as it is, and weight on the spots alone."""
+    size = x.shape[1:]
+    first = (len(x) - options.channels) // 2
+    mine = slice(first, first + options.channels)  # neighbours in time have noise of their own, and stay
+    spots = _spots(size, options.lines, rng)
+    around = _surroundings(len(size), options.lines)
+    hidden = np.array(x)
+    values = _at(x[mine], spots[:, None] + around)  # (C, n, surroundings)
+    hidden[(mine, *spots.T)] = np.median(values, -1)
+    for step in range(-LINE, LINE + 1) if options.lines != "none" else ():
+        if step:
+            beside = spots + step * _along(len(size), options.lines)
+            beside = beside[((beside >= 0) & (beside < size)).all(1)]
+            other = _at(x[mine], beside + around[rng.integers(len(around), size=len(beside))])
+            hidden[(mine, *beside.T)] = other
+    weight = np.zeros((1, *size), np.float32)
+    weight[(0, *spots.T)] = 1.0
+    if region is not None:
+        weight *= region
+    return hidden, np.ascontiguousarray(x[mine]), weight
+
+
+def _spots(size: Sequence[int], lines: str, rng: np.random.Generator) -> NDArray[np.intp]:
+    """One place by chance in each cell of the plane: (n, dims); cells are wider where lines are hidden."""
+    along = _along(len(size), lines)
+    cell = np.array([1] * (len(size) - 2) + [EVERY] * 2) + along * (2 * LINE + 1)
+    cell[:-2] = 1
+    grid = np.stack(np.meshgrid(*(np.arange(0, n, c) for n, c in zip(size, cell, strict=True)), indexing="ij"), -1)
+    spots = grid.reshape(-1, len(size)) + rng.integers(0, cell, (grid.size // len(size), len(size)))
+    return np.asarray(spots[(spots < size).all(1)])
+
+
+def _along(dims: int, lines: str) -> NDArray[np.intp]:
+    """A step along the lines."""
+    return np.array([0] * (dims - 2) + [int(lines == "y"), int(lines == "x")])
+
+
+def _surroundings(dims: int, lines: str) -> NDArray[np.intp]:
+    """Steps to the pixels of the plane around a spot that know nothing of its noise: (m, dims)."""
+    grid = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3), indexing="ij"), -1).reshape(-1, 2)
+    apart = {"x": grid[:, 0] != 0, "y": grid[:, 1] != 0}.get(lines, (grid != 0).any(1))
+    return np.pad(grid[apart], ((0, 0), (dims - 2, 0)))
+
+
+def _at(x: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Values of (C, *S) at places (..., dims), mirrored at the borders: (C, ...)."""
+    last = np.array(x.shape[1:]) - 1
+    inside = np.abs(places)
+    inside = np.clip(last - np.abs(last - inside), 0, last)
+    return x[(slice(None), *np.moveaxis(inside, -1, 0))]
+
+
+def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) -> ResidualScores:
+    """How much of the noise is gone, and whether what was taken away looks like noise; ``truth`` is the input."""
+    return ResidualScores.of(truth, result)
+
+
+def headline(counts: ResidualScores) -> float:
+    """1 where what was taken away is pure noise, less where neighbours in it are alike."""
+    return counts.whiteness
+
+
+def baseline(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: Any
+) -> tuple[list[NDArray[Any]], str]:
+    """The Gaussian filter that predicts a pixel best from its surroundings (Batson and Royer 2019, arXiv:1901.11365)."""
+    widths = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
+    chosen = some(list(inputs))
+
+    def quality(sigma: float) -> float:
+        return float(np.mean([_blind_error(c, sigma) for x in chosen for c in np.asarray(x, np.float32)]))
+
+    best = min(widths, key=quality)
+    found = [np.stack([ndimage.gaussian_filter(np.asarray(c, np.float32), best) for c in x]) for x in inputs]
+    return found, f"Gaussian filter of {best:g} px"
+
+
+def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
+    """Squared error of a Gaussian with a hole in its middle, over the variance of the image."""
+    middle = np.zeros((17,) * 2, np.float32)
+    middle[8, 8] = 1
+    weight = float(ndimage.gaussian_filter(middle, sigma)[8, 8])
+    plane = np.nan_to_num(x if x.ndim == 2 else x[len(x) // 2])
+    blind = (ndimage.gaussian_filter(plane, sigma) - weight * plane) / (1 - weight)
+    return float(np.mean((blind - plane) ** 2) / max(float(np.var(plane)), 1e-20))
+
+
+def net(options: Any, channels: int, reach: int) -> dict[str, Any]:
+    """No single pixel may shine through."""
+    return {"norm": False, "smooth": True}
+
+
+NOISE2VOID = Task(
+    name="noise2void",
+    title="Denoise (noisy images alone)",
+    sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
+    target="none",
+    result="image",
+    options=Noise2VoidOptions,
+    decoding=ImageDecoding,
+    check=check,
+    channels=lambda options: options.channels,
+    names=lambda options: tuple(f"image {k + 1}" for k in range(options.channels)),
+    margin=lambda diameter: 0,
+    example=example,
+    loss=loss,
+    decode=decode,
+    score=score,
+    headline=headline,
+    baseline=baseline,
+    tune=tune,
+    layout=layout,
+    resample=False,
+    intensity=None,
+    prepare=prepare,
+    net=net,
+    starts=("denoise",),
+)
