@@ -99,7 +99,11 @@ def keras_script(setup: Setup) -> str:
             f"    callbacks=[keras.callbacks.EarlyStopping(patience={learning.patience}, restore_best_weights=True)],"
         )
     lines = [
-        '"""Made by the classroom of napari-dojo. It needs numpy and Keras 3."""',
+        '"""Made by the classroom of napari-dojo. It needs numpy and Keras 3, and PyTorch, TensorFlow or JAX below that."""',
+        "",
+        "import os",
+        "",
+        'os.environ.setdefault("KERAS_BACKEND", "torch")  # or "tensorflow" or "jax"; before Keras is imported',
         "",
         "import keras",
         "import numpy as np",
@@ -108,6 +112,8 @@ def keras_script(setup: Setup) -> str:
         *_points(setup),
         "",
         *_start(setup),
+        f"keras.utils.set_random_seed({setup.seed})  # for the order of the points{_and_dropout(setup)}",
+        "",
         "# The net",
         *_keras_net(setup),
         "net.set_weights([array for pair in start for array in pair])  # without this line Keras draws its own",
@@ -383,12 +389,23 @@ def _keras_net(setup: Setup) -> list[str]:
     return [*begin, "net = keras.Sequential([", *(f"    {layer}," for layer in [first, *hidden, last]), "])"]
 
 
+def _and_dropout(setup: Setup) -> str:
+    return " and dropout" if setup.learning.dropout else ""
+
+
 def _keras_loss(setup: Setup) -> list[str]:
+    """Its name; written out where Keras' own has another factor, or refuses targets that are no probabilities."""
     name = setup.learning.loss
-    if name != "squared_error":
+    if name == "squared_error":
+        body = ["    return 0.5 * keras.ops.sum((outputs - targets) ** 2, axis=-1)  # with the factor 1/2"]
+    elif name == "binary_cross_entropy" and setup.net.outputs == 1 and setup.points.n_classes != 2:
+        body = [
+            f"    p = keras.ops.clip(outputs, {TINY}, 1 - {TINY})",
+            "    return -keras.ops.mean(targets * keras.ops.log(p) + (1 - targets) * keras.ops.log(1 - p), axis=-1)",
+        ]
+    else:
         return [f'loss = "{name.replace("cross_entropy", "crossentropy")}"']
-    body = "    return 0.5 * keras.ops.sum((outputs - targets) ** 2, axis=-1)  # with the factor 1/2"
-    return ["", "def loss(targets, outputs):", body, "", ""]
+    return ["", "def loss(targets, outputs):", *body, "", ""]
 
 
 def _keras_metric(setup: Setup) -> str:
