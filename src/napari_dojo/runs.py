@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from napari_dojo.home import runs_folder
 __all__ = ["WORKER", "Run", "claim", "claimed", "release", "run_folder", "sweep", "unfinished"]
 
 OWNER, WORKER = "owner.json", "worker.json"
+SETTLED = 60.0  # seconds after which a folder without a request gets none any more
 
 
 def run_folder(name: str) -> Path:
@@ -133,11 +135,19 @@ def unfinished() -> list[Run]:
 
 
 def sweep() -> None:
-    """Delete what predictions of processes that are gone left behind."""
+    """Delete what predictions of processes that are gone left behind, and what was cut off before it was asked."""
     for path in _folders():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if json.loads((path / "request.json").read_text())["kind"] != "train" and not claimed(path):
+            if _is_refuse(path) and not claimed(path):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_refuse(folder: Path) -> bool:
+    """Whether nobody can want the folder of a process that is gone."""
+    request = folder / "request.json"
+    if request.exists():
+        return bool(json.loads(request.read_text())["kind"] != "train")
+    return not (folder / "draft.json").exists() and time.time() - folder.stat().st_mtime > SETTLED
 
 
 def _folders() -> list[Path]:

@@ -215,6 +215,29 @@ def test_a_restored_draft_goes_on_as_ones_own(qtbot, viewer, pair, saving):
     assert [p.name for p in runs_folder().iterdir()] == [draft.folder.name]  # one draft holds all
 
 
+def test_the_next_panel_of_a_window_goes_on_with_the_draft(qtbot, viewer, pair, saving):
+    image, labels = pair
+    first = saving([row([image], labels)])
+    labels.paint((5, 5), 1)
+    saved(qtbot, first)
+    left = first.left
+    first.end(True)
+    second = saving([row([image], labels)])
+    second.adopt(left)
+    assert second.draft is left.draft
+    assert drafts() == []  # it is nothing to be offered: all of it is in the viewer
+    labels.paint((9, 9), 2)
+    kept = saved(qtbot, second, lambda layers: layers["cells labels"].data[9, 9] == 2)
+    assert kept["cells labels"].data[5, 5] == 1
+    left = second.left
+    second.end(True)
+    viewer.layers.remove(labels)
+    third = saving([])
+    third.adopt(left)
+    assert third.draft is not left.draft
+    assert [draft.folder for draft in drafts()] == [left.draft.folder]
+
+
 def test_a_stroke_is_saved_before_it_ends(qtbot, viewer, pair, saving):
     image, labels = pair
     autosave = saving([row([image], labels)])

@@ -91,10 +91,14 @@ def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_view
     second.start_button.click()
     assert second.progress.training.state == "waiting"
     assert "Another training (cells) is at work" in second.progress.message.text()
+    assert second.progress.stop_button.text() == "Cancel"
+    assert not second.progress.pause_button.isEnabled()
     first_check(qtbot, train)
     assert second.progress.training.state == "waiting"
     train.progress.stop_button.click()
-    qtbot.waitUntil(lambda: second.progress.training.state == "working", timeout=30_000)
+    qtbot.waitUntil(second.progress.pause_button.isEnabled, timeout=60_000)
+    assert second.progress.training.state == "working"
+    assert second.progress.stop_button.text() == "Stop and keep"
     second.progress.stop_button.click()
     over(qtbot, second.progress.training)
     second.end()

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_dojo.settings import PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.form import Fold, Form
+from napari_dojo.widgets.form import Fold, Form, NameBox, narrow
 
 CLASSES = [TrainSettings, PredictSettings, *(c for t in TASKS.values() for c in (t.options, t.decoding))]
 
@@ -68,3 +68,20 @@ def test_whether_a_fold_is_open_is_remembered(qtbot):
     fold = Fold("More", QWidget(), "another key", is_open=True)
     qtbot.addWidget(fold)
     assert not fold.body.isHidden()
+
+
+@pytest.mark.gui
+def test_long_names_can_be_told_apart(qtbot):
+    box = NameBox()
+    qtbot.addWidget(box)
+    narrow(box)
+    box.setPlaceholderText("nothing")
+    box.addItems(["nuclei to train on", "nuclei to train on: labels", "short", "short"])
+    box.resize(110, 24)
+    seen = []
+    for i in range(-1, 4):
+        box.setCurrentIndex(i)
+        seen.append(box.grab().toImage())
+    assert seen[1] != seen[2]
+    assert seen[3] == seen[4]
+    assert seen[0] != seen[3]

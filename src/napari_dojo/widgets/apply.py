@@ -209,11 +209,6 @@ class ApplyPanel(Panel):
         before, self._text_colour = self._text_colour, theme_colours(self.viewer)["text"]
         self.message.setText(self.message.text().replace(before, self._text_colour))  # of a link
 
-    def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Fonts have their size now."""
-        super().showEvent(event)
-        self.align()
-
     def end(self) -> None:
         """The panel is closing."""
         if not self._ended:

@@ -15,7 +15,6 @@ from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Normalization
 from napari_dojo.pretrained import Model
-from napari_dojo.runs import claim
 from napari_dojo.widgets.layers import moved, result_placement, source_of
 
 __all__ = ["Asked", "Box", "Run", "axis_words", "cut", "seen_box", "unfit", "write_request"]
@@ -127,8 +126,6 @@ def write_request(folder: Path, run: Run) -> Path:
     """Measure and write what the job needs; takes as long as the images are large."""
     from napari_dojo.jobs import predict_request
 
-    folder.mkdir(parents=True, exist_ok=True)
-    claim(folder)
     asked = run.asked
     return predict_request(
         folder,

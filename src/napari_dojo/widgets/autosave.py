@@ -18,7 +18,7 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import array_of, placement
 
-__all__ = ["Autosave", "Restored", "restore"]
+__all__ = ["Autosave", "Left", "Restored", "restore"]
 
 PAUSE = 2.0  # seconds without an edit after which a save begins
 LONGEST = 6.0  # seconds after the first unsaved edit at which it begins anyway
@@ -52,6 +52,13 @@ class Restored(NamedTuple):
     choices: dict[str, Any]
     sentence: str
     layers: dict[str, Any]
+
+
+class Left(NamedTuple):
+    """A draft, and the names of the layers that a person edited."""
+
+    draft: Draft
+    names: tuple[str, ...]
 
 
 @dataclass
@@ -130,6 +137,23 @@ class Autosave(QObject):
         self._later()
         return restored
 
+    @property
+    def left(self) -> Left:
+        """What another panel of the same window may go on with."""
+        return Left(self.draft, tuple(x.name for x, known in self._followed.items() if known.touched))
+
+    def adopt(self, left: Left) -> None:
+        """Go on with a draft of this window, if all its layers are there still; else it is offered as any other."""
+        layers = [x for x in self._viewer.layers if x.name in left.names and x._type_string != "image"]
+        if not (left.names and left.draft.written) or {x.name for x in layers} != set(left.names):
+            return
+        with suppress(DojoError):  # another window was faster
+            left.draft.claim()
+            self.draft = left.draft
+            for layer in layers:
+                self._leave(layer)
+                self._join(layer, self._new(layer, touched=True))
+
     def end(self, keep: bool) -> None:
         """Listen no more; save the rest and let the draft be offered again, or discard it."""
         if self._ended:
@@ -169,8 +193,11 @@ class Autosave(QObject):
             self._leave(layer)
         for layer in there:
             if layer not in self._followed:
-                self._count += 1
-                self._join(layer, _Followed(f"{layer._type_string}-{self._count}-{time.time_ns():x}"))
+                self._join(layer, self._new(layer))
+
+    def _new(self, layer: Any, touched: bool = False) -> _Followed:
+        self._count += 1
+        return _Followed(f"{layer._type_string}-{self._count}-{time.time_ns():x}", touched=touched)
 
     def _join(self, layer: Any, known: _Followed) -> None:
         self._followed[layer] = known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,17 @@ class ClassTable(QWidget):
     def names(self) -> tuple[str, ...]:
         """The names of the classes that are shown, in the order of their numbers."""
         return tuple(self.name_of(value, name) for value, name, _ in self._painted)
+
+    @property
+    def named(self) -> bool:
+        """Whether a class has a name of its own."""
+        return any(self.name_of(value, name) != name for value, name, _ in self._painted)
+
+    def worded(self, text: str) -> str:
+        """A text about classes with their names of their own."""
+        given = {name: self.name_of(value, name) for value, name, _ in self._painted}
+        words = "|".join(rf"{re.escape(name)}(?!\d)" for name in given)
+        return re.sub(rf"\b(?:{words})", lambda found: given[found[0]], text) if given else text
 
     def custom(self) -> dict[str, str]:
         """What a person named, by number as text; for saving."""

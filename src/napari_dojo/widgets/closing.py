@@ -13,7 +13,8 @@ __all__ = ["WindowWatch", "watch_window"]
 class WindowWatch(QObject):
     """One for each window. ``closing`` says that it closes for sure.
 
-    ``may_close`` : asked before; the window stays open where one of them says False.
+    ``may_close`` : asked before; the window stays open where one of them says False. ``left`` : what a panel that was
+    closed leaves to the next of its kind.
     """
 
     closing = Signal()
@@ -21,6 +22,7 @@ class WindowWatch(QObject):
     def __init__(self, window: QObject) -> None:
         super().__init__(window)
         self.may_close: list[Callable[[], bool]] = []
+        self.left: dict[str, Any] = {}
         self._closing = False
         window.installEventFilter(self)
 

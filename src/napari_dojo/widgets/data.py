@@ -16,12 +16,12 @@ from qtpy.QtWidgets import (
 from napari_dojo.axes import Axes
 from napari_dojo.files import likely_targets
 from napari_dojo.folders import Given
-from napari_dojo.tasks import Finding
+from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.form import PathEdit, described, form_layout, narrow
-from napari_dojo.widgets.layers import array_of, axes_choices
+from napari_dojo.widgets.layers import array_of, axes_choices, holds_labels, labels_from
 from napari_dojo.widgets.material import Files, Layers, Material
-from napari_dojo.widgets.pick import images_of
-from napari_dojo.widgets.rows import PairRows, same_grid
+from napari_dojo.widgets.pick import images_of, labels_of, paired
+from napari_dojo.widgets.rows import PairRows, Row, fits, kind_of, same_grid
 
 __all__ = ["DataSection", "FolderRows"]
 
@@ -131,8 +131,40 @@ class DataSection(QWidget):
         rows = self.rows.rows()
         return Layers(tuple(rows), self.axes) if rows and self.axes else None
 
-    def why_not(self) -> str:
-        """What is missing, and what to do."""
+    def problem(self) -> Finding | None:
+        """What is missing or does not go together, and what to do; None where all can be looked at."""
+        material = self.material()
+        if material is None:
+            masks = [mask.name for _, mask in self._masks()]
+            if self.source_box.currentData() == "layers" and masks:
+                text = f"Labels are needed. {masks[0]} is an image, but looks like labels."
+                return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
+            return Finding("error", self._missing())
+        rows = material.rows if isinstance(material, Layers) else ()
+        odd = [row.name for row in rows if kind_of(row.images[0]) != kind_of(rows[0].images[0])]
+        if odd:
+            text = (
+                f"{odd[0]} and {rows[0].name} differ in dimensions or colours. One model learns from one kind of image."
+            )
+            return Finding("error", text, (Fix("Leave out", "leave out", tuple(odd)),))
+        return None
+
+    def take_masks(self) -> None:
+        """Learn from images that hold labels: each becomes a Labels layer, and is hidden."""
+        rows = []
+        for image, mask in self._masks():
+            labels = labels_from(self._viewer, mask, image)
+            mask.visible = False
+            rows.append(Row((image,), labels))
+        self.rows.set_rows(rows)
+
+    def _masks(self) -> list[tuple[Any, Any]]:
+        """Images with images that hold their labels."""
+        images = images_of(self._viewer.layers)
+        masks = [x for x in images if holds_labels(x)]
+        return paired([x for x in images if x not in masks], masks, fits)
+
+    def _missing(self) -> str:
         if self.source_box.currentData() == "files":
             return "A folder of images is needed. Choose it with the button at the right."
         kinds = [x._type_string for x in self._viewer.layers]
@@ -148,8 +180,13 @@ class DataSection(QWidget):
         if self.source_box.currentData() == "files" or not rows:
             return []
         used = [x for row in rows for x in row.images]
-        unused = [x.name for x in images_of(self._viewer.layers) if x not in used and same_grid(rows[0].images[0], x)]
+        images = [x for x in images_of(self._viewer.layers) if x not in used and not holds_labels(x)]
+        unused = [x.name for x in images if same_grid(rows[0].images[0], x)]
+        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.labels for row in rows)]
+        other = [a.name for a, _ in paired(images, labels, fits) if kind_of(a) != kind_of(rows[0].images[0])]
         found = []
+        if other:
+            found.append(Finding("ok", f"Not used: {', '.join(other[:3])}, of another kind than {rows[0].name}"))
         if unused and len(rows) == 1:
             found.append(Finding("ok", f"Not used: {', '.join(unused[:3])} (the button ⋯ adds channels)"))
         inside = [row.name for row in rows if row.region is not None]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSettings, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -22,6 +23,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -30,7 +34,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.home import home
 from napari_dojo.settings import Field
 
-__all__ = ["NO_ARROW", "Fold", "Form", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
+__all__ = ["NO_ARROW", "Fold", "Form", "NameBox", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
 
 MOST = 2**31 - 1  # the largest number of a spin box
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
@@ -110,6 +114,29 @@ class Fold(QWidget):
     def _show(self, on: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
         self.body.setVisible(on)
+
+
+class NameBox(QComboBox):
+    """A choice among names, of which long ones lose their middle: what tells them apart stands at their ends."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setStyleSheet("QComboBox { padding: 3px 0px 3px 6px; }")
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draw the box, and of the name what there is room for."""
+        option, style = QStyleOptionComboBox(), self.style()
+        self.initStyleOption(option)
+        if style is None:
+            return
+        field = style.subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        text = option.currentText if self.currentIndex() >= 0 else self.placeholderText()
+        option.currentText = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, field.width() - 2)
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 class PathEdit(QWidget):

@@ -21,7 +21,9 @@ __all__ = [
     "array_of",
     "axes_choices",
     "class_look",
+    "holds_labels",
     "joined",
+    "labels_from",
     "likely_axes",
     "new_labels",
     "provenance",
@@ -30,6 +32,7 @@ __all__ = [
     "source_of",
 ]
 
+FLAT = 0.12  # share of neighbours that differ, of which labels have less
 MEANING = {"Z": "Z (planes of a volume)", "T": "time, or separate images", "C": "channels"}
 
 
@@ -139,6 +142,29 @@ def new_labels(viewer: Any, image: Any, classes: bool = False) -> Any:
     layer.mode = "paint"
     viewer.layers.selection.active = layer
     return layer
+
+
+def holds_labels(image: Any) -> bool:
+    """Whether an image looks like labels that a reader took for an image: whole numbers in flat pieces."""
+    array = array_of(image)
+    if image.rgb or type(array) is not np.ndarray or array.dtype.kind not in "biuf":
+        return False
+    middle = (
+        *(n // 2 for n in array.shape[:-2]),
+        *(slice(max(0, n // 2 - 128), n // 2 + 128) for n in array.shape[-2:]),
+    )
+    part = np.asarray(array[middle], float)
+    if part.shape[-1] < 2 or not np.isfinite(part).all() or part.min() != 0 or part.max() == 0:
+        return False
+    return bool((part == np.rint(part)).all() and (part[:, 1:] != part[:, :-1]).mean() < FLAT)
+
+
+def labels_from(viewer: Any, mask: Any, image: Any) -> Any:
+    """Add a labels layer with the numbers of an image layer ``mask``, in the place of ``image``."""
+    shape, wanted = array_of(image).shape, tuple(array_of(mask).shape)
+    axes = next(a for names, _ in axes_choices(image) if (a := Axes(names)).result(shape, None)[1] == wanted)
+    numbers = np.rint(array_of(mask)).astype(np.int32)
+    return viewer.add_labels(numbers, name=f"{mask.name} as labels", **result_placement(image, axes))
 
 
 def region_mask(shapes: Any, image: Any, size: Sequence[int]) -> NDArray[np.bool_]:

@@ -7,19 +7,19 @@ from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_dojo.card import Card
 from napari_dojo.pretrained import Model
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.form import described, narrow
+from napari_dojo.widgets.form import NameBox, described, narrow
 
 __all__ = ["ModelBox", "model_details", "model_words"]
 
 ORIGINS = {"shipped": " (shipped)", "lab": " (lab)"}
 
 
-class ModelBox(QComboBox):
+class ModelBox(NameBox):
     """A choice among models, remembered by their folder."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_dojo.widgets.closing import watch_window
+from napari_dojo.widgets.form import Fold
 from napari_dojo.widgets.pick import LayerWatch
 from napari_dojo.widgets.plot import theme_colours
 
@@ -32,7 +33,7 @@ class Panel(QWidget):
         self.setMinimumWidth(300)
         self.column = QVBoxLayout()
         self.column.setContentsMargins(8, 6, 8, 6)
-        self.column.setSpacing(5)
+        self.column.setSpacing(4)
         inner = QWidget()
         inner.setLayout(self.column)
         area = QScrollArea()
@@ -66,6 +67,11 @@ class Panel(QWidget):
         self.end()
         super().closeEvent(event)
 
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Fonts have their size now."""
+        super().showEvent(event)
+        self.align()
+
     def event(self, event: QEvent | None) -> bool:
         """Napari takes a panel out of its dock when that is closed."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
@@ -75,9 +81,10 @@ class Panel(QWidget):
         return bool(super().event(event))
 
     def align(self) -> None:
-        """Let the fields of all forms begin at one edge."""
-        forms = [f for f in self.findChildren(QFormLayout) if f.rowCount()]
-        labels = [w for f in forms if f.rowCount() > 1 for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+        """Let the fields of all forms begin at one edge; those of folds, which have longer names, begin at theirs."""
+        folded = {form for fold in self.findChildren(Fold) for form in fold.findChildren(QFormLayout)}
+        forms = [form for form in self.findChildren(QFormLayout) if form not in folded]
+        labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
         width = max((w.sizeHint().width() for w in labels), default=0)
         for label in labels:
             label.setMinimumWidth(min(width, 110))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_dojo.widgets.form import described, narrow
+from napari_dojo.widgets.form import NameBox, described, narrow
 
 __all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "previews_of", "shapes_of"]
 
@@ -68,7 +68,7 @@ class LayerWatch(QObject):
         self.painted.emit()
 
 
-class LayerBox(QComboBox):
+class LayerBox(NameBox):
     """A choice among layers. ``picked`` is said when a person chose."""
 
     picked = Signal()

@@ -42,7 +42,7 @@ class Plot(pg.PlotWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(150)
         self._soon.timeout.connect(self.redraw)
-        self.setFixedHeight(104)
+        self.setFixedHeight(96)
         self.setMinimumWidth(60)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
@@ -56,6 +56,11 @@ class Plot(pg.PlotWidget):
 
     def redraw(self) -> None:
         """Show what was added; for plots that are told of points one by one."""
+
+    def blank(self, on: bool) -> None:
+        """Show no figures on the axes while there is nothing to read."""
+        for axis in ("left", "bottom"):
+            self.getAxis(axis).setStyle(showValues=not on)
 
     def redraw_soon(self) -> None:
         """Show it when the events at hand are through."""
@@ -116,6 +121,7 @@ class LossPlot(Plot):
         for curve, points in ((self._training, self._losses), (self._validation, self._judged)):
             xy = np.asarray(points, float).reshape(-1, 2)
             curve.setData(xy[:, 0], xy[:, 1])
+        self.blank(not (self._losses or self._judged))
 
 
 class ScorePlot(Plot):
@@ -153,6 +159,7 @@ class ScorePlot(Plot):
         """Show what was added, from 0 on, or from the smallest where scores are no shares."""
         xy = np.asarray(self._scores, float).reshape(-1, 2)
         self._curve.setData(xy[:, 0], xy[:, 1])
+        self.blank(not len(xy))
         if len(xy) and xy[:, 1].max() <= 1:
             top = max(float(xy[:, 1].max()), float(self._line.value()) if self._line.isVisible() else 0.0, 0.1)
             self.setYRange(0, 1.1 * top, padding=0)

@@ -31,6 +31,7 @@ from napari_dojo.widgets.run import time_left
 __all__ = ["Progress"]
 
 START = "Learn from the images above. Nothing in your layers is changed."
+STOP = "End the training now and keep the best model so far."
 
 
 class Progress(QWidget):
@@ -96,7 +97,7 @@ class Progress(QWidget):
         self.pause_button = QPushButton("Pause")
         described(self.pause_button, "Pause", "Wait, and go on later; the time does not run meanwhile.")
         self.stop_button = QPushButton("Stop and keep")
-        described(self.stop_button, "Stop and keep", "End the training now and keep the best model so far.")
+        described(self.stop_button, "Stop and keep", STOP)
         self.pause_button.clicked.connect(self._pause)
         self.stop_button.clicked.connect(self._stop)
         self.buttons = QStackedWidget()
@@ -188,6 +189,7 @@ class Progress(QWidget):
         """Say that another training comes first."""
         self.progress.setFormat("Waiting")
         self.stop_button.setText("Cancel")
+        self.stop_button.setToolTip("Take this training out of the queue.")
         self.message.setText(
             escape(f"Another training ({name}) is at work. This one begins by itself when that is over.")
         )
@@ -198,8 +200,9 @@ class Progress(QWidget):
         paused = self._training is not None and self._training.runner.paused
         self.pause_button.setText("Go on" if paused else "Pause")
         self.stop_button.setText("Stop and keep")
-        for button in (self.pause_button, self.stop_button):
-            button.setEnabled(running)
+        self.stop_button.setToolTip(STOP)
+        self.stop_button.setEnabled(running)
+        self.pause_button.setEnabled(False)  # until it has begun
         if running:
             self.after.setEnabled(False)
 
@@ -230,6 +233,8 @@ class Progress(QWidget):
         self.message.setText(escape(event.plan.get("sentence", "")))
         self.progress.setFormat("Learning ...")
         self.stop_button.setText("Stop and keep")
+        self.stop_button.setToolTip(STOP)
+        self.pause_button.setEnabled(self.stop_button.isEnabled())
         split = str(event.plan.get("split", ""))
         self._minutes = event.plan.get("minutes")
         self._name_score("training" if split.startswith("No validation") else "validation", split)
@@ -273,7 +278,7 @@ class Progress(QWidget):
             plot.redraw()
         self.progress.setValue(1000)
         steps = event.facts.get("steps")
-        self.progress.setFormat(f"Done: {steps} steps" if steps else "Done")
+        self.progress.setFormat(f"Done: {steps:,} step{'' if steps == 1 else 's'}" if steps else "Done")
         rising = " It was still improving: more time would help." if event.facts.get("rising") else ""
         text = escape(f"Saved as {Path(event.result).name}.{rising}")
         if self._warnings:

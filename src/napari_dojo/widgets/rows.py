@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -22,12 +21,13 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.axes import Axes
 from napari_dojo.pairs import ROLES
-from napari_dojo.widgets.form import NO_ARROW, described, narrow
+from napari_dojo.widgets.form import NO_ARROW, NameBox, described, narrow
 from napari_dojo.widgets.layers import array_of, axes_choices, new_labels
 from napari_dojo.widgets.pick import LayerBox, images_of, labels_of, paired, shapes_of
 
-__all__ = ["PairRows", "Row", "fits", "same_grid"]
+__all__ = ["PairRows", "Row", "fits", "kind_of", "same_grid"]
 
+SHOWN, LAST = 5, 1000  # rows: of more than so many a part; below all of them
 USE = {
     "automatic": "Training and validation are chosen by themselves.",
     "training": "The model learns from this image.",
@@ -67,7 +67,7 @@ class _Line:
     def __init__(self, number: int) -> None:
         self.image = LayerBox(f"Image of pair {number}", "An image to learn from.")
         self.labels = LayerBox(f"Labels of pair {number}", "The labels that belong to this image.")
-        self.role = QComboBox()
+        self.role = NameBox()
         for role in ROLES:
             self.role.addItem(role.removesuffix("matic"), role)
             self.role.setItemData(self.role.count() - 1, USE[role], Qt.ItemDataRole.ToolTipRole)
@@ -134,6 +134,7 @@ class PairRows(QWidget):
         for column, stretch in enumerate((4, 4, 3)):
             self._grid.setColumnStretch(column, stretch)
         self._heads = [QLabel("Image"), QLabel("Labels"), QLabel("Use as")]
+        self._grid.setRowStretch(LAST, 1)  # what is left over lies below
         for column, head in enumerate(self._heads):
             self._grid.addWidget(head, 0, column)
         self._area = QScrollArea()
@@ -141,6 +142,7 @@ class PairRows(QWidget):
         self._area.setFrameShape(QScrollArea.Shape.NoFrame)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setWidget(inner)
+        inner.installEventFilter(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -221,7 +223,7 @@ class PairRows(QWidget):
 
     def _found(self) -> list[Row]:
         layers = list(self._viewer.layers)
-        pairs = paired(images_of(layers), labels_of(layers, ours=False), fits)
+        pairs = _of_one_kind(paired(images_of(layers), labels_of(layers, ours=False), fits))
         old = {id(r.labels): r for r in self.rows()}
         return [
             Row((a,), b, old[id(b)].region if id(b) in old else _region_of(a, layers), _role(old.get(id(b))))
@@ -306,10 +308,18 @@ class PairRows(QWidget):
         line.region = region
         self._picked()
 
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """The rows may have another height now: by a theme, a font, one row more."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest and watched is self._area.widget():
+            self._resize()
+        return super().eventFilter(watched, event)
+
     def _resize(self) -> None:
-        height = self._lines[0].image.sizeHint().height() + 3 if self._lines else 24
-        shown = min(5, max(1, len(self._lines)))
-        self._area.setFixedHeight(self._heads[0].sizeHint().height() + 6 + shown * height)
+        height, more = self._grid.sizeHint().height(), len(self._lines) - SHOWN
+        if more > 0:
+            height -= more * (self._lines[0].image.sizeHint().height() + self._grid.verticalSpacing())
+        borders = 2 * min(SHOWN, len(self._lines))  # that boxes get while they are disabled
+        self._area.setFixedHeight(height + borders + 2 * max(1, self._area.frameWidth()))
 
     def _picked(self) -> None:
         self._touched = True
@@ -341,6 +351,18 @@ def _region_of(image: Any, layers: Sequence[Any]) -> Any:
 
 def _role(row: Row | None) -> str:
     return "automatic" if row is None else row.role
+
+
+def kind_of(image: Any) -> tuple[int, int]:
+    """What the images of one model have in common: dimensions and colours."""
+    shape = array_of(image).shape
+    return len(shape), shape[-1] if image.rgb else 0
+
+
+def _of_one_kind(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """The pairs whose images are of the kind that most of them have."""
+    kinds = [kind_of(image) for image, _ in pairs]
+    return [pair for pair, kind in zip(pairs, kinds, strict=True) if kind == max(kinds, key=kinds.count)]
 
 
 def same_grid(a: Any, b: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from napari_dojo.tasks import TASKS, Finding, Fix, Task
 from napari_dojo.widgets.autosave import Autosave
 from napari_dojo.widgets.check import Asked, Findings, Seen, best_device, look_at
 from napari_dojo.widgets.classes import ClassTable
+from napari_dojo.widgets.closing import watch_window
 from napari_dojo.widgets.data import DataSection
 from napari_dojo.widgets.desk import Training, desk
 from napari_dojo.widgets.form import Fold, Form, calm, described, form_layout, narrow, sentence
@@ -80,6 +82,9 @@ class TrainPanel(Panel):
         self._copying.told.connect(self._copied)
         self.autosave = Autosave(self.viewer, self._state, self)
         self.autosave.failed.connect(self.warn)
+        left = watch_window(self.viewer).left.pop("draft", None)
+        if left is not None:
+            self.autosave.adopt(left)
         self._connect()
         self._task_changed()
         self.unfinished.refresh()
@@ -255,11 +260,11 @@ class TrainPanel(Panel):
     def _look(self) -> None:
         if self.progress.busy:
             return
-        material = self.data.material()
+        material, problem = self.data.material(), self.data.problem()
         self._seen = None
-        if material is None:
+        if material is None or problem is not None:
             self._looking.forget()
-            self._found([Finding("error", self.data.why_not())])
+            self._found([problem] if problem is not None else [])
             return
         settings = self.setting_values()
         if self._device[0] != settings["device"]:
@@ -286,7 +291,8 @@ class TrainPanel(Panel):
         self._fill_starts(answer)
         if answer.facts is not None:
             self.classes.show_painted(answer.facts.painted)
-        self._found([f for f in (*answer.findings, *self.data.notes()) if f.text not in self._fine])
+        found = (replace(f, text=self.classes.worded(f.text)) for f in (*answer.findings, *self.data.notes()))
+        self._found([f for f in found if f.text not in self._fine])
 
     def _found(self, findings: list[Finding]) -> None:
         self.findings.show_findings(findings)
@@ -326,6 +332,8 @@ class TrainPanel(Panel):
                 form.set_values(dict([fix.value]))
         elif fix.kind == "task":
             self.task_box.setCurrentIndex(self.task_box.findData(fix.value))
+        elif material is None:
+            self.data.take_masks()
         elif isinstance(material, Layers):
             try:
                 work_on(self.viewer, self.rows, material, fix)
@@ -355,7 +363,7 @@ class TrainPanel(Panel):
         model = models_folder() / free_name(self.name_edit.text() or self.name_edit.placeholderText())
         folder, task, start = run_folder(model.name), self.task, self.start_box.currentData()
         options = self.option_values()
-        if self.rows.classes and self.classes.custom():
+        if self.rows.classes and self.classes.named:
             options["classes"] = self.classes.names()
         more: dict[str, Any] = {
             "out": model,
@@ -473,6 +481,7 @@ class TrainPanel(Panel):
                 latest.forget()
             self.unfinished.end()
             self.progress.end()
+            watch_window(self.viewer).left["draft"] = self.autosave.left
             self.autosave.end(keep=True)
         super().end()
 
