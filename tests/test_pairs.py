@@ -49,9 +49,11 @@ def test_labels_lack_the_channels_of_the_image():
 def test_target_images_may_be_larger():
     x = np.zeros((8, 9))
     y = np.arange(16 * 18.0).reshape(16, 18)
-    np.testing.assert_array_equal(Pairs.of([x], [y], layout=Layout(labels=False, scale=(2, 2))).items[0].y, y[None])
+    np.testing.assert_array_equal(
+        Pairs.of([x], [y], layout=Layout(labels=False, finer={"Y": 2, "X": 2})).items[0].y, y[None]
+    )
     with pytest.raises(DojoError, match="its target is 16 x 18; it came as 8 x 9"):
-        Pairs.of([x], [x], layout=Layout(labels=False, scale=(2, 2)))
+        Pairs.of([x], [x], layout=Layout(labels=False, finer={"Y": 2, "X": 2}))
 
 
 def test_a_region_may_be_given_once_or_for_each_frame():

@@ -10,6 +10,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from napari_dojo.axes import Axes
 from napari_dojo.nets.unet import UNet
@@ -20,7 +21,7 @@ from napari_dojo.tasks import TASKS, Facts, Finding
 RNG = np.random.default_rng(0)
 EVERY = pytest.mark.parametrize("name", TASKS)
 DIMS = pytest.mark.parametrize("dims", [2, 3])
-FOUND = {"values", "dims"}  # what `check` finds in the data, which nobody sets
+FOUND = {"values", "dims", "channels", "alone"}  # what `check` finds in the data, which nobody sets
 
 
 def discs(dims: int) -> np.ndarray:
@@ -44,21 +45,66 @@ def one_hot(target, options):
     return np.stack([(target[0] == k) * 8.0 for k in range(len(options.values))]).astype(np.float32)
 
 
-# for each task: its training data, and what a perfect net would say, from the targets
-DATA = {"instances": discs, "semantic": lambda dims: discs(dims) + 1}
+def picture(dims: int) -> np.ndarray:
+    """A clean image of soft discs or balls."""
+    return gaussian_filter(100.0 * (discs(dims) > 0) + 20, 1.5).astype(np.float32)
+
+
+def as_it_is(target, options):
+    return target
+
+
+def finer(dims: int) -> np.ndarray:
+    """The same with twice as many pixels in the plane."""
+    y = picture(dims)
+    return gaussian_filter(np.kron(y, np.ones((1,) * (dims - 2) + (2, 2))), 0.7).astype(np.float32)
+
+
+# for each task: its targets, and what a perfect net would say, from what `example` makes of them
+DATA = {
+    "instances": discs,
+    "semantic": lambda dims: discs(dims) + 1,
+    "denoise": picture,
+    "noise2void": picture,
+    "translate": picture,
+    "upscale": finer,
+}
 PERFECT = {"instances": inside_out, "semantic": one_hot}
 
 
+def images(name: str, dims: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """An input and its target, both as they lie."""
+    y = DATA[name](dims)
+    if TASKS[name].target == "labels":
+        return (y > y.min()) + RNG.normal(0, 0.05, y.shape), y
+    x = picture(dims)
+    return x + RNG.normal(0, 10, x.shape), y
+
+
+def pairs(name: str, dims: int = 2, x: np.ndarray | None = None) -> Pairs:
+    """The task's training data; ``x`` in the place of the input."""
+    task, axes = TASKS[name], "ZYX"[-dims:]
+    given, y = images(name, dims)
+    targets = None if task.target == "none" else [y]
+    return Pairs.of([given if x is None else x], targets, Axes(axes, axes), layout=task.layout(task.options()))
+
+
 def case(name: str, dims: int = 2):
-    task, y = TASKS[name], DATA[name](dims)
-    x = (y > y.min()) + RNG.normal(0, 0.05, y.shape)
-    axes = "ZYX"[-dims:]
-    facts = task.check(Pairs.of([x], [y], Axes(axes, axes)), task.options())
-    return task, x[None].astype(np.float32), y, facts
+    """The task, an input (1, *S), what it is to become, and the facts. Without a target that is the input itself."""
+    task, found = TASKS[name], pairs(name, dims)
+    facts = task.check(found, task.options())
+    item = found.items[0]
+    y = np.asarray(item.x if item.y is None else item.y)
+    return task, np.asarray(item.x, np.float32), y if y.dtype.kind == "i" else y.astype(np.float32), facts
+
+
+def net_for(task, facts, dims, name):
+    more = task.net(facts.options, pairs(name, dims))
+    return UNet(1, facts.outputs, (2,) * dims, ((2,) * dims,), 8, **more)
 
 
 def test_every_task_is_tried_here():
-    assert set(DATA) == set(PERFECT) == set(TASKS)
+    assert set(DATA) == set(TASKS)
     assert all(name == task.name for name, task in TASKS.items())
 
 
@@ -82,7 +128,7 @@ def test_options_are_frozen_and_declared_once(name, which):
         assert field.option.help.endswith(".")
     assert checked(cls, {f.name: f.default for f in declared}) == made
     with pytest.raises(FrozenInstanceError):
-        setattr(made, dataclasses.fields(cls)[0].name, 1)
+        made.other = 1
 
 
 @EVERY
@@ -96,13 +142,13 @@ def test_check_understands_good_data(name, dims):
     assert isinstance(facts.decoding, task.decoding)
     assert facts.outputs == task.channels(facts.options) == len(task.names(facts.options))
     assert len(set(task.names(facts.options))) == facts.outputs
-    assert all(f >= 1 for f in task.scale(facts.options))
+    assert all(f >= 1 for f in task.finer(facts.options).values())
 
 
 @EVERY
 def test_check_refuses_images_without_signal(name):
-    task, y = TASKS[name], DATA[name](2)
-    assert task.check(Pairs.of([np.zeros(y.shape)], [y]), task.options()).errors
+    task, x = TASKS[name], images(name)[0]
+    assert task.check(pairs(name, x=np.zeros(x.shape)), task.options()).errors
 
 
 @EVERY
@@ -112,14 +158,14 @@ def test_example(name, dims, with_region):
     task, x, y, facts = case(name, dims)
     region = None
     if with_region:
-        region = np.ones(y.shape, bool)
+        region = np.ones(y.shape[-dims:], bool)
         region[..., :20] = False
     before = x.copy(), y.copy()
     out, target, weight = task.example(x, y, region, facts.options, np.random.default_rng(0))
     assert out.dtype == target.dtype == weight.dtype == np.float32
     assert out.shape == x.shape
-    assert target.shape[1:] == y.shape
-    assert weight.shape == (1, *y.shape)
+    assert target.shape[1:] == y.shape[-dims:]
+    assert weight.shape == (1, *y.shape[-dims:])
     assert np.isfinite(target).all()
     assert weight.min() >= 0
     assert weight.max() > 0
@@ -138,20 +184,22 @@ def test_an_empty_patch_makes_a_target(name):
     for value in (0, int(y.max())):
         _, target, weight = task.example(x, np.full_like(y, value), None, facts.options, RNG)
         batch = [torch.from_numpy(a)[None] for a in (target, weight)]
-        assert torch.isfinite(task.loss(torch.zeros(1, facts.outputs, *y.shape), *batch, facts.options))
+        assert torch.isfinite(task.loss(torch.zeros(1, facts.outputs, *target.shape[1:]), *batch, facts.options))
 
 
 @EVERY
 @DIMS
 def test_a_tiny_net_learns_one_patch(name, dims):
     task, x, y, facts = case(name, dims)
+    if task.result == "image":  # as normalised as the house does it
+        x, y = (a / 100 - 0.2 for a in (x, y))
     parts = task.example(x, y, None, facts.options, RNG)
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
     torch.manual_seed(0)
-    net = UNet(1, facts.outputs, (2,) * dims, ((2,) * dims,), 8)
-    optimizer = torch.optim.Adam(net.parameters(), 2e-2)
+    net = net_for(task, facts, dims, name)
+    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(30):
         loss = task.loss(net(x), target, weight, facts.options)
         optimizer.zero_grad()
         loss.backward()
@@ -159,14 +207,14 @@ def test_a_tiny_net_learns_one_patch(name, dims):
         losses.append(loss.item())
     assert loss.ndim == 0
     assert np.isfinite(losses).all()
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @EVERY
 def test_what_has_no_weight_teaches_nothing(name):
     task, x, y, facts = case(name)
     _, target, weight = task.example(x, y, None, facts.options, RNG)
-    out = torch.randn(1, facts.outputs, *y.shape, requires_grad=True)
+    out = torch.randn(1, facts.outputs, *target.shape[1:], requires_grad=True)
     loss = task.loss(out, torch.from_numpy(target)[None], torch.from_numpy(weight)[None] * 0, facts.options)
     loss.backward()
     assert torch.isfinite(loss)
@@ -178,20 +226,23 @@ def test_what_has_no_weight_teaches_nothing(name):
 def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
     task, x, y, facts = case(name, dims)
     target = task.example(x, y, None, facts.options, RNG)[1]
-    maps = PERFECT[name](target, facts.options)
+    maps = PERFECT.get(name, as_it_is)(target, facts.options)
     assert len(maps) == facts.outputs
     found = task.decode(maps, facts.decoding, facts.options)
     assert found.shape == y.shape
     np.testing.assert_array_equal(task.decode(maps, facts.decoding, facts.options), found)
-    right = task.score(y, y, None, facts.options)
-    assert task.headline(right) == 1
-    assert task.headline(task.score(found, y, None, facts.options)) > 0.95
-    wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
-    assert task.headline(wrong) < 0.9
-    assert task.headline(right) > task.headline(right + wrong) > task.headline(wrong)
-    assert isinstance(right.as_dict(), dict)
     tuned = task.tune([(maps, y, None)], facts.decoding, facts.options)
     assert isinstance(tuned, task.decoding)
+    right = task.score(y, y, None, facts.options)
+    best = task.headline(right)
+    assert task.headline(task.score(found, y, None, facts.options)) > 0.95 * best
+    assert isinstance(right.as_dict(), dict)
+    wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
+    if task.target == "none":  # nobody knows what is right: the pooled score lies between the two
+        assert min(best, task.headline(wrong)) <= task.headline(right + wrong) <= max(best, task.headline(wrong))
+        return
+    assert task.headline(wrong) < 0.9 * best
+    assert best > task.headline(right + wrong) > task.headline(wrong)
     score = task.score(task.decode(maps, tuned, facts.options), y, None, facts.options)
     assert task.headline(score) >= task.headline(task.score(found, y, None, facts.options))
 
@@ -203,7 +254,9 @@ def test_baseline(name, dims):
     (found,), method = task.baseline([x], [y], facts.options)
     assert method
     assert found.shape == y.shape
-    assert task.headline(task.score(found, y, None, facts.options)) <= 1
+    assert task.headline(task.score(found, y, None, facts.options)) <= task.headline(
+        task.score(y, y, None, facts.options)
+    )
 
 
 @EVERY
@@ -219,13 +272,21 @@ import sys
 import numpy as np
 from napari_dojo.pairs import Pairs
 from napari_dojo.tasks import TASKS
-y = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
-x = y + np.random.default_rng(0).random(y.shape)
+labels = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
 for task in TASKS.values():
-    facts = task.check(Pairs.of([x], [y]), task.options())
-    task.example(x[None], y, None, facts.options, np.random.default_rng(0))
-    found = task.decode(np.zeros((facts.outputs, *y.shape), np.float32), facts.decoding, facts.options)
+    options = task.options()
+    y = labels if task.target == "labels" else labels.astype(np.float32)
+    x = labels + np.random.default_rng(0).random(labels.shape)
+    y = np.kron(y, np.ones((2, 2))) if task.finer(options) else y
+    pairs = Pairs.of([x], None if task.target == "none" else [y], layout=task.layout(options))
+    facts = task.check(pairs, options)
+    item = task.prepare(pairs, facts.options).items[0]
+    y = item.x if item.y is None else item.y
+    _, target, _ = task.example(item.x, y, None, facts.options, np.random.default_rng(0))
+    maps = np.zeros((facts.outputs, *target.shape[1:]), np.float32)
+    found = task.decode(maps, facts.decoding, facts.options)
     task.headline(task.score(found, y, None, facts.options))
+    task.baseline([item.x], [y], facts.options)
 loaded = {"torch", "napari", "bioimageio", "qtpy"} & set(sys.modules)
 assert not loaded, loaded
 """

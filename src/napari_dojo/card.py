@@ -20,7 +20,7 @@ LARGEST = 4_000_000  # bytes of an rdf.yaml
 LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
 KINDS: dict[str, Any] = {
     "name task net axes spatial description version": str,
-    "options decoding net_options split score baseline data training": dict,
+    "options decoding net_options finer split score baseline data training": dict,
     "channels reach": int,
     "zoom calibration": (int, float),
 }
@@ -41,7 +41,7 @@ class Card:
     pixel_size, unit : of the training images, for each of ``spatial``; None where unknown.
     diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
     zoom : factor by which images are scaled before the net sees them.
-    scale : output px per input px, for each of ``spatial``; empty: 1.
+    finer : output px per input px along the axes where they are not 1.
     reach : so many neighbours to each side are channels, too (``channels`` counts them).
     channel_names : of the inputs, where they have some.
     target : the numbers that bring answers into the targets' units; None: they are in the input's.
@@ -65,7 +65,7 @@ class Card:
     unit: str | None = None
     diameter: float | None = None
     zoom: float = 1.0
-    scale: tuple[int, ...] = ()
+    finer: dict[str, int] = field(default_factory=dict)
     reach: int = 0
     channel_names: tuple[str, ...] = ()
     target: Normalization | None = None
@@ -122,10 +122,9 @@ class Card:
             raise ValueError("a size, or the spatial axes")
         if self.pixel_size and len(self.pixel_size) != len(self.spatial):
             raise ValueError("one pixel size for each spatial axis")
-        if not all(type(f) is int and 0 < f <= 16 for f in self.scale) or not 0 <= self.reach <= 16:
+        fine = all(a in ("Z", "Y", "X") and type(f) is int and 0 < f <= 16 for a, f in self.finer.items())
+        if not fine or not 0 <= self.reach <= 16:
             raise ValueError("a factor of the size, or the number of neighbours")
-        if len(self.scale) not in (0, len(self.spatial)):
-            raise ValueError("one factor for each spatial axis")
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], where: str = "the model") -> Card:
@@ -141,9 +140,7 @@ class Card:
             values["rule"] = Rule(**values.get("rule", {}))
             if values.get("target") is not None:
                 values["target"] = Normalization(*(tuple(map(float, values["target"][k])) for k in ("offset", "scale")))
-            if isinstance(values.get("scale"), int):  # as it was first written
-                values["scale"] = ()
-            for k in ("maps", "authors", "pixel_size", "scale", "channel_names"):
+            for k in ("maps", "authors", "pixel_size", "channel_names"):
                 if values.get(k) is not None:
                     values[k] = tuple(values[k])
             card = Card(**{k: v for k, v in values.items() if k in known})

@@ -78,7 +78,8 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
         "--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr"
     )
     if task.target != "none":
-        parser.add_argument("--target", required=True, metavar="PATH", help="their targets, paired by file name")
+        helped = "their targets, paired by file name" + ("; without them, from the images alone" if task.alone else "")
+        parser.add_argument("--target", required=not task.alone, metavar="PATH", help=helped)
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
     parser.add_argument("--start", metavar="MODEL", help="go on from a trained model (fine-tuning)")
     again = parser.add_mutually_exclusive_group()
@@ -159,7 +160,7 @@ def _flags(parser: Any, cls: type) -> None:
         if field.kind is bool:
             parser.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=shown)
         elif field.choices:
-            parser.add_argument(field.flag, choices=field.choices, help=shown)
+            parser.add_argument(field.flag, choices=field.choices, type=field.kind, help=shown)
         elif field.kind is tuple:
             parser.add_argument(field.flag, help=shown + " (separated by commas)")
         else:

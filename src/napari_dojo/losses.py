@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["binary_cross_entropy", "cross_entropy", "l1", "l2", "soft_dice"]
+__all__ = ["binary_cross_entropy", "cross_entropy", "edges", "l1", "l2", "soft_dice"]
 
 
 def mean(value: Tensor, weight: Tensor) -> Tensor:
@@ -48,3 +48,14 @@ def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def l2(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean squared difference."""
     return mean((out - target).square(), weight)
+
+
+def edges(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of the slopes along each spatial axis."""
+    total = out.new_zeros(())
+    for axis in range(2, out.ndim):
+        n = out.shape[axis] - 1
+        if n > 0:
+            a, b = (t.narrow(axis, 1, n) - t.narrow(axis, 0, n) for t in (out, target))
+            total = total + l1(a, b, weight.narrow(axis, 1, n) * weight.narrow(axis, 0, n))
+    return total

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,19 @@ class Layout:
     Attributes
     ----------
     labels : they are labels; else images.
-    scale : target pixels per input pixel, for each spatial axis; empty: 1.
+    finer : target pixels per input pixel along the axes where they are not 1.
     planes : where a target has no Z, the planes of its input are channels.
     reach : so many neighbours to each side are channels, too, see `napari_dojo.axes.Axes`.
     """
 
     labels: bool = True
-    scale: tuple[int, ...] = ()
+    finer: Mapping[str, int] = field(default_factory=dict)
     planes: bool = False
     reach: int = 0
+
+    def scale(self, spatial: str) -> tuple[int, ...]:
+        """Target pixels per input pixel for each spatial axis."""
+        return tuple(self.finer.get(a, 1) for a in spatial)
 
     def axes(self, axes: Axes, x: Sequence[int], y: Sequence[int] | None) -> Axes:
         """The axes of an input of shape ``x`` with a target of shape ``y``."""
@@ -281,20 +285,20 @@ def _image(x: Any, name: str, axes: Axes) -> Any:
 
 def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
     x, y, name, labels = whole.x, whole.y, whole.name, layout.labels
-    y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), layout.scale)
+    scale = layout.scale(axes.spatial)
+    y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), scale)
     if y is not None:
         y = y if hasattr(y, "ndim") else np.asarray(y)
         if labels or y.ndim == len(axes.names.replace("C", "")):
-            y_axes, shape = axes.result(x.shape, None, layout.scale)
+            y_axes, shape = axes.result(x.shape, None, scale)
         elif "C" not in axes.names and y.ndim == len(axes.names) + 1:  # an image of several channels beside one of one
-            y_axes, shape = axes.result(x.shape, y.shape[_channel_place(axes)], layout.scale)
+            y_axes, shape = axes.result(x.shape, y.shape[_channel_place(axes)], scale)
         y = as_labels(y, name) if labels else y
         fits = y.ndim == len(shape) and all(
             a == b or n == "C" for a, b, n in zip(y.shape, shape, y_axes.names, strict=True)
         )
         if not fits:
-            much = " x ".join(map(str, layout.scale))
-            rule = f"be {much} times as large as the image" if layout.scale else "have the size of the image"
+            rule = f"be {_times(scale)} times as large as the image" if layout.finer else "have the size of the image"
             raise DojoError(
                 f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
                 f"it came as {_times(y.shape)}. Do they belong together?"

@@ -189,7 +189,8 @@ def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.flo
     matrix = np.diag(rng.choice([-1.0, 1.0], dims))
     scale = np.exp(rng.uniform(-recipe.zoom, recipe.zoom)) if recipe.resample else 1.0
     angle = rng.uniform(0, 2 * np.pi) if recipe.resample else np.pi / 2 * rng.integers(4)
-    if not recipe.resample and recipe.size[-1] != recipe.size[-2]:
+    square = recipe.size[-1] == recipe.size[-2] and len(set(recipe.scale[-2:])) < 2
+    if not recipe.resample and not square:
         angle = 0.0
     c, s = np.cos(angle), np.sin(angle)
     turn = np.eye(dims)

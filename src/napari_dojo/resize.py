@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["resize", "resize_labels"]
+__all__ = ["cubic", "resize", "resize_labels"]
 
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
@@ -40,3 +40,34 @@ def resize_labels(y: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         return y
     at = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for n, m in zip(y.shape, size, strict=True)]
     return y[np.ix_(*at)]
+
+
+def cubic(x: NDArray[Any], factors: Sequence[float]) -> NDArray[np.float32]:
+    """(C, *S) -> (C, *S * factors), float32, by cubic convolution, antialiased where it gets smaller.
+
+    The same as MATLAB's imresize (Keys 1981, IEEE TASSP 29:1153; a = -1/2), which published figures of
+    super-resolution are based on; the outer edges stay where they are, borders are mirrored.
+    """
+    out = np.asarray(x, np.float32)
+    for axis, factor in enumerate(factors, 1):
+        if factor != 1:
+            weights = _cubic_weights(out.shape[axis], factor)
+            out = np.moveaxis(np.tensordot(out, weights, (axis, 1)), -1, axis)
+    return np.ascontiguousarray(out)
+
+
+def _cubic_weights(n: int, factor: float) -> NDArray[np.float32]:
+    """How the new pixels of an axis are made of its ``n`` old ones: (new, old)."""
+    many, wide = round(n * factor), max(1.0, 1 / factor)
+    centre = (np.arange(many) + 0.5) / factor - 0.5
+    reach = int(np.ceil(2 * wide)) + 1
+    places = np.floor(centre).astype(int)[:, None] + np.arange(-reach, reach + 1)
+    t = np.abs(places - centre[:, None]) / wide
+    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    weight = np.where(t < 1, near, np.where(t < 2, far, 0))
+    weight /= weight.sum(1, keepdims=True)
+    inside = places % (2 * n)  # mirrored: 0 .. n-1, n-1 .. 0
+    inside = np.where(inside < n, inside, 2 * n - 1 - inside)
+    out = np.zeros((many, n))
+    np.add.at(out, (np.arange(many)[:, None], inside), weight)
+    return out.astype(np.float32)

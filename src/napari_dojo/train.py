@@ -169,12 +169,17 @@ class _Training:
             yield from fit(learner, work, budget, self.device, self.control, self.settings.seed)
         yield self._finish(learner)
 
+    @property
+    def scale(self) -> tuple[int, ...]:
+        """Output pixels per input pixel of the net, for each spatial axis; empty: 1."""
+        return tuple(self.card.net_options.get("scale", ()))
+
     def _sources(self, parts: Sequence[Part]) -> list[Source]:
         labels, found = self.task.target == "labels", []
         for k, p in enumerate(parts):
             item, norm = self.pairs.items[p.item], self.norms[p.item]
             target = None if labels else self.card.answers(norm)
-            found.append(Source.of(item, p, norm, labels, self.settings.seed + k, target, self.card.scale))
+            found.append(Source.of(item, p, norm, labels, self.settings.seed + k, target, self.scale))
         return found
 
     def _batches(self, sources: Sequence[Source], first: int) -> Batches:
@@ -215,7 +220,7 @@ class _Training:
             unit=pairs.unit,
             diameter=self.facts.diameter,
             zoom=plan.zoom,
-            scale=self.task.scale(self.options),
+            finer=self.task.finer(self.options),
             description=target.description,
             license=target.license,
             authors=target.authors,
@@ -230,7 +235,7 @@ class _Training:
     def _net(self) -> dict[str, Any]:
         """What the task needs of its net; of a net to go on from, what it is."""
         if self.start is None:
-            return self.task.net(self.options, self.pairs.channels, self.pairs.reach)
+            return self.task.net(self.options, self.pairs)
         known = self.start.card.net_options
         return {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
 
@@ -328,7 +333,7 @@ class _Training:
             augment=self.settings.augment,
             aimed=0.6 if self.facts.annotated > 0.5 else 0.9,
             labels=task.target == "labels",
-            scale=self.card.scale,
+            scale=self.scale,
         )
 
     def _preview(self, predictor: Predictor, decoding: Any) -> str | None:

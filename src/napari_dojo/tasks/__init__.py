@@ -12,10 +12,12 @@ from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
 from napari_dojo.tasks.semantic import SEMANTIC
+from napari_dojo.tasks.translate import TRANSLATE
+from napari_dojo.tasks.upscale import UPSCALE
 
 __all__ = ["TASKS", "Facts", "Finding", "Fix", "Task", "decoding_of", "options_of"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID)}
+TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
 
 
 def options_of(card: Card) -> Any:

@@ -28,12 +28,13 @@ class Fix:
     kind : "relabel" (``value``: function of a whole labels array that gives a new one), "region" (``value``: function
         of it that gives the annotated box, slices, as a first guess), "swap" (image and labels change places),
         "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
-        "leave out" (the items are not learned from) or "fine" (what was asked is as it should be).
+        "leave out" (the items are not learned from), "show" (``value``: function of an image (C, *S) that gives one to
+        look at) or "fine" (what was asked is as it should be).
     items : names of the items concerned; empty: all.
     """
 
     label: str
-    kind: Literal["relabel", "region", "swap", "option", "task", "leave out", "fine"]
+    kind: Literal["relabel", "region", "swap", "option", "task", "leave out", "show", "fine"]
     items: tuple[str, ...] = ()
     value: Any = None
 
@@ -97,7 +98,7 @@ class Task:
     check : (pairs, options) -> Facts.
     channels : options -> K; ``names`` : options -> what each map is.
     layout : options -> what targets are and how they lie to the inputs.
-    scale : options -> output pixels per input pixel, for each spatial axis; empty: 1.
+    finer : options -> output pixels per input pixel along the axes where they are not 1.
     margin : diameter in px or None -> px that ``example`` needs around a patch.
     example : (x, y, region, options, rng) -> (x, target (K', *S), weight (1, *S)), all float32 and with the margin on.
     loss : (out (N, K, *S), target (N, K', *S), weight (N, 1, *S), options) -> scalar.
@@ -110,10 +111,11 @@ class Task:
     resample : whether patches may be turned by any angle and scaled.
     intensity : how inputs are changed while it learns; None: not at all.
     prepare : (pairs, options) -> the pairs as they are learned from.
-    net : (options, channels of a sample, neighbours to each side) -> arguments of the net that the task needs.
+    net : (options, pairs) -> arguments of the net that the task needs.
     views : (options, axes) -> the axes as which an image is answered, one after the other; the answer is their mean.
     starts : other tasks whose models this one may go on from.
     turns : in how many ways (1 to 8) an image is flipped and turned for an answer, unless a person says otherwise.
+    alone : it can be learned from inputs without targets, too.
     own_units : target images have units of their own; else they are in the input's.
     """
 
@@ -136,14 +138,15 @@ class Task:
     baseline: Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]], Any], tuple[list[NDArray[Any]], str]]
     tune: Callable[..., Any]
     layout: Callable[[Any], Layout] = lambda options: ONE_TO_ONE
-    scale: Callable[[Any], tuple[int, ...]] = lambda options: ()
+    finer: Callable[[Any], dict[str, int]] = lambda options: {}
     resample: bool = True
     intensity: Intensity | None = BRIGHTER
     prepare: Callable[[Pairs, Any], Pairs] = lambda pairs, options: pairs
-    net: Callable[[Any, int, int], dict[str, Any]] = lambda options, channels, reach: {}
+    net: Callable[[Any, Pairs], dict[str, Any]] = lambda options, pairs: {}
     views: Callable[[Any, Axes], tuple[Axes, ...]] = lambda options, axes: (axes,)
     starts: tuple[str, ...] = ()
     own_units: bool = False
+    alone: bool = False
     turns: int = 1
 
 

@@ -20,6 +20,7 @@ from napari_dojo.tasks.base import Facts, Task, size_findings
 from napari_dojo.tasks.images import (
     as_bright,
     best_filter,
+    both_noisy,
     frame_findings,
     moved,
     noise_findings,
@@ -53,13 +54,13 @@ class DenoiseOptions:
         ),
     ] = 0
     error: Annotated[
-        Literal["squared", "absolute"],
+        Literal["automatic", "absolute", "squared"],
         Option(
             "Error",
-            "What is made small: the squared error gives the mean of what may be there, the absolute error the median.",
+            "What is made small: the absolute error, which learns faster, or the squared error, which noisy targets need.",
             advanced=True,
         ),
-    ] = "squared"
+    ] = "automatic"
     register: Annotated[
         bool, Option("Correct shifts", "Move each target onto its image before learning.", advanced=True)
     ] = False
@@ -87,6 +88,8 @@ def check(pairs: Pairs, options: DenoiseOptions) -> Facts:
         *frame_findings(pairs, options.each),
     ]
     channels = len(pairs.items[0].y)
+    if options.error == "automatic":
+        options = replace(options, error="squared" if both_noisy(noisy, clean) else "absolute")
     return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding())
 
 
@@ -129,7 +132,7 @@ def tune(examples: Sequence[Any], decoding: ImageDecoding, options: Any) -> Imag
     return decoding
 
 
-def net(options: Any, channels: int, reach: int) -> dict[str, Any]:
+def net(options: Any, pairs: Pairs) -> dict[str, Any]:
     """Intensities keep their meaning through the net, which adds to nothing."""
     return {"norm": False}
 

@@ -15,11 +15,14 @@ from napari_dojo.metrics import ImageScores, psnr
 from napari_dojo.noise import Noise, measure_noise
 from napari_dojo.pairs import Item, Pairs
 from napari_dojo.register import Fit, brightness, shift_between, shifted
+from napari_dojo.resize import cubic
 from napari_dojo.tasks.base import Finding, Fix
 
 __all__ = [
     "as_bright",
     "best_filter",
+    "best_linear",
+    "both_noisy",
     "frame_findings",
     "moved",
     "noise_findings",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 LOOKED_AT = 12  # pairs, evenly spread over all of them
+CLEAR = 0.4  # |r| from which on two kinds of image agree so well that their shift is known
 UNRELATED = 0.1  # |r| below which two images show different places
 FILTERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "the input": lambda x: x,
@@ -67,11 +71,18 @@ def noise_of(items: Iterable[Item], pairs: Pairs, of: Callable[[Item], Any]) -> 
     return [n for n in found if n.span > 0]
 
 
-def place_findings(pairs: Pairs, register: bool) -> tuple[Finding, ...]:
-    """Whether targets show what their inputs show, and where: unrelated ones, and a common shift."""
+def place_findings(pairs: Pairs, register: bool, alike: bool = True) -> tuple[Finding, ...]:
+    """Whether targets show what their inputs show, and where: unrelated ones, and a common shift.
+
+    ``alike`` : they look alike; else only a clear shift is told.
+    """
     looked = some([i for i in pairs.items if i.y is not None])
     placed = [_Placed(i.name, shift_between(*_both(i, pairs))) for i in looked]
     placed = [p for p in placed if p.fit.correlation or any(p.fit.shift)]
+    if not placed:
+        return ()
+    if not alike:
+        placed = [p for p in placed if abs(p.fit.correlation) > CLEAR]
     if not placed:
         return ()
     other = [p for p in placed if abs(p.fit.correlation) < UNRELATED]
@@ -106,7 +117,7 @@ def noise_findings(inputs: Sequence[Noise], targets: Sequence[Noise]) -> tuple[F
         if ratio > 1.3:
             text = f"Targets are noisier than the images, {ratio:.1f} times. Are they swapped?"
             found.append(Finding("warning", text, (Fix("Swap them", "swap"), Fix("It is right", "fine"))))
-        elif ratio > 0.6:
+        elif both_noisy(inputs, targets):
             found.append(Finding("ok", "Targets are as noisy as the images: it learns from pairs of noisy images"))
     saturated = _median(targets or inputs, "saturated")
     if saturated > 1e-3:
@@ -122,6 +133,11 @@ def noise_findings(inputs: Sequence[Noise], targets: Sequence[Noise]) -> tuple[F
         text = "The images look compressed (JPEG): their noise comes in blocks of 8 px. Use the originals if you can."
         found.append(Finding("warning", text, (Fix("Use them", "fine"),)))
     return tuple(found)
+
+
+def both_noisy(inputs: Sequence[Noise], targets: Sequence[Noise]) -> bool:
+    """Whether targets are about as noisy as the images are."""
+    return bool(inputs and targets) and _median(targets, "relative") > 0.6 * _median(inputs, "relative")
 
 
 def frame_findings(pairs: Pairs, each: bool) -> tuple[Finding, ...]:
@@ -159,9 +175,8 @@ def as_bright(pairs: Pairs) -> Pairs:
     def item(old: Item) -> Item:
         if old.y is None:
             return old
-        x, y = np.asarray(own(old.x, pairs)), np.asarray(old.y, np.float32)
-        out = []
-        for a, b in zip(x, y, strict=True):
+        y, out = np.asarray(old.y, np.float32), []
+        for a, b in zip(_as_large(own(old.x, pairs), y), y, strict=True):
             gain, offset = brightness(a, b)
             span = float(np.ptp(np.percentile(a[np.isfinite(a)], [1, 99.8]))) if np.isfinite(a).any() else 0.0
             same = abs(gain - 1) < 0.05 and abs(float(np.nanmean(b)) * (gain - 1) + offset) < 0.02 * span
@@ -182,7 +197,7 @@ def moved(pairs: Pairs) -> Pairs:
             return old
         y = shifted(np.asarray(old.y), fit.shift)
         known = np.asarray(np.isfinite(y).all(0))
-        return replace(old, y=np.nan_to_num(y), region=known if old.region is None else known & old.region)
+        return _only(replace(old, y=np.nan_to_num(y)), known)
 
     return replace(pairs, items=tuple(map(item, pairs.items)))
 
@@ -197,9 +212,7 @@ def without_saturated(pairs: Pairs, of: Callable[[Item], Any]) -> Pairs:
             if measure_noise(channel).saturated > 0:
                 top = channel == channel.max()
                 clipped |= top & (ndimage.uniform_filter(top.astype(np.float32), 3) > 0.5)
-        if not clipped.any() or clipped.shape != old.size:
-            return old
-        return replace(old, region=~clipped if old.region is None else old.region & ~clipped)
+        return _only(old, ~clipped) if clipped.any() else old
 
     return replace(pairs, items=tuple(map(item, pairs.items)))
 
@@ -230,14 +243,64 @@ def best_filter(
     return [_filtered(x, best) for x in inputs], best
 
 
+def best_linear(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: Any
+) -> tuple[list[NDArray[Any]], str]:
+    """The best prediction that is linear in a pixel's surroundings of 5 px in all channels, fitted to the truths themselves."""
+    rng, each = np.random.default_rng(0), max(500, 40_000 // max(1, len(inputs)))
+    seen, wanted = [], []
+    for x, y in zip(inputs, truths, strict=True):
+        places = rng.choice(int(np.prod(y.shape[1:])), each)
+        seen.append(_surroundings(x, np.unravel_index(places, y.shape[1:])))
+        wanted.append(np.asarray(y, np.float64).reshape(len(y), -1)[:, places].T)
+    left, right = np.concatenate(seen), np.concatenate(wanted)
+    known = np.isfinite(left).all(1) & np.isfinite(right).all(1)
+    left, right = left[known], right[known]
+    power = left.T @ left
+    weights = np.linalg.solve(power + 1e-6 * np.trace(power) / len(power) * np.eye(len(power)), left.T @ right)
+    return [_weighted(x, weights) for x in inputs], "best linear filter of 5 px"
+
+
+def _surroundings(x: NDArray[Any], places: tuple[NDArray[np.intp], ...]) -> NDArray[np.float64]:
+    """The surroundings in the plane, of all channels, of some places, and 1: (n, C * 25 + 1)."""
+    pad = np.pad(np.asarray(x, np.float64), [(0, 0)] * (x.ndim - 2) + [(2, 2)] * 2, mode="edge")
+    *first, py, px = places
+    near = [pad[(slice(None), *first, py + i, px + j)] for i in range(5) for j in range(5)]  # type: ignore[arg-type]
+    return np.concatenate([np.stack(near, 1).reshape(-1, len(py)), np.ones((1, len(py)))]).T
+
+
+def _weighted(x: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The linear prediction everywhere: (K, *S)."""
+    x = np.nan_to_num(np.asarray(x, np.float32))
+    out = []
+    for w in weights.T:
+        kernels = w[:-1].reshape(len(x), *(1,) * (x.ndim - 3), 5, 5).astype(np.float32)
+        out.append(sum(ndimage.correlate(c, k, mode="nearest") for c, k in zip(x, kernels, strict=True)) + w[-1])
+    return np.stack(out).astype(np.float32)
+
+
 def _filtered(x: NDArray[Any], name: str) -> NDArray[np.float32]:
     return np.stack([FILTERS[name](np.nan_to_num(np.asarray(c, np.float32))) for c in x])
 
 
 def _both(item: Item, pairs: Pairs) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Input and target of an item as one channel each."""
-    x, y = np.asarray(own(item.x, pairs), np.float32), np.asarray(item.y, np.float32)
+    """Input and target of an item as one channel each, as large as the target."""
+    y = np.asarray(item.y, np.float32)
+    x = _as_large(own(item.x, pairs), y)
     return (x[0], y[0]) if len(x) == len(y) else (x.mean(0), y.mean(0))
+
+
+def _as_large(x: Any, y: NDArray[Any]) -> NDArray[np.float32]:
+    """An input (C, *S) interpolated to the size of its target (K, *S * scale)."""
+    return cubic(np.asarray(x, np.float32), [b / a for a, b in zip(np.shape(x)[1:], y.shape[1:], strict=True)])
+
+
+def _only(item: Item, known: NDArray[np.bool_]) -> Item:
+    """The item with what is known of its target, bool (*S * scale); a pixel counts where all of its finer ones do."""
+    factors = [b // a for a, b in zip(item.size, known.shape, strict=True)]
+    blocks = known.reshape([v for n, f in zip(item.size, factors, strict=True) for v in (n, f)])
+    coarse = np.asarray(blocks.all(axis=tuple(range(1, 2 * known.ndim, 2))))
+    return replace(item, region=coarse if item.region is None else coarse & item.region)
 
 
 def _median(noise: Sequence[Noise], what: str) -> float:

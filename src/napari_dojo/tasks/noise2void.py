@@ -198,7 +198,7 @@ def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
     return float(np.mean((blind - plane) ** 2) / max(float(np.var(plane)), 1e-20))
 
 
-def net(options: Any, channels: int, reach: int) -> dict[str, Any]:
+def net(options: Any, pairs: Pairs) -> dict[str, Any]:
     """No single pixel may shine through."""
     return {"norm": False, "smooth": True}
 

@@ -1,0 +1,321 @@
+"""Upscale: more pixels, from pairs of coarse and fine images, or from fine ones alone, which are made coarse to learn from.
+
+Along Z a stack teaches itself: its planes are as fine along X and Y as they should be along Z, so planes with rows left
+out are what the stack looks like from the side (Weigert et al. 2018, Nature Methods 15:1090; Park et al. 2022,
+Nature Communications 13:3297).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_dojo.axes import Axes
+from napari_dojo.errors import DojoError
+from napari_dojo.noise import measure_noise
+from napari_dojo.optics import bin_pixels, psf_sigma
+from napari_dojo.pairs import Item, Layout, Pairs
+from napari_dojo.resize import cubic
+from napari_dojo.settings import Option
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
+from napari_dojo.tasks.denoise import ImageDecoding, decode, headline, loss, tune
+from napari_dojo.tasks.images import as_bright, moved, place_findings, plain_example, score_images
+
+__all__ = ["UPSCALE", "UpscaleOptions"]
+
+
+@dataclass(frozen=True)
+class UpscaleOptions:
+    """What is fixed when finer images are learned. ``channels`` follows from the images, ``alone`` from their targets."""
+
+    factor: Annotated[Literal[2, 3, 4], Option("Factor", "How many times finer the answer is.")] = 2
+    along: Annotated[
+        Literal["YX", "ZYX", "Z"],
+        Option(
+            "Finer along",
+            "Which axes get finer: the plane, the whole volume, or Z alone (planes closer together, learned from the stack itself).",
+            words=("the plane (Y, X)", "the volume (Z, Y, X)", "Z alone"),
+        ),
+    ] = "YX"
+    degrade: Annotated[
+        Literal["bicubic", "microscope"],
+        Option(
+            "Made coarse",
+            "Where there are only fine images, how they are made coarse: by bicubic interpolation without noise, or as a "
+            "microscope with larger pixels would see them (blur, binning, noise).",
+            words=("bicubic", "as a microscope"),
+            advanced=True,
+        ),
+    ] = "bicubic"
+    na: Annotated[
+        float, Option("Aperture", "Numerical aperture of the coarse microscope.", 0.05, 1.6, advanced=True)
+    ] = 0.5
+    wavelength: Annotated[
+        float, Option("Wavelength", "Of the light of the coarse microscope.", 0.2, 2.0, "µm", True)
+    ] = 0.52
+    photons: Annotated[
+        float,
+        Option(
+            "Photons", "Caught in a bright pixel of the coarse image; fewer mean more noise.", 1, 1e6, advanced=True
+        ),
+    ] = 200.0
+    error: Annotated[
+        Literal["absolute", "squared"],
+        Option(
+            "Error",
+            "What is made small: the absolute error gives sharper edges, the squared error the mean of what may be there.",
+            advanced=True,
+        ),
+    ] = "absolute"
+    register: Annotated[
+        bool, Option("Correct shifts", "Move each target onto its image before learning.", advanced=True)
+    ] = False
+    channels: int = 1
+    alone: bool = False
+
+
+def finer(options: UpscaleOptions) -> dict[str, int]:
+    """Answer pixels per image pixel."""
+    return dict.fromkeys(options.along, int(options.factor))
+
+
+def check(pairs: Pairs, options: UpscaleOptions) -> Facts:
+    """Do the sizes, the places and the pixel sizes fit."""
+    alone = pairs.items[0].y is None
+    options = replace(options, channels=len(pairs.items[0].x if alone else pairs.items[0].y), alone=alone)
+    findings = [*size_findings(pairs), *_axis_findings(pairs, options)]
+    if alone and options.along != "Z":
+        how = "by bicubic interpolation" if options.degrade == "bicubic" else _microscope_words(pairs, options)
+        show = (Fix("Show an example", "show", value=lambda x: coarse(x, options, pairs.pixel_size)),)
+        findings.append(Finding("ok", f"Fine images alone: they are made {options.factor} times coarser {how}", show))
+    elif not alone:
+        findings += [*place_findings(pairs, options.register), *_size_findings(pairs, options)]
+    return Facts(options, options.channels, tuple(findings), thickness=0.0, decoding=ImageDecoding())
+
+
+def _axis_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
+    if "Z" in options.along and pairs.spatial != "ZYX":
+        text = "Finer along Z needs stacks; these images are flat. Name their third axis Z, or choose the plane."
+        return [Finding("error", text, (Fix("The plane", "option", value=("along", "YX")),))]
+    if options.along == "Z" and not options.alone:
+        text = "Along Z a stack teaches itself: choose stacks alone, without targets, or let the volume get finer."
+        return [Finding("error", text, (Fix("The volume", "option", value=("along", "ZYX")),))]
+    small = min(min(i.size) for i in pairs.items)
+    if options.alone and options.along != "Z" and small < 8 * options.factor:
+        text = f"The images are too small ({small} px) to be made {options.factor} times coarser. Use larger ones, or a smaller factor."
+        return [Finding("error", text)]
+    return []
+
+
+def _size_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
+    """Whether the pixel sizes of images and targets tell the factor."""
+    if not pairs.pixel_size or not pairs.target_pixel_size or len(pairs.pixel_size) != len(pairs.target_pixel_size):
+        return []
+    said = pairs.pixel_size[-1] / pairs.target_pixel_size[-1]
+    if abs(said / options.factor - 1) < 0.05:
+        return [
+            Finding(
+                "ok", f"Pixels of {pairs.pixel_size[-1]:.3g} become {pairs.target_pixel_size[-1]:.3g} {_unit(pairs)}"
+            )
+        ]
+    text = (
+        f"The pixel sizes of images and targets differ {said:.3g}-fold, the factor is {options.factor}. Which is right?"
+    )
+    return [Finding("warning", text, (Fix("The factor", "fine"),))]
+
+
+def _unit(pairs: Pairs) -> str:
+    return (pairs.unit or "").replace("um", "µm")
+
+
+def _microscope_words(pairs: Pairs, options: UpscaleOptions) -> str:
+    size = f"{pairs.pixel_size[-1]:.3g} {_unit(pairs)}" if pairs.pixel_size else "unknown size: .1 µm is taken"
+    return (
+        f"as a microscope of aperture {options.na:g} at {options.wavelength:g} µm would see them, {options.photons:g} "
+        f"photons in a bright pixel (pixels of {size})"
+    )
+
+
+def prepare(pairs: Pairs, options: UpscaleOptions) -> Pairs:
+    """Coarse images with fine targets: as given, or made from the fine ones."""
+    if options.along == "Z":
+        return _from_planes(pairs, int(options.factor))
+    if options.alone:
+        return _made_coarse(pairs, options)
+    return as_bright(moved(pairs) if options.register else pairs)
+
+
+def _made_coarse(pairs: Pairs, options: UpscaleOptions) -> Pairs:
+    factors = tuple(finer(options).get(a, 1) for a in pairs.spatial)
+
+    def item(old: Item) -> Item:
+        cut = tuple(slice(0, n // f * f) for n, f in zip(old.size, factors, strict=True))
+        y = np.asarray(old.x[(slice(None), *cut)], np.float32)
+        x = coarse(y, options, pairs.pixel_size, noise=False)
+        region = None if old.region is None else bin_pixels(old.region[cut], factors, "mean") == 1
+        return replace(old, x=x, y=y, region=region, whole=None)
+
+    size = pairs.pixel_size
+    larger = None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True))
+    return replace(pairs, items=tuple(map(item, pairs.items)), pixel_size=larger, target_pixel_size=size)
+
+
+def coarse(
+    y: NDArray[Any], options: UpscaleOptions, pixel_size: Sequence[float] | None = None, noise: bool = True
+) -> NDArray[np.float32]:
+    """A fine image (C, *S), S a multiple of the factor, as the coarse microscope would see it; ``pixel_size`` in µm."""
+    spatial = "ZYX"[-(np.ndim(y) - 1) :]
+    factors = [finer(options).get(a, 1) for a in spatial]
+    y = np.asarray(
+        y[(slice(None), *(slice(0, n // f * f) for n, f in zip(y.shape[1:], factors, strict=True)))], np.float32
+    )
+    if options.degrade == "bicubic":
+        return cubic(y, [1 / f for f in factors])
+    sigma = psf_sigma(options.na, options.wavelength, pixel_size or (0.1,) * len(spatial))
+    blurred = np.stack([ndimage.gaussian_filter(c, sigma, mode="reflect") for c in y])
+    x = bin_pixels(blurred, (1, *factors), "mean")
+    if noise:
+        low, high = np.percentile(x, [1, 99.8])
+        x = low + _noisy((x - low) / max(float(high - low), 1e-12), options.photons, np.random.default_rng(0)) * (
+            high - low
+        )
+    return np.asarray(x, np.float32)
+
+
+def _noisy(x: NDArray[Any], photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise of light and camera on an image whose bright pixels are 1 and caught so many photons; read noise of 1.5."""
+    light = rng.poisson(np.maximum(x, 0) * photons) + rng.standard_normal(x.shape, np.float32) * 1.5
+    return np.asarray(light / photons + np.minimum(x, 0), np.float32)
+
+
+def example(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    region: NDArray[np.bool_] | None,
+    options: UpscaleOptions,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Coarse image, with new noise where a microscope makes it, and fine target."""
+    if options.alone and options.degrade == "microscope" and options.along != "Z":
+        x = _noisy(x, options.photons, rng)
+    return plain_example(x, y, region)
+
+
+def baseline(
+    inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: UpscaleOptions
+) -> tuple[list[NDArray[Any]], str]:
+    """Bicubic interpolation."""
+    found = []
+    for x, y in zip(inputs, truths, strict=True):
+        found.append(cubic(x, [b / a for a, b in zip(x.shape[1:], y.shape[1:], strict=True)]))
+    return found, "bicubic interpolation"
+
+
+def net(options: UpscaleOptions, pairs: Pairs) -> dict[str, Any]:
+    """The net adds what interpolation cannot know to the interpolated image."""
+    factors = (int(options.factor), 1) if options.along == "Z" else [finer(options).get(a, 1) for a in pairs.spatial]
+    return {"scale": list(factors), "direct": list(range(options.channels)), "norm": False}
+
+
+# along Z ------------------------------------------------------------------------------------------------------------
+
+
+def views(options: UpscaleOptions, axes: Axes) -> tuple[Axes, ...]:
+    """Along Z a stack is answered from two sides, as planes (Z, X) and (Z, Y)."""
+    if options.along != "Z":
+        return (axes,)
+    if "Z" not in axes.names:
+        raise DojoError(
+            f"This model makes stacks finer along Z, and this image ({axes.names}) has no axis Z. Choose a stack."
+        )
+    sides = ({"Z": "Y", "Y": "Z"}, {"Z": "Y", "Y": "X", "X": "Z"})
+    return tuple(replace(axes, names="".join(side.get(a, a) for a in axes.names)) for side in sides)
+
+
+def _from_planes(pairs: Pairs, factor: int) -> Pairs:
+    """Planes of stacks, their rows thinned as the planes of the stack are: 2-D pairs, each plane both ways round."""
+    items = []
+    for old in pairs.items:
+        x = np.asarray(old.x, np.float32)  # (C, Z, Y, X)
+        if min(x.shape[2:]) < 4 * factor:
+            raise DojoError(
+                f"{old.name} is too small for a factor of {factor}: its planes are {x.shape[2]} x {x.shape[3]} px."
+            )
+        noise = [measure_noise(c) for c in x]
+        wide = _wider(x, factor, [n.sigma**2 for n in noise])
+        rng = np.random.default_rng(0)
+        for z in range(x.shape[1]):
+            for turned in (False, True):
+                plane = np.swapaxes(x[:, z], 1, 2) if turned else x[:, z]
+                y = plane[:, : plane.shape[1] // factor * factor]
+                soft = ndimage.gaussian_filter1d(y, wide, axis=1) if wide else y
+                thin = soft[:, (factor - 1) // 2 :: factor]
+                if factor % 2 == 0:  # the middle of an even number of rows lies between two
+                    thin = (thin + soft[:, factor // 2 :: factor]) / 2
+                lost = 1 / (2 * np.sqrt(np.pi) * wide) if wide else (0.5 if factor % 2 == 0 else 1.0)
+                for c, n in enumerate(noise):  # the noise that averaging took away
+                    thin[c] += rng.standard_normal(thin[c].shape, np.float32) * n.sigma * np.sqrt(max(0.0, 1 - lost))
+                items.append(
+                    replace(
+                        old, name=f"{old.name} [{z}]", x=thin, y=np.ascontiguousarray(soft), region=None, whole=None
+                    )
+                )
+    size = pairs.pixel_size and pairs.pixel_size[1:]
+    return replace(
+        pairs, items=tuple(items), spatial="YX", axes="YX" if pairs.channels == 1 else "CYX", pixel_size=size
+    )
+
+
+def _wider(x: NDArray[np.float32], factor: int, noise: Sequence[float]) -> float:
+    """By which Gaussian along Y, in px, rows that are ``factor`` px apart get as alike as neighbouring planes are."""
+
+    def alike(a: NDArray[Any], b: NDArray[Any], lost: float) -> float:
+        both = [(p - p.mean(), q - q.mean(), v * lost) for p, q, v in zip(a, b, noise, strict=True)]
+        above = sum(float((p * q).mean()) for p, q, _ in both)
+        below = sum(float((p * p).mean() + (q * q).mean()) / 2 - v for p, q, v in both)
+        return above / max(below, 1e-12)
+
+    if x.shape[1] < 2:
+        return 0.0
+    planes = alike(x[:, :-1], x[:, 1:], 1.0)
+    for wide in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0):
+        soft = ndimage.gaussian_filter1d(x, wide, axis=2) if wide else x
+        lost = 1 / (2 * np.sqrt(np.pi) * max(wide, 0.29))
+        if alike(soft[:, :, :-factor], soft[:, :, factor:], min(1.0, lost)) >= planes:
+            return wide
+    return 6.0
+
+
+UPSCALE = Task(
+    name="upscale",
+    title="Super-resolve",
+    sentence="Images get more pixels, with detail as in the finer images that it learned from.",
+    target="image",
+    result="image",
+    options=UpscaleOptions,
+    decoding=ImageDecoding,
+    check=check,
+    channels=lambda options: options.channels,
+    names=lambda options: tuple(f"image {k + 1}" for k in range(options.channels)),
+    margin=lambda diameter: 0,
+    example=example,
+    loss=loss,
+    decode=decode,
+    score=score_images,
+    headline=headline,
+    baseline=baseline,
+    tune=tune,
+    layout=lambda options: Layout(labels=False, finer=finer(options)),
+    finer=finer,
+    resample=False,
+    intensity=None,
+    prepare=prepare,
+    net=net,
+    views=views,
+    alone=True,
+)
