@@ -365,6 +365,15 @@ def test_a_panel_closed_while_it_compares(qtbot, viewer, pair, panel, held):
     assert len(viewer.layers) == 3
 
 
+def test_a_layer_edited_while_it_is_compared(qtbot, viewer, pair, panel, held):
+    compare = panel(ComparePanel)
+    compare.compare_button.click()
+    pair[0].data_setitem((np.array([1]), np.array([1])), 1)
+    held.set()
+    qtbot.waitUntil(lambda: bool(compare.found.text()))
+    assert f"{pair[0].name} has changed since. Compare again." in compare.message.text()
+
+
 def test_another_pair_chosen_while_it_compares(qtbot, viewer, pair, panel, held):
     compare = panel(ComparePanel)
     compare.compare_button.click()

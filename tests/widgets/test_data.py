@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_dojo import images
 from napari_dojo.simulate import simulate
 from napari_dojo.widgets.layers import holds_labels
 from napari_dojo.widgets.rows import Row
@@ -84,3 +85,39 @@ def test_images_of_another_kind_are_left_out(qtbot, viewer, train, scene, other)
     train.findings.button("Leave out").click()
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
     assert [name for name, _ in names(train)] == ["cells_1", "cells_2"]
+
+
+@pytest.fixture
+def folder(tmp_path, scene):
+    """Two images with masks, 0.5 um a pixel."""
+    for k in range(2):
+        images.write(tmp_path / "images" / f"c{k}.tif", scene.image, "YX", (0.5, 0.5), "um")
+        images.write(tmp_path / "masks" / f"c{k}.tif", (scene.labels > 0).astype(np.uint8) * 255, "YX")
+    return tmp_path
+
+
+def test_files_are_opened_for_a_remedy_that_needs_layers(qtbot, viewer, train, scene, folder):
+    train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
+    train.data.folder.images.edit.setText(str(folder / "images"))
+    says(qtbot, train, "c0.tif has one value in")
+    train.findings.button("Number them").click()
+    assert names(train) == [(f"c{k}.tif", f"c{k}.tif labels numbered") for k in range(2)]
+    numbered = viewer.layers["c1.tif labels numbered"]
+    np.testing.assert_array_equal(numbered.data > 0, scene.labels > 0)
+    assert numbered.data.max() > 5
+    np.testing.assert_allclose(numbered.scale, (0.5, 0.5))
+    np.testing.assert_allclose(viewer.layers["c1.tif"].data, scene.image)
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and "one value" not in train.findings.text(), timeout=10_000)
+    assert train.data.source_box.currentData() == "layers"
+
+
+def test_files_that_are_too_large_to_be_opened_are_said(qtbot, viewer, train, folder, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_dojo.widgets.remedies.LARGEST", 100)
+    monkeypatch.setattr(train, "warn", said.append)
+    train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
+    train.data.folder.images.edit.setText(str(folder / "images"))
+    says(qtbot, train, "c0.tif has one value in")
+    train.findings.button("Number them").click()
+    assert "too large to be opened at once" in said[0]
+    assert list(viewer.layers) == []

@@ -40,6 +40,7 @@ KINDS = (
     ("objects", "Each number is one object."),
     ("classes", "Each number is a class, as in semantic segmentation."),
 )
+CHANGED = "{} has changed since. Compare again."
 WELL_SEEN = 60.0  # screen px for an object that is gone to
 
 
@@ -119,6 +120,7 @@ class ComparePanel(Panel):
         self._notes: tuple[str, ...] = ()
         self._jumped: dict[Verdict, int] = {}
         self._busy = self._touched = self._why_shown = self._fresh = False
+        self._edited = ""  # the name of a compared layer that has changed since
         self._choose()
         self._show()
         self.column.addStretch(1)
@@ -318,6 +320,8 @@ class ComparePanel(Panel):
         how = _known_kind(*self._compared, self.how_box.currentData())
         asked = Asked(*self._compared, axes, how, self.region_box.currentData())
         self._busy = self._fresh = True
+        self._edited = ""
+        self._follow(True)
         self._say_why()
         self._work.ask(_answer, asked)
 
@@ -334,9 +338,9 @@ class ComparePanel(Panel):
             self._failed(explained(told))
             return
         self._answer = told
-        self._notes = _differently_placed(*self._compared) + told.notes
+        edited = (CHANGED.format(self._edited),) if self._edited else ()
+        self._notes = _differently_placed(*self._compared) + told.notes + edited
         self._tell()
-        self._follow(True)
         self._present()
 
     def _failed(self, text: str) -> None:
@@ -440,8 +444,9 @@ class ComparePanel(Panel):
                     (emitter.connect if on else emitter.disconnect)(self._changed)
 
     def _changed(self, event: Any = None) -> None:
+        self._edited = event.source.name
         if self._answer is not None:
-            self._notes = (f"{event.source.name} has changed since. Compare again.",)
+            self._notes = (CHANGED.format(self._edited),)
             self._tell()
 
     def end(self) -> None:

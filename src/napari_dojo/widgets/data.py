@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -157,6 +158,14 @@ class DataSection(QWidget):
             mask.visible = False
             rows.append(Row((image,), labels))
         self.rows.set_rows(rows)
+
+    def take_rows(self, rows: Sequence[Row]) -> None:
+        """Learn from these layers; what was said of the axes of files holds for them."""
+        axes = self.folder.axes_box.currentData()
+        self.rows.set_rows(rows)
+        self.source_box.setCurrentIndex(self.source_box.findData("layers"))
+        if axes is not None:
+            self.third_box.setCurrentIndex(max(0, self.third_box.findData(axes)))
 
     def _masks(self) -> list[tuple[Any, Any]]:
         """Images with images that hold their labels."""

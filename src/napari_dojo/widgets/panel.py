@@ -30,7 +30,7 @@ class Panel(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self.viewer = plain_viewer(viewer)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(320)
         self.column = QVBoxLayout()
         self.column.setContentsMargins(8, 6, 8, 6)
         self.column.setSpacing(4)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from napari_dojo import images
+from napari_dojo.errors import DojoError
+from napari_dojo.files import list_inputs, pair_files
+from napari_dojo.images import Picture
 from napari_dojo.tasks import Fix
 from napari_dojo.widgets.layers import array_of, placement, result_placement
-from napari_dojo.widgets.material import Layers, changed_labels
+from napari_dojo.widgets.material import LARGEST, Files, Layers, changed_labels
 from napari_dojo.widgets.rows import PairRows, Row
 
-__all__ = ["rows_for", "work_on"]
+__all__ = ["opened", "rows_for", "work_on"]
 
 
 def rows_for(fix: Fix, material: Layers) -> list[Row]:
@@ -34,6 +39,37 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
             table.replace(row, _swapped(viewer, row))
         elif fix.kind == "leave out":
             table.replace(row, None)
+
+
+def opened(viewer: Any, files: Files) -> list[Row]:
+    """Add the files as layers, each image with its labels; what cannot be read is left out.
+
+    Raises
+    ------
+    DojoError : they are too large to be opened at once.
+    """
+    given = files.given
+    pairs, *_ = pair_files(list_inputs(given.input), list_inputs(given.target or given.input))
+    read, pixels = [], 0
+    for path, target in pairs:
+        with suppress(DojoError):
+            picture, labels = images.read(path), images.read(target, labels=True)
+            read.append((path.name, picture, images.as_labels(labels.data, target.name, rgb=labels.rgb)))
+            pixels += labels.data.size
+        if pixels > LARGEST:
+            raise DojoError(f"The files in {given.input} are too large to be opened at once. Open some as layers.")
+    return [_added(viewer, *found) for found in read]
+
+
+def _added(viewer: Any, name: str, picture: Picture, labels: Any) -> Row:
+    size = picture.pixel_size or ()
+
+    def place(ndim: int) -> dict[str, Any]:
+        scale = (*(1.0 for _ in range(ndim - len(size))), *size)
+        return {"scale": scale, "units": [picture.unit or "pixel"] * ndim} if size else {}
+
+    image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **place(picture.data.ndim - picture.rgb))
+    return Row((image,), viewer.add_labels(labels, name=f"{name} labels", **place(labels.ndim)))
 
 
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:

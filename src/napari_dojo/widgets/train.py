@@ -30,10 +30,10 @@ from napari_dojo.widgets.desk import Training, desk
 from napari_dojo.widgets.form import Fold, Form, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.icons import icon
 from napari_dojo.widgets.latest import Latest
-from napari_dojo.widgets.material import Layers
+from napari_dojo.widgets.material import Files, Layers
 from napari_dojo.widgets.panel import Panel, open_panel
 from napari_dojo.widgets.progress import START, Progress
-from napari_dojo.widgets.remedies import work_on
+from napari_dojo.widgets.remedies import opened, work_on
 from napari_dojo.widgets.rows import Row
 from napari_dojo.widgets.unfinished import Unfinished
 
@@ -334,13 +334,15 @@ class TrainPanel(Panel):
             self.task_box.setCurrentIndex(self.task_box.findData(fix.value))
         elif material is None:
             self.data.take_masks()
-        elif isinstance(material, Layers):
+        else:
             try:
-                work_on(self.viewer, self.rows, material, fix)
+                if isinstance(material, Files):
+                    self.data.take_rows(opened(self.viewer, material))
+                    material = self.data.material()
+                if isinstance(material, Layers):
+                    work_on(self.viewer, self.rows, material, fix)
             except Exception as error:
                 self.warn(explained(error))
-        else:
-            self.warn(f"{fix.label}: open the files as layers to do this here.")
         self._later()
 
     def _fill_starts(self, seen: Seen) -> None:
