@@ -207,7 +207,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
         losses.append(loss.item())
     assert loss.ndim == 0
     assert np.isfinite(losses).all()
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < (0.95 if task.result == "image" else 0.7) * losses[0]
 
 
 @EVERY

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_dojo import __version__, images
 from napari_dojo.axes import Axes
 from napari_dojo.card import Card
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
     from napari_dojo.bundle import Bundle
     from napari_dojo.predict import Predictor, Result
 
-__all__ = ["Files", "among", "apply_steps", "folder_for", "there_already"]
+__all__ = ["Files", "among", "apply_steps", "folder_for", "predicted", "there_already"]
 
+LARGE = 2**28  # bytes of an answer that is written to the disk sample by sample
 SHARE = 100  # parts that the progress of one image is told in, where there are several
 
 
@@ -39,6 +43,7 @@ class Files:
     axes : of the images; None where each file says so itself.
     overwrite : replace answers that are there.
     tables : write ``<stem>.csv`` with measurements beside each answer.
+    mark : added to the names of answers, such as " (predicted by M)".
     """
 
     inputs: tuple[Path, ...]
@@ -46,6 +51,7 @@ class Files:
     axes: str | None = None
     overwrite: bool = False
     tables: bool = False
+    mark: str = ""
 
     def answers(self) -> list[tuple[Path, Path | None]]:
         """The image and the table of each input.
@@ -54,7 +60,7 @@ class Files:
         ------
         DojoError : two inputs would share one, an answer would replace an input, or it is there already.
         """
-        answers = outputs(self.inputs, self.out, self.overwrite)
+        answers = outputs(self.inputs, self.out, self.overwrite, self.mark)
         inputs = {p.resolve() for p in self.inputs}
         lost = next((p for p in answers if p.resolve() in inputs), None)
         if lost is not None:
@@ -77,7 +83,7 @@ def folder_for(given: str | Path, model: str) -> Path:
 
 def there_already(files: Files) -> int:
     """How many of the answers are there already."""
-    stems = [files.out / stem_of(p) for p in files.inputs] if files.out.is_dir() else []
+    stems = [files.out / (stem_of(p) + files.mark) for p in files.inputs] if files.out.is_dir() else []
     ends = (".tif", ".csv") if files.tables else (".tif",)
     return sum(any(stem.with_name(stem.name + end).exists() for end in ends) for stem in stems)
 
@@ -116,9 +122,10 @@ def apply_steps(
     written: list[str] = []
     bad: list[str] = []
     for i, path in enumerate(files.inputs):
+        scratch = _Scratch(targets[i][0])
         try:
             answer = None
-            for event in work.steps(path, files.axes, control):
+            for event in work.steps(path, files.axes, control, scratch):
                 if isinstance(event, _Answer):
                     answer = event
                 elif isinstance(event, Tiled):
@@ -133,6 +140,9 @@ def apply_steps(
             if answer is not None and isinstance(e.__cause__, OSError):  # the next one would meet the same
                 raise DojoError(f"{e} Before that, {len(written)} of {count} images were done.") from e
             bad.append(str(e) if isinstance(e, DojoError) else f"{path.name}: {explained(e)}")
+        finally:
+            answer = None
+            scratch.close()
         yield Tiled(SHARE * (i + 1), SHARE * count)
     if not written and control.stop:
         yield Failed("Stopped: nothing was written.")
@@ -163,24 +173,61 @@ class _Work:
     settings: PredictSettings
     decoding: Any
 
-    def steps(self, path: Path, named: str | None, control: Control) -> Iterator[Event | _Answer]:
+    def steps(self, path: Path, named: str | None, control: Control, scratch: _Scratch) -> Iterator[Event | _Answer]:
         """Apply the model to one file; last the answer, none where it was stopped."""
         from napari_dojo.predict import Result, predict_steps
 
         card = self.bundle.card
         picture = replace(images.read(path), path=path)
-        axes = Axes(axes_of(picture, named, card.spatial == "ZYX").names, card.spatial)
+        remembered = card.axes if not (named or picture.axes) and picture.data.ndim == len(card.axes) else named
+        axes = Axes(axes_of(picture, remembered, card.spatial == "ZYX").names, card.spatial)
         given = {"decoding": self.decoding, "pixel_size": picture.pixel_size, "predictor": self.predictor}
+        given["room"] = scratch.room
         for event in predict_steps(self.bundle, picture.data, axes, self.settings, control, **given):
             yield _Answer(card, picture, axes, event) if isinstance(event, Result) else event
 
 
+class _Scratch:
+    """Room for a large answer in a file beside it, where samples are written as they are ready."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f".{path.stem}.part.npy")
+
+    def room(self, axes: Axes, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Zeros, in memory where they are few."""
+        if float(np.prod(shape)) * np.dtype(dtype).itemsize < LARGE:
+            return np.zeros(shape, dtype)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return np.lib.format.open_memmap(self._path, "w+", dtype, shape)
+        except OSError as e:
+            raise DojoError(f"{self._path.parent} cannot be written: {e.strerror or e}. Make room there.") from e
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
+
+
 def _write(answer: _Answer, path: Path, table: Path | None) -> None:
     card, picture, result = answer.card, answer.picture, answer.result
-    task, size, unit = TASKS[card.task], picture.pixel_size, picture.unit
-    said = f"{card.name} {__version__}: {task.name} of {picture.path.name}"
-    images.write(path, result.array, result.axes.names, size, unit, said, labels=task.result == "labels")
-    if table is not None and task.result == "labels":
+    size, unit = picture.pixel_size, picture.unit
+    if TASKS[card.task].result == "image":
+        said = f"{card.task} of {picture.path.name} {predicted(card.name)}, napari-dojo {__version__}"
+        names = card.maps if len(card.maps) > 1 else ()
+        images.write(path, result.array, result.axes.names, card.answer_size(size), unit, said, names)
+        if result.spread is not None:
+            beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+            said = f"Uncertainty of {said}"
+            images.write(beside, result.spread, result.axes.names, card.answer_size(size), unit, said, names)
+        return
+    said = f"{card.name} {__version__}: {card.task} of {picture.path.name}"
+    images.write(path, result.array, result.axes.names, size, unit, said, labels=True)
+    if table is not None:
         n = len(answer.axes.spatial)
         measured = size[-n:] if size and len(size) >= n else None
         write_csv(table, table_of(card, result.array, picture.data, answer.axes, measured, unit))
+
+
+def predicted(model: str) -> str:
+    """What the name of every answer says whose intensities a net made up."""
+    return f"(predicted by {model})"

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import frexp, ldexp
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +126,22 @@ def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: boo
     unit = UNITS.get(card.unit or "")
     size = card.pixel_size or (1.0,) * len(axes)
 
-    def space(a: str, i: int, extent: Any) -> dict[str, Any]:
-        known = {"unit": unit, "scale": float(size[i])} if unit else {}
-        return {"type": "space", "id": a, "size": extent, **known}
+    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the answer
+
+    def space(a: str, i: int, extent: Any, factor: int) -> dict[str, Any]:
+        known = {"unit": unit} if unit else {}
+        return {"type": "space", "id": a, "size": extent, "scale": steps[i] * factor, **known}
 
     stride = net.stride
     inputs = [
         {"type": "batch"},
         {"type": "channel", "channel_names": [f"channel{i}" for i in range(card.channels)]},
-        *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}) for i, a in enumerate(axes)],
+        *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}, net.scale[i]) for i, a in enumerate(axes)],
     ]
     outputs = [
         {"type": "batch"},
         {"type": "channel", "channel_names": _identifiers(card.maps)},
-        *[space(a, i, {"tensor_id": "image", "axis_id": a}) for i, a in enumerate(axes)],
+        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes)],
     ]
     percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
     state = {
@@ -177,6 +180,12 @@ def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: boo
     }  # fmt: skip
 
 
+def _few_bits(value: float) -> float:
+    """A number near by (to a millionth) whose products with sizes are exact: the format's check wants them so."""
+    part, power = frexp(value)
+    return ldexp(round(part * 2**20), power - 20)
+
+
 def _readme(card: Card) -> str:
     """A draft of the model card."""
     lines = [
@@ -189,7 +198,7 @@ def _readme(card: Card) -> str:
         + (
             f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""
         ),
-        f"- Objects: about {card.diameter:.0f} px in diameter" if card.diameter else "- Objects: not measured",
+        *([f"- Objects: about {card.diameter:.0f} px in diameter"] if card.diameter else []),
         f"- Answer: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
         f"- Trained on: {card.data.get('images', '?')} images; {card.split.get('how', '')}",
         f"- Score ({card.score.get('from', 'none')}): {card.score.get('sentence', 'none')}; without learning: {card.baseline.get('sentence', 'none')}",

@@ -101,6 +101,13 @@ class Card:
         """The numbers that bring answers to a sample, normalised by ``norm``, into their units."""
         return self.target or Normalization(tuple(self.own(norm.offset)), tuple(self.own(norm.scale)))
 
+    def answer_size(self, pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
+        """The pixel size (Y, X) or (Z, Y, X) of an answer to an image whose pixels are so large."""
+        if pixel_size is None:
+            return None
+        axes = "ZYX"[-len(pixel_size) :]
+        return tuple(s / self.finer.get(a, 1) for a, s in zip(axes, pixel_size, strict=True))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``config.napari_dojo``."""
         return {"format": FORMAT, **_plain(asdict(self))}

@@ -22,7 +22,7 @@ from napari_dojo.pairs import Pairs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "Baseline", "Report", "Row", "evaluate_pairs", "overlay", "score_pair"]
+__all__ = ["COLOURS", "Baseline", "Report", "Row", "beside", "evaluate_pairs", "overlay", "score_pair"]
 
 # Okabe and Ito's colours: told apart by the colour-blind
 COLOURS = {
@@ -387,6 +387,25 @@ def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> ND
     for name, part in drawn.items():
         picture[_outlines(part)] = [int(COLOURS[name][i : i + 2], 16) for i in (1, 3, 5)]
     return picture
+
+
+def beside(image: NDArray[Any], answer: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image and the answer to it side by side, as high as the answer.
+
+    Parameters
+    ----------
+    image, answer : (C, Y, X) and (K, Y, X), any dtype; the mean of the channels is shown in grey.
+
+    Returns
+    -------
+    uint8 (Y, 2 X, 3).
+    """
+    halves = []
+    for x in (image, answer):
+        grey = np.clip(Rule().measure(x).apply(x), 0, 1).mean(0)
+        at = [(np.arange(m) * n // m).astype(int) for n, m in zip(grey.shape, answer.shape[1:], strict=True)]
+        halves.append(grey[np.ix_(*at)])
+    return np.repeat((np.concatenate(halves, 1) * 255).astype(np.uint8)[..., None], 3, -1)
 
 
 def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -163,9 +163,9 @@ def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...]
     return np.moveaxis(picture.data, -1, 0) if picture.rgb and not rgb else picture.data, picture.pixel_size
 
 
-def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool) -> list[Path]:
-    """Where the answers go, one for each input, same stem; DojoError where two share one or one is there already."""
-    paths = [folder / f"{stem_of(p)}.tif" for p in inputs]
+def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:
+    """Where the answers go, one for each input: its stem and ``mark``; DojoError where two share one or one is there."""
+    paths = [folder / f"{stem_of(p)}{mark}.tif" for p in inputs]
     if len(set(paths)) < len(paths):
         twice = next(p for p in paths if paths.count(p) > 1)
         raise DojoError(f"Several inputs would be written to {twice.name}. Give them different names.")

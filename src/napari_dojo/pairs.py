@@ -200,6 +200,9 @@ class Pairs:
                 raise DojoError(
                     f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
                 )
+        for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
+            if about.get(size) is not None:
+                about[size] = tuple(about[size])[-len(axes.spatial) :]
         return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
 
     def split(

@@ -458,17 +458,18 @@ class _Training:
         return self.task.headline(counts)
 
     def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
-        """The middle of a judged image with the answer's outlines."""
-        from napari_dojo.evaluate import overlay
+        """A corner of a judged image with the answer's outlines, or beside the answer."""
+        from napari_dojo.evaluate import beside, overlay
 
         source = self.judged[0]
-        if len(source.size) != 2 or self.task.result != "labels":
+        if len(source.size) != 2:
             return None
         box = tuple(slice(0, min(n, 256)) for n in source.size)
         small = replace(source, x=source.x[(slice(None), *box)])
         maps = self._maps(Predictor(best.net, self.device), small)
-        labels = self.task.decode(maps, self.task.decoding(**self.card.decoding), self.options)
-        return overlay(np.asarray(small.x), labels)
+        found = self._answer(maps, self.task.decoding(**self.card.decoding), small)
+        shown = self.card.own(np.asarray(small.x))
+        return beside(shown, found) if self.task.result == "image" else overlay(shown, found)
 
 
 def _fresh(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:
