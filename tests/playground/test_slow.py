@@ -89,6 +89,8 @@ def test_the_order_is_that_of_the_textbook() -> None:
 def test_one_point_by_hand() -> None:
     """One neuron, all figures known: p = 1/2, slope 1/2 - 1, new = 0 + rate x 1/2 x input."""
     setup = Setup().with_(kind="own", rows=((0.5, -0.25, 1), (-1, 1, 0)), training=1, validation=0, test=0)
+    session = Session(setup.with_(start="zero", learning_rate=0.1), [-2, 1, 0.5])
+    assert stages(session, point=0)["sum", 0].lines == ("(-2)·0.5 + 1·(-0.25) + 0.5 = -0.75",)
     session = Session(setup.with_(start="zero", learning_rate=0.1))
     found = stages(session, point=0)
     assert found["sum", 0].lines == ("0·0.5 + 0·(-0.25) + 0 = 0",)

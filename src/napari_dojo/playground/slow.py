@@ -86,7 +86,7 @@ def _forward(net: Net, kept: list[Array] | None) -> Iterator[Stage]:
         sources, came = net.shape.sources(number), layer.inputs[0]
         lines = []
         for unit in range(layer.biases.size):
-            links = [f"{_n(w)}·{_in(v)}" for w, v in zip(layer.weights[:, unit], came, strict=True)]
+            links = [f"{_in(w)}·{_in(v)}" for w, v in zip(layer.weights[:, unit], came, strict=True)]
             lines.append(f"{' + '.join(links)} + {_in(layer.biases[unit])} = {_n(layer.sums[0, unit])}")
         text = (
             f"Each unit adds up what comes in ({', '.join(sources)}), each times the weight of its link, and its bias"

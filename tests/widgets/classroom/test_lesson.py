@@ -134,6 +134,17 @@ def test_slow_motion_has_the_engines_stages_and_gives_way(lesson):
     assert lesson.stage is None
 
 
+def test_what_an_exercise_begins_with_is_not_given_away(lesson):
+    lesson.choose("clusters")
+    assert "Take 4 outputs" in lesson.session.notes[0]
+    assert lesson.remarks == []
+    lesson.set(loss="squared_error")
+    assert [note[:13] for note in lesson.remarks] == ["Squared error"]
+    lesson.choose("parabola")
+    lesson.set(batch_size=1000)
+    assert "more than the 500 training points" in lesson.remarks[0]
+
+
 def test_what_runs_away_is_said_and_learns_no_more(lesson):
     said = heard(lesson)
     lesson.set(kind="plane", output="linear", loss="squared_error", learning_rate=1e12)

@@ -60,6 +60,7 @@ class Walk:
             down = box.currentIndex() < box.findData(name)
             self.qtbot.keyClick(box, Qt.Key.Key_Down if down else Qt.Key.Key_Up)
         assert self.panel.lesson.exercise.name == name
+        self.qtbot.wait(20)
 
     def pick(self, button, action):
         """An entry of the menu that a button opens; the menu waits in a loop of its own."""
@@ -116,6 +117,8 @@ def test_through_all_exercises(walk):
         assert not lesson.met
         assert "✓" not in panel.exercise.goal.text()
         walk.look(f"{name}-start")
+        row = panel.play.mapTo(panel, QPoint()).y()
+        assert panel.curves.loss.mapTo(panel, QPoint(0, panel.curves.loss.height())).y() <= panel.height()
 
         before = lesson.session.net.parameters.copy()
         walk.click(panel.play.play_button)
@@ -129,6 +132,7 @@ def test_through_all_exercises(walk):
         assert exercise.why not in panel.exercise.help.text()
         walk.pick(panel.exercise.menu_button, panel.exercise.solution_action)
         assert exercise.why in panel.exercise.help.text()
+        assert panel.play.mapTo(panel, QPoint()).y() == row  # nothing moves below the hand
         assert lesson.session.setup == exercise.solution
         walk.play()
         assert lesson.met
@@ -151,6 +155,9 @@ def test_slow_motion_by_the_buttons(walk):
         walk.click(panel.slow.next_button)
         seen.append(lesson.stage.kind)
         assert lesson.session.updates == (seen[-1] == "done")
+        view, link = panel.net.view, panel.net.view._ends[0][1][0]
+        said = {"gradient": ", gradient ", "update": ", new weight "}.get(seen[-1], "")
+        assert said in view.words(link.pointAt(0.4))
         walk.look(f"slow-{seen[-1]}")
     assert seen == ["input", "sum", "activation", "loss", "slope", "gradient", "update", "done"]
     same = Session(lesson.exercise.start)

@@ -236,7 +236,7 @@ class Canvas(QObject):
                 features={"class": np.zeros(0)},
                 border_color="white",
                 size=0.03,
-                canvas_size_limits=(6, 40),
+                canvas_size_limits=(2, 40),  # with more, napari draws small points as rings
                 metadata=provenance("classroom", ""),
             )
             self.points.events.data.connect(self._edited)

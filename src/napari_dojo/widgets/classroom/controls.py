@@ -122,6 +122,11 @@ class ChoicesForm(Form):
             label.setBuddy(box)
         box.chosen.connect(self._said)
 
+    @property
+    def labels(self) -> list[QWidget]:
+        """What stands before the fields."""
+        return [label for e in self._editors.values() if (label := self._rows.labelForField(e)) is not None]
+
     def _field_at(self, row: int) -> QWidget | None:
         item = self._rows.itemAt(row, QFormLayout.ItemRole.FieldRole)
         return item.widget() if item is not None else None
@@ -186,6 +191,13 @@ class MainChoices(QWidget):
         layout.setSpacing(3)
         layout.addLayout(row)
         layout.addWidget(self.forms[2])
+
+    def align(self) -> None:
+        """Let the fields of the left column and of the loss begin at one edge."""
+        labels = [label for form in (self.forms[0], self.forms[2]) for label in form.labels]
+        width = max(label.sizeHint().width() for label in labels)
+        for label in labels:
+            label.setMinimumWidth(width)
 
     def editor(self, name: str) -> QWidget:
         """The field of an option."""

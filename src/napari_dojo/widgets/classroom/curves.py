@@ -8,7 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
@@ -18,12 +18,13 @@ from napari_dojo.widgets.plot import TRAINING, VALIDATION, Plot
 
 __all__ = ["Curves"]
 
-HEIGHT = 92  # px of a plot
+HEIGHT = 82  # px of a plot
 HEADS = {
     "training": f'<small><span style="color:{TRAINING}">●</span> training</small>',
     "validation": f'<small><span style="color:{VALIDATION}">■</span> validation</small>',
     "test": "<small>◆ test{}</small>",
 }
+LEAST = 5  # epochs that are across, so that few have whole numbers
 MOST = 600  # values of a curve that are drawn
 REVEAL = "Look at the test. It says how good the net is on new points, as long as nothing is chosen by it."
 
@@ -72,8 +73,7 @@ class Curves(QWidget):
                 cell = self.cells[part, kind] = QLabel()
                 cell.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 grid.addWidget(cell, row, column)
-        self.reveal_button = QToolButton()
-        self.reveal_button.setText("Reveal test")
+        self.reveal_button = QPushButton("Reveal test")
         self.reveal_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         grid.addWidget(self.reveal_button, 1, 3, 2, 1)
         self.reveal_button.clicked.connect(self._lesson.reveal)
@@ -190,7 +190,7 @@ class _Curve(Plot):
         if self._kind == "value":
             self.setYRange(max(0.0, lowest - 0.02), 1, padding=0.02)
         if history:
-            self.setXRange(0, max(1, history[-1].epoch), padding=0.01)
+            self.setXRange(0, max(LEAST, history[-1].epoch), padding=0.01)
 
     def enlarge(self, points: int) -> None:
         """Another size of type, pt; 0 for the usual one."""

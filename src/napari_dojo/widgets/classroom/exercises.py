@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QHBoxLayout,
     QInputDialog,
+    QLabel,
     QMenu,
     QPushButton,
+    QScrollArea,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -30,7 +33,8 @@ from napari_dojo.widgets.form import NO_ARROW, described, narrow, sentence
 __all__ = ["ExerciseBox"]
 
 MET = "#009E73"
-LINES = 4  # of an exercise's text, from the start
+TIGHT = "padding: 0px 7px;"  # no room above and below
+LINES = 6  # of an exercise's text, with hints and solution
 
 
 class ExerciseBox(QWidget):
@@ -60,12 +64,14 @@ class ExerciseBox(QWidget):
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         described(self.menu_button, "More", "Start over, the solution, open, paste, save, large type, the words.")
         self.menu_button.setMenu(self._menu())
-        self.text = sentence(lines=LINES)
-        self.goal = sentence(lines=1)
-        self.help = sentence()
+        self.text, self.help, self.goal = sentence(), sentence(), sentence()
         self.help.setVisible(False)
+        self.reader = _Reader(self.text, self.help)
         for label in (self.text, self.goal, self.help):
             label.setTextFormat(Qt.TextFormat.PlainText)  # it may come from a stranger's file
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)  # which takes room around it
+            label.setIndent(0)
+            label.setStyleSheet(TIGHT)
         self.hint_button = QPushButton("Hint")
         self._lay_out()
         self.box.activated.connect(lambda *_: lesson.choose(self.box.currentData()))
@@ -85,8 +91,7 @@ class ExerciseBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(top)
-        layout.addWidget(self.text)
-        layout.addWidget(self.help)
+        layout.addWidget(self.reader)
         layout.addWidget(self.goal)
 
     def _menu(self) -> QMenu:
@@ -150,8 +155,10 @@ class ExerciseBox(QWidget):
         self.solution_action.setEnabled(exercise.solution is not None)
         said = list(exercise.hints[: lesson.hints])
         said += [f"Solution: {exercise.why}"] if self._solved else []
-        self.help.setText("\n".join(said))
-        self.help.setVisible(bool(said))
+        if self.help.text() != "\n".join(said):
+            self.help.setText("\n".join(said))
+            self.help.setVisible(bool(said))
+            self.reader.show_last()
         self._show_goal()
 
     def _show_goal(self) -> None:
@@ -166,7 +173,7 @@ class ExerciseBox(QWidget):
         text = f"{'✓' if met else 'Goal:'} {short}"
         if self.goal.text() != text:
             self.goal.setText(text)
-            self.goal.setStyleSheet(f"color: {MET};" if met else "")
+            self.goal.setStyleSheet(TIGHT + (f"color: {MET};" if met else ""))
             self.goal.setToolTip(f"The goal: {sentence}.")
 
     # what a person does
@@ -243,6 +250,56 @@ class ExerciseBox(QWidget):
             lesson.said.emit("error", explained(error))
             return
         lesson.said.emit("ok", f"Written: {path.name}. Title, text, goal and hints can be changed in any text editor.")
+
+
+class _Reader(QScrollArea):
+    """Labels one below the other in a place that keeps its height: what does not fit is scrolled to."""
+
+    def __init__(self, *labels: QLabel) -> None:
+        super().__init__()
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        for label in labels:
+            layout.addWidget(label)
+        layout.addStretch(1)
+        self._first = labels[0]
+        self._last = False  # what was said last is to be seen
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        described(self, "The task", "What the exercise asks, and the hints that were given.")
+        self.setToolTip("")
+        bar = self.verticalScrollBar()
+        assert bar is not None
+        self._bar = bar
+        bar.rangeChanged.connect(self._follow)
+
+    def show_last(self) -> None:
+        """Scroll to what was said last, or where nothing was said to the beginning."""
+        self._last = True
+        self._follow()
+
+    def _follow(self, *_: Any) -> None:
+        if self._last:
+            self._bar.setValue(self._bar.maximum())
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """So many lines."""
+        return QSize(100, LINES * (self._first.fontMetrics().lineSpacing() + 1) + 2)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """No fewer."""
+        return self.sizeHint()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Other letters inside need another height."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
 
 def _title(name: str) -> str:

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import Score, Session, Setup
+from napari_dojo.playground.advice import mismatch
 from napari_dojo.playground.exercise import Exercise, load
 from napari_dojo.playground.goal import figures
 from napari_dojo.playground.slow import Stage, slow_motion
@@ -101,6 +102,13 @@ class Lesson(QObject):
     def may(self, control: str) -> bool:
         """Whether the exercise lets a person use a control: an option by its name, "seed" or "weights"."""
         return control not in self.exercise.hidden and (not self.exercise.allowed or control in self.exercise.allowed)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know about the choices; not what the exercise begins with: to find that is its task."""
+        start = self.exercise.start
+        known = mismatch(start.points.n_classes, start.net, start.learning.loss)
+        return [note for note in self.session.notes if note not in known]
 
     # choices
 

@@ -106,7 +106,7 @@ class NetSection(QWidget):
         self.link_box.activated.connect(self._link_chosen)
         self.value_box.valueChanged.connect(self._set_value)
         self.foot = QStackedWidget()
-        ask = QLabel("Click a neuron for its map, a link for its weight.")
+        ask = QLabel("Click a neuron or a link.")
         ask.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.foot.addWidget(ask)
         self.foot.addWidget(chosen)

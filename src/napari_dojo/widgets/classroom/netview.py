@@ -24,7 +24,10 @@ __all__ = ["Link", "NetView"]
 MAP, LARGE_MAP = 24, 48  # fields of a neuron's map along each side
 FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
 USUAL, LARGE = 1.25, 3.2  # height of a neuron, in lines of text
+STAGES = {"gradient": "gradient", "update": "new weight"}  # of slow motion, that speak of links
 WIDTHS = 6  # different widths of links
+TAGS = (0.5, 0.2, 0.8, 0.35, 0.65)  # where along a link its figure may stand
+MOST_TAGS = 12  # links of a layer that have figures
 NEAR = 5.0  # px from a link that still are a click on it
 TIP = (
     "Each neuron shows what it answers at every place of the plane: blue is negative, orange positive. Links are blue "
@@ -147,7 +150,7 @@ class NetView(QWidget):
         left = self.fontMetrics().horizontalAdvance("sin x") + 6
         pitch = (self.width() - left - 8) / columns
         self._size = max(14.0, min(self.height_of_unit * line, pitch - 8))
-        step = self._size + 4
+        step = self._size + 3
         rows = max(FOLDED, *(self._drawn(c) for c in range(columns)))
         self._places, self._more = [], []
         for column in range(columns):
@@ -215,7 +218,7 @@ class NetView(QWidget):
         colours = theme_colours(self._viewer)
         stage = self._lesson.stage
         for layer, part in enumerate(self._lesson.session.net.layers):
-            faint = stage is not None and (stage.kind not in ("gradient", "update") or stage.layer != layer)
+            faint = stage is not None and (stage.kind not in STAGES or stage.layer != layer)
             value = stage.values if stage is not None and stage.kind == "gradient" and not faint else part.weights
             self._paint_links(painter, layer, value, faint)
         self._paint_link(painter, colours["text"])
@@ -333,19 +336,39 @@ class NetView(QWidget):
         elif stage.kind in ("loss", "done"):
             column, figures = len(self._columns) - 1, np.array([stage.values.mean()])
         else:
-            return
-        metrics = self.fontMetrics()
+            return self._paint_link_figures(painter, colours)
         for unit, middle in self._places[column].items():
-            if unit >= len(figures):
-                continue
-            text = f"{figures[unit]:.3g}"
-            box = QRectF(0, 0, metrics.horizontalAdvance(text) + 6, metrics.height())
-            box.moveCenter(middle)
-            box.moveRight(min(box.right(), self.width() - 1.0))
-            painter.setPen(QPen(QColor(colours["text"]), 1))
-            painter.setBrush(QColor(colours["background"]))
-            painter.drawRoundedRect(box, 3, 3)
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+            if unit < len(figures):
+                text = f"{figures[unit]:.3g}"
+                self._paint_tag(painter, self._tag(text, middle), text, colours)
+
+    def _paint_link_figures(self, painter: Any, colours: dict[str, str]) -> None:
+        """Gradients or new weights at their links, where these are few and there is room."""
+        stage = self._lesson.stage
+        assert stage is not None
+        ends, lines = self._ends[stage.layer]
+        taken: list[QRectF] = []
+        for (before, unit), line in zip(ends, lines, strict=True):
+            text = f"{stage.values[before, unit]:.3g}"
+            boxes = (self._tag(text, line.pointAt(share)) for share in TAGS)
+            box = next((b for b in boxes if not any(b.intersects(other) for other in taken)), None)
+            if box is not None and len(lines) <= MOST_TAGS:
+                self._paint_tag(painter, box, text, colours)
+                taken.append(box)
+
+    def _tag(self, text: str, middle: QPointF) -> QRectF:
+        """Where a figure stands."""
+        metrics = self.fontMetrics()
+        box = QRectF(0, 0, metrics.horizontalAdvance(text) + 6, metrics.height())
+        box.moveCenter(middle)
+        box.moveRight(min(box.right(), self.width() - 1.0))
+        return box
+
+    def _paint_tag(self, painter: Any, box: QRectF, text: str, colours: dict[str, str]) -> None:
+        painter.setPen(QPen(QColor(colours["text"]), 1))
+        painter.setBrush(QColor(colours["background"]))
+        painter.drawRoundedRect(box, 3, 3)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     # mouse and keys
 
@@ -390,8 +413,16 @@ class NetView(QWidget):
         if link is not None and link.before is not None:
             source = self._lesson.session.setup.net.sources(link.layer)[link.before]
             weight = net.layers[link.layer].weights[link.before, link.unit]
-            return f"{source} to {unit_name(self._lesson, link.layer, link.unit)}: weight {weight:.4g}"
+            name = f"{source} to {unit_name(self._lesson, link.layer, link.unit)}"
+            return f"{name}: weight {weight:.4g}{self._of_stage(link)}"
         return ""
+
+    def _of_stage(self, link: Link) -> str:
+        """What slow motion says of a link."""
+        stage = self._lesson.stage
+        if stage is None or stage.layer != link.layer or stage.kind not in STAGES:
+            return ""
+        return f", {STAGES[stage.kind]} {stage.values[link.before, link.unit]:.4g}"
 
     def pick(self, unit: tuple[int, int] | None) -> None:
         """Choose a neuron, or none."""

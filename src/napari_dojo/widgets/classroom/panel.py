@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -160,11 +161,12 @@ class ClassroomPanel(Panel):
             level, text = self._remark
         elif session.ended:
             level, text, more = "error" if session.diverged else "ok", str(session.ended), self._remedy()
-        elif session.notes:
-            level, text = "warning", session.notes[0]
+        elif lesson.remarks:
+            level, text = "warning", lesson.remarks[0]
         elif self._done():
             level, text = "ok", f"{session.epochs:,} epochs are done. Play goes on."
-        shown = self.marked(level, text) + more if text else ""
+        # A tick of the usual size, so that nothing below moves.
+        shown = f"✓ {escape(text)}" if level == "ok" else self.marked(level, text) + more if text else ""
         if self.message.text() != shown:
             self.message.setText(shown)
 
@@ -253,6 +255,10 @@ class ClassroomPanel(Panel):
         window = self._windows.get(name) or self._windows.setdefault(name, make())
         window.show()
         window.raise_()
+
+    def align(self) -> None:
+        """Two columns stand side by side here: each has its own edge."""
+        self.choices.align()
 
     def enlarge(self, on: bool) -> None:
         """Large type, for the projector, or the usual one."""

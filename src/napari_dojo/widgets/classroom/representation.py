@@ -46,7 +46,7 @@ class RepresentationView(QWidget):
         for word, box in (("across", self.across_box), ("up", self.up_box)):
             row.addWidget(QLabel(word))
             row.addWidget(box, 1)
-        self.text = sentence(lines=2)
+        self.text = sentence()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -109,10 +109,7 @@ class RepresentationView(QWidget):
         value = data.value[:n]
         colours = of_classes(value) if data.classes else of_numbers(value, *span(session))
         self.plane.show_points(shown, surface, shown.points[:n], (255 * colours[:, :3]).astype(np.uint8))
-        what = (
-            "two main directions of spread" if self.units is None and session.setup.net.hidden[-1] > 2 else "two units"
-        )
-        self._say(f"The points as the last hidden layer sees them, in {what}. Here a straight border is enough.")
+        self._say("Here a straight border is enough.")
 
     def _say(self, text: str) -> None:
         if self.text.text() != text:

@@ -23,6 +23,7 @@ from napari_dojo.widgets.form import described, narrow, sentence
 
 __all__ = ["SlowMotion"]
 
+LINES = 5  # of what a stage says
 BEAT = 1800  # ms between two stages that come by themselves
 BEGIN = (
     "One update, stage by stage: sums and activations forward, the loss, gradients back along the links, new weights."
@@ -54,8 +55,8 @@ class SlowMotion(QWidget):
         self._lesson, self._canvas = lesson, canvas
         self._number = 0  # of the stage
         self.of_box = QComboBox()
-        self.of_box.addItem("the next mini-batch")
-        self.of_box.addItem("one point: the selected one")
+        self.of_box.addItem("mini-batch")
+        self.of_box.addItem("one point")
         tip = (
             "Of which points: those of the next update, or one training point, selected on the canvas; else the first."
         )
@@ -71,11 +72,11 @@ class SlowMotion(QWidget):
         described(
             self.leave_button, "Leave", "End slow motion; what did not come to the new weights has changed nothing."
         )
-        self.text = sentence(BEGIN, 4)
+        self.text = sentence(BEGIN, LINES)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.figures = QPlainTextEdit()
         self.figures.setReadOnly(True)
-        self.figures.setMinimumHeight(56)
+        self.figures.setMinimumHeight(72)
         self.figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         described(self.figures, "Figures", "The figures of this stage; of the first point where there are several.")
