@@ -130,6 +130,8 @@ def apply_steps(
                     answer = event
                 elif isinstance(event, Tiled):
                     yield among(event, i, count)
+                elif isinstance(event, Said) and not control.stop:
+                    yield Said(event.level, f"{path.name}: {event.text}")
             if answer is None:
                 break  # stopped
             _write(answer, *targets[i])

@@ -19,6 +19,8 @@ from napari_dojo.tasks import TASKS, Task
 
 __all__ = ["main"]
 
+MOST = 3  # warnings of the same kind that are printed
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 when it went well, 2 with one sentence when nothing could be done, 130 when interrupted."""
@@ -229,6 +231,7 @@ def _predict(args: argparse.Namespace) -> int:
     task = TASKS[bundle.card.task]
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
     done: Done | None = None
+    warnings: list[str] = []
     with _bar() as bar:
         row = bar.add_task("Applying", total=len(inputs))
         for event in apply_steps(bundle, files, settings, decoding):
@@ -236,7 +239,14 @@ def _predict(args: argparse.Namespace) -> int:
                 bar.update(row, completed=len(inputs) * event.done // event.total)
             elif isinstance(event, Done):
                 done = event
+            elif isinstance(event, Said) and not event.text.startswith("Left out"):
+                warnings.append(event.text)
     assert done is not None
+    for sentence in [
+        *warnings[:MOST],
+        *([f"{len(warnings)} images in all have warnings."] if len(warnings) > MOST else []),
+    ]:
+        _warn(sentence)
     written, bad, seconds = (done.facts[k] for k in ("written", "left_out", "seconds"))
     for sentence in bad:
         _warn(f"Left out: {sentence}")

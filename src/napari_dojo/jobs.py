@@ -385,6 +385,8 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
             for event in predict_steps(bundle, array, axes, settings, control, **given):
                 if isinstance(event, Tiled):
                     yield among(event, i, len(arrays))
+                elif isinstance(event, Said) and not control.stop:
+                    yield Said(event.level, f"{name}: {event.text}")
                 elif isinstance(event, Result):
                     about = {"index": i, "name": name, "axes": event.axes.names}
                     results.append({**about, **_kept(folder, i, event.array, event.maps)})

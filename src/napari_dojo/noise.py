@@ -18,6 +18,7 @@ __all__ = ["Noise", "fission", "measure_noise"]
 BLOCK = 8  # px; edge of the places that are looked at
 PLANES = 16  # of a volume or series, evenly spread
 LARGEST = 2_000_000  # px of a plane; larger ones are looked at in their middle
+DIFFERENCE = np.array([1, -4, 6, -4, 1], np.float32)
 # variance that a white image of variance 1 has after this kernel: sum of squares (Immerkær 1996, CVIU 64:300)
 KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
@@ -104,48 +105,25 @@ def _planes(x: Any) -> NDArray[np.float32]:
     return np.stack([np.asarray(x[(int(k), *cut)], np.float32) for k in chosen])
 
 
-def _flat(planes: NDArray[np.float32], share: float = 0.3) -> NDArray[np.bool_]:
-    """The places where a smoothed image changes least: bool (n, Y, X)."""
-    smooth = ndimage.gaussian_filter(planes, [0, 2, 2])
-    slope = ndimage.gaussian_gradient_magnitude(smooth, [0.1, 1, 1]) if planes.shape[0] == 1 else _slope(smooth)
-    return np.asarray(slope <= np.quantile(slope, share))
-
-
-def _slope(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.hypot(ndimage.sobel(planes, -1), ndimage.sobel(planes, -2))
-
-
 def _correlation(x: NDArray[Any], planes: NDArray[np.float32]) -> tuple[float, ...]:
-    """Of the noise of neighbours along each axis, in flat places, after the surroundings are taken away."""
-    side = 7
-    flat = _flat(planes)
-    rest = planes - ndimage.uniform_filter(planes, [0, side, side])
-    box = -1.0 / side**2
-    found = [_neighbours(rest, flat, axis) for axis in (1, 2)]
-    if x.ndim == 3 and x.shape[0] > 1:
-        middle = np.asarray(x[x.shape[0] // 2 - 1 : x.shape[0] // 2 + 1], np.float32)
-        pair = middle - ndimage.uniform_filter(middle, [0, side, side])
-        found.insert(0, _neighbours(pair, np.ones(pair.shape, bool), 0))
-    # white noise less its surroundings is a little negatively correlated: (c - b) / (1 - b)
-    return tuple(float(np.clip((c - box * (axis > 0)) / (1 - box * (axis > 0)), -1, 1)) for axis, c in _numbered(found))
+    """Of the noise of neighbours along each axis, after fourth differences across it have taken the structure away."""
+    y, x_ = (_neighbours(ndimage.convolve1d(planes, DIFFERENCE, axis=3 - axis), axis) for axis in (1, 2))
+    if x.ndim == 2:
+        return y, x_
+    middle = np.asarray(x[max(0, x.shape[0] // 2 - 1) : x.shape[0] // 2 + 1], np.float32)
+    middle = ndimage.convolve1d(np.nan_to_num(middle), DIFFERENCE, axis=2)
+    return _neighbours(middle, 0), y, x_
 
 
-def _numbered(found: list[float]) -> list[tuple[int, float]]:
-    """Each correlation with its axis, 0 being that of the planes."""
-    return list(zip(range(3 - len(found), 3), found, strict=True))
-
-
-def _neighbours(rest: NDArray[np.float32], where: NDArray[np.bool_], axis: int) -> float:
+def _neighbours(rest: NDArray[np.float32], axis: int) -> float:
     if rest.shape[axis] < 2:
         return 0.0
-    a, b = (np.take(rest, range(k, rest.shape[axis] - 1 + k), axis) for k in (0, 1))
-    both = np.take(where, range(rest.shape[axis] - 1), axis) & np.take(where, range(1, rest.shape[axis]), axis)
-    a, b = a[both], b[both]
-    limit = 6 * np.median(np.abs(a)) if a.size else 0.0
+    a, b = (np.take(rest, range(k, rest.shape[axis] - 1 + k), axis).ravel() for k in (0, 1))
+    limit = 6 * np.median(np.abs(a))
     kept = (np.abs(a) <= limit) & (np.abs(b) <= limit)  # without specks
-    a, b = a[kept], b[kept]
-    power = float(np.sqrt((a @ a) * (b @ b))) if a.size else 0.0
-    return float(a @ b) / power if power > 0 else 0.0
+    a, b = a[kept].astype(np.float64), b[kept].astype(np.float64)
+    power = float(np.sqrt((a @ a) * (b @ b)))
+    return float(np.clip(a @ b / power, -1, 1)) if power > 0 else 0.0
 
 
 def _blocks(planes: NDArray[np.float32], along_x: float, along_y: float) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,6 +17,7 @@ from napari_dojo.bundle import Bundle
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Said, Tiled
+from napari_dojo.likeness import profile, unlike
 from napari_dojo.nets.unet import UNet, fuse
 from napari_dojo.normalize import Normalization
 from napari_dojo.resize import resize
@@ -24,7 +25,18 @@ from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import TASKS, Task, decoding_of, options_of
 from napari_dojo.tiles import tile_edge, tiled, tiles_of
 
-__all__ = ["Predictor", "Result", "answer", "answer_sample", "box_around", "predict", "predict_steps", "zoom_for"]
+__all__ = [
+    "Predictor",
+    "Result",
+    "answer",
+    "answer_sample",
+    "box_around",
+    "predict",
+    "predict_steps",
+    "turned_steps",
+    "turns_of",
+    "zoom_for",
+]
 
 TILE_PIXELS = {"cpu": 1024.0**2, "cuda": 2048.0**2, "mps": 1024.0**2}
 
@@ -157,6 +169,12 @@ def turned_steps(
     yield np.stack([found[0] + mean, np.sqrt(np.maximum(found[2] / turns - mean**2, 0))])
 
 
+def turns_of(predictor: Predictor, wanted: int) -> int:
+    """In how many ways an image is flipped and turned: at most 4 where the net tells Y from X."""
+    square = predictor.scale[-1] == predictor.scale[-2] and predictor.stride[-1] == predictor.stride[-2]
+    return min(wanted, 8 if square else 4)
+
+
 def _turned(x: Any, k: int, back: bool = False) -> Any:
     """One of eight ways to flip and turn the plane of an image (C, *S), and the way back."""
     x = np.swapaxes(x, -1, -2) if k & 4 and back else x
@@ -219,6 +237,8 @@ def predict_steps(
     spread = np.zeros(places.shape, np.float32) if settings.spread and task.result == "image" else None
     kept = np.zeros((places.count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
     whole = norm or _numbers(card, array, axes)
+    if doubt := _doubt(card, array, axes, whole):
+        yield Said("warning", doubt)
     for i, (x, where) in enumerate(places.samples(array)):
         found = None
         for said in work.steps(x, whole or card.rule.measure(x)):
@@ -304,16 +324,6 @@ class _Work:
             return np.int32
         return array.dtype if self.settings.dtype == "input" and len(places.views) == 1 else np.float32
 
-    @property
-    def turns(self) -> int:
-        """In how many ways an image is flipped and turned."""
-        square = (
-            self.predictor.scale[-1] == self.predictor.scale[-2]
-            and self.predictor.stride[-1] == self.predictor.stride[-2]
-        )
-        wanted = self.settings.turns or (8 if self.settings.spread else self.task.turns)
-        return min(wanted, 8 if square else 4)
-
     def steps(self, x: Any, norm: Normalization) -> Iterator[tuple[int, int] | _Found]:
         """Answer one sample (C, *S); yields (done, total), and last the answer, or nothing more when stopped."""
         if _blank(x):
@@ -321,7 +331,8 @@ class _Work:
             yield self._nothing(np.asarray(x))
             return
         if self.task.result == "image":
-            for said in turned_steps(self.predictor, x, norm, self.turns, self.control):
+            wanted = self.settings.turns or (8 if self.settings.spread else self.task.turns)
+            for said in turned_steps(self.predictor, x, norm, turns_of(self.predictor, wanted), self.control):
                 yield said if isinstance(said, tuple) else self._image(said, norm)
             return
         zoom = zoom_for(self.card, self.settings.diameter, self.pixel_size)
@@ -382,6 +393,15 @@ def _numbers(card: Card, array: Any, axes: Axes) -> Normalization | None:
     if axes.count(array.shape) > 1 and card.rule.frames == "each":
         return None
     return card.numbers(np.moveaxis(array, axes.names.index("C"), 0) if "C" in axes.names else array[None])
+
+
+def _doubt(card: Card, array: Any, axes: Axes, norm: Normalization | None) -> str:
+    """Whether the first sample looks unlike what the model learned from; empty where it does not."""
+    known = card.data.get("seen")
+    if not known:
+        return ""
+    x = axes.sample(array, 0)
+    return "" if _blank(x) else unlike(known, profile((norm or card.rule.measure(x)).apply(x)))
 
 
 def _blank(x: Any) -> bool:

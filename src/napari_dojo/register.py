@@ -12,6 +12,7 @@ from scipy import ndimage
 
 __all__ = ["Fit", "brightness", "shift_between", "shifted"]
 
+STANDS_OUT = 4.5  # standard deviations of the correlation over all shifts: less is chance
 LARGEST = 1024  # px along an axis that are looked at, in the middle
 
 
@@ -22,7 +23,7 @@ class Fit:
     Attributes
     ----------
     shift : px for each axis by which the second has to be moved to lie on the first.
-    correlation : Pearson's r of the smoothed images after that, -1 to 1.
+    correlation : Pearson's r of the smoothed images after that, -1 to 1. Where no shift stands out, there is none.
     """
 
     shift: tuple[float, ...]
@@ -44,19 +45,15 @@ def shift_between(a: Any, b: Any) -> Fit:
         window *= (
             np.hanning(n + 2)[1:-1].astype(np.float32).reshape([-1 if i == axis else 1 for i in range(window.ndim)])
         )
-    found = []
-    for sign in (1, -1):
-        move = phase_cross_correlation(first * window, sign * second * window, upsample_factor=10, normalization=None)[
-            0
-        ]
-        move = np.where(np.abs(move) > 0.25 * np.asarray(first.shape), 0, move)  # nothing but noise says so
-        there = ndimage.shift(second, move, order=1, mode="constant", cval=np.nan)
-        both = np.isfinite(there)
-        found.append((abs(_pearson(first[both], there[both])), _pearson(first[both], there[both]), move))
-        if found[0][1] > 0.3:
-            break
-    _, r, move = max(found, key=lambda f: f[0])
-    return Fit(tuple(float(m) for m in move), float(r))
+    a, b = first * window, second * window
+    peaks = np.fft.ifftn(np.fft.fftn(a) * np.conj(np.fft.fftn(b))).real
+    sign = 1 if peaks.max() >= -peaks.min() else -1
+    move = np.zeros(a.ndim)
+    if float((sign * peaks).max()) > STANDS_OUT * float(peaks.std()):
+        move = phase_cross_correlation(a, sign * b, upsample_factor=10, normalization=None)[0]
+    there = ndimage.shift(second, move, order=1, mode="constant", cval=np.nan)
+    both = np.isfinite(there)
+    return Fit(tuple(float(m) for m in move), _pearson(first[both], there[both]))
 
 
 def shifted(b: NDArray[Any], shift: Sequence[float]) -> NDArray[np.float32]:

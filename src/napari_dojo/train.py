@@ -26,17 +26,20 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Done, Event, Said, Started, encode
 from napari_dojo.files import replacing, write_safely
 from napari_dojo.fit import Budget, Learner, Work, fit
+from napari_dojo.likeness import profile, seen
 from napari_dojo.normalize import Normalization, Rule
 from napari_dojo.pairs import Item, Pairs, Part, Split
 from napari_dojo.patches import Batches, Recipe, Source
 from napari_dojo.plan import Plan, plan_for
-from napari_dojo.predict import Predictor, answer, maps_steps
+from napari_dojo.predict import Predictor, answer, maps_steps, turned_steps, turns_of
 from napari_dojo.resize import resize, resize_labels
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Facts, Task
 
 __all__ = ["Target", "train_steps"]
 
+CALIBRATED = 500_000  # pixels on which errors are held against the uncertainty
+LOOKED_AT = 24  # training images whose looks are remembered
 JUDGED = 600_000.0  # pixels that are judged per minute of training on a CPU; a check then takes about 0.5 s
 
 
@@ -228,7 +231,12 @@ class _Training:
                 "how": self.split.how,
                 **{k: len(getattr(self.split, k)) for k in ("training", "validation", "test")},
             },
-            data={"images": len(pairs.items), "objects": self.facts.objects, "fingerprint": _fingerprint(pairs)},
+            data={
+                "images": len(pairs.items),
+                "objects": self.facts.objects,
+                "fingerprint": _fingerprint(pairs),
+                "seen": self._seen(),
+            },
             parent=self.start.card.name if self.start else None,
         )
 
@@ -247,6 +255,14 @@ class _Training:
         low = np.median([m.offset for m in measured], 0)
         high = np.median([np.add(m.offset, m.scale) for m in measured], 0)
         return Normalization(tuple(map(float, low)), tuple(float(s) or 1.0 for s in high - low))
+
+    def _seen(self) -> dict[str, list[float]]:
+        """What training images look like, for tasks whose answers are images."""
+        if self.task.result != "image":
+            return {}
+        items = [self.pairs.items[i] for i in sorted({p.item for p in self.split.training})]
+        some = items[:: max(1, -(-len(items) // LOOKED_AT))]
+        return seen(profile(item.normalization(self.rule).apply(item.x)) for item in some)
 
     def _told(self) -> dict[str, Any]:
         plan = asdict(self.plan)
@@ -423,6 +439,8 @@ class _Training:
                 one = self._score(self._answer(self._maps(predictor, source), decoding, source), source)
                 counts = one if counts is None else counts + one
             self.card = replace(self.card, data={**self.card.data, "test": self._scored(counts)})
+        if self.task.result == "image" and self.task.target != "none" and not self.control.stop:
+            self._calibrate(Predictor(best.net, self.device))
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
         facts = {
@@ -456,6 +474,30 @@ class _Training:
         score = {**self._scored(counts), "from": self.card.score.get("from")}
         self.card = replace(self.card, decoding=asdict(tuned), score=score)
         return self.task.headline(counts)
+
+    def _calibrate(self, predictor: Predictor) -> None:
+        """How large errors are where answers to the turned image differ by so much: a factor, and ten points of the curve."""
+        spread: list[NDArray[np.float32]] = []
+        error: list[NDArray[np.float32]] = []
+        for source in self.judged:
+            if sum(map(np.size, spread)) > CALIBRATED:
+                break
+            ways = turns_of(predictor, 8)
+            said = [
+                s for s in turned_steps(predictor, source.x, source.norm, ways, Control()) if not isinstance(s, tuple)
+            ]
+            numbers = self.card.answers(source.norm)
+            truth = numbers.apply(self._truth(source))
+            spread.append(said[-1][1].ravel())
+            error.append(np.abs(said[-1][0] - truth).ravel())
+        s, e = np.concatenate(spread), np.concatenate(error)
+        power = float(np.mean(s.astype(np.float64) ** 2))
+        if power <= 0:
+            return
+        factor = float(np.sqrt(np.mean(e.astype(np.float64) ** 2) / power))
+        tenths = np.array_split(np.argsort(s), 10)
+        curve = [[float(factor * s[k].mean()), float(np.sqrt((e[k] ** 2).mean()))] for k in tenths if len(k)]
+        self.card = replace(self.card, calibration=factor, data={**self.card.data, "calibration": curve})
 
     def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
         """A corner of a judged image with the answer's outlines, or beside the answer."""
