@@ -13,6 +13,7 @@ after ``--trainings`` short trainings in one viewer.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import json
 import os
@@ -20,7 +21,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--trainings", type=int, default=0, help="so many short trainings in one viewer, for its memory")
+    parser.add_argument(
+        "--trainings", type=int, default=0, help="so many short trainings in one viewer, for its memory"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_DOJO_HOME"] = home
@@ -53,6 +55,7 @@ class Heartbeat:
         self.late: list[tuple[float, list[str]]] = []  # ms, stacks seen
         self.seen: list[str] = []
         self.on = False
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
         self.timer = QTimer(parent)
         self.timer.setInterval(int(BEAT * 1000))
         self.timer.timeout.connect(self.beat)
@@ -70,9 +73,20 @@ class Heartbeat:
     def watch(self) -> None:
         while True:
             time.sleep(BEAT)
-            frame = sys._current_frames().get(self.main)
-            if time.perf_counter() - self.last > 2 * BEAT and frame is not None:
-                self.seen.append("".join(traceback.format_stack(frame, 30)))
+            if time.perf_counter() - self.last > 2 * BEAT:
+                self.seen.append(self.stack())
+
+    def stack(self) -> str:
+        """Where the window's thread is, outermost first; a frame held by this thread would keep Qt's painters alive."""
+        file = self.file.fileno()
+        os.lseek(file, 0, os.SEEK_SET)
+        faulthandler.dump_traceback(file, all_threads=True)
+        text = os.pread(file, os.lseek(file, 0, os.SEEK_CUR), 0).decode()
+        for thread in text.split("\n\n"):
+            first, *calls = thread.splitlines()
+            if f"{self.main:#018x}" in first:
+                return "\n".join(reversed(calls))
+        return ""
 
     def worst(self, first: bool = False) -> float:
         """The longest late beat in ms, of those with napari's first painting of a new layer or of the others."""

@@ -59,8 +59,9 @@ class Plot(pg.PlotWidget):
 
     def blank(self, on: bool) -> None:
         """Show no figures on the axes while there is nothing to read."""
-        for axis in ("left", "bottom"):
-            self.getAxis(axis).setStyle(showValues=not on)
+        for axis in map(self.getAxis, ("left", "bottom")):
+            if axis.style["showValues"] is on:
+                axis.setStyle(showValues=not on)
 
     def redraw_soon(self) -> None:
         """Show it when the events at hand are through."""
