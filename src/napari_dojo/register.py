@@ -12,7 +12,7 @@ from scipy import ndimage
 
 __all__ = ["Fit", "brightness", "shift_between", "shifted"]
 
-STANDS_OUT = 4.5  # standard deviations of the correlation over all shifts: less is chance
+STANDS_OUT = 9.0  # standard deviations of the correlation over all shifts: less may be chance
 LARGEST = 1024  # px along an axis that are looked at, in the middle
 
 
@@ -49,7 +49,8 @@ def shift_between(a: Any, b: Any) -> Fit:
     peaks = np.fft.ifftn(np.fft.fftn(a) * np.conj(np.fft.fftn(b))).real
     sign = 1 if peaks.max() >= -peaks.min() else -1
     move = np.zeros(a.ndim)
-    if float((sign * peaks).max()) > STANDS_OUT * float(peaks.std()):
+    top, power = float((sign * peaks).max()), float(np.sqrt((a * a).sum() * (b * b).sum()))
+    if top > 0.5 * power or top > STANDS_OUT * float(peaks.std()):
         move = phase_cross_correlation(a, sign * b, upsample_factor=10, normalization=None)[0]
     there = ndimage.shift(second, move, order=1, mode="constant", cval=np.nan)
     both = np.isfinite(there)

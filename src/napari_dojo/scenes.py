@@ -121,14 +121,14 @@ def _field(rng: Rng, shape: Sequence[int]) -> Floats:
     sharp = float(rng.uniform(1.0, 6.0))
     folded = {
         "ridges": np.exp(-((sharp * total) ** 2) / 4),  # a network of lines
-        "blobs": 1 / (1 + np.exp(-3 * sharp * (total - rng.uniform(0.0, 1.2)))),
+        "blobs": 1 / (1 + np.exp(-np.clip(3 * sharp * (total - rng.uniform(0.0, 1.2)), -30, 30))),
         "clouds": np.exp(0.6 * total),
         "grains": np.maximum(total - 1.0, 0) ** 1.5,
     }
     light = folded[str(rng.choice(list(folded)))]
     if rng.random() < 0.5:  # in part of the field only
         wide = ndimage.gaussian_filter(rng.standard_normal(shape), 20.0, mode="wrap")
-        light = light / (1 + np.exp(-6 * wide / max(float(wide.std()), 1e-9)))
+        light = light / (1 + np.exp(-np.clip(6 * wide / max(float(wide.std()), 1e-9), -30, 30)))
     return np.asarray(light, np.float32)
 
 

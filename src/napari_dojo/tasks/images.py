@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 LOOKED_AT = 12  # pairs, evenly spread over all of them
-CLEAR = 0.4  # |r| from which on two kinds of image agree so well that their shift is known
+CLEAR = 0.6  # |r| from which on two kinds of image agree so well that their shift is known
 UNRELATED = 0.1  # |r| below which two images show different places
 FILTERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "the input": lambda x: x,
