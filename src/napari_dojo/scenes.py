@@ -84,8 +84,14 @@ def _body(rng: Rng, shape: Sequence[int]) -> Floats:
     slope = noise / max(float(np.abs(np.gradient(noise, axis=-1)).mean()), 1e-12)  # about distances in px
     soft = float(np.exp(rng.uniform(np.log(1.0), np.log(20.0))))
     edge = 1 / (1 + np.exp(-np.clip((slope - np.quantile(slope, rng.uniform(0.1, 0.7))) / soft, -30, 30)))
-    cloud = ndimage.gaussian_filter(rng.standard_normal(shape), wide / 3, mode="wrap")
-    return np.asarray(edge * np.exp(rng.uniform(0, 0.6) * cloud / max(float(cloud.std()), 1e-12)), np.float32)
+    return np.asarray(edge * np.exp(rng.uniform(0, 0.6) * _smooth(rng, shape, wide / 3)), np.float32)
+
+
+def _smooth(rng: Rng, shape: Sequence[int], sigma: float) -> Floats:
+    """Smooth chance of mean 0 and deviation 1."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="wrap")
+    noise -= noise.mean()
+    return np.asarray(noise / max(float(noise.std()), 1e-12), np.float32)
 
 
 def _one(rng: Rng, shape: Sequence[int]) -> Floats:
@@ -115,8 +121,7 @@ def _field(rng: Rng, shape: Sequence[int]) -> Floats:
     total = np.zeros(shape, np.float32)
     width = float(np.exp(rng.uniform(np.log(1.2), np.log(8))))
     for k in range(int(rng.integers(1, 4))):
-        noise = ndimage.gaussian_filter(rng.standard_normal(shape), width * 2.2**k, mode="wrap")
-        total += (noise / noise.std() * rng.uniform(0.3, 1.0)).astype(np.float32)
+        total += _smooth(rng, shape, width * 2.2**k) * np.float32(rng.uniform(0.3, 1.0))
     total /= total.std()
     sharp = float(rng.uniform(1.0, 6.0))
     folded = {
@@ -127,8 +132,7 @@ def _field(rng: Rng, shape: Sequence[int]) -> Floats:
     }
     light = folded[str(rng.choice(list(folded)))]
     if rng.random() < 0.5:  # in part of the field only
-        wide = ndimage.gaussian_filter(rng.standard_normal(shape), 20.0, mode="wrap")
-        light = light / (1 + np.exp(-np.clip(6 * wide / max(float(wide.std()), 1e-9), -30, 30)))
+        light = light / (1 + np.exp(-6 * _smooth(rng, shape, 20.0)))
     return np.asarray(light, np.float32)
 
 
