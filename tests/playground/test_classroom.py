@@ -100,7 +100,7 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["line", "--lr", "0"], "The learning rate is above 0"),
         (["line", "--points", "5"], "--points takes three whole numbers"),
-        (["line", "--points", "1,0,0"], "none of class"),
+        (["line", "--points", "1,0,0"], "The one training point is not of class"),
         (["line", "--hidden", "8,x"], "whole numbers from 1 to 32"),
         (["line", "--kind", "formula", "--formula", "y < os"], "not understood"),
         (["line", "--csv", "nowhere.csv"], "nowhere.csv: No such file"),

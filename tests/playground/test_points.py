@@ -9,7 +9,7 @@ import pytest
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import PointSet
-from napari_dojo.playground.points import KINDS, SETS, Data, draw_points, read_csv
+from napari_dojo.playground.points import KINDS, SETS, Data, draw_points, read_csv, split_rows
 from napari_dojo.playground.settings import FEATURES
 
 DRAWN = [kind for kind in KINDS if kind not in ("own", "formula")]
@@ -124,12 +124,12 @@ def test_inputs_are_what_the_code_says() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"kind": "line", "training": 1}, "none of class"),
-        ({"kind": "formula", "formula": "y < -5"}, "The 500 training points have none of class 1"),
-        ({"kind": "clusters", "classes": 8, "training": 3}, "none of the classes"),
+        ({"kind": "line", "training": 1}, "The one training point is not of class"),
+        ({"kind": "formula", "formula": "y < -5"}, "None of the 500 training points is of class 1"),
+        ({"kind": "clusters", "classes": 8, "training": 3}, "is of the classes"),
         ({"kind": "own"}, "no points yet"),
-        ({"kind": "own", "rows": ((0, 0, 1),)}, "none of class 0"),
-        ({"kind": "own", "rows": ((0, 0, 0), (1, 0, 2))}, "The 2 training points have none of class 1. Add"),
+        ({"kind": "own", "rows": ((0, 0, 1),)}, "not of class 0"),
+        ({"kind": "own", "rows": ((0, 0, 0), (1, 0, 2))}, "None of the 2 training points is of class 1. Add"),
         ({"kind": "own", "rows": ((1, 1, 0), (1, 1, 1)) * 4}, "at the same place"),
         ({"kind": "own", "rows": ((np.nan, 0, 0), (1, 0, 1))}, "finite coordinates"),
         ({"kind": "own", "rows": ((1, 2), (1, 0, 1))}, "x, y and its class"),
@@ -192,3 +192,14 @@ def test_broken_table(tmp_path: Path, content: bytes, sentence: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DojoError, match=sentence):
         read_csv(path)
+
+
+def test_the_first_point_of_each_class_teaches() -> None:
+    """Also where the test is by far the largest set, as in the spiral."""
+    rows = tuple((k / 10, 0.0, float(k % 2)) for k in range(58))
+    for n in (2, 3, 58):
+        points = PointSet(kind="own", training=500, validation=200, test=2200, rows=rows[:n])
+        _, value, counts, order = split_rows(points)
+        assert {0, 1} == set(value[: counts[0]])
+        assert {0, 1} <= set(order[: counts[0]])
+    assert counts == (10, 4, 44)

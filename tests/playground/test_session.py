@@ -262,7 +262,7 @@ def test_own_points_come_and_go_while_the_net_stays() -> None:
     np.testing.assert_array_equal(session.net.parameters, weights)
     assert sum(session.data.counts) == 31
     session.epoch()
-    with pytest.raises(DojoError, match="none of class 1"):
+    with pytest.raises(DojoError, match="of class 1"):
         session.change(session.setup.with_(rows=((0, 0, 0), (1, 1, 2))))
 
 

@@ -212,7 +212,10 @@ def _check(points: PointSet, training: Array, value: Array) -> None:
         missing = [str(c) for c in range(points.n_classes) if c not in there]
         if missing:
             named = f"class {missing[0]}" if len(missing) == 1 else f"the classes {', '.join(missing)}"
-            raise DojoError(f"The {len(value)} training points have none of {named}. {more}")
+            none = (
+                "The one training point is not" if len(value) == 1 else f"None of the {len(value)} training points is"
+            )
+            raise DojoError(f"{none} of {named}. {more}")
     if len(training) > 1 and (training == training[0]).all():
         raise DojoError("All training points lie at the same place, so that nothing tells them apart. Move some.")
 
@@ -220,8 +223,8 @@ def _check(points: PointSet, training: Array, value: Array) -> None:
 def split_rows(points: PointSet) -> tuple[Array, Array, tuple[int, int, int], NDArray[np.intp]]:
     """Points of one's own: coordinates, values, counts of the three sets and which row each point was.
 
-    The rows of each class are dealt out in their order, in the proportion of the three counts, so that a point keeps
-    its set when others are added behind it.
+    The rows of each class are dealt out in their order, the first to training, the others in the proportion of the
+    three counts, so that a point keeps its set when others are added behind it.
     """
     if not points.rows:
         raise DojoError("There are no points yet. Draw some, or read a table.")
@@ -234,7 +237,7 @@ def split_rows(points: PointSet) -> tuple[Array, Array, tuple[int, int, int], ND
     for group in groups:
         dealt = np.zeros(3)
         for at in np.flatnonzero(group):
-            sets[at] = np.argmax(shares * (dealt.sum() + 1) - dealt)
+            sets[at] = np.argmax(shares * (dealt.sum() + 1) - dealt) if dealt.any() else 0
             dealt[sets[at]] += 1
     order = np.argsort(sets, kind="stable")
     counts = np.bincount(sets, minlength=3)

@@ -236,8 +236,8 @@ def test_selected_points_are_given_the_class_that_is_chosen(qtbot, classroom):
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        (((0, 0, 0),), "none of class 1"),
-        (((0, 0, 0), (1, 1, 0)), "none of class 1"),
+        (((0, 0, 0),), "not of class 1"),
+        (((0, 0, 0), (1, 1, 0)), "not of class 1"),
         (((0, 0, 0), (0, 0, 1)), "same place"),
         ((), "no points yet"),
     ],
@@ -248,6 +248,27 @@ def test_points_that_cannot_teach_are_shown_and_explained(classroom, rows, why):
     assert len(classroom.canvas.points.data) == len(rows)
     classroom.lesson.choose("xor")
     assert classroom.message.text() == ""
+
+
+def test_a_bad_file_is_said_even_while_points_are_missing(classroom, tmp_path):
+    classroom.lesson.set_rows(())
+    (tmp_path / "bad.csv").write_bytes(bytes(range(256)))
+    classroom.data.read(tmp_path / "bad.csv")
+    assert "bad.csv is no table" in classroom.message.text()
+    classroom.lesson.set_rows(((0, 0, 0),))
+    assert "not of class 1" in classroom.message.text()
+
+
+def test_another_exercise_waits_for_play(qtbot, classroom):
+    classroom.lesson.set(epochs=100_000)
+    classroom.play.play_button.click()
+    qtbot.waitUntil(lambda: classroom.lesson.session.updates > 0)
+    classroom.lesson.set(learning_rate=0.02)
+    assert classroom.player.playing
+    classroom.lesson.choose("xor")
+    assert not classroom.player.playing
+    qtbot.wait(60)
+    assert classroom.lesson.session.updates == 0
 
 
 def test_points_of_a_locked_exercise_stay(qtbot, classroom):

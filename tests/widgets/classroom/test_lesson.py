@@ -48,7 +48,7 @@ def test_a_slice_of_learning_counts_updates_and_stops_at_the_last_epoch(lesson):
 def test_own_points_that_are_too_few_wait(lesson):
     lesson.set_rows(((0.0, 0.0, 0.0),))
     assert lesson.pending
-    assert "none of class 1" in lesson.problem
+    assert "not of class 1" in lesson.problem
     assert lesson.session.setup.points.kind == "parabola"  # as it was
     said = heard(lesson)
     lesson.step()

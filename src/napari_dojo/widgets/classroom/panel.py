@@ -155,7 +155,9 @@ class ClassroomPanel(Panel):
         """What is most important now: a problem, what just happened, why it ended, a pairing that does not fit."""
         lesson, session = self.lesson, self.lesson.session
         level, text, more = "", "", ""
-        if lesson.problem:
+        if self._remark[0] == "error":
+            level, text = self._remark
+        elif lesson.problem:
             level, text = "warning" if lesson.pending else "error", lesson.problem
         elif self._remark[1]:
             level, text = self._remark

@@ -48,6 +48,7 @@ class Player(QObject):
         self.speed = USUAL
         self._fast = False  # to the end of one epoch, whatever the speed
         self._last = 0  # the epoch at which it stops
+        self._session = lesson.session  # that plays
         self._due = 0.0  # updates that time has earned
         self._then = 0.0
         self._timer = QTimer(self)
@@ -61,7 +62,7 @@ class Player(QObject):
         if self.playing or not lesson.goes:
             return
         lesson.leave_slow()
-        session = lesson.session
+        self._session = session = lesson.session
         wanted = session.setup.learning.epochs
         self._last = wanted if session.epochs < wanted else session.epochs + wanted
         if epochs is not None:
@@ -111,11 +112,11 @@ class Player(QObject):
             self._timer.start(max(int(1000 * REST), int(1000 * (FRAME - (time.perf_counter() - began)))))
 
     def _follow(self) -> None:
-        """Other choices: another end, or none at all."""
+        """Other choices: another end, or none at all; another exercise waits until somebody presses Play."""
         session = self._lesson.session
         if not self.playing:
             return
-        if not self._lesson.goes:
+        if not self._lesson.goes or session is not self._session:
             self.pause()
         elif session.epochs < session.setup.learning.epochs and not self._fast:
             self._last = session.setup.learning.epochs
