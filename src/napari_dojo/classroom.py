@@ -128,7 +128,6 @@ def _setup(exercise: Exercise, args: argparse.Namespace) -> Setup:
 def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, Any]:
     """Plain figures of a session that has learned, JSON's last line. The test is looked at."""
     from napari_dojo.playground.counts import updates_per_epoch
-    from napari_dojo.playground.goal import figures
 
     n, batch = session.data.counts[0], session.setup.learning.batch_size
     return {
@@ -140,7 +139,7 @@ def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, An
         "validation": _plain(session.score("validation")),
         "test": _plain(session.score("test")),
         "goal": exercise.goal.text,
-        "met": exercise.goal.met(figures(session)),
+        "met": exercise.met(session),
         "ended": session.ended,
         "seconds": round(seconds, 3),
     }
@@ -285,7 +284,6 @@ def _row(shared: Shared) -> Row:
     """Scores of what is handed in, against the course's own goal where the exercise is one of the course."""
     from napari_dojo.playground.counts import updates_per_epoch
     from napari_dojo.playground.exercise import NAMES, load
-    from napari_dojo.playground.goal import figures
 
     exercise = load(shared.exercise.name) if shared.exercise.name in NAMES else shared.exercise
     session, learning, notes = shared.session(), shared.setup.learning, []
@@ -302,13 +300,13 @@ def _row(shared: Shared) -> Row:
             pass
         epochs = session.epochs
         notes.append("learned again")
-    if shared.setup.points != exercise.start.points:
+    if exercise.other_points(shared.setup):
         notes.append("other points")
     changed = exercise.changed_though_not_allowed(shared.setup)
     if changed:
         notes.append(f"changed though not allowed: {', '.join(changed)}")
     validation, test = session.score("validation"), session.score("test")
-    met = exercise.goal.met({**figures(session), "epochs": epochs, "updates": epochs * each})
+    met = exercise.met(session, epochs=epochs, updates=epochs * each)
     return Row(
         by="",
         exercise=exercise.title,

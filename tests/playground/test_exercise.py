@@ -148,3 +148,17 @@ def test_the_page_of_the_docs_is_up_to_date_and_gives_nothing_away() -> None:
     page = (DOCS / "classroom-exercises.md").read_text(encoding="utf-8")
     assert page == overview(), "write it anew: napari_dojo.playground.exercise.overview()"
     assert not any(load(name).why in page for name in NAMES)
+
+
+def test_a_goal_is_met_with_the_points_of_the_exercise_alone() -> None:
+    exercise = load("parabola")
+    easy = exercise.start.with_(kind="own", rows=((0, 0, 0), (1, 1, 1), (0, 1, 0)))
+    session = Session(easy)
+    assert exercise.goal.met({**figures(session), "validation": 1.0})
+    assert exercise.other_points(easy)
+    assert not exercise.met(session, validation=1.0)
+    assert exercise.met(Session(exercise.start.with_(seed=3)), validation=1.0)  # another sample is the same task
+    values = {**exercise.as_dict(), "controls": {"allowed": ["noise"]}}
+    noisy = exercise.start.with_(noise=0.1)
+    assert exercise.other_points(noisy)
+    assert not Exercise.of(values, "mine").other_points(noisy)

@@ -6,11 +6,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError
-from napari_dojo.playground.goal import Goal
+from napari_dojo.playground.goal import Goal, figures
 from napari_dojo.playground.settings import PARTS, Setup
+
+if TYPE_CHECKING:
+    from napari_dojo.playground.session import Session
 
 __all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
 
@@ -105,6 +108,17 @@ class Exercise:
         if solution and self.solution:
             values["solution"] = {"why": self.why, **self.solution.as_dict()}
         return values
+
+    def met(self, session: Session, **done: float) -> bool:
+        """Whether the goal is met, with the points of the exercise; ``done``: figures that the session does not know."""
+        return not self.other_points(session.setup) and self.goal.met({**figures(session), **done})
+
+    def other_points(self, setup: Setup) -> bool:
+        """Whether these are neither the points that it begins or is solved with, nor changed in what is allowed by name."""
+        if self.solution and setup.points == self.solution.points:
+            return False
+        changed = [f.name for f in fields(setup.points) if _differ(f.name, setup.points, self.start.points)]
+        return not set(changed) <= set(self.allowed)
 
     def changed_though_not_allowed(self, setup: Setup) -> list[str]:
         """Which options of a setup differ from the start although they were hidden or not allowed."""
@@ -204,6 +218,10 @@ def _controls(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if unknown:
         raise DojoError(f"There is no control {unknown[0]!r} that could be {name}; there are {', '.join(CONTROLS)}.")
     return tuple(given)
+
+
+def _differ(name: str, one: Any, other: Any) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
 
 
 def _flat(setup: Setup) -> dict[str, Any]:

@@ -170,11 +170,12 @@ class ExerciseBox(QWidget):
             .replace("more than", ">")
             .replace("less than", "<")
         )
-        text = f"{'✓' if met else 'Goal:'} {short}"
+        other = self._lesson.exercise.other_points(self._lesson.wanted)
+        text = f"{'✓' if met else 'Not judged:' if other else 'Goal:'} {short}"
         if self.goal.text() != text:
             self.goal.setText(text)
             self.goal.setStyleSheet(TIGHT + (f"color: {MET};" if met else ""))
-            self.goal.setToolTip(f"The goal: {sentence}.")
+            self.goal.setToolTip(f"The goal: {sentence}{'; judged with the points of the exercise' if other else ''}.")
 
     # what a person does
 

@@ -13,7 +13,6 @@ from napari_dojo.errors import DojoError
 from napari_dojo.playground import Score, Session, Setup
 from napari_dojo.playground.advice import mismatch
 from napari_dojo.playground.exercise import Exercise, load
-from napari_dojo.playground.goal import figures
 from napari_dojo.playground.slow import Stage, slow_motion
 
 __all__ = ["Lesson", "fitting", "unit_name"]
@@ -230,7 +229,7 @@ class Lesson(QObject):
         self._judge()
 
     def _judge(self) -> None:
-        self.met = not self.problem and self.exercise.goal.met(figures(self.session))
+        self.met = not self.problem and self.exercise.met(self.session)
 
     # slow motion
 

@@ -254,7 +254,6 @@ class _Window(QWidget):
     def take(self, view: NetView) -> None:
         """Show the picture here."""
         self._column.addWidget(view)
-        self._column.addStretch(1)
         view.enlarge(True)
         view.show()
         self.resize(720, 480)

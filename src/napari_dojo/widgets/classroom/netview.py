@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
+from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPainterPath, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QToolTip, QWidget
 
 from napari_dojo.playground.settings import MOST_UNITS
@@ -23,7 +23,7 @@ __all__ = ["Link", "NetView"]
 
 MAP, LARGE_MAP = 24, 48  # fields of a neuron's map along each side
 FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
-USUAL, LARGE = 1.25, 3.2  # height of a neuron, in lines of text
+USUAL = 1.25  # height of a neuron in the panel, in lines of text
 STAGES = {"gradient": "gradient", "update": "new weight"}  # of slow motion, that speak of links
 WIDTHS = 6  # different widths of links
 TAGS = (0.5, 0.2, 0.8, 0.35, 0.65)  # where along a link its figure may stand
@@ -62,7 +62,7 @@ class NetView(QWidget):
         self._viewer, self._lesson = viewer, lesson
         self.unit: tuple[int, int] | None = None
         self.link: Link | None = None
-        self.height_of_unit = USUAL  # in lines of text
+        self.alone = False  # in a window of its own, which it fills
         self.unfolded: set[int] = set()  # layers that are drawn whole
         self._places: list[dict[int, QPointF]] = []  # for each column the middles of its units
         self._more: list[QRectF] = []  # where to click to unfold or fold a column
@@ -106,9 +106,16 @@ class NetView(QWidget):
             self.update()
 
     def enlarge(self, on: bool) -> None:
-        """Larger neurons, for a window of its own, or the usual ones."""
-        self.height_of_unit = LARGE if on else USUAL
-        self._grid = None
+        """As large as its window, which is its own, or as usual."""
+        self.alone, self._grid = on, None
+        self.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding if on else QSizePolicy.Policy.Fixed
+        )
+        if on:
+            self.setMinimumHeight(120)
+            self.setMaximumHeight(10_000)
+        else:
+            self.setFont(QFont())
         self._arrange()
         self.draw()
 
@@ -131,7 +138,7 @@ class NetView(QWidget):
         session = self._lesson.session
         data, inputs = session.data, session.setup.net.inputs
         if self._grid is None or self._grid[0] is not data or self._grid[1] != inputs:
-            fields = LARGE_MAP if self.height_of_unit == LARGE else MAP
+            fields = LARGE_MAP if self.alone else MAP
             self._grid = (data, inputs, Grid.of(data, inputs, fields))
         return self._grid[2]
 
@@ -145,13 +152,21 @@ class NetView(QWidget):
 
     def _arrange(self) -> None:
         """Where everything lies."""
+        if self.alone:
+            font = self.font()
+            font.setPixelSize(max(12, min(self.height() // 24, 30)))
+            self.setFont(font)
         line = self.fontMetrics().lineSpacing()
         columns, head = len(self._columns), line + 4
         left = self.fontMetrics().horizontalAdvance("sin x") + 6
         pitch = (self.width() - left - 8) / columns
-        self._size = max(14.0, min(self.height_of_unit * line, pitch - 8))
-        step = self._size + 3
-        rows = max(FOLDED, *(self._drawn(c) for c in range(columns)))
+        rows = max(self._drawn(c) for c in range(columns))
+        if self.alone:
+            self._size = max(14.0, min(0.88 * (self.height() - head - line) / rows, 0.45 * pitch))
+            step = self._size / 0.88
+        else:
+            self._size = max(14.0, min(USUAL * line, pitch - 8))
+            step = self._size + 3
         self._places, self._more = [], []
         for column in range(columns):
             x = left + pitch * (column + 0.5)
@@ -162,8 +177,8 @@ class NetView(QWidget):
             folds = 0 < column < columns - 1 and self._columns[column] > FOLDED
             self._more.append(QRectF(x - pitch / 2, bottom - 2, pitch, line) if folds else QRectF())
         self._ends = [self._links(layer) for layer in range(columns - 1)]
-        height = int(head + step * rows + line)
-        if height != self.minimumHeight():
+        height = int(head + step * max(FOLDED, rows) + line)
+        if not self.alone and height != self.minimumHeight():
             self.setFixedHeight(height)
         self._set_buttons(line)
         self.update()

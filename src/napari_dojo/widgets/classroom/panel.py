@@ -219,6 +219,7 @@ class ClassroomPanel(Panel):
             self._status.start()
         else:
             self._status.stop()
+        self.slow.refresh()
         self._rest()
         self.lead(self.play.play_button)
 
