@@ -13,9 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_dojo.files import list_inputs, stem_of
 from napari_dojo.images import read
-from napari_dojo.metrics import InstanceCounts
+from napari_dojo.metrics import ImageScores, InstanceCounts, pool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -56,6 +58,27 @@ def instance_scores(truth: Path, predicted: Path) -> InstanceCounts:
         there = found.get(stem_of(path))
         total = total + InstanceCounts.of(labels, 0 * labels if there is None else read(there, labels=True).data)
     return total
+
+
+def image_scores(truth: Path, predicted: Path, edge: int = 0) -> ImageScores:
+    """Mean PSNR, SSIM and Pearson's r of a folder of images against another, by name, without ``edge`` px at the borders.
+
+    PSNR takes the range of each true image; what is missing counts as 0.
+    """
+    found = {stem_of(p): p for p in list_inputs(predicted)}
+    scores = []
+    for path in list_inputs(truth):
+        right = np.asarray(read(path).data, np.float32)
+        there = found.get(stem_of(path))
+        made = np.zeros_like(right) if there is None else np.asarray(read(there).data, np.float32).reshape(right.shape)
+        inner = (..., *[slice(edge, -edge or None)] * 2)
+        scores.append(ImageScores.of(right[inner][None], made[inner][None]))
+    return pool(scores)
+
+
+def in_words(scores: ImageScores) -> dict[str, float]:
+    """Figures with few digits."""
+    return {"psnr": round(scores.psnr, 3), "ssim": round(scores.ssim, 4), "pearson": round(scores.pearson, 4)}
 
 
 def rounded(ap: dict[str, float]) -> dict[str, float]:

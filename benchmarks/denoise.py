@@ -1,0 +1,64 @@
+"""Real noise: denoise with pairs and without, the shipped denoiser, and what a minute of fine-tuning gains (w2s, PSNR)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from _common import DATA, dojo, image_scores, in_words, keep
+
+PARTS = ("pairs", "alone", "shipped", "tuned", "tuned-alone")
+SHIPPED = "denoise-fluorescence"
+
+
+def train(task: str, data: Path, minutes: float, out: Path, *more: object) -> None:
+    """Train on the noisy training images, with the clean ones where there are pairs."""
+    noisy, clean = data / "train" / "noisy", data / "train" / "clean"
+    target = ("--target", clean) if task == "denoise" else ()
+    budget = ("--minutes", f"{minutes:g}", "--test", 0, "--device", "cpu", "--group-by", "(fov[0-9]+)")
+    dojo("train", task, "--input", noisy, *target, *budget, *more, "--out", out)
+
+
+def judge(model: object, data: Path, folder: Path) -> dict[str, float]:
+    """PSNR, SSIM and r of the test part, and the seconds of the command."""
+    seconds = dojo("predict", model, data / "test" / "noisy", "--device", "cpu", "--out", folder)
+    return {**in_words(image_scores(data / "test" / "clean", folder)), "predict_seconds": round(seconds, 1)}
+
+
+def measure(part: str, data: Path, minutes: float, folder: Path) -> dict[str, object]:
+    """The figures of one part."""
+    if part == "shipped":
+        return judge(SHIPPED, data, folder / "shipped")
+    task = "denoise" if part in ("pairs", "tuned") else "noise2void"
+    if part in ("pairs", "alone"):
+        train(task, data, minutes, folder / "model")
+        return judge(folder / "model", data, folder / "answers")
+    train(task, data, 1, folder / "tuned", "--start", SHIPPED)
+    train(task, data, 1, folder / "fresh")
+    return {
+        "tuned": judge(folder / "tuned", data, folder / "answers-tuned"),
+        "from_scratch": judge(folder / "fresh", data, folder / "answers-fresh"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA / "w2s_denoise")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
+    args = parser.parse_args()
+    facts: dict[str, object] = {"minutes": args.minutes}
+    for part in args.only:
+        with tempfile.TemporaryDirectory(prefix="dojo-denoise-") as name:
+            facts[part] = measure(part, args.data, args.minutes, Path(name))
+        print(json.dumps({part: facts[part]}), flush=True)
+    if args.save:
+        keep(args.save, facts)
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

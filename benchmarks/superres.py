@@ -1,0 +1,99 @@
+"""Super-resolution: Set5 and Set14 after training on train400, and real microscopy from noisy coarse images (w2s)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _common import DATA, dojo, image_scores, in_words, keep
+
+from napari_dojo.files import list_inputs
+from napari_dojo.images import read, write
+from napari_dojo.metrics import ImageScores, pool, psnr
+from napari_dojo.optics import bin_pixels
+from napari_dojo.resize import cubic
+
+
+def luma(x: np.ndarray) -> np.ndarray:
+    """Brightness as published figures have it (BT.601, 16 to 235), float32 (Y, X)."""
+    x = np.asarray(x, np.float32)
+    if x.ndim == 2:
+        return x * (219 / 255) + 16
+    return x @ np.float32([65.481, 128.553, 24.966]) / 255 + 16
+
+
+def natural(data: Path, minutes: float, factor: int, folder: Path) -> dict[str, float]:
+    """PSNR of the luma, ``factor`` px shaved off the borders, range 0 to 255."""
+    for path in list_inputs(data / "bsd_clean" / "train400"):
+        write(folder / "train" / f"{path.stem}.tif", luma(read(path).data), "YX")
+    budget = ("--minutes", f"{minutes:g}", "--test", 0, "--device", "cpu", "--out", folder / "model")
+    dojo("train", "upscale", "--input", folder / "train", "--factor", factor, *budget)
+    facts: dict[str, float] = {}
+    for name in ("set5", "set14"):
+        source = data / "sr_set5_set14" / name
+        for path in list_inputs(source / f"low_x{factor}"):
+            write(folder / name / f"{path.stem}.tif", luma(read(path).data), "YX")
+        dojo("predict", folder / "model", folder / name, "--device", "cpu", "--out", folder / f"{name}-out")
+        ours, held = [], []
+        for path in list_inputs(source / "high"):
+            right, low = luma(read(path).data), read(folder / name / f"{path.stem}.tif").data
+            inner = (slice(factor, -factor),) * 2
+            found = (read(folder / f"{name}-out" / f"{path.stem}.tif").data, cubic(low[None], (factor, factor))[0])
+            for made, values in zip(found, (ours, held), strict=True):
+                values.append(psnr(right[inner], np.asarray(made, np.float32)[inner], 255.0))
+        facts |= {name: round(float(np.mean(ours)), 3), f"{name}_bicubic": round(float(np.mean(held)), 3)}
+    return facts
+
+
+def microscopy(data: Path, minutes: float, folder: Path) -> dict[str, object]:
+    """w2s: noisy images of half the size to clean ones, beside bicubic interpolation of the best-denoised ones."""
+    source = data / "w2s_denoise"
+    for part in ("train", "test"):
+        for kind in ("noisy", "clean"):
+            for path in list_inputs(source / part / kind):
+                binned = bin_pixels(np.asarray(read(path).data, np.float32), 2, "mean")
+                write(folder / part / kind / f"{path.stem}.tif", binned, "YX")
+    budget = ("--minutes", f"{minutes:g}", "--test", 0, "--device", "cpu", "--group-by", "(fov[0-9]+)")
+    coarse = folder / "train" / "noisy"
+    fine = ("--target", source / "train" / "clean", "--factor", 2)
+    dojo("train", "upscale", "--input", coarse, *fine, *budget, "--out", folder / "up")
+    dojo(
+        "train", "denoise", "--input", coarse, "--target", folder / "train" / "clean", *budget, "--out", folder / "den"
+    )
+    for model, out in (("up", "fine"), ("den", "denoised")):
+        dojo("predict", folder / model, folder / "test" / "noisy", "--device", "cpu", "--out", folder / out)
+    facts: dict[str, object] = {"upscale": in_words(image_scores(source / "test" / "clean", folder / "fine"))}
+    for name, place in (("bicubic_of_denoised", folder / "denoised"), ("bicubic_of_noisy", folder / "test" / "noisy")):
+        scores = []
+        for path in list_inputs(source / "test" / "clean"):
+            large = cubic(np.asarray(read(place / f"{path.stem}.tif").data, np.float32)[None], (2, 2))
+            scores.append(ImageScores.of(np.asarray(read(path).data, np.float32)[None], large))
+        facts[name] = in_words(pool(scores))
+    return facts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--minutes", type=float, default=15.0, help="for natural images; microscopy takes 10")
+    parser.add_argument("--only", nargs="+", choices=("x2", "x3", "x4", "w2s"), default=["x2", "x4", "w2s"])
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
+    args = parser.parse_args()
+    facts: dict[str, object] = {"minutes": args.minutes}
+    for part in args.only:
+        with tempfile.TemporaryDirectory(prefix="dojo-superres-") as name:
+            if part == "w2s":
+                facts[part] = microscopy(args.data, min(args.minutes, 10.0), Path(name))
+            else:
+                facts[part] = natural(args.data, args.minutes, int(part[1]), Path(name))
+        print(json.dumps({part: facts[part]}), flush=True)
+    if args.save:
+        keep(args.save, facts)
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()
