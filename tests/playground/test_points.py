@@ -203,3 +203,13 @@ def test_the_first_point_of_each_class_teaches() -> None:
         assert {0, 1} == set(value[: counts[0]])
         assert {0, 1} <= set(order[: counts[0]])
     assert counts == (10, 4, 44)
+
+
+def test_hills_and_hollows_lie_where_they_should() -> None:
+    data = draw_points(PointSet(kind="hills", noise=0, training=5000), np.random.default_rng(0))
+    x, y = data.xy.T
+    near = np.hypot(np.abs(x) - 0.65, np.abs(y) - 0.4) < 0.03
+    np.testing.assert_allclose(data.value[near], np.sign(y[near]), atol=0.05)
+    middle = np.hypot(x, np.abs(y) - 0.4) < 0.03
+    np.testing.assert_allclose(data.value[middle], -np.sign(y[middle]), atol=0.05)
+    assert data.classes == 0

@@ -29,10 +29,11 @@ SMALL = Setup().with_(
     training=60, validation=30, test=30, hidden=(4, 3), activation="tanh", batch_size=8, epochs=6, learning_rate=0.05
 )
 CASES: list[dict[str, Any]] = [
-    *({"kind": kind} for kind in KINDS if kind not in ("formula", "own", "plane", "curve", "clusters")),
+    *({"kind": kind} for kind in KINDS if kind not in ("formula", "own", "plane", "hills", "curve", "clusters")),
     {"kind": "formula", "formula": "y < 0.6 sin(6x)", "noise": 0.1},
     {"kind": "own", "rows": ROWS, "outputs": 3, "zscore": True, **FIT},
     {"kind": "plane", "output": "linear", "loss": "squared_error", "validation": 0},
+    {"kind": "hills", "output": "linear", "loss": "squared_error"},
     {"kind": "curve", "output": "linear", "loss": "squared_error", "inputs": ("x", "x2", "sin_x")},
     {"kind": "clusters", "classes": 3, "outputs": 3, "label_noise": 0.1, **FIT},
     {"kind": "clusters", "classes": 3},

@@ -84,6 +84,22 @@ def plane(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     return xy, value
 
 
+def hills(rng: np.random.Generator, n: int, noise: float) -> Drawn:
+    """Three hills and three hollows in turn, from -1 to 1: bells (Gaussians) in two rows."""
+    xy = rng.uniform(-1, 1, (n, 2))
+    value = rng.normal(0, noise, n)
+    for x, y, height in [
+        (-0.65, 0.4, 1),
+        (0, 0.4, -1),
+        (0.65, 0.4, 1),
+        (-0.65, -0.4, -1),
+        (0, -0.4, 1),
+        (0.65, -0.4, -1),
+    ]:
+        value = value + height * np.exp(-((xy[:, 0] - x) ** 2 + (xy[:, 1] - y) ** 2) / 0.05)
+    return xy, value
+
+
 def curve(rng: np.random.Generator, n: int, noise: float) -> Drawn:
     """A wave over x alone; y plays no part."""
     xy = np.zeros((n, 2))
@@ -112,6 +128,7 @@ KINDS = {
     "blobs": Kind(blobs, "Two clouds", 0.25, "Two clouds that touch."),
     "moons": Kind(moons, "Moons", 0.08, "Two half moons that reach into each other."),
     "plane": Kind(plane, "Plane (regression)", 0.05, "A number that grows to the upper right."),
+    "hills": Kind(hills, "Hills (regression)", 0.05, "A number that rises to hills and falls to hollows, in turn."),
     "curve": Kind(curve, "Curve (regression)", 0.05, "A number that depends on x alone, as a wave."),
     "formula": Kind(None, "Formula", 0, "Class 1 is where your formula holds."),
     "own": Kind(None, "Own points", 0, "Points that you drew, or read from a table."),

@@ -16,7 +16,7 @@ __all__ = ["FEATURES", "TITLES", "Learning", "NetShape", "PointSet", "Setup"]
 MOST_LAYERS, MOST_UNITS, MOST_CLASSES, MOST_POINTS = 8, 32, 8, 10_000
 LONGEST_FORMULA = 200
 PARTS = ("points", "net", "learning")
-NUMBERS = ("plane", "curve")  # the point sets whose answer is a number: regression
+NUMBERS = ("plane", "hills", "curve")  # the point sets whose answer is a number: regression
 
 # What the net can be given, as numpy is told to compute it from the coordinates.
 FEATURES = {
@@ -68,6 +68,7 @@ class PointSet:
             "blobs",
             "moons",
             "plane",
+            "hills",
             "curve",
             "formula",
             "own",
