@@ -271,6 +271,17 @@ def test_another_exercise_waits_for_play(qtbot, classroom):
     assert classroom.lesson.session.updates == 0
 
 
+def test_the_users_units_are_kept(qtbot, make_napari_viewer):
+    """Layers in µm and in pixels together would make napari warn."""
+    viewer = make_napari_viewer(show=False)
+    viewer.add_image(np.zeros((3, 8, 8)), scale=(2, 0.5, 0.5), units=("um", "um", "um"))
+    panel = ClassroomPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.canvas.enter()
+    assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"micrometer"}
+    panel.end()
+
+
 def test_points_of_a_locked_exercise_stay(qtbot, classroom):
     classroom.lesson.choose("deep")
     layer = classroom.canvas.points

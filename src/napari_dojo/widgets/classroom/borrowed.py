@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
-__all__ = ["Borrowed", "axes_of", "borrowed", "camera_of", "grid_of"]
+__all__ = ["Borrowed", "axes_of", "borrowed", "camera_of", "grid_of", "units_of"]
 
 CAMERA = ("orientation", "perspective", "angles", "center", "zoom")
 AXES = ("visible", "labels")
@@ -27,6 +27,13 @@ def axes_of(viewer: Any) -> Any:
 def grid_of(viewer: Any) -> Any:
     """How layers are spread over the canvas."""
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
+
+
+def units_of(layers: Any) -> tuple[str, str] | None:
+    """Units of the last two axes of all layers; None where they differ: then napari warns whatever comes."""
+    found = {tuple(str(unit) for unit in layer.units[-2:]) for layer in layers}
+    only = found.pop() if len(found) == 1 else ()
+    return (only[0], only[1]) if len(only) == 2 else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.playground import Session
 from napari_dojo.playground.surface import Grid
-from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of
+from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import of_classes, of_numbers
 from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
 from napari_dojo.widgets.classroom.picture import neuron_picture, span, surface_picture
@@ -228,11 +228,13 @@ class Canvas(QObject):
 
         layers = self._viewer.layers
         selected, active = set(layers.selection), layers.selection.active
+        units = units_of(layers)
         if self.points is None or self.points not in layers:
             self.points = Points(
                 np.zeros((0, 2)),
                 name=POINTS,
                 axis_labels=("y", "x"),
+                units=units,
                 features={"class": np.zeros(0)},
                 border_color="white",
                 size=0.03,
@@ -249,6 +251,7 @@ class Canvas(QObject):
                 rgb=True,
                 name=SAYS,
                 axis_labels=("y", "x"),
+                units=units,
                 interpolation2d="linear",
                 metadata=provenance("classroom", ""),
             )
