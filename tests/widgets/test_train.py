@@ -8,9 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFormLayout, QLabel
 
 from napari_dojo.home import models_folder, runs_folder
 from napari_dojo.widgets.apply import ApplyPanel
+from napari_dojo.widgets.form import Fold
 from napari_dojo.widgets.train import TrainPanel, free_name
 
 pytestmark = [
@@ -72,6 +74,19 @@ def test_options_of_the_task_are_shown(qtbot, filled, panel):
     assert plain.isVisibleTo(train)
     assert set(train.option_values()) == {"zero"}
     assert train.classes_fold.isVisibleTo(train)
+
+
+def test_fields_begin_at_one_edge(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    folded = {label for fold in train.findChildren(Fold) for label in fold.findChildren(QLabel)}
+    for k in range(train.task_box.count()):
+        train.task_box.setCurrentIndex(k)
+        forms = train.findChildren(QFormLayout)
+        cells = [f.itemAt(r, QFormLayout.ItemRole.LabelRole) for f in forms for r in range(f.rowCount())]
+        labels = {c.widget() for c in cells if c is not None and isinstance(c.widget(), QLabel)} - folded
+        shown = [x for x in labels if x.isVisibleTo(train)]
+        assert {x.text() for x in shown} >= {"I want to", "Learn from", "Start from", "Time"}
+        assert len({x.minimumWidth() for x in shown}) == 1
 
 
 def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):

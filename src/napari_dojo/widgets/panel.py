@@ -85,7 +85,7 @@ class Panel(QWidget):
         folded = {form for fold in self.findChildren(Fold) for form in fold.findChildren(QFormLayout)}
         forms = [form for form in self.findChildren(QFormLayout) if form not in folded]
         labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
-        width = max((w.sizeHint().width() for w in labels), default=0)
+        width = max((w.sizeHint().width() for w in labels if w.isVisibleTo(self)), default=0)
         for label in labels:
             label.setMinimumWidth(min(width, 110))
 

@@ -236,6 +236,7 @@ class TrainPanel(Panel):
             hidden.setVisible(name == self.task.name and bool(hidden.values()))
         self.rows.classes = hasattr(self.task.options(), "classes")
         self.classes_fold.setVisible(self.rows.classes)
+        self.align()
         self._data_changed()
 
     def _layers_changed(self) -> None:
