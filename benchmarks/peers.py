@@ -14,7 +14,16 @@ from typing import Any
 from _common import DATA, HERE, dojo, instance_scores, keep, machine, rounded, table
 
 # Cellpose 4 starts from weights of a hub only. torch is held at the project's version, so that pip takes no CUDA build.
-NEEDS = {"stardist": ("stardist", "tensorflow-cpu", "tifffile"), "cellpose": ("cellpose==3.*", "torch", "tifffile")}
+NEEDS = {
+    "stardist": ("stardist", "tensorflow-cpu", "tifffile"),
+    "cellpose": ("cellpose==3.*", "torch", "tifffile"),
+    # CAREamics itself comes without what it asks for: the torchvision that it names does not fit every torch
+    "careamics": (
+        *("torch", "lightning", "matplotlib", "microssim", "psutil", "pyyaml", "scikit-image", "tifffile"),
+        *("torchmetrics<1.9", "zarr<4", "bioimageio.core<=0.11", "pydantic<2.14", "pillow"),
+    ),
+}
+ALONE = {"careamics": "careamics==0.3.5"}
 THRESHOLDS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 
 
@@ -34,6 +43,8 @@ def environment(peer: str, envs: Path) -> Path:
         pins.write_text("".join(f"{line}\n" for line in lines if line.startswith("torch==")), encoding="utf-8")
         run([sys.executable, "-m", "venv", folder])
         run([python, "-m", "pip", "install", "--quiet", "-c", pins, *NEEDS[peer]])
+        if peer in ALONE:
+            run([python, "-m", "pip", "install", "--quiet", "--no-deps", ALONE[peer]])
         done.touch()
     return python
 
@@ -103,7 +114,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--only", nargs="+", choices=("napari-dojo", *NEEDS), default=["napari-dojo", *NEEDS])
+    methods = ("napari-dojo", "stardist", "cellpose")
+    parser.add_argument("--only", nargs="+", choices=methods, default=methods)
     parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "napari-dojo-peers")
     parser.add_argument("--no-save", action="store_true", help="leave results/peers.json as it is")
     args = parser.parse_args()

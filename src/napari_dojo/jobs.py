@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -240,8 +240,8 @@ def predict_request(
 ) -> Path:
     """Write what a prediction needs into a run folder.
 
-    Done.facts then holds ``results`` (of each: ``index`` in ``arrays``, ``name``, ``labels``, ``maps``, ``axes``; maps
-    are None where they are not wanted or there is no room for them), ``left_out``, ``images``, ``stopped``, ``seconds``.
+    Done.facts then holds ``results`` (of each: ``index`` in ``arrays``, ``name``, ``answer``, ``maps``, ``spread``, ``axes``;
+    maps are None where they are not wanted or there is no room for them), ``left_out``, ``images``, ``stopped``, ``seconds``.
 
     Parameters
     ----------
@@ -360,8 +360,8 @@ def _pairs(request: dict[str, Any], folder: Path, layout: Layout) -> tuple[Pairs
         names=request.get("names") or (),
         roles=request.get("roles") or (),
         regions=_loaded(folder, request["regions"]),
-        pixel_size=tuple(request["pixel_size"]) if request.get("pixel_size") else None,
         unit=request.get("unit"),
+        **{k: tuple(request[k]) for k in ("pixel_size", "target_pixel_size", "channel_names") if request.get(k)},
     )
     return pairs, []
 
@@ -381,6 +381,7 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
         given: dict[str, Any] = {"decoding": decoding, "pixel_size": pixel_size, "predictor": predictor}
         given["norm"] = None if norm is None else Normalization(tuple(norm["offset"]), tuple(norm["scale"]))
         given["keep_maps"] = request["keep_maps"] and _room_for_maps(folder, array, predictor.outputs)
+        given["room"] = _Room(folder / f"result-{i}.npy")
         try:
             for event in predict_steps(bundle, array, axes, settings, control, **given):
                 if isinstance(event, Tiled):
@@ -389,7 +390,7 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
                     yield Said(event.level, f"{name}: {event.text}")
                 elif isinstance(event, Result):
                     about = {"index": i, "name": name, "axes": event.axes.names}
-                    results.append({**about, **_kept(folder, i, event.array, event.maps)})
+                    results.append({**about, **_kept(folder, i, event)})
         except DojoError as e:
             if len(arrays) == 1:
                 raise
@@ -434,13 +435,27 @@ def _room_for_maps(folder: Path, array: Any, outputs: int) -> bool:
     return bool(needed < 0.3 * psutil.virtual_memory().available and needed < 0.5 * shutil.disk_usage(folder).free)
 
 
-def _kept(folder: Path, index: int, labels: Any, maps: Any) -> dict[str, str | None]:
-    """The names of the files that a result is stored in."""
-    names: dict[str, str | None] = {"labels": f"result-{index}.npy", "maps": None}
-    _save(folder / f"result-{index}.npy", labels)
-    if maps is not None:
-        _save(folder / f"maps-{index}.npy", maps)
-        names["maps"] = f"maps-{index}.npy"
+@dataclass(frozen=True)
+class _Room:
+    """Where an answer is written, sample by sample: a ``.npy`` file."""
+
+    path: Path
+
+    def __call__(self, axes: Axes, shape: tuple[int, ...], dtype: Any) -> Any:
+        try:
+            return np.lib.format.open_memmap(self.path, "w+", dtype, shape)
+        except OSError as e:
+            raise DojoError(f"The answer cannot be written to {self.path.parent}: {e.strerror or e}. Make room.") from e
+
+
+def _kept(folder: Path, index: int, result: Any) -> dict[str, str | None]:
+    """The names of the files that a result is stored in; the answer is there already."""
+    result.array.flush()
+    names: dict[str, str | None] = {"answer": f"result-{index}.npy", "maps": None, "spread": None}
+    for what in ("maps", "spread"):
+        if (array := getattr(result, what)) is not None:
+            names[what] = f"{what}-{index}.npy"
+            np.save(folder / f"{what}-{index}.npy", array)
     return names
 
 

@@ -357,6 +357,8 @@ class _Training:
         if not look or not Path(look).exists():
             return None
         x = np.load(look, mmap_mode="r")
+        if x.ndim - 1 != len(self.card.spatial) or len(x) != self.card.channels:
+            return None  # it learns from planes of the stack that is looked at
         maps, norm = None, self.rule.measure(x)
         for said in maps_steps(predictor, x, norm, self.plan.zoom, self.control):
             maps = None if isinstance(said, tuple) else said

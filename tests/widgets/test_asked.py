@@ -118,7 +118,7 @@ def test_the_margin_is_wide_and_on_a_grid(viewer):
     assert whole.wide == ((0, 3), (0, 2000), (0, 3000))
     part = asked(viewer, np.zeros((3, 2000, 3000), np.uint8), "TYX", box=((1, 2), (700, 900), (100, 2990)))
     assert part.wide == ((1, 2), (128, 1472), (0, 3000))
-    assert part.inner == (slice(0, 1), slice(572, 772), slice(100, 2990))
+    assert part.inner("TYX") == (slice(0, 1), slice(572, 772), slice(100, 2990))
     assert part.image.shape == (1, 200, 2890)
 
 
@@ -130,7 +130,7 @@ def test_a_part_says_what_the_whole_says(viewer):
     assert part.wide != ((0, 1400), (0, 1300))
     whole = predict(made, image, "YX")
     answer = predict(made, part.part(part.wide), "YX", norm=part.numbers(made.card))
-    mine, wanted = cut(answer, part, objects=True), whole[600:760, 620:700]
+    mine, wanted = cut(answer, part, "YX", objects=True), whole[600:760, 620:700]
     np.testing.assert_array_equal(mine > 0, wanted > 0)
     pairs = {(a, b) for a, b in zip(mine.ravel(), wanted.ravel(), strict=True)}
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})  # one number for one

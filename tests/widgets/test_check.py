@@ -64,7 +64,7 @@ def test_a_mask_is_numbered(qtbot, viewer, train, scene):
     assert train.start_button.isEnabled()
     press(train, "Number them")
     silent(qtbot, train, "has one value")
-    numbered = train.rows.rows()[0].labels
+    numbered = train.rows.rows()[0].answer
     assert numbered.name == "a labels numbered"
     assert numbered.data.max() >= 3
     np.testing.assert_array_equal(numbered.data > 0, mask > 0)
@@ -78,7 +78,7 @@ def test_a_stack_of_masks_is_numbered_plane_by_plane(qtbot, viewer, train, scene
     says(qtbot, train, "has one value in")
     press(train, "Number them")
     silent(qtbot, train, "has one value")
-    data = train.rows.rows()[0].labels.data
+    data = train.rows.rows()[0].answer.data
     np.testing.assert_array_equal(data[0], data[1])
 
 
@@ -128,7 +128,7 @@ def test_labels_in_one_corner(qtbot, viewer, train, scene):
     silent(qtbot, train, "is the rest empty")
     row = train.rows.rows()[0]
     assert row.region.name == "a region"
-    pairs, _ = train.data.material().pairs(train.task)
+    pairs, _ = train.data.material().pairs(train.task, train.task.options())
     region = pairs.items[0].region
     assert region[labels > 0].all()
     assert 0.15 < region.mean() < 0.5
@@ -152,7 +152,7 @@ def test_image_and_labels_swapped(qtbot, viewer, train, scene):
     press(train, "Swap them")
     ready(qtbot, train)
     row = train.rows.rows()[0]
-    np.testing.assert_array_equal(row.labels.data, scene.labels)
+    np.testing.assert_array_equal(row.answer.data, scene.labels)
     np.testing.assert_array_equal(row.images[0].data, scene.image.astype(np.uint16))
 
 
@@ -258,7 +258,7 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
         for n, region, role in (("a", shapes, "training"), ("b", None, "validation"))
     ]
     train.rows.set_rows(rows)
-    pairs, _ = train.data.material().pairs(train.task)
+    pairs, _ = train.data.material().pairs(train.task, train.task.options())
     assert [i.role for i in pairs.items] == ["training", "validation"]
     assert pairs.channels == 2
     np.testing.assert_array_equal(pairs.items[0].x[1], scene.image * 2.0 + 1)

@@ -29,7 +29,7 @@ def says(qtbot, train, words):
 
 
 def names(train):
-    return [(row.name, row.labels.name) for row in train.rows.rows()]
+    return [(row.name, row.answer.name) for row in train.rows.rows()]
 
 
 def test_masks_opened_as_images_become_labels(qtbot, viewer, train, scene):

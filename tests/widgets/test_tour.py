@@ -114,7 +114,7 @@ def test_the_button_does_each_step_of_the_training(qtbot, viewer, tour, no_job):
     assert viewer.dims.current_step[0] == (before + 1) % 5
     press(qtbot, tour, "Open Train")
     train = opened(viewer, TrainPanel)
-    assert [(r.name, r.labels.name) for r in train.rows.rows()] == [
+    assert [(r.name, r.answer.name) for r in train.rows.rows()] == [
         ("nuclei to train on", "nuclei to train on: labels")
     ]
     assert (train.minutes_box.value(), train.data.axes, train.task.name) == (0.7, "TYX", "instances")

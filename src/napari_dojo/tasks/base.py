@@ -115,6 +115,7 @@ class Task:
     views : (options, axes) -> the axes as which an image is answered, one after the other; the answer is their mean.
     starts : other tasks whose models this one may go on from.
     turns : in how many ways (1 to 8) an image is flipped and turned for an answer, unless a person says otherwise.
+    asks : what a target is called in the window.
     alone : it can be learned from inputs without targets, too.
     own_units : target images have units of their own; else they are in the input's.
     """
@@ -147,6 +148,7 @@ class Task:
     starts: tuple[str, ...] = ()
     own_units: bool = False
     alone: bool = False
+    asks: str = "labels"
     turns: int = 1
 
 

@@ -159,6 +159,7 @@ DENOISE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    asks="clean image",
     baseline=best_filter,
     tune=tune,
     layout=layout,

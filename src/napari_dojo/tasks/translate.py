@@ -136,6 +136,7 @@ TRANSLATE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    asks="image to predict",
     baseline=best_linear,
     tune=tune,
     layout=lambda options: Layout(labels=False, planes=True, reach=options.neighbours),

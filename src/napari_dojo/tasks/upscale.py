@@ -308,6 +308,7 @@ UPSCALE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    asks="sharp image",
     baseline=baseline,
     tune=tune,
     layout=lambda options: Layout(labels=False, finer=finer(options)),

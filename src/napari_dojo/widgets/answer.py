@@ -18,8 +18,9 @@ from napari_dojo.tasks import TASKS, decoding_of
 from napari_dojo.widgets.asked import Run
 from napari_dojo.widgets.export import Export, ExportButton, ask_path, link_to, write_all
 from napari_dojo.widgets.form import described, sentence
+from napari_dojo.widgets.honesty import HonestyRows
 from napari_dojo.widgets.latest import Latest
-from napari_dojo.widgets.results import Results, count_words
+from napari_dojo.widgets.results import Results, count_words, kind_of
 from napari_dojo.widgets.sliders import Sliders
 from napari_dojo.widgets.table import open_table
 
@@ -38,6 +39,7 @@ class AnswerRows(QWidget):
         self._model: Model | None = None
         self._beside = Path.home()  # where exports are suggested
         self.results = Results(viewer, self)
+        self.honesty = HonestyRows(viewer, self.results)
         self._writer = Latest(self)
         self.reset_button = QPushButton("Reset")
         described(self.reset_button, "Reset", "Back to the values that the model came with.")
@@ -55,6 +57,7 @@ class AnswerRows(QWidget):
         self.results.changed.connect(self._changed)
         self.results.complete.connect(self._complete)
         self.results.failed.connect(self.failed)
+        self.honesty.failed.connect(self.failed)
         self._writer.told.connect(self._written)
         self._changed()
 
@@ -62,6 +65,9 @@ class AnswerRows(QWidget):
         head, foot, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
+        self._adjust = QWidget()
+        self._adjust.setLayout(head)
+        head.setContentsMargins(0, 0, 0, 0)
         label = QLabel("Adjust (no need to apply again):")
         label.setToolTip("Moving these changes the results at once: the net is not computed anew.")
         head.addWidget(label, 1)
@@ -69,9 +75,10 @@ class AnswerRows(QWidget):
         foot.addWidget(self.count, 1)
         foot.addWidget(self.table_button)
         foot.addWidget(self.export_button)
-        column.addLayout(head)
+        column.addWidget(self._adjust)
         column.addWidget(self.sliders)
         column.addLayout(foot)
+        column.addWidget(self.honesty)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -92,6 +99,7 @@ class AnswerRows(QWidget):
     def end(self) -> None:
         """The panel is closing."""
         self._writer.forget()
+        self.honesty.end()
         self.results.release(wait=True)
 
     def ask_path(self, kind: Export, suggestion: Path, several: bool) -> Path | None:
@@ -100,7 +108,12 @@ class AnswerRows(QWidget):
 
     def _show(self, model: Model) -> None:
         task = TASKS[model.card.task]
-        self.sliders.show_fields(fields_of(task.decoding), asdict(decoding_of(model.card)))
+        fields = fields_of(task.decoding)
+        self.sliders.show_fields(fields, asdict(decoding_of(model.card)))
+        for widget in (self._adjust, self.sliders):
+            widget.setVisible(bool(fields))
+        self.table_button.setVisible(task.result != "image")
+        self.export_button.offer(task.result != "image")
 
     def _reset(self) -> None:
         if self._model is not None:
@@ -126,7 +139,9 @@ class AnswerRows(QWidget):
             return
         text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
         large = (
-            "" if self.results.adjustable else " Too large to change afterwards: move the sliders, then apply again."
+            ""
+            if self.results.adjustable or kind_of(run.model.card) == "image"
+            else " Too large to change afterwards: move the sliders, then apply again."
         )
         self.said.emit(text + large)
         if self.values != run.values:  # moved while the net was at work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Normalization
 from napari_dojo.pretrained import Model
-from napari_dojo.widgets.layers import moved, result_placement, source_of
+from napari_dojo.widgets.layers import finer_place, moved, result_placement, source_of
 
 __all__ = ["Asked", "Box", "Run", "axis_words", "cut", "seen_box", "unfit", "write_request"]
 
@@ -36,6 +36,7 @@ class Asked:
     beside : the folder of its file, where it has one.
     place : where labels of the whole image lie, as arguments of a new layer.
     box : the part to answer; None is all of it.
+    finer : pixels of the answer for each pixel of the image, along the axes where they are not one.
     """
 
     name: str
@@ -47,18 +48,19 @@ class Asked:
     beside: Path | None
     place: dict[str, Any]
     box: Box | None = None
+    finer: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
     def of(layer: Any, names: str, card: Card, box: Box | None = None) -> Asked:
         """An image layer as it is now; DojoError where the model does not fit."""
         source = source_of(layer, names, volumes=card.spatial == "ZYX")
-        axes = Axes(source.axes.names, card.spatial)
+        axes = Axes(card.axes_for(source.axes.names, source.array.shape), card.spatial).with_neighbours(card.reach)
         if why := unfit(card, source.array.shape, names):
             raise DojoError(f"{layer.name}: {why}")
         place = result_placement(layer, axes)
         size, unit, voxel = source.pixel_size, source.unit, source_of(layer, names).pixel_size
         beside = Path(layer.source.path).parent if layer.source.path else None
-        return Asked(layer.name, source.array, axes, size, unit, voxel, beside, place, box)
+        return Asked(layer.name, source.array, axes, size, unit, voxel, beside, place, box, card.finer)
 
     @property
     def wide(self) -> Box:
@@ -66,12 +68,14 @@ class Asked:
         shape = self.array.shape
         if self.box is None:
             return tuple((0, n) for n in shape)
-        return tuple(
-            (max(0, (a - MARGIN) // GRID * GRID), min(n, -(-(b + MARGIN) // GRID) * GRID))
-            if name in self.axes.spatial and (a, b) != (0, n)
-            else (a, b)
-            for name, n, (a, b) in zip(self.axes.names, shape, self.box, strict=True)
-        )
+        near, wide = self.axes.reach, []
+        for name, n, (a, b) in zip(self.axes.names, shape, self.box, strict=True):
+            if name in self.axes.spatial and (a, b) != (0, n):
+                a, b = max(0, (a - MARGIN) // GRID * GRID), min(n, -(-(b + MARGIN) // GRID) * GRID)
+            elif name == self.axes.along:
+                a, b = max(0, a - near), min(n, b + near)
+            wide.append((a, b))
+        return tuple(wide)
 
     def part(self, box: Box) -> Any:
         """A part of the image, as it lies."""
@@ -82,20 +86,22 @@ class Asked:
         """What the answer belongs to: the image, or the part."""
         return self.array if self.box is None else self.part(self.box)
 
-    @property
-    def inner(self) -> tuple[slice, ...]:
-        """Where ``box`` lies in labels of ``wide``."""
-        box = self.box or self.wide
-        pairs = zip(self.axes.names, self.wide, box, strict=True)
-        return tuple(slice(a - w, b - w) for name, (w, _), (a, b) in pairs if name != "C")
+    def inner(self, names: str) -> tuple[slice, ...]:
+        """Where ``box`` lies in an answer to ``wide`` that has these axes."""
+        box, found = self.box or self.wide, {"C": slice(None)}
+        for name, (w, _), (a, b) in zip(self.axes.names, self.wide, box, strict=True):
+            f = self.finer.get(name, 1)
+            found |= {name: slice(f * (a - w), f * (b - w))} if name != "C" else {}
+        return tuple(found[name] for name in names)
 
     @property
     def placement(self) -> dict[str, Any]:
         """Where the answer lies, as arguments of a new layer."""
-        if self.box is None:
-            return self.place
-        starts = [a for name, (a, _) in zip(self.axes.names, self.box, strict=True) if name != "C"]
-        return moved(self.place, starts)
+        place = self.place
+        if self.box is not None:
+            starts = [a for name, (a, _) in zip(self.axes.names, self.box, strict=True) if name != "C"]
+            place = moved(place, starts)
+        return finer_place(place, [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
 
     def numbers(self, card: Card) -> Normalization | None:
         """How the whole image is normalised; None where ``array`` is what is computed anyhow, and measured there."""
@@ -114,12 +120,13 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What is asked of a model at once, and with which diameter (px) and values of the decoding."""
+    """What is asked of a model at once, with which diameter (px) and values of the decoding, and how uncertain it is."""
 
     model: Model
     asked: tuple[Asked, ...]
     diameter: float | None
     values: dict[str, Any]
+    spread: bool = False
 
 
 def write_request(folder: Path, run: Run) -> Path:
@@ -133,7 +140,7 @@ def write_request(folder: Path, run: Run) -> Path:
         [np.asarray(a.part(a.wide)) for a in asked],
         axes=[a.axes.names for a in asked],
         names=[a.name for a in asked],
-        settings={"diameter": run.diameter},
+        settings={"diameter": run.diameter, "spread": run.spread},
         pixel_sizes=[a.pixel_size for a in asked],
         norms=[a.numbers(run.model.card) for a in asked],
         decoding=run.values,
@@ -179,12 +186,15 @@ def unfit(card: Card, shape: Sequence[int], names: str) -> str:
     if card.spatial == "ZYX" and "Z" not in names:
         what = "is flat. Choose a stack" if len(shape) == 2 else "has no axis Z. Choose Z as its third axis"
         return f"This model is for volumes, and this image {what}, or a 2-D model."
-    channels = axes.channels(shape)
-    if channels != card.channels:
+    axes = Axes(card.axes_for(axes.names, shape), axes.spatial if card.spatial == "ZYX" else "YX")
+    channels, needed = axes.channels(shape), card.channels // (1 + 2 * card.reach)
+    if channels != needed:
         return (
-            f"This model needs {card.channels} channel{'s' if card.channels > 1 else ''}; this image has {channels}. "
+            f"This model needs {needed} channel{'s' if needed > 1 else ''}; this image has {channels}. "
             "Choose another model or image."
         )
+    if "Z" in card.finer and "Z" not in names:
+        return "This model makes stacks finer along Z, and this image has no axis Z. Choose a stack."
     return ""
 
 
@@ -210,11 +220,14 @@ def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
     return "; ".join(words)
 
 
-def cut(labels: NDArray[Any], asked: Asked, objects: bool) -> NDArray[Any]:
-    """Labels of the part that was asked for, from those of the part that was computed; objects become 1..n again."""
+def cut(found: NDArray[Any], asked: Asked, names: str, objects: bool) -> NDArray[Any]:
+    """The answer to the part that was asked for, from that to the part that was computed; objects become 1..n again.
+
+    ``names`` : the axes of the answer.
+    """
     if asked.box is None:
-        return labels
-    out = np.ascontiguousarray(labels[asked.inner])
+        return found
+    out = np.ascontiguousarray(found[asked.inner(names)])
     ours = asked.axes.without_channels()
     for i in range(ours.count(out.shape) if objects else 0):
         part = ours.sample(out, i)[0]

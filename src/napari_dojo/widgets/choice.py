@@ -63,11 +63,11 @@ class ImageBox(LayerBox):
         layers = self.layers
         return layers[0] if layers else None
 
-    def fill(self, layers: Iterable[Any], default: Any = None) -> None:
+    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "") -> None:
         """List these layers, and the groups there are; what was chosen stays chosen. Says nothing."""
         layers = list(layers)
         chosen = self.group
-        super().fill(layers, default)
+        super().fill(layers, default, nothing)
         self.blockSignals(True)
         groups = [g for g in (Group.SELECTED, Group.VISIBLE) if len(self._members(g)) > 1]
         if layers:

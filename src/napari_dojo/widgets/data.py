@@ -14,15 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.axes import Axes
 from napari_dojo.files import likely_targets
 from napari_dojo.folders import Given
 from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.form import PathEdit, described, form_layout, narrow
-from napari_dojo.widgets.layers import array_of, axes_choices, holds_labels, labels_from
+from napari_dojo.widgets.layers import axes_choices, holds_labels, labels_from
 from napari_dojo.widgets.material import Files, Layers, Material
 from napari_dojo.widgets.pick import images_of, labels_of, paired
-from napari_dojo.widgets.rows import PairRows, Row, fits, kind_of, same_grid
+from napari_dojo.widgets.rows import Answers, PairRows, Row, fits, fits_as, kind_of, same_grid
 
 __all__ = ["DataSection", "FolderRows"]
 
@@ -42,8 +41,9 @@ class FolderRows(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images = PathEdit("Images", "Folder of the images to learn from.")
-        self.labels = PathEdit("Labels", "Folder of the labels; files belong together by their names.")
-        self.labels.edit.setPlaceholderText("found beside the images")
+        self.answers = PathEdit("Labels", "Folder of the answers; files belong together by their names.")
+        self.answers.edit.setPlaceholderText("found beside the images")
+        self.takes = Answers()
         self.axes_box = QComboBox()
         described(self.axes_box, "Third axis", "What the axis before Y and X is, where the files have one.")
         narrow(self.axes_box)
@@ -51,10 +51,11 @@ class FolderRows(QWidget):
             self.axes_box.addItem(words, axes)
         form = form_layout(self)
         form.addRow("Images", self.images)
-        form.addRow("Labels", self.labels)
+        self._answers_label = QLabel("Labels")
+        form.addRow(self._answers_label, self.answers)
         form.addRow("Third axis", self.axes_box)
         self.images.changed.connect(self._guess)
-        self.labels.changed.connect(self.changed)
+        self.answers.changed.connect(self.changed)
         self.axes_box.activated.connect(lambda *_: self.changed.emit())
 
     @property
@@ -62,14 +63,28 @@ class FolderRows(QWidget):
         """What is chosen; None where the images are missing."""
         if not self.images.path:
             return None
-        target = self.labels.path or str(likely_targets(self.images.path) or self.images.path)
+        found = likely_targets(self.images.path) if self.takes.kind == "labels" else None
+        target = self.answers.path or (None if self.takes.optional else str(found or self.images.path))
+        target = None if self.takes.kind == "none" else target
         return Given(self.images.path, target, self.axes_box.currentData())
 
+    def take(self, answers: Answers) -> None:
+        """Another task takes other answers."""
+        self.takes = answers
+        self._answers_label.setText(answers.word.capitalize())
+        for widget in (self.answers, self._answers_label):
+            widget.setVisible(answers.kind != "none")
+        self._show_guess()
+
     def _guess(self) -> None:
-        found = likely_targets(self.images.path) if self.images.path else None
-        short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
-        self.labels.edit.setPlaceholderText(short)
+        self._show_guess()
         self.changed.emit()
+
+    def _show_guess(self) -> None:
+        found = likely_targets(self.images.path) if self.images.path and self.takes.kind == "labels" else None
+        short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
+        alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
+        self.answers.edit.setPlaceholderText(short if self.takes.kind == "labels" else alone)
 
 
 class DataSection(QWidget):
@@ -130,13 +145,13 @@ class DataSection(QWidget):
             given = self.folder.given
             return Files(given) if given else None
         rows = self.rows.rows()
-        return Layers(tuple(rows), self.axes) if rows and self.axes else None
+        return Layers(tuple(rows), self.axes, self.rows.takes.layout) if rows and self.axes else None
 
     def problem(self) -> Finding | None:
         """What is missing or does not go together, and what to do; None where all can be looked at."""
         material = self.material()
         if material is None:
-            masks = [mask.name for _, mask in self._masks()]
+            masks = [mask.name for _, mask in self._masks()] if self.rows.takes.kind == "labels" else []
             if self.source_box.currentData() == "layers" and masks:
                 text = f"Labels are needed. {masks[0]} is an image, but looks like labels."
                 return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
@@ -179,6 +194,9 @@ class DataSection(QWidget):
         kinds = [x._type_string for x in self._viewer.layers]
         if "image" not in kinds:
             return "An image is needed. Open one (File > Open, or File > Open Sample > Dojo)."
+        word = self.rows.takes.word
+        if self.rows.takes.kind == "image":
+            return f"Pairs are needed: an image, and a {word} of a size that fits. Open both."
         if "labels" not in kinds:
             return "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
         return "No Labels layer has the size of an image. Make a new one for it, or open the right one."
@@ -188,10 +206,10 @@ class DataSection(QWidget):
         rows = self.rows.rows()
         if self.source_box.currentData() == "files" or not rows:
             return []
-        used = [x for row in rows for x in row.images]
+        used = [x for row in rows for x in (*row.images, *row.answers)]
         images = [x for x in images_of(self._viewer.layers) if x not in used and not holds_labels(x)]
         unused = [x.name for x in images if same_grid(rows[0].images[0], x)]
-        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.labels for row in rows)]
+        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.answer for row in rows)]
         other = [a.name for a, _ in paired(images, labels, fits) if kind_of(a) != kind_of(rows[0].images[0])]
         found = []
         if other:
@@ -203,20 +221,25 @@ class DataSection(QWidget):
             found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
         return found
 
+    def take(self, answers: Answers) -> None:
+        """Another task takes other answers."""
+        self.rows.take(answers)
+        self.folder.take(answers)
+
     def choices(self) -> dict[str, Any]:
         """What is chosen besides layers, for saving."""
         folder = self.folder
         return {
             "source": self.source_box.currentData(),
             "axes": self.axes,
-            "folder": [folder.images.path, folder.labels.path, folder.axes_box.currentData()],
+            "folder": [folder.images.path, folder.answers.path, folder.axes_box.currentData()],
         }
 
     def set_choices(self, choices: dict[str, Any]) -> None:
         """Choose what was saved."""
         images, labels, axes = choices.get("folder") or ("", "", None)
         self.folder.images.edit.setText(images)
-        self.folder.labels.edit.setText(labels)
+        self.folder.answers.edit.setText(labels)
         self.folder.axes_box.setCurrentIndex(max(0, self.folder.axes_box.findData(axes)))
         self.source_box.setCurrentIndex(max(0, self.source_box.findData(choices.get("source"))))
         self.third_box.setCurrentIndex(max(0, self.third_box.findData(choices.get("axes"))))
@@ -229,8 +252,8 @@ class DataSection(QWidget):
         rows, chosen = self.rows.rows(), self.axes
         choices = axes_choices(rows[0].images[0]) if rows else ()
         if rows:
-            array, wanted = array_of(rows[0].images[0]), tuple(array_of(rows[0].labels).shape)
-            choices = tuple(c for c in choices if Axes(c[0]).result(array.shape, None)[1] == wanted) or choices
+            image, answer, layout = rows[0].images[0], rows[0].answer, self.rows.takes.layout
+            choices = tuple(c for c in choices if answer is None or fits_as(image, answer, c[0], layout)) or choices
         self.third_box.clear()
         for names, words in choices:
             self.third_box.addItem(words, names)

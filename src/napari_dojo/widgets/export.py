@@ -13,12 +13,13 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_dojo import images
+from napari_dojo.batch import predicted
 from napari_dojo.errors import DojoError
 from napari_dojo.measure import write_csv
 from napari_dojo.rois import write_rois
 from napari_dojo.widgets.form import described
 from napari_dojo.widgets.plot import theme_colours
-from napari_dojo.widgets.results import Shown
+from napari_dojo.widgets.results import Shown, kind_of
 
 __all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "link_to", "write_all"]
 
@@ -38,9 +39,11 @@ def _csv(shown: Shown, path: Path) -> None:
 
 
 def _tiff(shown: Shown, path: Path) -> None:
-    asked = shown.asked
-    axes, said = asked.axes.without_channels().names, f"{shown.card.name}: {shown.card.task} of {asked.name}"
-    images.write(path, shown.layer.data, axes, asked.voxel_size, asked.unit, said, labels=True)
+    asked, card = shown.asked, shown.card
+    axes, labels = asked.axes.without_channels().names, kind_of(card) != "image"
+    said = f"{card.name}: {card.task} of {asked.name}"
+    said = said if labels else f"{card.task} of {asked.name} {predicted(card.name)}"
+    images.write(path, shown.layer.data, axes, card.answer_size(asked.voxel_size), asked.unit, said, labels=labels)
 
 
 def _rois(shown: Shown, path: Path) -> None:
@@ -70,6 +73,11 @@ class ExportButton(QPushButton):
             menu.addAction(action)
         menu.triggered.connect(self._triggered)
         self.setMenu(menu)
+
+    def offer(self, labels: bool) -> None:
+        """Offer what labels can be saved as; else what an image can."""
+        for kind, action in zip(EXPORTS, self._menu.actions(), strict=True):
+            action.setVisible(labels or kind.suffix == ".tif")
 
     def _triggered(self, action: QAction) -> None:
         self.chosen.emit(EXPORTS[self._menu.actions().index(action)])

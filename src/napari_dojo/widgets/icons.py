@@ -30,7 +30,32 @@ def icon(task: str) -> QIcon:
         for x, y, r in DISCS:
             painter.drawEllipse(QPointF(x, y), r, r)
     else:
-        painter.setPen(QPen(QColor("#888888"), 2))
-        painter.drawRoundedRect(QRectF(3, 3, 26, 26), 4, 4)
+        _images(painter, task)
     painter.end()
     return QIcon(picture)
+
+
+def _images(painter: QPainter, task: str) -> None:
+    """What becomes of an image: its left half before, its right half after."""
+    before, after = QColor("#888888"), QColor("#56B4E9")
+    painter.setPen(QPen(before, 1.5))
+    painter.drawRoundedRect(QRectF(2, 2, 28, 28), 4, 4)
+    painter.setPen(Qt.PenStyle.NoPen)
+    if task == "upscale":
+        for k, (edge, colour) in enumerate(((10.0, before), (5.0, after))):
+            painter.setBrush(colour)
+            for i in range(int(20 // edge)):
+                for j in range(int(10 // edge)):
+                    if (i + j) % 2 == 0:
+                        painter.drawRect(QRectF(6 + 10 * k + edge * j, 6 + edge * i, edge, edge))
+    elif task == "translate":
+        painter.setBrush(before)
+        painter.drawEllipse(QPointF(11, 12), 6, 6)
+        painter.setBrush(QColor("#CC79A7"))
+        painter.drawEllipse(QPointF(21, 20), 6, 6)
+    else:
+        painter.setBrush(before)
+        for k in range(26):
+            painter.drawRect(QRectF(5 + (7 * k) % 11, 5 + (5 * k) % 22, 1.6, 1.6))
+        painter.setBrush(after)
+        painter.drawEllipse(QPointF(22, 16), 6, 6 if task == "denoise" else 8)

@@ -21,6 +21,7 @@ __all__ = [
     "array_of",
     "axes_choices",
     "class_look",
+    "finer_place",
     "holds_labels",
     "joined",
     "labels_from",
@@ -228,10 +229,18 @@ def placement(layer: Any, keep: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def moved(where: Mapping[str, Any], start: Sequence[int]) -> dict[str, Any]:
+def moved(where: Mapping[str, Any], start: Sequence[float]) -> dict[str, Any]:
     """The same for a part of the array that starts at ``start``."""
     step = np.asarray(where["rotate"]) @ np.asarray(where["shear"]) @ (np.asarray(where["scale"]) * np.asarray(start))
     return {**where, "translate": np.asarray(where["translate"]) + step}
+
+
+def finer_place(where: Mapping[str, Any], factors: Sequence[float]) -> dict[str, Any]:
+    """The same for an array with so many pixels for each old one: the outer edges of the pixels stay where they are."""
+    if all(f == 1 for f in factors):
+        return dict(where)
+    place = moved(where, [(1 / f - 1) / 2 for f in factors])
+    return {**place, "scale": np.asarray(where["scale"]) / np.asarray(factors)}
 
 
 def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
@@ -250,15 +259,15 @@ def class_look(values: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
     return {"colormap": colours, "features": {"index": list(values), "class": list(names)}}
 
 
-def add_quietly(viewer: Any, labels: NDArray[Any], name: str, **more: Any) -> Any:
-    """Add a labels layer and leave selection, camera and position in the stack as they were."""
-    from napari.layers import Labels
+def add_quietly(viewer: Any, data: NDArray[Any], name: str, labels: bool = True, **more: Any) -> Any:
+    """Add a layer of labels or an image, and leave selection, camera and position in the stack as they were."""
+    from napari.layers import Image, Labels
 
     selected, active = set(viewer.layers.selection), viewer.layers.selection.active
     camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
     centre, zoom, step = camera.center, camera.zoom, viewer.dims.current_step
     had_layers, ndim = len(viewer.layers) > 0, viewer.dims.ndim
-    layer = viewer.add_layer(Labels(labels, name=name, **more))
+    layer = viewer.add_layer((Labels if labels else Image)(data, name=name, **more))
     if had_layers:
         viewer.layers.selection = {x for x in selected if x in viewer.layers}
         if active in viewer.layers:

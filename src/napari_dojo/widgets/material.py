@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dojo.axes import Axes
 from napari_dojo.folders import Given, read_pairs
 from napari_dojo.jobs import train_files_request, train_request
-from napari_dojo.pairs import Pairs
+from napari_dojo.pairs import ONE_TO_ONE, Layout, Pairs
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.layers import array_of, joined, region_mask, source_of
 from napari_dojo.widgets.rows import Row
@@ -44,10 +45,11 @@ class Material(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Rows of layers; ``axes`` names the dimensions of each image layer."""
+    """Rows of layers; ``axes`` names the dimensions of each image layer, ``layout`` how answers lie to them."""
 
     rows: tuple[Row, ...]
     axes: str
+    layout: Layout = ONE_TO_ONE
 
     @property
     def name(self) -> str:
@@ -62,7 +64,7 @@ class Layers:
     @property
     def pixels(self) -> float:
         """Infinite where layers are lazy and large."""
-        arrays = [array_of(x) for row in self.rows for x in (*row.images, row.labels)]
+        arrays = [array_of(x) for row in self.rows for x in (*row.images, *row.answers)]
         pixels = sum(float(np.prod(a.shape)) for a in arrays)
         lazy = any(not isinstance(a, np.ndarray) for a in arrays)
         return float("inf") if lazy and pixels > QUICK else pixels
@@ -71,30 +73,37 @@ class Layers:
         """All of it."""
         inputs = [np.asarray(joined(row.images)) for row in self.rows]
         axes = Axes.resolve(inputs[0].shape, self.names)
-        source = self._first
-        targets = [np.asarray(array_of(row.labels)) for row in self.rows]
-        about = {"pixel_size": source.pixel_size, "unit": source.unit}
-        return Pairs.of(inputs, targets, axes, layout=task.layout(options), **self._more(), **about), []
+        targets = [np.asarray(t) for t in self._targets] if self._targets else None
+        return Pairs.of(inputs, targets, axes, layout=task.layout(options), **self._more(), **self._about()), []
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Copy the arrays into the run's folder; what is painted from now on does not reach it."""
-        source = self._first
         return train_request(
             folder,
             task.name,
             [joined(row.images) for row in self.rows],
-            [array_of(row.labels) for row in self.rows],
+            self._targets,
             axes=self.names,
-            pixel_size=source.pixel_size,
-            unit=source.unit,
             volumes=True,
+            **self._about(),
             **self._more(),
             **more,
         )
 
+    @property
+    def _targets(self) -> list[Any] | None:
+        """The answers, several of one image as channels; None where there are none."""
+        return [joined(row.answers) for row in self.rows] if all(row.answers for row in self.rows) else None
+
     def row(self, item: str) -> Row | None:
         """The row of an item of `pairs`, which may be one of its planes ("stack [3]")."""
         return next((r for r in self.rows if item == r.name or item.startswith(r.name + " [")), None)
+
+    def sample_axes(self, images: Sequence[Any]) -> Axes:
+        """The axes of the array of some image layers, as samples of it are learned from."""
+        shape, answer = joined(images).shape, self.rows[0].answer
+        wanted = None if answer is None else array_of(answer).shape
+        return self.layout.axes(Axes.resolve(shape, self.names), shape, wanted)
 
     def image_axes(self, row: Row) -> Axes:
         """The axes of a row's image layers."""
@@ -108,14 +117,22 @@ class Layers:
             "regions": regions if any(r is not None for r in regions) else (),
         }
 
+    def _about(self) -> dict[str, Any]:
+        """Pixel sizes of images and answers, the names of channels."""
+        images, answer = self.rows[0].images, self.rows[0].answer
+        source = source_of(images[0], self.axes)
+        about: dict[str, Any] = {"pixel_size": source.pixel_size, "unit": source.unit}
+        if len(images) > 1:
+            about["channel_names"] = tuple(x.name for x in images)
+        if answer is not None and not self.layout.labels:
+            fine = source_of(answer)
+            about["target_pixel_size"] = fine.pixel_size and fine.pixel_size[-len(source.axes.spatial) :]
+        return about
+
     def _region(self, row: Row) -> NDArray[np.bool_] | None:
         if row.region is None:
             return None
         return region_mask(row.region, row.images[0], self.image_axes(row).size(array_of(row.images[0]).shape))
-
-    @property
-    def _first(self) -> Any:
-        return source_of(self.rows[0].images[0], self.axes)
 
 
 @dataclass(frozen=True)
@@ -145,7 +162,7 @@ class Files:
 
 def changed_labels(material: Layers, row: Row, change: Any) -> NDArray[Any]:
     """Labels of a row with ``change`` applied to each sample (*S); the layer is left as it is."""
-    old = np.asarray(array_of(row.labels))
+    old = np.asarray(array_of(row.answer))
     new, axes = np.zeros(old.shape, np.int32), material.image_axes(row).without_channels()
     for i in range(axes.count(old.shape)):
         axes.sample(new, i)[0] = change(axes.sample(old, i)[0])

@@ -88,18 +88,20 @@ class LayerBox(NameBox):
         """Choose a layer that is listed."""
         self.setCurrentIndex(next((i for i in range(self.count()) if self.itemData(i) is layer), -1))
 
-    def fill(self, layers: Iterable[Any], default: Any = None) -> None:
-        """List these layers; what was chosen stays chosen, else the default is, else the first."""
+    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "") -> None:
+        """List these layers, and ``nothing``; what was chosen stays chosen, else the default is, else the first."""
         layers = list(layers)
         chosen = self.layer
         chosen = next((x for x in layers if x is chosen), default if default is not None else None)
         self.blockSignals(True)
         self.clear()
+        if nothing:
+            self.addItem(nothing, None)
         for layer in layers:
             self.addItem(layer.name, layer)
             self.setItemData(self.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
         self.choose(chosen)
-        if self.currentIndex() < 0 and layers:
+        if self.currentIndex() < 0 and (layers or nothing):
             self.setCurrentIndex(0)
         self.blockSignals(False)
 
@@ -107,9 +109,10 @@ class LayerBox(NameBox):
         self.picked.emit()
 
 
-def images_of(layers: Iterable[Any]) -> list[Any]:
-    """The image layers."""
-    return [x for x in layers if x._type_string == "image"]
+def images_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
+    """The image layers; without previews, and without results of models unless ``ours``."""
+    found = [x for x in layers if x._type_string == "image" and not any(_made(x, k) for k in ("preview", "honesty"))]
+    return found if ours else [x for x in found if not _made(x, "result")]
 
 
 def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
@@ -121,7 +124,7 @@ def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
 
 def previews_of(layers: Iterable[Any]) -> list[Any]:
     """The live layers of trainings."""
-    return [x for x in layers if x._type_string == "labels" and _made(x, "preview")]
+    return [x for x in layers if _made(x, "preview")]
 
 
 def shapes_of(layers: Iterable[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What the model sees now: one labels layer, added once and changed in place while training runs."""
+"""What the model sees now: one layer, added once and changed in place while training runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_dojo.axes import Axes
-from napari_dojo.widgets.layers import add_quietly, array_of, joined, moved, placement, provenance
+from napari_dojo.widgets.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
 from napari_dojo.widgets.material import Layers
 from napari_dojo.widgets.pick import previews_of
 from napari_dojo.widgets.run import Runner
@@ -31,6 +31,11 @@ class _Look:
     box: tuple[slice, ...]
     place: dict[str, Any]
 
+    def placed(self, shape: Sequence[int]) -> dict[str, Any]:
+        """The place of an answer of this shape, whose pixels may be finer."""
+        factors = [n / (b.stop - b.start) for n, b in zip(shape, self.box, strict=True)]
+        return finer_place(self.place, factors)
+
     def same(self, other: _Look | None) -> bool:
         return other is not None and (self.images, self.sample, self.box) == (other.images, other.sample, other.box)
 
@@ -42,9 +47,10 @@ class Preview:
         self._viewer, self._runner, self._folder, self._material = viewer, runner, folder, material
         self._layer: Any = None
         self._looks: list[_Look] = []
+        self._labels = material is not None and material.layout.labels
         self._colours = {}
-        if material is not None:
-            self._colours = {id(row.images[0]): deepcopy(row.labels.colormap) for row in material.rows}
+        if material is not None and self._labels:
+            self._colours = {id(row.images[0]): deepcopy(row.answer.colormap) for row in material.rows}
         self.on = True
         self._running = False
         self._removed = self._fresh = False
@@ -99,10 +105,10 @@ class Preview:
         look = self._look_of(path)
         if look is not None and self.on and self._running and look.images[0] in self._viewer.layers:
             try:
-                labels = np.load(str(path))
+                found = np.load(str(path))
             except (OSError, ValueError):  # it is just being replaced: the next one comes soon
                 return
-            self._put(labels, look)
+            self._put(found if self._labels else found[0], look)
         self.follow()
 
     def _moved(self, event: Any = None) -> None:
@@ -112,39 +118,50 @@ class Preview:
         number = Path(path).stem.rpartition("-")[2] if path else ""
         return self._looks[int(number)] if number.isdigit() and int(number) < len(self._looks) else None
 
-    def _put(self, labels: Any, look: _Look) -> None:
+    def _put(self, found: Any, look: _Look) -> None:
         layer = self.layer
         if layer is None and self._layer is not None:
             self._removed = True  # a person does not want it
         if self._removed:
             return
         name = f"{look.images[0].name} (what it sees now)"
-        colours = deepcopy(self._colours.get(id(look.images[0])) or next(iter(self._colours.values())))
-        if layer is not None and layer.data.ndim == labels.ndim:
-            layer.data = labels
+        kind = "labels" if self._labels else "image"
+        if layer is not None and layer.data.ndim == found.ndim and layer._type_string == kind:
+            layer.data = found
             if self._fresh:
                 self._hide_labels(look)
-                layer.colormap, layer.visible = colours, True
-                self._fresh = False
-            if layer.name != name or not np.array_equal(layer.translate, look.place["translate"]):
+                for attribute, value in self._dress(found, look).items():
+                    setattr(layer, attribute, value)
+                layer.visible, self._fresh = True, False
+            if layer.name != name or not np.array_equal(layer.translate, look.placed(found.shape)["translate"]):
                 layer.name = name
                 for attribute in ("scale", "rotate", "shear", "affine", "translate"):
-                    setattr(layer, attribute, look.place[attribute])
+                    setattr(layer, attribute, look.placed(found.shape)[attribute])
             return
         if layer is not None:
             self._viewer.layers.remove(layer)
         self._hide_labels(look)
         more = provenance("preview", look.images[0].name)
-        self._layer = add_quietly(
-            self._viewer, labels, name, metadata=more, opacity=0.5, colormap=colours, **look.place
-        )
+        dress, place = self._dress(found, look), look.placed(found.shape)
+        self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
         self._fresh = False
+
+    def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
+        """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
+        image = look.images[0]
+        if self._labels:
+            known = self._colours.get(id(image)) or next(iter(self._colours.values()))
+            return {"colormap": deepcopy(known), "opacity": 0.5}
+        low, high = image.contrast_limits
+        if not low - (high - low) < float(np.median(found)) < high + (high - low):  # of another kind
+            low, high = (float(v) for v in np.percentile(found, [0.5, 99.8]))
+        return {"colormap": "gray", "opacity": 1.0, "contrast_limits": (low, max(high, low + 1e-6))}
 
     def _hide_labels(self, look: _Look) -> None:
         """The labels would hide the answer; those that a person is painting stay."""
         for row in self._material.rows if self._material is not None else ():
-            if row.images[0] is look.images[0] and row.labels.mode == "pan_zoom":
-                row.labels.visible = False
+            if self._labels and row.images[0] is look.images[0] and row.answer.mode == "pan_zoom":
+                row.answer.visible = False
 
     def _where(self) -> _Look | None:
         """The active image, else one that is learned from; the plane and the part that are in view."""
@@ -162,6 +179,13 @@ class Preview:
         image = images[0]
         array = array_of(image)
         axes = Axes.resolve(array.shape, material.axes)
+        if not material.layout.labels:
+            axes = Axes(
+                material.sample_axes(images).names.replace("C", "")
+                if len(images) > 1
+                else material.sample_axes(images).names,
+                axes.spatial,
+            )
         world = axes.names.replace("C", "") if getattr(image, "rgb", False) else axes.names
         step = dict(zip(world, self._viewer.dims.current_step[-image.ndim :], strict=True))
         others = [a for a in axes.names if a != "C" and a not in axes.spatial]
@@ -177,7 +201,7 @@ class Preview:
         """The part of the image as a file (C, *S), in a thread; then tell the job."""
         assert self._material is not None
         array = joined(look.images)
-        x = Axes.resolve(array.shape, self._material.names).sample(array, look.sample)
+        x = self._material.sample_axes(look.images).sample(array, look.sample)
         try:
             np.save(path, np.asarray(x[(slice(None), *look.box)]))
         except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough

@@ -13,7 +13,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.files import list_inputs, pair_files
 from napari_dojo.images import Picture
 from napari_dojo.tasks import Fix
-from napari_dojo.widgets.layers import array_of, placement, result_placement
+from napari_dojo.widgets.layers import array_of, joined, placement, result_placement, source_of
 from napari_dojo.widgets.material import LARGEST, Files, Layers, changed_labels
 from napari_dojo.widgets.rows import PairRows, Row
 
@@ -29,10 +29,13 @@ def rows_for(fix: Fix, material: Layers) -> list[Row]:
 
 
 def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
-    """Apply a remedy of the kinds relabel, region, swap and leave out to the rows it concerns."""
+    """Apply a remedy of the kinds relabel, region, swap, leave out and show to the rows it concerns."""
+    if fix.kind == "show":
+        _example(viewer, material, material.rows[0], fix.value)
+        return
     for row in rows_for(fix, material):
         if fix.kind == "relabel":
-            table.replace(row, replace(row, labels=_relabelled(viewer, material, row, fix.value)))
+            table.replace(row, replace(row, answer=_relabelled(viewer, material, row, fix.value)))
         elif fix.kind == "region":
             table.replace(row, replace(row, region=_drawn(viewer, material, row, fix.value)))
         elif fix.kind == "swap":
@@ -41,48 +44,70 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
             table.replace(row, None)
 
 
-def opened(viewer: Any, files: Files) -> list[Row]:
-    """Add the files as layers, each image with its labels; what cannot be read is left out.
+def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
+    """Add the files as layers, each image with its labels or target image; what cannot be read is left out.
 
     Raises
     ------
     DojoError : they are too large to be opened at once.
     """
     given = files.given
-    pairs, *_ = pair_files(list_inputs(given.input), list_inputs(given.target or given.input))
-    read, pixels = [], 0
+    pairs: list[Any] = [(path, None) for path in list_inputs(given.input)]
+    if given.target is not None:
+        pairs = list(pair_files(list_inputs(given.input), list_inputs(given.target))[0])
+    read: list[tuple[str, Picture, Picture | None]] = []
+    pixels = 0
     for path, target in pairs:
         with suppress(DojoError):
-            picture, labels = images.read(path), images.read(target, labels=True)
-            read.append((path.name, picture, images.as_labels(labels.data, target.name, rgb=labels.rgb)))
-            pixels += labels.data.size
+            picture, answer = images.read(path), None if target is None else images.read(target, labels=labels)
+            if labels and answer is not None:
+                answer = replace(answer, data=images.as_labels(answer.data, target.name, rgb=answer.rgb))
+            read.append((path.name, picture, answer))
+            pixels += picture.data.size
         if pixels > LARGEST:
             raise DojoError(f"The files in {given.input} are too large to be opened at once. Open some as layers.")
-    return [_added(viewer, *found) for found in read]
+    return [_added(viewer, *found, labels) for found in read]
 
 
-def _added(viewer: Any, name: str, picture: Picture, labels: Any) -> Row:
-    size = picture.pixel_size or ()
+def _added(viewer: Any, name: str, picture: Picture, answer: Picture | None, labels: bool) -> Row:
+    image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **_placed(picture))
+    if answer is None:
+        return Row((image,), None)
+    if labels:
+        size = replace(answer, pixel_size=answer.pixel_size or picture.pixel_size, unit=answer.unit or picture.unit)
+        return Row((image,), viewer.add_labels(answer.data, name=f"{name} labels", **_placed(size)))
+    return Row((image,), viewer.add_image(answer.data, name=f"{name} target", rgb=answer.rgb, **_placed(answer)))
 
-    def place(ndim: int) -> dict[str, Any]:
-        scale = (*(1.0 for _ in range(ndim - len(size))), *size)
-        return {"scale": scale, "units": [picture.unit or "pixel"] * ndim} if size else {}
 
-    image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **place(picture.data.ndim - picture.rgb))
-    return Row((image,), viewer.add_labels(labels, name=f"{name} labels", **place(labels.ndim)))
+def _placed(picture: Picture) -> dict[str, Any]:
+    size, ndim = picture.pixel_size or (), picture.data.ndim - picture.rgb
+    scale = (*(1.0 for _ in range(ndim - len(size))), *size)
+    return {"scale": scale, "units": [picture.unit or "pixel"] * ndim} if size else {}
+
+
+def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
+    """Add what a remedy makes of the first sample of an image, over it."""
+    source = source_of(row.images[0], material.axes)
+    x = np.asarray(source.axes.sample(joined(row.images) if len(row.images) == 1 else source.array, 0))
+    found = made(x)
+    where = result_placement(row.images[0], source.axes)
+    spatial = [source.axes.without_channels().names.index(a) for a in source.axes.spatial]
+    scale = np.asarray(where["scale"], float)[spatial]
+    scale = scale * [a / b for a, b in zip(x.shape[1:], found.shape[1:], strict=True)]
+    viewer.add_image(found[0] if len(found) == 1 else found, name=f"{row.name} example", scale=scale[-found[0].ndim :])
 
 
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
     labels = changed_labels(material, row, change)
     where = result_placement(row.images[0], material.image_axes(row))
-    row.labels.visible = False
-    return viewer.add_labels(labels, name=f"{row.labels.name} numbered", **where)
+    row.answer.visible = False
+    return viewer.add_labels(labels, name=f"{row.answer.name} numbered", **where)
 
 
 def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
     """A Shapes layer with a first guess of the annotated region, ready to be moved."""
     image = row.images[0]
-    box = (box_of(np.asarray(array_of(row.labels))) or [slice(0, n) for n in array_of(row.labels).shape])[-2:]
+    box = (box_of(np.asarray(array_of(row.answer))) or [slice(0, n) for n in array_of(row.answer).shape])[-2:]
     (top, bottom), (left, right) = ((s.start - 0.5, s.stop - 0.5) for s in box)
     world = material.image_axes(row).names.replace("C", "") if image.rgb else material.image_axes(row).names
     layer = viewer.add_shapes(
@@ -91,7 +116,7 @@ def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
         name=f"{row.name} region",
         edge_color="#F0E442",
         face_color="#F0E44218",
-        edge_width=max(1.0, max(array_of(row.labels).shape[-2:]) / 300),
+        edge_width=max(1.0, max(array_of(row.answer).shape[-2:]) / 300),
         **placement(image, [world.index("Y"), world.index("X")]),
     )
     layer.mode = "select"
@@ -99,12 +124,14 @@ def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
 
 
 def _swapped(viewer: Any, row: Row) -> Row:
-    """The image's numbers as labels and the labels' as an image."""
-    image, labels = row.images[0], row.labels
+    """The image's numbers as labels and the labels' as an image; two images change places."""
+    image, labels = row.images[0], row.answer
+    if labels._type_string == "image":
+        return replace(row, images=(labels,), answer=image)
     where = {k: v for k, v in placement(image, range(image.ndim)).items()}
     numbers = np.asarray(array_of(image))
     new_labels = viewer.add_labels(numbers.astype(np.int32), name=f"{image.name} as labels", **where)
     new_image = viewer.add_image(np.asarray(array_of(labels)), name=f"{labels.name} as image", **where)
     viewer.layers.move(viewer.layers.index(new_image), viewer.layers.index(new_labels))
     image.visible = labels.visible = False
-    return replace(row, images=(new_image,), labels=new_labels)
+    return replace(row, images=(new_image,), answer=new_labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -22,10 +23,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.axes import Axes
+from napari_dojo.batch import predicted
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.pretrained import Model
 from napari_dojo.runs import run_folder
+from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.asked import Asked, Run, axis_words, seen_box, unfit, write_request
 from napari_dojo.widgets.batch import BatchRows
 from napari_dojo.widgets.choice import Group, ImageBox, Subject
@@ -125,9 +128,17 @@ class Request(QWidget):
             group.addButton(button)
             row.addWidget(button)
         row.addStretch(1)
+        self.spread_box = QCheckBox("Also show how uncertain it is")
+        described(
+            self.spread_box,
+            "Also show how uncertain it is",
+            "A second layer: how far the error is likely to go, from the answers to the image turned and flipped. "
+            "It takes eight times as long.",
+        )
         self.diameter, self.diameter_label = DiameterRow(), QLabel("Diameter")
         form.addRow(self.where_label, self.where)
         form.addRow(self.diameter_label, self.diameter)
+        form.addRow(self.spread_box)
 
     # what is chosen
 
@@ -177,6 +188,7 @@ class Request(QWidget):
         model = self.model
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
+        self.spread_box.setVisible(model is not None and TASKS[model.card.task].result == "image")
         if model is not None:
             self.batch.set_model(model.name)
         self._show_axes()
@@ -237,6 +249,11 @@ class Request(QWidget):
         known = subject is not None and model is not None and not self._why_unfit(model.card)
         names, spatial = self.third_box.currentData(), model.card.spatial if model else "YX"
         self.diameter.expect(expected, partial(subject.sample, names, spatial) if subject and known else None)
+
+    @property
+    def _spread(self) -> bool:
+        """Whether the uncertainty is asked for."""
+        return self.spread_box.isVisibleTo(self) and self.spread_box.isChecked()
 
     def _expected_diameter(self) -> float | None:
         """The diameter in this image's pixels that the model takes where nobody says another."""
@@ -328,13 +345,14 @@ class Request(QWidget):
                 continue
             names = self._names(layer)
             try:
-                box = seen_box(self._viewer, layer, Axes(names, model.card.spatial)) if seen else None
+                taken = Axes(model.card.axes_for(names, array_of(layer).shape), model.card.spatial)
+                box = seen_box(self._viewer, layer, taken) if seen else None
                 asked.append(Asked.of(layer, names, model.card, box))
             except DojoError as error:
                 wrong = error
         if wrong is not None and not asked:
             raise wrong
-        run = Run(model, tuple(asked), self.diameter.typed, values)
+        run = Run(model, tuple(asked), self.diameter.typed, values, self._spread)
         folder = run_folder("apply")
         return Work(lambda: write_request(folder, run), folder, run, len(asked))
 
@@ -344,7 +362,9 @@ class Request(QWidget):
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         files = self.batch.files(None if stated else names)
-        folder, settings = run_folder("apply"), {"diameter": self.diameter.typed}
+        folder, settings = run_folder("apply"), {"diameter": self.diameter.typed, "spread": self._spread}
+        if TASKS[model.card.task].result == "image":
+            files = replace(files, tables=False, mark=f" {predicted(model.name)}")
         return Work(
             lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
             folder,

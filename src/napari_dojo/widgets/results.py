@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.axes import Axes
+from napari_dojo.batch import predicted
 from napari_dojo.card import Card
 from napari_dojo.errors import explained
 from napari_dojo.measure import Table, table_of
 from napari_dojo.tasks import TASKS, decoding_of, options_of
 from napari_dojo.widgets.asked import Asked, Run, cut
 from napari_dojo.widgets.latest import Latest
-from napari_dojo.widgets.layers import add_quietly, class_look, provenance
+from napari_dojo.widgets.layers import add_quietly, class_look, placement, provenance
 from napari_dojo.widgets.table import features_of
 
-__all__ = ["Kept", "Results", "Shown", "count_words", "counted", "discard"]
+__all__ = ["Kept", "Results", "Shown", "count_words", "counted", "discard", "kind_of"]
+
+COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue")  # of several images from one model
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +51,23 @@ class Kept:
 
 @dataclass(eq=False)
 class Shown:
-    """One answer: its layer, what it answers, what it can be decoded from, and what it holds."""
+    """One answer: its layer, what it answers, what it can be decoded from, and what it holds.
+
+    ``channel`` : which of the model's images it is.
+    """
 
     layer: Any
     asked: Asked
     card: Card
     kept: Kept | None
     count: Counter[str]
+    channel: int = 0
 
     def decoded(self, values: dict[str, Any]) -> tuple[NDArray[np.int32], Counter[str]]:
         """Labels for these values, and what they hold."""
         assert self.kept is not None
-        labels = cut(self.kept.decoded(values), self.asked, is_instances(self.card))
+        names = self.asked.axes.without_channels().names
+        labels = cut(self.kept.decoded(values), self.asked, names, kind_of(self.card) == "objects")
         return labels, counted(self.card, labels, self.asked.axes)
 
     def table(self) -> Table:
@@ -124,7 +132,7 @@ class Results(QObject):
 
     def measure(self) -> None:
         """Fill the features of all of them with measurements."""
-        self._measurer.ask(_tables, list(self.shown))
+        self._measurer.ask(_tables, [s for s in self.shown if kind_of(s.card) != "image"])
 
     def follow(self) -> None:
         """Forget answers whose layer a person removed."""
@@ -170,15 +178,42 @@ class Results(QObject):
             self._measure_soon.start()
             self.complete.emit()
 
-    def _add(self, run: Run, asked: Asked, kept: Kept | None, labels: NDArray[np.int32], count: Counter[str]) -> None:
+    def _add(self, run: Run, asked: Asked, answer: _Answer) -> None:
         model, part = run.model, "" if asked.box is None else " (part)"
         axes = asked.axes.without_channels()
         facts = {"model": model.name, "path": str(model.path), "task": model.card.task, "diameter": run.diameter}
         facts |= {"axes": axes.names, "spatial": axes.spatial}
-        made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box)
-        name = _new_name(self._viewer, f"{asked.name} {model.name}{part}")
-        layer = add_quietly(self._viewer, labels, name, metadata=made, **asked.placement, **_look(model.card))
-        self.shown.append(Shown(layer, asked, model.card, kept, count))
+        labels = kind_of(model.card) != "image"
+        for k, data in enumerate(answer.parts):
+            made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box, channel=k)
+            which = f" {model.card.maps[k]}" if len(answer.parts) > 1 else ""
+            made_by = f" {model.name}" if labels else f"{which} {predicted(model.name)}"
+            name = _new_name(self._viewer, f"{asked.name}{made_by}{part}")
+            dress = _look(model.card) if labels else self._image_look(model.card, asked, k, len(answer.parts), data)
+            place = asked.placement
+            layer = add_quietly(self._viewer, data, name, labels, metadata=made, **place, **dress)
+            self.shown.append(Shown(layer, asked, model.card, answer.kept, answer.count, k))
+            if answer.spreads is not None:
+                self._add_spread(layer, answer.spreads[k])
+
+    def _add_spread(self, layer: Any, spread: NDArray[np.float32]) -> None:
+        """How uncertain an answer is, below it, hidden."""
+        high = float(np.percentile(spread, 99.5)) or 1.0
+        made = provenance("honesty", layer.name, what="uncertainty")
+        place = placement(layer, range(layer.ndim))
+        dress = {"colormap": "inferno", "contrast_limits": (0.0, high), "visible": False}
+        add_quietly(self._viewer, spread, f"{layer.name} uncertainty", False, metadata=made, **dress, **place)
+
+    def _image_look(self, card: Card, asked: Asked, k: int, count: int, data: NDArray[Any]) -> dict[str, Any]:
+        """How an answer looks: as the image where it has its units; several in colours that add up."""
+        image = next((x for x in self._viewer.layers if x.name == asked.name and x._type_string == "image"), None)
+        colour = COLOURS[k % len(COLOURS)] if count > 1 else "gray"
+        look: dict[str, Any] = {"colormap": colour, "blending": "additive" if count > 1 else "translucent_no_depth"}
+        if card.target is None and image is not None and not image.rgb:
+            return {**look, "contrast_limits": tuple(image.contrast_limits)}
+        step = tuple(slice(None, None, max(1, n // 512)) for n in data.shape)
+        low, high = (float(v) for v in np.percentile(np.asarray(data[step]), [0.5, 99.9]))
+        return {**look, "contrast_limits": (low, high if high > low else low + 1)}
 
     def _decode(self) -> None:
         if self._decoder.busy or self.reading:  # one after the other, so that each is seen
@@ -207,14 +242,18 @@ class Results(QObject):
                 shown.layer.features = features_of(table)
 
 
-def is_instances(card: Card) -> bool:
-    """Whether labels of this model are objects; else they are classes."""
-    return not hasattr(options_of(card), "classes")
+def kind_of(card: Card) -> str:
+    """What the answers of a model are: "objects", "classes" or "image"."""
+    if TASKS[card.task].result == "image":
+        return "image"
+    return "classes" if hasattr(options_of(card), "classes") else "objects"
 
 
 def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
-    """Objects of all samples, or pixels of each class."""
-    if not is_instances(card):
+    """Objects of all samples, pixels of each class, or images."""
+    if kind_of(card) == "image":
+        return Counter(images=axes.count(labels.shape) if labels.ndim == len(axes.names) else 1)
+    if kind_of(card) == "classes":
         options = options_of(card)
         return Counter(
             {name: int((labels == v).sum()) for v, name in zip(options.values, options.classes, strict=True)}
@@ -225,8 +264,10 @@ def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
 
 
 def count_words(card: Card, count: Counter[str]) -> str:
-    """What was found, in words: "214 objects", "membrane 12%, inside 88%"."""
-    if is_instances(card):
+    """What was found, in words: "214 objects", "membrane 12%, inside 88%"; nothing of images."""
+    if kind_of(card) == "image":
+        return "Predicted, not measured: look at the residual before you trust it." if card.target is None else ""
+    if kind_of(card) == "objects":
         n = count["objects"]
         return f"{n:,} object{'' if n == 1 else 's'}"
     return ", ".join(f"{name} {n / max(1, count.total()):.0%}" for name, n in count.items())
@@ -251,16 +292,31 @@ def hide_others(viewer: Any, run: Run) -> None:
             layer.visible = False
 
 
-def _read(
-    folder: Path, found: dict[str, Any], asked: Asked, card: Card
-) -> tuple[Asked, Kept | None, NDArray[np.int32], Counter[str]]:
-    labels = np.load(folder / found["labels"])
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What a job left of one image: an array for each layer, how uncertain they are, what labels can be decoded from."""
+
+    parts: list[NDArray[Any]]
+    kept: Kept | None
+    count: Counter[str]
+    spreads: list[NDArray[np.float32]] | None = None
+
+
+def _read(folder: Path, found: dict[str, Any], asked: Asked, card: Card) -> tuple[Asked, _Answer]:
+    whole, names = np.load(folder / found["answer"], mmap_mode="r"), str(found["axes"])
     kept = None
     if found["maps"]:
         maps = np.load(folder / found["maps"], mmap_mode="r")
-        kept = Kept(card, maps, asked.axes.without_channels(), labels.shape)
-    labels = cut(labels, asked, is_instances(card))
-    return asked, kept, labels, counted(card, labels, asked.axes)
+        kept = Kept(card, maps, asked.axes.without_channels(), whole.shape)
+    answer = np.array(cut(whole, asked, names, kind_of(card) == "objects"))
+    spread = found.get("spread") and np.array(cut(np.load(folder / found["spread"]), asked, names, False))
+    count = counted(card, answer, asked.axes)
+    return asked, _Answer(_parts(answer, names), kept, count, None if spread is None else _parts(spread, names))
+
+
+def _parts(answer: NDArray[Any], names: str) -> list[NDArray[Any]]:
+    """Each channel of an answer with these axes."""
+    return list(np.moveaxis(answer, names.index("C"), 0)) if "C" in names else [answer]
 
 
 def _decode(shown: list[Shown], values: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Shown, Any]]]:
@@ -274,7 +330,7 @@ def _tables(shown: list[Shown]) -> list[tuple[Shown, Table]]:
 def _look(card: Card) -> dict[str, Any]:
     """How labels of a model look: classes have colours and names."""
     options = options_of(card)
-    return {} if is_instances(card) else class_look(options.values, options.classes)
+    return {} if kind_of(card) == "objects" else class_look(options.values, options.classes)
 
 
 def _new_name(viewer: Any, wanted: str) -> str:

@@ -19,7 +19,7 @@ from napari_dojo.events import Done, Event
 from napari_dojo.home import models_folder
 from napari_dojo.pretrained import models
 from napari_dojo.runs import Run, claim, run_folder
-from napari_dojo.settings import TrainSettings, fields_of
+from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Fix, Task
 from napari_dojo.widgets.autosave import Autosave
 from napari_dojo.widgets.check import Asked, Findings, Seen, best_device, look_at
@@ -34,7 +34,7 @@ from napari_dojo.widgets.material import Files, Layers
 from napari_dojo.widgets.panel import Panel, open_panel
 from napari_dojo.widgets.progress import START, Progress
 from napari_dojo.widgets.remedies import opened, work_on
-from napari_dojo.widgets.rows import Row
+from napari_dojo.widgets.rows import Answers, Row
 from napari_dojo.widgets.unfinished import Unfinished
 
 __all__ = ["TrainPanel", "free_name"]
@@ -102,8 +102,7 @@ class TrainPanel(Panel):
         described(self.task_box, "I want to", "What the model shall learn.")
         narrow(self.task_box)
         for task in TASKS.values():
-            if task.target == "labels":
-                self.task_box.addItem(icon(task.name), task.title, task.name)
+            self.task_box.addItem(icon(task.name), task.title, task.name)
         form.addRow("I want to", self.task_box)
         self.column.addLayout(form)
         self.task_sentence = sentence()
@@ -116,10 +115,10 @@ class TrainPanel(Panel):
             plain = Form([f for f in fields if not f.option.advanced])
             hidden = Form([f for f in fields if f.option.advanced])
             for form_ in (plain, hidden):
-                form_.changed.connect(self._later)
+                form_.changed.connect(self._option_changed)
             self.options[task.name] = (plain, hidden)
             self.column.addWidget(plain)
-        self.classes = ClassTable(lambda: [row.labels for row in self.data.rows.rows()])
+        self.classes = ClassTable(lambda: [row.answer for row in self.data.rows.rows()])
         self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
         self.column.addWidget(self.classes_fold)
 
@@ -235,9 +234,22 @@ class TrainPanel(Panel):
             plain.setVisible(name == self.task.name and bool(plain.values()))
             hidden.setVisible(name == self.task.name and bool(hidden.values()))
         self.rows.classes = hasattr(self.task.options(), "classes")
+        self._take_answers()
         self.classes_fold.setVisible(self.rows.classes)
         self.align()
         self._data_changed()
+
+    def _take_answers(self) -> None:
+        """Ask for the answers that the task takes with its options."""
+        try:
+            options: Any = checked(self.task.options, self.option_values())
+        except DojoError:
+            return  # the check says it
+        self.data.take(Answers.of(self.task, options))
+
+    def _option_changed(self, *_: Any) -> None:
+        self._take_answers()
+        self._later()
 
     def _layers_changed(self) -> None:
         self.rows.refresh()
@@ -338,7 +350,7 @@ class TrainPanel(Panel):
         else:
             try:
                 if isinstance(material, Files):
-                    self.data.take_rows(opened(self.viewer, material))
+                    self.data.take_rows(opened(self.viewer, material, self.data.rows.takes.kind == "labels"))
                     material = self.data.material()
                 if isinstance(material, Layers):
                     work_on(self.viewer, self.rows, material, fix)
@@ -352,7 +364,9 @@ class TrainPanel(Panel):
         self.start_box.addItem("Nothing (new model)", None)
         for model in models():
             card = model.card
-            if (card.task, card.channels, card.spatial) == (self.task.name, seen.channels, seen.spatial):
+            same = (card.channels, card.spatial) == (seen.channels, seen.spatial)
+            options: Any = seen.facts.options if seen.facts else self.task.options()
+            if same and card.task in (self.task.name, *self.task.starts) and card.finer == self.task.finer(options):
                 self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
 
