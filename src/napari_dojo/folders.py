@@ -66,7 +66,7 @@ def read_pairs(given: Given, layout: Layout = ONE_TO_ONE, most: float = float("i
             if read and found.axes != read[0].axes:
                 raise DojoError(
                     f"{path.name} has the axes {found.axes.names}, the images before it have {read[0].axes.names}. "
-                    "Name them with --axes."
+                    "Say what the axes are."
                 )
         except DojoError as e:
             bad.append(str(e))

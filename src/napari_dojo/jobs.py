@@ -54,6 +54,7 @@ class Job:
         self._listener: threading.Thread | None = None
         self._again = False
         self._stopped = False
+        self._paused = False
 
     @property
     def alive(self) -> bool:
@@ -101,10 +102,12 @@ class Job:
 
     def pause(self) -> None:
         """Wait after the current step."""
+        self._paused = True
         self._say({"pause": True})
 
     def go_on(self) -> None:
         """Go on after a pause."""
+        self._paused = False
         self._say({"pause": False})
 
     def look(self, path: Path | None) -> None:
@@ -153,6 +156,8 @@ class Job:
                 self._again = True
                 _again_with_less(self.folder, request)
                 self.start()
+                if self._paused:
+                    self.pause()
                 return Said(
                     "warning",
                     "The system ended the job, most likely because memory ran out. It goes on from its last saved state with half the batch.",

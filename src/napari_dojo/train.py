@@ -366,8 +366,11 @@ class _Training:
             return None
         found = answer(self.task, self.card, maps, decoding, self.options, norm)
         path = self.run / f"preview-{Path(look).stem.rpartition('-')[2]}.npy"
-        with replacing(path, found.nbytes) as part, part.open("wb") as file:
-            np.save(file, found)
+        try:
+            with replacing(path, found.nbytes) as part, part.open("wb") as file:
+                np.save(file, found)
+        except DojoError:  # a preview is not worth a training
+            return None
         return str(path)
 
     def _keep(self, learner: Learner, better: bool) -> None:

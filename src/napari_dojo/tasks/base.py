@@ -192,7 +192,7 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
         found.append(
             Finding(
                 "warning",
-                f"{len(broken)} image{'s hold' if len(broken) > 1 else ' holds'} NaN or infinite values, {broken[0]} among them; they are read as 0 and as the extremes.",
+                f"{broken[0]}{f' and {len(broken) - 1} more images hold' if len(broken) > 1 else ' holds'} NaN or infinite values; they are read as 0 and as the extremes.",
             )
         )
     return tuple(found)

@@ -83,7 +83,11 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
     findings += [*_number_findings(pieces, len(areas)), *corner_findings(pairs, diameter)]
     findings.append(
-        Finding("ok", f"{len(areas)} objects, diameter about {diameter:.0f} px" + _physical(diameter, pairs))
+        Finding(
+            "ok",
+            f"{len(areas)} object{'s' * (len(areas) != 1)}, diameter about {diameter:.0f} px"
+            + _physical(diameter, pairs),
+        )
     )
     if empty:
         findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
@@ -107,7 +111,7 @@ def _number_findings(pieces: Mapping[str, tuple[int, int]], objects: int) -> lis
         name, (values, n) = next(iter(pieces.items()))
         what = "one value" if values == 1 else f"{values} values"
         more = f" ({len(pieces) - 1} more images like it)" if len(pieces) > 1 else ""
-        text = f"{name} has {what} in {n} pieces{more}, so they count as {values}. Number the pieces (those that touch stay one)?"
+        text = f"{name} has {what} in {n} piece{'s' * (n != 1)}{more}, so they count as {values}. Number the pieces (those that touch stay one)?"
         found.append(Finding("warning", text, (Fix("Number them", "relabel", tuple(pieces), numbered_pieces),)))
     elif objects < 10:
         are = "s are" if objects > 1 else " is"

@@ -123,10 +123,10 @@ def _class_findings(values: Sequence[int], options: SemanticOptions) -> list[Fin
         fixes = () if options.zero == "background" else (_ZERO_IS_BACKGROUND,)
         return [Finding("error", f"Only one class is annotated (number {values[0]}). {more}", fixes)]
     if n > MOST:
-        more = "as classes that is too many. Are these objects? Choose the task instances."
+        more = "as classes that is too many. Are these objects? Then find every object instead."
         return [Finding("error", f"The labels hold {n} different values; {more}", (_OBJECTS,))]
     if n > MANY:
-        more = "Are these objects? Then choose the task instances."
+        more = "Are these objects? Then find every object instead."
         return [Finding("warning", f"The labels hold {n} different values. {more}", (_OBJECTS, Fix("Classes", "fine")))]
     return []
 

@@ -15,8 +15,9 @@ from napari_dojo.widgets.panel import open_panel, plain_viewer
 from napari_dojo.widgets.pick import images_of
 from napari_dojo.widgets.table import features_of, open_table
 
-__all__ = ["measure_objects", "segment_nuclei"]
+__all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
 
+DENOISE_MINUTES = 1.4
 NUCLEI = "nuclei-fluorescence"
 
 
@@ -27,9 +28,7 @@ def segment_nuclei(viewer: Viewer) -> None:
     from napari_dojo.widgets.apply import ApplyPanel
 
     viewer = plain_viewer(viewer)
-    active = viewer.layers.selection.active
-    images = images_of(viewer.layers)
-    image = active if any(active is x for x in images) else (images[-1] if images else None)
+    image = _active_image(viewer)
     if image is None:
         show_warning("An image with nuclei is needed. Open one, choose it in the layer list, and try again.")
         return
@@ -46,6 +45,26 @@ def segment_nuclei(viewer: Viewer) -> None:
         panel.apply()
     else:
         show_warning(panel.apply_button.toolTip())
+
+
+def denoise_layer(viewer: Viewer) -> None:
+    """Remove the noise of the active image: a net learns from this image alone, and is applied to it when it is done."""
+    from napari.utils.notifications import show_warning
+
+    from napari_dojo.widgets.train import TrainPanel
+
+    viewer = plain_viewer(viewer)
+    image = _active_image(viewer)
+    if image is None:
+        show_warning("A noisy image is needed. Open one, choose it in the layer list, and try again.")
+        return
+    open_panel(viewer, TrainPanel, "Train").at_once("noise2void", image, DENOISE_MINUTES)
+
+
+def _active_image(viewer: Any) -> Any:
+    """The active image, else the last one; None without images."""
+    active, images = viewer.layers.selection.active, images_of(viewer.layers)
+    return active if any(active is x for x in images) else (images[-1] if images else None)
 
 
 def measure_objects(viewer: Viewer) -> None:

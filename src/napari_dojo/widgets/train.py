@@ -65,6 +65,8 @@ class TrainPanel(Panel):
         self._seen: Seen | None = None
         self._fine: set[str] = set()
         self._device: tuple[str, Device | None] = ("", None)
+        self._at_once: Any = None  # the image of `at_once`
+        self._tried: list[Fix] = []
         self._ask()
         self._tune()
         self._go()
@@ -212,6 +214,8 @@ class TrainPanel(Panel):
         """The training's settings as set; steps and epochs take the place of minutes."""
         values = self.settings.values()
         counted = values.get("steps") or values.get("epochs")
+        if self._at_once is not None:
+            values["validation"] = 0.0  # all of the one image teaches
         return {**values, "minutes": None if counted else self.minutes_box.value()}
 
     def _state(self) -> tuple[list[Row], dict[str, Any]]:
@@ -306,6 +310,7 @@ class TrainPanel(Panel):
             self.classes.show_painted(answer.facts.painted)
         found = (replace(f, text=self.classes.worded(f.text)) for f in (*answer.findings, *self.data.notes()))
         self._found([f for f in found if f.text not in self._fine])
+        self._go_at_once()
 
     def _found(self, findings: list[Finding]) -> None:
         self.findings.show_findings(findings)
@@ -370,6 +375,43 @@ class TrainPanel(Panel):
                 self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
 
+    # one click
+
+    def at_once(self, task: str, image: Any, minutes: float) -> None:
+        """Learn a task from one image alone and apply it to that image, with the remedies that the check offers."""
+        if self.progress.busy:
+            self.warn("A training is at work already. Wait until it is over, or stop it, and try again.")
+            return
+        self.task_box.setCurrentIndex(self.task_box.findData(task))
+        self.rows.set_rows([Row((image,), None)])
+        self.minutes_box.setValue(minutes)
+        self._at_once, self._tried = image, []
+        self._data_changed()
+
+    def _go_at_once(self) -> None:
+        """After each look: mend what can be mended, else start, else say why not."""
+        if self._at_once is None:
+            return
+        errors = [f.text for f in self.findings.findings if f.level == "error"]
+        offered = ((fix, f) for f in self.findings.findings if f.level == "warning" for fix in f.fixes)
+        mend = next(((fix, f) for fix, f in offered if fix.kind == "option" and fix not in self._tried), None)
+        if errors:
+            self._at_once = None
+            self.warn(errors[0])
+        elif mend is not None:
+            self._tried.append(mend[0])
+            self._fix(*mend)
+        else:
+            self.start()
+
+    def _apply_at_once(self) -> None:
+        image, self._at_once = self._at_once, None
+        if image in self.viewer.layers:
+            panel = self._apply()
+            panel.image_box.choose(image)
+            panel.request.whole_button.setChecked(True)
+            panel.apply()
+
     # the job
 
     def start(self) -> None:
@@ -418,6 +460,9 @@ class TrainPanel(Panel):
 
     def _over(self, event: Event) -> None:
         self._turn(False)
+        if self._at_once is not None and isinstance(event, Done):
+            self._apply_at_once()
+        self._at_once = None
         if not isinstance(event, Done):
             self.warn(event.sentence)  # type: ignore[attr-defined]
             self.unfinished.refresh()
@@ -461,13 +506,14 @@ class TrainPanel(Panel):
 
     # afterwards
 
-    def _apply(self) -> None:
+    def _apply(self) -> Any:
         from napari_dojo.widgets.apply import ApplyPanel
 
         training = self.progress.training
         panel = open_panel(self.viewer, ApplyPanel, "Apply")
         panel.refresh_models()
         panel.choose_model(training.model if training is not None else None)
+        return panel
 
     def _copy(self, tell: Any) -> None:
         training = self.progress.training
