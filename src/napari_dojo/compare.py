@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_dojo.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.metrics import ClassCounts, ImageScores, pool, runs
+from napari_dojo.resolution import RingCorrelation, ring_correlation
 from napari_dojo.verdicts import Comparison
 
 __all__ = ["THRESHOLDS", "Answer", "class_like", "class_names", "compare_images", "compare_labels"]
@@ -34,6 +35,7 @@ class Answer:
     basis : what the figures refer to, in words.
     curve : AP of objects at each of `THRESHOLDS`.
     numbers : of the classes, in the order of ``found.classes``.
+    rings : detail that the first samples of two images share.
     """
 
     found: Comparison | ClassCounts | ImageScores
@@ -41,6 +43,7 @@ class Answer:
     basis: str = ""
     curve: tuple[float, ...] = ()
     numbers: tuple[int, ...] = ()
+    rings: RingCorrelation | None = None
 
 
 def compare_labels(
@@ -113,7 +116,9 @@ def compare_images(truth: Any, result: Any, axes: Axes, region: NDArray[np.bool_
         spans += [(float(a[w].min()), float(a[w].max())) for a, w in zip(t, known, strict=True) if w.any()]
         unknown += [np.count_nonzero(~np.isfinite(x)) for x in (t, p)]
         drawn = drawn and len(runs(t)[0]) < FLAT * t.size
-    return Answer(pool(scores), tuple(_image_notes(spans, unknown, drawn)), _range(spans))
+    first = (np.asarray(axes.sample(x, 0))[0] for x in (truth, result))
+    rings = ring_correlation(*(np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0) for x in first))
+    return Answer(pool(scores), tuple(_image_notes(spans, unknown, drawn)), _range(spans), rings=rings)
 
 
 def class_like(labels: ArrayLike) -> bool:

@@ -434,6 +434,7 @@ def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callab
     from napari_dojo.predict import Predictor, answer_sample, predict
     from napari_dojo.settings import PredictSettings
     from napari_dojo.tasks import TASKS, options_of
+    from napari_dojo.tasks.images import best_filter, score_images
 
     settings, card = settings or PredictSettings(), bundle.card
     task, options = TASKS[card.task], options_of(card)
@@ -449,9 +450,12 @@ def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callab
         inputs.append(card.own(x))
         truths.append(np.asarray(item.y))
         tick()
-    held, name = task.baseline(inputs, truths, options)
+    score, baseline = task.score, task.baseline
+    if task.target == "none":  # it learned without a truth; here there is one
+        score, baseline = score_images, best_filter
+    held, name = baseline(inputs, truths, options)
     rows = [
-        Row(item.name, *(task.score(found, truth, item.region, options) for found in both))
+        Row(item.name, *(score(found, truth, item.region, options) for found in both))
         for item, truth, both in zip(pairs.items, truths, zip(results, held, strict=True), strict=True)
     ]
     return Report(task.result, tuple(rows), baseline_name=name)

@@ -270,7 +270,7 @@ def test_classes_have_a_table(viewer, panel, done):
     assert compare.found.text() == counts.sentence
     for part in ("membrane", "inside", f"{counts.iou['membrane']:.2f}", f"{counts.dice['inside']:.2f}", "512"):
         assert part in compare.table.text()
-    assert compare.pages.currentWidget() is compare.table
+    assert compare.table.isVisibleTo(compare)
     assert len(viewer.layers) == 2
     compare.how_box.setCurrentIndex(compare.how_box.findText("objects"))
     compare.how_box.activated.emit(1)

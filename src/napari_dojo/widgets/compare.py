@@ -31,6 +31,8 @@ from napari_dojo.widgets.latest import Latest
 from napari_dojo.widgets.layers import add_quietly, array_of, axes_choices, placement, provenance, region_mask
 from napari_dojo.widgets.panel import Panel, open_panel, plain_viewer
 from napari_dojo.widgets.pick import LayerBox, images_of, labels_of, paired, shapes_of
+from napari_dojo.widgets.plot import RingPlot
+from napari_dojo.widgets.profile import Profile
 from napari_dojo.widgets.verdicts import COLOURS, ApPlot, Legend
 
 __all__ = ["ComparePanel", "comparable", "compare_layers", "likely_pair"]
@@ -179,7 +181,7 @@ class ComparePanel(Panel):
         self.table.setAccessibleName("Table")
         self.pages = QStackedWidget()
         self.pages.addWidget(self._objects_page())
-        self.pages.addWidget(self.table)
+        self.pages.addWidget(self._images_page())
         for widget in (self.compare_button, self.message, self.found, self.pages):
             self.column.addWidget(widget)
         self.compare_button.clicked.connect(self.compare)
@@ -203,6 +205,23 @@ class ComparePanel(Panel):
         self.legend.clicked.connect(self._jump)
         return page
 
+    def _images_page(self) -> QWidget:
+        self.rings, self.profile = RingPlot(self.viewer), Profile(self.viewer)
+        self.images_only = QWidget()
+        inner = QVBoxLayout(self.images_only)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(4)
+        for widget in (self.rings, self.profile):
+            inner.addWidget(widget)
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.table)
+        layout.addWidget(self.images_only)
+        layout.addStretch(1)
+        return page
+
     # what is chosen
 
     def choose(self, truth: Any, result: Any) -> None:
@@ -223,6 +242,7 @@ class ComparePanel(Panel):
         self.truth_box.fill(candidates, pair[0])
         self._fill_regions()
         self._list_results()
+        self.profile.follow()
         if any(x not in self.viewer.layers for x in self._painted):
             self._painted = ()
         if lost:
@@ -257,6 +277,7 @@ class ComparePanel(Panel):
         self.third_box.setCurrentIndex(max(0, self.third_box.findData(chosen)))
         self._show_row(self.third_box, len(choices) > 1)
         self._show_row(self.how_box, labels)
+        self.images_only.setVisible(not labels)
         self.swap_button.setEnabled(result is not None)
         if self._compared and not (self._compared[0] is truth and self._compared[1] is result):
             self._forget()
@@ -305,6 +326,7 @@ class ComparePanel(Panel):
             label.setText("")
         self.legend.show_counts(None)
         self.plot.show_curve((), ())
+        self.rings.show_rings(None)
         self._say_why()
 
     # the work
@@ -363,7 +385,9 @@ class ComparePanel(Panel):
         self.found.setText(found.sentence)
         numbers = self._answer.numbers
         table = _class_table(found, self._compared[0], numbers) if isinstance(found, ClassCounts) else ""
-        self.table.setText(table + escape(self._answer.basis))
+        shared = f" Shared: {self._answer.rings.sentence}." if self._answer.rings is not None else ""
+        self.table.setText(table + escape(self._answer.basis + shared))
+        self.rings.show_rings(self._answer.rings)
 
     # verdicts
 
@@ -453,7 +477,8 @@ class ComparePanel(Panel):
         """The panel is closing."""
         self._work.forget()
         self._follow(False)
-        self.plot.end()
+        for plot in (self.plot, self.rings, self.profile):
+            plot.end()
         super().end()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, QTimer
 
+from napari_dojo.resolution import THRESHOLD, RingCorrelation
 from napari_dojo.widgets.form import described
 
-__all__ = ["TRAINING", "VALIDATION", "LossPlot", "Plot", "ScorePlot", "theme_colours"]
+__all__ = ["TRAINING", "VALIDATION", "LossPlot", "Plot", "RingPlot", "ScorePlot", "theme_colours"]
 
 TRAINING, VALIDATION = "#56B4E9", "#E69F00"  # Okabe-Ito
 
@@ -164,6 +165,25 @@ class ScorePlot(Plot):
         if len(xy) and xy[:, 1].max() <= 1:
             top = max(float(xy[:, 1].max()), float(self._line.value()) if self._line.isVisible() else 0.0, 0.1)
             self.setYRange(0, 1.1 * top, padding=0)
+
+
+class RingPlot(Plot):
+    """The detail that two images share, over its fineness."""
+
+    def __init__(self, viewer: Any) -> None:
+        tip = (
+            "Fourier ring correlation: how much of the detail of each fineness two images share. Where it falls below "
+            "1/7 (dashed), detail ends; to the right is finer."
+        )
+        super().__init__(viewer, "Shared detail", tip, ((TRAINING, "━", "shared detail, by cycles per px"),))
+        self.setXRange(0, 0.5, padding=0.02)
+        self.setYRange(0, 1, padding=0.05)
+        self._curve = self.plot(pen=pg.mkPen(TRAINING, width=1.5))
+        self.addItem(pg.InfiniteLine(THRESHOLD, angle=0, pen=pg.mkPen("#888888", style=Qt.PenStyle.DashLine)))
+
+    def show_rings(self, rings: RingCorrelation | None) -> None:
+        """Show this curve, or none."""
+        self._curve.setData(*((), ()) if rings is None else (rings.frequency, rings.smooth))
 
 
 def _dots(colour: str) -> dict[str, Any]:
