@@ -449,6 +449,128 @@ def apply_failed(stage: Stage) -> None:
     stage.rest(1)
 
 
+# images as answers
+
+
+def choose_task(panel, task: str) -> None:
+    """Choose what is to be learned."""
+    panel.task_box.setCurrentIndex(panel.task_box.findData(task))
+
+
+def learning(stage: Stage, task: str, sample: str, until=None):
+    """The Train panel with a task that answers with images, its sample, and a training that goes on until then."""
+    stage.sample(sample, ("image",))
+    panel = stage.open("Train")
+    choose_task(panel, task)
+    stage.wait(lambda: "step" in panel.findings.text())
+    stage.narrow()
+    if until is not None:
+        panel.minutes_box.setValue(stage.minutes)
+        panel.start_button.click()
+        stage.wait(lambda: until(panel), 60 * stage.minutes + 90)
+    return panel
+
+
+def believed(stage: Stage, task: str, sample: str, button: str):
+    """The Apply panel with an answer to the sample, and what one of the buttons below says of it."""
+    panel = learning(stage, task, sample, lambda panel: panel.apply_button.isEnabled())
+    panel.preview_box.setChecked(False)
+    panel.apply_button.click()
+    apply = stage.open("Apply")
+    stage.wait(apply.apply_button.isEnabled)
+    apply.apply_button.click()
+    stage.wait(lambda: apply.results.shown and not apply.results.reading, 120)
+    getattr(apply.answer.honesty, button).click()
+    stage.wait(lambda: "." in apply.answer.honesty.text.text().replace("...", ""), 120)
+    stage.narrow()
+    stage.rest(0.5)
+    return apply
+
+
+@state
+def denoise_ready(stage: Stage) -> None:
+    learning(stage, "denoise", "noisy_pair")
+
+
+@state
+def denoise_running(stage: Stage) -> None:
+    learning(stage, "denoise", "noisy_pair", lambda panel: stage.viewer.layers[-1].name.endswith("sees now)"))
+    stage.rest(2)
+
+
+@state
+def denoise_residual(stage: Stage) -> None:
+    believed(stage, "denoise", "noisy_pair", "residual_button")
+
+
+@state
+def denoise_resolution(stage: Stage) -> None:
+    believed(stage, "denoise", "noisy_pair", "resolution_button")
+
+
+@state
+def alone_lines(stage: Stage) -> None:
+    learning(stage, "noise2void", "line_noise")
+
+
+@state
+def alone_one_click(stage: Stage) -> None:
+    from napari_dojo.widgets import actions
+
+    stage.sample("noisy_single", ("image",))
+    actions.DENOISE_MINUTES = stage.minutes
+    actions.denoise_layer(stage.viewer)
+    stage.wait(lambda: any("predicted" in layer.name for layer in stage.viewer.layers), 60 * stage.minutes + 120)
+    stage.narrow()
+
+
+@state
+def translate_ready(stage: Stage) -> None:
+    learning(stage, "translate", "label_free")
+
+
+@state
+def translate_done(stage: Stage) -> None:
+    learning(stage, "translate", "label_free", lambda panel: panel.apply_button.isEnabled())
+
+
+@state
+def upscale_ready(stage: Stage) -> None:
+    stage.sample("filaments", ("image",))
+    panel = stage.open("Train")
+    choose_task(panel, "upscale")
+    stage.wait(lambda: "step" in panel.findings.text())
+    panel.findings.button("Show an example").click()
+    stage.rest(1)
+    stage.narrow()
+
+
+@state
+def upscale_z(stage: Stage) -> None:
+    stage.sample("thin_stack", ("image",))
+    panel = stage.open("Train")
+    choose_task(panel, "upscale")
+    panel.options["upscale"][0].set_values({"factor": 4, "along": "Z"})
+    panel._option_changed()
+    stage.wait(lambda: "step" in panel.findings.text())
+    stage.narrow()
+
+
+@state
+def palm_support(stage: Stage) -> None:
+    sparse, wide, dense = stage.sample("localisations")
+    dense.visible = sparse.visible = wide.visible = True
+    panel = stage.open("Train")
+    choose_task(panel, "translate")
+    from napari_dojo.widgets.rows import Row
+
+    panel.rows.set_rows([Row((sparse, wide), dense)])
+    panel.options["translate"][1].set_values({"localisations": True})
+    panel._option_changed()
+    stage.wait(lambda: "step" in panel.findings.text())
+    stage.narrow()
+
+
 # Compare
 
 

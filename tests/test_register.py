@@ -52,7 +52,10 @@ def test_shifted_says_what_is_not_known():
 
 def test_brightness():
     noisy = 2.5 * CLEAN + 30 + RNG.normal(0, 20, CLEAN.shape)
-    gain, offset = brightness(noisy, CLEAN)
+    gain, offset, error = brightness(noisy, CLEAN)
+    assert error < 0.02
     assert gain == pytest.approx(2.5, rel=0.05)
     assert gain * CLEAN.mean() + offset == pytest.approx(noisy.mean(), rel=0.01)
-    assert brightness(CLEAN, np.zeros_like(CLEAN)) == (1.0, 0.0)
+    assert brightness(CLEAN, np.zeros_like(CLEAN)) == (1.0, 0.0, np.inf)
+    alone = brightness(RNG.normal(0, 500, CLEAN.shape), CLEAN)
+    assert abs(alone[0]) < 4 * alone[2]

@@ -32,7 +32,7 @@ def test_layers(name: str) -> None:
             assert data.shape == layers[0][0].shape
             assert data.max() > 0
         if kind == "image":
-            assert data.dtype in (np.uint8, np.uint16)
+            assert data.dtype in (np.uint8, np.uint16, np.float32)
             assert data.std() > 0
 
 

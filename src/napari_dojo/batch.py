@@ -185,6 +185,7 @@ class _Work:
         axes = Axes(axes_of(picture, remembered, card.spatial == "ZYX").names, card.spatial)
         given = {"decoding": self.decoding, "pixel_size": picture.pixel_size, "predictor": self.predictor}
         given["room"] = scratch.room
+        picture = replace(picture, data=card.in_order(picture.data, axes.names, picture.channel_names))
         for event in predict_steps(self.bundle, picture.data, axes, self.settings, control, **given):
             yield _Answer(card, picture, axes, event) if isinstance(event, Result) else event
 

@@ -92,6 +92,13 @@ class Card:
         planes = needed > 1 and self.spatial == "YX" and "C" not in names and sizes.get("Z") == needed
         return names.replace("Z", "C") if planes else names
 
+    def in_order(self, x: Any, axes: str, names: Sequence[str]) -> Any:
+        """An image whose channels are called so, its channels as the model knows them where it knows all by name."""
+        known = self.channel_names
+        if "C" not in axes or tuple(names) == known or len(set(names)) < len(names) or set(names) != set(known):
+            return x
+        return x[tuple([list(names).index(n) for n in known] if a == "C" else slice(None) for a in axes)]
+
     def own(self, x: Any) -> Any:
         """The channels (C, *S) of a sample itself, without those of its neighbours."""
         many = len(x) // (1 + 2 * self.reach)

@@ -132,6 +132,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
+    parser.add_argument(
+        "--objects",
+        metavar="MODEL",
+        help="of predicted images: find objects in them and in the true ones with this model",
+    )
     _flags(parser, PredictSettings)
     _json(parser)
     parser.set_defaults(run=_evaluate)
@@ -272,7 +277,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         _warn(note)
     with _bar() as bar:
         row = bar.add_task("Scoring", total=len(pairs.items))
-        report = evaluate_model(bundle, pairs, settings, lambda: bar.advance(row))
+        objects = load(find(args.objects)) if args.objects else None
+        report = evaluate_model(bundle, pairs, settings, lambda: bar.advance(row), objects)
     print(report.table())
     if args.out:
         report.save(args.out)

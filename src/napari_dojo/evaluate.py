@@ -63,12 +63,14 @@ class Report:
     rows : at least one.
     left_out : name of an image that could not be judged, and why.
     baseline_name : what the baseline is called in tables and figures.
+    objects : those found in predicted images against those found in true ones, where that was asked for.
     """
 
     kind: str
     rows: tuple[Row, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     baseline_name: str = "baseline"
+    objects: InstanceCounts | None = None
 
     @property
     def pooled(self) -> Score:
@@ -86,6 +88,8 @@ class Report:
         out = self.pooled.as_dict() | {"images": len(self.rows)}
         if (baseline := self.baseline) is not None:
             out["baseline"] = baseline.as_dict()
+        if self.objects is not None:
+            out["objects"] = self.objects.as_dict()
         if self.left_out:
             out["left_out"] = dict(self.left_out)
         return out
@@ -97,6 +101,8 @@ class Report:
         if baseline is not None:
             first += f"  ({self.baseline_name}: {baseline.sentence})"
         parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}"]
+        if self.objects is not None:
+            parts.append(f"Objects in the predicted images against those in the true ones: {self.objects.sentence}")
         details = _detail_table(pooled, baseline, self.baseline_name)
         parts += [details] if details else []
         if len(self.rows) > 1:
@@ -420,7 +426,36 @@ def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
-def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callable[[], None] = lambda: None) -> Report:
+def objects_found(segmenter: Any, results: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]]) -> InstanceCounts:
+    """Whether objects are where they should be: those that a model finds in predicted images against those in true ones.
+
+    Parameters
+    ----------
+    segmenter : `napari_dojo.bundle.Bundle` of the task instances, for images of one channel.
+    results, truths : images (K, *S); of several channels the first is looked at.
+    """
+    from napari_dojo import device
+    from napari_dojo.predict import Predictor, answer_sample
+    from napari_dojo.settings import PredictSettings
+
+    settings, rule = PredictSettings(), segmenter.card.rule
+    predictor = Predictor(segmenter.net, device.choose(settings.device), settings.tile)
+    counts = InstanceCounts()
+    for both in zip(truths, results, strict=True):
+        found = [
+            answer_sample(segmenter, x, rule.measure(x), predictor, settings) for x in (np.asarray(a)[:1] for a in both)
+        ]
+        counts = counts + InstanceCounts.of(*found)
+    return counts
+
+
+def evaluate_model(
+    bundle: Any,
+    pairs: Pairs,
+    settings: Any = None,
+    tick: Callable[[], None] = lambda: None,
+    objects: Any = None,
+) -> Report:
     """Apply a model to images whose truth is known, and score the answers beside the task's baseline.
 
     Parameters
@@ -429,6 +464,7 @@ def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callab
     pairs : the images and their truth.
     settings : `napari_dojo.settings.PredictSettings`.
     tick : called after each image.
+    objects : a bundle that finds objects in predicted and in true images; the report then says how well these agree.
     """
     from napari_dojo import device
     from napari_dojo.predict import Predictor, answer_sample, predict
@@ -458,4 +494,5 @@ def evaluate_model(bundle: Any, pairs: Pairs, settings: Any = None, tick: Callab
         Row(item.name, *(score(found, truth, item.region, options) for found in both))
         for item, truth, both in zip(pairs.items, truths, zip(results, held, strict=True), strict=True)
     ]
-    return Report(task.result, tuple(rows), baseline_name=name)
+    agree = objects_found(objects, results, truths) if objects is not None else None
+    return Report(task.result, tuple(rows), baseline_name=name, objects=agree)

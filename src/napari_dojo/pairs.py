@@ -304,7 +304,7 @@ def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
             rule = f"be {_times(scale)} times as large as the image" if layout.finer else "have the size of the image"
             raise DojoError(
                 f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
-                f"it came as {_times(y.shape)}. Do they belong together?"
+                f"it came as {_times(y.shape)}. {'Are they swapped?' if y.size < x.size else 'Do they belong together?'}"
             )
     region = None if whole.region is None else np.asarray(whole.region).astype(bool)
     flat = axes.without_channels()

@@ -195,7 +195,7 @@ def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.flo
     c, s = np.cos(angle), np.sin(angle)
     turn = np.eye(dims)
     turn[-2:, -2:] = [[c, -s], [s, c]]
-    return np.asarray(turn @ matrix / scale)
+    return np.asarray(turn @ matrix / scale) if recipe.resample else np.rint(turn @ matrix)
 
 
 def _centre(source: Source, recipe: Recipe, half: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -216,6 +216,10 @@ def _gather(
     source: Source, matrix: NDArray[Any], centre: NDArray[Any], window: NDArray[Any], recipe: Recipe
 ) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
     """The window around ``centre``, mirrored beyond the source's edges: x normalised (C, *window), y and region finer."""
+    wide = np.abs(matrix) @ window
+    first = np.rint(centre - wide / 2).astype(int)
+    if _is_turn(matrix) and (first >= 0).all() and (first + wide <= source.size).all():
+        return _taken(source, matrix, first, wide.astype(int), recipe)
     far = np.abs(matrix) @ (window / 2) + 1
     low = np.clip(np.floor(centre - far), 0, None).astype(int)
     high = np.minimum(np.ceil(centre + far).astype(int), source.size)
@@ -238,6 +242,44 @@ def _gather(
         if source.region is None
         else _sample(source.region[None][(slice(None), *box)].astype(np.float32), there, "nearest")[0] > 0.5
     )
+    return x, y, region
+
+
+def _is_turn(matrix: NDArray[Any]) -> bool:
+    """Whether it does nothing but flip and turn by quarters."""
+    return bool(np.isin(matrix, (-1, 0, 1)).all() and (np.abs(matrix).sum(0) == 1).all())
+
+
+def _taken(
+    source: Source, matrix: NDArray[Any], low: NDArray[Any], window: NDArray[Any], recipe: Recipe
+) -> tuple[NDArray[np.float32], Any, NDArray[np.bool_] | None]:
+    """The same without resampling: a window that starts at ``low``, inside the source, flipped and turned."""
+    scale = recipe.scale or (1,) * len(window)
+    box = tuple(slice(a, a + n) for a, n in zip(low, window, strict=True))
+    finer = tuple(slice(a * f, (a + n) * f) for a, n, f in zip(low, window, scale, strict=True))
+    order = np.abs(matrix).argmax(1)  # for each axis of the source the patch's
+    back = np.argsort(order)
+
+    def turned(a: NDArray[Any]) -> NDArray[Any]:
+        """(..., *window) as it lies in the source -> as it lies in the patch."""
+        ahead = a.ndim - len(order)
+        flipped = tuple(s - len(order) for s, p in enumerate(order) if matrix[s, p] < 0)
+        a = np.flip(a, flipped)
+        return a.transpose(*range(ahead), *(ahead + back))
+
+    x = turned(source.norm.apply(source.x[(slice(None), *box)]))
+    y: Any = None
+    if source.y is not None and recipe.labels:
+        y = turned(np.asarray(source.y[box])).astype(np.int64 if source.y.dtype.itemsize > 4 else np.int32)
+    elif source.y is not None:
+        y = np.asarray(source.y[(slice(None), *finer)])
+        y = turned(source.target.apply(y) if source.target else y.astype(np.float32))
+    region = None
+    if source.region is not None:
+        region = source.region[box]
+        for axis, f in enumerate(scale):
+            region = np.repeat(region, f, axis) if f > 1 else region
+        region = turned(region)
     return x, y, region
 
 

@@ -228,6 +228,7 @@ def predict_steps(
     settings, control, card = settings or PredictSettings(), control or Control(), bundle.card
     options, task = options_of(card), TASKS[card.task]
     axes = _fitting(card, array, axes)
+    _same_pixels(card, pixel_size, settings)
     predictor = predictor or Predictor(bundle.net, devices.choose(settings.device), settings.tile)
     work = _Work(card, task, options, decoding or decoding_of(card), predictor, control, settings, pixel_size)
     places = work.places(axes, array)
@@ -395,6 +396,19 @@ def _numbers(card: Card, array: Any, axes: Axes) -> Normalization | None:
     return card.numbers(np.moveaxis(array, axes.names.index("C"), 0) if "C" in axes.names else array[None])
 
 
+def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: PredictSettings) -> None:
+    """Refuse to make finer what has other pixels than the model learned from: its detail would be of another size."""
+    if not card.finer or not card.pixel_size or not pixel_size or settings.any_size:
+        return
+    mine, there = card.pixel_size[-1], pixel_size[-1]
+    if not 0.9 < there / mine < 1.1:
+        unit = (card.unit or "").replace("um", "µm")
+        raise DojoError(
+            f"The model {card.name} learned from pixels of {mine:.3g} {unit}, and this image has {there:.3g} {unit}. "
+            "Apply it to images of its own pixel size, or tell it to take any (--any-size)."
+        )
+
+
 def _doubt(card: Card, array: Any, axes: Axes, norm: Normalization | None) -> str:
     """Whether the first sample looks unlike what the model learned from; empty where it does not."""
     known = card.data.get("seen")
@@ -420,7 +434,7 @@ def _fitting(card: Card, array: Any, axes: Axes | str | None) -> Axes:
     channels, needed = axes.own_channels(array.shape), card.channels // (1 + 2 * card.reach)
     if channels != needed:
         raise DojoError(
-            f"The model {card.name} needs {needed} channel{'s' if needed > 1 else ''}; this image "
+            f"The model {card.name} needs {needed} channel{'s (or planes)' if needed > 1 else ''}; this image "
             f"({axes.names}, {' x '.join(map(str, array.shape))}) has {channels}. Choose other channels or another model."
         )
     if np.dtype(array.dtype).kind not in "biuf":

@@ -64,16 +64,22 @@ def shifted(b: NDArray[Any], shift: Sequence[float]) -> NDArray[np.float32]:
     return np.stack([ndimage.shift(c, shift, order=0 if whole else 3, mode="constant", cval=np.nan) for c in b])
 
 
-def brightness(a: Any, b: Any) -> tuple[float, float]:
-    """Gain and offset by which image ``b`` (*S) becomes as bright as ``a``: a ≈ gain x b + offset, noise smoothed away."""
-    first, second = (ndimage.gaussian_filter(_middle(x), 3) for x in (a, b))
+def brightness(a: Any, b: Any) -> tuple[float, float, float]:
+    """Gain and offset by which image ``b`` (*S) becomes as bright as ``a``, and the standard error of the gain.
+
+    a ≈ gain x b + offset, after noise was smoothed away.
+    """
+    width = 3.0
+    first, second = (ndimage.gaussian_filter(_middle(x), width) for x in (a, b))
     known = np.isfinite(first) & np.isfinite(second)
     first, second = first[known].astype(np.float64), second[known].astype(np.float64)
     spread = float(np.var(second)) if second.size else 0.0
     if spread <= 0:
-        return 1.0, 0.0
+        return 1.0, 0.0, float("inf")
     gain = float(np.mean((first - first.mean()) * (second - second.mean())) / spread)
-    return gain, float(first.mean() - gain * second.mean())
+    offset = float(first.mean() - gain * second.mean())
+    apart = max(2.0, second.size / (4 * np.pi * width**2))  # as many values as are independent after smoothing
+    return gain, offset, float(np.sqrt(np.mean((first - gain * second - offset) ** 2) / spread / apart))
 
 
 def _middle(x: Any) -> NDArray[np.float32]:

@@ -15,6 +15,8 @@ import numpy as np
 
 from napari_dojo import images
 from napari_dojo.errors import DojoError
+from napari_dojo.palm import film
+from napari_dojo.scenes import line_noise as lines
 from napari_dojo.simulate import Scene, simulate
 
 __all__ = [
@@ -25,6 +27,11 @@ __all__ = [
     "cells_strokes",
     "filaments",
     "folder",
+    "label_free",
+    "line_noise",
+    "localisations",
+    "noisy_pair",
+    "noisy_single",
     "nuclei",
     "nuclei_3d",
     "nuclei_test",
@@ -34,6 +41,7 @@ __all__ = [
     "skimage_retina",
     "skimage_tissue",
     "spots",
+    "thin_stack",
 ]
 
 Layer = tuple[Any, dict[str, Any], str]
@@ -124,6 +132,62 @@ def cells_strokes() -> list[Layer]:
     body, nucleus = np.asarray(read.data)
     look = {"name": "cells: strokes", "features": _class_names(), "colormap": COLOURS, "opacity": 1.0}
     return [*_two_channels(body, nucleus, facts), (strokes, {**look, **facts}, "labels")]
+
+
+def noisy_pair() -> list[Layer]:
+    """The same filaments with few photons and without noise, four fields: axes TYX, T counting images."""
+    scenes = [simulate("filaments", (256, 256), seed, photons=12) for seed in range(4)]
+    facts = _facts("tyx", (1.0, *scenes[0].pixel_size), "napari-dojo simulator: filaments, 12 photons")
+    clean = np.stack([s.clean for s in scenes])
+    return [
+        (np.stack([s.image for s in scenes]), {"name": "filaments, noisy", **facts}, "image"),
+        (clean, {"name": "filaments, clean", **facts}, "image"),
+    ]
+
+
+def noisy_single() -> list[Layer]:
+    """One image of nuclei with few photons, to be denoised by itself."""
+    image, _ = _scene(simulate("nuclei", (1024, 1024), 5, photons=15), "noisy nuclei")
+    return [image]
+
+
+def line_noise() -> list[Layer]:
+    """Cells whose noise comes in lines, as scanning microscopes have it."""
+    scene = simulate("cells", FIELD, 6)
+    body = np.asarray(scene.clean[0], np.float32)
+    noisy = lines(body, 0.12 * float(np.ptp(body)), np.random.default_rng(0))
+    facts = _facts("yx", scene.pixel_size, f"napari-dojo simulator: {scene.name}, noise in lines")
+    return [(noisy, {"name": "noise in lines", **facts}, "image")]
+
+
+def label_free() -> list[Layer]:
+    """Cells in phase contrast and their nuclear stain, four fields: axes TYX, T counting images."""
+    fields = [(simulate("cells", (256, 256), k, contrast="phase"), simulate("cells", (256, 256), k)) for k in range(4)]
+    facts = _facts("tyx", (1.0, *fields[0][0].pixel_size), "napari-dojo simulator: cells, phase contrast and stain")
+    look = {"name": "cells: nuclear stain", "colormap": "magenta", "blending": "additive"}
+    return [
+        (np.stack([phase.image for phase, _ in fields]), {"name": "cells: phase contrast", **facts}, "image"),
+        (np.stack([stained.image[1] for _, stained in fields]), {**look, **facts}, "image"),
+    ]
+
+
+def localisations() -> list[Layer]:
+    """Single-molecule localisations of filaments: 5 % of a film, the wide-field image, and all of the film."""
+    made = film(7, FIELD)
+    facts = _facts("yx", (made.pixel_size,) * 2, "napari-dojo simulator: film of blinking molecules")
+    return [
+        (made.picture(0.05), {"name": "localisations, 5 %", "contrast_limits": (0, 2), **facts}, "image"),
+        (made.widefield, {"name": "wide-field", "colormap": "magenta", "visible": False, **facts}, "image"),
+        (made.picture(smooth=1.0), {"name": "localisations, dense", "visible": False, **facts}, "image"),
+    ]
+
+
+def thin_stack() -> list[Layer]:
+    """A stack of nuclei of which every fourth plane was taken."""
+    scene = simulate("nuclei", (64, 192, 192), 3, anisotropy=1.0, photons=150)
+    size = (4 * scene.pixel_size[0], *scene.pixel_size[1:])
+    facts = _facts("zyx", size, f"napari-dojo simulator: {scene.name}, every fourth plane")
+    return [(scene.image[1::4], {"name": "thin stack", **facts}, "image")]
 
 
 def skimage_cell() -> list[Layer]:

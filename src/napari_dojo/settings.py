@@ -136,6 +136,14 @@ class PredictSettings:
             "Numbers", "Images only: the type of the answer; input: rounded to the type of the input.", advanced=True
         ),
     ] = "float32"
+    any_size: Annotated[
+        bool,
+        Option(
+            "Any pixel size",
+            "Super-resolution only: take images of another pixel size than it learned from, too.",
+            advanced=True,
+        ),
+    ] = False
     tile: Annotated[
         int,
         Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True),

@@ -131,6 +131,8 @@ class _Training:
         self.split: Split = pairs.split(settings.validation, settings.test, settings.seed)
         self.device = devices.choose(settings.device)
         self.rule = start.card.rule if start else Rule()
+        if getattr(facts.options, "each", False):
+            self.rule = replace(self.rule, frames="each")
         self.plan = self._plan(pairs)
         self.pairs, self.split = _zoomed(pairs, self.split, self.plan.zoom, task.target == "labels")
         self.card = self._card()

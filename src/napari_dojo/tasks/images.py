@@ -177,9 +177,11 @@ def as_bright(pairs: Pairs) -> Pairs:
             return old
         y, out = np.asarray(old.y, np.float32), []
         for a, b in zip(_as_large(own(old.x, pairs), y), y, strict=True):
-            gain, offset = brightness(a, b)
+            gain, offset, error = brightness(a, b)
             span = float(np.ptp(np.percentile(a[np.isfinite(a)], [1, 99.8]))) if np.isfinite(a).any() else 0.0
-            same = abs(gain - 1) < 0.05 and abs(float(np.nanmean(b)) * (gain - 1) + offset) < 0.02 * span
+            lift = abs(float(np.nanmean(b)) * (gain - 1) + offset)  # of the mean
+            chance = max(0.05, 4 * error), max(0.02 * span, 4 * error * float(np.nanstd(b)))
+            same = abs(gain - 1) < chance[0] and lift < chance[1]
             out.append(b if same or gain <= 0 else gain * b + offset)
         return replace(old, y=np.stack(out))
 

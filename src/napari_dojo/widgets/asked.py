@@ -15,7 +15,7 @@ from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.normalize import Normalization
 from napari_dojo.pretrained import Model
-from napari_dojo.widgets.layers import finer_place, moved, result_placement, source_of
+from napari_dojo.widgets.layers import finer_place, joined, moved, result_placement, source_of
 
 __all__ = ["Asked", "Box", "Run", "axis_words", "cut", "seen_box", "unfit", "write_request"]
 
@@ -51,16 +51,18 @@ class Asked:
     finer: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
-    def of(layer: Any, names: str, card: Card, box: Box | None = None) -> Asked:
-        """An image layer as it is now; DojoError where the model does not fit."""
+    def of(layer: Any, names: str, card: Card, box: Box | None = None, more: Sequence[Any] = ()) -> Asked:
+        """An image layer, with further ones as its channels, as it is now; DojoError where the model does not fit."""
         source = source_of(layer, names, volumes=card.spatial == "ZYX")
-        axes = Axes(card.axes_for(source.axes.names, source.array.shape), card.spatial).with_neighbours(card.reach)
-        if why := unfit(card, source.array.shape, names):
+        array, taken = joined((layer, *more)), f"C{source.axes.names}" if more else source.axes.names
+        if why := unfit(card, array.shape, taken):
             raise DojoError(f"{layer.name}: {why}")
-        place = result_placement(layer, axes)
+        axes = Axes(card.axes_for(taken, array.shape), card.spatial).with_neighbours(card.reach)
+        place = result_placement(layer, source.axes if more else axes)
+        box = ((0, len(more) + 1), *box) if more and box is not None else box
         size, unit, voxel = source.pixel_size, source.unit, source_of(layer, names).pixel_size
         beside = Path(layer.source.path).parent if layer.source.path else None
-        return Asked(layer.name, source.array, axes, size, unit, voxel, beside, place, box, card.finer)
+        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, box, card.finer)
 
     @property
     def wide(self) -> Box:

@@ -31,6 +31,7 @@ from napari_dojo.runs import run_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.asked import Asked, Run, axis_words, seen_box, unfit, write_request
 from napari_dojo.widgets.batch import BatchRows
+from napari_dojo.widgets.channels import ChannelRows, beside, needed
 from napari_dojo.widgets.choice import Group, ImageBox, Subject
 from napari_dojo.widgets.diameter import DiameterRow
 from napari_dojo.widgets.form import described, form_layout, narrow, sentence
@@ -89,6 +90,7 @@ class Request(QWidget):
         self.seen_button.toggled.connect(self._judge)
         self.third_box.activated.connect(self._axes_chosen)
         self.batch.changed.connect(self._image_changed)
+        self.channels.changed.connect(self._judge)
         self.diameter.said.connect(self.said)
         self.diameter.failed.connect(self.failed)
 
@@ -113,6 +115,8 @@ class Request(QWidget):
         form.addRow("Image", self.image_box)
         form.addRow(self.what)
         form.addRow(self.third_label, self.third_box)
+        self.channels = ChannelRows(self._viewer)
+        form.addRow(self.channels)
         form.addRow(self.batch)
 
     def _choose_how(self, form: QFormLayout) -> None:
@@ -288,7 +292,15 @@ class Request(QWidget):
         """Why a model cannot be applied to the first image; empty where it can, or there is none."""
         if self._subject is None:
             return ""
-        return unfit(card, self._subject.shape, self.third_box.currentData())
+        shape, names = self._subject.shape, self.third_box.currentData()
+        if not self._several and 1 < needed(card) <= 1 + len(beside(self.image_box.layer, self._viewer.layers)):
+            return min(unfit(card, shape, names), unfit(card, (needed(card), *shape), f"C{names}"), key=len)
+        return unfit(card, shape, names)
+
+    @property
+    def _several(self) -> bool:
+        """Whether several images are chosen, or files."""
+        return self.image_box.group is not None
 
     def _names(self, layer: Any) -> str:
         """The axes of a layer: as chosen for the first, where they fit."""
@@ -298,10 +310,15 @@ class Request(QWidget):
 
     def _left_out(self, card: Card) -> dict[str, str]:
         """The chosen layers that the model does not fit, and why."""
+        if not self._several:
+            why = self._why_unfit(card)
+            return {x.name: why for x in self.image_box.layers if why}
         reasons = {x.name: unfit(card, array_of(x).shape, self._names(x)) for x in self.image_box.layers}
         return {name: why for name, why in reasons.items() if why}
 
     def _judge(self, *_: Any) -> None:
+        single = None if self._several else self.image_box.layer
+        self.channels.show_for(self.model.card if self.model else None, single)
         self.what.setText("<br>".join(self._plan()))
         self.what.setVisible(bool(self.what.text()))
         self.changed.emit()
@@ -345,9 +362,10 @@ class Request(QWidget):
                 continue
             names = self._names(layer)
             try:
-                taken = Axes(model.card.axes_for(names, array_of(layer).shape), model.card.spatial)
-                box = seen_box(self._viewer, layer, taken) if seen else None
-                asked.append(Asked.of(layer, names, model.card, box))
+                more = self.channels.layers
+                taken = names if more else model.card.axes_for(names, array_of(layer).shape)
+                box = seen_box(self._viewer, layer, Axes(taken, model.card.spatial)) if seen else None
+                asked.append(Asked.of(layer, names, model.card, box, more))
             except DojoError as error:
                 wrong = error
         if wrong is not None and not asked:

@@ -1,0 +1,27 @@
+"""Denoise one image by itself, without any clean image. ``python examples/noise2void.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from napari_dojo.bundle import load
+from napari_dojo.metrics import psnr
+from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.predict import predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks import TASKS
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+scene = simulate("nuclei", (256, 256), 1, photons=15)
+pairs = Pairs.of([scene.image], layout=Layout(labels=False))
+task = TASKS["noise2void"]
+print(". ".join(f.text for f in task.check(pairs, task.options()).findings))
+with tempfile.TemporaryDirectory() as folder:
+    model = Path(folder) / "alone"
+    list(train_steps(pairs, task, Target(model), TrainSettings(steps=steps, validation=0.0)))
+    answer = predict(load(model), scene.image)
+print(f"PSNR {psnr(scene.clean, scene.image):.1f} dB before, {psnr(scene.clean, answer):.1f} dB after")

@@ -1,0 +1,32 @@
+"""Fill in a sparse localisation image, and see where nothing supports it. ``python examples/palm.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from napari_dojo.axes import Axes
+from napari_dojo.bundle import load
+from napari_dojo.metrics import ssim
+from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.palm import DOUBT, film, support
+from napari_dojo.predict import predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks.translate import TranslateOptions
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+films = [film(seed, (192, 192)) for seed in range(12)]
+sparse = [np.stack([f.picture(0.05), f.widefield]) for f in films]  # localisations, and the wide-field image
+dense = [f.picture(smooth=1.0) for f in films]
+pairs = Pairs.of(sparse[:11], dense[:11], Axes("CYX"), layout=Layout(labels=False))
+options = TranslateOptions(localisations=True, outputs=("dense",))
+with tempfile.TemporaryDirectory() as folder:
+    model = Path(folder) / "palm"
+    list(train_steps(pairs, "translate", Target(model), TrainSettings(steps=steps), options))
+    answer = predict(load(model), sparse[11], "CYX")
+doubt = support(sparse[11][0], answer) < DOUBT
+print(f"SSIM {ssim(dense[11], answer):.2f}; {doubt.mean():.1%} of the image is predicted without support")

@@ -1,0 +1,27 @@
+"""Predict a nuclear stain from phase contrast. ``python examples/translate.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from napari_dojo.bundle import load
+from napari_dojo.metrics import pearson
+from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.predict import predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks.translate import TranslateOptions
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+phase = [simulate("cells", (192, 192), seed, contrast="phase").image for seed in range(6)]
+stain = [simulate("cells", (192, 192), seed).image[1] for seed in range(6)]
+pairs = Pairs.of(phase[:5], stain[:5], layout=Layout(labels=False))
+options = TranslateOptions(outputs=("nuclei",))
+with tempfile.TemporaryDirectory() as folder:
+    model = Path(folder) / "stain"
+    list(train_steps(pairs, "translate", Target(model), TrainSettings(steps=steps), options))
+    answer = predict(load(model), phase[5])
+print(f"Pearson's r of the predicted and the real stain: {pearson(stain[5], answer):.2f}")

@@ -1,0 +1,33 @@
+"""Make images twice as fine, and stacks four times finer along Z. ``python examples/upscale.py [STEPS]``"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from napari_dojo.axes import Axes
+from napari_dojo.bundle import load
+from napari_dojo.metrics import psnr
+from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.predict import predict
+from napari_dojo.resize import cubic
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks.upscale import UpscaleOptions
+from napari_dojo.train import Target, train_steps
+
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+settings, layout = TrainSettings(steps=steps), Layout(labels=False)
+fine = [simulate("filaments", (192, 192), seed, photons=400).image for seed in range(6)]
+stack = simulate("nuclei", (16, 96, 96), 1, anisotropy=4.0).image
+with tempfile.TemporaryDirectory() as folder:
+    plane, along_z = Path(folder) / "plane", Path(folder) / "z"
+    pairs = Pairs.of(fine[:5], layout=layout)  # fine images alone: they are made coarse to learn from
+    list(train_steps(pairs, "upscale", Target(plane), settings, UpscaleOptions(factor=2)))
+    coarse = cubic(fine[5][None], (0.5, 0.5))
+    answer, held = predict(load(plane), coarse[0], "YX"), cubic(coarse, (2, 2))[0]
+    print(f"PSNR {psnr(fine[5], answer):.1f} dB, bicubic interpolation {psnr(fine[5], held):.1f} dB")
+    pairs = Pairs.of([stack], axes=Axes("ZYX", "ZYX"), layout=layout)
+    list(train_steps(pairs, "upscale", Target(along_z), settings, UpscaleOptions(factor=4, along="Z")))
+    print(f"{stack.shape} became {predict(load(along_z), stack, 'ZYX').shape}")
