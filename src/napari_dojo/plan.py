@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -13,7 +13,7 @@ from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.pairs import Pairs, Split
 from napari_dojo.settings import TrainSettings
-from napari_dojo.tasks import Facts
+from napari_dojo.tasks import Facts, Wish
 
 __all__ = ["Data", "Plan", "make_plan", "plan_for"]
 
@@ -32,6 +32,7 @@ class Data:
     channels, outputs : C and K.
     diameter, thickness : of the objects in px, None where the task has none.
     spacing : relative pixel size of each spatial axis, smallest 1.
+    wish : what the task would like.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -40,6 +41,7 @@ class Data:
     diameter: float | None = None
     thickness: float | None = None
     spacing: tuple[float, ...] = ()
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True)
@@ -88,24 +90,25 @@ class Plan:
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
     """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
-    dims = len(data.sizes[0])
+    dims, wish = len(data.sizes[0]), data.wish
     zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     spacing = data.spacing or (1.0,) * dims
-    fine = data.thickness is not None and data.thickness * zoom < THIN
-    cells = _cells(smallest, spacing, fine, settings.depth or (4 if dims == 2 else 3))
+    fine = wish.fine or (data.thickness is not None and data.thickness * zoom < THIN)
+    cells = _cells(smallest, spacing, fine, settings.depth or wish.levels or (4 if dims == 2 else 3))
     stem, pools = cells[0], tuple(cells[1:])
-    width = settings.width or (32 if prod(stem) > 1 else 16) * (1 if device.kind == "cpu" else 2)
+    width = settings.width or (wish.width or (32 if prod(stem) > 1 else 16)) * (1 if device.kind == "cpu" else 2)
     growth = 1.5
     if start:
         stem, pools = tuple(start["stem"]), tuple(tuple(p) for p in start["pools"])  # type: ignore[arg-type,attr-defined]
         width, growth = int(start["width"]), float(start["growth"])  # type: ignore[call-overload,arg-type]
     stride = [prod(steps) for steps in zip(stem, *pools, strict=True)]
+    edge = settings.patch or (wish.patch if dims == 2 else 0)
     patch = tuple(
         max(s, round(min(p, -(-n // s) * s) / s) * s)
-        for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, settings.patch), smallest, stride, strict=True)
+        for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, edge), smallest, stride, strict=True)
     )
-    pixels = PIXELS * (1 if device.kind == "cpu" else 4)
+    pixels = (wish.pixels or PIXELS) * (1 if device.kind == "cpu" else 4)
     batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
     while batch > 1 and batch * prod(patch) * _bytes_per_pixel(width, stem) > device.memory:
         batch //= 2
@@ -116,7 +119,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         steps = max(1, int(minutes * 60 * 0.85 / _seconds_per_step(batch * prod(patch), width, stem, device)))
     else:
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
-    rate = settings.learning_rate or (1e-3 if start else 3e-3)
+    rate = settings.learning_rate or (1e-3 if start else wish.rate or 3e-3)
     return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
 
 
@@ -131,7 +134,7 @@ def plan_for(
     """
     sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
     spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
-    data = Data(sizes, pairs.channels, facts.outputs, facts.diameter, facts.thickness, spacing)
+    data = Data(sizes, pairs.channels, facts.outputs, facts.diameter, facts.thickness, spacing, facts.wish)
     if start is None:
         return make_plan(data, device, settings)
     if start.channels != pairs.channels or start.spatial != pairs.spatial:

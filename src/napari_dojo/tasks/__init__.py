@@ -7,7 +7,7 @@ from typing import Any
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import checked
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, Wish
 from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
@@ -15,7 +15,7 @@ from napari_dojo.tasks.semantic import SEMANTIC
 from napari_dojo.tasks.translate import TRANSLATE
 from napari_dojo.tasks.upscale import UPSCALE
 
-__all__ = ["TASKS", "Facts", "Finding", "Fix", "Task", "decoding_of", "options_of"]
+__all__ = ["TASKS", "Facts", "Finding", "Fix", "Task", "Wish", "decoding_of", "options_of"]
 
 TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,17 @@ from napari_dojo.augment import Intensity
 from napari_dojo.axes import Axes
 from napari_dojo.pairs import ONE_TO_ONE, Layout, Pairs
 
-__all__ = ["Facts", "Finding", "Fix", "Task", "annotated_box", "corner_findings", "size_findings", "swap_findings"]
+__all__ = [
+    "Facts",
+    "Finding",
+    "Fix",
+    "Task",
+    "Wish",
+    "annotated_box",
+    "corner_findings",
+    "size_findings",
+    "swap_findings",
+]
 
 BRIGHTER = Intensity()
 
@@ -49,6 +59,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What a task would like of the plan; 0 leaves it to the plan.
+
+    Attributes
+    ----------
+    width : feature maps of the finest level, on a CPU.
+    patch : edge of the patches in a plane, px.
+    pixels : input pixels of one update, on a CPU.
+    levels : of the net.
+    rate : the largest learning rate.
+    fine : work on the pixels, not on cells of 2 x 2.
+    """
+
+    width: int = 0
+    patch: int = 0
+    pixels: int = 0
+    levels: int = 0
+    rate: float = 0.0
+    fine: bool = False
+
+
+@dataclass(frozen=True)
 class Facts:
     """What was understood of the training data.
 
@@ -63,6 +95,7 @@ class Facts:
     annotated : share of the pixels with an annotation, 0 to 1.
     painted : (label number, name, annotated pixels) of each class; empty for tasks without classes.
     decoding : values of the task's decoding that follow from the data.
+    wish : what the task would like of the plan.
     """
 
     options: Any
@@ -74,6 +107,7 @@ class Facts:
     annotated: float = 1.0
     painted: tuple[tuple[int, str, int], ...] = ()
     decoding: Any = None
+    wish: Wish = field(default_factory=Wish)
 
     @property
     def errors(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_dojo.metrics import ImageScores
 from napari_dojo.pairs import Layout, Pairs
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Task, size_findings
+from napari_dojo.tasks.base import Facts, Task, Wish, size_findings
 from napari_dojo.tasks.images import (
     as_bright,
     best_filter,
@@ -36,7 +36,9 @@ from napari_dojo.tasks.images import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["DENOISE", "DenoiseOptions", "ImageDecoding"]
+__all__ = ["DENOISE", "WISH", "DenoiseOptions", "ImageDecoding"]
+
+WISH = Wish(width=24, patch=96, pixels=8 * 96 * 96)  # many small steps: see LOG.md
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def check(pairs: Pairs, options: DenoiseOptions) -> Facts:
     channels = len(pairs.items[0].y)
     if options.error == "automatic":
         options = replace(options, error="squared" if both_noisy(noisy, clean) else "absolute")
-    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding())
+    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
 def prepare(pairs: Pairs, options: DenoiseOptions) -> Pairs:

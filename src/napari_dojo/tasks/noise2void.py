@@ -20,7 +20,7 @@ from napari_dojo.noise import Noise
 from napari_dojo.pairs import Pairs
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
-from napari_dojo.tasks.denoise import ImageDecoding, decode, layout, loss, tune
+from napari_dojo.tasks.denoise import WISH, ImageDecoding, decode, layout, loss, tune
 from napari_dojo.tasks.images import frame_findings, noise_findings, noise_of, own, some, without_saturated
 
 __all__ = ["NOISE2VOID", "Noise2VoidOptions"]
@@ -72,7 +72,7 @@ def check(pairs: Pairs, options: Noise2VoidOptions) -> Facts:
         *frame_findings(pairs, options.each),
     ]
     channels = pairs.channels // (1 + 2 * pairs.reach)
-    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding())
+    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
 def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[Finding]:

@@ -22,11 +22,13 @@ from napari_dojo.optics import bin_pixels, psf_sigma
 from napari_dojo.pairs import Item, Layout, Pairs
 from napari_dojo.resize import cubic
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
+from napari_dojo.tasks.base import Facts, Finding, Fix, Task, Wish, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, headline, loss, tune
 from napari_dojo.tasks.images import as_bright, moved, place_findings, plain_example, score_images
 
 __all__ = ["UPSCALE", "UpscaleOptions"]
+
+WISH = Wish(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def check(pairs: Pairs, options: UpscaleOptions) -> Facts:
         findings.append(Finding("ok", f"Fine images alone: they are made {options.factor} times coarser {how}", show))
     elif not alone:
         findings += [*place_findings(pairs, options.register), *_size_findings(pairs, options)]
-    return Facts(options, options.channels, tuple(findings), thickness=0.0, decoding=ImageDecoding())
+    return Facts(options, options.channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
 def _axis_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
