@@ -15,7 +15,20 @@ from napari_dojo.tasks.semantic import SEMANTIC
 from napari_dojo.tasks.translate import TRANSLATE
 from napari_dojo.tasks.upscale import UPSCALE
 
-__all__ = ["TASKS", "Facts", "Finding", "Fix", "Task", "Wish", "decoding_of", "options_of"]
+__all__ = [
+    "DENOISE",
+    "NOISE2VOID",
+    "TASKS",
+    "TRANSLATE",
+    "UPSCALE",
+    "Facts",
+    "Finding",
+    "Fix",
+    "Task",
+    "Wish",
+    "decoding_of",
+    "options_of",
+]
 
 TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
 

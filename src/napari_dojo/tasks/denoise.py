@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DENOISE", "WISH", "DenoiseOptions", "ImageDecoding"]
 
-WISH = Wish(width=24, patch=96, pixels=8 * 96 * 96)  # many small steps: see LOG.md
+WISH = Wish(width=24, patch=64, pixels=8 * 64 * 64)  # many small steps: see LOG.md
 
 
 @dataclass(frozen=True)

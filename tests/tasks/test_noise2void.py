@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.axes import Axes
+from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.scenes import line_noise
+from napari_dojo.simulate import simulate
+from napari_dojo.tasks import NOISE2VOID
+
+RNG = np.random.default_rng(0)
+
+
+def example(x, seed=0, region=None, **options):
+    options = NOISE2VOID.options(**{"channels": len(x), **options})
+    return NOISE2VOID.example(x, None, region, options, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("size", [(64, 70), (9, 32, 33), (3, 3), (1, 40)])
+def test_spots_are_hidden_and_nothing_else(size):
+    x = RNG.normal(size=(2, *size)).astype(np.float32)
+    before = x.copy()
+    hidden, target, weight = example(x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(target, x)
+    spots = weight[0] > 0
+    assert 0 < spots.mean() <= 1 / 9 or min(size) < 8
+    np.testing.assert_array_equal(hidden[:, ~spots], x[:, ~spots])
+    if min(size) > 4:
+        assert (hidden[:, spots] != x[:, spots]).mean() > 0.95
+
+
+def test_what_hides_a_spot_knows_nothing_of_it():
+    x = RNG.normal(size=(1, 48, 48)).astype(np.float32)
+    first = example(x)
+    changed = x.copy()
+    changed[:, first[2][0] > 0] += 1000
+    again = example(changed)
+    np.testing.assert_array_equal(first[2], again[2])
+    spots = first[2][0] > 0
+    np.testing.assert_array_equal(first[0][:, spots], again[0][:, spots])
+
+
+@pytest.mark.parametrize("lines", ["x", "y"])
+def test_lines_are_hidden_as_a_whole(lines):
+    x = np.zeros((1, 60, 60), np.float32)
+    x += np.arange(60)[:, None] if lines == "x" else np.arange(60)[None]
+    hidden, _, weight = example(x, lines=lines)
+    for i, j in np.argwhere(weight[0] > 0):
+        line = hidden[0, i, max(0, j - 5) : j + 6] if lines == "x" else hidden[0, max(0, i - 5) : i + 6, j]
+        assert (line != (i if lines == "x" else j)).all()  # nothing there is of its own line
+
+
+def test_neighbours_in_time_stay_and_regions_count():
+    x = RNG.normal(size=(3, 40, 40)).astype(np.float32)
+    hidden, target, _ = example(x, channels=1, neighbours=1)
+    np.testing.assert_array_equal(hidden[[0, 2]], x[[0, 2]])
+    assert (hidden[1] != x[1]).any()
+    np.testing.assert_array_equal(target, x[1:2])
+    region = np.zeros((40, 40), bool)
+    region[:, 20:] = True
+    assert not example(x, region=region)[2][0, :, :20].any()
+
+
+def test_line_noise_is_found_and_the_mask_offered():
+    y = simulate("nuclei", (192, 192), 1).clean
+    span = float(np.ptp(y))
+    for axis in ("x", "y"):
+        noisy = line_noise(y if axis == "x" else y.T, 0.1 * span, np.random.default_rng(0))
+        noisy = noisy if axis == "x" else noisy.T
+        found = Pairs.of([noisy + RNG.normal(0, 0.02 * span, y.shape)], layout=Layout(labels=False))
+        findings = NOISE2VOID.check(found, NOISE2VOID.options()).findings
+        (warning,) = (f for f in findings if "line mask" in f.text)
+        assert f"correlated along {axis}" in warning.text
+        assert warning.fixes[0].value == ("lines", axis)
+        again = NOISE2VOID.check(found, NOISE2VOID.options(lines=axis)).findings
+        assert not any("use the line mask" in f.text for f in again)
+
+
+def test_white_noise_needs_no_mask():
+    for kind in ("nuclei", "cells", "filaments", "spots"):
+        image = simulate(kind, (160, 160), 2, photons=30).image
+        image = image if image.ndim == 2 else image[0]
+        findings = NOISE2VOID.check(Pairs.of([image], layout=Layout(labels=False)), NOISE2VOID.options()).findings
+        assert not [f.text for f in findings if f.level != "ok"], kind
+
+
+def test_the_baseline_takes_a_wider_filter_for_more_noise():
+    clean = simulate("cells", (160, 160), 2).clean[0]
+    widths = []
+    for sigma in (0.02, 0.3):
+        x = (clean + RNG.normal(0, sigma * np.ptp(clean), clean.shape))[None]
+        _, name = NOISE2VOID.baseline([x], [x], NOISE2VOID.options())
+        widths.append(float(name.split()[-2]))
+    assert widths[0] < widths[1]
+
+
+def test_volumes_and_series_have_their_channels():
+    volume = Pairs.of(
+        [np.zeros((6, 20, 20)) + RNG.random((6, 20, 20))], axes=Axes("ZYX", "ZYX"), layout=Layout(labels=False)
+    )
+    assert NOISE2VOID.check(volume, NOISE2VOID.options()).outputs == 1
+    series = Pairs.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(labels=False, reach=2))
+    assert series.channels == 5
+    assert NOISE2VOID.check(series, NOISE2VOID.options(neighbours=2)).outputs == 1
