@@ -17,7 +17,23 @@ import napari_dojo
 
 ROOT = Path(napari_dojo.__file__).parent
 RANKS = {
-    0: {"card", "errors", "axes", "normalize", "pairs", "settings", "events", "optics", "home", "files", "resize"},
+    0: {
+        "card",
+        "errors",
+        "axes",
+        "normalize",
+        "pairs",
+        "settings",
+        "events",
+        "optics",
+        "home",
+        "files",
+        "resize",
+        "noise",
+        "register",
+        "resolution",
+        "likeness",
+    },
     1: {
         "device",
         "nets",
@@ -30,6 +46,7 @@ RANKS = {
         "tiles",
         "verdicts",
         "compare",
+        "honesty",
     },
     2: {"tasks", "plan", "measure", "rois"},
     3: {
@@ -47,7 +64,7 @@ RANKS = {
         "folders",
         "batch",
     },
-    4: {"cli", "classroom", "simulate", "samples", "playground", "widgets", "demo", "__main__"},
+    4: {"cli", "classroom", "simulate", "scenes", "palm", "samples", "playground", "widgets", "demo", "__main__"},
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 RECEIVE_A_TASK = {"fit", "patches", "tiles"}
@@ -69,6 +86,9 @@ LIGHT = (
         "drafts",
         "images",
         "simulate",
+        "scenes",
+        "palm",
+        "honesty",
         "samples",
         "cli",
     }
