@@ -85,7 +85,7 @@ def test_a_training_and_a_prediction_end_with_done(tmp_path: Path) -> None:
     done = wait(job, never)[-1]
     assert isinstance(done, Done)
     result = done.facts["results"][0]
-    labels, maps = np.load(folder / result["labels"]), np.load(folder / result["maps"])
+    labels, maps = np.load(folder / result["answer"]), np.load(folder / result["maps"])
     assert labels.shape == (96, 96)
     from napari_dojo.card import read_card
     from napari_dojo.tasks import TASKS, decoding_of, options_of
@@ -192,7 +192,7 @@ def test_several_images_one_of_them_unfit(tmp_path: Path, any_model: None) -> No
     assert isinstance(done, Done)
     assert [r["name"] for r in done.facts["results"]] == ["one", "three", "series"]
     assert [r["index"] for r in done.facts["results"]] == [0, 2, 3]
-    assert [np.load(folder / r["labels"]).max() for r in done.facts["results"]] == [1, 3, 2]
+    assert [np.load(folder / r["answer"]).max() for r in done.facts["results"]] == [1, 3, 2]
     assert [np.load(folder / r["maps"]).shape for r in done.facts["results"]] == [(1, 2, 48, 52)] * 2 + [(2, 2, 48, 52)]
     assert done.facts["left_out"][0].startswith("colours: The model bright needs 1 channel")
     assert (done.facts["images"], done.facts["stopped"]) == (4, False)
@@ -207,11 +207,11 @@ def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: N
     ask = {"axes": ["YX", "YX"], "names": ["a", "b"], "keep_maps": False}
     done = run_here(predict_request(tmp_path / "a", tmp_path, [x, x], norms=[dim, None], **ask))[-1]
     assert isinstance(done, Done)
-    assert [np.load(tmp_path / "a" / r["labels"]).max() for r in done.facts["results"]] == [0, 2]
+    assert [np.load(tmp_path / "a" / r["answer"]).max() for r in done.facts["results"]] == [0, 2]
     assert [r["maps"] for r in done.facts["results"]] == [None, None]
     done = run_here(predict_request(tmp_path / "b", tmp_path, [x, x], decoding={"smallest": 65.0}, **ask))[-1]
     assert isinstance(done, Done)
-    assert [np.load(tmp_path / "b" / r["labels"]).max() for r in done.facts["results"]] == [0, 0]
+    assert [np.load(tmp_path / "b" / r["answer"]).max() for r in done.facts["results"]] == [0, 0]
 
 
 def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.errors import DojoError
-from napari_dojo.noise import measure_noise
 
 __all__ = [
     "ClassCounts",
@@ -636,6 +635,8 @@ class ResidualScores:
     @classmethod
     def of(cls, given: ArrayLike, result: ArrayLike) -> ResidualScores:
         """Judge an image (C, *S) by what it was made from, of the same shape."""
+        from napari_dojo.noise import measure_noise
+
         x, y = np.asarray(given, np.float64), np.asarray(result, np.float64)
         _same_size(x, y)
         found = []

@@ -148,7 +148,9 @@ def _line(mean: NDArray[Any], variance: NDArray[Any], bins: int = 16) -> tuple[f
     if len(groups) < 3 or np.ptp(m) <= 0:
         return 0.0, float(np.median(v))
     weight = 1 / np.maximum(v, 0.05 * np.median(v) + 1e-20)
-    slope, start = np.polyfit(m, v, 1, w=weight)
+    middle = float(np.average(m, weights=weight**2))
+    slope = float(np.average((m - middle) * v, weights=weight**2) / np.average((m - middle) ** 2, weights=weight**2))
+    start = float(np.average(v, weights=weight**2)) - slope * middle
     if slope < 0:
         return 0.0, float(np.median(v))
     return (float(slope), float(start)) if start >= 0 else (float((weight @ v) / max(weight @ m, 1e-20)), 0.0)

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 __all__ = ["Fit", "brightness", "shift_between", "shifted"]
 
+UNRELATED = 0.1  # |r| below which two images show different places, however many structures they have
 STANDS_OUT = 9.0  # standard deviations of the correlation over all shifts: less may be chance
 LARGEST = 1024  # px along an axis that are looked at, in the middle
 
@@ -24,10 +25,17 @@ class Fit:
     ----------
     shift : px for each axis by which the second has to be moved to lie on the first.
     correlation : Pearson's r of the smoothed images after that, -1 to 1. Where no shift stands out, there is none.
+    chance : the standard deviation that r has by chance: large where an image shows few structures (Bartlett 1946).
     """
 
     shift: tuple[float, ...]
     correlation: float
+    chance: float = 0.0
+
+    @property
+    def unrelated(self) -> bool:
+        """Whether they agree no better than images of different places do."""
+        return abs(self.correlation) < max(UNRELATED, min(3.5 * self.chance, 0.5))
 
 
 def shift_between(a: Any, b: Any) -> Fit:
@@ -54,7 +62,8 @@ def shift_between(a: Any, b: Any) -> Fit:
         move = phase_cross_correlation(a, sign * b, upsample_factor=10, normalization=None)[0]
     there = ndimage.shift(second, move, order=1, mode="constant", cval=np.nan)
     both = np.isfinite(there)
-    return Fit(tuple(float(m) for m in move), _pearson(first[both], there[both]))
+    chance = float(peaks.std()) / power if power > 0 else 0.0
+    return Fit(tuple(float(m) for m in move), _pearson(first[both], there[both]), chance)
 
 
 def shifted(b: NDArray[Any], shift: Sequence[float]) -> NDArray[np.float32]:

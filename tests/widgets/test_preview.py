@@ -145,7 +145,8 @@ def test_another_image_is_looked_at_too(qtbot, viewer, made):
     row = pair(viewer, np.eye(40))
     _preview, looks = made([row])
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
-    assert asked(qtbot, looks).shape == (1, 50, 50)
+    asked(qtbot, looks)
+    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
 
 
 def test_a_removed_preview_does_not_come_back(qtbot, viewer, made):

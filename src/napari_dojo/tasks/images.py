@@ -35,7 +35,6 @@ __all__ = [
 
 LOOKED_AT = 12  # pairs, evenly spread over all of them
 CLEAR = 0.6  # |r| from which on two kinds of image agree so well that their shift is known
-UNRELATED = 0.1  # |r| below which two images show different places
 FILTERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "the input": lambda x: x,
     **{f"Gaussian filter of {s:g} px": partial(ndimage.gaussian_filter, sigma=s) for s in (0.7, 1, 1.5, 2, 3, 4)},
@@ -85,7 +84,7 @@ def place_findings(pairs: Pairs, register: bool, alike: bool = True) -> tuple[Fi
         placed = [p for p in placed if abs(p.fit.correlation) > CLEAR]
     if not placed:
         return ()
-    other = [p for p in placed if abs(p.fit.correlation) < UNRELATED]
+    other = [p for p in placed if p.fit.unrelated]
     if len(other) > len(placed) / 2:
         r = float(np.median([p.fit.correlation for p in placed]))
         text = f"Images and targets show different places: they correlate with {r:.2f} only (1: the same). Are the pairs right?"
@@ -195,7 +194,7 @@ def moved(pairs: Pairs) -> Pairs:
         if old.y is None:
             return old
         fit = shift_between(*_both(old, pairs))
-        if np.abs(fit.shift).max() < 0.05 or abs(fit.correlation) < UNRELATED:
+        if np.abs(fit.shift).max() < 0.05 or fit.unrelated:
             return old
         y = shifted(np.asarray(old.y), fit.shift)
         known = np.asarray(np.isfinite(y).all(0))

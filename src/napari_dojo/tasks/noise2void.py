@@ -1,8 +1,8 @@
 """Denoise without clean images: a pixel is predicted from its surroundings, which know the signal but not its noise.
 
-Blind spots as in Noise2Void (Krull et al. 2019, arXiv:1811.10980), hidden by the median of their neighbours and with
-the net of N2V2 (Höck et al. 2022, arXiv:2211.08512), which leaves no checkerboard; lines of noise are hidden as a whole
-(structN2V: Broaddus et al. 2020, ISBI).
+Blind spots as in Noise2Void (Krull et al. 2019, arXiv:1811.10980), many in each piece and hidden by a neighbour, or by
+the median of the neighbours and with the net of N2V2 (Höck et al. 2022, arXiv:2211.08512), which leaves no checkerboard;
+lines of noise are hidden as a whole (structN2V: Broaddus et al. 2020, ISBI).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from napari_dojo.tasks.images import frame_findings, noise_findings, noise_of, o
 
 __all__ = ["NOISE2VOID", "Noise2VoidOptions"]
 
-EVERY = 6  # px: one blind spot in each square of this edge
+EVERY = 3  # px: one blind spot in each square of this edge; as many as can be, see LOG.md
 LINE = 5  # px to each side that are hidden with a blind spot, where noise comes in lines
 CORRELATED = 0.15  # correlation of neighbours from which on the noise is not independent
 LITTLE = 0.015  # noise over the range of the image, below which there is hardly any
@@ -53,6 +53,16 @@ class Noise2VoidOptions:
             advanced=True,
         ),
     ] = 0
+    hide: Annotated[
+        Literal["neighbour", "median"],
+        Option(
+            "Hide by",
+            "What stands in a blind spot: a neighbour by chance, or the median of them with a smoother net (N2V2), "
+            "for images in which a checkerboard is left.",
+            advanced=True,
+            words=("a neighbour", "the median (N2V2)"),
+        ),
+    ] = "neighbour"
     each: Annotated[
         bool,
         Option("Scale each", "Measure the brightness of each image of a series by itself.", advanced=True),
@@ -118,14 +128,15 @@ def example(
     spots = _spots(size, options.lines, rng)
     around = _surroundings(len(size), options.lines)
     hidden = np.array(x)
-    values = _at(x[mine], spots[:, None] + around)  # (C, n, surroundings)
-    hidden[(mine, *spots.T)] = np.median(values, -1)
+    if options.hide == "median":
+        hidden[(mine, *spots.T)] = np.median(_beside(x[mine], spots[:, None], around), -1)
+    else:
+        hidden[(mine, *spots.T)] = _by_chance(x[mine], spots, around, rng)
     for step in range(-LINE, LINE + 1) if options.lines != "none" else ():
         if step:
             beside = spots + step * _along(len(size), options.lines)
             beside = beside[((beside >= 0) & (beside < size)).all(1)]
-            other = _at(x[mine], beside + around[rng.integers(len(around), size=len(beside))])
-            hidden[(mine, *beside.T)] = other
+            hidden[(mine, *beside.T)] = _by_chance(x[mine], beside, around, rng)
     weight = np.zeros((1, *size), np.float32)
     weight[(0, *spots.T)] = 1.0
     if region is not None:
@@ -155,12 +166,22 @@ def _surroundings(dims: int, lines: str) -> NDArray[np.intp]:
     return np.pad(grid[apart], ((0, 0), (dims - 2, 0)))
 
 
-def _at(x: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Values of (C, *S) at places (..., dims), mirrored at the borders: (C, ...)."""
+def _by_chance(
+    x: NDArray[np.float32], places: NDArray[np.intp], around: NDArray[np.intp], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """For each of the places (n, dims) of (C, *S) the value of one of its surroundings: (C, n)."""
+    return _beside(x, places, around[rng.integers(len(around), size=len(places))])
+
+
+def _beside(x: NDArray[np.float32], places: NDArray[np.intp], steps: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Values of (C, *S) so many steps (..., dims) beside places (..., dims): (C, ...).
+
+    Over a border it steps to the other side, so that none comes back to its place.
+    """
     last = np.array(x.shape[1:]) - 1
-    inside = np.abs(places)
-    inside = np.clip(last - np.abs(last - inside), 0, last)
-    return x[(slice(None), *np.moveaxis(inside, -1, 0))]
+    there = places + steps
+    there = np.where((there < 0) | (there > last), places - steps, there)
+    return x[(slice(None), *np.moveaxis(np.clip(there, 0, last), -1, 0))]
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) -> ResidualScores:
@@ -199,8 +220,8 @@ def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
 
 
 def net(options: Any, pairs: Pairs) -> dict[str, Any]:
-    """No single pixel may shine through."""
-    return {"norm": False, "smooth": True}
+    """Intensities keep their meaning through the net; with medians, no single pixel may shine through."""
+    return {"norm": False, "smooth": options.hide == "median"}
 
 
 NOISE2VOID = Task(
