@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Run a Python's pytest under a display: the one there is, else Xvfb, else none (what needs a window is then skipped).
-# Usage: scripts/test.sh PYTHON [pytest's arguments]
+# Usage: scripts/test.sh PYTHON [pytest's arguments]; without arguments all tests run, several at a time.
 set -euo pipefail
+
+if [ $# -eq 1 ]; then set -- "$1" -n auto --maxprocesses 4 --dist loadfile; fi
 
 if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${@:2}"; fi
 

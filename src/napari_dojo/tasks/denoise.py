@@ -146,7 +146,7 @@ def layout(options: Any) -> Layout:
 
 DENOISE = Task(
     name="denoise",
-    title="Denoise (with clean images)",
+    title="Denoise (with pairs)",
     sentence="Noisy images become like the clean ones that you show it.",
     target="image",
     result="image",

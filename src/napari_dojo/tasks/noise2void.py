@@ -226,7 +226,7 @@ def net(options: Any, pairs: Pairs) -> dict[str, Any]:
 
 NOISE2VOID = Task(
     name="noise2void",
-    title="Denoise (noisy images alone)",
+    title="Denoise (noisy alone)",
     sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
     target="none",
     result="image",
