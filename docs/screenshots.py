@@ -21,6 +21,8 @@ LARGEST = 120_000  # bytes of a picture of the docs
 CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
+    *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
+    *("palm-support-dark",),
 )
 STATES = {}  # by their names in the files
 
@@ -465,16 +467,25 @@ def learning(stage: Stage, task: str, sample: str, until=None):
     stage.wait(lambda: "step" in panel.findings.text())
     stage.narrow()
     if until is not None:
-        panel.minutes_box.setValue(stage.minutes)
-        panel.start_button.click()
-        stage.wait(lambda: until(panel), 60 * stage.minutes + 90)
+        started(stage, panel, until)
     return panel
 
 
-def believed(stage: Stage, task: str, sample: str, button: str):
-    """The Apply panel with an answer to the sample, and what one of the buttons below says of it."""
-    panel = learning(stage, task, sample, lambda panel: panel.apply_button.isEnabled())
-    panel.preview_box.setChecked(False)
+def started(stage: Stage, panel, until) -> None:
+    """Train until then."""
+    panel.minutes_box.setValue(stage.minutes)
+    panel.start_button.click()
+    stage.wait(lambda: until(panel), 60 * stage.minutes + 90)
+
+
+def learned(panel) -> bool:
+    """Whether a training is done."""
+    return panel.apply_button.isEnabled()
+
+
+def believed(stage: Stage, panel, button: str):
+    """The Apply panel with an answer of what was learned, and what one of the buttons below says of it."""
+    panel.progress.preview_box.setChecked(False)
     panel.apply_button.click()
     apply = stage.open("Apply")
     stage.wait(apply.apply_button.isEnabled)
@@ -500,12 +511,12 @@ def denoise_running(stage: Stage) -> None:
 
 @state
 def denoise_residual(stage: Stage) -> None:
-    believed(stage, "denoise", "noisy_pair", "residual_button")
+    believed(stage, learning(stage, "denoise", "noisy_pair", learned), "residual_button")
 
 
 @state
 def denoise_resolution(stage: Stage) -> None:
-    believed(stage, "denoise", "noisy_pair", "resolution_button")
+    believed(stage, learning(stage, "denoise", "noisy_pair", learned), "resolution_button")
 
 
 @state
@@ -531,7 +542,7 @@ def translate_ready(stage: Stage) -> None:
 
 @state
 def translate_done(stage: Stage) -> None:
-    learning(stage, "translate", "label_free", lambda panel: panel.apply_button.isEnabled())
+    learning(stage, "translate", "label_free", learned)
 
 
 @state
@@ -568,7 +579,8 @@ def palm_support(stage: Stage) -> None:
     panel.options["translate"][1].set_values({"localisations": True})
     panel._option_changed()
     stage.wait(lambda: "step" in panel.findings.text())
-    stage.narrow()
+    started(stage, panel, learned)
+    believed(stage, panel, "support_button")
 
 
 # Compare

@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.resize import resize, resize_labels
+from napari_dojo.images import read
+from napari_dojo.metrics import psnr
+from napari_dojo.resize import cubic, resize, resize_labels
 
 
 @pytest.mark.parametrize("shape", [(2, 12, 15), (1, 6, 12, 15)])
@@ -46,3 +48,38 @@ def test_labels_take_the_nearest():
     odd = resize_labels(y, (3, 5))
     assert set(np.unique(odd)) <= set(np.unique(y))
     np.testing.assert_array_equal(resize_labels(y, (2, 2)), y)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 0.5, 0.25])
+def test_cubic_keeps_constants_ramps_and_edges(factor):
+    x = np.tile(np.arange(48, dtype=np.float32), (1, 12, 1))
+    y = cubic(x, (1, factor))
+    assert y.shape == (1, 12, 48 * factor)
+    assert y.dtype == np.float32
+    places = (np.arange(y.shape[2]) + 0.5) / factor - 0.5
+    inner = (places > 8) & (places < 40)
+    np.testing.assert_allclose(y[0, 0, inner], places[inner], atol=1e-3)
+    np.testing.assert_allclose(cubic(np.full((2, 12, 12), 7.0), (factor, factor)), 7, rtol=1e-5)
+
+
+def test_cubic_is_keys_kernel():
+    x = np.zeros((1, 1, 9), np.float32)
+    x[0, 0, 4] = 1
+    # new pixels at -+ .25 and -+ .75 of an old one: 1.5 t^3 - 2.5 t^2 + 1
+    near, far = 1.5 * 0.25**3 - 2.5 * 0.25**2 + 1, 1.5 * 0.75**3 - 2.5 * 0.75**2 + 1
+    np.testing.assert_allclose(cubic(x, (1, 2))[0, 0, 7:11], [far, near, near, far], atol=1e-6)
+
+
+@pytest.mark.needs_shared_data
+def test_cubic_gives_the_published_figure_of_bicubic(shared_data):
+    found = []
+    for path in sorted((shared_data / "sr_set5_set14" / "set5" / "high").iterdir()):
+        high, low = (
+            np.asarray(read(shared_data / "sr_set5_set14" / "set5" / part / path.name).data, np.float32)
+            for part in ("high", "low_x2")
+        )
+        weights = np.array([65.481, 128.553, 24.966]) / 255
+        high, low = (16 + (a @ weights if a.ndim == 3 else a) for a in (high, low))
+        made = np.clip(np.rint(cubic(low[None], (2, 2))[0]), 0, 255)
+        found.append(psnr(high[2:-2, 2:-2], made[2:-2, 2:-2], 255))
+    assert np.mean(found) == pytest.approx(33.63, abs=0.05)

@@ -16,13 +16,19 @@ KINDS = {
     "2-D, no pools": {"stem": (2, 2), "pools": (), "width": 8},
     "3-D, flat": {"stem": (1, 2, 2), "pools": ((2, 2, 2),), "width": 8},
     "uneven": {"stem": (2, 1), "pools": ((1, 2), (2, 2)), "width": 8},
+    "no norm": {"stem": (2, 2), "pools": ((2, 2),), "width": 8, "norm": False},
+    "smooth": {"stem": (2, 2), "pools": ((2, 2), (2, 2)), "width": 8, "norm": False, "smooth": True},
+    "smooth, 3-D": {"stem": (1, 2, 2), "pools": ((2, 2, 2),), "width": 8, "smooth": True},
 }
 
 
 def net(kind, **more):
     torch.manual_seed(0)
     made = UNet(**(KINDS[kind] | more))
-    for m in made.modules():  # as after training: statistics that are not 0 and 1
+    for values in made.parameters():
+        if not values.any():  # as after training: what begins as nothing
+            torch.nn.init.normal_(values, 0, 0.2)
+    for m in made.modules():  # and statistics that are not 0 and 1
         if hasattr(m, "running_mean"):
             m.running_mean.normal_(0, 0.2)
             m.running_var.uniform_(0.5, 2)
@@ -76,7 +82,48 @@ def test_fused_is_unfused(kind):
     with torch.no_grad():
         torch.testing.assert_close(fused(x), made(x), rtol=1e-4, atol=1e-5)
     assert not any("BatchNorm" in type(m).__name__ for m in fused.modules())
-    assert any("BatchNorm" in type(m).__name__ for m in made.modules())
+    normed = any("BatchNorm" in type(m).__name__ for m in made.modules())
+    assert normed == KINDS[kind].get("norm", True)
+
+
+@pytest.mark.parametrize("scale", [(2, 2), (3, 3), (1, 4), (4, 1, 1)])
+def test_finer_answers_begin_as_the_interpolated_image(scale):
+    stem = (1,) * (len(scale) - 2) + (2, 2)
+    made = UNet(2, 1, stem, (), 8, scale=scale, direct=(1,), norm=False).eval()
+    x = torch.zeros(1, 2, *(16,) * len(scale))
+    ramp = torch.arange(16, dtype=torch.float32)
+    x[:, 1] = ramp  # along X
+    with torch.no_grad():
+        out = made(x)[0, 0]
+    assert out.shape == tuple(16 * f for f in scale)
+    places = (torch.arange(16 * scale[-1]) + 0.5) / scale[-1] - 0.5  # the outer edges stay in place
+    inner = slice(3 * scale[-1], -3 * scale[-1])
+    torch.testing.assert_close(out[(0,) * (len(scale) - 1)][inner], places[inner], rtol=0, atol=1e-4)
+
+
+def test_the_pixels_of_a_cell_begin_alike():
+    made = net("2-D, stem", scale=(2, 2))
+    x = torch.full((1, 1, 8, 8), 0.7)
+    with torch.no_grad():
+        out = made(x)[0, 0]
+    cells = out.reshape(4, 4, 4, 4)  # 4 x 4 cells of 4 x 4 pixels
+    torch.testing.assert_close(cells, cells[:, :1, :, :1].expand_as(cells))
+
+
+def test_without_norm_and_bias_a_gain_passes_through():
+    made = net("no norm")
+    with torch.no_grad():
+        for name, values in made.named_parameters():
+            if name.endswith("bias"):
+                values.zero_()
+        x = torch.randn(1, 1, 16, 16)
+        torch.testing.assert_close(made(3 * x), 3 * made(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"scale": (2,)}, {"scale": (0, 2)}, {"direct": (1,)}, {"direct": (0, 0)}])
+def test_wrong_scales_and_ways_are_refused(wrong):
+    with pytest.raises(ValueError, match="scale|direct"):
+        UNet(1, 1, **wrong)
 
 
 @pytest.mark.parametrize("cell", [(2, 2), (1, 1), (3, 2), (1, 2, 2), (2, 3, 4)])
