@@ -122,7 +122,7 @@ def test_without_norm_and_bias_a_gain_passes_through():
 
 @pytest.mark.parametrize("wrong", [{"scale": (2,)}, {"scale": (0, 2)}, {"direct": (1,)}, {"direct": (0, 0)}])
 def test_wrong_scales_and_ways_are_refused(wrong):
-    with pytest.raises(ValueError, match="scale|direct"):
+    with pytest.raises(ValueError, match=r"scale|direct"):
         UNet(1, 1, **wrong)
 
 

@@ -76,13 +76,14 @@ def test_neighbours_in_time_stay_and_regions_count():
     assert not example(x, region=region)[2][0, :, :20].any()
 
 
-def test_line_noise_is_found_and_the_mask_offered():
+@pytest.mark.parametrize("white", [0.02, 0.0])
+def test_line_noise_is_found_and_the_mask_offered(white):
     y = simulate("nuclei", (192, 192), 1).clean
     span = float(np.ptp(y))
     for axis in ("x", "y"):
         noisy = line_noise(y if axis == "x" else y.T, 0.1 * span, np.random.default_rng(0))
         noisy = noisy if axis == "x" else noisy.T
-        found = Pairs.of([noisy + RNG.normal(0, 0.02 * span, y.shape)], layout=Layout(labels=False))
+        found = Pairs.of([noisy + white * RNG.normal(0, span, y.shape)], layout=Layout(labels=False))
         findings = NOISE2VOID.check(found, NOISE2VOID.options()).findings
         (warning,) = (f for f in findings if "line mask" in f.text)
         assert f"correlated along {axis}" in warning.text

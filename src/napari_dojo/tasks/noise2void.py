@@ -92,7 +92,8 @@ def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[
     fine = Fix("It is right", "fine")
     found = []
     along, across = ("x", y) if x > y else ("y", x)
-    if max(x, y) > CORRELATED and max(x, y) > 2 * across + 0.05:
+    apart = max(x, y) > 2 * across + 0.05 or 1 - max(x, y) < 0.3 * (1 - across)  # or nearly the same all along
+    if max(x, y) > CORRELATED and apart:
         if options.lines != along:
             text = f"The noise is correlated along {along} ({max(x, y):.2f} between neighbours): use the line mask."
             found.append(Finding("warning", text, (Fix("Use the line mask", "option", value=("lines", along)), fine)))
@@ -226,7 +227,7 @@ def net(options: Any, pairs: Pairs) -> dict[str, Any]:
 
 NOISE2VOID = Task(
     name="noise2void",
-    title="Denoise (noisy alone)",
+    title="Denoise (no pairs)",
     sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
     target="none",
     result="image",

@@ -121,7 +121,7 @@ def _names(channels: int) -> tuple[str, ...]:
 
 TRANSLATE = Task(
     name="translate",
-    title="Predict another image (stain)",
+    title="Predict another image",
     sentence="From one kind of image, such as phase contrast, it predicts another, such as a fluorescent stain.",
     target="image",
     result="image",

@@ -176,10 +176,11 @@ class HonestyRows(QWidget):
         lags, middle = np.arange(-REACH, REACH + 1), np.arange(2 * REACH + 1) != REACH
         along = (found.correlation[REACH], found.correlation[:, REACH])
         curves = [(lags[middle], line[middle]) for line in along]
-        self.left.show_curves("alike at a distance (px)", curves, (("x", TRAINING), ("y", VALIDATION)))
+        self.left.show_curves("px apart", curves, (("x", TRAINING), ("y", VALIDATION)))
         curves = [(found.levels, found.means), (found.levels, found.deviations), (found.levels, found.expected)]
         names = (("mean", TRAINING), ("spread", VALIDATION), ("noise", None))
-        self.right.show_curves("by intensity", curves, names)
+        self.right.show_curves("", curves, names)
+        self.right.show()
         self.text.setText(found.sentence)
 
     def _show_resolution(self, found: Resolution) -> None:
@@ -187,7 +188,7 @@ class HonestyRows(QWidget):
         line = np.array([0, 0.5]), np.array([THRESHOLD] * 2)
         names = (("before", VALIDATION), ("after", TRAINING), ("1/7", None))
         self.left.show_curves("shared detail, by cycles per px", [*curves, line], names)
-        self.right.show_curves("", [], ())
+        self.right.hide()
         self.text.setText(found.sentence)
 
     def _add(self, shown: Shown, what: str, data: NDArray[Any], colours: str, limits: tuple[float, float]) -> None:
@@ -209,16 +210,22 @@ class HonestyRows(QWidget):
 
 
 class HonestyPlot(Plot):
-    """A few curves with a title that says what they are."""
+    """A few curves, and what they are."""
 
     def __init__(self, viewer: Any) -> None:
-        super().__init__(viewer, "Can it be believed, curves", "What the buttons above have found.", ())
+        tip = (
+            "Residual: how alike pixels of it are that lie so far apart (0: noise), and its mean (0: nothing was taken "
+            "away by mistake) and spread at each intensity, beside the noise of the image. Resolution: how much of the "
+            "detail of each fineness two independent answers share; where it falls below 1/7, detail ends."
+        )
+        super().__init__(viewer, "Can it be believed, curves", tip, ())
         self.setFixedHeight(96)
 
     def show_curves(self, title: str, curves: list[tuple[Any, Any]], names: tuple[tuple[str, str | None], ...]) -> None:
         """Show these, in the colours of their names."""
         self.plotItem.clear()
-        self._legend = ((None, "", title), *((colour, "━", name) for name, colour in names)) if title else ()
+        words = ((None, "", title),) if title else ()
+        self._legend = (*words, *((colour, "━" if colour else "┅", name) for name, colour in names))
         self.recolour()
         for (x, y), (_, colour) in zip(curves, names, strict=True):
             pen = pg.mkPen(

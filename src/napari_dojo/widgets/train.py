@@ -513,6 +513,12 @@ class TrainPanel(Panel):
         panel = open_panel(self.viewer, ApplyPanel, "Apply")
         panel.refresh_models()
         panel.choose_model(training.model if training is not None else None)
+        active = self.viewer.layers.selection.active
+        image = next(
+            (row.images[0] for row in self.rows.rows() if row.answer is not None and row.answer is active), None
+        )
+        if image is not None:  # what it should give is not what it is given
+            panel.image_box.choose(image)
         return panel
 
     def _copy(self, tell: Any) -> None:
