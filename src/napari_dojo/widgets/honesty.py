@@ -58,11 +58,13 @@ class HonestyRows(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(QLabel("Can it be believed?"))
+        self._tips = tips
         for button, tip in tips.items():
             described(button, button.text(), tip)
             buttons.addWidget(button)
         for plot in (self.left, self.right):
             plots.addWidget(plot, 1)
+            plot.hide()
         for part in (buttons, plots):
             column.addLayout(part)
         column.addWidget(self.text)
@@ -91,7 +93,7 @@ class HonestyRows(QWidget):
         why = "" if same else "The answer has another unit or size than the image."
         for button in (self.residual_button, self.resolution_button):
             button.setEnabled(same and not self._runner.busy)
-            button.setToolTip(why or button.toolTip())
+            button.setToolTip(why or self._tips[button])
         options = options_of(shown.card)
         self.support_button.setVisible(bool(getattr(options, "localisations", False)))
 
@@ -166,6 +168,8 @@ class HonestyRows(QWidget):
             else:
                 self._add(shown, "support", found, "viridis", (0.0, 1.0))
                 doubt = float((found < DOUBT).mean())
+                self.left.hide()
+                self.right.hide()
                 self.text.setText(
                     f"{doubt:.1%} of the image is predicted without enough localisations (dark in the layer)."
                 )
@@ -180,6 +184,7 @@ class HonestyRows(QWidget):
         curves = [(found.levels, found.means), (found.levels, found.deviations), (found.levels, found.expected)]
         names = (("mean", TRAINING), ("spread", VALIDATION), ("noise", None))
         self.right.show_curves("", curves, names)
+        self.left.show()
         self.right.show()
         self.text.setText(found.sentence)
 
@@ -188,6 +193,7 @@ class HonestyRows(QWidget):
         line = np.array([0, 0.5]), np.array([THRESHOLD] * 2)
         names = (("before", VALIDATION), ("after", TRAINING), ("1/7", None))
         self.left.show_curves("shared detail, by cycles per px", [*curves, line], names)
+        self.left.show()
         self.right.hide()
         self.text.setText(found.sentence)
 
