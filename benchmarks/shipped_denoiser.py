@@ -62,7 +62,7 @@ def finished(model: Path, data: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA / "w2s_denoise")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--edge", type=int, default=144, help="of the scenes, px")
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.samples import line_noise
+from napari_dojo.simulate import simulate
+from napari_dojo.widgets import actions
+from napari_dojo.widgets.train import TrainPanel
+
+pytestmark = pytest.mark.gui
+
+
+def test_denoise_this_layer_learns_and_applies(qtbot, viewer, monkeypatch):
+    monkeypatch.setattr(actions, "DENOISE_MINUTES", 0.15)
+    scene = simulate("nuclei", (96, 96), 1, photons=20)
+    image = viewer.add_image(scene.image, name="cells", scale=(0.5, 0.5))
+    viewer.add_labels(scene.labels, name="labels", scale=(0.5, 0.5))
+    viewer.layers.selection.active = image
+    actions.denoise_layer(viewer)
+    qtbot.waitUntil(lambda: any("(predicted by" in x.name for x in viewer.layers), timeout=100_000)
+    layer = next(x for x in viewer.layers if "(predicted by" in x.name)
+    assert layer.data.shape == image.data.shape
+    np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+    assert layer.data.mean() == pytest.approx(scene.image.mean(), rel=0.3)  # after seconds
+
+
+def test_noise_in_lines_is_hidden_without_being_asked(qtbot, viewer, monkeypatch):
+    started = []
+    monkeypatch.setattr(TrainPanel, "start", lambda self: started.append(self.option_values()))
+    (x, _, _), *_ = line_noise()
+    viewer.add_image(x, name="lines")
+    actions.denoise_layer(viewer)
+    qtbot.waitUntil(lambda: bool(started), timeout=20_000)
+    assert started[0]["lines"] == "x"
+
+
+def test_without_an_image_it_says_so(viewer, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    actions.denoise_layer(viewer)
+    assert said == ["A noisy image is needed. Open one, choose it in the layer list, and try again."]
