@@ -39,7 +39,8 @@ def test_own_shipped_and_lab_models_are_listed(tmp_path: Path, monkeypatch: pyte
     import_model(find(SHIPPED), "mine")
     (models_folder() / "broken").mkdir()
     (models_folder() / "broken" / "rdf.yaml").write_text("a: [")
-    assert {(m.name, m.origin) for m in models()} == {("mine", "own"), (SHIPPED, "shipped"), ("ours", "lab")}
+    shipped = {(name, "shipped") for name in (SHIPPED, "denoise-fluorescence")}
+    assert {(m.name, m.origin) for m in models()} == {("mine", "own"), ("ours", "lab"), *shipped}
     with pytest.raises(DojoError, match="no model 'ours' of your own"):
         remove("ours")
     remove("mine")

@@ -143,11 +143,12 @@ def _line(mean: NDArray[Any], variance: NDArray[Any], bins: int = 16) -> tuple[f
     """Slope and value at 0 of the variance over the mean, both 0 or more; the lower half of each bin is free of edges."""
     order = np.argsort(mean)
     groups = [g for g in np.array_split(order, min(bins, max(1, len(order) // 8))) if len(g)]
-    m = np.array([np.median(mean[g]) for g in groups])
-    v = np.array([np.quantile(variance[g], 0.4) for g in groups])
+    m = np.array([np.median(mean[g]) for g in groups], float)
+    v = np.array([np.quantile(variance[g], 0.4) for g in groups], float)
     if len(groups) < 3 or np.ptp(m) <= 0:
         return 0.0, float(np.median(v))
     weight = 1 / np.maximum(v, 0.05 * np.median(v) + 1e-20)
+    weight /= weight.max()
     middle = float(np.average(m, weights=weight**2))
     slope = float(np.average((m - middle) * v, weights=weight**2) / np.average((m - middle) ** 2, weights=weight**2))
     start = float(np.average(v, weights=weight**2)) - slope * middle
