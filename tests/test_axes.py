@@ -112,3 +112,28 @@ def test_what_cannot_be_told_is_asked_with_the_candidates(shape, candidate):
 def test_what_does_not_fit_is_refused(make, says):
     with pytest.raises(DojoError, match=says):
         make()
+
+
+def test_neighbours_in_time_are_channels():
+    x = np.arange(5 * 2 * 3 * 4).reshape(5, 2, 3, 4)
+    axes = Axes("TCYX").with_neighbours(1)
+    assert (axes.along, axes.reach) == ("T", 1)
+    assert axes.channels(x.shape) == 6
+    assert axes.own_channels(x.shape) == 2
+    np.testing.assert_array_equal(axes.sample(x, 2), np.concatenate([x[1], x[2], x[3]]))
+    np.testing.assert_array_equal(axes.sample(x, 0), np.concatenate([x[0], x[0], x[1]]))  # the first is its own
+    np.testing.assert_array_equal(axes.sample(x, 4), np.concatenate([x[3], x[4], x[4]]))
+
+
+def test_neighbours_in_z_where_planes_are_worked_on_one_by_one():
+    x = np.arange(4 * 3 * 5).reshape(4, 3, 5)
+    axes = Axes("ZYX", "YX").with_neighbours(2)
+    assert axes.along == "Z"
+    np.testing.assert_array_equal(axes.sample(x, 1), x[[0, 0, 1, 2, 3]])
+    alone = Axes("YX").with_neighbours(1)  # a single image is its own neighbour
+    np.testing.assert_array_equal(alone.sample(x[0], 0), np.stack([x[0]] * 3))
+
+
+def test_a_finer_answer_has_larger_axes():
+    axes, shape = Axes("TYX").result((3, 10, 12), None, (2, 4))
+    assert (axes.names, shape) == ("TYX", (3, 20, 48))

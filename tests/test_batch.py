@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from bright import bright, squares
+from same import same
 
 from napari_dojo import images
 from napari_dojo.batch import Files, among, apply_steps, folder_for, there_already
@@ -168,3 +169,33 @@ def test_answers_lie_beside_what_was_given(folder: Path) -> None:
     assert folder_for(folder / "in", "m") == folder / "in_m"
     assert folder_for(folder / "in" / "a.ome.tif", "m") == folder / "in" / "a_m"
     assert folder_for(folder / "in" / "*.tif", "m") == folder / "in" / "all_m"
+
+
+def test_images_as_answers_say_what_made_them(folder: Path) -> None:
+    settings = PredictSettings(device="cpu", spread=True)
+    marked = Files(files(folder).inputs[:1], folder / "out", mark=" (predicted by same)")
+    list(apply_steps(same(), marked, settings))
+    names = ["a (predicted by same).tif", "a (predicted by same)_uncertainty.tif"]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == names
+    answer, spread = (images.read(folder / "out" / name) for name in names)
+    assert answer.data.dtype == np.float32
+    np.testing.assert_allclose(answer.data, squares(1), atol=0.5)
+    assert np.abs(spread.data).max() < 0.5  # it says the same however the image is turned
+    assert answer.pixel_size == pytest.approx((0.5, 0.5))
+    with tifffile.TiffFile(folder / "out" / names[0]) as tif:
+        assert "denoise of a.tif (predicted by same)" in str(tif.imagej_metadata)
+
+
+def test_the_inputs_type_is_written_back_when_asked(folder: Path) -> None:
+    list(apply_steps(same(), files(folder), PredictSettings(device="cpu", dtype="input")))
+    answer = images.read(folder / "out" / "b.tif").data
+    assert answer.dtype == np.uint16
+    np.testing.assert_allclose(answer.astype(int), squares(2).astype(int), atol=1)
+
+
+def test_finer_answers_have_smaller_pixels(folder: Path) -> None:
+    fine = same("fine", "upscale", options={"factor": 2}, finer={"Y": 2, "X": 2}, net_options={"scale": [2, 2]})
+    list(apply_steps(fine, files(folder), CPU))
+    answer = images.read(folder / "out" / "a.tif")
+    assert answer.data.shape == (96, 104)
+    assert answer.pixel_size == pytest.approx((0.25, 0.25))

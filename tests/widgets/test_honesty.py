@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from same import same
 
-from napari_dojo.bundle import Bundle, save
-from napari_dojo.card import Card
+from napari_dojo.bundle import save
 from napari_dojo.home import models_folder
 from napari_dojo.metrics import psnr
-from napari_dojo.nets import build
 from napari_dojo.normalize import Normalization
 from napari_dojo.palm import film
 from napari_dojo.simulate import simulate
@@ -18,17 +17,11 @@ from napari_dojo.widgets.apply import ApplyPanel
 pytestmark = pytest.mark.gui
 
 
-def identity(name: str, task: str = "denoise", channels: int = 1, **more) -> Card:
+def identity(name: str, task: str = "denoise", channels: int = 1, **more) -> None:
     """A model that gives back its first channel, saved among the user's own."""
-    options = {"stem": [1, 1], "pools": [], "width": 8, "direct": [0], "norm": False}
-    about = {
-        "name": name, "task": task, "options": {}, "decoding": {}, "net": "unet", "net_options": options,
-        "axes": "YX", "spatial": "YX", "channels": channels, "maps": ("image 1",),
-    }  # fmt: skip
-    card = Card(**{**about, **more})
-    net = build("unet", in_channels=channels, out_channels=1, **{**options, **more.get("net_options", {})})
-    save(Bundle(card, net.eval()), models_folder() / name, np.random.default_rng(0).random((channels, 16, 16)))
-    return card
+    save(
+        same(name, task, channels, **more), models_folder() / name, np.random.default_rng(0).random((channels, 16, 16))
+    )
 
 
 @pytest.fixture
@@ -114,7 +107,7 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
 
 def test_finer_answers_lie_exactly_over_their_image(qtbot, viewer, applied):
     identity("fine", "upscale", finer={"Y": 2, "X": 2}, options={"factor": 2},
-             net_options={"stem": [1, 1], "pools": [], "width": 8, "direct": [0], "norm": False, "scale": [2, 2]})  # fmt: skip
+             net_options={"scale": [2, 2]})  # fmt: skip
     image = viewer.add_image(simulate("spots", (33, 47), 1).image, name="spots", scale=(0.5, 0.25), translate=(3, 4))
     (shown,) = applied("fine").results.shown
     assert shown.layer.data.shape == (66, 94)
@@ -166,3 +159,24 @@ def test_answers_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_pa
     with tifffile.TiffFile(path) as tif:
         assert "(predicted by same)" in json.dumps(tif.imagej_metadata, default=str)
         assert psnr(viewer.layers["cells"].data, tif.asarray()) > 60
+
+
+def test_a_folder_of_images_is_answered_by_images_that_say_what_they_are(qtbot, viewer, panel, tmp_path):
+    from napari_dojo import images
+    from napari_dojo.widgets.pick import Group
+
+    identity("same")
+    for k in range(2):
+        images.write(tmp_path / "in" / f"{k}.tif", simulate("nuclei", (40, 48), k).image, "YX", (0.5, 0.5), "um")
+    apply = panel(ApplyPanel)
+    apply.choose_model("same")
+    apply.image_box.choose(Group.FOLDER)
+    apply.batch.images.edit.setText(str(tmp_path / "in"))
+    qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
+    assert "its name and (predicted by same)" in apply.batch.what.text()
+    assert not apply.batch.tables.isVisibleTo(apply)
+    apply.apply_button.click()
+    out = tmp_path / "in_same"
+    qtbot.waitUntil(lambda: "2 of 2 images are done" in apply.message.text(), timeout=60_000)
+    assert sorted(p.name for p in out.iterdir()) == ["0 (predicted by same).tif", "1 (predicted by same).tif"]
+    assert "2 of the answers are there already" in apply.batch.why_not

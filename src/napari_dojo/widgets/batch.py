@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_dojo import images
-from napari_dojo.batch import Files, folder_for, there_already
+from napari_dojo.batch import Files, folder_for, predicted, there_already
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.files import list_inputs
 from napari_dojo.widgets.form import PathEdit, described, form_layout, sentence
@@ -31,8 +31,8 @@ class Looked:
     there: int
 
 
-def look(given: str, out: str, tables: bool) -> Looked:
-    """Look at a folder; DojoError where there is no image in it that can be read."""
+def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
+    """Look at a folder; DojoError where there is no image in it that can be read. The rest as in `Files`."""
     inputs = tuple(list_inputs(given))
     wrong: DojoError | None = None
     for path in inputs[:TRIED]:
@@ -41,7 +41,7 @@ def look(given: str, out: str, tables: bool) -> Looked:
         except DojoError as error:
             wrong = wrong or error
             continue
-        return Looked(inputs, first, there_already(Files(inputs, Path(out).expanduser(), tables=tables)))
+        return Looked(inputs, first, there_already(Files(inputs, Path(out).expanduser(), tables=tables, mark=mark)))
     raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
 
 
@@ -52,7 +52,7 @@ class BatchRows(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._model = "model"
+        self._model, self._mark = "model", ""
         self.looked: Looked | None = None
         self._why = ""
         self.images = PathEdit("Folder of images", "The images in it are answered one by one.")
@@ -86,6 +86,11 @@ class BatchRows(QWidget):
         return Path(self.answers.path).expanduser() if self.answers.path else folder_for(self.images.path, self._model)
 
     @property
+    def _with_tables(self) -> bool:
+        """Whether tables are written, which images as answers do not have."""
+        return self.tables.isChecked() and not self._mark
+
+    @property
     def looking(self) -> bool:
         """Whether it is not known yet what the folder holds."""
         return self._soon.isActive() or self._latest.busy
@@ -112,15 +117,15 @@ class BatchRows(QWidget):
         """
         if self.why_not or self.looked is None:
             raise DojoError(self.why_not)
-        tables, overwrite = self.tables.isChecked(), self.replace.isChecked()
-        files = Files(self.looked.inputs, self.out, axes, overwrite, tables)
+        files = Files(self.looked.inputs, self.out, axes, self.replace.isChecked(), self._with_tables, self._mark)
         files.answers()
         return files
 
-    def set_model(self, name: str) -> None:
-        """The answers of this model lie in a folder with its name, unless a person says otherwise."""
+    def set_model(self, name: str, result: str = "labels") -> None:
+        """The answers of this model lie in a folder with its name, unless a person says otherwise; images say what made them."""
         if name != self._model:
-            self._model = name
+            self._model, self._mark = name, f" {predicted(name)}" if result == "image" else ""
+            self.tables.setVisible(result != "image")
             self.look_again()
 
     def written(self, count: int) -> None:
@@ -148,7 +153,7 @@ class BatchRows(QWidget):
         self.answers.edit.setPlaceholderText(str(self.out) if self.images.path else "")
         self.looked, self._why = None, ""
         if self.images.path:
-            self._latest.ask(look, self.images.path, str(self.out), self.tables.isChecked())
+            self._latest.ask(look, self.images.path, str(self.out), self._with_tables, self._mark)
         self._say()
 
     def _told(self, answer: Any) -> None:
@@ -163,9 +168,10 @@ class BatchRows(QWidget):
         self.what.setText(LOOKING if self.looking else "")
         self.replace.setVisible(bool(found and found.there))
         if found is not None:
-            n, table = len(found.inputs), " and a table" if self.tables.isChecked() else ""
+            n, table = len(found.inputs), " and a table" if self._with_tables else ""
+            name = f"its name and{self._mark}" if self._mark else "the same name"
             self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} of the same name, with its pixel size."
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} of {name}, with its pixel size."
             )
             self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
         self.changed.emit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.axes import Axes
-from napari_dojo.batch import predicted
 from napari_dojo.card import Card
 from napari_dojo.errors import DojoError
 from napari_dojo.pretrained import Model
@@ -194,7 +193,7 @@ class Request(QWidget):
         self.about.setToolTip(model_details(model.card) if model else "")
         self.spread_box.setVisible(model is not None and TASKS[model.card.task].result == "image")
         if model is not None:
-            self.batch.set_model(model.name)
+            self.batch.set_model(model.name, TASKS[model.card.task].result)
         self._show_axes()
         self.model_changed.emit()
         self._judge()
@@ -381,8 +380,6 @@ class Request(QWidget):
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         files = self.batch.files(None if stated else names)
         folder, settings = run_folder("apply"), {"diameter": self.diameter.typed, "spread": self._spread}
-        if TASKS[model.card.task].result == "image":
-            files = replace(files, tables=False, mark=f" {predicted(model.name)}")
         return Work(
             lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
             folder,
