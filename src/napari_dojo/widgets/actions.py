@@ -18,7 +18,7 @@ from napari_dojo.widgets.table import features_of, open_table
 __all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
 
 DENOISE_MINUTES = 1.4
-NUCLEI = "nuclei-fluorescence"
+NUCLEI, NOISE = "nuclei-fluorescence", "denoise-fluorescence"
 
 
 def segment_nuclei(viewer: Viewer) -> None:
@@ -48,7 +48,10 @@ def segment_nuclei(viewer: Viewer) -> None:
 
 
 def denoise_layer(viewer: Viewer) -> None:
-    """Remove the noise of the active image: a net learns from this image alone, and is applied to it when it is done."""
+    """Remove the noise of the active image: the shipped denoiser learns on from this image alone, and is applied to it.
+
+    Where that one does not suit (volumes, several channels), a new net learns.
+    """
     from napari.utils.notifications import show_warning
 
     from napari_dojo.widgets.train import TrainPanel
@@ -58,7 +61,7 @@ def denoise_layer(viewer: Viewer) -> None:
     if image is None:
         show_warning("A noisy image is needed. Open one, choose it in the layer list, and try again.")
         return
-    open_panel(viewer, TrainPanel, "Train").at_once("noise2void", image, DENOISE_MINUTES)
+    open_panel(viewer, TrainPanel, "Train").at_once("noise2void", image, DENOISE_MINUTES, NOISE)
 
 
 def _active_image(viewer: Any) -> Any:

@@ -66,6 +66,7 @@ class TrainPanel(Panel):
         self._fine: set[str] = set()
         self._device: tuple[str, Device | None] = ("", None)
         self._at_once: Any = None  # the image of `at_once`
+        self._start = ""  # and the model that it goes on from
         self._tried: list[Fix] = []
         self._ask()
         self._tune()
@@ -377,15 +378,18 @@ class TrainPanel(Panel):
 
     # one click
 
-    def at_once(self, task: str, image: Any, minutes: float) -> None:
-        """Learn a task from one image alone and apply it to that image, with the remedies that the check offers."""
+    def at_once(self, task: str, image: Any, minutes: float, start: str = "") -> None:
+        """Learn a task from one image alone and apply it to that image, with the remedies that the check offers.
+
+        ``start`` names a model to go on from where it suits the image.
+        """
         if self.progress.busy:
             self.warn("A training is at work already. Wait until it is over, or stop it, and try again.")
             return
         self.task_box.setCurrentIndex(self.task_box.findData(task))
         self.rows.set_rows([Row((image,), None)])
         self.minutes_box.setValue(minutes)
-        self._at_once, self._tried = image, []
+        self._at_once, self._start, self._tried = image, start, []
         self._data_changed()
 
     def _go_at_once(self) -> None:
@@ -402,6 +406,7 @@ class TrainPanel(Panel):
             self._tried.append(mend[0])
             self._fix(*mend)
         else:
+            self.start_box.setCurrentIndex(max(0, self.start_box.findText(self._start)))
             self.start()
 
     def _apply_at_once(self) -> None:
