@@ -21,9 +21,9 @@ def train(task: str, data: Path, minutes: float, out: Path, *more: object) -> No
     dojo("train", task, "--input", noisy, *target, *budget, *more, "--out", out)
 
 
-def judge(model: object, data: Path, folder: Path) -> dict[str, float]:
+def judge(model: object, data: Path, folder: Path, *more: object) -> dict[str, float]:
     """PSNR, SSIM and r of the test part, and the seconds of the command."""
-    seconds = dojo("predict", model, data / "test" / "noisy", "--device", "cpu", "--out", folder)
+    seconds = dojo("predict", model, data / "test" / "noisy", "--device", "cpu", *more, "--out", folder)
     return {**in_words(image_scores(data / "test" / "clean", folder)), "predict_seconds": round(seconds, 1)}
 
 
@@ -34,12 +34,13 @@ def measure(part: str, data: Path, minutes: float, folder: Path) -> dict[str, ob
     task = "denoise" if part in ("pairs", "tuned") else "noise2void"
     if part in ("pairs", "alone"):
         train(task, data, minutes, folder / "model")
-        return judge(folder / "model", data, folder / "answers")
+        once = judge(folder / "model", data, folder / "answers-once", "--turns", 1)
+        return {**judge(folder / "model", data, folder / "answers"), "once": once}
     train(task, data, 1, folder / "tuned", "--start", SHIPPED)
     train(task, data, 1, folder / "fresh")
     return {
-        "tuned": judge(folder / "tuned", data, folder / "answers-tuned"),
-        "from_scratch": judge(folder / "fresh", data, folder / "answers-fresh"),
+        "tuned": judge(folder / "tuned", data, folder / "answers-tuned", "--turns", 1),
+        "from_scratch": judge(folder / "fresh", data, folder / "answers-fresh", "--turns", 1),
     }
 
 

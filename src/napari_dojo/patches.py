@@ -50,6 +50,7 @@ class Recipe:
     example : task.example with its options bound: (x, y, region, rng) -> (x, target, weight).
     margin : px around the patch that ``example`` needs.
     resample : turn by any angle and scale; else only flips and quarter turns.
+    quarter : whether those quarter turns are made, too.
     augment : False takes patches as they lie.
     zoom : largest change of size, as a half width of the logarithm.
     aimed : share of the patches that are centred on something annotated.
@@ -61,6 +62,7 @@ class Recipe:
     example: Example
     margin: int = 0
     resample: bool = True
+    quarter: bool = True
     augment: bool = True
     zoom: float = 0.3
     aimed: float = 0.6
@@ -190,7 +192,7 @@ def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.flo
     scale = np.exp(rng.uniform(-recipe.zoom, recipe.zoom)) if recipe.resample else 1.0
     angle = rng.uniform(0, 2 * np.pi) if recipe.resample else np.pi / 2 * rng.integers(4)
     square = recipe.size[-1] == recipe.size[-2] and len(set(recipe.scale[-2:])) < 2
-    if not recipe.resample and not square:
+    if not recipe.resample and not (square and recipe.quarter):
         angle = 0.0
     c, s = np.cos(angle), np.sin(angle)
     turn = np.eye(dims)

@@ -169,10 +169,10 @@ def turned_steps(
     yield np.stack([found[0] + mean, np.sqrt(np.maximum(found[2] / turns - mean**2, 0))])
 
 
-def turns_of(predictor: Predictor, wanted: int) -> int:
-    """In how many ways an image is flipped and turned: at most 4 where the net tells Y from X."""
+def turns_of(predictor: Predictor, wanted: int, quarter: bool = True) -> int:
+    """In how many ways an image is flipped and turned: at most 4 where the net, or the task, tells Y from X."""
     square = predictor.scale[-1] == predictor.scale[-2] and predictor.stride[-1] == predictor.stride[-2]
-    return min(wanted, 8 if square else 4)
+    return min(wanted, 8 if square and quarter else 4)
 
 
 def _turned(x: Any, k: int, back: bool = False) -> Any:
@@ -333,7 +333,8 @@ class _Work:
             return
         if self.task.result == "image":
             wanted = self.settings.turns or (8 if self.settings.spread else self.task.turns)
-            for said in turned_steps(self.predictor, x, norm, turns_of(self.predictor, wanted), self.control):
+            ways = turns_of(self.predictor, wanted, self.task.quarter(self.options))
+            for said in turned_steps(self.predictor, x, norm, ways, self.control):
                 yield said if isinstance(said, tuple) else self._image(said, norm)
             return
         zoom = zoom_for(self.card, self.settings.diameter, self.pixel_size)

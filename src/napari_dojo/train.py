@@ -348,6 +348,7 @@ class _Training:
             example=lambda x, y, region, rng: task.example(x, y, region, options, rng),
             margin=task.margin(diameter),
             resample=task.resample,
+            quarter=task.quarter(self.options),
             augment=self.settings.augment,
             aimed=0.6 if self.facts.annotated > 0.5 else 0.9,
             labels=task.target == "labels",
@@ -489,7 +490,7 @@ class _Training:
         for source in self.judged:
             if sum(map(np.size, spread)) > CALIBRATED:
                 break
-            ways = turns_of(predictor, 8)
+            ways = turns_of(predictor, 8, self.task.quarter(self.options))
             said = [
                 s for s in turned_steps(predictor, source.x, source.norm, ways, Control()) if not isinstance(s, tuple)
             ]

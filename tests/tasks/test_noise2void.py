@@ -118,3 +118,18 @@ def test_volumes_and_series_have_their_channels():
     series = Pairs.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(labels=False, reach=2))
     assert series.channels == 5
     assert NOISE2VOID.check(series, NOISE2VOID.options(neighbours=2)).outputs == 1
+
+
+def test_noise_in_lines_is_never_turned_by_a_quarter():
+    from napari_dojo.normalize import Normalization
+    from napari_dojo.patches import Batches, Recipe, Source
+
+    assert [NOISE2VOID.quarter(NOISE2VOID.options(lines=k)) for k in ("none", "x", "y")] == [True, False, False]
+    x = np.tile(np.arange(40, dtype=np.float32)[:, None], (1, 1, 40))  # each row is one value
+    source = Source(x, None, None, Normalization((0.0,), (1.0,)), np.zeros((0, 2)))
+    for quarter in (True, False):
+        recipe = Recipe((16, 16), lambda x, y, region, rng: (x, x, x[:1]), resample=False, quarter=quarter)
+        with Batches([source], recipe, 32, 1) as batches:
+            rows = np.ptp(next(batches).x.numpy(), axis=-1).max((1, 2)) == 0
+        assert rows.all() == (not quarter)
+        assert rows.any()

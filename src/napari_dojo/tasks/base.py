@@ -143,6 +143,7 @@ class Task:
     baseline : (inputs, truths, options) -> the answers without learning, and what that method is called.
     tune : (list of (maps, truth, region), decoding, options) -> the decoding that does best on them.
     resample : whether patches may be turned by any angle and scaled.
+    quarter : (options) -> whether an image that is turned by a quarter is one more of its kind.
     intensity : how inputs are changed while it learns; None: not at all.
     prepare : (pairs, options) -> the pairs as they are learned from.
     net : (options, pairs) -> arguments of the net that the task needs.
@@ -175,6 +176,7 @@ class Task:
     layout: Callable[[Any], Layout] = lambda options: ONE_TO_ONE
     finer: Callable[[Any], dict[str, int]] = lambda options: {}
     resample: bool = True
+    quarter: Callable[[Any], bool] = lambda options: True
     intensity: Intensity | None = BRIGHTER
     prepare: Callable[[Pairs, Any], Pairs] = lambda pairs, options: pairs
     net: Callable[[Any, Pairs], dict[str, Any]] = lambda options, pairs: {}

@@ -170,4 +170,5 @@ DENOISE = Task(
     prepare=prepare,
     net=net,
     starts=("noise2void",),
+    turns=8,
 )

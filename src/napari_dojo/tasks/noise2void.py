@@ -246,8 +246,10 @@ NOISE2VOID = Task(
     tune=tune,
     layout=layout,
     resample=False,
+    quarter=lambda options: options.lines == "none",
     intensity=None,
     prepare=prepare,
     net=net,
     starts=("denoise",),
+    turns=8,
 )
