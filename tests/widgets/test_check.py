@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -286,4 +288,58 @@ def test_a_folder_of_files(qtbot, viewer, train, scene, tmp_path):
     assert train.start_button.isEnabled()
     train.data.folder.images.edit.setText(str(tmp_path / "none"))
     says(qtbot, train, "does not exist")
+    assert not train.start_button.isEnabled()
+
+
+# --- tasks that answer with images
+
+
+def choose(train, task):
+    train.task_box.setCurrentIndex(train.task_box.findData(task))
+
+
+def test_an_example_of_what_is_made_coarse(qtbot, viewer, train):
+    fine = viewer.add_image(simulate("filaments", (96, 96), 1).image, name="fine", scale=(0.1, 0.1), units=("um", "um"))
+    choose(train, "upscale")
+    says(qtbot, train, "made 2 times coarser by bicubic")
+    press(train, "Show an example")
+    example = viewer.layers["fine example"]
+    assert example.data.shape == (48, 48)
+    np.testing.assert_allclose(example.scale, (0.2, 0.2))
+    np.testing.assert_allclose(example.translate, (0.05, 0.05))  # the outer edges lie on each other
+    assert example.units == fine.units
+    ready(qtbot, train)
+    assert [row.images for row in train.rows.rows()] == [(fine,)]  # it is not learned from
+
+
+def test_a_noisy_image_and_its_clean_one_are_swapped_back(qtbot, viewer, train):
+    scene = simulate("nuclei", (128, 128), 4, photons=20)
+    clean = viewer.add_image(scene.clean, name="a")
+    noisy = viewer.add_image(scene.image, name="a clean")
+    choose(train, "denoise")
+    says(qtbot, train, "noisier than the images")
+    press(train, "Swap them")
+    ready(qtbot, train)
+    (row,) = train.rows.rows()
+    assert (row.images, row.answer) == ((noisy,), clean)
+
+
+def test_a_shifted_target_is_moved(qtbot, viewer, train):
+    scene = simulate("nuclei", (128, 128), 4, photons=50)
+    viewer.add_image(scene.image, name="a")
+    viewer.add_image(np.roll(scene.clean, (4, -3), (0, 1)), name="a clean")
+    choose(train, "denoise")
+    says(qtbot, train, "shifted against the images by")
+    press(train, "Correct the shift")
+    says(qtbot, train, "are moved by")
+    told = re.search(r"moved by (\S+), (\S+) px", train.findings.text())
+    np.testing.assert_allclose([float(t) for t in told.groups()], (-4, 3), atol=0.15)
+    ready(qtbot, train)
+
+
+def test_targets_of_another_place_are_refused(qtbot, viewer, train):
+    viewer.add_image(simulate("nuclei", (128, 128), 4, photons=50).image, name="a")
+    viewer.add_image(simulate("nuclei", (128, 128), 9, photons=50).clean, name="a clean")
+    choose(train, "denoise")
+    says(qtbot, train, "show different places")
     assert not train.start_button.isEnabled()

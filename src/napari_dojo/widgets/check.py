@@ -136,11 +136,12 @@ class Findings(QWidget):
         for finding in ordered:
             if finding.level != "ok":
                 self._layout.addWidget(self._line(finding))
-        fine = [f.text for f in ordered if f.level == "ok"]
+        fine = [f for f in ordered if f.level == "ok"]
         if fine:
             good = len(fine) == len(ordered)  # a tick beside an open question would say that all is well
-            text = ". ".join(t.rstrip(".") for t in fine) + "."
-            self._layout.addWidget(self._line(Finding("ok", text), sign=good))
+            text = ". ".join(f.text.rstrip(".") for f in fine) + "."
+            fixes = tuple(fix for f in fine for fix in f.fixes)
+            self._layout.addWidget(self._line(Finding("ok", text, fixes), sign=good))
 
     def recolour(self) -> None:
         """Take the theme's colours."""

@@ -110,8 +110,9 @@ class LayerBox(NameBox):
 
 
 def images_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
-    """The image layers; without previews, and without results of models unless ``ours``."""
-    found = [x for x in layers if x._type_string == "image" and not any(_made(x, k) for k in ("preview", "honesty"))]
+    """The image layers; without previews and the like, and without results of models unless ``ours``."""
+    shown = ("preview", "honesty", "example")
+    found = [x for x in layers if x._type_string == "image" and not any(_made(x, kind) for kind in shown)]
     return found if ours else [x for x in found if not _made(x, "result")]
 
 

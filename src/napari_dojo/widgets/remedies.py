@@ -13,7 +13,15 @@ from napari_dojo.errors import DojoError
 from napari_dojo.files import list_inputs, pair_files
 from napari_dojo.images import Picture
 from napari_dojo.tasks import Fix
-from napari_dojo.widgets.layers import array_of, joined, placement, result_placement, source_of
+from napari_dojo.widgets.layers import (
+    array_of,
+    finer_place,
+    joined,
+    placement,
+    provenance,
+    result_placement,
+    source_of,
+)
 from napari_dojo.widgets.material import LARGEST, Files, Layers, changed_labels
 from napari_dojo.widgets.rows import PairRows, Row
 
@@ -89,12 +97,10 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
     """Add what a remedy makes of the first sample of an image, over it."""
     source = source_of(row.images[0], material.axes)
     x = np.asarray(source.axes.sample(joined(row.images) if len(row.images) == 1 else source.array, 0))
-    found = made(x)
-    where = result_placement(row.images[0], source.axes)
-    spatial = [source.axes.without_channels().names.index(a) for a in source.axes.spatial]
-    scale = np.asarray(where["scale"], float)[spatial]
-    scale = scale * [a / b for a, b in zip(x.shape[1:], found.shape[1:], strict=True)]
-    viewer.add_image(found[0] if len(found) == 1 else found, name=f"{row.name} example", scale=scale[-found[0].ndim :])
+    found = made(x)[0]
+    where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
+    place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
+    viewer.add_image(found, name=f"{row.name} example", metadata=provenance("example", row.name), **place)
 
 
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
