@@ -37,10 +37,11 @@ class TranslateOptions:
         Literal["absolute", "squared", "structure"],
         Option(
             "Error",
-            "What is made small: the absolute or squared error, or the absolute error of the image and of its edges.",
+            "What is made small: the squared error, which also shows what is only likely; the absolute error, which leaves "
+            "that dark; or the absolute error of the image and of its edges.",
             advanced=True,
         ),
-    ] = "absolute"
+    ] = "squared"
     neighbours: Annotated[
         int,
         Option(
@@ -140,7 +141,9 @@ TRANSLATE = Task(
     baseline=best_linear,
     tune=tune,
     layout=lambda options: Layout(labels=False, planes=True, reach=options.neighbours),
+    resample=False,
     intensity=Intensity(gain=0.1, offset=0.05, gamma=0.0, noise=0.02),
     prepare=prepare,
     own_units=True,
+    turns=8,
 )
