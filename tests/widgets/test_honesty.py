@@ -163,7 +163,7 @@ def test_answers_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_pa
 
 def test_a_folder_of_images_is_answered_by_images_that_say_what_they_are(qtbot, viewer, panel, tmp_path):
     from napari_dojo import images
-    from napari_dojo.widgets.pick import Group
+    from napari_dojo.widgets.choice import Group
 
     identity("same")
     for k in range(2):

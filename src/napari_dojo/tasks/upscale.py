@@ -321,4 +321,5 @@ UPSCALE = Task(
     net=net,
     views=views,
     alone=True,
+    turns=8,
 )
