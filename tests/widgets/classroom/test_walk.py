@@ -19,7 +19,7 @@ from napari_dojo.playground.exercise import NAMES, load
 from napari_dojo.widgets.classroom import ClassroomPanel
 from napari_dojo.widgets.panel import open_panel
 
-pytestmark = [pytest.mark.gui, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(400)]
 
 
 class Walk:
