@@ -32,6 +32,7 @@ def test_structure_that_went_too_is_told():
 
 def test_a_wrong_level_is_told():
     assert "not 0 on average" in Residual.of(IMAGE, CLEAN + np.std(IMAGE - CLEAN)).sentence
+    assert "looks like noise" not in Residual.of(IMAGE, 0.8 * (CLEAN - 100) + 100).sentence
     assert "looks like noise" in Residual.of(3 * IMAGE + 7, 3 * CLEAN + 7).sentence
 
 

@@ -806,6 +806,7 @@ def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes)
     viewer.add_image(np.tile(scenes[0].image, (10, 10)), name="large")
     small = viewer.add_image(scenes[0].image, name="small")
     apply = panel(ApplyPanel)
+    apply.choose_model("nuclei-fluorescence")
     apply.image_box.choose(viewer.layers["large"])
     apply.apply_button.click()
     assert apply.buttons.currentIndex() == 1
@@ -813,7 +814,7 @@ def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes)
     folder = apply.runner.job.folder
     begun = time.monotonic()
     apply.stop_button.click()
-    qtbot.waitUntil(lambda: not apply.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not apply.runner.busy, timeout=30_000)
     print(f"stopped after {time.monotonic() - begun:.1f} s")
     assert "Stopped" in apply.message.text()
     assert len(viewer.layers) == 2
