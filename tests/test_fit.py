@@ -12,7 +12,7 @@ from napari_dojo.augment import Intensity
 from napari_dojo.device import Device, choose, cores, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Said, Step
-from napari_dojo.fit import Budget, Learner, Work, fit
+from napari_dojo.fit import Budget, Learner, Work, _Checks, fit
 from napari_dojo.losses import binary_cross_entropy
 from napari_dojo.nets.unet import UNet
 from napari_dojo.normalize import Normalization
@@ -118,6 +118,18 @@ def test_checks_come_on_the_way_and_the_better_ones_are_kept():
     assert [s for s, *_ in judge.checked] == list(range(3, 31, 3))
     assert not any(training for *_, training in judge.checked)
     assert judge.kept[:6] == [(3, True), (6, True), (9, False), (12, True), (15, True), (18, False)]
+
+
+@pytest.mark.parametrize(("took", "next_one"), [(0.5, 4.0), (4.0, 12.0)])
+def test_a_slow_first_check_does_not_put_off_the_next_for_long(took, next_one):
+    who = learner()
+    checks = _Checks(who, Budget(time.monotonic(), minutes=1.2))
+    assert not checks.due(2.0)
+    assert checks.due(3.5)
+    checks.took(took, 10.0)
+    due = [t / 10 for t in range(600) if checks.due(10.0 + t / 10)]
+    assert due[0] == pytest.approx(next_one, abs=0.1)
+    assert who.check_seconds == took
 
 
 def test_stop_ends_and_keeps():

@@ -49,3 +49,13 @@ def test_line_noise_has_its_strength():
     noisy = line_noise(np.zeros((200, 200)), 7, np.random.default_rng(0))
     assert noisy.std() == pytest.approx(7, rel=0.01)
     assert measure_noise(noisy).correlation[-1] > 0.8
+
+
+def test_the_clean_picture_may_be_finer():
+    scene = random_scene(3, (32, 40), 2)
+    assert scene.image.shape == (32, 40)
+    assert scene.clean.shape == (64, 80)
+    light = np.random.default_rng(1).random((64, 80))
+    made = expose(light, 1e6, Camera(gain=0.05, offset=20, read_noise=0), np.random.default_rng(0), 2)
+    binned = made.clean.reshape(32, 2, 40, 2).mean((1, 3))
+    np.testing.assert_allclose(made.image, binned, rtol=0.01)  # each pixel of the camera lies over its own 2 x 2

@@ -20,6 +20,7 @@ from napari_dojo.patches import Batch, Batches
 __all__ = ["Budget", "Learner", "Work", "fit"]
 
 CHECK_SHARE = 0.08  # of the time may go into checks
+SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
 KEEP_EVERY = 20.0  # seconds between two saved states
 WARM_UP = 50  # steps, or 5 % of them
 PAUSE = 0.5  # a consumer that waits longer than this, in seconds, has paused
@@ -276,9 +277,11 @@ class _Checks:
             return seconds - self._entered >= max(3.0, min(0.04 * self._total, 30.0))
         if seconds >= self._total - self._budget.reserve - (1.1 + 1.1 * self._budget.last_checks) * self._longest:
             return False  # the last one comes at the end
-        if seconds - self._checked < max(0.03 * self._total, 8 * self._longest):
+        waited, seldom = seconds - self._checked, SELDOM * self._total
+        if waited < max(0.03 * self._total, min(8 * self._longest, max(seldom, 3 * self._longest))):
             return False
-        return self._learner.check_seconds + self._longest <= CHECK_SHARE * max(seconds, 0.25 * self._total)
+        spent = self._learner.check_seconds + self._longest
+        return waited >= seldom or spent <= CHECK_SHARE * max(seconds, 0.25 * self._total)
 
     def progress(self, seconds: float) -> float:
         """Share of the budget that is spent, 0 to 1."""

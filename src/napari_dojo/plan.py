@@ -103,7 +103,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         stem, pools = tuple(start["stem"]), tuple(tuple(p) for p in start["pools"])  # type: ignore[arg-type,attr-defined]
         width, growth = int(start["width"]), float(start["growth"])  # type: ignore[call-overload,arg-type]
     stride = [prod(steps) for steps in zip(stem, *pools, strict=True)]
-    edge = settings.patch or (wish.patch if dims == 2 else 0)
+    edge = settings.patch or (wish.patch if dims == 2 else round((wish.pixels or 0) ** (1 / 3)))
     patch = tuple(
         max(s, round(min(p, -(-n // s) * s) / s) * s)
         for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, edge), smallest, stride, strict=True)

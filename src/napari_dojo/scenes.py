@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.optics import Camera
+from napari_dojo.optics import Camera, bin_pixels
 from napari_dojo.simulate import Rng, simulate
 
 __all__ = ["Exposure", "expose", "line_noise", "random_light", "random_scene"]
@@ -20,37 +20,42 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """A picture and what it would be without noise, both float32 (*S) in the camera's counts."""
+    """A picture and what it would be without noise, both float32 (*S) in the camera's counts; the latter may be finer."""
 
     image: Floats
     clean: Floats
     photons: float
 
 
-def random_scene(seed: int, shape: Sequence[int]) -> Exposure:
+def random_scene(seed: int, shape: Sequence[int], finer: int = 1) -> Exposure:
     """One of many structures with 1 to 1000 photons in its bright pixels, any gain, offset and read noise.
 
     Parameters
     ----------
     seed : the same seed gives the same values.
     shape : (Y, X) or (Z, Y, X).
+    finer : the clean picture has so many times more pixels along each axis.
     """
     rng = np.random.default_rng([seed & 0x7FFFFFFF, 79])
-    light = random_light(int(rng.integers(2**31)), shape)
+    light = random_light(int(rng.integers(2**31)), [n * finer for n in shape])
     photons = float(np.exp(rng.uniform(np.log(1.0), np.log(1000.0))))
     camera = Camera(
         gain=float(np.exp(rng.uniform(np.log(0.5), np.log(20.0)))),
         offset=float(rng.choice([0.0, 100.0, rng.uniform(5, 1000)])),
         read_noise=float(rng.choice([0.0, rng.uniform(0.3, 3.0)])),
     )
-    return expose(light, photons, camera, rng)
+    return expose(light, photons, camera, rng, finer)
 
 
-def expose(light: NDArray[Any], photons: float, camera: Camera, rng: Rng) -> Exposure:
-    """Take a picture: ``light`` (*S) of 1 is so many photons. Counts are rounded, and clipped as the camera does."""
+def expose(light: NDArray[Any], photons: float, camera: Camera, rng: Rng, finer: int = 1) -> Exposure:
+    """Take a picture: ``light`` (*S) of 1 is so many photons. Counts are rounded, and clipped as the camera does.
+
+    ``finer`` : the camera's pixels are so many times larger than those of ``light`` and of the clean picture.
+    """
     expected = np.maximum(np.asarray(light, np.float32), 0) * photons
     clean = np.minimum(camera.expected(expected), 2**camera.bits - 1)
-    return Exposure(camera.expose(expected, rng).astype(np.float32), clean, photons)
+    caught = expected if finer == 1 else bin_pixels(expected, finer, "mean")
+    return Exposure(camera.expose(caught, rng).astype(np.float32), clean, photons)
 
 
 def random_light(seed: int, shape: Sequence[int]) -> Floats:

@@ -16,7 +16,7 @@ from napari_dojo.widgets.form import NameBox, described, narrow
 
 __all__ = ["ModelBox", "model_details", "model_words"]
 
-ORIGINS = {"shipped": " (shipped)", "lab": " (lab)"}
+ORIGINS = {"own": "", "shipped": " (shipped)", "lab": " (lab)"}  # in the order of the box
 
 
 class ModelBox(NameBox):
@@ -35,15 +35,21 @@ class ModelBox(NameBox):
         return self._models[i] if 0 <= i < len(self._models) else None
 
     def fill(self, models: Sequence[Model], why: Callable[[Card], str]) -> None:
-        """List these models, those first of which ``why`` has nothing to say; what is chosen stays. Says nothing."""
+        """List these models, those first of which ``why`` has nothing to say; what is chosen stays. Says nothing.
+
+        The user's own come before shipped ones, and these in the order of the tasks.
+        """
         reasons = [(model, why(model.card)) for model in models]
-        listed = sorted(reasons, key=lambda pair: bool(pair[1]))
+        origins, tasks = list(ORIGINS), list(TASKS)
+        listed = sorted(
+            reasons, key=lambda p: (bool(p[1]), origins.index(p[0].origin), tasks.index(p[0].card.task))
+        )
         path = self.chosen.path if self.chosen else None
         self.blockSignals(True)
         self.clear()
         self._models = [model for model, _ in listed]
         for model, reason in listed:
-            self.addItem(("✗ " if reason else "") + model.name + ORIGINS.get(model.origin, ""))
+            self.addItem(("✗ " if reason else "") + model.name + ORIGINS[model.origin])
             tip = f"Does not fit: {reason}" if reason else model_details(model.card)
             self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         if not self.choose(path) and listed:

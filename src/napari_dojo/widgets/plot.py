@@ -158,13 +158,20 @@ class ScorePlot(Plot):
             self._line.setVisible(True)
 
     def redraw(self) -> None:
-        """Show what was added, from 0 on, or from the smallest where scores are no shares."""
+        """Show what was added and the line, from 0 on, or from the smallest where scores are no shares."""
         xy = np.asarray(self._scores, float).reshape(-1, 2)
         self._curve.setData(xy[:, 0], xy[:, 1])
         self.blank(not len(xy))
-        if len(xy) and xy[:, 1].max() <= 1:
-            top = max(float(xy[:, 1].max()), float(self._line.value()) if self._line.isVisible() else 0.0, 0.1)
-            self.setYRange(0, 1.1 * top, padding=0)
+        line = [float(self._line.value())] if self._line.isVisible() else []
+        values = np.array([*xy[:, 1], *line])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return
+        low, top = float(values.min()), float(values.max())
+        if top <= 1:
+            low, top = min(low, 0.0), max(top, 0.1)
+        room = 0.1 * ((top - low) or 1.0)
+        self.setYRange(low - (room if low else 0.0), top + room, padding=0)
 
 
 class RingPlot(Plot):
