@@ -54,3 +54,11 @@ def test_resolution_before_and_after():
     assert 2 <= found.after.resolution <= found.before.resolution * 1.2
     assert found.before.resolution == pytest.approx(resolution_of(IMAGE, lambda x: x).after.resolution)
     assert found.sentence.startswith("Before: detail down to")
+
+
+def test_a_pattern_of_the_net_itself_is_no_detail():
+    stripes = 10 * np.cos(2 * np.pi * 0.4 * np.arange(IMAGE.shape[-1]))
+    found = resolution_of(IMAGE, lambda x: ndimage.gaussian_filter(x, 1) + stripes)
+    assert found.own_pattern
+    assert "comes from the net" in found.sentence
+    assert not resolution_of(IMAGE, lambda x: ndimage.gaussian_filter(x, 1)).own_pattern

@@ -7,8 +7,9 @@ import pytest
 
 from napari_dojo.device import Device
 from napari_dojo.nets.unet import UNet
-from napari_dojo.plan import Data, make_plan
+from napari_dojo.plan import SET_UP, Data, make_plan
 from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import Wish
 
 CPU = Device("cpu", "CPU", 8 * 10**9, 2)
 GPU = Device("cuda", "GPU", 20 * 10**9, 8, True)
@@ -68,8 +69,24 @@ def test_the_budget():
     assert plan.steps == 3 * plan.epoch
     assert plan.epoch == pytest.approx(5 * 256 * 256 / (plan.batch * prod(plan.patch)), abs=0.51)
     two, ten = (make_plan(NUCLEI, CPU, TrainSettings(minutes=m)) for m in (2, 10))
-    assert ten.steps == pytest.approx(5 * two.steps, rel=0.01)
-    assert "min" in ten.sentence
+    assert ten.steps == pytest.approx(two.steps * (10 * 60 - SET_UP) / (2 * 60 - SET_UP), rel=0.01)
+    assert make_plan(NUCLEI, CPU, TrainSettings(minutes=0.01)).steps >= 1
+
+
+def test_words_do_not_promise_more_than_is_known():
+    ten = replace(make_plan(NUCLEI, CPU, TrainSettings(minutes=10)), steps=11_412)
+    assert ten.long == "about 11,000 steps in 10 min"
+    assert ten.sentence.startswith(ten.long + ", ")
+    assert replace(ten, steps=87, minutes=None).long == "87 steps"
+    assert replace(ten, steps=7).long == "about 7 steps in 10 min"
+
+
+def test_volumes_of_many_small_steps_have_as_many_pixels_in_each():
+    cube = Data(((64, 64, 64),) * 2, 1, 1, wish=Wish(patch=64, pixels=8 * 64 * 64))
+    flat = replace(cube, sizes=((256, 256),))
+    for data in (cube, flat, replace(cube, spacing=(2.0, 1.0, 1.0))):
+        plan = make_plan(data, CPU, TrainSettings())
+        assert plan.batch * prod(plan.patch) == pytest.approx(8 * 64 * 64, rel=0.25)
 
 
 def test_what_the_user_sets_rules():

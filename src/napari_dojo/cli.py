@@ -213,6 +213,8 @@ def _train(args: argparse.Namespace) -> int:
     print(f"{facts['sentence']} ({kind}); without learning: {facts['baseline'].get('sentence', '-')}")
     if facts["test"]:
         print(f"{facts['test']['sentence']} (test, never seen)")
+    if facts["behind"]:
+        print(facts["behind"])
     if facts["rising"]:
         print("It was still improving: more time will help.")
     if args.json:

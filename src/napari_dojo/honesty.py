@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.metrics import residual_correlation
 from napari_dojo.noise import fission, measure_noise
-from napari_dojo.resolution import RingCorrelation, ring_correlation
+from napari_dojo.resolution import THRESHOLD, RingCorrelation, ring_correlation
 
 __all__ = ["Residual", "Resolution", "halves", "resolution_of"]
 
@@ -73,7 +73,8 @@ class Residual:
         if shift > 0.3:
             return f"What was taken away is not 0 on average at all intensities (up to {shift:.2f} of its spread)."
         return (
-            f"What was taken away looks like noise: neighbours correlate by {r:.2f}, its mean is 0 at all intensities."
+            f"What was taken away looks like noise: neighbours correlate by {r:.2f}, its mean is 0 at all intensities. "
+            "Bright places may be grainier, as light itself is noisy; lines or patches would be signal."
         )
 
 
@@ -86,8 +87,15 @@ class Resolution:
 
     @property
     def sentence(self) -> str:
-        """``Before: detail down to 9.1 px; after: down to 5.2 px.``"""
-        return f"Before: {self.before.sentence}; after: {self.after.sentence}."
+        """``Before: detail down to 9.1 px; after: detail down to 5.2 px.``, and a warning of what comes from the net itself."""
+        own = " What both halves share beyond that comes from the net: do not read it." if self.own_pattern else ""
+        return f"Before: {self.before.sentence}; after: {self.after.sentence}.{own}"
+
+    @property
+    def own_pattern(self) -> bool:
+        """Whether, finer than where detail ends after the net, the halves agree again: the net draws that into both."""
+        beyond = self.after.frequency > 1 / self.after.resolution
+        return bool(beyond.any() and self.after.smooth[beyond].max() > 2 * THRESHOLD)
 
 
 def halves(image: Any, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

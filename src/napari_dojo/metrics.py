@@ -659,8 +659,8 @@ class ResidualScores:
 
     @property
     def sentence(self) -> str:
-        """``97 % of the estimated noise taken away; 0.02 alike with its neighbours``."""
-        return f"{100 * self.removed:.0f} % of the estimated noise taken away; neighbours in it alike by {self.correlation:.2f}"
+        """``97 % of the estimated noise taken away; neighbours in it correlate by 0.02``."""
+        return f"{100 * self.removed:.0f} % of the estimated noise taken away; neighbours in it correlate by {self.correlation:.2f}"
 
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values."""

@@ -17,7 +17,8 @@ from napari_dojo.tasks import Facts, Wish
 
 __all__ = ["Data", "Plan", "make_plan", "plan_for"]
 
-PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.15 s on two cores
+PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
+SET_UP = 6.0  # seconds that reading, preparing and saving take about
 LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
 THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
 
@@ -82,10 +83,16 @@ class Plan:
         }
 
     @property
+    def long(self) -> str:
+        """``about 1,300 steps in 5 min``; two digits, more are not known before the first step."""
+        if not self.minutes:
+            return f"{self.steps:,} steps"
+        return f"about {int(float(f'{self.steps:.2g}')):,} steps in {self.minutes:g} min"
+
+    @property
     def sentence(self) -> str:
         """What the user reads."""
-        about = f"about {self.steps} steps in {self.minutes:g} min" if self.minutes else f"{self.steps} steps"
-        return f"{about}, {self.batch} pieces of {' x '.join(map(str, self.patch))} px each"
+        return f"{self.long}, {self.batch} pieces of {' x '.join(map(str, self.patch))} px each"
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
@@ -116,7 +123,8 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
     epoch = max(1, round(area / (batch * prod(patch))))
     minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
     if minutes and not (settings.steps or settings.epochs):
-        steps = max(1, int(minutes * 60 * 0.85 / _seconds_per_step(batch * prod(patch), width, stem, device)))
+        learning = max(1.0, 0.8 * (minutes * 60 - SET_UP))
+        steps = max(1, int(learning / _seconds_per_step(batch * prod(patch), width, stem, device)))
     else:
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
     rate = settings.learning_rate or (1e-3 if start else wish.rate or 3e-3)
@@ -184,6 +192,6 @@ def _bytes_per_pixel(width: int, stem: tuple[int, ...]) -> float:
 
 
 def _seconds_per_step(pixels: int, width: int, stem: tuple[int, ...], device: Device) -> float:
-    """A guess before the first step; 2 CPU cores take 0.15 s for `PIXELS` at width 32 and a stem of 4."""
+    """A guess before the first step; 2 CPU cores take 0.12 to 0.3 s for `PIXELS` at width 32 and a stem of 4."""
     work = pixels / PIXELS * (width / 32) ** 1.8 * 4 / prod(stem)
-    return 0.15 * work * 2 / device.cores if device.kind == "cpu" else 0.01 + 0.004 * work
+    return 0.2 * work * 2 / device.cores if device.kind == "cpu" else 0.01 + 0.004 * work

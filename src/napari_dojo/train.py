@@ -453,6 +453,7 @@ class _Training:
         self._save(learner, best.net, self._cover(best))
         facts = {
             "rising": learner.rising,
+            "behind": self._behind(),
             "steps": learner.step,
             "seconds": round(learner.seconds, 1),
             "score": self.card.score,
@@ -462,6 +463,13 @@ class _Training:
             "sentence": self.card.score.get("sentence", ""),
         }
         return Done(str(self.target.out), facts)
+
+    def _behind(self) -> str:
+        """A warning where there is a truth, and the saved model is no nearer to it than what needs no learning."""
+        score, held = ((s or {}).get("headline") for s in (self.card.score, self.baseline))
+        if self.task.target == "none" or score is None or held is None or score > held:
+            return ""
+        return "It is no better than what needs no learning: give it more time or more images."
 
     def _tune(self, best: float) -> float:
         """Choose the decoding; the headline figure, with which going on is compared."""

@@ -573,7 +573,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert not apply.request.where.isVisibleTo(apply)
     assert "Choose the folder of the images" in apply.message.text()
     choose_folder(qtbot, apply, folder / "in")
-    assert apply.batch.what.text() == "3 images. Each gives a TIFF of the same name, with its pixel size."
+    assert apply.batch.what.text() == "3 images. Each gives a TIFF with its pixel size: a.tif"
     assert apply.batch.answers.edit.placeholderText() == str(folder / "in_bright")
     apply.batch.tables.setChecked(True)
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)

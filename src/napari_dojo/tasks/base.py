@@ -271,7 +271,8 @@ def corner_findings(pairs: Pairs, diameter: float = 0.0) -> tuple[Finding, ...]:
         Fix("Draw the region", "region", tuple(found), lambda y: annotated_box(y, diameter)),
         Fix("It is empty", "fine"),
     )
-    return (Finding("warning", f"Labels only in the {where} of {first}{more}: is the rest empty?", fixes),)
+    text = f"Labels only in the {where} of {first}{more}: is the rest empty? If not, draw the region in which every object is labelled."
+    return (Finding("warning", text, fixes),)
 
 
 def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:

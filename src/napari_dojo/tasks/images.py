@@ -101,7 +101,7 @@ def place_findings(pairs: Pairs, register: bool, alike: bool = True) -> tuple[Fi
             found.append(Finding("ok", f"Targets are moved by {where} px onto the images"))
         else:
             text = f"Targets are shifted against the images by {where} px ({', '.join(pairs.spatial.lower())})."
-            fixes = (Fix("Correct the shift", "option", value=("register", True)), Fix("It is right", "fine"))
+            fixes = (Fix("Correct the shift", "option", value=("register", True)), Fix("Ignore it", "fine"))
             found.append(Finding("warning", text, fixes))
     return tuple(found)
 
@@ -115,7 +115,7 @@ def noise_findings(inputs: Sequence[Noise], targets: Sequence[Noise]) -> tuple[F
         ratio = _median(targets, "relative") / max(_median(inputs, "relative"), 1e-9)
         if ratio > 1.3:
             text = f"Targets are noisier than the images, {ratio:.1f} times. Are they swapped?"
-            found.append(Finding("warning", text, (Fix("Swap them", "swap"), Fix("It is right", "fine"))))
+            found.append(Finding("warning", text, (Fix("Swap them", "swap"), Fix("Ignore it", "fine"))))
         elif both_noisy(inputs, targets):
             found.append(Finding("ok", "Targets are as noisy as the images: it learns from pairs of noisy images"))
     saturated = _median(targets or inputs, "saturated")
@@ -153,7 +153,7 @@ def frame_findings(pairs: Pairs, each: bool) -> tuple[Finding, ...]:
             what = "Planes" if pairs.spatial == "ZYX" else "Images of a series"
             text = f"{what} differ {min(ratio, 9999):.0f}-fold in brightness: the dim ones will hardly be seen."
             fixes = () if pairs.spatial == "ZYX" else (Fix("Scale each by itself", "option", value=("each", True)),)
-            found.append(Finding("warning", text, (*fixes, Fix("It is right", "fine"))))
+            found.append(Finding("warning", text, (*fixes, Fix("Ignore it", "fine"))))
     return tuple(found)
 
 

@@ -89,7 +89,7 @@ def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[
     if not noisy:
         return []
     y, x = (float(np.median([n.correlation[a] for n in noisy])) for a in (-2, -1))
-    fine = Fix("It is right", "fine")
+    fine = Fix("Ignore it", "fine")
     found = []
     along, across = ("x", y) if x > y else ("y", x)
     apart = max(x, y) > 2 * across + 0.05 or 1 - max(x, y) < 0.3 * (1 - across)  # or nearly the same all along

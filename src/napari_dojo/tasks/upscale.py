@@ -94,7 +94,9 @@ def check(pairs: Pairs, options: UpscaleOptions) -> Facts:
     if alone and options.along != "Z":
         how = "by bicubic interpolation" if options.degrade == "bicubic" else _microscope_words(pairs, options)
         show = (Fix("Show an example", "show", value=lambda x: coarse(x, options, pairs.pixel_size)),)
-        findings.append(Finding("ok", f"Fine images alone: they are made {options.factor} times coarser {how}", show))
+        findings.append(
+            Finding("ok", f"Fine images alone: to learn from, they are made {options.factor} times coarser {how}", show)
+        )
     elif not alone:
         findings += [*place_findings(pairs, options.register), *_size_findings(pairs, options)]
     return Facts(options, options.channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
@@ -136,10 +138,10 @@ def _unit(pairs: Pairs) -> str:
 
 
 def _microscope_words(pairs: Pairs, options: UpscaleOptions) -> str:
-    size = f"{pairs.pixel_size[-1]:.3g} {_unit(pairs)}" if pairs.pixel_size else "unknown size: .1 µm is taken"
+    size = f"{pairs.pixel_size[-1]:.3g} {_unit(pairs)}" if pairs.pixel_size else "unknown size (.1 µm is taken)"
     return (
-        f"as a microscope of aperture {options.na:g} at {options.wavelength:g} µm would see them, {options.photons:g} "
-        f"photons in a bright pixel (pixels of {size})"
+        f"as a coarse microscope sees them: aperture {options.na:g}, light of {options.wavelength:g} µm, "
+        f"{options.photons:g} photons in a bright pixel, fine pixels of {size}. Advanced changes that"
     )
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_dojo import images
 from napari_dojo.batch import Files, folder_for, predicted, there_already
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.files import list_inputs
+from napari_dojo.files import list_inputs, stem_of
 from napari_dojo.widgets.form import PathEdit, described, form_layout, sentence
 from napari_dojo.widgets.latest import Latest
 
@@ -61,7 +61,7 @@ class BatchRows(QWidget):
         described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
         self.replace = QCheckBox("Replace answers that are there")
         described(self.replace, "Replace older answers", "Answers that are there already are written anew.")
-        self.what = sentence(lines=2)
+        self.what = sentence(lines=3)
         self.what.setAccessibleName("What is written")
         form = form_layout(self)
         form.addRow("Images", self.images)
@@ -169,9 +169,10 @@ class BatchRows(QWidget):
         self.replace.setVisible(bool(found and found.there))
         if found is not None:
             n, table = len(found.inputs), " and a table" if self._with_tables else ""
-            name = f"its name and{self._mark}" if self._mark else "the same name"
+            stem = stem_of(found.inputs[0])
+            name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
             self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} of {name}, with its pixel size."
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} with its pixel size: {name}"
             )
             self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
         self.changed.emit()

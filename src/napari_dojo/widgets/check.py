@@ -89,8 +89,7 @@ def _split_finding(split: Split) -> Finding:
 
 
 def _plan_finding(device: Device, plan: Plan) -> Finding:
-    about = f"about {plan.steps} steps in {plan.minutes:g} min" if plan.minutes else f"{plan.steps} steps"
-    return Finding("ok", f"{device.sentence}: {about}")
+    return Finding("ok", f"{device.sentence}: {plan.long}")
 
 
 class Findings(QWidget):

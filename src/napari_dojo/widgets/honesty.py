@@ -171,7 +171,7 @@ class HonestyRows(QWidget):
                 self.left.hide()
                 self.right.hide()
                 self.text.setText(
-                    f"{doubt:.1%} of the image is predicted without enough localisations (dark in the layer)."
+                    f"{doubt:.1%} of the image is predicted without enough localisations (below {DOUBT:g} in the layer)."
                 )
 
     def _show_residual(self, shown: Shown, found: Residual) -> None:

@@ -41,9 +41,7 @@ class ModelBox(NameBox):
         """
         reasons = [(model, why(model.card)) for model in models]
         origins, tasks = list(ORIGINS), list(TASKS)
-        listed = sorted(
-            reasons, key=lambda p: (bool(p[1]), origins.index(p[0].origin), tasks.index(p[0].card.task))
-        )
+        listed = sorted(reasons, key=lambda p: (bool(p[1]), origins.index(p[0].origin), tasks.index(p[0].card.task)))
         path = self.chosen.path if self.chosen else None
         self.blockSignals(True)
         self.clear()

@@ -82,12 +82,14 @@ class Panel(QWidget):
 
     def align(self) -> None:
         """Let the fields of all forms begin at one edge; those of folds, which have longer names, begin at theirs."""
-        folded = {form for fold in self.findChildren(Fold) for form in fold.findChildren(QFormLayout)}
-        forms = [form for form in self.findChildren(QFormLayout) if form not in folded]
-        labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
-        width = max((w.sizeHint().width() for w in labels if w.isVisibleTo(self)), default=0)
-        for label in labels:
-            label.setMinimumWidth(min(width, 110))
+        folds = [fold.findChildren(QFormLayout) for fold in self.findChildren(Fold)]
+        folded = {form for forms in folds for form in forms}
+        for forms in ([form for form in self.findChildren(QFormLayout) if form not in folded], *folds):
+            labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+            shown = (w for w in labels if (not w.isHidden() if forms in folds else w.isVisibleTo(self)))
+            width = max((w.sizeHint().width() for w in shown), default=0)
+            for label in labels:
+                label.setMinimumWidth(min(width, 110))
 
     def lead(self, button: QPushButton | None) -> None:
         """Make this button look like the natural next step, and no other."""

@@ -112,6 +112,7 @@ class ProfilePlot(Plot):
 
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer, "Brightness along the line", "Draw a line to fill this plot.", ())
+        self.blank(True)
 
     def redraw(self) -> None:
         """Show the visible images along the last line that was drawn."""
@@ -120,6 +121,7 @@ class ProfilePlot(Plot):
         shown = [x for x in images_of(self._viewer.layers) if x.visible][-len(COLOURS) :] if ends is not None else []
         self._legend = tuple((colour, "━", _short(x.name)) for x, colour in zip(shown, COLOURS, strict=False))
         self.recolour()
+        self.blank(ends is None)
         if ends is None:
             return
         length = float(np.linalg.norm(ends[1] - ends[0]))

@@ -281,6 +281,8 @@ class Progress(QWidget):
         self.progress.setFormat(f"Done: {steps:,} step{'' if steps == 1 else 's'}" if steps else "Done")
         rising = " It was still improving: more time would help." if event.facts.get("rising") else ""
         text = escape(f"Saved as {Path(event.result).name}.{rising}")
+        if event.facts.get("behind"):
+            self._warnings.append(event.facts["behind"])
         if self._warnings:
             text += "<br>" + self._panel.marked("warning", self._warnings[-1])
         self.message.setText(text)

@@ -266,7 +266,8 @@ def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
 def count_words(card: Card, count: Counter[str]) -> str:
     """What was found, in words: "214 objects", "membrane 12%, inside 88%"; nothing of images."""
     if kind_of(card) == "image":
-        return "Predicted, not measured: look at the residual before you trust it." if card.target is None else ""
+        how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
+        return f"Predicted, not measured: {how} before you trust it."
     if kind_of(card) == "objects":
         n = count["objects"]
         return f"{n:,} object{'' if n == 1 else 's'}"

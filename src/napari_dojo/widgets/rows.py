@@ -281,6 +281,9 @@ class PairRows(QWidget):
         self._heads[1].setText(answers.word.capitalize())
         self._heads[1].setVisible(answers.kind != "none")
         self.labels_button.setVisible(answers.kind == "labels")
+        what = "image" if answers.kind == "none" else "pair"
+        self.add_button.setText(f"+ {what}")
+        self.fill_button.setText(f"Find {what}s")
         self._set(kept or self._found())
 
     def _fits(self, image: Any, answer: Any) -> bool:

@@ -326,7 +326,7 @@ class TrainPanel(Panel):
         asked = [f for f in self.findings.findings if f.level == "warning" and f.fixes]
         if self.progress.busy:
             paused = self.progress.training is not None and self.progress.training.runner.paused
-            self.lead(self.progress.pause_button if paused else self.progress.stop_button)
+            self.lead(self.progress.pause_button if paused else None)  # to wait is the natural next step
         elif self.progress.after.isEnabled():
             self.lead(self.progress.more_button if self.progress.rising else self.apply_button)
         elif self.unfinished.draft is not None or self.unfinished.run is not None:

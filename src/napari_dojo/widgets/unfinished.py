@@ -78,10 +78,10 @@ class Unfinished(QFrame):
         self.draft, self.run = answer if isinstance(answer, tuple) else (None, None)
         if self.draft is not None:
             when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
-            self._draft_text.setText(escape(f"Unsaved labels: {self.draft.title}, {when}."))
+            self._draft_text.setText(escape(f"Unsaved labels: {self.draft.title}, {when}. They open as they were."))
         if self.run is not None:
             share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
-            self._run_text.setText(escape(f"Unfinished training: {self.run.model.name}{share}."))
+            self._run_text.setText(escape(f"Unfinished training: {self.run.model.name}{share}. Its images were kept."))
             keep = next(b for b in self.run_line.findChildren(QPushButton) if b.text() == "Keep")
             keep.setEnabled(self.run.card is not None)
             keep.setToolTip(
