@@ -113,6 +113,7 @@ def test_words(name):
     task = TASKS[name]
     assert task.title
     assert task.sentence.endswith(".")
+    assert task.measure
     assert task.name.isidentifier()
 
 

@@ -329,7 +329,8 @@ class _Training:
     def _scored(self, counts: Any) -> dict[str, Any]:
         if counts is None:
             return {}
-        return {"sentence": counts.sentence, "headline": self.task.headline(counts), **counts.as_dict()}
+        figure = {"headline": self.task.headline(counts), "measure": self.task.measure}
+        return {"sentence": counts.sentence, **figure, **counts.as_dict()}
 
     def _loss_of(self, net: Any) -> float:
         """On a batch of what is judged, always the same one."""

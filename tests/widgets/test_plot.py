@@ -34,3 +34,10 @@ def test_a_score_that_is_no_number_is_left_out(plot):
     plot.add(1, float("nan"), None)
     plot.redraw()
     assert np.isfinite(plot.getViewBox().viewRange()).all()
+
+
+def test_the_score_has_a_name(plot):
+    plot.name("PSNR, dB")
+    assert "PSNR, dB" in plot.plotItem.titleLabel.text
+    plot.recolour()
+    assert "PSNR, dB" in plot.plotItem.titleLabel.text

@@ -140,6 +140,7 @@ class Task:
     score : (result, truth, region, options) -> counts that add up with + and tell all by as_dict(). Where nobody gives
         a truth, it is the input.
     headline : counts -> the figure that chooses the model, larger is better; without a truth, the loss chooses it.
+    measure : what that figure is, with its unit.
     baseline : (inputs, truths, options) -> the answers without learning, and what that method is called.
     tune : (list of (maps, truth, region), decoding, options) -> the decoding that does best on them.
     resample : whether patches may be turned by any angle and scaled.
@@ -171,6 +172,7 @@ class Task:
     decode: Callable[[NDArray[np.float32], Any, Any], NDArray[Any]]
     score: Callable[..., Any]
     headline: Callable[[Any], float]
+    measure: str
     baseline: Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]], Any], tuple[list[NDArray[Any]], str]]
     tune: Callable[..., Any]
     layout: Callable[[Any], Layout] = lambda options: ONE_TO_ONE

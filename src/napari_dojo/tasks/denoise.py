@@ -161,6 +161,7 @@ DENOISE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    measure="PSNR, dB",
     asks="clean image",
     baseline=best_filter,
     tune=tune,

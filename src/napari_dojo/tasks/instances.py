@@ -338,6 +338,7 @@ INSTANCES = Task(
     decode=decode,
     score=score,
     headline=headline,
+    measure="mean AP",
     baseline=baseline,
     tune=tune,
 )

@@ -242,6 +242,7 @@ NOISE2VOID = Task(
     decode=decode,
     score=score,
     headline=headline,
+    measure="whiteness",
     baseline=baseline,
     tune=tune,
     layout=layout,

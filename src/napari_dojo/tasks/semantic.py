@@ -238,6 +238,7 @@ SEMANTIC = Task(
     decode=decode,
     score=score,
     headline=headline,
+    measure="mean IoU",
     baseline=baseline,
     tune=tune,
 )

@@ -137,6 +137,7 @@ TRANSLATE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    measure="Pearson r",
     asks="image to predict",
     baseline=best_linear,
     tune=tune,

@@ -312,6 +312,7 @@ UPSCALE = Task(
     decode=decode,
     score=score_images,
     headline=headline,
+    measure="PSNR, dB",
     asks="sharp image",
     baseline=baseline,
     tune=tune,

@@ -157,6 +157,13 @@ class ScorePlot(Plot):
             self._line.setValue(baseline)
             self._line.setVisible(True)
 
+    def name(self, measure: str) -> None:
+        """Say what the score is."""
+        legend = ((VALIDATION, "●", measure),)
+        if legend != self._legend:
+            self._legend = legend
+            self.recolour()
+
     def redraw(self) -> None:
         """Show what was added and the line, from 0 on, or from the smallest where scores are no shares."""
         xy = np.asarray(self._scores, float).reshape(-1, 2)

@@ -264,6 +264,7 @@ class Progress(QWidget):
             self.losses.redraw_soon()
         if "headline" in event.score:
             self.scores.add(event.step, event.score["headline"], event.baseline.get("headline"))
+            self.scores.name(event.score.get("measure", "score"))
             self.scores.redraw_soon()
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
             label.setText(score.get("sentence", ""))
