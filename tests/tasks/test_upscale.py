@@ -39,7 +39,7 @@ def test_fine_images_alone_are_made_coarse(factor):
 
 def test_as_a_microscope_would_see_it():
     facts, text, _ = check(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), degrade="microscope", photons=20.0)
-    assert "aperture 0.5 at 0.52 µm" in text
+    assert "aperture 0.5, light of 0.52 µm" in text
     assert "20 photons" in text
     item = UPSCALE.prepare(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), facts.options).items[0]
     assert np.ptp(item.x) < np.ptp(cubic(item.y, (0.5, 0.5)))  # blurred

@@ -173,7 +173,7 @@ def test_a_folder_of_images_is_answered_by_images_that_say_what_they_are(qtbot, 
     apply.image_box.choose(Group.FOLDER)
     apply.batch.images.edit.setText(str(tmp_path / "in"))
     qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
-    assert "its name and (predicted by same)" in apply.batch.what.text()
+    assert "0 (predicted by same).tif" in apply.batch.what.text()
     assert not apply.batch.tables.isVisibleTo(apply)
     apply.apply_button.click()
     out = tmp_path / "in_same"
