@@ -553,7 +553,7 @@ def upscale_ready(stage: Stage) -> None:
     stage.wait(lambda: "step" in panel.findings.text())
     panel.options["upscale"][1].set_values({"degrade": "microscope"})
     panel._option_changed()
-    stage.wait(lambda: "as a microscope" in panel.findings.text())
+    stage.wait(lambda: "as a coarse microscope" in panel.findings.text())
     panel.findings.button("Show an example").click()
     stage.rest(1)
     stage.narrow()

@@ -168,11 +168,11 @@ class BatchRows(QWidget):
         self.what.setText(LOOKING if self.looking else "")
         self.replace.setVisible(bool(found and found.there))
         if found is not None:
-            n, table = len(found.inputs), " and a table" if self._with_tables else ""
+            n, table = len(found.inputs), ", and a table" if self._with_tables else ""
             stem = stem_of(found.inputs[0])
             name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
             self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF{table} with its pixel size: {name}"
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{table}: {name}"
             )
             self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
         self.changed.emit()
