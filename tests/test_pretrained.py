@@ -12,8 +12,11 @@ import pytest
 from napari_dojo.bundle import load
 from napari_dojo.errors import DojoError
 from napari_dojo.home import models_folder
+from napari_dojo.metrics import psnr
+from napari_dojo.optics import bin_pixels
 from napari_dojo.predict import predict
 from napari_dojo.pretrained import export, find, import_model, models, remove
+from napari_dojo.resize import cubic
 from napari_dojo.simulate import simulate
 from napari_dojo.tasks import TASKS, options_of
 
@@ -25,6 +28,14 @@ def test_the_shipped_model_finds_simulated_nuclei() -> None:
     bundle = load(find(SHIPPED))
     score = TASKS["instances"].score(predict(bundle, scene.image, "YX"), scene.labels, None, options_of(bundle.card))
     assert score.ap["0.5"] > 0.7
+
+
+def test_the_shipped_upscaler_is_better_than_interpolation() -> None:
+    scene = simulate("filaments", (192, 192), 21, photons=20)
+    coarse = bin_pixels(scene.image, 2, "mean")
+    made = predict(load(find("upscale-2x-fluorescence")), coarse, "YX")
+    assert made.shape == scene.clean.shape
+    assert psnr(scene.clean, made) > psnr(scene.clean, cubic(coarse[None], (2, 2))[0]) + 1
 
 
 def test_gain_and_offset_of_the_camera_do_not_matter() -> None:
@@ -39,7 +50,7 @@ def test_own_shipped_and_lab_models_are_listed(tmp_path: Path, monkeypatch: pyte
     import_model(find(SHIPPED), "mine")
     (models_folder() / "broken").mkdir()
     (models_folder() / "broken" / "rdf.yaml").write_text("a: [")
-    shipped = {(name, "shipped") for name in (SHIPPED, "denoise-fluorescence")}
+    shipped = {(name, "shipped") for name in (SHIPPED, "denoise-fluorescence", "upscale-2x-fluorescence")}
     assert {(m.name, m.origin) for m in models()} == {("mine", "own"), ("ours", "lab"), *shipped}
     with pytest.raises(DojoError, match="no model 'ours' of your own"):
         remove("ours")
