@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from _common import DATA, dojo, image_scores, in_words, keep
+from shipped_images import coarse, without_learning
 
 from napari_dojo.files import list_inputs
 from napari_dojo.images import read, write
-from napari_dojo.metrics import ImageScores, pool, psnr
-from napari_dojo.optics import bin_pixels
+from napari_dojo.metrics import psnr
 from napari_dojo.resize import cubic
 
 
@@ -51,27 +51,18 @@ def natural(data: Path, minutes: float, factor: int, folder: Path) -> dict[str, 
 def microscopy(data: Path, minutes: float, folder: Path) -> dict[str, object]:
     """w2s: noisy images of half the size to clean ones, beside bicubic interpolation of the best-denoised ones."""
     source = data / "w2s_denoise"
-    for part in ("train", "test"):
-        for kind in ("noisy", "clean"):
-            for path in list_inputs(source / part / kind):
-                binned = bin_pixels(np.asarray(read(path).data, np.float32), 2, "mean")
-                write(folder / part / kind / f"{path.stem}.tif", binned, "YX")
+    for part in ("train/noisy", "train/clean", "test/noisy"):
+        coarse(source / part, 2, folder / part)
     budget = ("--minutes", f"{minutes:g}", "--test", 0, "--device", "cpu", "--group-by", "(fov[0-9]+)")
-    coarse = folder / "train" / "noisy"
+    noisy = folder / "train" / "noisy"
     fine = ("--target", source / "train" / "clean", "--factor", 2)
-    dojo("train", "upscale", "--input", coarse, *fine, *budget, "--out", folder / "up")
-    dojo(
-        "train", "denoise", "--input", coarse, "--target", folder / "train" / "clean", *budget, "--out", folder / "den"
-    )
+    dojo("train", "upscale", "--input", noisy, *fine, *budget, "--out", folder / "up")
+    dojo("train", "denoise", "--input", noisy, "--target", folder / "train" / "clean", *budget, "--out", folder / "den")
     for model, out in (("up", "fine"), ("den", "denoised")):
         dojo("predict", folder / model, folder / "test" / "noisy", "--device", "cpu", "--out", folder / out)
     facts: dict[str, object] = {"upscale": in_words(image_scores(source / "test" / "clean", folder / "fine"))}
     for name, place in (("bicubic_of_denoised", folder / "denoised"), ("bicubic_of_noisy", folder / "test" / "noisy")):
-        scores = []
-        for path in list_inputs(source / "test" / "clean"):
-            large = cubic(np.asarray(read(place / f"{path.stem}.tif").data, np.float32)[None], (2, 2))
-            scores.append(ImageScores.of(np.asarray(read(path).data, np.float32)[None], large))
-        facts[name] = in_words(pool(scores))
+        facts |= without_learning(place, source / "test" / "clean", 2, {name: lambda x: x})
     return facts
 
 

@@ -191,15 +191,8 @@ class Pairs:
                 role=roles[i] if len(roles) else "automatic",
             )
             items += _samples(whole, axes, layout)
-        for what, arrays in (
-            ("images", [i.x for i in items]),
-            ("targets", [] if layout.labels else [i.y for i in items]),
-        ):
-            counts = sorted({len(a) for a in arrays if a is not None})
-            if len(counts) > 1:
-                raise DojoError(
-                    f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
-                )
+        _same_channels("images", [i.x for i in items])
+        _same_channels("targets", [] if layout.labels else [i.y for i in items])
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
@@ -331,6 +324,14 @@ def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
             )
         )
     return found
+
+
+def _same_channels(what: str, arrays: Sequence[Any]) -> None:
+    counts = sorted({len(a) for a in arrays if a is not None})
+    if len(counts) > 1:
+        raise DojoError(
+            f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
+        )
 
 
 def _joined_duplicates(items: tuple[Item, ...]) -> tuple[Item, ...]:

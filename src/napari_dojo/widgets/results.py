@@ -264,7 +264,7 @@ def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
 
 
 def count_words(card: Card, count: Counter[str]) -> str:
-    """What was found, in words: "214 objects", "membrane 12%, inside 88%"; nothing of images."""
+    """What was found, in words: "214 objects", "membrane 12%, inside 88%"; of images, not to trust them."""
     if kind_of(card) == "image":
         how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
         return f"Predicted, not measured: {how} before you trust it."
