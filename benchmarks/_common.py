@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_dojo.files import list_inputs, stem_of
-from napari_dojo.images import read
-from napari_dojo.metrics import ImageScores, InstanceCounts, pool
+from napari_dojo.io.images import read
+from napari_dojo.io.pairing import list_inputs, stem_of
+from napari_dojo.metrics.scores import ImageScores, InstanceCounts, pool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from _common import DATA, dojo, keep
 
-from napari_dojo.files import list_inputs
-from napari_dojo.images import read, write
-from napari_dojo.metrics import psnr
+from napari_dojo.io.images import read, write
+from napari_dojo.io.pairing import list_inputs
+from napari_dojo.metrics.scores import psnr
 
 PUBLISHED = {"BM3D": 28.57, "DnCNN": 29.23, "Noise2Void": 27.7}
 

@@ -77,7 +77,7 @@ def measure(seconds: float, hidden: str, tab: int, ringed: bool) -> dict:
     from napari_dojo.widgets.classroom.netview import NetView
     from napari_dojo.widgets.classroom.play import SPEEDS, Player
     from napari_dojo.widgets.classroom.representation import _Plane
-    from napari_dojo.widgets.panel import open_panel
+    from napari_dojo.widgets.common.panel import open_panel
 
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)

@@ -119,12 +119,12 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     import psutil
     from qtpy.QtWidgets import QApplication
 
-    from napari_dojo.simulate import simulate
-    from napari_dojo.widgets.apply import ApplyPanel
-    from napari_dojo.widgets.compare import ComparePanel
-    from napari_dojo.widgets.desk import desk
-    from napari_dojo.widgets.panel import open_panel
-    from napari_dojo.widgets.train import TrainPanel
+    from napari_dojo.simulation.microscope import simulate
+    from napari_dojo.widgets.apply.panel import ApplyPanel
+    from napari_dojo.widgets.common.panel import open_panel
+    from napari_dojo.widgets.compare.panel import ComparePanel
+    from napari_dojo.widgets.train.panel import TrainPanel
+    from napari_dojo.widgets.train.queue import desk
 
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)

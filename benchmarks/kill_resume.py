@@ -15,10 +15,10 @@ from pathlib import Path
 
 from _common import command
 
-from napari_dojo import bundle
 from napari_dojo.errors import DojoError
-from napari_dojo.images import write
-from napari_dojo.simulate import simulate
+from napari_dojo.io.images import write
+from napari_dojo.models import bundle
+from napari_dojo.simulation.microscope import simulate
 
 
 def simulated(folder: Path, count: int) -> list[object]:

@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from napari_dojo import device as devices
 from napari_dojo import nets
-from napari_dojo.augment import Intensity
+from napari_dojo.data.augment import Intensity
+from napari_dojo.data.batches import Batch, Batches, Recipe, Source
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.normalize import Rule
 from napari_dojo.device import Device
 from napari_dojo.events import Checked, Control, Event, encode
-from napari_dojo.fit import Budget, Learner, Work, fit
+from napari_dojo.inference.predict import Predictor
+from napari_dojo.inference.tiles import padded
 from napari_dojo.nets.unet import fuse
-from napari_dojo.normalize import Rule
-from napari_dojo.pairs import Pairs
-from napari_dojo.patches import Batch, Batches, Recipe, Source
-from napari_dojo.plan import Data, make_plan
-from napari_dojo.predict import Predictor
 from napari_dojo.settings import TrainSettings
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TASKS
-from napari_dojo.tiles import padded
+from napari_dojo.training.loop import Budget, Learner, Work, fit
+from napari_dojo.training.plan import Data, make_plan
 
 STEADY = 5  # steps of a block until the patches made ahead are used up: those are not timed
 
@@ -67,7 +67,7 @@ class Setting:
 
 
 class Loop:
-    """Our steps: `napari_dojo.fit.fit` with patches, augmentation, targets, averaged weights and events on disk."""
+    """Our steps: `napari_dojo.training.loop.fit` with patches, augmentation, targets, averaged weights and events on disk."""
 
     def __init__(self, setting: Setting, device: Device, log: Path) -> None:
         self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, seed=0)

@@ -83,7 +83,7 @@ def measure_peer(peer: str, data: Path, minutes: float, envs: Path, out: Path) -
 def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
     """The same with our commands, from their start to their end."""
     from napari_dojo import __version__
-    from napari_dojo.card import read_card
+    from napari_dojo.models.card import read_card
 
     train, test = data / "train", data / "test"
     what = ("--input", train / "images", "--target", train / "masks", "--minutes", f"{minutes:g}")

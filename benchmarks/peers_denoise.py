@@ -34,7 +34,7 @@ def measure_peer(data: Path, minutes: float, envs: Path, out: Path) -> dict[str,
 def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
     """The same with our commands, from their start to their end."""
     from napari_dojo import __version__
-    from napari_dojo.card import read_card
+    from napari_dojo.models.card import read_card
 
     train("noise2void", data, minutes, folder / "model")
     training = read_card(folder / "model").training

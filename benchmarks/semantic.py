@@ -10,8 +10,8 @@ from pathlib import Path
 from _common import DATA, dojo, dojo_json, keep
 from strokes import draw
 
-from napari_dojo.files import list_inputs
-from napari_dojo.images import read, write
+from napari_dojo.io.images import read, write
+from napari_dojo.io.pairing import list_inputs
 
 
 def raised(masks: Path, out: Path) -> Path:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from _common import DATA, ROOT, dojo, instance_scores, rounded
 
-from napari_dojo.bundle import load, save
-from napari_dojo.evaluate import evaluate_model, overlay
-from napari_dojo.files import list_inputs
-from napari_dojo.folders import Given, read_pairs
-from napari_dojo.images import write
-from napari_dojo.predict import predict
-from napari_dojo.simulate import random_nuclei
+from napari_dojo.evaluation.evaluate import evaluate_model
+from napari_dojo.inference.predict import predict
+from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.images import write
+from napari_dojo.io.pairing import list_inputs
+from napari_dojo.models.bundle import load, save
+from napari_dojo.models.cover import overlay
+from napari_dojo.simulation.microscope import random_nuclei
 
 NAME = "nuclei-fluorescence"
 SHIPPED = ROOT / "src" / "napari_dojo" / "models" / NAME

@@ -20,22 +20,23 @@ from _common import DATA, ROOT, in_words
 from scipy import ndimage
 from skimage.restoration import richardson_lucy
 
-from napari_dojo.bundle import load, save
-from napari_dojo.evaluate import beside, evaluate_model
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.optics import bin_pixels
+from napari_dojo.data.resample import cubic
+from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.events import Checked, Said, Started
-from napari_dojo.files import list_inputs
-from napari_dojo.folders import Given, read_pairs
-from napari_dojo.images import read, write
-from napari_dojo.metrics import ImageScores, pool
-from napari_dojo.optics import bin_pixels
-from napari_dojo.pairs import Pairs
-from napari_dojo.predict import predict
-from napari_dojo.resize import cubic
-from napari_dojo.scenes import random_scene
+from napari_dojo.inference.predict import predict
+from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.images import read, write
+from napari_dojo.io.pairing import list_inputs
+from napari_dojo.metrics.scores import ImageScores, pool
+from napari_dojo.models.bundle import load, save
+from napari_dojo.models.cover import beside
 from napari_dojo.settings import TrainSettings
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.scenes import random_scene
 from napari_dojo.tasks import TASKS
-from napari_dojo.train import Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 SHOWN = (
     "Trained on napari-dojo's own simulator alone (nuclei, cells, bacteria, filaments, spots, networks, clouds; any gain, "

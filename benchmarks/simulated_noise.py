@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from _common import dojo, keep
 
-from napari_dojo.images import read, write
-from napari_dojo.metrics import psnr
-from napari_dojo.optics import Camera
-from napari_dojo.scenes import expose, line_noise, random_light
-from napari_dojo.simulate import simulate
+from napari_dojo.data.optics import Camera
+from napari_dojo.io.images import read, write
+from napari_dojo.metrics.scores import psnr
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.scenes import expose, line_noise, random_light
 from napari_dojo.tasks.images import best_filter
 
 KINDS = ("nuclei", "cells", "filaments", "bacteria", "spots")
@@ -60,8 +60,8 @@ def lines(folder: Path, minutes: float) -> dict[str, Any]:
     y = first(simulate("cells", (512, 512), 3).clean, 2)
     span = float(np.ptp(y))
     x = line_noise(y + rng.normal(0, 0.03 * span, y.shape), 0.15 * span, rng)
-    from napari_dojo.noise import measure_noise
-    from napari_dojo.pairs import Pairs
+    from napari_dojo.data.dataset import Pairs
+    from napari_dojo.data.noise import measure_noise
     from napari_dojo.tasks import TASKS
 
     task = TASKS["noise2void"]

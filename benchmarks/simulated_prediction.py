@@ -12,12 +12,12 @@ import numpy as np
 from _common import dojo, keep
 from scipy import ndimage
 
-from napari_dojo.images import read, write
-from napari_dojo.metrics import psnr, ssim
-from napari_dojo.palm import DOUBT, film, support
-from napari_dojo.resize import cubic
-from napari_dojo.resolution import ring_correlation
-from napari_dojo.simulate import simulate
+from napari_dojo.data.resample import cubic
+from napari_dojo.io.images import read, write
+from napari_dojo.metrics.resolution import ring_correlation
+from napari_dojo.metrics.scores import psnr, ssim
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.smlm import DOUBT, film, support
 
 SHARE, EDGE = 0.05, 256
 WIDTHS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # px; Gaussians that the sparse image is blurred with

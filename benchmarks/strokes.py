@@ -13,9 +13,9 @@ import numpy as np
 from _common import DATA
 from numpy.typing import NDArray
 
-from napari_dojo.files import list_inputs
-from napari_dojo.images import read, write
-from napari_dojo.simulate import strokes
+from napari_dojo.io.images import read, write
+from napari_dojo.io.pairing import list_inputs
+from napari_dojo.simulation.microscope import strokes
 
 
 def draw(masks: Path, out: Path, share: float = 0.05, seed: int = 0) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 from _common import DATA, dojo, image_scores, in_words, keep
 from shipped_images import coarse, without_learning
 
-from napari_dojo.files import list_inputs
-from napari_dojo.images import read, write
-from napari_dojo.metrics import psnr
-from napari_dojo.resize import cubic
+from napari_dojo.data.resample import cubic
+from napari_dojo.io.images import read, write
+from napari_dojo.io.pairing import list_inputs
+from napari_dojo.metrics.scores import psnr
 
 
 def luma(x: np.ndarray) -> np.ndarray:

@@ -108,10 +108,10 @@ class Stage:
 
     def open(self, title: str):
         """A panel, as wide as it must be."""
-        from napari_dojo.widgets.apply import ApplyPanel
-        from napari_dojo.widgets.compare import ComparePanel
-        from napari_dojo.widgets.panel import open_panel
-        from napari_dojo.widgets.train import TrainPanel
+        from napari_dojo.widgets.apply.panel import ApplyPanel
+        from napari_dojo.widgets.common.panel import open_panel
+        from napari_dojo.widgets.compare.panel import ComparePanel
+        from napari_dojo.widgets.train.panel import TrainPanel
 
         kinds = {"Train": TrainPanel, "Apply": ApplyPanel, "Compare": ComparePanel}
         panel = open_panel(self.viewer, kinds[title], title)
@@ -133,7 +133,7 @@ class Stage:
         """Add the layers of one of our samples, ``black`` % of the pixels black; those that were added."""
         import numpy as np
 
-        from napari_dojo import samples
+        from napari_dojo.simulation import samples
 
         layers = [(data, options, kind) for data, options, kind in getattr(samples, name)() if kind in kinds]
         added = [getattr(self.viewer, f"add_{kind}")(data, **options) for data, options, kind in layers]
@@ -144,7 +144,7 @@ class Stage:
 
     def files(self, name: str) -> Path:
         """A folder with the images and labels of one of our sets of files, where a person might have it."""
-        from napari_dojo.samples import folder
+        from napari_dojo.simulation.samples import folder
 
         return Path(shutil.copytree(folder(name), Path(os.environ["NAPARI_DOJO_HOME"]) / "plate 3"))
 
@@ -175,7 +175,7 @@ class Stage:
 
     def close(self) -> None:
         """Close all, without a question about trainings."""
-        from napari_dojo.widgets.desk import desk
+        from napari_dojo.widgets.train.queue import desk
 
         for viewer in (*self.others, self.viewer):
             for training in list(desk().trainings):
@@ -206,7 +206,7 @@ def train_image(stage: Stage) -> None:
 def train_paint(stage: Stage) -> None:
     import numpy as np
 
-    from napari_dojo.samples import nuclei
+    from napari_dojo.simulation.samples import nuclei
 
     (image,) = stage.sample("nuclei", ("image",), black=68)
     panel = stage.open("Train")
@@ -256,7 +256,7 @@ def train_classes(stage: Stage) -> None:
 
 @state
 def train_channels(stage: Stage) -> None:
-    from napari_dojo.widgets.rows import Row
+    from napari_dojo.widgets.train.pair_rows import Row
 
     body, nuclei, labels = stage.sample("cells")
     box = [[20, 20], [20, 380], [400, 380], [400, 20]]
@@ -302,8 +302,8 @@ def train_paused(stage: Stage) -> None:
 def train_waiting(stage: Stage) -> None:
     import napari
 
-    from napari_dojo.samples import nuclei_train
-    from napari_dojo.widgets.train import TrainPanel
+    from napari_dojo.simulation.samples import nuclei_train
+    from napari_dojo.widgets.train.panel import TrainPanel
 
     other = napari.Viewer(show=False)
     stage.others.append(other)
@@ -333,7 +333,7 @@ def train_failed(stage: Stage) -> None:
 
 @state
 def train_unfinished(stage: Stage) -> None:
-    from napari_dojo.widgets.desk import desk
+    from napari_dojo.widgets.train.queue import desk
 
     panel = stage.train()
     stage.wait(lambda: panel.progress.score.text())
@@ -423,7 +423,7 @@ def apply_table(stage: Stage) -> None:
 
 @state
 def apply_folder(stage: Stage, done: bool = False) -> None:
-    from napari_dojo.widgets.choice import Group
+    from napari_dojo.widgets.apply.image_box import Group
 
     here = stage.files("nuclei_test")
     panel = stage.open("Apply")
@@ -576,7 +576,7 @@ def palm_support(stage: Stage) -> None:
     dense.visible = sparse.visible = wide.visible = True
     panel = stage.open("Train")
     choose_task(panel, "translate")
-    from napari_dojo.widgets.rows import Row
+    from napari_dojo.widgets.train.pair_rows import Row
 
     panel.rows.set_rows([Row((sparse, wide), dense)])
     panel.options["translate"][1].set_values({"localisations": True})
@@ -606,7 +606,7 @@ def compare_empty(stage: Stage) -> None:
 
 @state
 def compare(stage: Stage) -> None:
-    from napari_dojo.baselines import otsu_watershed
+    from napari_dojo.metrics.baselines import otsu_watershed
 
     image, truth = stage.sample("nuclei", black=66)
     result = stage.viewer.add_labels(
@@ -621,7 +621,7 @@ def compare_classes(stage: Stage) -> None:
     import tifffile
     from scipy.ndimage import median_filter
 
-    from napari_dojo.samples import folder
+    from napari_dojo.simulation.samples import folder
 
     *_, strokes = stage.sample("cells_strokes")
     truth = tifffile.imread(folder("cells") / "truth" / "cells.tif").astype(np.int32)
@@ -646,7 +646,7 @@ def compare_images(stage: Stage) -> None:
 
 def toured(stage: Stage):
     """The tour as Open Sample brings it."""
-    from napari_dojo.widgets.tour import TourPanel
+    from napari_dojo.widgets.tour.panel import TourPanel
 
     def found():
         return next((w for w in stage.viewer.window.dock_widgets.values() if isinstance(w, TourPanel)), None)

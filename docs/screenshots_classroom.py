@@ -37,7 +37,7 @@ class Stage:
         import napari
 
         from napari_dojo.widgets.classroom import ClassroomPanel
-        from napari_dojo.widgets.panel import open_panel
+        from napari_dojo.widgets.common.panel import open_panel
 
         self.folder, self.sizes = folder, sizes
         self.viewer = napari.Viewer(show=True)
@@ -182,7 +182,7 @@ def objects(stage: Stage) -> None:
     """Nuclei as points: four of each class, learned, and all coloured."""
     import numpy as np
 
-    from napari_dojo.samples import nuclei
+    from napari_dojo.simulation.samples import nuclei
 
     for data, options, kind in nuclei():
         getattr(stage.viewer, f"add_{kind}")(data, **options)

@@ -6,14 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from napari_dojo.bundle import load
-from napari_dojo.metrics import psnr
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.predict import predict
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.inference.predict import predict
+from napari_dojo.metrics.scores import psnr
+from napari_dojo.models.bundle import load
 from napari_dojo.settings import TrainSettings
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TASKS
-from napari_dojo.train import Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 scene = simulate("nuclei", (256, 256), 1, photons=15)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_dojo.axes import Axes
-from napari_dojo.bundle import load
-from napari_dojo.metrics import ssim
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.palm import DOUBT, film, support
-from napari_dojo.predict import predict
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.inference.predict import predict
+from napari_dojo.metrics.scores import ssim
+from napari_dojo.models.bundle import load
 from napari_dojo.settings import TrainSettings
+from napari_dojo.simulation.smlm import DOUBT, film, support
 from napari_dojo.tasks.translate import TranslateOptions
-from napari_dojo.train import Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 films = [film(seed, (192, 192)) for seed in range(12)]

@@ -6,15 +6,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from napari_dojo.axes import Axes
-from napari_dojo.bundle import load
-from napari_dojo.pairs import Pairs
-from napari_dojo.predict import predict
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.inference.predict import predict
+from napari_dojo.models.bundle import load
+from napari_dojo.models.card import options_of
 from napari_dojo.settings import TrainSettings
-from napari_dojo.simulate import simulate, strokes
-from napari_dojo.tasks import TASKS, options_of
+from napari_dojo.simulation.microscope import simulate, strokes
+from napari_dojo.tasks import TASKS
 from napari_dojo.tasks.semantic import SemanticOptions
-from napari_dojo.train import Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 scenes = [simulate("cells", (256, 256), seed) for seed in range(3)]

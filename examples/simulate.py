@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from napari_dojo.simulate import KINDS, random_nuclei, simulate
+from napari_dojo.simulation.microscope import KINDS, random_nuclei, simulate
 
 SHAPE = (192, 192)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_dojo.bundle import Bundle
-from napari_dojo.card import Card
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card
 
 
 class Bright(torch.nn.Module):

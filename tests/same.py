@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_dojo.bundle import Bundle
-from napari_dojo.card import Card
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card
 from napari_dojo.nets import build
 
 

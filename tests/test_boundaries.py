@@ -16,90 +16,36 @@ import pytest
 import napari_dojo
 
 ROOT = Path(napari_dojo.__file__).parent
-RANKS = {
-    0: {
-        "card",
-        "errors",
-        "axes",
-        "normalize",
-        "pairs",
-        "settings",
-        "events",
-        "optics",
-        "home",
-        "files",
-        "resize",
-        "noise",
-        "register",
-        "resolution",
-        "likeness",
-    },
-    1: {
-        "device",
-        "nets",
-        "losses",
-        "metrics",
-        "baselines",
-        "augment",
-        "fit",
-        "patches",
-        "tiles",
-        "verdicts",
-        "compare",
-        "honesty",
-    },
-    2: {"tasks", "plan", "measure", "rois"},
-    3: {
-        "bundle",
-        "train",
-        "predict",
-        "evaluate",
-        "jobs",
-        "pretrained",
-        "doctor",
-        "drafts",
-        "runs",
-        "copies",
-        "images",
-        "folders",
-        "batch",
-    },
-    4: {"cli", "classroom", "simulate", "scenes", "palm", "samples", "playground", "widgets", "demo", "__main__"},
-}
-RANK = {name: rank for rank, names in RANKS.items() for name in names}
-RECEIVE_A_TASK = {"fit", "patches", "tiles"}
+# The rooms in the order of imports: a module imports from its own room and from rooms that stand above it.
+ROOMS = (
+    "errors", "events", "settings", "paths", "device",
+    "data", "io", "nets", "metrics", "tasks", "models", "inference", "training", "evaluation",
+    "simulation", "playground", "jobs", "widgets",
+    "doctor", "demo", "cli",
+)  # fmt: skip
+SMALL = ROOMS[: ROOMS.index("data")]
 WINDOW = {"magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 HEAVY = {"torch", "bioimageio"}
-# What the window's process and the command line's start load: without torch and without bioimageio, also indirectly.
-LIGHT = (
-    RANKS[0]
-    | RANKS[2]
-    | {
-        "baselines",
-        "metrics",
-        "verdicts",
-        "compare",
-        "card",
-        "jobs",
-        "pretrained",
-        "doctor",
-        "drafts",
-        "images",
-        "simulate",
-        "scenes",
-        "palm",
-        "honesty",
-        "samples",
-        "cli",
-    }
-    | {"runs", "folders", "batch"}
-    | {"classroom", "playground"}
-)
+# Modules that import torch as they are loaded; all others, and all that they load, do without.
+WITH_TORCH = {
+    "data.augment",
+    "data.batches",
+    "inference.predict",
+    "inference.tiles",
+    "models.bundle",
+    "nets",
+    "nets.build",
+    "nets.losses",
+    "nets.unet",
+    "training.loop",
+    "training.train",
+}
+RECEIVE_A_TASK = {"training.loop", "data.batches", "inference.tiles"}
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import: who, what ("torch.nn", "napari_dojo.axes"), in which line, and whether loading the module runs it."""
+    """One import: who, what ("torch.nn", "napari_dojo.data.axes"), in which line, and whether loading the module runs it."""
 
     module: str
     target: str
@@ -150,7 +96,7 @@ def _targets(node: ast.AST, here: list[str]) -> list[str]:
         base = ".".join(part for part in (start, node.module) if part)
         if base.partition(".")[0] != "napari_dojo":
             return [base]
-        # "from napari_dojo.tasks import semantic" means the module, "from napari_dojo.axes import Axes" a part of one
+        # "from napari_dojo.tasks import semantic" means the module, "from napari_dojo.data.axes import Axes" a part of one
         named = [f"{base}.{alias.name}" for alias in node.names]
         return [name if name.removeprefix("napari_dojo.") in MODULES else base for name in named]
     if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
@@ -172,18 +118,50 @@ INSIDE = [
 ]
 
 
-def rank(module: str) -> int:
-    return RANK.get(module.partition(".")[0], max(RANKS))
+def room(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def test_every_module_has_a_rank() -> None:
-    unknown = {module for module in MODULES if module and module.partition(".")[0] not in RANK}
-    assert not unknown, "give these modules a rank here and in CONTRIBUTING"
+def test_every_module_lies_in_a_room() -> None:
+    assert {room(module) for module in MODULES if module} == set(ROOMS)
 
 
-def test_imports_go_down_or_sideways() -> None:
+def test_imports_go_to_rooms_above() -> None:
     wrong = [
-        f"{found} (rank {rank(found.module)} -> {rank(to)})" for found, to in INSIDE if rank(found.module) < rank(to)
+        str(found) for found, to in INSIDE if found.module and ROOMS.index(room(to)) > ROOMS.index(room(found.module))
+    ]
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
+def test_the_small_modules_stand_alone() -> None:
+    """They may use each other, and nothing of any room."""
+    wrong = [str(found) for found, to in INSIDE if room(found.module) in SMALL and room(to) not in SMALL]
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
+@pytest.mark.parametrize("name", [module for module in MODULES if MODULES[module].name == "__init__.py" and module])
+def test_a_room_has_a_face(name: str) -> None:
+    """``__all__`` names what others may use; what it does not name, no other room imports."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    named = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    public = set(ast.literal_eval(named[0].value)) if named else set()
+    within = f"{name}."
+    used = {
+        to.removeprefix(within).partition(".")[0]
+        for found, to in INSIDE
+        if to.startswith(within) and not found.module.startswith(within) and found.module != name
+    }
+    assert used <= public, f"{sorted(used - public)} are used outside of {name}, which does not show them"
+
+
+def test_the_classroom_and_the_simulator_are_leant_on_by_nobody() -> None:
+    """Only what shows them uses them: the panels, the command line and the demo."""
+    wrong = [
+        str(found)
+        for found, to in INSIDE
+        if room(to) in ("playground", "simulation")
+        and room(found.module) not in (room(to), "widgets", "cli", "demo", "doctor")
     ]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
@@ -199,7 +177,7 @@ def test_no_cycles() -> None:
 
 
 def test_the_learning_parts_receive_their_task() -> None:
-    wrong = [str(found) for found, to in INSIDE if found.module in RECEIVE_A_TASK and to.partition(".")[0] == "tasks"]
+    wrong = [str(found) for found, to in INSIDE if found.module in RECEIVE_A_TASK and room(to) == "tasks"]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
 
@@ -212,17 +190,13 @@ def test_the_package_itself_imports_nothing() -> None:
     assert [found.target for found in IMPORTS if found.module == ""] == ["__future__"]
 
 
-def test_nothing_light_imports_torch_at_once() -> None:
-    wrong = [
-        str(found)
-        for found in IMPORTS
-        if found.at_once and found.top in HEAVY and found.module.partition(".")[0] in LIGHT | {"widgets", "playground"}
-    ]
-    assert not wrong, "\n".join(dict.fromkeys(wrong))
+def test_only_these_modules_import_torch_at_once() -> None:
+    found = {i.module for i in IMPORTS if i.at_once and i.top in HEAVY}
+    assert found <= WITH_TORCH, sorted(found - WITH_TORCH)
 
 
 def test_the_classroom_is_numpy_alone() -> None:
-    outside = {found.top for found in IMPORTS if found.module.startswith("playground")} - {"napari_dojo"}
+    outside = {i.top for i in IMPORTS if i.at_once and room(i.module) == "playground"} - {"napari_dojo"}
     assert outside <= {"numpy", *sys.stdlib_module_names}
 
 
@@ -259,7 +233,11 @@ assert not code, code
 
 def test_what_the_window_loads_stays_without_torch() -> None:
     """Module by module in one process, so that the first one that loads it is named."""
-    names = [f"napari_dojo.{name}" for name in MODULES if name.partition(".")[0] in LIGHT]
+    names = [
+        f"napari_dojo.{name}"
+        for name in MODULES
+        if name and name not in WITH_TORCH and room(name) != "widgets" and not name.endswith("__main__")
+    ]
     code = f"""
 import importlib
 for name in {names!r}:
@@ -277,11 +255,11 @@ for name in {names!r}:
         ("f = lambda: importlib.import_module('napari.layers')", False, [("napari.layers", False)]),
         ("if TYPE_CHECKING:\n    from torch import Tensor", False, [("torch", False)]),
         ("class A:\n    import torch", False, [("torch", True)]),
-        ("from napari_dojo.axes import Axes", False, [("napari_dojo.axes", True)]),
-        ("from napari_dojo import axes, __version__", False, [("napari_dojo.axes", True), ("napari_dojo", True)]),
-        ("from .axes import Axes", False, [("napari_dojo.tasks.axes", True)]),
-        ("from ..axes import Axes", False, [("napari_dojo.axes", True)]),
-        ("from .. import axes", False, [("napari_dojo.axes", True)]),
+        ("from napari_dojo.data.axes import Axes", False, [("napari_dojo.data.axes", True)]),
+        ("from napari_dojo.data import axes", False, [("napari_dojo.data.axes", True)]),
+        ("from .base import Task", False, [("napari_dojo.tasks.base", True)]),
+        ("from ..data.axes import Axes", False, [("napari_dojo.data.axes", True)]),
+        ("from ..data import axes", False, [("napari_dojo.data.axes", True)]),
         ("from . import x", True, [("napari_dojo.tasks.y", True)]),
     ],
 )

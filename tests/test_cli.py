@@ -206,11 +206,11 @@ def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> N
 def test_command_line_python_and_job_give_the_same_answer(data: Path) -> None:
     from test_jobs import never, wait
 
-    from napari_dojo.bundle import load
-    from napari_dojo.jobs import Job, predict_request
-    from napari_dojo.predict import predict
-    from napari_dojo.pretrained import find
-    from napari_dojo.simulate import simulate
+    from napari_dojo.inference.predict import predict
+    from napari_dojo.jobs.job import Job, predict_request
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.library import find
+    from napari_dojo.simulation.microscope import simulate
 
     image = simulate("nuclei", (150, 170), 1).image
     tifffile.imwrite(data / "nuclei.tif", image)

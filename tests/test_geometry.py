@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_dojo.bundle import Bundle
-from napari_dojo.card import Card
+from napari_dojo.inference.predict import predict, predict_steps
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card
 from napari_dojo.nets import build
-from napari_dojo.predict import predict, predict_steps
 from napari_dojo.settings import PredictSettings
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Pairs
 from napari_dojo.nets.unet import UNet
-from napari_dojo.pairs import Pairs
 from napari_dojo.settings import checked, fields_of
 from napari_dojo.tasks import TASKS, Facts, Finding
 
@@ -271,7 +271,7 @@ def test_tasks_need_no_torch_but_to_learn():
     code = """
 import sys
 import numpy as np
-from napari_dojo.pairs import Pairs
+from napari_dojo.data.dataset import Pairs
 from napari_dojo.tasks import TASKS
 labels = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
 for task in TASKS.values():

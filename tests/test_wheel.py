@@ -106,8 +106,8 @@ def test_npe2_reads_the_installed_wheel(installed: Path) -> None:
     for module in said["modules"]:
         file = installed.joinpath(*module.split("."))
         assert file.with_suffix(".py").is_file() or (file / "__init__.py").is_file(), f"{module} is not in the wheel"
-    assert said["widgets"]["Train"] == "napari_dojo.widgets.train:TrainPanel"
-    assert said["widgets"]["Apply"] == "napari_dojo.widgets.apply:ApplyPanel"
+    assert said["widgets"]["Train"] == "napari_dojo.widgets.train.panel:TrainPanel"
+    assert said["widgets"]["Apply"] == "napari_dojo.widgets.apply.panel:ApplyPanel"
 
 
 @BUILT_FROM_SOURCE

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_dojo import __version__, classroom
+from napari_dojo import __version__
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Checked, Control, Done, Event, Said, Started, Step, Tiled
+from napari_dojo.playground import commands as classroom
 from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Task
 
@@ -192,15 +193,15 @@ def _train(args: argparse.Namespace) -> int:
     task = TASKS[args.task]
     settings = checked(TrainSettings, _values(args, TrainSettings))
     options: Any = checked(task.options, _values(args, task.options))
-    from napari_dojo.folders import Given, read_pairs
+    from napari_dojo.io.datasets import Given, read_pairs
 
     given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
     pairs, notes = read_pairs(given, task.layout(options))
     for note in notes:
         _warn(note)
-    from napari_dojo.bundle import load
-    from napari_dojo.pretrained import find
-    from napari_dojo.train import Target, train_steps
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.library import find
+    from napari_dojo.training.train import Target, train_steps
 
     about = {"name": args.name, "description": args.description, "license": args.license, "authors": tuple(args.author)}
     target = Target(args.out, args.resume, args.overwrite, began=args.began, **about)
@@ -223,16 +224,16 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from napari_dojo.batch import Files, apply_steps
-    from napari_dojo.files import list_inputs
-    from napari_dojo.pretrained import find
+    from napari_dojo.inference.apply import Files, apply_steps
+    from napari_dojo.io.pairing import list_inputs
+    from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
     inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
     files = Files(inputs, args.out, args.axes, args.overwrite)
     files.answers()  # says what is wrong before torch is loaded
-    from napari_dojo.bundle import load
-    from napari_dojo.tasks import decoding_of
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.card import decoding_of
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
@@ -264,11 +265,11 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from napari_dojo.bundle import load
-    from napari_dojo.evaluate import evaluate_model
-    from napari_dojo.folders import Given, read_pairs
-    from napari_dojo.pretrained import find
-    from napari_dojo.tasks import options_of
+    from napari_dojo.evaluation.evaluate import evaluate_model
+    from napari_dojo.io.datasets import Given, read_pairs
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.card import options_of
+    from napari_dojo.models.library import find
 
     bundle = load(find(args.model))
     settings = checked(PredictSettings, _values(args, PredictSettings))
@@ -290,8 +291,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> int:
-    from napari_dojo import pretrained
-    from napari_dojo.card import read_card
+    from napari_dojo.models import library as pretrained
+    from napari_dojo.models.card import read_card
 
     if args.what == "list":
         there = pretrained.models()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_dojo.errors import DojoError
-from napari_dojo.samples import folder
+from napari_dojo.simulation.samples import folder
 
 __all__ = ["demo"]
 
@@ -58,8 +58,8 @@ def _pictures(test: Path, out: Path) -> list[Path]:
     """For each test image: the objects found (matched, missed, invented), enlarged twice."""
     import imageio.v3 as iio
 
-    from napari_dojo import images
-    from napari_dojo.evaluate import overlay
+    from napari_dojo.io import images
+    from napari_dojo.models.cover import overlay
 
     found = []
     for path in sorted((test / "images").glob("*.tif")):

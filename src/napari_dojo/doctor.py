@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_dojo import __version__
-from napari_dojo.home import lab_folders, models_folder, runs_folder
+from napari_dojo.paths import lab_folders, models_folder, runs_folder
 
 __all__ = ["Check", "checks", "report"]
 

@@ -21,7 +21,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The job knows what it will do. ``plan`` holds plain values, as `napari_dojo.plan.Plan` names them."""
+    """The job knows what it will do. ``plan`` holds plain values, as `napari_dojo.training.plan.Plan` names them."""
 
     plan: dict[str, Any]
 

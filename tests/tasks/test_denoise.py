@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.axes import Axes
-from napari_dojo.bundle import load
-from napari_dojo.metrics import psnr
-from napari_dojo.pairs import Pairs
-from napari_dojo.predict import predict
-from napari_dojo.pretrained import find
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.inference.predict import predict
+from napari_dojo.metrics.scores import psnr
+from napari_dojo.models.bundle import load
+from napari_dojo.models.library import find
 from napari_dojo.settings import PredictSettings, TrainSettings
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks.denoise import DENOISE
-from napari_dojo.train import Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 SCENES = [simulate("cells", (96, 96), k, photons=30) for k in range(3)]
 CLEAN = [np.asarray(s.clean if s.clean.ndim == 2 else s.clean[0], np.float32) for s in SCENES]

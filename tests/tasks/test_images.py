@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_dojo.axes import Axes
-from napari_dojo.metrics import psnr
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.simulate import simulate
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.metrics.scores import psnr
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import DENOISE, NOISE2VOID
 from napari_dojo.tasks.images import as_bright, best_filter, best_linear, moved, without_saturated
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.axes import Axes
-from napari_dojo.pairs import Pairs
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Pairs
 from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions, depth
 
 RNG = np.random.default_rng(0)

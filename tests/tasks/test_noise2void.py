@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.axes import Axes
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.scenes import line_noise
-from napari_dojo.simulate import simulate
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.scenes import line_noise
 from napari_dojo.tasks import NOISE2VOID
 
 RNG = np.random.default_rng(0)
@@ -121,8 +121,8 @@ def test_volumes_and_series_have_their_channels():
 
 
 def test_noise_in_lines_is_never_turned_by_a_quarter():
-    from napari_dojo.normalize import Normalization
-    from napari_dojo.patches import Batches, Recipe, Source
+    from napari_dojo.data.batches import Batches, Recipe, Source
+    from napari_dojo.data.normalize import Normalization
 
     assert [NOISE2VOID.quarter(NOISE2VOID.options(lines=k)) for k in ("none", "x", "y")] == [True, False, False]
     x = np.tile(np.arange(40, dtype=np.float32)[:, None], (1, 1, 40))  # each row is one value

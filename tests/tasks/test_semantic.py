@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dojo.pairs import Pairs
+from napari_dojo.data.dataset import Pairs
 from napari_dojo.tasks.semantic import SEMANTIC, SemanticDecoding, SemanticOptions
 
 RNG = np.random.default_rng(0)

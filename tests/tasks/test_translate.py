@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Layout, Pairs
 from napari_dojo.errors import DojoError
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TRANSLATE
 
 PHASE = [simulate("cells", (64, 72), k, contrast="phase").image for k in range(2)]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
-from napari_dojo.pairs import Layout, Pairs
-from napari_dojo.resize import cubic
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import UPSCALE
 from napari_dojo.tasks.upscale import coarse
 

@@ -6,8 +6,8 @@ import gc
 
 import pytest
 
-from napari_dojo.simulate import simulate
-from napari_dojo.widgets.desk import desk
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.train.queue import desk
 
 
 @pytest.fixture(autouse=True)

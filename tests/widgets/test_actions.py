@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.metrics import psnr
-from napari_dojo.samples import line_noise
-from napari_dojo.simulate import simulate
+from napari_dojo.metrics.scores import psnr
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.samples import line_noise
 from napari_dojo.widgets import actions
-from napari_dojo.widgets.train import TrainPanel
+from napari_dojo.widgets.train.panel import TrainPanel
 
 pytestmark = pytest.mark.gui
 

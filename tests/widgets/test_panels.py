@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_dojo
-from napari_dojo.simulate import simulate
+from napari_dojo.simulation.microscope import simulate
 
 pytestmark = pytest.mark.gui
 

@@ -13,16 +13,16 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_dojo import images
 from napari_dojo.events import Checked
-from napari_dojo.home import models_folder
-from napari_dojo.simulate import simulate
-from napari_dojo.widgets.apply import ApplyPanel
-from napari_dojo.widgets.choice import Group
-from napari_dojo.widgets.compare import ComparePanel
-from napari_dojo.widgets.desk import desk
-from napari_dojo.widgets.panel import open_panel
-from napari_dojo.widgets.train import TrainPanel
+from napari_dojo.io import images
+from napari_dojo.paths import models_folder
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.apply.image_box import Group
+from napari_dojo.widgets.apply.panel import ApplyPanel
+from napari_dojo.widgets.common.panel import open_panel
+from napari_dojo.widgets.compare.panel import ComparePanel
+from napari_dojo.widgets.train.panel import TrainPanel
+from napari_dojo.widgets.train.queue import desk
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(400)]
 

@@ -10,4 +10,31 @@ from __future__ import annotations
 from napari_dojo.playground.session import Record, Score, Session
 from napari_dojo.playground.settings import Learning, NetShape, PointSet, Setup
 
-__all__ = ["Learning", "NetShape", "PointSet", "Record", "Score", "Session", "Setup"]
+__all__ = [
+    "Learning",
+    "NetShape",
+    "PointSet",
+    "Record",
+    "Score",
+    "Session",
+    "Setup",
+    "activations",
+    "advice",
+    "commands",
+    "counts",
+    "exercise",
+    "formula",
+    "glossary",
+    "goal",
+    "losses",
+    "net",
+    "optimizers",
+    "points",
+    "representation",
+    "scripts",
+    "session",
+    "settings",
+    "share",
+    "slow",
+    "surface",
+]

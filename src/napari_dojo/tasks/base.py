@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.augment import Intensity
-from napari_dojo.axes import Axes
-from napari_dojo.pairs import ONE_TO_ONE, Layout, Pairs
+from napari_dojo.data.augment import Intensity
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import ONE_TO_ONE, Layout, Pairs
 
 __all__ = [
     "Facts",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.metrics import ImageScores
-from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Task, Wish, size_findings
 from napari_dojo.tasks.images import (
@@ -114,7 +114,7 @@ def example(
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: Any) -> Tensor:
     """Mean squared or absolute error."""
-    from napari_dojo.losses import l1, l2
+    from napari_dojo.nets.losses import l1, l2
 
     return (l2 if options.error == "squared" else l1)(out, target, weight)
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.metrics import ImageScores, psnr
-from napari_dojo.noise import Noise, measure_noise
-from napari_dojo.pairs import Item, Pairs
-from napari_dojo.register import Fit, brightness, shift_between, shifted
-from napari_dojo.resize import cubic
+from napari_dojo.data.dataset import Item, Pairs
+from napari_dojo.data.noise import Noise, measure_noise
+from napari_dojo.data.registration import Fit, brightness, shift_between, shifted
+from napari_dojo.data.resample import cubic
+from napari_dojo.metrics.scores import ImageScores, psnr
 from napari_dojo.tasks.base import Finding, Fix
 
 __all__ = [

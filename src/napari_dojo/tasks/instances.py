@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.baselines import otsu_watershed
-from napari_dojo.metrics import InstanceCounts
-from napari_dojo.pairs import Item, Pairs
+from napari_dojo.data.dataset import Item, Pairs
+from napari_dojo.metrics.baselines import otsu_watershed
+from napari_dojo.metrics.scores import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
 
@@ -158,7 +158,7 @@ def example(
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
     """Cross-entropy and soft Dice of "inside" and "between", errors of depth, direction and centre."""
-    from napari_dojo.losses import binary_cross_entropy, l1, soft_dice
+    from napari_dojo.nets.losses import binary_cross_entropy, l1, soft_dice
 
     inside, between = target[:, :1], target[:, 2:3]
     dims = (target.shape[1] - 3) // 2

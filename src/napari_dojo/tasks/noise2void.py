@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.metrics import ResidualScores
-from napari_dojo.noise import Noise
-from napari_dojo.pairs import Pairs
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.noise import Noise
+from napari_dojo.metrics.scores import ResidualScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
 from napari_dojo.tasks.denoise import WISH, ImageDecoding, decode, layout, loss, tune

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.metrics import ClassCounts
-from napari_dojo.pairs import Pairs
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.metrics.scores import ClassCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
 
@@ -149,7 +149,7 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: SemanticOptions) 
     """Cross-entropy and half of soft Dice over the annotated pixels."""
     from torch.nn.functional import one_hot
 
-    from napari_dojo.losses import cross_entropy, soft_dice
+    from napari_dojo.nets.losses import cross_entropy, soft_dice
 
     hot = one_hot(target[:, 0].long(), out.shape[1]).movedim(-1, 1).to(out.dtype)
     return cross_entropy(out, target, weight) + 0.5 * soft_dice(out.softmax(1), hot, weight)

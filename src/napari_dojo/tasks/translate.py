@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.augment import Intensity
-from napari_dojo.metrics import ImageScores
-from napari_dojo.pairs import Layout, Pairs
+from napari_dojo.data.augment import Intensity
+from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, tune
@@ -104,7 +104,7 @@ def example(
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: TranslateOptions) -> Tensor:
     """Mean absolute or squared error, or the absolute error of the image and of its slopes."""
-    from napari_dojo.losses import edges, l1, l2
+    from napari_dojo.nets.losses import edges, l1, l2
 
     if options.error == "squared":
         return l2(out, target, weight)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Item, Layout, Pairs
+from napari_dojo.data.noise import measure_noise
+from napari_dojo.data.optics import bin_pixels, psf_sigma
+from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
-from napari_dojo.noise import measure_noise
-from napari_dojo.optics import bin_pixels, psf_sigma
-from napari_dojo.pairs import Item, Layout, Pairs
-from napari_dojo.resize import cubic
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Facts, Finding, Fix, Task, Wish, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, headline, loss, tune

@@ -6,14 +6,14 @@ from typing import Any
 
 from napari.viewer import Viewer  # napari reads the annotation to hand the viewer in
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.measure import Table, measure
-from napari_dojo.widgets.latest import Latest
-from napari_dojo.widgets.layers import array_of, axes_choices, source_of
-from napari_dojo.widgets.panel import open_panel, plain_viewer
-from napari_dojo.widgets.pick import images_of
-from napari_dojo.widgets.table import features_of, open_table
+from napari_dojo.inference.tables import Table, measure
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import array_of, axes_choices, source_of
+from napari_dojo.widgets.common.panel import open_panel, plain_viewer
+from napari_dojo.widgets.common.pick import images_of
+from napari_dojo.widgets.common.table import features_of, open_table
 
 __all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
 
@@ -25,7 +25,7 @@ def segment_nuclei(viewer: Viewer) -> None:
     """Find the nuclei in the active image with the shipped model, in the Apply panel: no settings, no training."""
     from napari.utils.notifications import show_warning
 
-    from napari_dojo.widgets.apply import ApplyPanel
+    from napari_dojo.widgets.apply.panel import ApplyPanel
 
     viewer = plain_viewer(viewer)
     image = _active_image(viewer)
@@ -54,7 +54,7 @@ def denoise_layer(viewer: Viewer) -> None:
     """
     from napari.utils.notifications import show_warning
 
-    from napari_dojo.widgets.train import TrainPanel
+    from napari_dojo.widgets.train.panel import TrainPanel
 
     viewer = plain_viewer(viewer)
     image = _active_image(viewer)

@@ -12,7 +12,7 @@ def show(image: Path, labels: Path) -> None:
     """Open a viewer with both as layers, and wait until it is closed."""
     import napari
 
-    from napari_dojo import images
+    from napari_dojo.io import images
 
     viewer = napari.Viewer()
     for path, add in ((image, viewer.add_image), (labels, viewer.add_labels)):

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 from napari_dojo.playground import Session
 from napari_dojo.playground.exercise import NAMES, load
 from napari_dojo.widgets.classroom import ClassroomPanel
-from napari_dojo.widgets.panel import open_panel
+from napari_dojo.widgets.common.panel import open_panel
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(400)]
 

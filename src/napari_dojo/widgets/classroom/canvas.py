@@ -16,7 +16,7 @@ from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import of_classes, of_numbers
 from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
 from napari_dojo.widgets.classroom.picture import neuron_picture, span, surface_picture
-from napari_dojo.widgets.layers import provenance
+from napari_dojo.widgets.common.layers import provenance
 
 __all__ = ["SYMBOLS", "Canvas"]
 

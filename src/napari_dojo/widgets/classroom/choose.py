@@ -9,7 +9,7 @@ from napari_dojo.playground.advice import choose
 from napari_dojo.playground.glossary import explain
 from napari_dojo.playground.settings import MOST_CLASSES, TITLES
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import calm, described, sentence
+from napari_dojo.widgets.common.form import calm, described, sentence
 
 __all__ = ["HowToChoose"]
 

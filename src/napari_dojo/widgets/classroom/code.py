@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.playground.scripts import keras_script, torch_script
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import described
+from napari_dojo.widgets.common.form import described
 
 __all__ = ["CodeWindow", "TextWindow"]
 

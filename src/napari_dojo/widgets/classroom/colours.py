@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.playground.losses import answers
-from napari_dojo.widgets.layers import class_look
+from napari_dojo.widgets.common.layers import class_look
 
 __all__ = [
     "CLASSES",

@@ -13,7 +13,7 @@ from napari_dojo.playground.glossary import explain
 from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet, Setup
 from napari_dojo.settings import Field, fields_of
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import Form, described, narrow
+from napari_dojo.widgets.common.form import Form, described, narrow
 
 __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
 

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizeP
 from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import described
-from napari_dojo.widgets.plot import TRAINING, VALIDATION, Plot
+from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, Plot
 
 __all__ = ["Curves"]
 

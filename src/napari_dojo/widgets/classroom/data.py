@@ -29,7 +29,7 @@ from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.colours import CLASSES
 from napari_dojo.widgets.classroom.controls import ChoicesForm, fields_named
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import Fold, calm, described
+from napari_dojo.widgets.common.form import Fold, calm, described
 
 __all__ = ["DataSection"]
 

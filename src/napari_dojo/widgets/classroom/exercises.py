@@ -28,7 +28,7 @@ from napari_dojo.playground.exercise import NAMES, as_toml, load
 from napari_dojo.playground.settings import TITLES
 from napari_dojo.playground.share import Shared, from_text, to_text
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import NO_ARROW, described, narrow, sentence
+from napari_dojo.widgets.common.form import NO_ARROW, described, narrow, sentence
 
 __all__ = ["ExerciseBox"]
 

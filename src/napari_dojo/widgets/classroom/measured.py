@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.axes import Axes
+from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
-from napari_dojo.measure import POSITION, Table, measure
+from napari_dojo.inference.tables import POSITION, Table, measure
 from napari_dojo.widgets.actions import _axes_of, _axes_over
-from napari_dojo.widgets.layers import array_of, source_of
-from napari_dojo.widgets.turns import short_turns
+from napari_dojo.widgets.common.layers import array_of, source_of
+from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Key", "Objects", "objects_of", "own_table", "title_of"]
 

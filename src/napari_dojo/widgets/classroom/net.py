@@ -24,7 +24,7 @@ from napari_dojo.playground.net import LARGEST
 from napari_dojo.playground.settings import MOST_LAYERS
 from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
 from napari_dojo.widgets.classroom.netview import Link, NetView
-from napari_dojo.widgets.form import calm, described, narrow
+from napari_dojo.widgets.common.form import calm, described, narrow
 
 __all__ = ["NetSection"]
 

@@ -16,8 +16,8 @@ from napari_dojo.playground.surface import Grid
 from napari_dojo.widgets.classroom.colours import NEGATIVE, POSITIVE
 from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
 from napari_dojo.widgets.classroom.picture import neuron_pictures
-from napari_dojo.widgets.form import described
-from napari_dojo.widgets.plot import theme_colours
+from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["Link", "NetView"]
 

@@ -16,11 +16,11 @@ from napari_dojo.playground.settings import PointSet
 from napari_dojo.widgets.actions import _axes_over
 from napari_dojo.widgets.classroom.measured import Key, Objects, objects_of, own_table, title_of
 from napari_dojo.widgets.classroom.objects_plot import COLOURS, GREY, NONE, NUMBERS, ObjectsPlot
-from napari_dojo.widgets.form import described, form_layout, narrow, sentence
-from napari_dojo.widgets.latest import Latest
-from napari_dojo.widgets.layers import add_quietly, class_look, placement, provenance
-from napari_dojo.widgets.panel import plain_viewer
-from napari_dojo.widgets.pick import LayerBox, LayerWatch, images_of, labels_of, paired
+from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import add_quietly, class_look, placement, provenance
+from napari_dojo.widgets.common.panel import plain_viewer
+from napari_dojo.widgets.common.pick import LayerBox, LayerWatch, images_of, labels_of, paired
 
 __all__ = ["ObjectsSource"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor
 
-from napari_dojo.widgets.layers import class_look
-from napari_dojo.widgets.plot import Plot, theme_colours
+from napari_dojo.widgets.common.layers import class_look
+from napari_dojo.widgets.common.plot import Plot, theme_colours
 
 __all__ = ["COLOURS", "GREY", "NONE", "NUMBERS", "ObjectsPlot"]
 

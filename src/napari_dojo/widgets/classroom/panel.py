@@ -24,9 +24,9 @@ from napari_dojo.widgets.classroom.play import SPEEDS, Player, PlayRow
 from napari_dojo.widgets.classroom.representation import RepresentationView
 from napari_dojo.widgets.classroom.slow import SlowMotion
 from napari_dojo.widgets.classroom.tabs import Tabs
-from napari_dojo.widgets.form import Fold, described, sentence
-from napari_dojo.widgets.panel import Panel
-from napari_dojo.widgets.plot import theme_colours
+from napari_dojo.widgets.common.form import Fold, described, sentence
+from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["ClassroomPanel"]
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QSlider, Q
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.counts import updates_per_epoch
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import calm, described
+from napari_dojo.widgets.common.form import calm, described
 
 __all__ = ["SPEEDS", "PlayRow", "Player"]
 

@@ -15,8 +15,8 @@ from napari_dojo.playground.representation import Representation, represent
 from napari_dojo.widgets.classroom.colours import Colours, of_answers, of_classes, of_numbers
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.classroom.picture import span
-from napari_dojo.widgets.form import described, narrow, sentence
-from napari_dojo.widgets.plot import theme_colours
+from napari_dojo.widgets.common.form import described, narrow, sentence
+from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["RepresentationView"]
 

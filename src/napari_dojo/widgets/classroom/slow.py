@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.form import described, narrow, sentence
+from napari_dojo.widgets.common.form import described, narrow, sentence
 
 __all__ = ["SlowMotion"]
 

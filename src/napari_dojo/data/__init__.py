@@ -1,0 +1,13 @@
+"""Samples and how they become batches: axes, datasets and splits, intensities, resampling, noise, optics."""
+
+__all__ = [
+    "augment",
+    "axes",
+    "batches",
+    "dataset",
+    "noise",
+    "normalize",
+    "optics",
+    "registration",
+    "resample",
+]

@@ -1,0 +1,394 @@
+"""Pairs of inputs and targets (or inputs alone): checked once, split once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.normalize import Normalization, Rule
+from napari_dojo.errors import DojoError
+
+__all__ = ["ONE_TO_ONE", "ROLES", "Item", "Layout", "Pairs", "Part", "Split", "as_labels"]
+
+ROLES = ("automatic", "training", "validation", "test")
+FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the targets of a task lie to its inputs.
+
+    Attributes
+    ----------
+    labels : they are labels; else images.
+    finer : target pixels per input pixel along the axes where they are not 1.
+    planes : where a target has no Z, the planes of its input are channels.
+    reach : so many neighbours to each side are channels, too, see `napari_dojo.data.axes.Axes`.
+    """
+
+    labels: bool = True
+    finer: Mapping[str, int] = field(default_factory=dict)
+    planes: bool = False
+    reach: int = 0
+
+    def scale(self, spatial: str) -> tuple[int, ...]:
+        """Target pixels per input pixel for each spatial axis."""
+        return tuple(self.finer.get(a, 1) for a in spatial)
+
+    def axes(self, axes: Axes, x: Sequence[int], y: Sequence[int] | None) -> Axes:
+        """The axes of an input of shape ``x`` with a target of shape ``y``."""
+        if self.planes and "Z" in axes.names and "C" not in axes.names and y is not None and len(y) == len(x) - 1:
+            axes = Axes(axes.names.replace("Z", "C"))
+        return axes.with_neighbours(self.reach)
+
+
+ONE_TO_ONE = Layout()
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One sample of the training data.
+
+    Attributes
+    ----------
+    name : what the user knows it by.
+    x : input (C, *S), any real dtype, numpy or dask.
+    y : target: labels (*S) of integers, an image (K, *S), or None.
+    region : bool (*S), True where the annotation counts; None means everywhere.
+    whole : the array (C, ...) on which intensities are measured: the sample, or its whole time series.
+    group : samples of one group never stand on two sides of a split.
+    role : "automatic", "training", "validation" or "test".
+    """
+
+    name: str
+    x: Any
+    y: Any = None
+    region: NDArray[np.bool_] | None = None
+    whole: Any = None
+    group: str = ""
+    role: str = "automatic"
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Spatial size S."""
+        return tuple(self.x.shape[1:])
+
+    def normalization(self, rule: Rule) -> Normalization:
+        """The numbers of the whole source image."""
+        return rule.measure(self.x if self.whole is None or rule.frames == "each" else self.whole)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A box of one item: ``box`` holds (start, stop) for each axis of S."""
+
+    item: int
+    box: tuple[tuple[int, int], ...]
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The box as a key for an array (*S)."""
+        return tuple(slice(a, b) for a, b in self.box)
+
+    @property
+    def volume(self) -> int:
+        """Number of pixels."""
+        return int(np.prod([b - a for a, b in self.box]))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which parts teach, which choose the model, which nobody sees; ``how`` says it in a sentence."""
+
+    training: tuple[Part, ...]
+    validation: tuple[Part, ...]
+    test: tuple[Part, ...]
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Aligned inputs and targets.
+
+    Attributes
+    ----------
+    items : the samples.
+    spatial : "YX" or "ZYX".
+    axes : the axis names that the inputs came with; a model remembers them.
+    pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
+    channel_names : of the inputs, where they have some.
+    reach : so many neighbours to each side are channels, see `napari_dojo.data.axes.Axes`.
+    """
+
+    items: tuple[Item, ...]
+    spatial: str = "YX"
+    axes: str = "YX"
+    pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    target_pixel_size: tuple[float, ...] | None = None
+    channel_names: tuple[str, ...] = ()
+    reach: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Channels of the inputs, neighbours counted in."""
+        return int(self.items[0].x.shape[0])
+
+    @staticmethod
+    def of(
+        inputs: Sequence[Any],
+        targets: Sequence[Any] | None = None,
+        axes: Axes | None = None,
+        *,
+        layout: Layout = ONE_TO_ONE,
+        names: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        regions: Sequence[Any] = (),
+        roles: Sequence[str] = (),
+        **about: Any,
+    ) -> Pairs:
+        """Check arrays and make them pairs.
+
+        Parameters
+        ----------
+        inputs : arrays as they lie, all with the same ``axes``.
+        targets : as many arrays; labels have the inputs' axes without C, images may lack it.
+        axes : of the inputs; guessed from the first where None.
+        layout : what targets are, and how they lie to the inputs.
+        names, groups, regions, roles : one for each input, where given.
+        about : pixel_size, unit, target_pixel_size, channel_names.
+
+        Raises
+        ------
+        DojoError : with the name of the image, what was needed and what came.
+        """
+        if not len(inputs):
+            raise DojoError("At least one image is needed to learn from; none was given. Choose an image or a folder.")
+        if targets is not None and len(targets) != len(inputs):
+            raise DojoError(
+                f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets."
+            )
+        axes = layout.axes(
+            axes or Axes.resolve(np.shape(inputs[0])),
+            np.shape(inputs[0]),
+            None if targets is None else np.shape(targets[0]),
+        )
+        names = tuple(names) or tuple(f"image {i + 1}" for i in range(len(inputs)))
+        items: list[Item] = []
+        for i, x in enumerate(inputs):
+            whole = Item(
+                names[i],
+                _image(x, names[i], axes),
+                None if targets is None else targets[i],
+                regions[i] if len(regions) else None,
+                group=groups[i] if len(groups) else names[i],
+                role=roles[i] if len(roles) else "automatic",
+            )
+            items += _samples(whole, axes, layout)
+        _same_channels("images", [i.x for i in items])
+        _same_channels("targets", [] if layout.labels else [i.y for i in items])
+        for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
+            if about.get(size) is not None:
+                about[size] = tuple(about[size])[-len(axes.spatial) :]
+        return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
+
+    def split(
+        self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
+    ) -> Split:
+        """Choose what teaches and what judges.
+
+        Roles that a person gave win. Else, with ten images or more, whole groups are drawn (by default 80 % training,
+        10 % validation, 10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is
+        the shortest edge, in pixels, that a band may have.
+        """
+        whole = [Part(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.items)]
+        if any(item.role != "automatic" for item in self.items):
+            roles = ["training" if i.role == "automatic" else i.role for i in self.items]
+            how = "as the roles say"
+            return _by_roles(whole, roles, how)
+        groups = sorted({item.group for item in self.items})
+        validation = 0.1 if validation is None else validation
+        if len(self.items) >= FEW and len(groups) >= 3:
+            return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed)
+        if test:
+            if len(groups) < 3:
+                raise DojoError(
+                    f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images."
+                )
+            return self._by_group(whole, groups, validation, test, seed)
+        return _by_place(whole, [i.group for i in self.items], max(validation, 0.2) if validation else 0.0, smallest)
+
+    def _by_group(self, whole: list[Part], groups: list[str], validation: float, test: float, seed: int) -> Split:
+        order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+        n_test = min(len(order) - 2, max(1, round(test * len(order)))) if test else 0
+        n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
+        role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
+        return _by_roles(
+            whole, [role.get(item.group, "training") for item in self.items], "whole images, drawn by chance"
+        )
+
+
+def as_labels(y: Any, name: str) -> Any:
+    """Labels as integers: whole floats and booleans are accepted, fractions and negative numbers refused (DojoError)."""
+    kind = np.dtype(y.dtype).kind
+    if kind == "b":
+        return y.astype(np.uint8)
+    if kind not in "iuf":
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} are of type {y.dtype}. Save them as an integer image."
+        )
+    if kind == "u":
+        return y
+    y = np.asarray(y)
+    if kind == "f" and not np.isfinite(y).all():
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} hold NaN or infinite values. Set these pixels to 0."
+        )
+    if y.size and y.min() < 0:
+        raise DojoError(f"Labels are 0 or larger; those of {name} go down to {y.min():g}. Set negative pixels to 0.")
+    if kind == "f":
+        if y.size and (y != np.round(y)).any():
+            raise DojoError(
+                f"Labels are whole numbers; those of {name} hold fractions such as {y[y != np.round(y)].flat[0]:g}. "
+                "Is this an image, or a probability map? Choose the labels."
+            )
+        if y.size and y.max() >= 2**31:
+            raise DojoError(
+                f"Labels are below 2147483648; those of {name} go up to {y.max():g}. Number the objects anew."
+            )
+        return y.astype(np.int32)
+    return y
+
+
+def _image(x: Any, name: str, axes: Axes) -> Any:
+    x = x if hasattr(x, "ndim") else np.asarray(x)
+    if x.ndim != len(axes.names):
+        raise DojoError(
+            f"{name} has {x.ndim} dimensions, but the axes {axes.names} name {len(axes.names)}: {_times(x.shape)}."
+        )
+    if np.dtype(x.dtype).kind not in "biuf":
+        raise DojoError(f"An image of numbers is needed; {name} is of type {x.dtype}.")
+    if 0 in x.shape:
+        raise DojoError(f"{name} is empty: {_times(x.shape)}.")
+    return x
+
+
+def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
+    x, y, name, labels = whole.x, whole.y, whole.name, layout.labels
+    scale = layout.scale(axes.spatial)
+    y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), scale)
+    if y is not None:
+        y = y if hasattr(y, "ndim") else np.asarray(y)
+        if labels or y.ndim == len(axes.names.replace("C", "")):
+            y_axes, shape = axes.result(x.shape, None, scale)
+        elif "C" not in axes.names and y.ndim == len(axes.names) + 1:  # an image of several channels beside one of one
+            y_axes, shape = axes.result(x.shape, y.shape[_channel_place(axes)], scale)
+        y = as_labels(y, name) if labels else y
+        fits = y.ndim == len(shape) and all(
+            a == b or n == "C" for a, b, n in zip(y.shape, shape, y_axes.names, strict=True)
+        )
+        if not fits:
+            rule = f"be {_times(scale)} times as large as the image" if layout.finer else "have the size of the image"
+            raise DojoError(
+                f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
+                f"it came as {_times(y.shape)}. {'Are they swapped?' if y.size < x.size else 'Do they belong together?'}"
+            )
+    region = None if whole.region is None else np.asarray(whole.region).astype(bool)
+    flat = axes.without_channels()
+    count = axes.count(x.shape)
+    first = np.moveaxis(x, axes.names.index("C"), 0) if "C" in axes.names else x[None]
+    first = np.concatenate([first] * (1 + 2 * axes.reach)) if axes.reach else first
+    found = []
+    for i in range(count):
+        sx = axes.sample(x, i)
+        sy = None if y is None else y_axes.sample(y, i)
+        sr = None if region is None else (region if region.shape == sx.shape[1:] else flat.sample(region, i)[0])
+        if sr is not None and sr.shape != sx.shape[1:]:
+            raise DojoError(
+                f"The region of {name} must have the image's size {_times(sx.shape[1:])}; it is {_times(sr.shape)}."
+            )
+        found.append(
+            replace(
+                whole,
+                name=f"{name} [{i}]" if count > 1 else name,
+                x=sx,
+                y=sy[0] if sy is not None and labels else sy,
+                region=sr,
+                whole=first if count > 1 else None,
+            )
+        )
+    return found
+
+
+def _same_channels(what: str, arrays: Sequence[Any]) -> None:
+    counts = sorted({len(a) for a in arrays if a is not None})
+    if len(counts) > 1:
+        raise DojoError(
+            f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
+        )
+
+
+def _joined_duplicates(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught."""
+    root: dict[str, str] = {item.group: item.group for item in items}
+
+    def find(g: str) -> str:
+        while root[g] != g:
+            g = root[g]
+        return g
+
+    seen: dict[bytes, str] = {}
+    for item in items:
+        if not isinstance(item.x, np.ndarray) or item.x.nbytes > 2**28:
+            continue
+        key = hashlib.blake2b(np.ascontiguousarray(item.x).tobytes(), digest_size=16).digest()
+        root[find(item.group)] = find(seen.setdefault(key, item.group))
+    return tuple(replace(item, group=find(item.group)) for item in items)
+
+
+def _by_roles(whole: list[Part], roles: Sequence[str], how: str) -> Split:
+    of = {r: tuple(p for p, role in zip(whole, roles, strict=True) if role == r) for r in ROLES[1:]}
+    if not of["training"]:
+        raise DojoError(
+            "At least one image must be for training; all were kept aside. Give one of them the role training."
+        )
+    return Split(of["training"], of["validation"], of["test"], how)
+
+
+def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: int) -> Split:
+    training, validation = [], []
+    order = list(dict.fromkeys(groups))
+    for part, group in zip(whole, groups, strict=True):
+        lengths = [b - a for a, b in part.box]
+        axis = int(np.argmax(lengths))
+        band = round(share * lengths[axis])
+        gap = min(16, lengths[axis] // 16)
+        if not share or band < smallest or lengths[axis] - band - gap < smallest:
+            training.append(part)
+            continue
+        n = lengths[axis]
+        keep, judge = (
+            ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
+        )
+        training.append(replace(part, box=(*part.box[:axis], keep, *part.box[axis + 1 :])))
+        validation.append(replace(part, box=(*part.box[:axis], judge, *part.box[axis + 1 :])))
+    if not validation and share and len(order) > 1:
+        roles = ["validation" if group == order[-1] else "training" for group in groups]
+        return _by_roles(whole, roles, "the last image, because the images are small")
+    how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
+    return Split(tuple(training), tuple(validation), (), how)
+
+
+def _channel_place(axes: Axes) -> int:
+    """Where the channels of a target stand whose input has none: before the spatial axes."""
+    return min(axes.names.index(a) for a in axes.spatial)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,8 @@
+"""Models applied to images: tiles, arrays, files, and tables of what was found."""
+
+__all__ = [
+    "apply",
+    "predict",
+    "tables",
+    "tiles",
+]

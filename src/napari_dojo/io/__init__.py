@@ -1,0 +1,9 @@
+"""Files: images in all their formats, names that belong together, folders as datasets, outlines, and safe writing."""
+
+__all__ = [
+    "atomic",
+    "datasets",
+    "images",
+    "pairing",
+    "rois",
+]

@@ -1,0 +1,88 @@
+"""Replace a file safely: whole or not at all, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_dojo.errors import DojoError
+from napari_dojo.io.pairing import is_zarr
+
+__all__ = ["replacing", "write_safely"]
+
+
+@contextmanager
+def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
+    """A path in the same folder to write to: it takes the place of ``path`` once all is written, and goes if not.
+
+    Parameters
+    ----------
+    path : of the file, or of the folder of a Zarr; folders above it are made.
+    nbytes : that will about be written; tells a full disk from other failures.
+
+    Raises
+    ------
+    DojoError : for every OSError: a full disk, a folder that cannot be written, a folder in place of a file.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not is_zarr(path):
+            raise DojoError(f"{path} cannot be written: a folder of this name is there. Choose another name.")
+        yield part
+        if path.is_dir():
+            _swap(part, path)
+        else:
+            os.replace(part, path)
+    except OSError as error:
+        raise DojoError(_why_not(path, error, nbytes)) from error
+    finally:
+        _remove(part)
+
+
+def write_safely(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all; raises as `replacing` does."""
+    with replacing(path, len(data)) as part:
+        part.write_bytes(data)
+
+
+def _swap(part: Path, path: Path) -> None:
+    old = part.with_suffix(".old")
+    os.replace(path, old)
+    try:
+        os.replace(part, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _why_not(path: Path, error: OSError, nbytes: int) -> str:
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError:
+        free = nbytes
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or free < nbytes:
+        return (
+            f"{path.name} needs about {nbytes / 1e6:.3g} MB, but the disk of {path.parent} is full "
+            f"({free / 1e6:.3g} MB free). Make room there, or choose another folder; nothing was written."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{path} cannot be written: there is no permission, or another program has it open. "
+            "Choose another folder, or close the file there."
+        )
+    return f"{path} cannot be written ({error.strerror or error}). Choose another folder or name."

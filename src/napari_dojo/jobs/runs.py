@@ -1,0 +1,155 @@
+"""The folders of jobs: new ones, those that a crash left behind, and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from napari_dojo.errors import DojoError
+from napari_dojo.models.card import Card, read_card
+from napari_dojo.paths import runs_folder
+
+__all__ = ["WORKER", "Run", "claim", "claimed", "release", "run_folder", "sweep", "unfinished"]
+
+OWNER, WORKER = "owner.json", "worker.json"
+SETTLED = 60.0  # seconds after which a folder without a request gets none any more
+
+
+def run_folder(name: str) -> Path:
+    """A new name in the folder of runs; creates nothing."""
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    path, k = runs_folder() / stem, 2
+    while path.exists():
+        path, k = runs_folder() / f"{stem}-{k}", k + 1
+    return path
+
+
+def claim(folder: Path, name: str = OWNER) -> None:
+    """Say that this process works on the folder: as its owner, or as the job itself (``WORKER``)."""
+    import psutil
+
+    about = {"pid": os.getpid(), "began": psutil.Process().create_time(), "host": socket.gethostname()}
+    (folder / name).write_text(json.dumps(about))
+
+
+def release(folder: Path, name: str = OWNER) -> None:
+    """Work on it no more; when nobody does, the folder may be offered again."""
+    with contextlib.suppress(OSError):
+        (folder / name).unlink(missing_ok=True)
+
+
+def claimed(folder: Path) -> bool:
+    """Whether a process that is alive works on the folder. One of another machine is taken to be alive."""
+    return any(_alive(folder / name) for name in (OWNER, WORKER))
+
+
+def _alive(path: Path) -> bool:
+    import psutil
+
+    try:
+        about = json.loads(path.read_text())
+        if about["host"] != socket.gethostname():
+            return True
+        process = psutil.Process(about["pid"])
+        same = abs(process.create_time() - about["began"]) < 60  # the system's clock may have been set meanwhile
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that was asked for and may have been cut off."""
+
+    folder: Path
+    request: dict[str, Any]
+
+    @staticmethod
+    def read(folder: Path) -> Run | None:
+        """The run of a folder; None where it is no training or cannot be read."""
+        try:
+            request = json.loads((folder / "request.json").read_text())
+            return Run(folder, request) if request["kind"] == "train" and request["out"] else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def model(self) -> Path:
+        """The folder of its model, which may not exist yet."""
+        return Path(self.request["out"])
+
+    @property
+    def card(self) -> Card | None:
+        """Of the best model so far; None where nothing was saved yet."""
+        try:
+            return read_card(self.model)
+        except DojoError:
+            return None
+
+    @property
+    def share(self) -> float:
+        """How far it came, 0 to 1."""
+        card, settings = self.card, self.request.get("settings", {})
+        if card is None:
+            return 0.0
+        for name, unit in (("steps", 1), ("minutes", 60)):
+            if settings.get(name):
+                done = card.training.get("steps" if name == "steps" else "seconds", 0)
+                return float(min(1.0, done / (settings[name] * unit)))
+        return 0.0
+
+    def again(self, minutes: float | None = None) -> Path:
+        """Ask for the same training from its last saved state, in all for ``minutes`` where given; its folder."""
+        settings = dict(self.request["settings"])
+        if minutes is not None:
+            settings |= {"minutes": minutes, "steps": None, "epochs": None}
+        (self.folder / "request.json").write_text(json.dumps({**self.request, "resume": True, "settings": settings}))
+        return self.folder
+
+    def keep(self) -> None:
+        """Keep the best model; what only going on needs is deleted."""
+        for name in ("state.pt", "settings.json"):
+            (self.model / "run" / name).unlink(missing_ok=True)
+        for path in (self.model / "run").glob("preview*.npy"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Delete the run and its model."""
+        shutil.rmtree(self.model, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def unfinished() -> list[Run]:
+    """Trainings that nobody works on and that were neither kept nor discarded, the latest first."""
+    found = [Run.read(p) for p in _folders() if not claimed(p)]
+    return [run for run in found if run is not None]
+
+
+def sweep() -> None:
+    """Delete what predictions of processes that are gone left behind, and what was cut off before it was asked."""
+    for path in _folders():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if _is_refuse(path) and not claimed(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_refuse(folder: Path) -> bool:
+    """Whether nobody can want the folder of a process that is gone."""
+    request = folder / "request.json"
+    if request.exists():
+        return bool(json.loads(request.read_text())["kind"] != "train")
+    return not (folder / "draft.json").exists() and time.time() - folder.stat().st_mtime > SETTLED
+
+
+def _folders() -> list[Path]:
+    folder = runs_folder()
+    return sorted((p for p in folder.iterdir() if p.is_dir()), reverse=True) if folder.is_dir() else []

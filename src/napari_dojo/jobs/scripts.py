@@ -1,0 +1,131 @@
+"""A training of the window told again as a command or as Python, with its images saved as files."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.data.axes import LETTERS
+from napari_dojo.io import images
+from napari_dojo.io.datasets import Given
+from napari_dojo.jobs.runs import Run
+from napari_dojo.paths import data_folder
+from napari_dojo.settings import TrainSettings, fields_of
+from napari_dojo.tasks import TASKS
+
+__all__ = ["as_command", "as_python", "saved_data"]
+
+
+def saved_data(run: Run) -> Given:
+    """What a run learns from as files; its arrays are written as TIFF into the user's data folder, once.
+
+    Raises
+    ------
+    DojoError : where they cannot be written.
+    """
+    request = run.request
+    if "files" in request:
+        return Given(**request["files"])
+    folder = data_folder() / run.folder.name
+    names = _file_names(request["names"])
+    axes = str(request["axes"])
+    parts = {"images": request["inputs"], "labels": request["targets"] or [], "regions": request["regions"]}
+    for part, files in parts.items():
+        for name, file in zip(names, files, strict=False):
+            path = folder / part / f"{name}.tif"
+            if file is None or path.exists():
+                continue
+            array = np.load(run.folder / file, mmap_mode="r")
+            letters = (axes if part == "images" else axes.replace("C", ""))[-array.ndim :]
+            numbers = array if part != "regions" else array.astype(np.uint8)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            size, unit = request.get("pixel_size"), request.get("unit")
+            images.write(path, numbers, letters, size, unit, labels=part != "images")
+    roles = None
+    if any(role != "automatic" for role in request["roles"]):
+        roles = str(folder / "roles.csv")
+        with open(roles, "w", newline="") as file:
+            csv.writer(file).writerows((f"{n}.tif", r) for n, r in zip(names, request["roles"], strict=True))
+    region = str(folder / "regions") if any(request["regions"]) else None
+    stored = axes if axes.endswith("C") else "".join(a for a in LETTERS if a in axes)  # as `images.write` has them
+    return Given(str(folder / "images"), str(folder / "labels"), stored, region, None, roles)
+
+
+def as_command(run: Run, given: Given) -> str:
+    """The command line that trains the same model, into a folder beside it."""
+    flags: dict[str, Any] = {
+        "--input": given.input,
+        "--target": given.target,
+        "--axes": given.axes,
+        "--region": given.region,
+        "--group-by": given.group_by,
+        "--roles": given.roles,
+        "--start": run.request.get("start"),
+        "--out": f"{run.model}-again",
+    }
+    task = TASKS[run.request["task"]]
+    for cls, values in ((TrainSettings, run.request["settings"]), (task.options, run.request["options"])):
+        flags |= {"--" + k.replace("_", "-"): v for k, v in _told(cls, values).items()}
+    words = ["napari-dojo", "train", task.name]
+    for flag, value in flags.items():
+        if isinstance(value, bool):
+            words += [flag if value else flag.replace("--", "--no-", 1)]
+        elif value is not None:
+            words += [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
+
+
+def as_python(run: Run, given: Given) -> str:
+    """A script that trains the same model, into a folder beside it."""
+    task = TASKS[run.request["task"]]
+    asked = {k: v for k, v in asdict(given).items() if v is not None}
+    start = run.request.get("start")
+    return f"""from pathlib import Path
+
+from napari_dojo.models.bundle import load
+from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import TASKS
+from napari_dojo.training.train import Target, train_steps
+
+task = TASKS[{task.name!r}]
+options = task.options({_arguments(_told(task.options, run.request["options"]))})
+pairs, notes = read_pairs(Given({_arguments(asked)}), task.layout(options))
+settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
+start = {f"load({start!r})" if start else None}  # a trained model to go on from
+target = Target(Path({str(run.model) + "-again"!r}))
+for event in train_steps(pairs, task, target, settings, options, start):
+    print(event)
+"""
+
+
+def _told(cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The values that differ from the defaults."""
+    found = {}
+    for field in fields_of(cls):
+        value = values.get(field.name, field.default)
+        value = tuple(value) if isinstance(value, list) else value
+        if value != field.default:
+            found[field.name] = value
+    return found
+
+
+def _arguments(values: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={v!r}" for k, v in values.items())
+
+
+def _file_names(names: list[str]) -> list[str]:
+    """Names of layers as names of files, each once."""
+    found: list[str] = []
+    for name in names:
+        stem, k = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image", 2
+        wanted = stem
+        while wanted.lower() in (f.lower() for f in found):
+            wanted, k = f"{stem}_{k}", k + 1
+        found.append(wanted)
+    return found

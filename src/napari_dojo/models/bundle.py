@@ -1,0 +1,252 @@
+"""Bundle: a net and its card, saved and loaded as a BioImage.IO 0.5 model. The one model format.
+
+A kill at any moment leaves a valid model: weights get a name with their hash, ``rdf.yaml`` is replaced last, and what
+it no longer names goes after that. Loading runs no code from the folder: the net is built by `napari_dojo.nets`, the
+weights are read as tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import keyword
+import pickle
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import frexp, ldexp
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_dojo import __version__, nets
+from napari_dojo.errors import DojoError
+from napari_dojo.io.atomic import write_safely
+from napari_dojo.models.card import Card, Folder, read_card
+
+__all__ = ["Bundle", "load", "save"]
+
+UNITS = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained net, in evaluation, on the CPU, and all that is known of it."""
+
+    card: Card
+    net: nets.UNet
+
+    @staticmethod
+    def new(card: Card) -> Bundle:
+        """A net with random weights for a card."""
+        return Bundle(card, _net(card))
+
+
+def load(path: str | Path) -> Bundle:
+    """Read a model folder or zip; DojoError where it is missing, damaged, foreign or hostile."""
+    folder = Folder(Path(path))
+    card = read_card(path)
+    try:
+        entry = folder.description()["weights"]["pytorch_state_dict"]
+        source, wanted = str(entry["source"]), str(entry["sha256"])
+    except (KeyError, TypeError) as e:
+        raise DojoError(f"The model {folder.path.name} names no weights. Copy it again or train it anew.") from e
+    raw = folder.read(source)
+    damaged = f"The weights of the model {folder.path.name} are damaged. Copy it again or train it anew."
+    if hashlib.sha256(raw).hexdigest() != wanted:
+        raise DojoError(damaged)
+    net = _net(card)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of odd files before it refuses them
+            net.load_state_dict(torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True))
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, AttributeError) as e:
+        raise DojoError(damaged) from e
+    return Bundle(card, net.eval())
+
+
+def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[np.uint8] | None = None) -> Path:
+    """Write the model folder, replacing an older model of ours in it.
+
+    Parameters
+    ----------
+    sample : a raw image (C, *S) for the model's test, S a multiple of the net's stride.
+    cover : RGB picture (Y, X, 3) uint8; the one that is there stays where None.
+
+    Raises
+    ------
+    DojoError : a full disk, a folder that cannot be written.
+    """
+    path = Path(path)
+    card = replace(bundle.card, version=bundle.card.version or __version__)
+    test_in = np.asarray(sample, np.float32)[None]  # (1, C, *S)
+    with torch.no_grad():
+        x = torch.from_numpy(card.rule.measure(sample).apply(sample))[None]
+        test_out = bundle.net(x).numpy()
+    weights = io.BytesIO()
+    torch.save({k: v.contiguous() for k, v in bundle.net.state_dict().items()}, weights)
+    sha = hashlib.sha256(weights.getvalue()).hexdigest()
+    names = {
+        "weights": f"weights-{sha[:12]}.pt",
+        "in": f"test_input-{sha[:12]}.npy",
+        "out": f"test_output-{sha[:12]}.npy",
+    }
+    write_safely(path / names["weights"], weights.getvalue())
+    write_safely(path / names["in"], _npy(test_in))
+    write_safely(path / names["out"], _npy(test_out))
+    write_safely(path / "README.md", _readme(card).encode())
+    if cover is not None:
+        write_safely(path / "cover.png", _png(cover))
+    rdf = _rdf(card, bundle.net, names, sha, (path / "cover.png").exists())
+    write_safely(path / "rdf.yaml", _yaml(rdf).encode())
+    for old in [*path.glob("weights-*.pt"), *path.glob("test_*-*.npy")]:
+        if old.name not in names.values():
+            with suppress(OSError):  # a reader may have it open; the next model tries again
+                old.unlink()
+    return path
+
+
+def _net(card: Card) -> nets.UNet:
+    options = {**card.net_options, "in_channels": card.channels, "out_channels": len(card.maps)}
+    if not all(isinstance(k, str) and k != "name" for k in options):
+        raise DojoError(f"The model {card.name} describes a net with unknown arguments and is refused.")
+    net = nets.build(card.net, **options).eval()
+    if len(net.stem) != len(card.spatial):
+        raise DojoError(f"The model {card.name} is damaged: its net does not work in {card.spatial}.")
+    return net
+
+
+def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
+    axes = [a.lower() for a in card.spatial]
+    unit = UNITS.get(card.unit or "")
+    size = card.pixel_size or (1.0,) * len(axes)
+
+    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the answer
+
+    def space(a: str, i: int, extent: Any, factor: int) -> dict[str, Any]:
+        known = {"unit": unit} if unit else {}
+        return {"type": "space", "id": a, "size": extent, "scale": steps[i] * factor, **known}
+
+    stride = net.stride
+    inputs = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": [f"channel{i}" for i in range(card.channels)]},
+        *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}, net.scale[i]) for i, a in enumerate(axes)],
+    ]
+    outputs = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": _identifiers(card.maps)},
+        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes)],
+    ]
+    percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
+    state = {
+        "source": names["weights"],
+        "sha256": sha,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "architecture": {
+            "import_from": "napari_dojo.nets",
+            "callable": type(net).__name__,
+            "kwargs": {**card.as_dict()["net_options"], "in_channels": card.channels, "out_channels": len(card.maps)},
+        },
+    }
+    return {
+        "type": "model",
+        "format_version": "0.5.4",
+        "name": _title(card.name),
+        "description": card.description or f"Trained with napari-dojo for the task {card.task}.",
+        "documentation": "README.md",
+        **({"covers": ["cover.png"]} if cover else {}),
+        **({"authors": [{"name": a} for a in card.authors]} if card.authors else {}),
+        **({"license": card.license} if card.license else {}),
+        "tags": [card.task, f"{len(axes)}d", "napari-dojo", "unet", "pytorch"],
+        "inputs": [{
+            "id": "image",
+            "axes": inputs,
+            "test_tensor": {"source": names["in"]},
+            "data": {"type": "float32"},
+            "preprocessing": [
+                {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
+                {"id": "scale_range", "kwargs": percentiles},
+            ],
+        }],
+        "outputs": [{"id": "maps", "axes": outputs, "test_tensor": {"source": names["out"]}, "data": {"type": "float32"}}],
+        "weights": {"pytorch_state_dict": state},
+        "config": {"napari_dojo": card.as_dict()},
+    }  # fmt: skip
+
+
+def _few_bits(value: float) -> float:
+    """A number near by (to a millionth) whose products with sizes are exact: the format's check wants them so."""
+    part, power = frexp(value)
+    return ldexp(round(part * 2**20), power - 20)
+
+
+def _readme(card: Card) -> str:
+    """A draft of the model card."""
+    lines = [
+        f"# {card.name}",
+        "",
+        card.description
+        or f"A model for the task *{card.task}*, trained with napari-dojo {card.version or __version__}.",
+        "",
+        f"- Images: axes {card.axes}, {card.channels} channel{'s' if card.channels > 1 else ''}, worked on in {card.spatial}"
+        + (
+            f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""
+        ),
+        *([f"- Objects: about {card.diameter:.0f} px in diameter"] if card.diameter else []),
+        f"- Answer: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
+        f"- Trained on: {card.data.get('images', '?')} images; {card.split.get('how', '')}",
+        f"- Score ({card.score.get('from', 'none')}): {card.score.get('sentence', 'none')}; without learning: {card.baseline.get('sentence', 'none')}",
+        f"- Training: {card.training}",
+        *([f"- Fine-tuned from {card.parent}"] if card.parent else []),
+        "",
+        "Apply it with `napari-dojo predict MODEL IMAGE --out FOLDER`, or in napari with Plugins > Dojo > Apply.",
+        "Check it on images of your own before you trust its figures: it knows only what it was shown.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _title(name: str) -> str:
+    """A name as the model format allows it: letters, digits, spaces and a few signs."""
+    clean = "".join(c if c.isalnum() or c in " _-()" else " " for c in _ascii(name)).strip()
+    return (clean if len(clean) >= 5 else f"model {clean}")[:64].strip()
+
+
+def _ascii(name: str) -> str:
+    """Without accents; a blank for what has no letter of its own."""
+    letters = (c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() else " " for c in letters)
+
+
+def _identifiers(names: Sequence[str]) -> list[str]:
+    """Different names of letters, digits and underscores."""
+    made: list[str] = []
+    for i, name in enumerate(names):
+        clean = "".join(c if c.isalnum() else "_" for c in _ascii(name)).strip("_")
+        clean = clean if clean.isidentifier() and not keyword.iskeyword(clean) else f"map_{clean}".strip("_")
+        made.append(clean if clean not in made else f"{clean}_{i}")
+    return made
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    import imageio.v3 as iio
+
+    return iio.imwrite("<bytes>", picture, extension=".png")
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)

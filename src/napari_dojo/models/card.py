@@ -1,0 +1,261 @@
+"""What a model is, in plain values: read from ``rdf.yaml`` without torch and without running anything."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from napari_dojo.data.normalize import Normalization, Rule
+from napari_dojo.errors import DojoError
+from napari_dojo.settings import checked
+from napari_dojo.tasks import TASKS
+
+__all__ = ["Card", "Folder", "decoding_of", "options_of", "read_card"]
+
+FORMAT = 1
+LARGEST = 4_000_000  # bytes of an rdf.yaml
+LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
+KINDS: dict[str, Any] = {
+    "name task net axes spatial description version": str,
+    "options decoding net_options finer split score baseline data training": dict,
+    "channels reach": int,
+    "zoom calibration": (int, float),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """All of a model but its weights.
+
+    Attributes
+    ----------
+    name, description : for people.
+    task, options, decoding : by name and as plain values.
+    net, net_options : which net, and its arguments.
+    rule : how intensities are normalised.
+    axes : of the images it was trained on; ``spatial`` those the net works in.
+    channels : C; ``maps`` : the names of the K maps.
+    pixel_size, unit : of the training images, for each of ``spatial``; None where unknown.
+    diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
+    zoom : factor by which images are scaled before the net sees them.
+    finer : output px per input px along the axes where they are not 1.
+    reach : so many neighbours to each side are channels, too (``channels`` counts them).
+    channel_names : of the inputs, where they have some.
+    target : the numbers that bring answers into the targets' units; None: they are in the input's.
+    calibration : from the spread between answers to the turned image to the error that is to be expected.
+    split, score, baseline, data, training : what it was trained on and how good it is.
+    parent : the name of the model that it was fine-tuned from.
+    """
+
+    name: str
+    task: str
+    options: dict[str, Any]
+    decoding: dict[str, Any]
+    net: str
+    net_options: dict[str, Any]
+    axes: str
+    spatial: str
+    channels: int
+    maps: tuple[str, ...]
+    rule: Rule = field(default_factory=Rule)
+    pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    diameter: float | None = None
+    zoom: float = 1.0
+    finer: dict[str, int] = field(default_factory=dict)
+    reach: int = 0
+    channel_names: tuple[str, ...] = ()
+    target: Normalization | None = None
+    calibration: float = 1.0
+    description: str = ""
+    license: str | None = None
+    authors: tuple[str, ...] = ()
+    split: dict[str, Any] = field(default_factory=dict)
+    score: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    version: str = ""
+
+    def numbers(self, x: Any) -> Normalization:
+        """The numbers of an image (C, ...) for samples with their neighbours."""
+        found, many = self.rule.measure(x), 1 + 2 * self.reach
+        return Normalization(found.offset * many, found.scale * many)
+
+    def axes_for(self, names: str, shape: Sequence[int]) -> str:
+        """The axes of an image as this model takes them: planes become channels where it needs so many and there are none."""
+        needed, sizes = self.channels // (1 + 2 * self.reach), dict(zip(names, shape, strict=True))
+        planes = needed > 1 and self.spatial == "YX" and "C" not in names and sizes.get("Z") == needed
+        return names.replace("Z", "C") if planes else names
+
+    def in_order(self, x: Any, axes: str, names: Sequence[str]) -> Any:
+        """An image whose channels are called so, its channels as the model knows them where it knows all by name."""
+        known = self.channel_names
+        if "C" not in axes or tuple(names) == known or len(set(names)) < len(names) or set(names) != set(known):
+            return x
+        return x[tuple([list(names).index(n) for n in known] if a == "C" else slice(None) for a in axes)]
+
+    def own(self, x: Any) -> Any:
+        """The channels (C, *S) of a sample itself, without those of its neighbours."""
+        many = len(x) // (1 + 2 * self.reach)
+        return x[self.reach * many : (self.reach + 1) * many]
+
+    def answers(self, norm: Normalization) -> Normalization:
+        """The numbers that bring answers to a sample, normalised by ``norm``, into their units."""
+        return self.target or Normalization(tuple(self.own(norm.offset)), tuple(self.own(norm.scale)))
+
+    def answer_size(self, pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
+        """The pixel size (Y, X) or (Z, Y, X) of an answer to an image whose pixels are so large."""
+        if pixel_size is None:
+            return None
+        axes = "ZYX"[-len(pixel_size) :]
+        return tuple(s / self.finer.get(a, 1) for a, s in zip(axes, pixel_size, strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for ``config.napari_dojo``."""
+        return {"format": FORMAT, **_plain(asdict(self))}
+
+    def _check(self) -> None:
+        """ValueError or TypeError where a value is of another kind than its name says: a file may hold anything."""
+        for names, kind in KINDS.items():
+            for name in names.split():
+                if not isinstance(getattr(self, name), kind):
+                    raise TypeError(f"{name} is {getattr(self, name)!r:.60}")
+        numbers = [
+            self.zoom,
+            self.calibration,
+            self.diameter or 1.0,
+            *(self.pixel_size or ()),
+            self.rule.high - self.rule.low,
+        ]
+        if not all(isfinite(n) and n > 0 for n in numbers) or self.spatial not in ("YX", "ZYX"):
+            raise ValueError("a size, or the spatial axes")
+        if self.pixel_size and len(self.pixel_size) != len(self.spatial):
+            raise ValueError("one pixel size for each spatial axis")
+        fine = all(a in ("Z", "Y", "X") and type(f) is int and 0 < f <= 16 for a, f in self.finer.items())
+        if not fine or not 0 <= self.reach <= 16:
+            raise ValueError("a factor of the size, or the number of neighbours")
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], where: str = "the model") -> Card:
+        """The card of plain values; DojoError where they are not one."""
+        values = dict(values)
+        made = values.pop("format", None)
+        if made != FORMAT:
+            raise DojoError(
+                f"{where} has the format {made!r}; this version of napari-dojo reads format {FORMAT}. Update napari-dojo."
+            )
+        known = {f.name for f in fields(Card)}
+        try:
+            values["rule"] = Rule(**values.get("rule", {}))
+            if values.get("target") is not None:
+                values["target"] = Normalization(*(tuple(map(float, values["target"][k])) for k in ("offset", "scale")))
+            for k in ("maps", "authors", "pixel_size", "channel_names"):
+                if values.get(k) is not None:
+                    values[k] = tuple(values[k])
+            card = Card(**{k: v for k, v in values.items() if k in known})
+            card._check()
+            return card
+        except (TypeError, ValueError, KeyError) as e:
+            raise DojoError(
+                f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew."
+            ) from e
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of a model, in a folder or a zip."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; DojoError where it is missing or lies outside."""
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or ":" in name or "\\" in name:
+            raise DojoError(f"The model {self.path.name} names a file outside of itself ({name}) and is refused.")
+        try:
+            if self.path.is_dir():
+                return (self.path / name).read_bytes()
+            with zipfile.ZipFile(self.path) as z:
+                if z.getinfo(name).file_size > LARGEST_FILE:
+                    raise OSError("too large")
+                return z.read(name)
+        except (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+            raise DojoError(
+                f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew."
+            ) from e
+
+    def description(self) -> dict[str, Any]:
+        """``rdf.yaml`` as plain values."""
+        import yaml
+
+        if not self.path.exists():
+            raise DojoError(f"There is no model at {self.path}. `napari-dojo models list` shows those there are.")
+        if self.path.is_dir() and not (self.path / "rdf.yaml").exists():
+            raise DojoError(f"{self.path} is not a model: it holds no rdf.yaml. Choose the folder of a model.")
+        raw = self.read("rdf.yaml")
+        if len(raw) > LARGEST:
+            raise DojoError(
+                f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused."
+            )
+        try:
+            values = yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+            raise DojoError(
+                f"The model {self.path.name} is damaged: its rdf.yaml cannot be read. Copy it again or train it anew."
+            ) from e
+        if not isinstance(values, dict):
+            raise DojoError(
+                f"The model {self.path.name} is damaged: its rdf.yaml is no description. Copy it again or train it anew."
+            )
+        return values
+
+
+def read_card(path: str | Path) -> Card:
+    """The card of a model folder or zip.
+
+    Raises DojoError where there is none, it is damaged, of a newer format, or made by another program.
+    """
+    folder = Folder(Path(path))
+    values = folder.description()
+    config = values.get("config")
+    ours = config.get("napari_dojo") if isinstance(config, dict) else None
+    if not isinstance(ours, dict):
+        raise DojoError(
+            f"The model {folder.path.name} was not made by napari-dojo. Only its own models can be applied: "
+            "train one, or choose another."
+        )
+    return Card.from_dict(ours, f"The model {folder.path.name}")
+
+
+def options_of(card: Card) -> Any:
+    """The task's options of a model, as its dataclass; DojoError where this version lacks the task."""
+    if card.task not in TASKS:
+        raise DojoError(
+            f"The model {card.name} is for the task {card.task!r}, which this version does not have. Update napari-dojo."
+        )
+    try:
+        return TASKS[card.task].options(**{k: tuple(v) if isinstance(v, list) else v for k, v in card.options.items()})
+    except TypeError as e:
+        raise DojoError(f"The model {card.name} is damaged: its options do not fit ({e}).") from e
+
+
+def decoding_of(card: Card) -> Any:
+    """How a model's maps become its answer, as its task's dataclass."""
+    options_of(card)
+    return checked(TASKS[card.task].decoding, card.decoding)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples become lists and numpy scalars numbers, as YAML and JSON have them."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,8 @@
+"""Images whose ground truth is known: the microscope simulator and the sample data."""
+
+__all__ = [
+    "microscope",
+    "samples",
+    "scenes",
+    "smlm",
+]

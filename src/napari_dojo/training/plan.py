@@ -1,0 +1,197 @@
+"""The plan: patch, batch, depth, width and learning rate from the data, the device and the time. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import numpy as np
+
+from napari_dojo.data.dataset import Pairs, Split
+from napari_dojo.device import Device
+from napari_dojo.errors import DojoError
+from napari_dojo.models.card import Card
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import Facts, Wish
+
+__all__ = ["Data", "Plan", "make_plan", "plan_for"]
+
+PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
+SET_UP = 6.0  # seconds that reading, preparing and saving take about
+LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
+THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the plan needs to know of the training data.
+
+    Attributes
+    ----------
+    sizes : spatial size of each training part, px.
+    channels, outputs : C and K.
+    diameter, thickness : of the objects in px, None where the task has none.
+    spacing : relative pixel size of each spatial axis, smallest 1.
+    wish : what the task would like.
+    """
+
+    sizes: tuple[tuple[int, ...], ...]
+    channels: int
+    outputs: int
+    diameter: float | None = None
+    thickness: float | None = None
+    spacing: tuple[float, ...] = ()
+    wish: Wish = field(default_factory=Wish)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do; plain values, shown before the start.
+
+    Attributes
+    ----------
+    zoom : factor by which images are scaled before the net sees them.
+    patch : px at the net's scale; ``batch`` patches per update.
+    stem, pools, width, growth : the net, see `napari_dojo.nets.unet.UNet`.
+    learning_rate : the largest.
+    steps : updates; an estimate where ``minutes`` rule.
+    minutes : the budget, or None.
+    epoch : updates that cover the training area once.
+    """
+
+    zoom: float
+    patch: tuple[int, ...]
+    batch: int
+    stem: tuple[int, ...]
+    pools: tuple[tuple[int, ...], ...]
+    width: int
+    growth: float
+    learning_rate: float
+    steps: int
+    minutes: float | None
+    epoch: int
+
+    @property
+    def net(self) -> dict[str, object]:
+        """Arguments of the net, but for channels."""
+        return {
+            "stem": list(self.stem),
+            "pools": [list(p) for p in self.pools],
+            "width": self.width,
+            "growth": self.growth,
+        }
+
+    @property
+    def long(self) -> str:
+        """``about 1,300 steps in 5 min``; two digits, more are not known before the first step."""
+        if not self.minutes:
+            return f"{self.steps:,} steps"
+        return f"about {int(float(f'{self.steps:.2g}')):,} steps in {self.minutes:g} min"
+
+    @property
+    def sentence(self) -> str:
+        """What the user reads."""
+        return f"{self.long}, {self.batch} pieces of {' x '.join(map(str, self.patch))} px each"
+
+
+def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
+    """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
+    dims, wish = len(data.sizes[0]), data.wish
+    zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
+    smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
+    spacing = data.spacing or (1.0,) * dims
+    fine = wish.fine or (data.thickness is not None and data.thickness * zoom < THIN)
+    cells = _cells(smallest, spacing, fine, settings.depth or wish.levels or (4 if dims == 2 else 3))
+    stem, pools = cells[0], tuple(cells[1:])
+    width = settings.width or (wish.width or (32 if prod(stem) > 1 else 16)) * (1 if device.kind == "cpu" else 2)
+    growth = 1.5
+    if start:
+        stem, pools = tuple(start["stem"]), tuple(tuple(p) for p in start["pools"])  # type: ignore[arg-type,attr-defined]
+        width, growth = int(start["width"]), float(start["growth"])  # type: ignore[call-overload,arg-type]
+    stride = [prod(steps) for steps in zip(stem, *pools, strict=True)]
+    edge = settings.patch or (wish.patch if dims == 2 else round((wish.pixels or 0) ** (1 / 3)))
+    patch = tuple(
+        max(s, round(min(p, -(-n // s) * s) / s) * s)
+        for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, edge), smallest, stride, strict=True)
+    )
+    pixels = (wish.pixels or PIXELS) * (1 if device.kind == "cpu" else 4)
+    batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
+    while batch > 1 and batch * prod(patch) * _bytes_per_pixel(width, stem) > device.memory:
+        batch //= 2
+    area = sum(prod(s) for s in data.sizes) * zoom**dims
+    epoch = max(1, round(area / (batch * prod(patch))))
+    minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
+    if minutes and not (settings.steps or settings.epochs):
+        learning = max(1.0, 0.8 * (minutes * 60 - SET_UP))
+        steps = max(1, int(learning / _seconds_per_step(batch * prod(patch), width, stem, device)))
+    else:
+        minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
+    rate = settings.learning_rate or (1e-3 if start else wish.rate or 3e-3)
+    return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
+
+
+def plan_for(
+    pairs: Pairs, split: Split, facts: Facts, device: Device, settings: TrainSettings, start: Card | None = None
+) -> Plan:
+    """The plan of a training on these data, going on from the model ``start`` where one is given.
+
+    Raises
+    ------
+    DojoError : where that model is for other data.
+    """
+    sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
+    spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
+    data = Data(sizes, pairs.channels, facts.outputs, facts.diameter, facts.thickness, spacing, facts.wish)
+    if start is None:
+        return make_plan(data, device, settings)
+    if start.channels != pairs.channels or start.spatial != pairs.spatial:
+        raise DojoError(
+            f"The model to start from ({start.name}) is for {start.spatial} with {start.channels} channels; these data are "
+            f"{pairs.spatial} with {pairs.channels}. Start from another model, or from nothing."
+        )
+    zoom = start.zoom
+    if start.diameter and facts.diameter and not 1 / 1.5 < facts.diameter / start.diameter < 1.5:
+        zoom = start.zoom * start.diameter / facts.diameter
+    scaled = tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes)
+    data = replace(data, sizes=scaled, diameter=None, thickness=None)
+    return replace(make_plan(data, device, settings, start.net_options), zoom=zoom)
+
+
+def _cells(size: Sequence[int], spacing: Sequence[float], fine: bool, levels: int) -> list[tuple[int, ...]]:
+    """Stem and pools: at each level those axes get coarser whose pixels are not yet coarser than the others'."""
+    cell = np.asarray(spacing, float)
+    left = np.asarray(size, float)
+    cells: list[tuple[int, ...]] = []
+    for level in range(levels):
+        step = tuple(
+            2 if c <= 1.5 * cell.min() and n >= 8 and not (level == 0 and fine) else 1
+            for c, n in zip(cell, left, strict=True)
+        )
+        if level and max(step) == 1:
+            break
+        cells.append(step)
+        cell = cell * step
+        left = left / step
+    return cells
+
+
+def _patch(dims: int, spacing: Sequence[float], diameter: float | None, zoom: float, wanted: int) -> tuple[int, ...]:
+    """Edge of a patch: room for a few objects, within what one update may hold."""
+    if dims == 2:
+        edge = wanted or int(np.clip(5 * (diameter or 0) * zoom, 128, 256))
+        return (edge, edge)
+    edge = wanted or 64
+    ratio = max(spacing) / min(spacing)
+    return tuple(max(8, round(edge / min(4.0, s / min(spacing)))) if ratio > 1.5 else edge for s in spacing)
+
+
+def _bytes_per_pixel(width: int, stem: tuple[int, ...]) -> float:
+    """Memory that training holds for a pixel of a batch: measured about 30 maps of the finest level."""
+    return 4.0 * 30 * width / prod(stem)
+
+
+def _seconds_per_step(pixels: int, width: int, stem: tuple[int, ...], device: Device) -> float:
+    """A guess before the first step; 2 CPU cores take 0.12 to 0.3 s for `PIXELS` at width 32 and a stem of 4."""
+    work = pixels / PIXELS * (width / 32) ** 1.8 * 4 / prod(stem)
+    return 0.2 * work * 2 / device.cores if device.kind == "cpu" else 0.01 + 0.004 * work

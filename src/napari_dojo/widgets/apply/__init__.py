@@ -1,0 +1,3 @@
+"""The Apply panel."""
+
+__all__ = ["panel"]

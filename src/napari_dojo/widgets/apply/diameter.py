@@ -1,0 +1,85 @@
+"""The typical diameter of objects: as the model expects it, typed, or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
+
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.inference.tables import typical_diameter
+from napari_dojo.widgets.common.form import calm, described
+from napari_dojo.widgets.common.latest import Latest
+
+__all__ = ["DiameterRow"]
+
+
+class DiameterRow(QWidget):
+    """A number of px, and a button that measures it. ``said`` and ``failed`` give a sentence for the user."""
+
+    said = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._expected: float | None = None
+        self._sample: Callable[[], NDArray[Any]] | None = None
+        self.box = QDoubleSpinBox()
+        self.box.setRange(1, 10_000)
+        self.box.setDecimals(1)
+        self.box.setSuffix(" px")
+        tip = "Typical diameter of the objects in this image. It starts with what model and image say."
+        described(self.box, "Diameter", tip)
+        calm(self.box)
+        self.button = QPushButton("Measure")
+        described(self.button, "Measure the diameter", "Measure it on what is bright in the middle of the image.")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.box, 1)
+        row.addWidget(self.button)
+        self._latest = Latest(self)
+        self._latest.told.connect(self._measured)
+        self.button.clicked.connect(self._measure)
+
+    @property
+    def typed(self) -> float | None:
+        """What a person typed or measured; None where model and image decide."""
+        return None if self._expected is None or self.box.value() == self._expected else self.box.value()
+
+    def expect(self, diameter: float | None, sample: Callable[[], NDArray[Any]] | None) -> None:
+        """Show what model and image say, px, None for nothing; ``sample`` gives an image (C, *S) to measure on."""
+        self._latest.forget()
+        self._expected, self._sample = diameter, sample
+        self.button.setText("Measure")
+        self.button.setEnabled(sample is not None)
+        if diameter is not None:
+            self.box.setValue(diameter)
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._latest.forget()
+
+    def _measure(self) -> None:
+        if self._sample is not None:
+            self.button.setText("...")
+            self._latest.ask(_measured, self._sample)
+
+    def _measured(self, answer: Any) -> None:
+        self.button.setText("Measure")
+        if isinstance(answer, Exception):
+            self.failed.emit(explained(answer))
+            return
+        diameter, count = answer
+        self.box.setValue(diameter)
+        self.said.emit(f"About {diameter:g} px, measured on {count:,} bright object{'s' if count > 1 else ''}.")
+
+
+def _measured(sample: Callable[[], NDArray[Any]]) -> tuple[float, int]:
+    """The typical diameter and the number of objects; DojoError where there are none."""
+    found = typical_diameter(sample())
+    if found is None:
+        raise DojoError("No bright object was found to measure. Type the diameter of a typical object instead.")
+    return found

@@ -1,0 +1,178 @@
+"""The rows for a folder of files: images, answers, what is written, and what stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QCheckBox, QWidget
+
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.inference.apply import Files, folder_for, predicted, there_already
+from napari_dojo.io import images
+from napari_dojo.io.pairing import list_inputs, stem_of
+from napari_dojo.widgets.common.form import PathEdit, described, form_layout, sentence
+from napari_dojo.widgets.common.latest import Latest
+
+__all__ = ["BatchRows", "Looked"]
+
+LOOKING = "Looking at the images ..."
+TRIED = 3  # files that are looked at before a folder is given up
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What a folder holds: its images, one of them as read, and how many answers are there already."""
+
+    inputs: tuple[Path, ...]
+    first: images.Picture
+    there: int
+
+
+def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
+    """Look at a folder; DojoError where there is no image in it that can be read. The rest as in `Files`."""
+    inputs = tuple(list_inputs(given))
+    wrong: DojoError | None = None
+    for path in inputs[:TRIED]:
+        try:
+            first = images.read(path, lazy_above=10_000_000)
+        except DojoError as error:
+            wrong = wrong or error
+            continue
+        return Looked(inputs, first, there_already(Files(inputs, Path(out).expanduser(), tables=tables, mark=mark)))
+    raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
+
+
+class BatchRows(QWidget):
+    """A folder of images and one for the answers. ``changed`` says that something else is chosen, or known."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._mark = "model", ""
+        self.looked: Looked | None = None
+        self._why = ""
+        self.images = PathEdit("Folder of images", "The images in it are answered one by one.")
+        self.answers = PathEdit("Folder of answers", "Where the answers go. It is made where it does not exist.")
+        self.tables = QCheckBox("with a table (CSV)")
+        described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
+        self.replace = QCheckBox("Replace answers that are there")
+        described(self.replace, "Replace older answers", "Answers that are there already are written anew.")
+        self.what = sentence(lines=3)
+        self.what.setAccessibleName("What is written")
+        form = form_layout(self)
+        form.addRow("Images", self.images)
+        form.addRow("Save to", self.answers)
+        form.addRow("", self.tables)
+        form.addRow(self.what)
+        form.addRow("", self.replace)
+        self.replace.hide()
+        self._latest = Latest(self)
+        self._latest.told.connect(self._told)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(200)
+        self._soon.timeout.connect(self._look)
+        for signal in (self.images.changed, self.answers.changed, self.tables.toggled):
+            signal.connect(self.look_again)
+        self.replace.toggled.connect(self.changed)
+
+    @property
+    def out(self) -> Path:
+        """Where the answers go."""
+        return Path(self.answers.path).expanduser() if self.answers.path else folder_for(self.images.path, self._model)
+
+    @property
+    def _with_tables(self) -> bool:
+        """Whether tables are written, which images as answers do not have."""
+        return self.tables.isChecked() and not self._mark
+
+    @property
+    def looking(self) -> bool:
+        """Whether it is not known yet what the folder holds."""
+        return self._soon.isActive() or self._latest.busy
+
+    @property
+    def why_not(self) -> str:
+        """Why these files cannot be done; empty where they can."""
+        if not self.images.path:
+            return "Choose the folder of the images."
+        if self.looking:
+            return LOOKING
+        if self._why or self.looked is None:
+            return self._why or "Choose the folder of the images."
+        if self.looked.there and not self.replace.isChecked():
+            return f"{self.looked.there} of the answers are there already. Choose another folder, or replace them."
+        return ""
+
+    def files(self, axes: str | None) -> Files:
+        """What is chosen.
+
+        Raises
+        ------
+        DojoError : where it cannot be done.
+        """
+        if self.why_not or self.looked is None:
+            raise DojoError(self.why_not)
+        files = Files(self.looked.inputs, self.out, axes, self.replace.isChecked(), self._with_tables, self._mark)
+        files.answers()
+        return files
+
+    def set_model(self, name: str, result: str = "labels") -> None:
+        """The answers of this model lie in a folder with its name, unless a person says otherwise; images say what made them."""
+        if name != self._model:
+            self._model, self._mark = name, f" {predicted(name)}" if result == "image" else ""
+            self.tables.setVisible(result != "image")
+            self.look_again()
+
+    def written(self, count: int) -> None:
+        """So many answers are there now; says nothing, so that what was said of them stays."""
+        if self.looked is not None:
+            self.looked = replace(self.looked, there=count)
+            self.replace.setChecked(False)
+            self.replace.setVisible(True)
+
+    def look_again(self, *_: Any) -> None:
+        """Something is different, or may be."""
+        if self.isVisibleTo(self.parentWidget()):
+            if self.images.path:
+                self._soon.start()
+            else:
+                self.looked = None
+            self._say()
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._soon.stop()
+        self._latest.forget()
+
+    def _look(self) -> None:
+        self.answers.edit.setPlaceholderText(str(self.out) if self.images.path else "")
+        self.looked, self._why = None, ""
+        if self.images.path:
+            self._latest.ask(look, self.images.path, str(self.out), self._with_tables, self._mark)
+        self._say()
+
+    def _told(self, answer: Any) -> None:
+        if isinstance(answer, Looked):
+            self.looked = answer
+        else:
+            self._why = explained(answer)
+        self._say()
+
+    def _say(self) -> None:
+        found = self.looked
+        self.what.setText(LOOKING if self.looking else "")
+        self.replace.setVisible(bool(found and found.there))
+        if found is not None:
+            n, table = len(found.inputs), ", and a table" if self._with_tables else ""
+            stem = stem_of(found.inputs[0])
+            name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
+            self.what.setText(
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{table}: {name}"
+            )
+            self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
+        self.changed.emit()

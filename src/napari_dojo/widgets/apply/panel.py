@@ -1,0 +1,221 @@
+"""The Apply panel: a model on images or files; answers are new layers that can be decoded anew without the net."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QStackedWidget
+
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Done, Event, Failed, Said, Tiled
+from napari_dojo.jobs.runs import sweep
+from napari_dojo.models.library import Model, models
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.export import link_to
+from napari_dojo.widgets.apply.request_section import Request, Work
+from napari_dojo.widgets.apply.results import discard
+from napari_dojo.widgets.apply.results_section import AnswerRows
+from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.plot import theme_colours
+from napari_dojo.widgets.common.run import Runner
+
+__all__ = ["ApplyPanel"]
+
+APPLY_TIP = "Find what the model knows in this image. The answer is a new layer; the image stays as it is."
+SHOWN = 2  # warnings that are shown at once
+
+
+class ApplyPanel(Panel):
+    """Apply a model to image layers or to files.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer; given by napari.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self._work: Work | None = None  # what is being done
+        self._warnings: list[str] = []
+        self._why_shown = False
+        self._text_colour = theme_colours(self.viewer)["text"]
+        self.request = Request(self.viewer, self.marked)
+        self.answer = AnswerRows(self.viewer)
+        self.model_box, self.image_box = self.request.model_box, self.request.image_box
+        self.third_box, self.diameter_box = self.request.third_box, self.request.diameter.box
+        self.about, self.batch = self.request.about, self.request.batch
+        self.results, self.sliders, self.count = self.answer.results, self.answer.sliders, self.answer.count
+        self.column.addWidget(self.request)
+        self._go()
+        self.column.addWidget(self.answer)
+        self.column.addStretch(1)
+        self.align()
+        self.request.changed.connect(self._judge)
+        self.request.model_changed.connect(self._model_changed)
+        for part in (self.request, self.answer):
+            part.said.connect(self._said)
+            part.failed.connect(self._failed)
+        self.watch.changed.connect(self._layers_changed)
+        self.runner = Runner(self)
+        self.runner.said.connect(self._heard)
+        threading.Thread(target=sweep, daemon=True, name="sweep").start()
+        self.refresh_models()
+        self.request.refresh()
+        self.lead(self.apply_button)
+
+    def _go(self) -> None:
+        self.apply_button, self.stop_button = QPushButton("Apply"), QPushButton("Stop")
+        described(self.apply_button, "Apply", APPLY_TIP)
+        described(self.stop_button, "Stop", "Stop; images that are done are kept.")
+        self.buttons = QStackedWidget()
+        self.buttons.addWidget(self.apply_button)
+        self.buttons.addWidget(self.stop_button)
+        self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.progress = QProgressBar()
+        self.progress.setFormat("")
+        described(self.progress, "Progress", "How much of the work is done.")
+        self.message = sentence(lines=2)
+        self.message.setAccessibleName("What happened")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.message.setOpenExternalLinks(True)
+        for widget in (self.buttons, self.progress, self.message):
+            self.column.addWidget(widget)
+        self.apply_button.clicked.connect(self.apply)
+        self.stop_button.clicked.connect(self._stop)
+
+    @property
+    def model(self) -> Model | None:
+        """The chosen model."""
+        return self.request.model
+
+    def refresh_models(self) -> None:
+        """List the models that there are now."""
+        self.request.set_models([m for m in models() if m.card.task in TASKS])
+
+    def choose_model(self, path_or_name: str | Path | None) -> bool:
+        """Choose a model by its folder or name; whether it is there."""
+        return self.request.choose_model(path_or_name)
+
+    def _layers_changed(self) -> None:
+        self.results.follow()
+        self.request.refresh()
+
+    def _model_changed(self) -> None:
+        self.answer.set_model(self.model)
+
+    def _judge(self) -> None:
+        """Say why Apply cannot be pressed, where it cannot."""
+        size, unit = self.request.pixel_size()
+        self.sliders.set_pixel_size(size if unit == "um" else None)
+        if self.runner.busy:
+            return
+        why = self.request.why_not
+        self.apply_button.setEnabled(not why)
+        self.apply_button.setToolTip(why or APPLY_TIP)
+        if not self.request.waiting:
+            if why or self._why_shown:
+                self.message.setText(self.marked("error", why) if why else "")
+            self._why_shown = bool(why)
+
+    # the job
+
+    def apply(self) -> None:
+        """Apply the chosen model to what is chosen."""
+        if self.runner.busy:
+            return
+        try:
+            self._work = self.request.work(self.answer.values)
+        except DojoError as error:
+            self._failed(str(error))
+            return
+        self._warnings = []
+        self.message.setText("")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("Starting ...")
+        self._turn(True)
+        self.runner.start(self._work.make)
+
+    def _turn(self, running: bool) -> None:
+        self.buttons.setCurrentIndex(int(running))
+        self.stop_button.setEnabled(running)
+        self.request.setEnabled(not running)
+
+    def _stop(self) -> None:
+        self.stop_button.setEnabled(False)
+        self.progress.setFormat("Stopping ...")
+        self.runner.stop()
+
+    def _heard(self, event: Event) -> None:
+        work = self._work
+        if work is None:
+            return
+        if isinstance(event, Tiled):
+            now = min(work.count, 1 + event.done * work.count // max(1, event.total))
+            self.progress.setRange(0, event.total)
+            self.progress.setValue(event.done)
+            self.progress.setFormat(f"Image {now} of {work.count}, %p %" if work.count > 1 else "%p %")
+        elif isinstance(event, Said) and event.level == "warning":
+            self._warnings.append(event.text)
+            self._said("")
+        elif isinstance(event, Failed):
+            if str(work.folder) not in event.sentence:  # else it holds the details
+                discard(work.folder)
+            self._work = None
+            self._failed(event.sentence)
+        elif isinstance(event, Done):
+            self._work = None
+            self._done(work, event)
+
+    def _done(self, work: Work, event: Done) -> None:
+        facts = event.facts
+        self._ready(f"Done in {facts.get('seconds', 0):.1f} s")
+        done, count = len(facts.get("results") or facts.get("written") or ()), facts["images"]
+        if facts["stopped"]:
+            self._warnings.append(f"Stopped: {done:,} of {count:,} images are done and kept.")
+        if work.run is not None:
+            self.answer.take(work.folder, work.run, facts["results"])
+            return
+        discard(work.folder)
+        self._said(f"{done:,} of {count:,} images are done: {link_to(self.viewer, Path(event.result))}")
+        self.batch.written(done)
+
+    def _ready(self, progress: str = "") -> None:
+        """Another job may be started."""
+        self._turn(False)
+        self.progress.setRange(0, 1)
+        self.progress.setValue(int(bool(progress)))
+        self.progress.setFormat(progress)
+        self._judge()
+
+    def _said(self, text: str) -> None:
+        """Show a sentence, below what the job warned of."""
+        lines = [self.marked("warning", warning) for warning in self._warnings[-SHOWN:]]
+        self.message.setText("<br>".join([*lines, text] if text else lines))
+        self.message.setToolTip("\n".join(self._warnings))
+
+    def _failed(self, text: str) -> None:
+        if not self.runner.busy:
+            self._ready()
+        self.message.setText(self.marked("error", text))
+        if not text.startswith("Stopped"):
+            self.warn(text)
+
+    def _recolour(self, event: Any = None) -> None:
+        super()._recolour(event)
+        before, self._text_colour = self._text_colour, theme_colours(self.viewer)["text"]
+        self.message.setText(self.message.text().replace(before, self._text_colour))  # of a link
+
+    def end(self) -> None:
+        """The panel is closing."""
+        if not self._ended:
+            work, self._work = self._work, None
+            self.runner.close()
+            super().end()
+            self.request.end()
+            self.answer.end()
+            if work is not None:
+                discard(work.folder, wait=True)

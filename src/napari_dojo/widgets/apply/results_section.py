@@ -1,0 +1,174 @@
+"""The lower part of the Apply panel: what was found, what counts, and where it goes from here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_dojo.errors import explained
+from napari_dojo.models.card import decoding_of
+from napari_dojo.models.library import Model
+from napari_dojo.settings import fields_of
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.export import Export, ExportButton, ask_path, link_to, write_all
+from napari_dojo.widgets.apply.inputs import Run
+from napari_dojo.widgets.apply.reliability import HonestyRows
+from napari_dojo.widgets.apply.results import Results, count_words, kind_of
+from napari_dojo.widgets.apply.sliders import Sliders
+from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.table import open_table
+
+__all__ = ["AnswerRows"]
+
+
+class AnswerRows(QWidget):
+    """Results of the last run. ``said`` gives a sentence as rich text, ``failed`` one that something did not work."""
+
+    said = Signal(str)
+    failed = Signal(str)
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._model: Model | None = None
+        self._beside = Path.home()  # where exports are suggested
+        self.results = Results(viewer, self)
+        self.honesty = HonestyRows(viewer, self.results)
+        self._writer = Latest(self)
+        self.reset_button = QPushButton("Reset")
+        described(self.reset_button, "Reset", "Back to the values that the model came with.")
+        self.sliders = Sliders()
+        self.count = sentence()
+        self.count.setAccessibleName("What was found")
+        self.table_button = QPushButton("Table")
+        described(self.table_button, "Table", "Size, place and intensity of each object, in a table below the image.")
+        self.export_button = ExportButton()
+        self._lay_out()
+        self.reset_button.clicked.connect(self._reset)
+        self.sliders.changed.connect(self._slid)
+        self.table_button.clicked.connect(self._show_table)
+        self.export_button.chosen.connect(self._export)
+        self.results.changed.connect(self._changed)
+        self.results.complete.connect(self._complete)
+        self.results.failed.connect(self.failed)
+        self.honesty.failed.connect(self.failed)
+        self._writer.told.connect(self._written)
+        self._changed()
+
+    def _lay_out(self) -> None:
+        head, foot, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        self._adjust = QWidget()
+        self._adjust.setLayout(head)
+        head.setContentsMargins(0, 0, 0, 0)
+        label = QLabel("Adjust (no need to apply again):")
+        label.setToolTip("Moving these changes the results at once: the net is not computed anew.")
+        head.addWidget(label, 1)
+        head.addWidget(self.reset_button)
+        foot.addWidget(self.count, 1)
+        foot.addWidget(self.table_button)
+        foot.addWidget(self.export_button)
+        column.addWidget(self._adjust)
+        column.addWidget(self.sliders)
+        column.addLayout(foot)
+        column.addWidget(self.honesty)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """How maps are decoded, as the sliders say."""
+        return self.sliders.values()
+
+    def set_model(self, model: Model | None) -> None:
+        """Show the numbers of this model; another model starts with its own."""
+        if model is not None and (self._model is None or model.path != self._model.path):
+            self._model = model
+            self._show(model)
+
+    def take(self, folder: Path, run: Run, found: list[dict[str, Any]]) -> None:
+        """Add what a job found; the folder is deleted when it is no longer needed."""
+        self._beside = run.asked[0].beside or self._beside
+        self.results.take(folder, run, found)
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._writer.forget()
+        self.honesty.end()
+        self.results.release(wait=True)
+
+    def ask_path(self, kind: Export, suggestion: Path, several: bool) -> Path | None:
+        """Let a person say where to; None where they did not."""
+        return ask_path(self, kind, suggestion, several)
+
+    def _show(self, model: Model) -> None:
+        task = TASKS[model.card.task]
+        fields = fields_of(task.decoding)
+        self.sliders.show_fields(fields, asdict(decoding_of(model.card)))
+        for widget in (self._adjust, self.sliders):
+            widget.setVisible(bool(fields))
+        self.table_button.setVisible(task.result != "image")
+        self.export_button.offer(task.result != "image")
+
+    def _reset(self) -> None:
+        if self._model is not None:
+            self._show(self._model)
+            self._slid()
+
+    def _slid(self) -> None:
+        run = self.results.run
+        if run is not None and self._model is not None and run.model.path == self._model.path:
+            self.results.decode(self.values)
+
+    def _changed(self) -> None:
+        shown = self.results.shown
+        total = sum((s.count for s in shown), Counter[str]())
+        self.count.setText(count_words(shown[0].card, total) if shown else "")
+        self.count.setToolTip("\n".join(f"{s.layer.name}: {count_words(s.card, s.count)}" for s in shown))
+        for button in (self.table_button, self.export_button):
+            button.setEnabled(bool(shown) and not self.results.reading)
+
+    def _complete(self) -> None:
+        run, names = self.results.run, [layer.name for layer in self.results.layers]
+        if run is None or not names:
+            return
+        text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
+        large = (
+            ""
+            if self.results.adjustable or kind_of(run.model.card) == "image"
+            else " Too large to change afterwards: move the sliders, then apply again."
+        )
+        self.said.emit(text + large)
+        if self.values != run.values:  # moved while the net was at work
+            self._slid()
+
+    # where it goes from here
+
+    def _show_table(self) -> None:
+        self.results.measure()
+        if not open_table(self._viewer, self.results.layers):
+            self.failed.emit("This version of napari has no table. Export the measurements as CSV instead.")
+
+    def _export(self, kind: Export) -> None:
+        shown = list(self.results.shown)
+        if not shown:
+            return
+        suggestion = self._beside / (shown[0].layer.name + kind.suffix)
+        where = self.ask_path(kind, suggestion, len(shown) > 1)
+        if where is not None:
+            self._beside = where if len(shown) > 1 else where.parent
+            self.said.emit("Writing ...")
+            self._writer.ask(write_all, kind, shown, where, len(shown) > 1)
+
+    def _written(self, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            self.failed.emit(explained(answer))
+            return
+        what = answer[0].name if len(answer) == 1 else f"{len(answer)} files"
+        self.said.emit(f"Written {escape(what)} to {link_to(self._viewer, answer[0].parent)}.")

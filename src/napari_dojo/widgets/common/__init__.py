@@ -1,0 +1,3 @@
+"""What the panels share."""
+
+__all__ = ["closing", "form", "icons", "latest", "layers", "panel", "pick", "plot", "run", "table", "turns"]

@@ -1,0 +1,151 @@
+"""What the panels share: a scrolled column, the theme, and their end."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_dojo.widgets.common.closing import watch_window
+from napari_dojo.widgets.common.form import Fold
+from napari_dojo.widgets.common.pick import LayerWatch
+from napari_dojo.widgets.common.plot import theme_colours
+
+__all__ = ["Panel", "open_panel", "plain_viewer"]
+
+
+WIDTH = 350  # px, that a panel has when it opens
+
+
+def plain_viewer(viewer: Any) -> Any:
+    """The viewer itself, where napari hands a proxy of it to plugins."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+class Panel(QWidget):
+    """A dock panel, 340 px wide or more."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = plain_viewer(viewer)
+        self.setMinimumWidth(320)
+        self.column = QVBoxLayout()
+        self.column.setContentsMargins(8, 6, 8, 6)
+        self.column.setSpacing(4)
+        inner = QWidget()
+        inner.setLayout(self.column)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.watch = LayerWatch(self.viewer, self)
+        self._leading: QPushButton | None = None
+        self.viewer.events.theme.connect(self._recolour)
+        watch_window(self.viewer).closing.connect(self.end)
+        self._docked = False
+        self._ended = False
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As narrow as is good to read."""
+        return QSize(WIDTH, super().sizeHint().height())
+
+    def end(self) -> None:
+        """Listen no more; the panel is closing."""
+        if not self._ended:
+            self._ended = True
+            self.watch.close()
+            self.viewer.events.theme.disconnect(self._recolour)
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        """The panel is closed."""
+        self.end()
+        super().closeEvent(event)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Fonts have their size now."""
+        super().showEvent(event)
+        self.align()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Napari takes a panel out of its dock when that is closed."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self.end()
+            self._docked = self.parent() is not None
+        return bool(super().event(event))
+
+    def align(self) -> None:
+        """Let the fields of all forms begin at one edge; those of folds, which have longer names, begin at theirs."""
+        folds = [fold.findChildren(QFormLayout) for fold in self.findChildren(Fold)]
+        folded = {form for forms in folds for form in forms}
+        for forms in ([form for form in self.findChildren(QFormLayout) if form not in folded], *folds):
+            labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+            shown = (w for w in labels if (not w.isHidden() if forms in folds else w.isVisibleTo(self)))
+            width = max((w.sizeHint().width() for w in shown), default=0)
+            for label in labels:
+                label.setMinimumWidth(min(width, 110))
+
+    def lead(self, button: QPushButton | None) -> None:
+        """Make this button look like the natural next step, and no other."""
+        colours = theme_colours(self.viewer)
+        self._leading = button
+        for other in self.findChildren(QPushButton):
+            style = (
+                f"QPushButton:enabled {{ background-color: {colours['current']}; font-weight: bold; }}"
+                if other is button
+                else ""
+            )
+            if other.styleSheet() != style:
+                other.setStyleSheet(style)
+
+    def _recolour(self, event: Any = None) -> None:
+        self.lead(self._leading)
+
+    def warn(self, text: str) -> None:
+        """A notification of one sentence."""
+        from napari.utils.notifications import show_warning
+
+        show_warning(text)
+
+    def marked(self, level: str, text: str) -> str:
+        """A finding as rich text, with a sign before it."""
+        colours = theme_colours(self.viewer)
+        if level == "ok":
+            return f'<span style="font-size: large"><b>✓</b></span> {escape(text)}'
+        sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
+        return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
+
+
+def _label(form: QFormLayout, row: int) -> QLabel | None:
+    item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
+    widget = item.widget() if item is not None else None
+    return widget if isinstance(widget, QLabel) else None
+
+
+def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:
+    """The panel of this kind in the viewer, opened where there is none."""
+    viewer = plain_viewer(viewer)
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, kind):
+            _raise(widget)
+            return widget
+    try:
+        _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title, tabify=True)
+    except (ValueError, KeyError):  # napari does not know the plugin: run from the sources
+        panel = kind(viewer)
+        viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right", tabify=True)
+    _raise(panel)
+    return panel
+
+
+def _raise(panel: QWidget) -> None:
+    dock = panel.parent()
+    if isinstance(dock, QWidget):
+        dock.show()
+        dock.raise_()

@@ -1,0 +1,159 @@
+"""A job in its child process, looked at ten times a second; says what it said as a Qt signal."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_dojo.errors import explained
+from napari_dojo.events import Done, Failed
+from napari_dojo.jobs.job import Job
+
+__all__ = ["Runner", "time_left"]
+
+
+class _Making:
+    """A request that is being written in a thread: the run's folder, or the error, when it is done."""
+
+    def __init__(self, make: Callable[[], Path]) -> None:
+        self.wanted = True
+        self._told: queue.SimpleQueue[Path | Exception] = queue.SimpleQueue()
+        threading.Thread(target=self._run, args=(make,), daemon=True, name="request").start()
+
+    def _run(self, make: Callable[[], Path]) -> None:
+        try:
+            folder = make()
+        except Exception as error:
+            self._told.put(error)
+            return
+        if self.wanted:
+            self._told.put(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def result(self) -> Path | Exception | None:
+        """None while it is being written."""
+        try:
+            return self._told.get_nowait()
+        except queue.Empty:
+            return None
+
+
+class Runner(QObject):
+    """One job at a time. ``said`` gives each event; the last of a job is Done or Failed.
+
+    ``busy`` is True from `start` to that last event.
+    """
+
+    said = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._held: list[Job] = []
+        self._making: _Making | None = None
+        self.busy = False
+        self.paused = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(100)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def job(self) -> Job | None:
+        """The job at work; None also while its request is being written."""
+        return self._held[0] if self.busy and self._held else None
+
+    def start(self, make: Callable[[], Path]) -> None:
+        """Start the job of the folder that ``make`` writes; it is called in a thread."""
+        self.close()
+        self.busy = True
+        self._making = _Making(make)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Keep what is there and end."""
+        if self._making is not None:
+            self._forget()
+            self._say(Failed("Stopped before it began."))
+        elif self.job is not None:
+            self.go_on()
+            self.job.stop()
+
+    def pause(self) -> None:
+        """Wait until told to go on."""
+        if self.job is not None and not self.paused:
+            self.paused = True
+            self.job.pause()
+
+    def go_on(self) -> None:
+        """Go on after a pause."""
+        if self.job is not None and self.paused:
+            self.paused = False
+            self.job.go_on()
+
+    def look(self, path: Path | None) -> None:
+        """Tell the job what to show in previews."""
+        if self.job is not None:
+            self.job.look(path)
+
+    def close(self, patience: float = 2.0) -> None:
+        """End the job for sure, and forget it; what it has not kept after ``patience`` seconds is lost."""
+        self._timer.stop()
+        self._forget()
+        self.busy = self.paused = False
+        while self._held:
+            with contextlib.suppress(Exception):  # the window is closing: nothing may stop it
+                self._held.pop().close(patience)
+
+    def _forget(self) -> None:
+        if self._making is not None:
+            self._making.wanted = False
+            self._making = None
+
+    def _say(self, event: Any) -> None:
+        if isinstance(event, (Done, Failed)):
+            self.busy = self.paused = False  # the child ends by itself; nobody waits for it
+        self.said.emit(event)
+
+    def _poll(self) -> None:
+        if self._making is not None:
+            self._begin(self._making.result())
+            return
+        job = self._held[0] if self._held else None
+        if job is None or (not self.busy and not job.alive):
+            self.close()
+            return
+        for event in job.events() if self.busy else ():
+            if not self.busy:
+                return
+            self._say(event)
+
+    def _begin(self, made: Path | Exception | None) -> None:
+        if made is None:
+            return
+        self._making = None
+        try:
+            if isinstance(made, Exception):
+                raise made
+            job = Job(made)
+            job.start()
+            self._held.append(job)
+        except Exception as error:
+            self._say(Failed(explained(error)))
+
+
+def time_left(seconds: float | None) -> str:
+    """The time left in words: "2 min 10 s left"."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min left"
+    return f"{minutes} min {rest} s left" if minutes else f"{rest} s left"

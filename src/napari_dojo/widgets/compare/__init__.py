@@ -1,0 +1,3 @@
+"""The Compare panel."""
+
+__all__ = ["panel"]

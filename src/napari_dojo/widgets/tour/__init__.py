@@ -1,0 +1,3 @@
+"""The two-minute tour."""
+
+__all__ = ["panel"]

@@ -1,0 +1,3 @@
+"""The Train panel."""
+
+__all__ = ["pair_rows", "panel", "queue"]

@@ -1,0 +1,174 @@
+"""The check before training: what was understood, what is wrong and what to do, live as the choices change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_dojo.data.dataset import Split
+from napari_dojo.device import Device, probe
+from napari_dojo.models.card import read_card
+from napari_dojo.settings import TrainSettings, checked
+from napari_dojo.tasks import Facts, Finding, Task
+from napari_dojo.training.plan import Plan, plan_for
+from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.train.training_data import LARGEST, Material
+
+__all__ = ["Asked", "Findings", "Seen", "best_device", "look_at"]
+
+ORDER = ("error", "warning", "ok")
+best_device = cache(probe)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was understood of the data, and what training would do; ``facts`` None where there was too much to look at."""
+
+    findings: tuple[Finding, ...]
+    facts: Facts | None = None
+    split: Split | None = None
+    plan: Plan | None = None
+    channels: int = 0
+    spatial: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a person chose; ``device`` None while it is not known yet, ``start`` the path of a model."""
+
+    task: Task
+    material: Material
+    options: dict[str, Any]
+    settings: dict[str, Any]
+    start: str | None = None
+    device: Device | None = None
+
+
+def look_at(asked: Asked) -> Seen:
+    """Look at the data; takes a while, call it in a thread.
+
+    Raises
+    ------
+    DojoError : where they cannot be learned from.
+    """
+    told = () if asked.device is None else (Finding("ok", asked.device.sentence),)
+    if asked.material.pixels > LARGEST:
+        return Seen((Finding("ok", "Large images: they are looked at when training starts."), *told))
+    options: Any = checked(asked.task.options, asked.options)
+    pairs, notes = asked.material.pairs(asked.task, options)
+    facts = asked.task.check(pairs, options)
+    findings = [*facts.findings, *(Finding("warning", note) for note in notes)]
+    if facts.errors:
+        return Seen(tuple(findings), facts, channels=pairs.channels, spatial=pairs.spatial)
+    settings = checked(TrainSettings, asked.settings)
+    split, plan = pairs.split(settings.validation, settings.test, settings.seed), None
+    findings.append(_split_finding(split))
+    if asked.device is not None:
+        plan = plan_for(pairs, split, facts, asked.device, settings, read_card(asked.start) if asked.start else None)
+        findings.append(_plan_finding(asked.device, plan))
+    return Seen(tuple(findings), facts, split, plan, pairs.channels, pairs.spatial)
+
+
+def _split_finding(split: Split) -> Finding:
+    if not split.validation:
+        text = (
+            "No part is left for validation: scores will come from the training images. Add an image, or a larger one."
+        )
+        return Finding("warning", text)
+    whole = split.test or len(split.training) + len(split.validation) == len(
+        {p.item for p in split.training + split.validation}
+    )
+    test = f", {len(split.test)} for test" if split.test else ""
+    parts = f" ({len(split.training)} for training, {len(split.validation)} for validation{test})" if whole else ""
+    return Finding("ok", f"Validation: {split.how}{parts}")
+
+
+def _plan_finding(device: Device, plan: Plan) -> Finding:
+    return Finding("ok", f"{device.sentence}: {plan.long}")
+
+
+class Findings(QWidget):
+    """Lines with a sign, the worst first, each with its remedies as buttons. ``fix`` says which was pressed."""
+
+    fix = Signal(object, object)  # Fix, Finding
+
+    def __init__(self, marked: Callable[[str, str], str], lines: int = 4) -> None:
+        super().__init__()
+        self._marked = marked
+        self._shown: tuple[Finding, ...] = ()
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(2)
+        self.setMinimumHeight(lines * (self.fontMetrics().lineSpacing() + 2))
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.setAccessibleName("Check before the start")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is shown."""
+        return self._shown
+
+    def text(self) -> str:
+        """All lines."""
+        return "\n".join(f"{'✓' if f.level == 'ok' else '!'} {f.text}" for f in self._shown)
+
+    def button(self, label: str) -> QPushButton | None:
+        """The remedy of this label, where it is offered."""
+        return next((b for b in self.findChildren(QPushButton) if b.text() == label and not b.isHidden()), None)
+
+    def show_findings(self, findings: Sequence[Finding]) -> None:
+        """Show these in the place of what was there."""
+        ordered = tuple(sorted(findings, key=lambda f: ORDER.index(f.level)))
+        if ordered == self._shown:
+            return
+        self._shown = ordered
+        while (item := self._layout.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.hide()
+                old.setParent(None)
+                old.deleteLater()
+        for finding in ordered:
+            if finding.level != "ok":
+                self._layout.addWidget(self._line(finding))
+        fine = [f for f in ordered if f.level == "ok"]
+        if fine:
+            good = len(fine) == len(ordered)  # a tick beside an open question would say that all is well
+            text = ". ".join(f.text.rstrip(".") for f in fine) + "."
+            fixes = tuple(fix for f in fine for fix in f.fixes)
+            self._layout.addWidget(self._line(Finding("ok", text, fixes), sign=good))
+
+    def recolour(self) -> None:
+        """Take the theme's colours."""
+        shown, self._shown = self._shown, ()
+        self.show_findings(shown)
+
+    def _line(self, finding: Finding, sign: bool = True) -> QWidget:
+        line = QWidget()
+        grid = QGridLayout(line)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(1)
+        grid.setColumnStretch(1, 1)
+        mark = QLabel(self._marked(finding.level, "") if sign else "")
+        mark.setFixedWidth(14)
+        mark.setAlignment(Qt.AlignmentFlag.AlignTop)
+        text = sentence(finding.text)
+        text.setToolTip(finding.text)
+        grid.addWidget(mark, 0, 0)
+        grid.addWidget(text, 0, 1)
+        if finding.fixes:
+            row = QHBoxLayout()
+            row.setSpacing(8)
+            for fix in finding.fixes:
+                button = QPushButton(fix.label)
+                described(button, fix.label, f"{fix.label}: {finding.text}")
+                button.clicked.connect(lambda _=False, fix=fix: self.fix.emit(fix, finding))
+                row.addWidget(button)
+            row.addStretch(1)
+            grid.addLayout(row, 1, 1)
+        return line

@@ -1,0 +1,265 @@
+"""The section "Learn from" of the Train panel: layers of the viewer or a folder of files, and what their axes are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dojo.io.datasets import Given
+from napari_dojo.io.pairing import likely_targets
+from napari_dojo.tasks import Finding, Fix
+from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
+from napari_dojo.widgets.common.layers import axes_choices, holds_labels, labels_from
+from napari_dojo.widgets.common.pick import images_of, labels_of, paired
+from napari_dojo.widgets.train.pair_rows import Answers, PairRows, Row, fits, fits_as, kind_of, same_grid
+from napari_dojo.widgets.train.training_data import Files, Layers, Material
+
+__all__ = ["DataSection", "FolderRows"]
+
+IN_FILES = (
+    ("as the files say", None),
+    ("Z (planes of a volume)", "ZYX"),
+    ("time, or separate images", "TYX"),
+    ("channels", "CYX"),
+)
+
+
+class FolderRows(QWidget):
+    """A folder of images and one of their labels. ``changed`` says that something else is chosen."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = PathEdit("Images", "Folder of the images to learn from.")
+        self.answers = PathEdit("Labels", "Folder of the answers; files belong together by their names.")
+        self.answers.edit.setPlaceholderText("found beside the images")
+        self.takes = Answers()
+        self.axes_box = QComboBox()
+        described(self.axes_box, "Third axis", "What the axis before Y and X is, where the files have one.")
+        narrow(self.axes_box)
+        for words, axes in IN_FILES:
+            self.axes_box.addItem(words, axes)
+        form = form_layout(self)
+        form.addRow("Images", self.images)
+        self._answers_label = QLabel("Labels")
+        form.addRow(self._answers_label, self.answers)
+        form.addRow("Third axis", self.axes_box)
+        self.images.changed.connect(self._guess)
+        self.answers.changed.connect(self.changed)
+        self.axes_box.activated.connect(lambda *_: self.changed.emit())
+
+    @property
+    def given(self) -> Given | None:
+        """What is chosen; None where the images are missing."""
+        if not self.images.path:
+            return None
+        found = likely_targets(self.images.path) if self.takes.kind == "labels" else None
+        target = self.answers.path or (None if self.takes.optional else str(found or self.images.path))
+        target = None if self.takes.kind == "none" else target
+        return Given(self.images.path, target, self.axes_box.currentData())
+
+    def take(self, answers: Answers) -> None:
+        """Another task takes other answers."""
+        self.takes = answers
+        self._answers_label.setText(answers.word.capitalize())
+        for widget in (self.answers, self._answers_label):
+            widget.setVisible(answers.kind != "none")
+        self._show_guess()
+
+    def _guess(self) -> None:
+        self._show_guess()
+        self.changed.emit()
+
+    def _show_guess(self) -> None:
+        found = likely_targets(self.images.path) if self.images.path and self.takes.kind == "labels" else None
+        short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
+        alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
+        self.answers.edit.setPlaceholderText(short if self.takes.kind == "labels" else alone)
+
+
+class DataSection(QWidget):
+    """What to learn from. ``changed`` says that something else is chosen."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.source_box = QComboBox()
+        described(
+            self.source_box, "Learn from", "Layers that are open in the viewer, or files that need not be opened."
+        )
+        narrow(self.source_box)
+        self.source_box.addItem("layers in the viewer", "layers")
+        self.source_box.addItem("a folder of files", "files")
+        self.rows = PairRows(viewer)
+        self.folder = FolderRows()
+        self.third_box = QComboBox()
+        described(
+            self.third_box, "Third axis", "What the axes before Y and X are: planes of a volume, or images one by one."
+        )
+        narrow(self.third_box)
+        self.third_label = QLabel("Third axis")
+        top, bottom = form_layout(), form_layout()
+        top.addRow("Learn from", self.source_box)
+        bottom.addRow(self.third_label, self.third_box)
+        self._stack = QStackedWidget()
+        layers = QWidget()
+        column = QVBoxLayout(layers)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.rows)
+        column.addLayout(bottom)
+        column.addStretch(1)
+        for page in (layers, self.folder):
+            self._stack.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(top)
+        layout.addWidget(self._stack)
+        self.source_box.currentIndexChanged.connect(self._turned)
+        self.rows.changed.connect(self._rows_changed)
+        self.folder.changed.connect(self.changed)
+        self.third_box.activated.connect(lambda *_: self.changed.emit())
+        self._rows_changed()
+
+    @property
+    def axes(self) -> str | None:
+        """The axes of the image layers as chosen; None where there are no images."""
+        return self.third_box.currentData()
+
+    def material(self) -> Material | None:
+        """What is chosen; None where something is missing."""
+        if self.source_box.currentData() == "files":
+            given = self.folder.given
+            return Files(given) if given else None
+        rows = self.rows.rows()
+        return Layers(tuple(rows), self.axes, self.rows.takes.layout) if rows and self.axes else None
+
+    def problem(self) -> Finding | None:
+        """What is missing or does not go together, and what to do; None where all can be looked at."""
+        material = self.material()
+        if material is None:
+            masks = [mask.name for _, mask in self._masks()] if self.rows.takes.kind == "labels" else []
+            if self.source_box.currentData() == "layers" and masks:
+                text = f"Labels are needed. {masks[0]} is an image, but looks like labels."
+                return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
+            return Finding("error", self._missing())
+        rows = material.rows if isinstance(material, Layers) else ()
+        odd = [row.name for row in rows if kind_of(row.images[0]) != kind_of(rows[0].images[0])]
+        if odd:
+            text = (
+                f"{odd[0]} and {rows[0].name} differ in dimensions or colours. One model learns from one kind of image."
+            )
+            return Finding("error", text, (Fix("Leave out", "leave out", tuple(odd)),))
+        return None
+
+    def take_masks(self) -> None:
+        """Learn from images that hold labels: each becomes a Labels layer, and is hidden."""
+        rows = []
+        for image, mask in self._masks():
+            labels = labels_from(self._viewer, mask, image)
+            mask.visible = False
+            rows.append(Row((image,), labels))
+        self.rows.set_rows(rows)
+
+    def take_rows(self, rows: Sequence[Row]) -> None:
+        """Learn from these layers; what was said of the axes of files holds for them."""
+        axes = self.folder.axes_box.currentData()
+        self.rows.set_rows(rows)
+        self.source_box.setCurrentIndex(self.source_box.findData("layers"))
+        if axes is not None:
+            self.third_box.setCurrentIndex(max(0, self.third_box.findData(axes)))
+
+    def _masks(self) -> list[tuple[Any, Any]]:
+        """Images with images that hold their labels."""
+        images = images_of(self._viewer.layers)
+        masks = [x for x in images if holds_labels(x)]
+        return paired([x for x in images if x not in masks], masks, fits)
+
+    def _missing(self) -> str:
+        if self.source_box.currentData() == "files":
+            return "A folder of images is needed. Choose it with the button at the right."
+        kinds = [x._type_string for x in self._viewer.layers]
+        if "image" not in kinds:
+            return "An image is needed. Open one (File > Open, or File > Open Sample > Dojo)."
+        word = self.rows.takes.word
+        if self.rows.takes.kind == "image":
+            return f"Pairs are needed: an image, and a {word} of a size that fits. Open both."
+        if "labels" not in kinds:
+            return "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
+        return "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+
+    def notes(self) -> list[Finding]:
+        """What the table leaves out: images of the same size that nobody uses, and what lies outside of regions."""
+        rows = self.rows.rows()
+        if self.source_box.currentData() == "files" or not rows:
+            return []
+        used = [x for row in rows for x in (*row.images, *row.answers)]
+        images = [x for x in images_of(self._viewer.layers) if x not in used and not holds_labels(x)]
+        unused = [x.name for x in images if same_grid(rows[0].images[0], x)]
+        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.answer for row in rows)]
+        other = [a.name for a, _ in paired(images, labels, fits) if kind_of(a) != kind_of(rows[0].images[0])]
+        found = []
+        if other:
+            found.append(Finding("ok", f"Not used: {', '.join(other[:3])}, of another kind than {rows[0].name}"))
+        if unused and len(rows) == 1:
+            found.append(Finding("ok", f"Not used: {', '.join(unused[:3])} (the button ⋯ adds channels)"))
+        inside = [row.name for row in rows if row.region is not None]
+        if inside:
+            found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
+        return found
+
+    def take(self, answers: Answers) -> None:
+        """Another task takes other answers."""
+        self.rows.take(answers)
+        self.folder.take(answers)
+
+    def choices(self) -> dict[str, Any]:
+        """What is chosen besides layers, for saving."""
+        folder = self.folder
+        return {
+            "source": self.source_box.currentData(),
+            "axes": self.axes,
+            "folder": [folder.images.path, folder.answers.path, folder.axes_box.currentData()],
+        }
+
+    def set_choices(self, choices: dict[str, Any]) -> None:
+        """Choose what was saved."""
+        images, labels, axes = choices.get("folder") or ("", "", None)
+        self.folder.images.edit.setText(images)
+        self.folder.answers.edit.setText(labels)
+        self.folder.axes_box.setCurrentIndex(max(0, self.folder.axes_box.findData(axes)))
+        self.source_box.setCurrentIndex(max(0, self.source_box.findData(choices.get("source"))))
+        self.third_box.setCurrentIndex(max(0, self.third_box.findData(choices.get("axes"))))
+
+    def _turned(self, *_: Any) -> None:
+        self._stack.setCurrentIndex(self.source_box.currentIndex())
+        self.changed.emit()
+
+    def _rows_changed(self) -> None:
+        rows, chosen = self.rows.rows(), self.axes
+        choices = axes_choices(rows[0].images[0]) if rows else ()
+        if rows:
+            image, answer, layout = rows[0].images[0], rows[0].answer, self.rows.takes.layout
+            choices = tuple(c for c in choices if answer is None or fits_as(image, answer, c[0], layout)) or choices
+        self.third_box.clear()
+        for names, words in choices:
+            self.third_box.addItem(words, names)
+        self.third_box.setCurrentIndex(max(0, self.third_box.findData(chosen)))
+        for widget in (self.third_box, self.third_label):
+            widget.setVisible(len(choices) > 1)
+        long = bool(choices) and len(choices[0][0].replace("C", "")) >= 4
+        self.third_label.setText("First axes" if long else "Third axis")
+        self.changed.emit()

@@ -1,0 +1,143 @@
+"""What the buttons beside a finding do to the layers. The user's own layers stay as they are; new ones take their place."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.errors import DojoError
+from napari_dojo.io import images
+from napari_dojo.io.images import Picture
+from napari_dojo.io.pairing import list_inputs, pair_files
+from napari_dojo.tasks import Fix
+from napari_dojo.widgets.common.layers import (
+    array_of,
+    finer_place,
+    joined,
+    placement,
+    provenance,
+    result_placement,
+    source_of,
+)
+from napari_dojo.widgets.train.pair_rows import PairRows, Row
+from napari_dojo.widgets.train.training_data import LARGEST, Files, Layers, changed_labels
+
+__all__ = ["opened", "rows_for", "work_on"]
+
+
+def rows_for(fix: Fix, material: Layers) -> list[Row]:
+    """The rows that a remedy concerns."""
+    if not fix.items:
+        return list(material.rows)
+    found = [material.row(item) for item in fix.items]
+    return [row for i, row in enumerate(found) if row is not None and row not in found[:i]]
+
+
+def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
+    """Apply a remedy of the kinds relabel, region, swap, leave out and show to the rows it concerns."""
+    if fix.kind == "show":
+        _example(viewer, material, material.rows[0], fix.value)
+        return
+    for row in rows_for(fix, material):
+        if fix.kind == "relabel":
+            table.replace(row, replace(row, answer=_relabelled(viewer, material, row, fix.value)))
+        elif fix.kind == "region":
+            table.replace(row, replace(row, region=_drawn(viewer, material, row, fix.value)))
+        elif fix.kind == "swap":
+            table.replace(row, _swapped(viewer, row))
+        elif fix.kind == "leave out":
+            table.replace(row, None)
+
+
+def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
+    """Add the files as layers, each image with its labels or target image; what cannot be read is left out.
+
+    Raises
+    ------
+    DojoError : they are too large to be opened at once.
+    """
+    given = files.given
+    pairs: list[Any] = [(path, None) for path in list_inputs(given.input)]
+    if given.target is not None:
+        pairs = list(pair_files(list_inputs(given.input), list_inputs(given.target))[0])
+    read: list[tuple[str, Picture, Picture | None]] = []
+    pixels = 0
+    for path, target in pairs:
+        with suppress(DojoError):
+            picture, answer = images.read(path), None if target is None else images.read(target, labels=labels)
+            if labels and answer is not None:
+                answer = replace(answer, data=images.as_labels(answer.data, target.name, rgb=answer.rgb))
+            read.append((path.name, picture, answer))
+            pixels += picture.data.size
+        if pixels > LARGEST:
+            raise DojoError(f"The files in {given.input} are too large to be opened at once. Open some as layers.")
+    return [_added(viewer, *found, labels) for found in read]
+
+
+def _added(viewer: Any, name: str, picture: Picture, answer: Picture | None, labels: bool) -> Row:
+    image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **_placed(picture))
+    if answer is None:
+        return Row((image,), None)
+    if labels:
+        size = replace(answer, pixel_size=answer.pixel_size or picture.pixel_size, unit=answer.unit or picture.unit)
+        return Row((image,), viewer.add_labels(answer.data, name=f"{name} labels", **_placed(size)))
+    return Row((image,), viewer.add_image(answer.data, name=f"{name} target", rgb=answer.rgb, **_placed(answer)))
+
+
+def _placed(picture: Picture) -> dict[str, Any]:
+    size, ndim = picture.pixel_size or (), picture.data.ndim - picture.rgb
+    scale = (*(1.0 for _ in range(ndim - len(size))), *size)
+    return {"scale": scale, "units": [picture.unit or "pixel"] * ndim} if size else {}
+
+
+def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
+    """Add what a remedy makes of the first sample of an image, over it."""
+    source = source_of(row.images[0], material.axes)
+    x = np.asarray(source.axes.sample(joined(row.images) if len(row.images) == 1 else source.array, 0))
+    found = made(x)[0]
+    where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
+    place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
+    viewer.add_image(found, name=f"{row.name} example", metadata=provenance("example", row.name), **place)
+
+
+def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
+    labels = changed_labels(material, row, change)
+    where = result_placement(row.images[0], material.image_axes(row))
+    row.answer.visible = False
+    return viewer.add_labels(labels, name=f"{row.answer.name} numbered", **where)
+
+
+def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
+    """A Shapes layer with a first guess of the annotated region, ready to be moved."""
+    image = row.images[0]
+    box = (box_of(np.asarray(array_of(row.answer))) or [slice(0, n) for n in array_of(row.answer).shape])[-2:]
+    (top, bottom), (left, right) = ((s.start - 0.5, s.stop - 0.5) for s in box)
+    world = material.image_axes(row).names.replace("C", "") if image.rgb else material.image_axes(row).names
+    layer = viewer.add_shapes(
+        [[[top, left], [top, right], [bottom, right], [bottom, left]]],
+        shape_type="rectangle",
+        name=f"{row.name} region",
+        edge_color="#F0E442",
+        face_color="#F0E44218",
+        edge_width=max(1.0, max(array_of(row.answer).shape[-2:]) / 300),
+        **placement(image, [world.index("Y"), world.index("X")]),
+    )
+    layer.mode = "select"
+    return layer
+
+
+def _swapped(viewer: Any, row: Row) -> Row:
+    """The image's numbers as labels and the labels' as an image; two images change places."""
+    image, labels = row.images[0], row.answer
+    if labels._type_string == "image":
+        return replace(row, images=(labels,), answer=image)
+    where = {k: v for k, v in placement(image, range(image.ndim)).items()}
+    numbers = np.asarray(array_of(image))
+    new_labels = viewer.add_labels(numbers.astype(np.int32), name=f"{image.name} as labels", **where)
+    new_image = viewer.add_image(np.asarray(array_of(labels)), name=f"{labels.name} as image", **where)
+    viewer.layers.move(viewer.layers.index(new_image), viewer.layers.index(new_labels))
+    image.visible = labels.visible = False
+    return replace(row, images=(new_image,), answer=new_labels)

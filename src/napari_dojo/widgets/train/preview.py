@@ -1,0 +1,232 @@
+"""What the model sees now: one layer, added once and changed in place while training runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.widgets.common.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
+from napari_dojo.widgets.common.pick import previews_of
+from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.train.training_data import Layers
+
+__all__ = ["Preview"]
+
+EDGE = {2: (1024, 1024), 3: (24, 256, 256)}  # the largest part that is shown, px
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A part of an image that the job shall show."""
+
+    images: tuple[Any, ...]
+    sample: int
+    box: tuple[slice, ...]
+    place: dict[str, Any]
+
+    def placed(self, shape: Sequence[int]) -> dict[str, Any]:
+        """The place of an answer of this shape, whose pixels may be finer."""
+        factors = [n / (b.stop - b.start) for n, b in zip(shape, self.box, strict=True)]
+        return finer_place(self.place, factors)
+
+    def same(self, other: _Look | None) -> bool:
+        return other is not None and (self.images, self.sample, self.box) == (other.images, other.sample, other.box)
+
+
+class Preview:
+    """The live layer of one training: what it makes of the image and the place that the user looks at."""
+
+    def __init__(self, viewer: Any, runner: Runner, folder: Path, material: Layers | None) -> None:
+        self._viewer, self._runner, self._folder, self._material = viewer, runner, folder, material
+        self._layer: Any = None
+        self._looks: list[_Look] = []
+        self._labels = material is not None and material.layout.labels
+        self._colours = {}
+        if material is not None and self._labels:
+            self._colours = {id(row.images[0]): deepcopy(row.answer.colormap) for row in material.rows}
+        self.on = True
+        self._running = False
+        self._removed = self._fresh = False
+
+    @property
+    def layer(self) -> Any:
+        """The live layer, where there is one."""
+        return self._layer if self._viewer is not None and self._layer in self._viewer.layers else None
+
+    def begin(self) -> None:
+        """The training starts."""
+        self._looks, self._removed = [], False
+        self._running = self._material is not None
+        if self._running:
+            self._layer = next((x for x in previews_of(self._viewer.layers)), None)  # of the training before
+            self._fresh = True
+            self._viewer.layers.selection.events.active.connect(self._moved)
+
+    def end(self) -> None:
+        """The training is over; what it saw last stays to be looked at."""
+        if self._running:
+            self._running = False
+            self._viewer.layers.selection.events.active.disconnect(self._moved)
+
+    def forget(self) -> None:
+        """Let go of the viewer and its layers."""
+        self.end()
+        self._viewer = self._material = self._layer = None
+        self._looks, self._colours = [], {}
+
+    def turn(self, on: bool) -> None:
+        """Show it or not."""
+        self.on = on
+        if not on and self._running:
+            self._looks = []
+            self._runner.look(None)
+        self.follow()
+
+    def follow(self) -> None:
+        """Ask for what the user looks at now, where that is something new."""
+        if not (self.on and self._running and self._folder.exists() and self._runner.job):
+            return
+        look = self._where()
+        if look is None or look.same(self._looks[-1] if self._looks else None):
+            return
+        path = self._folder / f"look-{len(self._looks)}.npy"
+        self._looks.append(look)
+        threading.Thread(target=self._write, args=(look, path), daemon=True, name="look").start()
+
+    def show(self, path: str | None) -> None:
+        """Show what the job wrote, and ask for the next."""
+        look = self._look_of(path)
+        if look is not None and self.on and self._running and look.images[0] in self._viewer.layers:
+            try:
+                found = np.load(str(path))
+            except (OSError, ValueError):  # it is just being replaced: the next one comes soon
+                return
+            self._put(found if self._labels else found[0], look)
+        self.follow()
+
+    def _moved(self, event: Any = None) -> None:
+        self.follow()
+
+    def _look_of(self, path: str | None) -> _Look | None:
+        number = Path(path).stem.rpartition("-")[2] if path else ""
+        return self._looks[int(number)] if number.isdigit() and int(number) < len(self._looks) else None
+
+    def _put(self, found: Any, look: _Look) -> None:
+        layer = self.layer
+        if layer is None and self._layer is not None:
+            self._removed = True  # a person does not want it
+        if self._removed:
+            return
+        name = f"{look.images[0].name} (what it sees now)"
+        kind = "labels" if self._labels else "image"
+        if layer is not None and layer.data.ndim == found.ndim and layer._type_string == kind:
+            layer.data = found
+            if self._fresh:
+                self._hide_labels(look)
+                for attribute, value in self._dress(found, look).items():
+                    setattr(layer, attribute, value)
+                layer.visible, self._fresh = True, False
+            if layer.name != name or not np.array_equal(layer.translate, look.placed(found.shape)["translate"]):
+                layer.name = name
+                for attribute in ("scale", "rotate", "shear", "affine", "translate"):
+                    setattr(layer, attribute, look.placed(found.shape)[attribute])
+            return
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        self._hide_labels(look)
+        more = provenance("preview", look.images[0].name)
+        dress, place = self._dress(found, look), look.placed(found.shape)
+        self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
+        self._fresh = False
+
+    def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
+        """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
+        image = look.images[0]
+        if self._labels:
+            known = self._colours.get(id(image)) or next(iter(self._colours.values()))
+            return {"colormap": deepcopy(known), "opacity": 0.5}
+        low, high = image.contrast_limits
+        if not low - (high - low) < float(np.median(found)) < high + (high - low):  # of another kind
+            low, high = (float(v) for v in np.percentile(found, [0.5, 99.8]))
+        return {"colormap": "gray", "opacity": 1.0, "contrast_limits": (low, max(high, low + 1e-6))}
+
+    def _hide_labels(self, look: _Look) -> None:
+        """The labels would hide the answer; those that a person is painting stay."""
+        for row in self._material.rows if self._material is not None else ():
+            if self._labels and row.images[0] is look.images[0] and row.answer.mode == "pan_zoom":
+                row.answer.visible = False
+
+    def _where(self) -> _Look | None:
+        """The active image, else one that is learned from; the plane and the part that are in view."""
+        material = self._material
+        if material is None:
+            return None
+        there = [row.images for row in material.rows if row.images[0] in self._viewer.layers]
+        active = self._viewer.layers.selection.active
+        images = next((i for i in there if active in i), None)
+        if images is None and len(material.rows[0].images) == 1 and _alike(active, there[0][0] if there else None):
+            images = (active,)
+        images = images or next((i for i in there if i[0].visible), there[0] if there else None)
+        if images is None:
+            return None
+        image = images[0]
+        array = array_of(image)
+        axes = Axes.resolve(array.shape, material.axes)
+        if not material.layout.labels:
+            axes = Axes(
+                material.sample_axes(images).names.replace("C", "")
+                if len(images) > 1
+                else material.sample_axes(images).names,
+                axes.spatial,
+            )
+        world = axes.names.replace("C", "") if getattr(image, "rgb", False) else axes.names
+        step = dict(zip(world, self._viewer.dims.current_step[-image.ndim :], strict=True))
+        others = [a for a in axes.names if a != "C" and a not in axes.spatial]
+        sizes = [array.shape[axes.names.index(a)] for a in others]
+        where = [min(max(0, int(step.get(a, 0))), n - 1) for a, n in zip(others, sizes, strict=True)]
+        sample = int(np.ravel_multi_index(where, sizes)) if where else 0
+        size = axes.size(array.shape)
+        box = _box(size, _middle(image, [world.index(a) for a in axes.spatial], size))
+        place = placement(image, [world.index(a) for a in axes.spatial])
+        return _Look(images, sample, box, moved(place, [b.start for b in box]))
+
+    def _write(self, look: _Look, path: Path) -> None:
+        """The part of the image as a file (C, *S), in a thread; then tell the job."""
+        assert self._material is not None
+        array = joined(look.images)
+        x = self._material.sample_axes(look.images).sample(array, look.sample)
+        try:
+            np.save(path, np.asarray(x[(slice(None), *look.box)]))
+        except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough
+            return
+        self._runner.look(path)
+
+
+def _alike(layer: Any, other: Any) -> bool:
+    """Whether the model can look at this layer, too: an image of the same kind."""
+    if layer is None or other is None or layer._type_string != "image":
+        return False
+    return bool(layer.ndim == other.ndim and layer.rgb == other.rgb)
+
+
+def _middle(image: Any, where: Sequence[int], size: Sequence[int]) -> list[float]:
+    """The middle of the view in the image's pixels, for each spatial axis; the image's where it was not drawn yet."""
+    corners = np.asarray(image.corner_pixels, float)
+    seen = corners[1] - corners[0]
+    return [float(corners[:, i].mean()) if seen[i] > 1 else n / 2 for i, n in zip(where, size, strict=True)]
+
+
+def _box(size: tuple[int, ...], middle: list[float]) -> tuple[slice, ...]:
+    """As much around the middle as is shown, on a grid of 64 px so that small moves change nothing."""
+    box = []
+    for n, m, edge in zip(size, middle, EDGE[len(size)], strict=True):
+        start = max(0, min(n - edge, int(m - edge / 2) // 64 * 64))
+        box.append(slice(start, min(n, start + edge)))
+    return tuple(box)

@@ -1,0 +1,220 @@
+"""Trainings of this program: one at work, the others wait. They live on when their panel is closed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_dojo.events import Checked, Done, Event, Failed, Step
+from napari_dojo.jobs.runs import Run, release
+from napari_dojo.widgets.common.closing import watch_window
+from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.train.preview import Preview
+from napari_dojo.widgets.train.training_data import Layers, Material
+
+__all__ = ["Desk", "Training", "desk"]
+
+MOST = 6000  # events that are kept for a panel that opens later
+
+
+class Training(QObject):
+    """One training that was asked for: waiting, at work or over.
+
+    ``said`` gives each event; ``history`` those so far, single steps thinned out. ``material`` is None for a run that
+    is continued after a crash.
+    """
+
+    said = Signal(object)
+
+    def __init__(
+        self, viewer: Any, folder: Path, model: Path, make: Callable[[], Path], material: Material | None
+    ) -> None:
+        super().__init__()
+        self.folder, self.model = folder, model
+        self.viewer, self.material = viewer, material
+        self.state = "waiting"
+        self.history: list[Event] = []
+        self.runner = Runner(self)
+        self.runner.said.connect(self._heard)
+        self.preview = Preview(viewer, self.runner, folder, material if isinstance(material, Layers) else None)
+        self._make = make
+        self._stopped = False
+        self.watched = False  # a panel shows it
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.model.name
+
+    @property
+    def end(self) -> Event | None:
+        """The last word, Done or Failed."""
+        last = self.history[-1] if self.history else None
+        return last if isinstance(last, (Done, Failed)) else None
+
+    def begin(self) -> None:
+        """It is its turn."""
+        self.state = "working"
+        self.preview.begin()
+        self.runner.start(self._make)
+
+    def again(self, minutes: float) -> None:
+        """Go on for so many minutes more after the end."""
+        run = Run.read(self.folder)
+        spent = self.end.facts.get("seconds", 0.0) / 60 if isinstance(self.end, Done) else 0.0
+        if run is not None:
+            self._make = lambda: run.again(round(spent + minutes, 2))
+            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Checked))]
+
+    def stop(self) -> None:
+        """Keep the best model and end; one that waits ends at once."""
+        self._stopped = True
+        if self.state == "waiting":
+            self._heard(Failed("Stopped before it began."))
+        self.runner.stop()
+
+    def close(self, patience: float = 5.0) -> None:
+        """End it for sure; what it has saved stays, the rest of a finished run is deleted."""
+        cut_off = self.state == "working"
+        if cut_off:
+            self.runner.close(patience)
+            self.state = "over"
+        self.preview.end()
+        run = Run.read(self.folder)
+        if run is not None and (cut_off or isinstance(self.end, Done)) and run.card is not None:
+            run.keep()
+        elif run is not None and cut_off:
+            run.discard()  # it was stopped before there was a model
+        else:
+            release(self.folder)
+        self.viewer = self.material = None  # nobody else may keep their layers
+        self.preview.forget()
+        del self._make
+
+    def _heard(self, event: Event) -> None:
+        self.history.append(event)
+        if len(self.history) > MOST:
+            steps = [e for e in self.history if isinstance(e, Step)]
+            thin = {id(e) for e in steps[::2]}
+            self.history = [e for e in self.history if id(e) not in thin]
+        if isinstance(event, Checked):
+            self.preview.show(event.preview)
+        if isinstance(event, (Done, Failed)):
+            self.state = "over"
+            self.preview.end()
+            if isinstance(event, Failed):
+                self._failed()
+            if not self.watched:
+                self._notify(event)
+        self.said.emit(event)
+
+    def _failed(self) -> None:
+        """Offer the run again, but not one that was stopped before there was a model."""
+        run = Run.read(self.folder)
+        if self._stopped and run is not None and run.card is None:
+            run.discard()
+        release(self.folder)
+
+    def _notify(self, event: Done | Failed) -> None:
+        """Tell the end of a training that no panel shows."""
+        from napari.utils.notifications import show_info, show_warning
+
+        if isinstance(event, Done):
+            show_info(f"The training is over: {self.name} is saved, and can be applied.")
+        else:
+            show_warning(f"{self.name}: {event.sentence}")
+
+
+class Desk(QObject):
+    """The queue. ``changed`` says that a training came, began or ended."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari-dojo desk")
+        self.trainings: list[Training] = []
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
+        self._next.setInterval(0)
+        self._next.timeout.connect(self._turn)
+
+    def of(self, viewer: Any) -> Training | None:
+        """The latest training of a viewer."""
+        return next((t for t in reversed(self.trainings) if t.viewer is viewer), None)
+
+    def before(self, training: Training) -> Training | None:
+        """The one that a waiting training waits for: the last that began or will begin before it."""
+        at = self.trainings.index(training) if training in self.trainings else len(self.trainings)
+        return next((t for t in reversed(self.trainings[:at]) if t.state != "over"), None)
+
+    def add(self, training: Training) -> None:
+        """Let a training have its turn; what is over in its viewer is put away."""
+        for old in [
+            t for t in self.trainings if t.viewer is training.viewer and t.state == "over" and t is not training
+        ]:
+            self._drop(old)
+        if training not in self.trainings:
+            training.setParent(self)
+            training.said.connect(self._heard)
+            self.trainings.append(training)
+            self._watch(training.viewer)
+        self._turn()
+
+    def close(self, viewer: Any) -> None:
+        """End the trainings of a viewer; their models are kept."""
+        for training in [t for t in self.trainings if t.viewer is viewer]:
+            self._drop(training)
+        self._turn()
+
+    def ask(self, names: str) -> bool:
+        """Ask whether to stop the trainings because the window closes."""
+        text = f"The training of {names} is not finished. Stop it, keep the best model so far, and close?"
+        box = QMessageBox(QMessageBox.Icon.Question, "Training is at work", text)
+        stop = box.addButton("Stop and keep", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
+        box.exec()
+        return box.clickedButton() is stop
+
+    def may_close(self, viewer: Any) -> bool:
+        """Whether the window may close; asks where a training would end by that."""
+        busy = [t for t in self.trainings if t.viewer is viewer and t.state != "over"]
+        return not busy or self.ask(" and ".join(t.name for t in busy))
+
+    def _watch(self, viewer: Any) -> None:
+        watch = watch_window(viewer)
+        if not watch.may_close:
+            known = weakref.ref(viewer)  # a connection would hold the viewer for ever
+            watch.may_close.append(lambda: self.may_close(known()))
+            watch.closing.connect(lambda: self.close(known()))
+
+    def _drop(self, training: Training) -> None:
+        self.trainings.remove(training)
+        training.said.disconnect(self._heard)
+        training.close()
+        training.deleteLater()
+        self.changed.emit()
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, (Done, Failed)):
+            self._next.start()
+
+    def _turn(self) -> None:
+        if not any(t.state == "working" for t in self.trainings):
+            waiting = next((t for t in self.trainings if t.state == "waiting"), None)
+            if waiting is not None:
+                waiting.begin()
+        self.changed.emit()
+
+
+def desk() -> Desk:
+    """The desk of this program."""
+    app = QApplication.instance()
+    assert app is not None
+    found = next((child for child in app.children() if isinstance(child, Desk)), None)
+    return found or Desk(app)

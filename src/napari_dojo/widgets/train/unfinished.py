@@ -1,0 +1,132 @@
+"""What an earlier session left behind: painting that was not saved, and trainings that were cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from html import escape
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_dojo.errors import DojoError
+from napari_dojo.jobs.autosave import Draft, drafts
+from napari_dojo.jobs.runs import Run, sweep, unfinished
+from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.latest import Latest
+
+__all__ = ["Unfinished"]
+
+
+class Unfinished(QFrame):
+    """One line for the latest draft and one for the latest run; hidden where there is neither.
+
+    ``draft_wanted`` : go on painting; ``run_wanted`` : go on training; ``changed`` : something was kept or discarded.
+    """
+
+    draft_wanted = Signal(object)
+    run_wanted = Signal(object)
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft: Draft | None = None
+        self.run: Run | None = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(3)
+        self.draft_line, self._draft_text = self._line(
+            ("Continue where I stopped", "Open the layers and the table as they were.", self._continue_draft),
+            ("Discard", "Delete what was kept of this work.", self._discard_draft),
+        )
+        self.run_line, self._run_text = self._line(
+            ("Continue", "Train on from where it was cut off.", self._continue_run),
+            ("Keep", "Keep the best model so far, and end this training.", self._keep_run),
+            ("Discard", "Delete this training and its model.", self._discard_run),
+        )
+        self._look = Latest(self)
+        self._look.told.connect(self._found)
+        self.setVisible(False)
+
+    def refresh(self) -> None:
+        """Look for what is there now, in a thread."""
+        self._look.ask(_find)
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self._look.forget()
+
+    def _line(self, *buttons: tuple[str, str, Callable[[], None]]) -> tuple[QWidget, QLabel]:
+        line = QWidget()
+        column = QVBoxLayout(line)
+        column.setContentsMargins(0, 0, 0, 4)
+        column.setSpacing(2)
+        text = sentence()
+        column.addWidget(text)
+        row = QHBoxLayout()
+        for label, tip, act in buttons:
+            button = QPushButton(label)
+            described(button, label, tip)
+            button.clicked.connect(lambda _=False, act=act: act())
+            row.addWidget(button)
+        row.addStretch(1)
+        column.addLayout(row)
+        self._layout.addWidget(line)
+        return line, text
+
+    def _found(self, answer: object) -> None:
+        self.draft, self.run = answer if isinstance(answer, tuple) else (None, None)
+        if self.draft is not None:
+            when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
+            self._draft_text.setText(escape(f"Unsaved labels: {self.draft.title}, {when}. They open as they were."))
+        if self.run is not None:
+            share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
+            self._run_text.setText(escape(f"Unfinished training: {self.run.model.name}{share}. Its images were kept."))
+            keep = next(b for b in self.run_line.findChildren(QPushButton) if b.text() == "Keep")
+            keep.setEnabled(self.run.card is not None)
+            keep.setToolTip(
+                "Keep the best model so far, and end this training."
+                if self.run.card
+                else "No model was saved yet: continue or discard it."
+            )
+        self.draft_line.setVisible(self.draft is not None)
+        self.run_line.setVisible(self.run is not None)
+        self.setVisible(self.draft is not None or self.run is not None)
+        self.changed.emit()
+
+    def _continue_draft(self) -> None:
+        draft, self.draft = self.draft, None
+        self.draft_line.setVisible(False)
+        if draft is not None:
+            self.draft_wanted.emit(draft)
+        self.refresh()
+
+    def _discard_draft(self) -> None:
+        if self.draft is not None:
+            self.draft.discard()
+        self.refresh()
+
+    def _continue_run(self) -> None:
+        run, self.run = self.run, None
+        self.run_line.setVisible(False)
+        if run is not None:
+            self.run_wanted.emit(run)
+
+    def _keep_run(self) -> None:
+        if self.run is not None:
+            self.run.keep()
+        self.refresh()
+
+    def _discard_run(self) -> None:
+        if self.run is not None:
+            self.run.discard()
+        self.refresh()
+
+
+def _find() -> tuple[Draft | None, Run | None]:
+    """The latest of both; what can no longer be used is swept away."""
+    try:
+        sweep()
+        return next(iter(drafts()), None), next(iter(unfinished()), None)
+    except (OSError, DojoError):
+        return None, None

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.normalize import Normalization, Rule
+from napari_dojo.device import Device
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Control, Said, Tiled
+from napari_dojo.inference.predict import Predictor, Result, box_around, predict, predict_steps, zoom_for
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card
+from napari_dojo.settings import PredictSettings
+from napari_dojo.tasks import TASKS
+
+CPU = Device("cpu", "CPU", 10**9, 1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("napari_dojo.device.cores", lambda: 1)
+    yield
+    torch.set_num_threads(before)
+
+
+NETS = {
+    2: {"stem": [2, 2], "pools": [[2, 2]], "width": 8},
+    3: {"stem": [1, 2, 2], "pools": [[2, 2, 2]], "width": 8},
+}
+
+
+def card(dims=2, channels=1, **more):
+    values = {
+        "name": "m", "task": "semantic", "options": {"values": [0, 1], "classes": ["ground", "object"]}, "decoding": {},
+        "net": "unet", "net_options": NETS[dims], "axes": "ZYX"[-dims:], "spatial": "ZYX"[-dims:], "channels": channels,
+        "maps": ("ground", "object"),
+    }  # fmt: skip
+    return Card(**values | more)
+
+
+def bundle(dims=2, channels=1, **more):
+    torch.manual_seed(0)
+    b = Bundle.new(card(dims, channels, **more))
+    for m in b.net.modules():
+        if hasattr(m, "running_mean"):
+            m.running_mean.normal_(0, 0.3)
+            m.running_var.uniform_(0.5, 2)
+    return b
+
+
+class Above(torch.nn.Module):
+    """A net that knows its task: object where the normalised image is above a half."""
+
+    stride, reach, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
+
+    def forward(self, x):
+        return torch.cat([0.5 - x[:, :1], x[:, :1] - 0.5], 1)
+
+
+def above(**more):
+    return Bundle(card(**more), Above().eval())
+
+
+def image(*size, seed=0):
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    return (1000 + 30000 * gaussian_filter(rng.random(size), (0,) * (len(size) - 2) + (2, 2))).astype(np.float32)
+
+
+def final(b, x, axes=None, **more):
+    return next(e for e in list(predict_steps(b, x, axes, keep_maps=True, **more)) if isinstance(e, Result))
+
+
+# --- the net on an image
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_predictor_says_what_the_net_says(dims):
+    b = bundle(dims)
+    x = np.random.default_rng(0).normal(size=(1, *(16,) * dims)).astype(np.float32)
+    with torch.no_grad():
+        wanted = b.net(torch.from_numpy(x)[None])[0].numpy()
+    np.testing.assert_allclose(Predictor(b.net, CPU)(x), wanted, rtol=1e-4, atol=1e-5)
+    assert any("BatchNorm" in type(m).__name__ for m in b.net.modules()), "the model itself stays as it is"
+
+
+def test_tiled_is_whole():
+    b, x = bundle(), image(203, 157)
+    whole = final(b, x, predictor=Predictor(b.net, CPU))
+    tiled = Predictor(b.net, CPU, tile=64)
+    assert len(tiled.tiles((203, 157))) > 4
+    parts = final(b, x, predictor=tiled)
+    np.testing.assert_allclose(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
+    assert (parts.array == whole.array).mean() > 0.9999
+
+
+def test_volumes_are_blended_close_to_the_whole():
+    b, x = bundle(3), image(12, 90, 80)
+    whole = final(b, x, "ZYX", predictor=Predictor(b.net, CPU))
+    tiled = Predictor(b.net, CPU, tile=160)
+    assert len(tiled.tiles(x.shape)) > 1
+    error = np.abs(final(b, x, "ZYX", predictor=tiled).maps - whole.maps)
+    assert error.mean() < 1e-3 * whole.maps.std()
+
+
+@pytest.mark.parametrize(
+    "box", [((0, 30), (0, 20)), ((61, 90), (33, 71)), ((150, 203), (100, 157)), ((0, 203), (40, 41))]
+)
+def test_a_crop_says_what_the_whole_says(box):
+    b, x = bundle(), image(203, 157)
+    whole = final(b, x)
+    wide = box_around(box, x.shape, b.net)
+    key = tuple(slice(*w) for w in wide)
+    crop = final(b, x[key], norm=b.card.rule.measure(x[None]))
+    inner = tuple(slice(a - w[0], z - w[0]) for (a, z), w in zip(box, wide, strict=True))
+    outer = tuple(slice(*r) for r in box)
+    np.testing.assert_allclose(
+        crop.maps[0][(slice(None), *inner)], whole.maps[0][(slice(None), *outer)], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_gain_and_offset_of_the_camera_do_not_matter():
+    b, x = bundle(), image(64, 80)
+    np.testing.assert_allclose(final(b, x * 0.25 + 200).maps, final(b, x).maps, rtol=1e-3, atol=1e-4)
+
+
+def test_out_of_memory_makes_smaller_tiles():
+    b, x = above(), image(200, 200)
+    predictor = Predictor(b.net, CPU)
+    real, sizes = predictor._net, []
+
+    def small(part):
+        sizes.append(part.shape[-1])
+        if part.shape[-1] > 130:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(part)
+
+    predictor._net = small
+    predictor._pixels = 300.0**2
+    np.testing.assert_array_equal(predict(b, x, predictor=predictor), predict(b, x))
+    assert sizes[0] == 200
+    assert max(sizes[1:]) <= 150
+
+
+# --- axes
+
+
+def test_a_net_that_knows_its_task():
+    x = image(50, 61)
+    found = predict(above(), x)
+    n = Rule().measure(x[None])
+    np.testing.assert_array_equal(found, n.apply(x[None])[0] > 0.5)
+    assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("axes", "size", "wanted"),
+    [
+        ("TYX", (3, 20, 24), "TYX"),
+        ("TZYX", (2, 3, 20, 24), "TZYX"),
+        ("ZYX", (3, 20, 24), "ZYX"),
+        ("CYX", (1, 20, 24), "YX"),
+        ("XY", (20, 24), "XY"),
+    ],
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_answer_lies_as_the_image_does(axes, size, wanted, lazy):
+    x = image(*size)
+    result = final(above(), da.from_array(x) if lazy else x, axes)
+    assert result.axes.names == wanted
+    np.testing.assert_array_equal(
+        result.array, (Rule().measure(x[None]).apply(x[None])[0] > 0.5).reshape(result.array.shape)
+    )
+    assert result.maps.shape[:2] == (Axes(axes).count(size), 2)
+
+
+def test_frames_are_measured_together_or_one_by_one():
+    x = image(3, 24, 24) * np.reshape([1, 2, 8], (3, 1, 1))
+    each = predict(above(rule=Rule(frames="each")), x, "TYX")
+    for k in range(3):
+        np.testing.assert_array_equal(each[k], predict(above(), x[k]))
+    whole = predict(above(), x, "TYX")
+    assert whole[0].sum() == 0
+    assert whole[2].sum() > 0
+
+
+def test_given_numbers_are_used():
+    x = image(24, 24)
+    assert predict(above(), x, norm=Normalization((0.0,), (1.0,))).all()
+
+
+def test_objects_of_another_size_are_scaled_and_the_grid_stays():
+    y = np.zeros((120, 130), np.float32)
+    y[30:80, 40:100] = 1
+    b = above(diameter=10.0)
+    found = predict(b, y, settings=PredictSettings(diameter=20.0))
+    assert found.shape == y.shape
+    assert (found == y).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("diameter", "pixel", "wanted"),
+    [
+        (None, None, 0.5),
+        (40.0, None, 0.25),
+        (40.0, (9.0, 9.0), 0.25),
+        (None, (0.2, 0.2), 0.5),
+        (None, (0.4, 0.4), 1.0),
+        (None, (0.25, 0.25), 0.5),
+        (None, (0.05, 0.05), 0.125),
+    ],
+)
+def test_zoom(diameter, pixel, wanted):
+    assert zoom_for(card(diameter=20.0, zoom=0.5, pixel_size=(0.2, 0.2)), diameter, pixel) == pytest.approx(wanted)
+
+
+def test_zoom_without_knowledge():
+    assert zoom_for(card(), 40.0, (1.0, 1.0)) == 1
+
+
+# --- words
+
+
+def test_progress_counts_the_tiles_of_all_samples():
+    b = above()
+    said = [
+        e
+        for e in predict_steps(b, image(3, 64, 64), "TYX", predictor=Predictor(b.net, CPU, tile=32))
+        if isinstance(e, Tiled)
+    ]
+    assert [e.done for e in said] == list(range(1, len(said) + 1))
+    assert {e.total for e in said} == {len(said)}
+
+
+def test_stop_gives_nothing():
+    b, control = above(), Control()
+    said = []
+    for e in predict_steps(b, image(64, 64), control=control, predictor=Predictor(b.net, CPU, tile=32)):
+        said.append(e)
+        control.stop = True
+    assert [type(e) for e in said] == [Tiled, Said]
+    with pytest.raises(DojoError, match="stopped"):
+        predict(b, image(64, 64), control=Control(stop=True))
+
+
+@pytest.mark.parametrize("x", [np.zeros((20, 24)), np.full((20, 24), 9, np.uint8), np.full((20, 24), np.nan)])
+def test_an_image_without_signal_has_no_objects(x):
+    b = bundle(task="instances", options={}, maps=TASKS["instances"].names(TASKS["instances"].options()))
+    assert not predict(b, x).any()
+
+
+@pytest.mark.parametrize(
+    ("x", "axes", "says"),
+    [
+        (np.zeros((3, 20, 24)), "CYX", r"needs 1 channel; this image \(CYX, 3 x 20 x 24\) has 3"),
+        (np.zeros((3, 20, 24)), None, "Name the axes"),
+        (np.zeros((0, 24)), None, "is empty"),
+        (np.zeros((20, 24), complex), None, "image of numbers"),
+        (np.zeros((20, 24)), "TYX", "name 3 dimensions"),
+    ],
+)
+def test_what_does_not_fit_is_refused(x, axes, says):
+    with pytest.raises(DojoError, match=says):
+        predict(above(), x, axes)
+
+
+def test_a_volume_model_needs_volumes():
+    with pytest.raises(DojoError, match="Volumes are needed"):
+        predict(bundle(3), image(20, 24))
+
+
+def test_a_task_of_a_later_version_is_refused():
+    with pytest.raises(DojoError, match="'dream', which this version does not have"):
+        predict(above(task="dream"), image(20, 24))
+
+
+def test_an_image_that_cannot_fit_is_refused():
+    huge = da.zeros((10**6, 10**6), dtype=np.uint8)
+    with pytest.raises(DojoError, match="GB of memory"):
+        predict(above(), huge)

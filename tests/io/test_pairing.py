@@ -1,0 +1,247 @@
+"""Names of files: listing, pairing, grouping, and replacing a file as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_dojo.errors import DojoError
+from napari_dojo.io.atomic import replacing
+from napari_dojo.io.pairing import group_of, is_zarr, list_inputs, pair_files, stem_of
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    found = []
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        found.append(path)
+    return found
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [p.name for p in paths]
+
+
+def paths(*names: str) -> list[Path]:
+    return [Path("folder") / name for name in names]
+
+
+def test_a_folder_is_listed_in_natural_order_without_hidden_and_other_files(tmp_path: Path) -> None:
+    touch(tmp_path, "a10.tif", "a2.TIF", "a1.png", ".a3.tif", "notes.txt", "Thumbs.db", "deep/a4.tif")
+    touch(tmp_path, "b.zarr/zarr.json")
+    assert names(list_inputs(tmp_path)) == ["a1.png", "a2.TIF", "a10.tif", "b.zarr"]
+    assert list_inputs(str(tmp_path / "a2.TIF")) == [tmp_path / "a2.TIF"]
+    assert is_zarr(tmp_path / "b.zarr")
+    assert list_inputs(tmp_path / "b.zarr") == [tmp_path / "b.zarr"]
+
+
+def test_a_pattern_is_listed_in_natural_order(tmp_path: Path) -> None:
+    touch(tmp_path, "f10_mask.tif", "f9_mask.tif", "f9.tif", "deep/f1_mask.tif", ".f2_mask.tif", "x_mask.tif/y")
+    assert names(list_inputs(tmp_path / "*_mask.tif")) == ["f9_mask.tif", "f10_mask.tif"]
+    assert names(list_inputs(tmp_path / "**" / "f?_mask.tif")) == ["f1_mask.tif", "f9_mask.tif"]
+    with pytest.raises(DojoError, match="nothing fits the pattern"):
+        list_inputs(tmp_path / "*.png")
+
+
+def test_a_file_with_signs_of_a_pattern_in_its_name_is_that_file(tmp_path: Path) -> None:
+    (path,) = touch(tmp_path, "cells[1].tif")
+    assert list_inputs(path) == [path]
+
+
+def test_what_is_no_place_of_images_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DojoError, match="does not exist"):
+        list_inputs(tmp_path / "missing")
+    touch(tmp_path, "read.me")
+    with pytest.raises(DojoError, match=r"none ending in \.tif"):
+        list_inputs(tmp_path)
+    touch(tmp_path, "masks/b.tif", "images/a.tif", "images/c.tif", "other/d.txt")
+    with pytest.raises(DojoError, match=r"images \(2\).*masks \(1\)\. Name one") as caught:
+        list_inputs(tmp_path)
+    assert "other" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("input_name", "target_name"),
+    [
+        ("a.tif", "a.tif"),
+        ("A.TIF", "a.png"),
+        ("a.ome.tif", "a.tif"),
+        ("a.tif", "a_mask.tif"),
+        ("a.tif", "A_Masks.png"),
+        ("a.tif", "a-labels.tif"),
+        ("a.tif", "a label.tif"),
+        ("a.tif", "a_seg.tif"),
+        ("a.tif", "a_gt.tif"),
+        ("a.tif", "a_cp_masks.png"),
+        ("a.tif", "mask_a.tif"),
+        ("img_01.tif", "mask_01.tif"),
+        ("img01.tif", "mask01.png"),
+        ("a_img.tif", "a_mask.tif"),
+        ("a_raw.tif", "a.segmentation.tif"),
+        ("t000.tif", "man_seg000.tif"),
+        ("a_noisy.tif", "a_clean.tif"),
+    ],
+)
+def test_usual_names_go_together(input_name: str, target_name: str) -> None:
+    one, two = paths(input_name, "b.tif"), [Path("masks") / "c.tif", Path("masks") / target_name]
+    pairs, left_inputs, left_targets = pair_files(one, two)
+    assert pairs == [(one[0], two[1])]
+    assert (left_inputs, left_targets) == ([one[1]], [two[0]])
+
+
+def test_words_inside_of_names_are_part_of_them() -> None:
+    pairs, left_inputs, left_targets = pair_files(paths("segment.tif", "b.tif"), [Path("ment.tif"), Path("b.tif")])
+    assert names([p for pair in pairs for p in pair]) == ["b.tif", "b.tif"]
+    assert names(left_inputs + left_targets) == ["segment.tif", "ment.tif"]
+
+
+def test_the_same_name_goes_before_a_similar_one() -> None:
+    inputs, targets = (
+        paths("a.tif", "a_img.tif"),
+        [Path("m") / "a_img.tif", Path("m") / "a.tif", Path("m") / "a_mask.tif"],
+    )
+    pairs, _, left = pair_files(inputs, targets)
+    assert pairs == [(inputs[0], targets[1]), (inputs[1], targets[0])]
+    assert left == [targets[2]]
+
+
+def test_images_and_masks_in_one_folder_are_told_apart() -> None:
+    both = paths("a.tif", "a_mask.tif", "b.tif", "b_mask.tif", "c.tif")
+    pairs, left_inputs, left_targets = pair_files(both, both)
+    assert [names(list(pair)) for pair in pairs] == [["a.tif", "a_mask.tif"], ["b.tif", "b_mask.tif"]]
+    assert names(left_inputs) == ["c.tif"]
+    assert left_targets == []
+    pairs, left_inputs, _ = pair_files(both, both[1::2])
+    assert names([p for pair in pairs for p in pair]) == ["a.tif", "a_mask.tif", "b.tif", "b_mask.tif"]
+    assert names(left_inputs) == ["c.tif"]
+
+
+def test_one_and_one_belong_together() -> None:
+    assert pair_files(paths("cells.tif"), paths("drawn by hand.png"))[0] == [
+        tuple(paths("cells.tif", "drawn by hand.png"))
+    ]
+
+
+def test_no_common_name_is_refused_with_examples_from_both_sides() -> None:
+    with pytest.raises(DojoError, match=r"a1\.tif, a2\.tif, a3\.tif \.\.\. \(4 in all\).*targets x\.png, y\.png\."):
+        pair_files(paths("a1.tif", "a2.tif", "a3.tif", "a4.tif"), paths("x.png", "y.png"))
+    with pytest.raises(DojoError, match=r"\(none\)"):
+        pair_files(paths("a.tif"), [])
+
+
+def test_two_targets_for_one_input_are_refused() -> None:
+    with pytest.raises(DojoError, match=r"go with a\.tif, but several targets do: a_mask\.tif, a_label\.tif"):
+        pair_files(paths("a.tif", "b.tif"), paths("a_mask.tif", "a_label.tif"))
+    with pytest.raises(DojoError, match=r"go with a\.npy, but several inputs do: a\.tif, a\.png"):
+        pair_files(paths("a.tif", "a.png"), paths("a.npy"))
+
+
+def test_the_group_of_a_file() -> None:
+    assert group_of("x/plate1_f02.ome.tif", None) == "plate1_f02"
+    assert group_of("x/plate1_f02.tif", r"(.+)_f\d+") == "plate1"
+    assert group_of("x/plate1_f02.tif", r"plate\d") == "plate1"
+    assert group_of("x/other.tif", r"plate\d") == "other"
+    assert group_of("x/other.tif", r"(plate)?other") == "other"
+    with pytest.raises(DojoError, match="regular expression was needed"):
+        group_of("a.tif", "(")
+
+
+def test_the_stem_keeps_dots_that_are_no_ending() -> None:
+    assert [stem_of(name) for name in ("a.tif", "a.ome.tiff", "a.b.tif", "d/a.ome.zarr", "a.OME.TIF")] == [
+        "a", "a", "a.b", "a", "a",
+    ]  # fmt: skip
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a.txt"
+    for text in ("one", "two"):
+        with replacing(path) as part:
+            part.write_text(text)
+            assert part.parent == path.parent
+        assert path.read_text() == text
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "nbytes", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2_000_000, r"needs about 2 MB, but the disk of .* is full"),
+        (OSError("800 requested and 4 written"), 10**18, r"needs about 1e\+12 MB"),  # numpy's word for a full disk
+        (OSError(errno.EROFS, "Read-only file system"), 0, "there is no permission"),
+        (OSError(errno.EIO, "Input/output error"), 0, r"cannot be written \(Input/output error\)"),
+    ],
+)
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: OSError, nbytes: int, said: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path, nbytes) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(DojoError, match=said):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_an_interruption_leaves_the_old_file_too(tmp_path: Path) -> None:
+    def stop() -> None:
+        with replacing(tmp_path / "a.txt") as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_replacement_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(a: object, b: object) -> None:
+        raise PermissionError(errno.EACCES, "in use")
+
+    monkeypatch.setattr("napari_dojo.io.atomic.os.replace", refuse)
+    with pytest.raises(DojoError, match="another program has it open"), replacing(tmp_path / "a.txt") as part:
+        part.write_text("all")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif/precious.txt")
+    with pytest.raises(DojoError, match="a folder of this name is there"), replacing(tmp_path / "a.tif") as part:
+        part.write_text("x")
+    assert (tmp_path / "a.tif" / "precious.txt").exists()
+    (file,) = touch(tmp_path, "file")
+    with pytest.raises(DojoError, match="cannot be written"), replacing(file / "a.tif") as part:
+        part.write_text("x")
+
+
+def test_a_zarr_is_replaced_by_a_zarr_and_stays_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zarr"
+    for text in ("one", "two"):
+        with replacing(path) as part:
+            touch(part, "zarr.json")
+            (part / "chunk").write_text(text)
+    assert (path / "chunk").read_text() == "two"
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+    move = os.replace
+
+    def second_fails(a: Path, b: Path) -> None:
+        if a.suffix == ".part":
+            raise OSError(errno.EIO, "broken disk")
+        move(a, b)
+
+    monkeypatch.setattr("napari_dojo.io.atomic.os.replace", second_fails)
+    with pytest.raises(DojoError, match="broken disk"), replacing(path) as part:
+        touch(part, "zarr.json")
+    assert (path / "chunk").read_text() == "two"
+    assert os.listdir(tmp_path) == ["a.zarr"]

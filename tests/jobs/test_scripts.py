@@ -1,0 +1,101 @@
+"""A training told again as a command and as Python: both are run, and give the same weights as the first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from discs import discs
+
+from napari_dojo.cli import main
+from napari_dojo.events import Control, Done
+from napari_dojo.io import images
+from napari_dojo.io.datasets import read_pairs
+from napari_dojo.jobs.job import KINDS, train_files_request, train_request
+from napari_dojo.jobs.runs import Run, run_folder
+from napari_dojo.jobs.scripts import as_command, as_python, saved_data
+from napari_dojo.models.bundle import load
+
+SETTINGS = {"steps": 3, "batch": 2, "patch": 64, "width": 8, "depth": 2, "device": "cpu", "augment": False}
+
+
+@pytest.fixture
+def run(own_home):
+    pictures, labels = discs()
+    half = np.zeros(labels[0].shape, bool)
+    half[:, :40] = True
+    return Run.read(
+        train_request(
+            run_folder("cells"),
+            "instances",
+            pictures,
+            labels,
+            axes="YX",
+            out=own_home / "models" / "cells",
+            names=["a b", "a/b", "c"][: len(pictures)],
+            roles=["training", "validation", "automatic"][: len(pictures)],
+            regions=[half, *[None] * (len(pictures) - 1)],
+            settings=SETTINGS,
+            options={"diameter": 12.0},
+            pixel_size=(0.5, 0.5),
+            unit="um",
+            name="cells",
+        )
+    )
+
+
+def weights(path):
+    return torch.cat([p.flatten() for p in load(path).net.parameters()])
+
+
+def test_files_hold_what_the_run_learns_from(run):
+    given = saved_data(run)
+    pairs, notes = read_pairs(given)
+    assert notes == []
+    pictures, labels = discs()
+    assert [i.name for i in pairs.items] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]
+    assert [i.role for i in pairs.items][:2] == ["training", "validation"]
+    for item, x, y in zip(pairs.items, pictures, labels, strict=True):
+        np.testing.assert_array_equal(item.x[0], x)
+        np.testing.assert_array_equal(item.y, y)
+    assert pairs.items[0].region[:, :40].all()
+    assert not pairs.items[0].region[:, 40:].any()
+    assert pairs.pixel_size == pytest.approx((0.5, 0.5))
+    assert images.read(given.input + "/c.tif").unit == "um" if len(pictures) > 2 else True
+
+
+def test_both_copies_run_and_give_the_same_model(run):
+    for event in KINDS["train"](run.request, run.folder, Control()):
+        last = event
+    assert isinstance(last, Done)
+    again = run.model.with_name("cells-again")
+    command = as_command(run, saved_data(run))
+    assert "--diameter 12.0" in command
+    assert "--no-augment" in command
+    import shlex
+
+    assert main(shlex.split(command)[1:]) == 0
+    torch.testing.assert_close(weights(again), weights(run.model))
+    again.rename(again.with_name("by-command"))
+    script = as_python(run, saved_data(run))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "Done(" in done.stdout
+    torch.testing.assert_close(weights(again), weights(run.model))
+
+
+def test_files_are_named_as_they_are(tmp_path):
+    from napari_dojo.io.datasets import Given
+
+    given = Given("i", "t", "ZYX")
+    run = Run.read(
+        train_files_request(tmp_path / "run", "semantic", given, out=tmp_path / "m", options={"classes": ["a", "b"]})
+    )
+    assert saved_data(run) == given
+    command = as_command(run, given)
+    assert command.startswith("napari-dojo train semantic --input i --target t --axes ZYX --out")
+    assert command.endswith("--classes a,b")
+    assert "options = task.options(classes=('a', 'b'))" in as_python(run, given)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from math import prod
+
+import pytest
+
+from napari_dojo.device import Device
+from napari_dojo.nets.unet import UNet
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import Wish
+from napari_dojo.training.plan import SET_UP, Data, make_plan
+
+CPU = Device("cpu", "CPU", 8 * 10**9, 2)
+GPU = Device("cuda", "GPU", 20 * 10**9, 8, True)
+NUCLEI = Data(((256, 256),) * 5, 1, 2, diameter=20, thickness=15)
+STACK = Data(((30, 200, 200),), 1, 2, diameter=15, thickness=10, spacing=(4.0, 1.0, 1.0))
+CASES = {
+    "nuclei": NUCLEI,
+    "large": replace(NUCLEI, diameter=120.0),
+    "thin": replace(NUCLEI, thickness=3.0),
+    "tiny": Data(((20, 33),), 3, 4),
+    "strip": Data(((16, 2000),), 1, 2),
+    "stack": STACK,
+    "thin stack": replace(STACK, sizes=((3, 200, 200),)),
+    "cube": Data(((64, 64, 64),) * 2, 2, 3, diameter=12),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("device", [CPU, GPU], ids=["cpu", "gpu"])
+def test_a_plan_can_be_built_and_fits(name, device):
+    data = CASES[name]
+    plan = make_plan(data, device, TrainSettings())
+    net = UNet(data.channels, data.outputs, **plan.net)
+    assert all(p % s == 0 and p >= s for p, s in zip(plan.patch, net.stride, strict=True)), (plan.patch, net.stride)
+    assert all(p <= n * plan.zoom + s for p, n, s in zip(plan.patch, data.sizes[0], net.stride, strict=True))
+    assert plan.batch >= 1
+    assert plan.steps >= 1
+    assert plan.minutes == 5
+    assert plan.batch * prod(plan.patch) <= 8 * 8 * 128 * 128
+    assert str(plan.batch) in plan.sentence
+    with pytest.raises(FrozenInstanceError):
+        plan.batch = 3
+    assert make_plan(data, device, TrainSettings()) == plan
+
+
+def test_large_objects_are_made_smaller():
+    assert make_plan(NUCLEI, CPU, TrainSettings()).zoom == 1
+    assert make_plan(CASES["large"], CPU, TrainSettings()).zoom == pytest.approx(48 / 120)
+
+
+def test_thin_objects_get_a_net_on_the_pixels():
+    assert make_plan(NUCLEI, CPU, TrainSettings()).stem == (2, 2)
+    assert make_plan(CASES["thin"], CPU, TrainSettings()).stem == (1, 1)
+
+
+def test_coarse_planes_are_pooled_later():
+    plan = make_plan(STACK, CPU, TrainSettings())
+    assert plan.stem == (1, 2, 2)
+    assert plan.pools[0] == (1, 2, 2)
+    assert plan.patch[0] < plan.patch[1]
+
+
+def test_the_budget():
+    assert make_plan(NUCLEI, CPU, TrainSettings(steps=70)).steps == 70
+    assert make_plan(NUCLEI, CPU, TrainSettings(steps=70)).minutes is None
+    plan = make_plan(NUCLEI, CPU, TrainSettings(epochs=3))
+    assert plan.steps == 3 * plan.epoch
+    assert plan.epoch == pytest.approx(5 * 256 * 256 / (plan.batch * prod(plan.patch)), abs=0.51)
+    two, ten = (make_plan(NUCLEI, CPU, TrainSettings(minutes=m)) for m in (2, 10))
+    assert ten.steps == pytest.approx(two.steps * (10 * 60 - SET_UP) / (2 * 60 - SET_UP), rel=0.01)
+    assert make_plan(NUCLEI, CPU, TrainSettings(minutes=0.01)).steps >= 1
+
+
+def test_words_do_not_promise_more_than_is_known():
+    ten = replace(make_plan(NUCLEI, CPU, TrainSettings(minutes=10)), steps=11_412)
+    assert ten.long == "about 11,000 steps in 10 min"
+    assert ten.sentence.startswith(ten.long + ", ")
+    assert replace(ten, steps=87, minutes=None).long == "87 steps"
+    assert replace(ten, steps=7).long == "about 7 steps in 10 min"
+
+
+def test_volumes_of_many_small_steps_have_as_many_pixels_in_each():
+    cube = Data(((64, 64, 64),) * 2, 1, 1, wish=Wish(patch=64, pixels=8 * 64 * 64))
+    flat = replace(cube, sizes=((256, 256),))
+    for data in (cube, flat, replace(cube, spacing=(2.0, 1.0, 1.0))):
+        plan = make_plan(data, CPU, TrainSettings())
+        assert plan.batch * prod(plan.patch) == pytest.approx(8 * 64 * 64, rel=0.25)
+
+
+def test_what_the_user_sets_rules():
+    s = TrainSettings(patch=64, batch=3, depth=2, width=24, learning_rate=0.5)
+    plan = make_plan(NUCLEI, CPU, s)
+    assert (plan.patch, plan.batch, plan.width, plan.learning_rate) == ((64, 64), 3, 24, 0.5)
+    assert 1 + len(plan.pools) == 2
+
+
+def test_a_model_to_go_on_from_keeps_its_net_and_learns_slower():
+    first = make_plan(CASES["thin"], CPU, TrainSettings(width=24))
+    second = make_plan(NUCLEI, GPU, TrainSettings(), first.net)
+    assert second.net == first.net
+    assert second.learning_rate < first.learning_rate
+
+
+def test_little_memory_gives_small_batches():
+    assert make_plan(NUCLEI, replace(CPU, memory=1), TrainSettings()).batch == 1
+    assert make_plan(NUCLEI, replace(CPU, memory=1), TrainSettings(batch=64)).batch == 1

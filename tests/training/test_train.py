@@ -1,0 +1,172 @@
+"""Training from pairs to a saved model, on tiny data."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from discs import discs
+from numpy.typing import NDArray
+
+from napari_dojo.data.dataset import Pairs
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Checked, Control, Done, Event, Started, Step
+from napari_dojo.inference.predict import predict
+from napari_dojo.models.bundle import load
+from napari_dojo.models.card import read_card
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks.semantic import SemanticOptions
+from napari_dojo.training.train import Target, train_steps
+
+SETTINGS = TrainSettings(steps=4, batch=2, patch=64, width=8, depth=2, device="cpu")
+
+
+def run(out: Path, settings: TrainSettings = SETTINGS, task: str = "instances", **more: object) -> list[Event]:
+    """All events of a training on discs."""
+    images, labels = discs()
+    options = more.pop("options", None)
+    control = more.pop("control", None)
+    start = more.pop("start", None)
+    target = Target(out, **more)  # type: ignore[arg-type]
+    return list(train_steps(Pairs.of(images, labels), task, target, settings, options, start, control))  # type: ignore[arg-type]
+
+
+def test_events_begin_with_the_plan_and_end_with_a_saved_model(tmp_path: Path) -> None:
+    events = run(tmp_path / "m")
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Done)
+    assert events[-1].result == str(tmp_path / "m")
+    assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4]
+    card = read_card(tmp_path / "m")
+    assert card.task == "instances"
+    assert card.diameter == pytest.approx(2 * np.sqrt(149 / np.pi), rel=0.02)  # a disc of radius 7 has 149 pixels
+    assert card.training["steps"] == 4
+    logged = [json.loads(line)["event"] for line in (tmp_path / "m/run/events.jsonl").read_text().splitlines()]
+    assert logged[0] == "Started"
+    assert logged[-1] == "Done"
+    assert "Step" not in logged
+
+
+def test_the_same_seed_and_steps_give_the_same_model(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    run(tmp_path / "b")
+    a, b = (load(tmp_path / name).net.state_dict() for name in "ab")
+    assert all(bool((a[k] == b[k]).all()) for k in a)
+    run(tmp_path / "c", replace(SETTINGS, seed=1))
+    c = load(tmp_path / "c").net.state_dict()
+    assert any(bool((a[k] != c[k]).any()) for k in a)
+
+
+def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
+    done = run(tmp_path / "m", replace(SETTINGS, steps=150, batch=4, width=16, learning_rate=0.01))[-1]
+    assert isinstance(done, Done)
+    held = done.facts["baseline"]["headline"]  # discs are found without learning, too
+    assert bool(done.facts["behind"]) == (done.facts["score"]["headline"] <= held)
+    image, labels = (a[0] for a in discs(seed=9))
+    answer = predict(load(tmp_path / "m"), image, "YX")
+    assert answer.max() == 9
+    assert np.mean((answer > 0) == (labels > 0)) > 0.97
+
+
+def test_a_model_that_is_no_better_than_no_learning_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path / "m", replace(SETTINGS, steps=1))[-1]
+    assert isinstance(done, Done)
+    assert done.facts["score"]["headline"] < done.facts["baseline"]["headline"]
+    assert "no better than what needs no learning" in done.facts["behind"]
+
+
+def test_an_existing_model_is_kept_unless_told(tmp_path: Path) -> None:
+    run(tmp_path / "m")
+    with pytest.raises(DojoError, match="exists already"):
+        run(tmp_path / "m")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(DojoError, match="is not a model"):
+        run(tmp_path / "other", overwrite=True)
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "mine"
+    assert isinstance(run(tmp_path / "m", overwrite=True)[-1], Done)
+
+
+def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    run(tmp_path / "m")
+    events = run(tmp_path / "m", replace(SETTINGS, steps=7), resume=True)
+    assert [e.step for e in events if isinstance(e, Step)] == [5, 6, 7]
+
+
+def test_stop_before_the_first_check_keeps_what_there_is(tmp_path: Path) -> None:
+    control = Control()
+    images, labels = discs()
+    found: list[Event] = []
+    settings = replace(SETTINGS, steps=1000)
+    for event in train_steps(Pairs.of(images, labels), "instances", Target(tmp_path / "m"), settings, control=control):
+        found.append(event)
+        control.stop = control.stop or isinstance(event, Step)
+    assert not any(isinstance(e, Checked) for e in found)
+    assert isinstance(found[-1], Done)
+    assert predict(load(tmp_path / "m"), images[0], "YX").shape == (96, 96)
+
+
+def test_fine_tuning_begins_with_the_weights_of_the_start(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    start = load(tmp_path / "a")
+    run(tmp_path / "b", replace(SETTINGS, steps=1, learning_rate=1e-12), start=start)
+    a, b = (load(tmp_path / name).net.state_dict() for name in "ab")
+    weights = [k for k in a if k.endswith("weight")]
+    assert all(bool((abs(a[k] - b[k]) < 1e-4).all()) for k in weights)
+    assert read_card(tmp_path / "b").parent == "a"
+
+
+def test_objects_three_times_as_large_are_scaled_to_those_of_the_start(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    images, labels = discs()
+    large = (
+        [np.kron(x, np.ones((3, 3), x.dtype)) for x in images],
+        [np.kron(y, np.ones((3, 3), y.dtype)) for y in labels],
+    )
+    start = load(tmp_path / "a")
+    list(train_steps(Pairs.of(*large), "instances", Target(tmp_path / "b"), replace(SETTINGS, steps=1), start=start))
+    card = read_card(tmp_path / "b")
+    assert card.zoom == pytest.approx(1 / 3, rel=0.02)
+    assert card.diameter == pytest.approx(3 * start.card.diameter, rel=0.02)  # type: ignore[operator]
+    assert predict(load(tmp_path / "b"), large[0][0], "YX").shape == (288, 288)
+
+
+def test_semantic_learns_classes_from_strokes(tmp_path: Path) -> None:
+    images, labels = discs()
+    strokes = [np.where(y > 0, 2, 1) * (np.indices(y.shape)[0] % 4 == 0) for y in labels]
+    settings = replace(SETTINGS, steps=60, learning_rate=0.01)
+    options = SemanticOptions(classes=("ground", "disc"))
+    list(train_steps(Pairs.of(images, strokes), "semantic", Target(tmp_path / "m"), settings, options))
+    answer = predict(load(tmp_path / "m"), images[0], "YX")
+    assert set(np.unique(answer)) == {1, 2}
+    assert np.mean((answer == 2) == (labels[0] > 0)) > 0.95
+    assert read_card(tmp_path / "m").maps == ("ground", "disc")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        (np.zeros((64, 64)), np.ones((64, 64), int), "constant"),
+        (np.random.default_rng(0).random((64, 64)), np.zeros((64, 64), int), "No object is labelled"),
+        (np.random.default_rng(0).random((4, 4)), np.ones((4, 4), int), "too small"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused_before_anything_is_written(
+    tmp_path: Path, images: NDArray[np.float64], labels: NDArray[np.int_], said: str
+) -> None:
+    with pytest.raises(DojoError, match=said):
+        list(train_steps(Pairs.of([images], [labels]), "instances", Target(tmp_path / "m"), SETTINGS))
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DojoError, match=r"state\.pt needs about .* the disk of .* is full"):
+        run(tmp_path / "m")

@@ -1,0 +1,856 @@
+"""The Apply panel on models whose answers are known. Jobs run in this process, but for one with a real child."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from bright import bright, squares
+from roifile import roiread
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.errors import explained
+from napari_dojo.events import Control, Failed, Said, Tiled
+from napari_dojo.io import images
+from napari_dojo.jobs.job import KINDS
+from napari_dojo.models.library import Model
+from napari_dojo.paths import runs_folder
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.actions import measure_objects, segment_nuclei
+from napari_dojo.widgets.apply.image_box import Group
+from napari_dojo.widgets.apply.panel import ApplyPanel
+from napari_dojo.widgets.apply.panel import panel as apply_module
+from napari_dojo.widgets.apply.results import Kept
+from napari_dojo.widgets.common.plot import theme_colours
+from napari_dojo.widgets.common.run import Runner
+
+pytestmark = pytest.mark.gui
+
+NUCLEI = {
+    "name": "nuclei-fluorescence",
+    "diameter": 20.0,
+    "pixel_size": (0.5, 0.5),
+    "unit": "um",
+    "score": {"sentence": "found 86 of 100, 9 invented", "from": "validation"},
+    "baseline": {"sentence": "found 71 of 100, 20 invented"},
+}
+CLASSES = {"task": "semantic", "decoding": {}, "options": {"values": [3, 5], "classes": ["bright", "dark"]}}
+
+
+@pytest.fixture
+def known(monkeypatch, tmp_path):
+    """Sets which models there are, by name and values of their cards; each finds what is bright."""
+    made = {}
+
+    def know(*names, **cards):
+        cards = {**{name: {} for name in names}, **cards}
+        made.update({str(tmp_path / name): bright(**{"name": name, **more}) for name, more in cards.items()})
+        listed = [Model(Path(p).name, Path(p), b.card, "own") for p, b in made.items()]
+        monkeypatch.setattr(apply_module, "models", lambda: listed)
+        return listed
+
+    monkeypatch.setattr("napari_dojo.models.bundle.load", lambda path: made[str(path)])
+    return know
+
+
+@pytest.fixture
+def one_model(known):
+    return known(**{"nuclei-fluorescence": NUCLEI})[0]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Jobs are done before `start` returns; ``at_once.before(event)`` is called with each event."""
+
+    here = SimpleNamespace(before=lambda event: None, folders=[])
+
+    def start(runner, make):
+        runner.busy = True
+        control = Control()
+        try:
+            folder = make()
+            here.folders.append(folder)
+            request = json.loads((folder / "request.json").read_text())
+            events = KINDS[request["kind"]](request, folder, control)
+            for event in events:
+                control.stop = bool(here.before(event)) or control.stop
+                runner._say(event)
+        except Exception as error:
+            runner._say(Failed(explained(error)))
+
+    monkeypatch.setattr(Runner, "start", start)
+    return here
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """The notifications."""
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    return said
+
+
+def done(qtbot, apply):
+    """Wait until all answers are there."""
+    qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=10_000)
+
+
+def run(qtbot, apply):
+    apply.apply_button.click()
+    done(qtbot, apply)
+    return apply.results.layers
+
+
+def nothing_left():
+    return not runs_folder().exists() or not list(runs_folder().iterdir())
+
+
+# --- models
+
+
+def test_what_a_model_is_stands_below_it(qtbot, viewer, panel, one_model):
+    apply = panel(ApplyPanel)
+    assert apply.model_box.currentText() == "nuclei-fluorescence"
+    assert "Validation: found 86 of 100, 9 invented" in apply.about.text()
+    assert "Without learning: found 71 of 100" in apply.about.text()
+    assert "20 px in diameter (10 µm)" in apply.about.toolTip()
+    assert not apply.apply_button.isEnabled()
+    assert "Open an image" in apply.message.text()
+
+
+def test_without_a_model_the_panel_says_so(qtbot, viewer, panel, known):
+    known()
+    apply = panel(ApplyPanel)
+    assert "no model yet" in apply.about.text()
+    assert not apply.apply_button.isEnabled()
+
+
+def test_what_fits_comes_first_and_what_does_not_says_why(qtbot, viewer, panel, known):
+    known(colours={"channels": 3}, plain={}, volumes={"spatial": "ZYX"})
+    viewer.add_image(squares(1), name="flat")
+    viewer.add_image(np.zeros((30, 30, 3), np.uint8), name="colours", rgb=True)
+    apply = panel(ApplyPanel)
+
+    def listed():
+        return [apply.model_box.itemText(i) for i in range(apply.model_box.count())]
+
+    apply.image_box.choose(viewer.layers["flat"])
+    assert listed() == ["plain", "✗ colours", "✗ volumes"]
+    assert "needs 3 channels; this image has 1" in apply.model_box.itemData(1, 3)  # the tooltip
+    apply.choose_model("plain")
+    assert apply.apply_button.isEnabled()
+    apply.image_box.choose(viewer.layers["colours"])
+    assert listed() == ["colours", "✗ plain", "✗ volumes"]
+    assert apply.model.name == "plain"  # what a person chose stays
+    assert "needs 1 channel; this image has 3" in apply.message.text()
+    assert not apply.apply_button.isEnabled()
+    apply.choose_model("colours")
+    assert apply.apply_button.isEnabled()
+    assert apply.message.text() == ""
+
+
+def test_the_diameter_follows_the_pixel_size(qtbot, viewer, panel, one_model):
+    viewer.add_image(np.zeros((32, 32)), name="plain")
+    viewer.add_image(np.zeros((32, 32)), name="fine", scale=(0.1, 0.1), units=("um", "um"))
+    apply = panel(ApplyPanel)
+    apply.image_box.choose(viewer.layers["plain"])
+    assert apply.diameter_box.value() == 20
+    apply.image_box.choose(viewer.layers["fine"])
+    assert apply.diameter_box.value() == 100
+    apply.diameter_box.setValue(70)
+    viewer.layers.selection.active = viewer.layers["plain"]  # selecting is not choosing
+    qtbot.wait(20)
+    assert apply.diameter_box.value() == 70
+
+
+def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
+    viewer.add_image(scenes[0].image, scale=(0.1, 0.1), units=("um", "um"))
+    apply = panel(ApplyPanel)
+    row = apply.request.diameter
+    assert row.typed is None
+    row.button.click()
+    assert row.button.text() == "..."
+    qtbot.waitUntil(lambda: row.button.text() == "Measure", timeout=5000)
+    assert apply.diameter_box.value() == row.typed == pytest.approx(18, rel=0.25)
+    assert f"About {row.typed:g} px, measured on" in apply.message.text()
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((30, 30)))
+    qtbot.waitUntil(lambda: row.typed is None, timeout=2000)
+    row.button.click()
+    qtbot.waitUntil(lambda: "No bright object was found" in apply.message.text(), timeout=5000)
+
+
+# --- axes
+
+
+def test_the_third_axis_is_said(qtbot, viewer, panel, known):
+    known(flat={}, deep={"spatial": "ZYX"})
+    viewer.add_image(np.zeros((20, 32, 32)), name="stack")
+    apply = panel(ApplyPanel)
+    apply.choose_model("flat")
+    what = apply.request.what
+    assert what.text() == "20 planes, one by one (the model is 2-D)"
+    apply.third_box.setCurrentIndex(apply.third_box.findData("TYX"))
+    apply.third_box.activated.emit(1)
+    assert what.text() == "20 time points, one by one"
+    apply.choose_model("deep")
+    assert "for volumes" in apply.message.text()
+    apply.third_box.setCurrentIndex(apply.third_box.findData("ZYX"))
+    apply.third_box.activated.emit(0)
+    assert what.text() == "One volume of 20 planes"
+    assert apply.apply_button.isEnabled()
+
+
+def test_a_model_that_fits_is_chosen_unless_a_person_chose(qtbot, viewer, panel, known):
+    known(colours={"channels": 3}, plain={})
+    apply = panel(ApplyPanel)
+    assert apply.model.name == "colours"
+    flat = viewer.add_image(squares(1))
+    qtbot.waitUntil(lambda: apply.image_box.layer is flat, timeout=2000)
+    assert apply.model.name == "plain"
+    assert apply.about.text()
+    assert apply.apply_button.isEnabled()
+
+
+def test_axes_that_a_layer_states_are_taken(qtbot, viewer, panel, known):
+    known(deep={"spatial": "ZYX"})
+    viewer.add_image(np.zeros((20, 32, 32)), axis_labels=("t", "y", "x"))
+    apply = panel(ApplyPanel)
+    assert apply.third_box.currentData() == "TYX"
+    assert "for volumes" in apply.message.text()
+
+
+def test_axes_that_fit_the_model_are_chosen(qtbot, viewer, panel, known):
+    known(plain={}, three={"channels": 3})
+    viewer.add_image(np.zeros((3, 32, 32)))  # it looks like channels
+    apply = panel(ApplyPanel)
+    apply.choose_model("three")
+    assert apply.third_box.currentData() == "CYX"
+    apply.choose_model("plain")
+    assert apply.third_box.currentData() == "ZYX"
+    assert apply.apply_button.isEnabled()
+
+
+# --- results
+
+
+def test_the_answer_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer, panel, known, at_once):
+    model = known("bright")[0]
+    image = viewer.add_image(squares(3), name="cells", scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"))
+    other = viewer.add_image(np.zeros((9, 9)), name="other")
+    viewer.layers.selection.active = other
+    camera = viewer.scene.camera
+    camera.zoom = 3.3
+    apply = panel(ApplyPanel)
+    apply.image_box.choose(image)
+    (layer,) = run(qtbot, apply)
+    assert layer.name == "cells bright"
+    np.testing.assert_allclose(layer.scale, (0.5, 0.25))
+    np.testing.assert_allclose(layer.translate, (3, 4))
+    assert [str(u) for u in layer.units] == ["micrometer"] * 2
+    made = layer.metadata["napari_dojo"]
+    assert (made["kind"], made["image"], made["model"], made["path"]) == ("result", "cells", "bright", str(model.path))
+    assert made["decoding"]["smallest"] == 5
+    assert apply.count.text() == "3 objects"
+    assert apply.message.text() == 'Added the layer "cells bright".'
+    assert viewer.layers.selection.active is other
+    assert camera.zoom == 3.3
+    qtbot.waitUntil(lambda: len(layer.features) == 4, timeout=5000)
+    rows = layer.features
+    assert rows["index"].tolist() == [0, 1, 2, 3]  # row 0 is the background, as napari has it
+    assert rows["area_px"].tolist()[1:] == [64] * 3
+    assert rows["area_um2"].tolist()[1:] == [8] * 3
+    assert rows["mean_intensity"].tolist()[1:] == [900] * 3
+    assert np.isnan(rows["area_px"][0])
+    assert apply._leading is apply.apply_button
+
+
+def test_classes_have_colours_names_and_shares(qtbot, viewer, panel, known, at_once):
+    known(classes=CLASSES)
+    viewer.add_image(squares(2))
+    apply = panel(ApplyPanel)
+    (layer,) = run(qtbot, apply)
+    assert set(np.unique(layer.data)) == {3, 5}
+    assert layer.get_color(3) is not None
+    assert apply.count.text() == "bright 5%, dark 95%"
+    qtbot.waitUntil(lambda: "share" in layer.features, timeout=5000)
+    assert layer.features["class"].tolist() == ["", "bright", "dark"]
+    assert layer.features["area_px"].tolist()[1:] == [128, 48 * 52 - 128]
+
+
+def test_a_series_is_counted_and_measured_frame_by_frame(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    viewer.add_image(da.from_array(np.stack([squares(1), squares(3), squares(2)])), axis_labels=("t", "y", "x"))
+    apply = panel(ApplyPanel)
+    assert apply.request.what.text() == "3 time points, one by one"
+    (layer,) = run(qtbot, apply)
+    assert layer.data.shape == (3, 48, 52)
+    assert apply.count.text() == "6 objects"
+    qtbot.waitUntil(lambda: "frame" in layer.features, timeout=5000)
+    assert layer.features["frame"].tolist() == [0, 1, 1, 1, 2, 2]
+    assert list(layer.axis_labels) == ["t", "y", "x"]
+
+
+def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    for n in (1, 2, 3):
+        viewer.add_image(squares(n), name=f"cells_{n}")
+    viewer.add_image(np.zeros((9, 9, 3), np.uint8), name="colours", rgb=True)
+    viewer.layers["cells_2"].visible = False
+    apply = panel(ApplyPanel)
+    texts = [apply.image_box.itemText(i) for i in range(apply.image_box.count())]
+    assert texts[-2:] == ["All visible images (3)", "A folder of files ..."]
+    viewer.layers["cells_2"].visible = True
+    qtbot.wait(10)
+    apply.image_box.choose(Group.VISIBLE)
+    assert apply.image_box.currentText() == "All visible images (4)"
+    assert "1 of 4 images do not fit and are left out. colours: This model needs 1 channel" in apply.request.what.text()
+    layers = run(qtbot, apply)
+    assert [x.name for x in layers] == ["cells_1 bright", "cells_2 bright", "cells_3 bright"]
+    assert [x.data.max() for x in layers] == [1, 2, 3]
+    assert apply.count.text() == "6 objects"
+    assert apply.count.toolTip().splitlines()[1] == "cells_2 bright: 2 objects"
+    assert apply.message.text() == "Added 3 layers."
+    apply.sliders.slider("smallest").setValue(100)
+    qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
+    assert not any(x.data.any() for x in layers)
+    viewer.layers.remove(layers[0])
+    apply.answer.reset_button.click()
+    qtbot.waitUntil(lambda: apply.count.text() == "5 objects", timeout=5000)
+
+
+def test_selected_images_follow_the_selection(qtbot, viewer, panel, known):
+    known("bright")
+    layers = [viewer.add_image(squares(n), name=f"cells_{n}") for n in (1, 2, 3)]
+    apply = panel(ApplyPanel)
+    viewer.layers.selection = set(layers[:2])
+    qtbot.wait(10)
+    apply.image_box.choose(Group.SELECTED)
+    assert apply.image_box.layers == layers[:2]
+    viewer.layers.selection = set(layers)
+    qtbot.wait(10)
+    assert apply.image_box.currentText() == "All selected images (3)"
+    viewer.layers.selection = {layers[1]}
+    qtbot.wait(10)
+    assert apply.image_box.group is None
+    assert apply.image_box.layer in layers
+
+
+def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    image = viewer.add_image(np.stack([squares(1), squares(3)]), scale=(1, 0.5, 0.5), translate=(0, 10, 10), name="s")
+    apply = panel(ApplyPanel)
+    apply.third_box.setCurrentIndex(apply.third_box.findData("TYX"))
+    apply.third_box.activated.emit(1)
+    viewer.dims.set_point(0, 1)
+    image.corner_pixels = np.array([[0, 14, 18], [0, 47, 51]])
+    assert apply.request.what.text() == "2 time points, one by one"
+    apply.request.seen_button.setChecked(True)
+    assert apply.request.what.text() == "This time point only"
+    (layer,) = run(qtbot, apply)
+    assert layer.name == "s bright (part)"
+    assert layer.data.shape == (1, 34, 34)
+    np.testing.assert_array_equal(layer.data[0] > 0, squares(3)[14:, 18:] > 500)
+    assert sorted(np.unique(layer.data)) == [0, 1, 2]
+    np.testing.assert_allclose(layer.translate, (1, 17, 19))
+    assert apply.count.text() == "2 objects"
+    apply.sliders.slider("smallest").setValue(65)
+    qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
+    assert layer.data.shape == (1, 34, 34)
+    image.corner_pixels = np.array([[0, 47, 18], [0, 47, 51]])
+    apply.apply_button.click()
+    assert "Nothing of s is in sight" in apply.message.text()
+
+
+def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, viewer, panel, known, at_once):
+    known(bright={}, other={"decoding": {"smallest": 30.0}})
+    viewer.add_image(squares(2), name="cells")
+    apply = panel(ApplyPanel)
+    apply.choose_model("bright")
+    apply.sliders.slider("smallest").setValue(64)
+    (first,) = run(qtbot, apply)
+    assert first.metadata["napari_dojo"]["decoding"]["smallest"] == 64
+    assert apply.count.text() == "2 objects"
+    apply.sliders.slider("smallest").setValue(65)
+    qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
+    assert apply.sliders.values()["smallest"] == 65
+    apply.choose_model("other")
+    assert apply.sliders.values()["smallest"] == 30
+    apply.sliders.slider("smallest").setValue(1)
+    qtbot.wait(150)
+    assert apply.count.text() == "0 objects"  # the result of the other model is left alone
+    apply.choose_model("bright")
+    before = len(viewer.layers)
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) > before and apply.count.text() == "2 objects", timeout=5000)
+    assert not first.visible  # the older answer of the model to the image
+
+
+def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch):
+    monkeypatch.setattr("napari_dojo.jobs.job._room_for_maps", lambda *_: False)
+    known("bright")
+    viewer.add_image(squares(2))
+    apply = panel(ApplyPanel)
+    run(qtbot, apply)
+    assert "Too large to change" in apply.message.text()
+    apply.sliders.slider("smallest").setValue(100)
+    qtbot.wait(150)
+    assert apply.count.text() == "2 objects"
+
+
+def test_run_folders_go_when_results_do(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    viewer.add_image(squares(2))
+    apply = panel(ApplyPanel)
+    (layer,) = run(qtbot, apply)
+    first = at_once.folders[-1]
+    assert first.exists()
+    before = len(viewer.layers)
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) > before, timeout=5000)
+    qtbot.waitUntil(lambda: not first.exists(), timeout=5000)
+    assert layer in viewer.layers
+    viewer.layers.remove(apply.results.layers[0])
+    qtbot.waitUntil(nothing_left, timeout=5000)
+    assert apply.count.text() == ""
+    assert not apply.answer.export_button.isEnabled()
+    run(qtbot, apply)
+    assert not nothing_left()
+    apply.end()
+    assert nothing_left()
+
+
+def test_kept_maps_are_decoded_as_the_task_does():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(3, 2, 24, 32)).astype(np.float32)
+    made = bright().card
+    kept = Kept(made, maps, Axes("TYX"), (3, 24, 32))
+    values = {"threshold": 0.3, "split": 0.1, "smallest": 2.0}
+    task = TASKS["instances"]
+    for k, plane in enumerate(kept.decoded(values)):
+        wanted = task.decode(maps[k], task.decoding(**values), task.options(**made.options))
+        np.testing.assert_array_equal(plane, wanted)
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((40, 40)),
+        np.full((40, 40), np.nan),
+        np.ones((1, 1)),
+        np.where(np.eye(48, 52) > 0, np.nan, squares(1)),
+        np.full((40, 40), 2**40),
+        np.zeros((40, 40), bool),
+    ],
+    ids=["zeros", "NaN", "one pixel", "NaN in it", "constant", "bool"],
+)
+def test_awkward_images_are_answered(qtbot, viewer, panel, known, at_once, image, warned):
+    known("bright")
+    viewer.add_image(image)
+    apply = panel(ApplyPanel)
+    (layer,) = run(qtbot, apply)
+    assert layer.data.shape == image.shape
+    assert "object" in apply.count.text()
+    qtbot.wait(450)  # measured
+    assert not warned
+
+
+def test_rotated_multiscale_and_colour_layers(qtbot, viewer, panel, known, at_once):
+    known(bright={}, colours={"channels": 3, "axes": "YXC"})
+    turned = viewer.add_image(squares(2), rotate=30, shear=[0.2], name="turned")
+    levels = viewer.add_image([squares(3), squares(3)[::2, ::2]], multiscale=True, name="levels")
+    colours = viewer.add_image(np.stack([squares(1)] * 3, -1).clip(0, 255).astype(np.uint8), name="colours")
+    apply = panel(ApplyPanel)
+    for image, model, n in ((turned, "bright", 2), (levels, "bright", 3), (colours, "colours", 1)):
+        apply.image_box.choose(image)
+        apply.choose_model(model)
+        before = set(viewer.layers)
+        apply.apply_button.click()
+        qtbot.waitUntil(lambda before=before: set(viewer.layers) != before, timeout=5000)
+        (layer,) = set(viewer.layers) - before
+        assert layer.data.shape == (48, 52)
+        assert layer.data.max() == n
+        np.testing.assert_allclose(layer.data_to_world((7, 9)), image.data_to_world((7, 9)))
+    qtbot.waitUntil(lambda: "mean_intensity_c2" in layer.features, timeout=5000)
+
+
+def test_a_layer_that_changes_while_the_job_runs(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    image = viewer.add_image(squares(2), name="cells", translate=(5, 6))
+    viewer.add_image(squares(1), name="other")
+
+    def meddle(event):
+        if isinstance(event, Tiled) and image in viewer.layers:
+            image.name = "renamed"
+            image.translate = (100, 100)
+            viewer.layers.remove(image)
+
+    at_once.before = meddle
+    apply = panel(ApplyPanel)
+    apply.image_box.choose(image)
+    (layer,) = run(qtbot, apply)
+    assert layer.name == "cells bright"
+    np.testing.assert_allclose(layer.translate, (5, 6))
+    assert layer.data.max() == 2
+
+
+def test_a_failed_job_is_one_sentence(qtbot, viewer, panel, known, at_once, warned):
+    known("bright")
+    viewer.add_image(squares(2))
+
+    def full(event):
+        raise OSError(errno.ENOSPC, "No space left on device", "result-0.npy")
+
+    at_once.before = full
+    apply = panel(ApplyPanel)
+    apply.apply_button.click()
+    assert "No space left" in apply.message.text()
+    assert "Make room" in warned[0]
+    assert apply.apply_button.isEnabled()
+    assert apply.buttons.currentIndex() == 0
+    assert len(viewer.layers) == 1
+    qtbot.waitUntil(nothing_left, timeout=5000)
+
+
+def test_warnings_of_the_job_stay_beside_its_result(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    viewer.add_image(squares(2), name="cells")
+    apply = panel(ApplyPanel)
+
+    def meddle(event):
+        if isinstance(event, Tiled):
+            apply.runner._say(Said("warning", "Something to know."))
+
+    at_once.before = meddle
+    run(qtbot, apply)
+    assert "Something to know." in apply.message.text()
+    assert "Added the layer" in apply.message.text()
+
+
+def test_stopping_among_several_keeps_what_is_done(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    for n in (1, 2, 3):
+        viewer.add_image(squares(n), name=f"cells_{n}")
+    apply = panel(ApplyPanel)
+    at_once.before = lambda event: isinstance(event, Tiled) and event.done > 100
+    apply.image_box.choose(Group.VISIBLE)
+    layers = run(qtbot, apply)
+    assert [x.name for x in layers] == ["cells_1 bright"]
+    assert "Stopped: 1 of 3 images are done and kept." in apply.message.text()
+
+
+# --- files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for k, name in enumerate("abc"):
+        images.write(tmp_path / "in" / f"{name}.tif", squares(k + 1), "YX", (0.5, 0.5), "um")
+    return tmp_path
+
+
+def choose_folder(qtbot, apply, path):
+    apply.image_box.choose(Group.FOLDER)
+    apply.batch.images.edit.setText(str(path))
+    qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
+
+
+def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
+    known("bright")
+    apply = panel(ApplyPanel)
+    apply.image_box.choose(Group.FOLDER)
+    assert apply.batch.isVisibleTo(apply)
+    assert not apply.request.where.isVisibleTo(apply)
+    assert "Choose the folder of the images" in apply.message.text()
+    choose_folder(qtbot, apply, folder / "in")
+    assert apply.batch.what.text() == "3 images. Each gives a TIFF with its pixel size: a.tif"
+    assert apply.batch.answers.edit.placeholderText() == str(folder / "in_bright")
+    apply.batch.tables.setChecked(True)
+    qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)
+    apply.sliders.slider("smallest").setValue(3)
+    apply.apply_button.click()
+    out = folder / "in_bright"
+    assert sorted(p.name for p in out.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]
+    assert [tifffile.imread(out / f"{k}.tif").max() for k in "abc"] == [1, 2, 3]
+    assert images.read(out / "a.tif").pixel_size == pytest.approx((0.5, 0.5))
+    assert "3 of 3 images are done" in apply.message.text()
+    assert out.as_uri() in apply.message.text()
+    dark = theme_colours(viewer)["text"]
+    viewer.theme = "light"
+    assert dark not in apply.message.text()
+    assert f"color:{theme_colours(viewer)['text']}" in apply.message.text()
+    assert len(viewer.layers) == 0
+    apply.apply_button.click()
+    assert "3 of the answers are there already" in apply.message.text()
+    qtbot.waitUntil(nothing_left, timeout=5000)
+
+
+def test_answers_that_are_there_are_replaced_only_when_told(qtbot, viewer, panel, known, at_once, folder):
+    known("bright")
+    (folder / "in_bright").mkdir()
+    (folder / "in_bright" / "b.tif").write_text("older")
+    apply = panel(ApplyPanel)
+    choose_folder(qtbot, apply, folder / "in")
+    assert "1 of the answers are there already" in apply.message.text()
+    assert not apply.apply_button.isEnabled()
+    assert apply.batch.replace.isVisibleTo(apply)
+    apply.batch.replace.setChecked(True)
+    assert apply.apply_button.isEnabled()
+    apply.apply_button.click()
+    assert tifffile.imread(folder / "in_bright" / "b.tif").max() == 2
+    apply.batch.answers.edit.setText(str(folder / "in"))
+    apply.batch.replace.setChecked(True)
+    qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
+    apply.apply_button.click()
+    assert "would replace the image a.tif itself" in apply.message.text()
+    assert tifffile.imread(folder / "in" / "a.tif").max() == 900
+
+
+def test_folders_that_cannot_be_done_say_why(qtbot, viewer, panel, known, folder):
+    known(bright={}, colours={"channels": 3})
+    apply = panel(ApplyPanel)
+    apply.choose_model("bright")
+    choose_folder(qtbot, apply, folder / "nowhere")
+    assert "does not exist" in apply.message.text()
+    choose_folder(qtbot, apply, folder)
+    assert "they lie in folders in it" in apply.message.text()
+    choose_folder(qtbot, apply, folder / "in")
+    assert apply.apply_button.isEnabled()
+    apply.choose_model("colours")
+    qtbot.waitUntil(lambda: "needs 3 channels" in apply.message.text(), timeout=5000)
+    apply.choose_model("bright")
+    (folder / "torn").mkdir()
+    (folder / "torn" / "a.tif").write_text("no image")
+    choose_folder(qtbot, apply, folder / "torn")
+    assert "a.tif holds text" in apply.message.text()
+
+
+def test_the_third_axis_of_files_is_asked_for(qtbot, viewer, panel, known, at_once, tmp_path):
+    known("bright")
+    (tmp_path / "in").mkdir()
+    series = np.stack([squares(n % 3 + 1) for n in range(5)])
+    tifffile.imwrite(tmp_path / "in" / "a.tif", series, photometric="minisblack")
+    apply = panel(ApplyPanel)
+    choose_folder(qtbot, apply, tmp_path / "in")
+    assert apply.third_box.isVisibleTo(apply)
+    apply.third_box.setCurrentIndex(apply.third_box.findData("TYX"))
+    apply.third_box.activated.emit(1)
+    assert apply.request.what.text() == "The first: 5 time points, one by one"
+    apply.apply_button.click()
+    assert [y.max() for y in tifffile.imread(tmp_path / "in_bright" / "a.tif")] == [1, 2, 3, 1, 2]
+
+
+def test_a_bad_file_and_stop(qtbot, viewer, panel, known, at_once, folder):
+    known("bright")
+    (folder / "in" / "ab.tif").write_text("no image")
+    apply = panel(ApplyPanel)
+    choose_folder(qtbot, apply, folder / "in")
+    at_once.before = lambda event: isinstance(event, Tiled) and event.done > 200
+    apply.apply_button.click()
+    assert sorted(p.name for p in (folder / "in_bright").iterdir()) == ["a.tif"]
+    assert "Stopped: 1 of 4 images are done and kept." in apply.message.text()
+    assert "Left out: A TIFF" in apply.message.text()
+
+
+# --- tables and exports
+
+
+@pytest.fixture
+def found(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    viewer.add_image(squares(3), name="cells", scale=(0.5, 0.5), units=("um", "um"))
+    apply = panel(ApplyPanel)
+    run(qtbot, apply)
+    return apply
+
+
+def export(qtbot, apply, monkeypatch, index, path):
+    monkeypatch.setattr(apply.answer, "ask_path", lambda kind, suggestion, several: path)
+    apply.answer.export_button.menu().actions()[index].trigger()
+    qtbot.waitUntil(lambda: "Writing" not in apply.message.text(), timeout=5000)
+
+
+def test_exports_can_be_read_again(qtbot, found, monkeypatch, tmp_path):
+    export(qtbot, found, monkeypatch, 0, tmp_path / "a")
+    assert "Written a.csv to" in found.message.text()
+    head, *rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert head.startswith("index,area_px,centroid_y_px")
+    assert [row.split(",")[:2] for row in rows] == [["1", "64"], ["2", "64"], ["3", "64"]]
+    export(qtbot, found, monkeypatch, 1, tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_imagej
+        assert (tif.imagej_metadata["min"], tif.imagej_metadata["max"]) == (0, 3)
+        np.testing.assert_array_equal(tif.asarray(), found.results.layers[0].data)
+    assert images.read(tmp_path / "a.tif").pixel_size == pytest.approx((0.5, 0.5))
+    export(qtbot, found, monkeypatch, 2, tmp_path / "a.zip")
+    assert sorted(roi.name for roi in roiread(tmp_path / "a.zip")) == ["1", "2", "3"]
+
+
+def test_exports_take_what_was_painted_since(qtbot, found, monkeypatch, tmp_path):
+    layer = found.results.layers[0]
+    layer.data[:] = 0
+    layer.data[:2, :3] = 9
+    export(qtbot, found, monkeypatch, 0, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines()[1].startswith("9,6,")
+
+
+def test_exports_that_fail_are_one_sentence(qtbot, found, monkeypatch, tmp_path, warned):
+    (tmp_path / "a.csv").mkdir()
+    export(qtbot, found, monkeypatch, 0, tmp_path / "a.csv")
+    assert "a folder of this name is there" in found.message.text()
+    assert len(warned) == 1
+    found.results.layers[0].data = np.zeros((48, 52), int)
+    export(qtbot, found, monkeypatch, 2, tmp_path / "a.zip")
+    assert "no object to write" in found.message.text()
+    export(qtbot, found, monkeypatch, 2, None)  # a person changed their mind
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_several_results_go_to_a_folder(qtbot, viewer, panel, known, at_once, monkeypatch, tmp_path):
+    known("bright")
+    for n in (1, 2):
+        viewer.add_image(squares(n), name=f"a/b:{n}")
+    apply = panel(ApplyPanel)
+    apply.image_box.choose(Group.VISIBLE)
+    run(qtbot, apply)
+    export(qtbot, apply, monkeypatch, 1, tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("*.tif")) == ["a_b_1 bright.tif", "a_b_2 bright.tif"]
+    assert "Written 2 files to" in apply.message.text()
+    export(qtbot, apply, monkeypatch, 1, tmp_path)
+    assert "exists already" in apply.message.text()
+
+
+def test_a_stack_keeps_its_plane_distance(qtbot, viewer, panel, known, at_once, monkeypatch, tmp_path):
+    known("bright")
+    viewer.add_image(np.stack([squares(2)] * 5), scale=(2, 0.5, 0.5), units=("um",) * 3)
+    apply = panel(ApplyPanel)
+    run(qtbot, apply)
+    export(qtbot, apply, monkeypatch, 1, tmp_path / "a.tif")
+    assert images.read(tmp_path / "a.tif").pixel_size == pytest.approx((2, 0.5, 0.5))
+    export(qtbot, apply, monkeypatch, 2, tmp_path / "a.zip")
+    assert {roi.name for roi in roiread(tmp_path / "a.zip")} == {f"{n}-z{z}" for n in (1, 2) for z in range(1, 6)}
+
+
+def test_the_table_is_naparis_own(qtbot, viewer, found):
+    found.answer.table_button.click()
+    qtbot.waitUntil(lambda: len(found.results.layers[0].features) == 4, timeout=5000)
+    (table,) = [w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]
+    assert table.table.model().sourceModel().df["area_um2"].tolist()[1:] == [16] * 3
+    found.answer.table_button.click()  # and not a second one
+    assert len([w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]) == 1
+
+
+def test_without_a_table_the_panel_says_what_to_do(qtbot, viewer, found, monkeypatch, warned):
+    def none(*_):
+        raise ValueError("no such widget")
+
+    monkeypatch.setattr(type(viewer.window), "add_plugin_dock_widget", none)
+    found.answer.table_button.click()
+    assert "Export the measurements as CSV" in found.message.text()
+
+
+# --- one click
+
+
+def test_one_click(qtbot, filled, panel, one_model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ApplyPanel, "apply", lambda self: asked.append((self.model.name, self.image_box.layer.name)))
+    apply = panel(ApplyPanel)
+    filled.layers.selection.active = filled.layers["cells_1"]
+    segment_nuclei(filled)
+    assert asked == [("nuclei-fluorescence", "cells_1")]
+    apply.end()
+
+
+def test_one_click_without_an_image(qtbot, viewer, warned):
+    segment_nuclei(viewer)
+    assert "An image with nuclei is needed" in warned[0]
+
+
+def test_measuring_any_labels(qtbot, viewer, monkeypatch, warned):
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", said.append)
+    measure_objects(viewer)
+    assert "Choose a Labels layer" in warned[0]
+    labels = viewer.add_labels((squares(2) > 500).astype(int) * 7, name="mine")
+    measure_objects(viewer)
+    qtbot.waitUntil(lambda: bool(said), timeout=5000)
+    assert said[-1] == "Measured 1 object; no image has their size, so without intensities."
+    assert labels.features["area_px"].tolist()[1:] == [128]
+    viewer.add_image(np.zeros((9, 9)))
+    viewer.add_image(np.stack([squares(2)] * 2), name="two", scale=(1, 0.5, 0.5), units=("px", "um", "um"))
+    viewer.layers.selection.active = labels
+    measure_objects(viewer)
+    qtbot.waitUntil(lambda: len(said) == 2, timeout=5000)
+    assert said[-1] == "Measured 1 object on two."
+    assert labels.features["mean_intensity_c1"].tolist()[1:] == [900]
+    assert labels.features["area_um2"].tolist()[1:] == [32]
+
+
+# --- the real thing
+
+
+@pytest.mark.timeout(240)
+def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes):
+    """The shipped model in its own process; the window goes on meanwhile."""
+    viewer.add_image(np.tile(scenes[0].image, (10, 10)), name="large")
+    small = viewer.add_image(scenes[0].image, name="small")
+    apply = panel(ApplyPanel)
+    apply.choose_model("nuclei-fluorescence")
+    apply.image_box.choose(viewer.layers["large"])
+    apply.apply_button.click()
+    assert apply.buttons.currentIndex() == 1
+    qtbot.waitUntil(lambda: apply.runner.job is not None, timeout=20_000)
+    folder = apply.runner.job.folder
+    begun = time.monotonic()
+    apply.stop_button.click()
+    qtbot.waitUntil(lambda: not apply.runner.busy, timeout=30_000)
+    print(f"stopped after {time.monotonic() - begun:.1f} s")
+    assert "Stopped" in apply.message.text()
+    assert len(viewer.layers) == 2
+    qtbot.waitUntil(lambda: not folder.exists(), timeout=5000)
+    apply.image_box.choose(small)
+    (layer,) = run_real(qtbot, apply)
+    assert layer.data.shape == (96, 96)
+    truth = len(np.unique(scenes[0].labels)) - 1
+    assert abs(int(layer.data.max()) - truth) <= 0.3 * truth
+    qtbot.waitUntil(lambda: len(layer.features) == layer.data.max() + 1, timeout=10_000)
+    apply.image_box.choose(viewer.layers["large"])
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: apply.runner.job is not None, timeout=20_000)
+    job = apply.runner.job
+    apply.end()
+    assert not job.alive
+    assert nothing_left()
+
+
+def run_real(qtbot, apply):
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=60_000)
+    return apply.results.layers
+
+
+def test_every_control_has_a_name_and_a_tip(qtbot, viewer, panel, known):
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
+
+    known("bright")
+    viewer.add_image(np.zeros((5, 9, 9)))
+    apply = panel(ApplyPanel)
+    for kind in (QAbstractButton, QAbstractSpinBox, QComboBox):
+        for control in apply.findChildren(kind):
+            if control.objectName().startswith("qt_") or isinstance(control.parent(), QComboBox):
+                continue
+            assert control.toolTip(), control
+            assert control.accessibleName(), control
+    for edit in apply.findChildren(QLineEdit):
+        assert edit.accessibleName() or isinstance(edit.parent(), QAbstractSpinBox), edit.parent()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_dojo.settings import fields_of
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.sliders import Sliders, size_words
+
+pytestmark = pytest.mark.gui
+
+FIELDS = fields_of(TASKS["instances"].decoding)
+VALUES = {"threshold": 0.45, "split": 0.2, "smallest": 10.5}
+
+
+@pytest.fixture
+def sliders(qtbot):
+    made = Sliders()
+    qtbot.addWidget(made)
+    made.show_fields(FIELDS, VALUES)
+    return made
+
+
+def test_values_that_were_not_moved_are_exact(sliders):
+    assert sliders.slider("smallest").value() == 10
+    assert sliders.values() == VALUES
+    sliders.slider("smallest").setValue(20)
+    assert sliders.values() == {**VALUES, "smallest": 20.0}
+    assert isinstance(sliders.values()["smallest"], float)
+
+
+def test_showing_says_nothing_and_moving_does(qtbot, sliders):
+    with qtbot.assertNotEmitted(sliders.changed):
+        sliders.show_fields(FIELDS, {**VALUES, "split": 0.5})
+        sliders.set_pixel_size((0.5, 0.5))
+    with qtbot.waitSignal(sliders.changed):
+        sliders.slider("threshold").setValue(0.7)
+    assert sliders.values()["threshold"] == pytest.approx(0.7)
+
+
+def test_the_range_follows_the_value(sliders):
+    assert (sliders.slider("smallest").minimum(), sliders.slider("smallest").maximum()) == (0, 200)
+    sliders.show_fields(FIELDS, {**VALUES, "smallest": 300.0})
+    assert sliders.slider("smallest").maximum() == 1200
+    assert sliders.slider("threshold").maximum() == pytest.approx(0.99)
+
+
+def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
+    words = sliders._words["smallest"]
+    assert words.text() == "10.5 px"
+    sliders.set_pixel_size((0.5, 0.5))
+    assert words.text() == "10.5 px: 2.62 µm², 1.8 µm across"
+    sliders.slider("smallest").setValue(100)
+    assert words.text() == "100 px: 25 µm², 5.6 µm across"
+    sliders.set_pixel_size(None)
+    assert words.text() == "100 px"
+
+
+def test_sizes_of_discs_and_balls():
+    assert size_words(100, (1, 1)) == "100 px: 100 µm², 11 µm across"
+    assert size_words(1000, (0.5, 0.2, 0.2)) == "1000 px: 20 µm³, 3.4 µm across"
+
+
+def test_another_task_has_other_sliders(sliders):
+    other = fields_of(TASKS["semantic"].decoding)
+    sliders.show_fields(other, {"smallest": 0.0})
+    assert list(sliders.values()) == ["smallest"]
+
+
+def test_every_slider_has_a_name_and_a_tip(sliders):
+    for field in FIELDS:
+        slider = sliders.slider(field.name)
+        assert slider.accessibleName() == field.option.label
+        assert slider.toolTip() == field.option.help

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_dojo.widgets.common.plot import ScorePlot
+
+
+@pytest.fixture
+def plot(qtbot):
+    made = ScorePlot(ViewerModel())
+    qtbot.addWidget(made)
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize(
+    ("scores", "baseline"),
+    [([0.1, 0.6], -0.13), ([0.2, 0.3], 0.7), ([28, 33.5], 36.5), ([30], 20), ([np.nan, 0.4], 0.2), ([0.0], None)],
+)
+def test_scores_and_the_line_without_learning_are_in_view(plot, scores, baseline):
+    for step, score in enumerate(scores):
+        plot.add(step, score, baseline)
+    plot.redraw()
+    low, top = plot.getViewBox().viewRange()[1]
+    shown = [v for v in (*scores, baseline) if v is not None and np.isfinite(v)]
+    assert low <= min(shown) <= max(shown) < top
+    if max(shown) <= 1:
+        assert low == pytest.approx(min(0, *shown), abs=0.1 * (max(shown) - min(shown) + 0.1))
+
+
+def test_a_score_that_is_no_number_is_left_out(plot):
+    plot.add(1, float("nan"), None)
+    plot.redraw()
+    assert np.isfinite(plot.getViewBox().viewRange()).all()
+
+
+def test_the_score_has_a_name(plot):
+    plot.name("PSNR, dB")
+    assert "PSNR, dB" in plot.plotItem.titleLabel.text
+    plot.recolour()
+    assert "PSNR, dB" in plot.plotItem.titleLabel.text

@@ -1,0 +1,45 @@
+"""The table of classes: names that a layer brings are those of the check and of the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.widgets.common.layers import class_look
+from napari_dojo.widgets.train.classes import ClassTable
+from napari_dojo.widgets.train.panel import TrainPanel
+
+pytestmark = pytest.mark.gui
+NAMES = ("inside", "class 1 edge", "nothing")
+
+
+@pytest.fixture
+def strokes(viewer):
+    painted = np.zeros((128, 128), int)
+    for k in range(3):
+        painted[10 + 40 * k : 30 + 40 * k, 10:110] = k + 1
+    viewer.add_image(np.random.default_rng(0).random((128, 128)), name="a")
+    return viewer.add_labels(painted, name="a labels", **class_look((1, 2, 3), NAMES))
+
+
+def test_names_that_a_layer_brings_reach_check_and_model(qtbot, viewer, panel, strokes, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("napari_dojo.widgets.train.training_data.train_request", lambda *a, **more: asked.update(more))
+    train = panel(TrainPanel)
+    train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    assert "inside 33%, class 1 edge 33%, nothing 33%" in train.findings.text()
+    train.start_button.click()
+    qtbot.waitUntil(lambda: "options" in asked, timeout=10_000)
+    assert asked["options"]["classes"] == NAMES
+
+
+def test_default_names_are_left_to_the_task(qtbot):
+    table = ClassTable(lambda: [])
+    qtbot.addWidget(table)
+    table.show_painted([(1, "class 1", 5), (11, "class 11", 5)])
+    assert not table.named
+    table.set_custom({"1": "edge"})
+    assert table.named
+    assert table.names() == ("edge", "class 11")
+    assert table.worded("class 11 has 5, class 1 5 (subclass 1)") == "class 11 has 5, edge 5 (subclass 1)"

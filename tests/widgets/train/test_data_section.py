@@ -1,0 +1,123 @@
+"""What a training can learn from: masks that were opened as images, and images that do not go together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.io import images
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.common.layers import holds_labels
+from napari_dojo.widgets.train.pair_rows import Row
+from napari_dojo.widgets.train.panel import TrainPanel
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def scene():
+    return simulate("nuclei", (96, 96), 1, diameter=18)
+
+
+@pytest.fixture
+def train(panel):
+    return panel(TrainPanel)
+
+
+def says(qtbot, train, words):
+    qtbot.waitUntil(lambda: words in train.findings.text(), timeout=10_000)
+
+
+def names(train):
+    return [(row.name, row.answer.name) for row in train.rows.rows()]
+
+
+def test_masks_opened_as_images_become_labels(qtbot, viewer, train, scene):
+    place = {"scale": (0.5, 0.5), "translate": (3, 4)}
+    for k in range(2):
+        viewer.add_image(scene.image, name=f"cells_{k}", **place)
+        viewer.add_image(scene.labels.astype(np.float32) * (k + 1), name=f"cells_{k}_mask")
+    says(qtbot, train, "cells_0_mask is an image, but looks like labels")
+    assert not train.start_button.isEnabled()
+    train.findings.button("Take as labels").click()
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    assert names(train) == [(f"cells_{k}", f"cells_{k}_mask as labels") for k in range(2)]
+    labels = viewer.layers["cells_1_mask as labels"]
+    np.testing.assert_array_equal(labels.data, 2 * scene.labels)
+    np.testing.assert_allclose((*labels.scale, *labels.translate), (0.5, 0.5, 3, 4))
+    assert not viewer.layers["cells_1_mask"].visible
+    assert "Not used" not in train.findings.text()
+
+
+@pytest.mark.parametrize(
+    ("change", "looks"),
+    [
+        (lambda x, y: y, True),
+        (lambda x, y: (y > 0).astype(np.uint8) * 255, True),
+        (lambda x, y: y > 0, True),
+        (lambda x, y: x, False),
+        (lambda x, y: np.clip(x, 0, 255).astype(np.uint8), False),
+        (lambda x, y: np.where(y > 0, x.astype(np.uint8), 0), False),  # black but for the cells
+        (lambda x, y: y + 0.5, False),
+        (lambda x, y: y * 0, False),
+        (lambda x, y: np.where(y > 0, np.nan, 0.0), False),
+    ],
+)
+def test_what_looks_like_labels(viewer, scene, change, looks):
+    assert holds_labels(viewer.add_image(change(scene.image, scene.labels), contrast_limits=(0, 1))) == looks
+
+
+@pytest.mark.parametrize(
+    "other", [lambda x: np.stack([x] * 6), lambda x: np.stack([(x / x.max() * 255).astype(np.uint8)] * 3, -1)]
+)
+def test_images_of_another_kind_are_left_out(qtbot, viewer, train, scene, other):
+    data = other(scene.image)
+    labels = scene.labels if data.shape[-1] == 3 else np.stack([scene.labels] * 6)
+    for name in ("cells_1", "cells_2"):
+        viewer.add_image(scene.image, name=name)
+        viewer.add_labels(scene.labels, name=f"{name} labels")
+    odd = viewer.add_image(data, name="odd_3"), viewer.add_labels(labels, name="odd_3 labels")
+    says(qtbot, train, "Not used: odd_3, of another kind than cells_1")
+    assert [name for name, _ in names(train)] == ["cells_1", "cells_2"]
+    train.rows.set_rows([*train.rows.rows(), Row(odd[:1], odd[1])])
+    says(qtbot, train, "odd_3 and cells_1 differ in dimensions or colours")
+    assert not train.start_button.isEnabled()
+    train.findings.button("Leave out").click()
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    assert [name for name, _ in names(train)] == ["cells_1", "cells_2"]
+
+
+@pytest.fixture
+def folder(tmp_path, scene):
+    """Two images with masks, 0.5 um a pixel."""
+    for k in range(2):
+        images.write(tmp_path / "images" / f"c{k}.tif", scene.image, "YX", (0.5, 0.5), "um")
+        images.write(tmp_path / "masks" / f"c{k}.tif", (scene.labels > 0).astype(np.uint8) * 255, "YX")
+    return tmp_path
+
+
+def test_files_are_opened_for_a_remedy_that_needs_layers(qtbot, viewer, train, scene, folder):
+    train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
+    train.data.folder.images.edit.setText(str(folder / "images"))
+    says(qtbot, train, "c0.tif has one value in")
+    train.findings.button("Number them").click()
+    assert names(train) == [(f"c{k}.tif", f"c{k}.tif labels numbered") for k in range(2)]
+    numbered = viewer.layers["c1.tif labels numbered"]
+    np.testing.assert_array_equal(numbered.data > 0, scene.labels > 0)
+    assert numbered.data.max() > 5
+    np.testing.assert_allclose(numbered.scale, (0.5, 0.5))
+    np.testing.assert_allclose(viewer.layers["c1.tif"].data, scene.image)
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and "one value" not in train.findings.text(), timeout=10_000)
+    assert train.data.source_box.currentData() == "layers"
+
+
+def test_files_that_are_too_large_to_be_opened_are_said(qtbot, viewer, train, folder, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_dojo.widgets.train.fixes.LARGEST", 100)
+    monkeypatch.setattr(train, "warn", said.append)
+    train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
+    train.data.folder.images.edit.setText(str(folder / "images"))
+    says(qtbot, train, "c0.tif has one value in")
+    train.findings.button("Number them").click()
+    assert "too large to be opened at once" in said[0]
+    assert list(viewer.layers) == []

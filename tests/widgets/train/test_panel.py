@@ -1,0 +1,243 @@
+"""The panels through their own buttons, with a real child process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFormLayout, QLabel
+
+from napari_dojo.paths import models_folder, runs_folder
+from napari_dojo.widgets.apply.panel import ApplyPanel
+from napari_dojo.widgets.common.form import Fold
+from napari_dojo.widgets.train.panel import TrainPanel, free_name
+
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.timeout(240),
+]
+
+
+def ready(qtbot, train):
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and train.start_button.isEnabled(), timeout=10_000)
+
+
+def test_rows_fill_themselves(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    assert [(r.name, r.answer.name) for r in train.rows.rows()] == [
+        (f"cells_{k}", f"cells_{k} labels") for k in range(3)
+    ]
+    assert "3 images of 96 x 96 px" in train.findings.text()
+    assert not train.data.third_box.isVisibleTo(train)
+
+
+def test_rows_follow_layers(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    filled.layers["cells_1"].name = "other"
+    filled.layers.remove("cells_2 labels")
+    qtbot.waitUntil(lambda: len(train.rows.rows()) == 2, timeout=5000)
+    assert {r.name for r in train.rows.rows()} >= {"cells_0"}
+    train.rows.set_rows(train.rows.rows()[:1])
+    filled.add_image(np.zeros((96, 96)), name="new")
+    qtbot.wait(50)
+    assert len(train.rows.rows()) == 1  # what a person chose stays
+
+
+def test_a_disabled_start_says_why(qtbot, viewer, panel):
+    train = panel(TrainPanel)
+    qtbot.waitUntil(lambda: "An image is needed" in train.findings.text(), timeout=5000)
+    assert not train.start_button.isEnabled()
+    viewer.add_image(np.random.default_rng(0).random((64, 64)))
+    qtbot.waitUntil(lambda: "Labels are needed" in train.findings.text(), timeout=5000)
+    labels = viewer.add_labels(np.zeros((64, 64), int))
+    qtbot.waitUntil(lambda: "No object is labelled" in train.findings.text(), timeout=5000)
+    labels.selected_label = 1
+    labels.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: train.start_button.isEnabled(), timeout=5000)
+
+
+def test_a_taken_name_gets_a_number(own_home):
+    (models_folder() / "cells").mkdir(parents=True)
+    assert free_name("cells") == "cells-2"
+    assert free_name(" a/b c ") == "a-b-c"
+    assert free_name("...") == "model"
+
+
+def test_options_of_the_task_are_shown(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
+    plain, _ = train.options["semantic"]
+    assert plain.isVisibleTo(train)
+    assert set(train.option_values()) == {"zero"}
+    assert train.classes_fold.isVisibleTo(train)
+
+
+def test_fields_begin_at_one_edge(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    folded = {label for fold in train.findChildren(Fold) for label in fold.findChildren(QLabel)}
+    for k in range(train.task_box.count()):
+        train.task_box.setCurrentIndex(k)
+        forms = train.findChildren(QFormLayout)
+        cells = [f.itemAt(r, QFormLayout.ItemRole.LabelRole) for f in forms for r in range(f.rowCount())]
+        labels = {c.widget() for c in cells if c is not None and isinstance(c.widget(), QLabel)} - folded
+        shown = [x for x in labels if x.isVisibleTo(train)]
+        assert {x.text() for x in shown} >= {"I want to", "Learn from", "Start from", "Time"}
+        assert len({x.minimumWidth() for x in shown}) == 1
+
+
+def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
+    viewer.add_image(np.stack([s.image for s in scenes] * 2), name="stack")
+    viewer.add_labels(np.stack([s.labels for s in scenes] * 2), name="stack labels")
+    train = panel(TrainPanel)
+    assert train.data.third_box.isVisibleTo(train)
+    assert [train.data.third_box.itemData(i) for i in range(train.data.third_box.count())] == ["ZYX", "TYX"]
+    train.data.third_box.setCurrentIndex(1)
+    train.data.third_box.activated.emit(1)
+    qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text(), timeout=10_000)
+
+
+def test_train_stop_apply(qtbot, filled, panel):
+    """The whole story through the buttons; layers vanish meanwhile, and the result comes all the same."""
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    active = filled.layers["cells_0"]
+    filled.layers.selection.active = active
+    train.minutes_box.setValue(5)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.name_edit.setText("cells")
+    train.start_button.click()
+    assert train.progress.buttons.currentIndex() == 1
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=90_000)
+    assert train.progress.baseline.text()
+    assert train.progress.score_name.text() in ("Validation", "Training images")
+    qtbot.waitUntil(lambda: train.progress.training.preview.layer is not None, timeout=60_000)
+    assert filled.layers.selection.active is active
+    np.testing.assert_allclose(train.progress.training.preview.layer.scale, (0.5, 0.5))
+    np.testing.assert_allclose(train.progress.training.preview.layer.translate, (3, 4))
+    filled.layers.remove("cells_2")
+    begun = time.monotonic()
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: train.progress.after.isEnabled(), timeout=30_000)
+    print(f"stopped after {time.monotonic() - begun:.1f} s")
+    assert "Saved as cells" in train.progress.message.text()
+    assert (models_folder() / "cells" / "rdf.yaml").exists()
+
+    train.apply_button.click()
+    apply = next(w for w in filled.window.dock_widgets.values() if isinstance(w, ApplyPanel))
+    assert apply.model.name == "cells"
+    apply.image_box.choose(filled.layers["cells_1"])
+    assert apply.diameter_box.value() == pytest.approx(apply.model.card.diameter, abs=0.06)
+    before = set(filled.layers)
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: set(filled.layers) != before, timeout=90_000)
+    result = next(iter(set(filled.layers) - before))
+    assert result.name == "cells_1 cells"
+    np.testing.assert_allclose(result.scale, (0.5, 0.5))
+    np.testing.assert_allclose(result.translate, (3, 4))
+    assert [str(u) for u in result.units] == ["micrometer"] * 2
+    assert result.data.shape == (96, 96)
+    assert result.metadata["napari_dojo"]["model"] == "cells"
+    assert "object" in apply.count.text()
+
+    apply.sliders.slider("smallest").setValue(200)
+    apply.sliders.slider("threshold").setValue(0.01)
+    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["smallest"] == 200, timeout=20_000)
+    sizes = np.bincount(result.data.ravel())[1:]
+    assert (sizes[sizes > 0] >= 200).all()
+    apply.end()
+
+
+def test_stopped_at_once(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.start_button.click()
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: "Stopped" in train.progress.message.text(), timeout=30_000)
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(lambda: not runs_folder().exists() or not list(runs_folder().iterdir()), timeout=10_000)
+    qtbot.wait(100)
+    assert train.unfinished.run is None
+
+
+def test_stopped_while_torch_is_loaded(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.start_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.state == "over", timeout=60_000)
+    assert train.start_button.isEnabled() or train.progress.after.isEnabled()
+    assert "Stopped" in train.progress.message.text() or "Saved" in train.progress.message.text()
+
+
+def test_a_folder_that_cannot_be_written(qtbot, filled, panel, monkeypatch, tmp_path):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NAPARI_DOJO_HOME", str(tmp_path / "file" / "home"))
+    train.start_button.click()
+    qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text(), timeout=20_000)
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    assert "Make room or choose another folder" in train.progress.message.text()
+
+
+def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.start_button.click()
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    filled.layers["cells_0 labels"].data = filled.layers["cells_0 labels"].data * 0
+    filled.layers["cells_0"].name = "another name"
+    filled.layers.remove("cells_1")
+    filled.layers.remove("cells_1 labels")
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=60_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    assert "Saved as" in train.progress.message.text()
+    qtbot.waitUntil(lambda: "2 images" in train.findings.text(), timeout=10_000)
+
+
+def test_the_window_never_loads_torch():
+    code = """
+import sys, time
+import numpy as np, napari
+from qtpy.QtWidgets import QApplication
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.apply.panel import ApplyPanel
+from napari_dojo.widgets.train.panel import TrainPanel
+viewer = napari.Viewer(show=False)
+scene = simulate("nuclei", (64, 64), 0)
+viewer.add_image(scene.image, name="a"); viewer.add_labels(scene.labels, name="a labels")
+train, apply = TrainPanel(viewer), ApplyPanel(viewer)
+end = time.monotonic() + 20
+while not train.start_button.isEnabled() and time.monotonic() < end:
+    QApplication.processEvents()
+assert train.start_button.isEnabled()
+train.settings.set_values({"steps": 2, "patch": 32, "batch": 1, "depth": 1, "width": 4, "device": "cpu"})
+train.start_button.click()
+end = time.monotonic() + 90
+while train.progress.buttons.currentIndex() == 1 and time.monotonic() < end:
+    QApplication.processEvents()
+    time.sleep(0.01)
+assert "Saved" in train.progress.message.text(), train.progress.message.text()
+apply.refresh_models()
+assert apply.apply_button.isEnabled(), apply.message.text()
+apply.apply_button.click()
+end = time.monotonic() + 60
+while not apply.count.text() and time.monotonic() < end:
+    QApplication.processEvents()
+    time.sleep(0.01)
+assert len(viewer.layers) >= 3, apply.message.text()
+assert not {"torch", "bioimageio"} & set(sys.modules)
+train.end(); apply.end()
+viewer.close()
+print("light")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.stdout.strip().endswith("light"), done.stdout + done.stderr

@@ -1,0 +1,200 @@
+"""Trainings and their panels: a queue, a panel that comes and goes, a killed job, a closed window, going on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from napari_dojo.events import Checked, Done
+from napari_dojo.jobs.runs import unfinished
+from napari_dojo.paths import models_folder, runs_folder
+from napari_dojo.widgets.train.panel import TrainPanel
+from napari_dojo.widgets.train.queue import desk
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
+
+TINY = {"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def train(qtbot, filled, panel):
+    return prepared(qtbot, panel)
+
+
+def prepared(qtbot, panel, **settings):
+    train = panel(TrainPanel)
+    train.settings.set_values({**TINY, **settings})
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
+    train.name_edit.setText("cells")
+    return train
+
+
+def first_check(qtbot, train):
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=90_000)
+
+
+def child_of(training):
+    return psutil.Process(training.runner.job._process.pid)
+
+
+def over(qtbot, training):
+    qtbot.waitUntil(lambda: training.state == "over", timeout=60_000)
+
+
+def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, filled, panel, train):
+    train.start_button.click()
+    first_check(qtbot, train)
+    training = desk().of(filled)
+    filled.window.remove_dock_widget(train)
+    train.end()
+    assert training.state == "working"
+    again = panel(TrainPanel)
+    assert again.progress.training is training
+    assert again.progress.score.text()
+    assert again.progress.buttons.currentIndex() == 1
+    assert not again.data.isEnabled()
+    again.progress.stop_button.click()
+    qtbot.waitUntil(again.progress.after.isEnabled, timeout=30_000)
+    assert "Saved as cells" in again.progress.message.text()
+
+
+def test_pause_stops_the_clock_and_goes_on(qtbot, filled, train):
+    train.start_button.click()
+    first_check(qtbot, train)
+    training = train.progress.training
+    train.progress.pause_button.click()
+    assert train.progress.pause_button.text() == "Go on"
+    qtbot.wait(600)
+    before = len(training.history)
+    qtbot.wait(600)
+    assert len(training.history) == before
+    assert train.progress.progress.format() == "Paused"
+    train.progress.pause_button.click()
+    qtbot.waitUntil(lambda: len(training.history) > before, timeout=10_000)
+    assert train.progress.pause_button.text() == "Pause"
+
+
+def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_viewer, scenes):
+    train.start_button.click()
+    other = make_napari_viewer(show=False)
+    other.add_image(scenes[0].image, name="other")
+    other.add_labels(scenes[0].labels, name="other labels")
+    second = TrainPanel(other)
+    qtbot.addWidget(second)
+    second.settings.set_values(TINY)
+    second.minutes_box.setValue(0.1)
+    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    second.start_button.click()
+    assert second.progress.training.state == "waiting"
+    assert "Another training (cells) is at work" in second.progress.message.text()
+    assert second.progress.stop_button.text() == "Cancel"
+    assert not second.progress.pause_button.isEnabled()
+    first_check(qtbot, train)
+    assert second.progress.training.state == "waiting"
+    train.progress.stop_button.click()
+    qtbot.waitUntil(second.progress.pause_button.isEnabled, timeout=60_000)
+    assert second.progress.training.state == "working"
+    assert second.progress.stop_button.text() == "Stop and keep"
+    second.progress.stop_button.click()
+    over(qtbot, second.progress.training)
+    second.end()
+    desk().close(other)
+
+
+def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, make_napari_viewer, scenes):
+    train.start_button.click()
+    other = make_napari_viewer(show=False)
+    other.add_image(scenes[0].image, name="other")
+    other.add_labels(scenes[0].labels, name="other labels")
+    second = TrainPanel(other)
+    qtbot.addWidget(second)
+    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    second.start_button.click()
+    second.progress.stop_button.click()
+    assert second.progress.training.state == "over"
+    assert "Stopped before it began" in second.progress.message.text()
+    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    second.end()
+    desk().close(other)
+
+
+def test_a_killed_job_is_offered_again_and_goes_on(qtbot, filled, train):
+    train.start_button.click()
+    first_check(qtbot, train)
+    training = train.progress.training
+    training.runner.job._again = True  # it was started with less once already
+    child_of(training).send_signal(signal.SIGKILL)
+    over(qtbot, training)
+    assert "The system ended the job" in train.progress.message.text()
+    qtbot.waitUntil(lambda: train.unfinished.run is not None, timeout=10_000)
+    assert train.unfinished.run.model.name == "cells"
+    steps = max(e.step for e in training.history if isinstance(e, Checked))
+    button = train.unfinished.run_line.findChildren(type(train.start_button))[0]
+    assert button.text() == "Continue"
+    button.click()
+    assert train.progress.training is not training
+    first_check(qtbot, train)
+    assert min(e.step for e in train.progress.training.history if isinstance(e, Checked)) > steps
+    train.progress.stop_button.click()
+    over(qtbot, train.progress.training)
+    assert isinstance(train.progress.training.end, Done)
+    assert unfinished() == []
+
+
+def test_an_unfinished_run_may_be_kept_or_discarded(qtbot, filled, panel, train):
+    train.start_button.click()
+    first_check(qtbot, train)
+    training = train.progress.training
+    training.runner.job._again = True
+    child_of(training).send_signal(signal.SIGKILL)
+    over(qtbot, training)
+    qtbot.waitUntil(lambda: train.unfinished.run is not None, timeout=10_000)
+    keep = next(b for b in train.unfinished.run_line.findChildren(type(train.start_button)) if b.text() == "Keep")
+    assert keep.isEnabled()
+    keep.click()
+    qtbot.waitUntil(lambda: train.unfinished.run is None, timeout=10_000)
+    assert (models_folder() / "cells" / "rdf.yaml").exists()
+    assert list(runs_folder().iterdir()) == []
+
+
+def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
+    asked = []
+    monkeypatch.setattr(desk(), "ask", lambda names: asked.append(names) or len(asked) > 1)
+    train.start_button.click()
+    first_check(qtbot, train)
+    training = desk().of(filled)
+    child = child_of(training)
+    window = filled.window._qt_window
+    window.close()
+    assert asked == ["cells"]
+    assert training.state == "working"  # the answer was to go on
+    assert child.is_running()
+    began = time.monotonic()
+    assert desk().may_close(filled)
+    desk().close(filled)
+    assert time.monotonic() - began < 6
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert list(runs_folder().iterdir()) == []
+    left = sorted(p.name for p in (models_folder() / "cells" / "run").iterdir())
+    assert left == ["events.jsonl"]
+    assert (models_folder() / "cells" / "rdf.yaml").exists()
+
+
+def test_train_more_goes_on_from_where_it_ended(qtbot, filled, train):
+    train.start_button.click()
+    first_check(qtbot, train)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    training = train.progress.training
+    steps = training.end.facts["steps"]
+    train.progress.more_button.click()
+    assert train.progress.buttons.currentIndex() == 1
+    qtbot.waitUntil(lambda: any(isinstance(e, Checked) and e.step > steps for e in training.history), timeout=60_000)
+    train.progress.stop_button.click()
+    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    assert training.end.facts["steps"] > steps
+    assert os.listdir(models_folder()) == ["cells"]
