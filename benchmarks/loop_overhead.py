@@ -21,10 +21,10 @@ from napari_dojo import device as devices
 from napari_dojo import nets
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batch, Batches, Recipe, Source
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Rule
 from napari_dojo.device import Device
-from napari_dojo.events import Checked, Control, Event, encode
+from napari_dojo.events import Control, Event, Validated, encode
 from napari_dojo.inference.predict import Predictor
 from napari_dojo.inference.tiles import padded
 from napari_dojo.nets.unet import fuse
@@ -42,14 +42,16 @@ class Setting:
 
     def __init__(self, images: int, device: Device) -> None:
         scenes = [simulate("nuclei", (256, 256), seed) for seed in range(images)]
-        pairs = Pairs.of([s.image for s in scenes], [s.labels for s in scenes])
+        pairs = Dataset.of([s.image for s in scenes], [s.labels for s in scenes])
         self.task = TASKS["instances"]
         facts = self.task.check(pairs, self.task.options())
         self.options = facts.options
         data = Data(((256, 256),) * images, 1, facts.outputs, facts.diameter, facts.thickness)
         self.plan = make_plan(data, device, TrainSettings(minutes=10.0, patch=128, batch=8))
         parts = pairs.split(0.0, 0.0, 0).training
-        self.sources = [Source.of(i, p, i.normalization(Rule()), True) for i, p in zip(pairs.items, parts, strict=True)]
+        self.sources = [
+            Source.of(i, p, i.normalization(Rule()), True) for i, p in zip(pairs.samples, parts, strict=True)
+        ]
         self.recipe = Recipe(self.plan.patch, self.example, self.task.margin(facts.diameter))
 
     def example(self, x: Any, y: Any, region: Any, rng: np.random.Generator) -> Any:
@@ -78,8 +80,8 @@ class Loop:
         self._log = log.open("w", encoding="utf-8")
 
     @staticmethod
-    def _no_check(net: torch.nn.Module, step: int, loss: float) -> tuple[Checked, float]:
-        return Checked(step, loss, None, {}, {}), 0.0
+    def _no_check(net: torch.nn.Module, step: int, loss: float) -> tuple[Validated, float]:
+        return Validated(step, loss, None, {}, {}), 0.0
 
     def step(self) -> None:
         """One event, written down as the job does."""

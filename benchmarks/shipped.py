@@ -16,7 +16,7 @@ from _common import DATA, ROOT, dojo, instance_scores, rounded
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
-from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import write
 from napari_dojo.io.pairing import list_inputs
 from napari_dojo.models.bundle import load, save
@@ -60,7 +60,7 @@ def finished(model: Path, data: Path) -> None:
     which had learned from some of these images.
     """
     bundle, scene = load(model), random_nuclei(2, (256, 256))
-    pairs, _ = read_pairs(Given(str(data / "test" / "images"), str(data / "test" / "masks")))
+    pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
     report = evaluate_model(bundle, pairs)
     score, held = report.pooled, report.baseline
     test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}

@@ -20,13 +20,13 @@ from _common import DATA, ROOT, in_words
 from scipy import ndimage
 from skimage.restoration import richardson_lucy
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.optics import bin_pixels
 from napari_dojo.data.resample import cubic
 from napari_dojo.evaluation.evaluate import evaluate_model
-from napari_dojo.events import Checked, Said, Started
+from napari_dojo.events import Message, Started, Validated
 from napari_dojo.inference.predict import predict
-from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
 from napari_dojo.metrics.scores import ImageScores, pool
@@ -71,13 +71,13 @@ MODELS = {
 }
 
 
-def scenes(recipe: Recipe, count: int, edge: int) -> Pairs:
+def scenes(recipe: Recipe, count: int, edge: int) -> Dataset:
     """Pictures of ``edge`` px and what they would be without noise, in as many pixels as the model gives."""
     made = [random_scene(seed, (edge, edge), recipe.factor) for seed in range(count)]
     kept = [s for s in made if np.ptp(s.image) > 0]
     task = TASKS[recipe.task]
     names = [f"scene {k}" for k in range(len(kept))]
-    return Pairs.of([s.image for s in kept], [s.clean for s in kept], layout=task.layout(task.options()), names=names)
+    return Dataset.of([s.image for s in kept], [s.clean for s in kept], layout=task.layout(task.options()), names=names)
 
 
 def coarse(source: Path, factor: int, out: Path) -> Path:
@@ -136,8 +136,10 @@ def finished(model: Path, recipe: Recipe, data: Path, folder: Path) -> dict[str,
     if recipe.factor > 1:
         shown = np.rint(bin_pixels(shown, recipe.factor, "mean")).astype(np.uint16)
     task = TASKS[recipe.task]
-    given = Given(str(coarse(data / "test" / "noisy", recipe.factor, folder / "noisy")), str(data / "test" / "clean"))
-    report = evaluate_model(bundle, read_pairs(given, task.layout(task.options()))[0])
+    given = DatasetFiles(
+        str(coarse(data / "test" / "noisy", recipe.factor, folder / "noisy")), str(data / "test" / "clean")
+    )
+    report = evaluate_model(bundle, read_dataset(given, task.layout(task.options()))[0])
     score, held = report.pooled, report.baseline
     test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
     baseline = {"sentence": held.sentence, **held.as_dict(), "method": report.baseline_name} if held else {}
@@ -167,7 +169,7 @@ def main() -> None:
         target = Target(model, resume=args.resume, began=time.monotonic(), **about)
         settings = TrainSettings(minutes=args.minutes, test=0.0, validation=0.04, device="cpu")
         for event in train_steps(pairs, recipe.task, target, settings):
-            if isinstance(event, (Started, Said, Checked)):
+            if isinstance(event, (Started, Message, Validated)):
                 print(getattr(event, "text", None) or getattr(event, "score", {}).get("sentence", event), flush=True)
         fresh = Path(name) / "fresh"
         shutil.copytree(model, fresh, ignore=shutil.ignore_patterns("run", ".*"))

@@ -60,12 +60,12 @@ def lines(folder: Path, minutes: float) -> dict[str, Any]:
     y = first(simulate("cells", (512, 512), 3).clean, 2)
     span = float(np.ptp(y))
     x = line_noise(y + rng.normal(0, 0.03 * span, y.shape), 0.15 * span, rng)
-    from napari_dojo.data.dataset import Pairs
+    from napari_dojo.data.dataset import Dataset
     from napari_dojo.data.noise import measure_noise
     from napari_dojo.tasks import TASKS
 
     task = TASKS["noise2void"]
-    said = [f.text for f in task.check(Pairs.of([x]), task.options()).findings if "line mask" in f.text]
+    said = [f.text for f in task.check(Dataset.of([x]), task.options()).findings if "line mask" in f.text]
     masked = train_and_apply(folder / "masked", "noise2void", x, "YX", "--minutes", minutes, "--lines", "x")
     plain = train_and_apply(folder / "plain", "noise2void", x, "YX", "--minutes", minutes)
     figures = {"noisy": psnr(y, x), "plain": psnr(y, plain), "lines": psnr(y, masked)}

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.reliability import Residual
 from napari_dojo.metrics.scores import psnr
@@ -17,10 +17,10 @@ from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 scenes = [simulate("filaments", (192, 192), seed, photons=12) for seed in range(6)]
-pairs = Pairs.of([s.image for s in scenes[:5]], [s.clean for s in scenes[:5]], layout=Layout(labels=False))
+dataset = Dataset.of([s.image for s in scenes[:5]], [s.clean for s in scenes[:5]], layout=Layout(labels=False))
 with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "denoise"
-    list(train_steps(pairs, "denoise", Target(model), TrainSettings(steps=steps)))
+    list(train_steps(dataset, "denoise", Target(model), TrainSettings(steps=steps)))
     answer = predict(load(model), scenes[5].image)
 print(f"PSNR {psnr(scenes[5].clean, scenes[5].image):.1f} dB before, {psnr(scenes[5].clean, answer):.1f} dB after")
 print(Residual.of(scenes[5].image, answer).sentence)

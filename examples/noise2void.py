@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.scores import psnr
 from napari_dojo.models.bundle import load
@@ -17,11 +17,11 @@ from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 scene = simulate("nuclei", (256, 256), 1, photons=15)
-pairs = Pairs.of([scene.image], layout=Layout(labels=False))
+dataset = Dataset.of([scene.image], layout=Layout(labels=False))
 task = TASKS["noise2void"]
-print(". ".join(f.text for f in task.check(pairs, task.options()).findings))
+print(". ".join(f.text for f in task.check(dataset, task.options()).findings))
 with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "alone"
-    list(train_steps(pairs, task, Target(model), TrainSettings(steps=steps, validation=0.0)))
+    list(train_steps(dataset, task, Target(model), TrainSettings(steps=steps, validation=0.0)))
     answer = predict(load(model), scene.image)
 print(f"PSNR {psnr(scene.clean, scene.image):.1f} dB before, {psnr(scene.clean, answer):.1f} dB after")

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import options_of
@@ -21,11 +21,11 @@ steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 scenes = [simulate("cells", (256, 256), seed) for seed in range(3)]
 axes = Axes("CYX" if scenes[0].image.ndim == 3 else "YX")
 painted = [strokes(s.classes, 0.05, seed) for seed, s in enumerate(scenes[:2])]
-pairs = Pairs.of([s.image for s in scenes[:2]], painted, axes)
+dataset = Dataset.of([s.image for s in scenes[:2]], painted, axes)
 options = SemanticOptions(classes=("background", "cytoplasm", "nucleus"))
 with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "cells"
-    list(train_steps(pairs, "semantic", Target(model), TrainSettings(steps=steps), options))
+    list(train_steps(dataset, "semantic", Target(model), TrainSettings(steps=steps), options))
     bundle = load(model)
     answer = predict(bundle, scenes[2].image, axes)
     score = TASKS["semantic"].score(answer, scenes[2].classes, None, options_of(bundle.card))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.resample import cubic
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.scores import psnr
@@ -23,11 +23,11 @@ fine = [simulate("filaments", (192, 192), seed, photons=400).image for seed in r
 stack = simulate("nuclei", (16, 96, 96), 1, anisotropy=4.0).image
 with tempfile.TemporaryDirectory() as folder:
     plane, along_z = Path(folder) / "plane", Path(folder) / "z"
-    pairs = Pairs.of(fine[:5], layout=layout)  # fine images alone: they are made coarse to learn from
-    list(train_steps(pairs, "upscale", Target(plane), settings, UpscaleOptions(factor=2)))
+    dataset = Dataset.of(fine[:5], layout=layout)  # fine images alone: they are made coarse to learn from
+    list(train_steps(dataset, "upscale", Target(plane), settings, UpscaleOptions(factor=2)))
     coarse = cubic(fine[5][None], (0.5, 0.5))
     answer, held = predict(load(plane), coarse[0], "YX"), cubic(coarse, (2, 2))[0]
     print(f"PSNR {psnr(fine[5], answer):.1f} dB, bicubic interpolation {psnr(fine[5], held):.1f} dB")
-    pairs = Pairs.of([stack], axes=Axes("ZYX", "ZYX"), layout=layout)
-    list(train_steps(pairs, "upscale", Target(along_z), settings, UpscaleOptions(factor=4, along="Z")))
+    dataset = Dataset.of([stack], axes=Axes("ZYX", "ZYX"), layout=layout)
+    list(train_steps(dataset, "upscale", Target(along_z), settings, UpscaleOptions(factor=4, along="Z")))
     print(f"{stack.shape} became {predict(load(along_z), stack, 'ZYX').shape}")

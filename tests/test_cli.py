@@ -204,7 +204,7 @@ def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_command_line_python_and_job_give_the_same_answer(data: Path) -> None:
-    from test_jobs import never, wait
+    from waiting import never, wait
 
     from napari_dojo.inference.predict import predict
     from napari_dojo.jobs.job import Job, predict_request

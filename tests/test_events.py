@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_dojo.events import Checked, Control, Done, Event, Failed, Said, Started, Step, Tiled, decode, encode
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Started, Step, Validated, decode, encode
 
 ALL = [
     Started({"patch": [128, 128], "minutes": None}),
     Step(3, None, 1.5, 0.25, 1e-3),
     Step(3, 10, None, 0.25, 1e-3),
-    Checked(3, 0.5, None, {"ap": {"0.5": 1.0}}, {}, "a/preview.npy"),
-    Tiled(1, 4),
-    Said("warning", "Gewebe \u2713 \u00b5m\nzwei Zeilen"),
+    Validated(3, 0.5, None, {"ap": {"0.5": 1.0}}, {}, "a/preview.npy"),
+    Progress(1, 4),
+    Message("warning", "Gewebe \u2713 \u00b5m\nzwei Zeilen"),
     Done("models/m", {"steps": 3}),
     Failed("The disk is full."),
 ]
@@ -38,8 +38,8 @@ def test_every_event_is_tried_here():
 
 
 def test_numpy_values_and_paths_are_written_as_plain_ones():
-    said = Checked(np.int64(3), np.float32(0.5), None, {"ap": np.float64(0.5), "n": np.arange(2)}, {}, Path("p.npy"))
-    assert decode(encode(said)) == Checked(3, 0.5, None, {"ap": 0.5, "n": [0, 1]}, {}, "p.npy")
+    said = Validated(np.int64(3), np.float32(0.5), None, {"ap": np.float64(0.5), "n": np.arange(2)}, {}, Path("p.npy"))
+    assert decode(encode(said)) == Validated(3, 0.5, None, {"ap": 0.5, "n": [0, 1]}, {}, "p.npy")
 
 
 def test_nan_survives():

@@ -13,10 +13,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import checked, fields_of
-from napari_dojo.tasks import TASKS, Facts, Finding
+from napari_dojo.tasks import TASKS, Finding, Summary
 
 RNG = np.random.default_rng(0)
 EVERY = pytest.mark.parametrize("name", TASKS)
@@ -81,19 +81,19 @@ def images(name: str, dims: int = 2) -> tuple[np.ndarray, np.ndarray]:
     return x + RNG.normal(0, 10, x.shape), y
 
 
-def pairs(name: str, dims: int = 2, x: np.ndarray | None = None) -> Pairs:
+def pairs(name: str, dims: int = 2, x: np.ndarray | None = None) -> Dataset:
     """The task's training data; ``x`` in the place of the input."""
     task, axes = TASKS[name], "ZYX"[-dims:]
     given, y = images(name, dims)
     targets = None if task.target == "none" else [y]
-    return Pairs.of([given if x is None else x], targets, Axes(axes, axes), layout=task.layout(task.options()))
+    return Dataset.of([given if x is None else x], targets, Axes(axes, axes), layout=task.layout(task.options()))
 
 
 def case(name: str, dims: int = 2):
     """The task, an input (1, *S), what it is to become, and the facts. Without a target that is the input itself."""
     task, found = TASKS[name], pairs(name, dims)
     facts = task.check(found, task.options())
-    item = found.items[0]
+    item = found.samples[0]
     y = np.asarray(item.x if item.y is None else item.y)
     return task, np.asarray(item.x, np.float32), y if y.dtype.kind == "i" else y.astype(np.float32), facts
 
@@ -136,7 +136,7 @@ def test_options_are_frozen_and_declared_once(name, which):
 @DIMS
 def test_check_understands_good_data(name, dims):
     task, _, _, facts = case(name, dims)
-    assert isinstance(facts, Facts)
+    assert isinstance(facts, Summary)
     assert all(isinstance(f, Finding) for f in facts.findings)
     assert not facts.errors
     assert isinstance(facts.options, task.options)
@@ -235,17 +235,21 @@ def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
     tuned = task.tune([(maps, y, None)], facts.decoding, facts.options)
     assert isinstance(tuned, task.decoding)
     right = task.score(y, y, None, facts.options)
-    best = task.headline(right)
-    assert task.headline(task.score(found, y, None, facts.options)) > 0.95 * best
+    best = task.selection_score(right)
+    assert task.selection_score(task.score(found, y, None, facts.options)) > 0.95 * best
     assert isinstance(right.as_dict(), dict)
     wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
     if task.target == "none":  # nobody knows what is right: the pooled score lies between the two
-        assert min(best, task.headline(wrong)) <= task.headline(right + wrong) <= max(best, task.headline(wrong))
+        assert (
+            min(best, task.selection_score(wrong))
+            <= task.selection_score(right + wrong)
+            <= max(best, task.selection_score(wrong))
+        )
         return
-    assert task.headline(wrong) < 0.9 * best
-    assert best > task.headline(right + wrong) > task.headline(wrong)
+    assert task.selection_score(wrong) < 0.9 * best
+    assert best > task.selection_score(right + wrong) > task.selection_score(wrong)
     score = task.score(task.decode(maps, tuned, facts.options), y, None, facts.options)
-    assert task.headline(score) >= task.headline(task.score(found, y, None, facts.options))
+    assert task.selection_score(score) >= task.selection_score(task.score(found, y, None, facts.options))
 
 
 @EVERY
@@ -255,7 +259,7 @@ def test_baseline(name, dims):
     (found,), method = task.baseline([x], [y], facts.options)
     assert method
     assert found.shape == y.shape
-    assert task.headline(task.score(found, y, None, facts.options)) <= task.headline(
+    assert task.selection_score(task.score(found, y, None, facts.options)) <= task.selection_score(
         task.score(y, y, None, facts.options)
     )
 
@@ -271,7 +275,7 @@ def test_tasks_need_no_torch_but_to_learn():
     code = """
 import sys
 import numpy as np
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.tasks import TASKS
 labels = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
 for task in TASKS.values():
@@ -279,14 +283,14 @@ for task in TASKS.values():
     y = labels if task.target == "labels" else labels.astype(np.float32)
     x = labels + np.random.default_rng(0).random(labels.shape)
     y = np.kron(y, np.ones((2, 2))) if task.finer(options) else y
-    pairs = Pairs.of([x], None if task.target == "none" else [y], layout=task.layout(options))
+    pairs = Dataset.of([x], None if task.target == "none" else [y], layout=task.layout(options))
     facts = task.check(pairs, options)
-    item = task.prepare(pairs, facts.options).items[0]
+    item = task.prepare(pairs, facts.options).samples[0]
     y = item.x if item.y is None else item.y
     _, target, _ = task.example(item.x, y, None, facts.options, np.random.default_rng(0))
     maps = np.zeros((facts.outputs, *target.shape[1:]), np.float32)
     found = task.decode(maps, facts.decoding, facts.options)
-    task.headline(task.score(found, y, None, facts.options))
+    task.selection_score(task.score(found, y, None, facts.options))
     task.baseline([item.x], [y], facts.options)
 loaded = {"torch", "napari", "bioimageio", "qtpy"} & set(sys.modules)
 assert not loaded, loaded

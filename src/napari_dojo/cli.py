@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_dojo import __version__
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Checked, Control, Done, Event, Said, Started, Step, Tiled
+from napari_dojo.events import Control, Done, Event, Message, Progress, Started, Step, Validated
 from napari_dojo.playground import commands as classroom
 from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Task
@@ -193,10 +193,10 @@ def _train(args: argparse.Namespace) -> int:
     task = TASKS[args.task]
     settings = checked(TrainSettings, _values(args, TrainSettings))
     options: Any = checked(task.options, _values(args, task.options))
-    from napari_dojo.io.datasets import Given, read_pairs
+    from napari_dojo.io.datasets import DatasetFiles, read_dataset
 
-    given = Given(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
-    pairs, notes = read_pairs(given, task.layout(options))
+    given = DatasetFiles(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
+    pairs, notes = read_dataset(given, task.layout(options))
     for note in notes:
         _warn(note)
     from napari_dojo.models.bundle import load
@@ -243,11 +243,11 @@ def _predict(args: argparse.Namespace) -> int:
     with _bar() as bar:
         row = bar.add_task("Applying", total=len(inputs))
         for event in apply_steps(bundle, files, settings, decoding):
-            if isinstance(event, Tiled):
+            if isinstance(event, Progress):
                 bar.update(row, completed=len(inputs) * event.done // event.total)
             elif isinstance(event, Done):
                 done = event
-            elif isinstance(event, Said) and not event.text.startswith("Left out"):
+            elif isinstance(event, Message) and not event.text.startswith("Left out"):
                 warnings.append(event.text)
     assert done is not None
     for sentence in [
@@ -255,31 +255,32 @@ def _predict(args: argparse.Namespace) -> int:
         *([f"{len(warnings)} images in all have warnings."] if len(warnings) > MOST else []),
     ]:
         _warn(sentence)
-    written, bad, seconds = (done.facts[k] for k in ("written", "left_out", "seconds"))
+    written, bad, seconds = (done.facts[k] for k in ("written", "skipped", "seconds"))
     for sentence in bad:
         _warn(f"Left out: {sentence}")
     print(f"{len(written)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
-        print(json.dumps({"written": written, "left_out": bad, "seconds": seconds}))
+        print(json.dumps({"written": written, "skipped": bad, "seconds": seconds}))
     return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.evaluation.evaluate import evaluate_model
-    from napari_dojo.io.datasets import Given, read_pairs
+    from napari_dojo.io.datasets import DatasetFiles, read_dataset
     from napari_dojo.models.bundle import load
     from napari_dojo.models.card import options_of
     from napari_dojo.models.library import find
 
     bundle = load(find(args.model))
     settings = checked(PredictSettings, _values(args, PredictSettings))
-    pairs, notes = read_pairs(
-        Given(args.input, args.target, args.axes, args.region), TASKS[bundle.card.task].layout(options_of(bundle.card))
+    pairs, notes = read_dataset(
+        DatasetFiles(args.input, args.target, args.axes, args.region),
+        TASKS[bundle.card.task].layout(options_of(bundle.card)),
     )
     for note in notes:
         _warn(note)
     with _bar() as bar:
-        row = bar.add_task("Scoring", total=len(pairs.items))
+        row = bar.add_task("Scoring", total=len(pairs.samples))
         objects = load(find(args.objects)) if args.objects else None
         report = evaluate_model(bundle, pairs, settings, lambda: bar.advance(row), objects)
     print(report.table())
@@ -351,13 +352,13 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
                     bar.update(
                         row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}"
                     )
-                elif isinstance(event, Tiled):
+                elif isinstance(event, Progress):
                     bar.update(row, completed=event.done, total=event.total)
                 elif isinstance(event, Started):
                     bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", highlight=False)
-                elif isinstance(event, Said):
+                elif isinstance(event, Message):
                     bar.console.print(event.text, highlight=False)
-                elif isinstance(event, Checked):
+                elif isinstance(event, Validated):
                     bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", highlight=False)
                 elif isinstance(event, Done):
                     done = event
@@ -370,10 +371,11 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
 
 def _bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Bar(*columns, console=Console(stderr=True), transient=True)
 
 
 def _warn(text: str) -> None:

@@ -6,7 +6,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-__all__ = ["Checked", "Control", "Done", "Event", "Failed", "Said", "Started", "Step", "Tiled", "decode", "encode"]
+__all__ = [
+    "Control",
+    "Done",
+    "Event",
+    "Failed",
+    "Message",
+    "Progress",
+    "Started",
+    "Step",
+    "Validated",
+    "decode",
+    "encode",
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Step(Event):
 
 
 @dataclass(frozen=True)
-class Checked(Event):
+class Validated(Event):
     """The net was judged on what it does not learn from.
 
     ``score`` and ``baseline`` hold the task's figures by name; ``preview`` is the path of a ``.npy`` or None.
@@ -56,7 +68,7 @@ class Checked(Event):
 
 
 @dataclass(frozen=True)
-class Tiled(Event):
+class Progress(Event):
     """``done`` of ``total`` pieces of the work are done."""
 
     done: int
@@ -64,7 +76,7 @@ class Tiled(Event):
 
 
 @dataclass(frozen=True)
-class Said(Event):
+class Message(Event):
     """A sentence for the user; ``level`` is "info" or "warning"."""
 
     level: str

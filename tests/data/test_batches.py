@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_dojo.data.batches import Batches, Recipe, Source, draw
-from napari_dojo.data.dataset import Item, Part
+from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.normalize import Normalization
 
 PLAIN = Normalization((0.0,), (1.0,))
@@ -28,8 +28,8 @@ def labels(size=(70, 90), seed=0):
 
 
 def source(y, part=None, norm=PLAIN, region=None):
-    item = Item("a", y[None].astype(np.float32), y, region)
-    return Source.of(item, part or Part(0, tuple((0, n) for n in y.shape)), norm, True)
+    item = Sample("a", y[None].astype(np.float32), y, region)
+    return Source.of(item, part or Crop(0, tuple((0, n) for n in y.shape)), norm, True)
 
 
 def patches(src, recipe, n=20, seed=0):
@@ -122,7 +122,7 @@ def test_the_region_turns_with_the_labels():
 def test_a_part_shows_nothing_of_the_rest():
     y = np.ones((80, 90), np.int32)
     y[:, 45:] = 2
-    part = Part(0, ((0, 80), (0, 45)))
+    part = Crop(0, ((0, 80), (0, 45)))
     for x, target, _ in patches(source(y, part), Recipe((32, 32), as_it_is, margin=8)):
         np.testing.assert_array_equal(target, 1)
         np.testing.assert_allclose(x, 1, atol=1e-5)
@@ -163,7 +163,7 @@ def test_patches_are_aimed_at_what_is_annotated():
 
 def test_target_images_turn_as_the_input_does():
     x = np.random.default_rng(0).random((1, 60, 60)).astype(np.float32)
-    src = Source.of(Item("a", x, x), Part(0, ((0, 60), (0, 60))), PLAIN, False)
+    src = Source.of(Sample("a", x, x), Crop(0, ((0, 60), (0, 60))), PLAIN, False)
 
     def example(x, y, region, rng):
         return x, y, np.ones((1, *x.shape[1:]), np.float32)

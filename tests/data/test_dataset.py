@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Item, Layout, Pairs, Part, as_labels
+from napari_dojo.data.dataset import Crop, Dataset, Layout, Sample, as_labels
 from napari_dojo.data.normalize import Rule
 from napari_dojo.errors import DojoError
 
 
-def pairs(n: int, size: tuple[int, ...] = (160, 200), **more) -> Pairs:
+def pairs(n: int, size: tuple[int, ...] = (160, 200), **more) -> Dataset:
     rng = np.random.default_rng(1)
     xs = [rng.integers(0, 999, size).astype(np.uint16) for _ in range(n)]
-    return Pairs.of(xs, [(x > 500).astype(np.uint8) for x in xs], **more)
+    return Dataset.of(xs, [(x > 500).astype(np.uint8) for x in xs], **more)
 
 
-def mask(size, part: Part):
+def mask(size, part: Crop):
     out = np.zeros(size, bool)
     out[part.slices] = True
     return out
@@ -27,10 +27,10 @@ def mask(size, part: Part):
 def test_frames_become_samples_that_share_their_group_and_their_intensities():
     x = np.random.default_rng(0).random((3, 8, 9))
     y = np.arange(3 * 8 * 9).reshape(3, 8, 9)
-    found = Pairs.of([x], [y], Axes("TYX"), names=["movie"])
-    assert [i.name for i in found.items] == ["movie [0]", "movie [1]", "movie [2]"]
-    assert {i.group for i in found.items} == {"movie"}
-    for k, item in enumerate(found.items):
+    found = Dataset.of([x], [y], Axes("TYX"), names=["movie"])
+    assert [i.name for i in found.samples] == ["movie [0]", "movie [1]", "movie [2]"]
+    assert {i.group for i in found.samples} == {"movie"}
+    for k, item in enumerate(found.samples):
         np.testing.assert_array_equal(item.x, x[k][None])
         np.testing.assert_array_equal(item.y, y[k])
         assert item.normalization(Rule()) == Rule().measure(x[None])
@@ -40,45 +40,45 @@ def test_frames_become_samples_that_share_their_group_and_their_intensities():
 def test_labels_lack_the_channels_of_the_image():
     x = np.random.default_rng(0).random((8, 9, 3))
     y = np.eye(8, 9, dtype=np.int32)
-    found = Pairs.of([x], [y], Axes("YXC"))
+    found = Dataset.of([x], [y], Axes("YXC"))
     assert found.channels == 3
-    np.testing.assert_array_equal(found.items[0].x, np.moveaxis(x, -1, 0))
-    np.testing.assert_array_equal(found.items[0].y, y)
+    np.testing.assert_array_equal(found.samples[0].x, np.moveaxis(x, -1, 0))
+    np.testing.assert_array_equal(found.samples[0].y, y)
 
 
 def test_target_images_may_be_larger():
     x = np.zeros((8, 9))
     y = np.arange(16 * 18.0).reshape(16, 18)
     np.testing.assert_array_equal(
-        Pairs.of([x], [y], layout=Layout(labels=False, finer={"Y": 2, "X": 2})).items[0].y, y[None]
+        Dataset.of([x], [y], layout=Layout(labels=False, finer={"Y": 2, "X": 2})).samples[0].y, y[None]
     )
     with pytest.raises(DojoError, match="its target is 16 x 18; it came as 8 x 9"):
-        Pairs.of([x], [x], layout=Layout(labels=False, finer={"Y": 2, "X": 2}))
+        Dataset.of([x], [x], layout=Layout(labels=False, finer={"Y": 2, "X": 2}))
 
 
 def test_a_region_may_be_given_once_or_for_each_frame():
     x = np.random.default_rng(0).random((2, 8, 9))
     region = x > 0.5
-    each = Pairs.of([x], [region], Axes("TYX"), regions=[region])
-    np.testing.assert_array_equal(each.items[1].region, region[1])
-    once = Pairs.of([x], [region], Axes("TYX"), regions=[region[0]])
-    np.testing.assert_array_equal(once.items[1].region, region[0])
+    each = Dataset.of([x], [region], Axes("TYX"), regions=[region])
+    np.testing.assert_array_equal(each.samples[1].region, region[1])
+    once = Dataset.of([x], [region], Axes("TYX"), regions=[region[0]])
+    np.testing.assert_array_equal(once.samples[1].region, region[0])
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Pairs.of([]), "At least one image"),
-        (lambda: Pairs.of([np.zeros((8, 8))], []), "there are 1 images and 0 targets"),
-        (lambda: Pairs.of([np.zeros((8, 8))], [np.zeros((8, 9), int)]), "image 1 is 8 x 8 .*it came as 8 x 9"),
-        (lambda: Pairs.of([np.zeros((0, 8))]), "image 1 is empty"),
-        (lambda: Pairs.of([np.zeros((8, 8), complex)]), "complex"),
-        (lambda: Pairs.of([np.zeros((8, 8)), np.zeros((8, 8, 8))]), "image 2 has 3 dimensions"),
+        (lambda: Dataset.of([]), "At least one image"),
+        (lambda: Dataset.of([np.zeros((8, 8))], []), "there are 1 images and 0 targets"),
+        (lambda: Dataset.of([np.zeros((8, 8))], [np.zeros((8, 9), int)]), "image 1 is 8 x 8 .*it came as 8 x 9"),
+        (lambda: Dataset.of([np.zeros((0, 8))]), "image 1 is empty"),
+        (lambda: Dataset.of([np.zeros((8, 8), complex)]), "complex"),
+        (lambda: Dataset.of([np.zeros((8, 8)), np.zeros((8, 8, 8))]), "image 2 has 3 dimensions"),
         (
-            lambda: Pairs.of([np.zeros((1, 8, 8)), np.zeros((2, 8, 8))], axes=Axes("CYX")),
+            lambda: Dataset.of([np.zeros((1, 8, 8)), np.zeros((2, 8, 8))], axes=Axes("CYX")),
             "same number of channels; .* 1 and 2",
         ),
-        (lambda: Pairs.of([np.zeros((8, 8))], regions=[np.ones((4, 4))]), "region of image 1"),
+        (lambda: Dataset.of([np.zeros((8, 8))], regions=[np.ones((4, 4))]), "region of image 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(make, says):
@@ -137,23 +137,23 @@ def test_a_group_stands_on_one_side():
     p = pairs(24, (8, 9), groups=[f"g{i // 4}" for i in range(24)])
     for seed in range(5):
         s = p.split(seed=seed)
-        sides = [{p.items[part.item].group for part in side} for side in (s.training, s.validation, s.test)]
+        sides = [{p.samples[part.item].group for part in side} for side in (s.training, s.validation, s.test)]
         assert all(sides)
         assert sum(map(len, sides)) == len(set.union(*sides)) == 6
 
 
 def test_duplicates_are_one_group():
     x = [np.random.default_rng(i).random((8, 8)) for i in range(10)]
-    p = Pairs.of([*x, x[3].copy(), x[7].copy()])
-    assert p.items[10].group == p.items[3].group
-    assert p.items[11].group == p.items[7].group
-    assert len({i.group for i in p.items}) == 10
+    p = Dataset.of([*x, x[3].copy(), x[7].copy()])
+    assert p.samples[10].group == p.samples[3].group
+    assert p.samples[11].group == p.samples[7].group
+    assert len({i.group for i in p.samples}) == 10
 
 
 def test_duplicates_join_the_groups_that_hold_them():
     a, b, c = (np.random.default_rng(i).random((8, 8)) for i in range(3))
-    p = Pairs.of([a, b, b, c, c], groups=["1", "1", "2", "2", "3"])
-    assert len({i.group for i in p.items}) == 1
+    p = Dataset.of([a, b, b, c, c], groups=["1", "1", "2", "2", "3"])
+    assert len({i.group for i in p.samples}) == 1
 
 
 @pytest.mark.parametrize("size", [(160, 200), (200, 160), (40, 64, 200)])
@@ -174,9 +174,9 @@ def test_fewer_images_give_a_band_of_each_with_a_gap(size):
 
 def test_bands_of_duplicates_and_of_frames_lie_at_the_same_place():
     x = np.random.default_rng(0).random((200, 160))
-    s = Pairs.of([x, x.copy()]).split()
+    s = Dataset.of([x, x.copy()]).split()
     assert s.training[0].box == s.training[1].box
-    frames = Pairs.of([np.random.default_rng(0).random((4, 200, 160))], axes=Axes("TYX")).split()
+    frames = Dataset.of([np.random.default_rng(0).random((4, 200, 160))], axes=Axes("TYX")).split()
     assert len({part.box for part in frames.training}) == 1
 
 
@@ -196,7 +196,7 @@ def test_one_small_image_is_all_for_training():
 
 def test_small_duplicates_are_not_put_on_two_sides():
     x = np.random.default_rng(0).random((48, 48))
-    s = Pairs.of([x, x.copy()]).split()
+    s = Dataset.of([x, x.copy()]).split()
     assert (len(s.training), s.validation) == (2, ())
 
 
@@ -227,7 +227,7 @@ def test_roles_win():
 
 
 def test_part():
-    part = Part(0, ((2, 5), (1, 9)))
+    part = Crop(0, ((2, 5), (1, 9)))
     assert part.volume == 24
     assert np.zeros((10, 10))[part.slices].shape == (3, 8)
-    assert Item("a", np.zeros((2, 3, 4))).size == (3, 4)
+    assert Sample("a", np.zeros((2, 3, 4))).size == (3, 4)

@@ -55,7 +55,7 @@ def test_classes_without_baseline() -> None:
     assert said["accuracy"] == pytest.approx(2 / 3)
     assert said["confusion"] == [[1, 1], [0, 1]]
     assert "baseline" not in said
-    assert "left_out" not in said
+    assert "skipped" not in said
 
 
 def test_images_are_held_against_their_input() -> None:
@@ -90,7 +90,7 @@ def test_a_bad_image_is_left_out_and_named() -> None:
     pairs = [("good", FOUND, TRUTH, None, None), ("bad", FOUND[:3], TRUTH, None, None)]
     report = evaluate_pairs(pairs, "labels-instances")
     assert [row.name for row in report.rows] == ["good"]
-    assert "same size" in report.as_dict()["left_out"]["bad"]
+    assert "same size" in report.as_dict()["skipped"]["bad"]
     assert "bad: The truth and the prediction must have the same size" in report.table()
     with pytest.raises(DojoError, match="none of 1 can be used"):
         evaluate_pairs(pairs[1:], "labels-instances")

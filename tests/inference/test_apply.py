@@ -13,7 +13,7 @@ from bright import bright, squares
 from same import same
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Failed, Said, Tiled
+from napari_dojo.events import Control, Done, Failed, Message, Progress
 from napari_dojo.inference.apply import Files, among, apply_steps, folder_for, there_already
 from napari_dojo.io import images
 from napari_dojo.settings import PredictSettings
@@ -39,7 +39,7 @@ def test_answers_lie_in_the_folder_with_pixel_size_and_a_table(folder: Path) -> 
     done = said[-1]
     assert isinstance(done, Done)
     assert [Path(p).name for p in done.facts["written"]] == ["a.tif", "b.tif", "c.tif"]
-    assert (done.facts["left_out"], done.facts["images"], done.facts["stopped"]) == ([], 3, False)
+    assert (done.facts["skipped"], done.facts["images"], done.facts["stopped"]) == ([], 3, False)
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]
     for k, name in enumerate("abc"):
         answer = images.read(folder / "out" / f"{name}.tif")
@@ -54,7 +54,7 @@ def test_answers_lie_in_the_folder_with_pixel_size_and_a_table(folder: Path) -> 
 
 
 def test_progress_goes_over_all_files(folder: Path) -> None:
-    told = [(e.done, e.total) for e in apply_steps(bright(), files(folder), CPU) if isinstance(e, Tiled)]
+    told = [(e.done, e.total) for e in apply_steps(bright(), files(folder), CPU) if isinstance(e, Progress)]
     assert {total for _, total in told} == {300}
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (300, 300)
@@ -62,9 +62,9 @@ def test_progress_goes_over_all_files(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("event", "index", "count", "wanted"),
-    [(Tiled(1, 4), 0, 1, (1, 4)), (Tiled(1, 4), 0, 2, (25, 200)), (Tiled(4, 4), 1, 2, (200, 200))],
+    [(Progress(1, 4), 0, 1, (1, 4)), (Progress(1, 4), 0, 2, (25, 200)), (Progress(4, 4), 1, 2, (200, 200))],
 )
-def test_progress_of_one_among_many(event: Tiled, index: int, count: int, wanted: tuple[int, int]) -> None:
+def test_progress_of_one_among_many(event: Progress, index: int, count: int, wanted: tuple[int, int]) -> None:
     assert (among(event, index, count).done, among(event, index, count).total) == wanted
 
 
@@ -74,9 +74,9 @@ def test_a_bad_file_is_left_out_and_named(folder: Path) -> None:
     said = list(apply_steps(bright(), files(folder), CPU))
     done = said[-1]
     assert len(done.facts["written"]) == 3
-    assert "aa.tif" in done.facts["left_out"][0]
-    assert "Name the axes" in done.facts["left_out"][1]
-    assert [e.level for e in said if isinstance(e, Said)] == ["warning"] * 2
+    assert "aa.tif" in done.facts["skipped"][0]
+    assert "Name the axes" in done.facts["skipped"][1]
+    assert [e.level for e in said if isinstance(e, Message)] == ["warning"] * 2
     assert not done.facts["stopped"]
 
 
@@ -109,7 +109,7 @@ def test_stop_keeps_what_is_done(folder: Path) -> None:
     control, said = Control(), []
     for event in apply_steps(bright(), files(folder), CPU, control=control):
         said.append(event)
-        control.stop = isinstance(event, Tiled) and event.done > 100
+        control.stop = isinstance(event, Progress) and event.done > 100
     done = said[-1]
     assert isinstance(done, Done)
     assert done.facts["stopped"]

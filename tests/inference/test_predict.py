@@ -9,7 +9,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Said, Tiled
+from napari_dojo.events import Control, Message, Progress
 from napari_dojo.inference.predict import Predictor, Result, box_around, predict, predict_steps, zoom_for
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
@@ -231,7 +231,7 @@ def test_progress_counts_the_tiles_of_all_samples():
     said = [
         e
         for e in predict_steps(b, image(3, 64, 64), "TYX", predictor=Predictor(b.net, CPU, tile=32))
-        if isinstance(e, Tiled)
+        if isinstance(e, Progress)
     ]
     assert [e.done for e in said] == list(range(1, len(said) + 1))
     assert {e.total for e in said} == {len(said)}
@@ -243,7 +243,7 @@ def test_stop_gives_nothing():
     for e in predict_steps(b, image(64, 64), control=control, predictor=Predictor(b.net, CPU, tile=32)):
         said.append(e)
         control.stop = True
-    assert [type(e) for e in said] == [Tiled, Said]
+    assert [type(e) for e in said] == [Progress, Message]
     with pytest.raises(DojoError, match="stopped"):
         predict(b, image(64, 64), control=Control(stop=True))
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from bright import bright, squares
 from discs import discs
+from waiting import never, wait
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Said, Step, Tiled
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Step
 from napari_dojo.inference.apply import Files
 from napari_dojo.io import images
 from napari_dojo.jobs.job import KINDS, Job, predict_files_request, predict_request, train_request
@@ -33,18 +34,6 @@ def train_folder(tmp_path: Path, **settings: Any) -> Path:
     return train_request(
         tmp_path / "run", "instances", raw, labels, axes="YX", out=tmp_path / "m", settings={**SETTINGS, **settings}
     )
-
-
-def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 60) -> list[Event]:
-    """Events until something holds, or the job has finished."""
-    said: list[Event] = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        said += job.events()
-        if until(said) or job.finished:
-            return said
-        time.sleep(0.02)
-    raise AssertionError(f"nothing came in {seconds} s; so far {said[-3:]}")
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +55,6 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stepped(said: list[Event]) -> bool:
     """Whether a step was made."""
     return any(isinstance(e, Step) for e in said)
-
-
-def never(said: list[Event]) -> bool:
-    """Wait for the end."""
-    return False
 
 
 def test_a_training_and_a_prediction_end_with_done(tmp_path: Path) -> None:
@@ -131,7 +115,7 @@ def test_a_killed_job_goes_on_once_with_half_the_batch(tmp_path: Path) -> None:
     assert job._process is not None
     os.kill(job._process.pid, signal.SIGKILL)
     said = wait(job, never)
-    assert any(isinstance(e, Said) and "half the batch" in e.text for e in said)
+    assert any(isinstance(e, Message) and "half the batch" in e.text for e in said)
     assert isinstance(said[-1], Done)
 
 
@@ -194,9 +178,9 @@ def test_several_images_one_of_them_unfit(tmp_path: Path, any_model: None) -> No
     assert [r["index"] for r in done.facts["results"]] == [0, 2, 3]
     assert [np.load(folder / r["answer"]).max() for r in done.facts["results"]] == [1, 3, 2]
     assert [np.load(folder / r["maps"]).shape for r in done.facts["results"]] == [(1, 2, 48, 52)] * 2 + [(2, 2, 48, 52)]
-    assert done.facts["left_out"][0].startswith("colours: The model bright needs 1 channel")
+    assert done.facts["skipped"][0].startswith("colours: The model bright needs 1 channel")
     assert (done.facts["images"], done.facts["stopped"]) == (4, False)
-    told = [(e.done, e.total) for e in said if isinstance(e, Tiled)]
+    told = [(e.done, e.total) for e in said if isinstance(e, Progress)]
     assert told[-1] == (400, 400)
     assert told == sorted(told)
 
@@ -220,7 +204,7 @@ def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None
     request = json.loads((folder / "request.json").read_text())
     for event in KINDS["predict"](request, folder, control):
         last = event
-        control.stop = isinstance(event, Tiled) and event.done > 100
+        control.stop = isinstance(event, Progress) and event.done > 100
     assert isinstance(last, Done)
     assert [r["name"] for r in last.facts["results"]] == ["a"]
     assert last.facts["stopped"]

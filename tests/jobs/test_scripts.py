@@ -13,7 +13,7 @@ from discs import discs
 from napari_dojo.cli import main
 from napari_dojo.events import Control, Done
 from napari_dojo.io import images
-from napari_dojo.io.datasets import read_pairs
+from napari_dojo.io.datasets import read_dataset
 from napari_dojo.jobs.job import KINDS, train_files_request, train_request
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
@@ -53,16 +53,16 @@ def weights(path):
 
 def test_files_hold_what_the_run_learns_from(run):
     given = saved_data(run)
-    pairs, notes = read_pairs(given)
+    pairs, notes = read_dataset(given)
     assert notes == []
     pictures, labels = discs()
-    assert [i.name for i in pairs.items] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]
-    assert [i.role for i in pairs.items][:2] == ["training", "validation"]
-    for item, x, y in zip(pairs.items, pictures, labels, strict=True):
+    assert [i.name for i in pairs.samples] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]
+    assert [i.role for i in pairs.samples][:2] == ["training", "validation"]
+    for item, x, y in zip(pairs.samples, pictures, labels, strict=True):
         np.testing.assert_array_equal(item.x[0], x)
         np.testing.assert_array_equal(item.y, y)
-    assert pairs.items[0].region[:, :40].all()
-    assert not pairs.items[0].region[:, 40:].any()
+    assert pairs.samples[0].region[:, :40].all()
+    assert not pairs.samples[0].region[:, 40:].any()
     assert pairs.pixel_size == pytest.approx((0.5, 0.5))
     assert images.read(given.input + "/c.tif").unit == "um" if len(pictures) > 2 else True
 
@@ -88,9 +88,9 @@ def test_both_copies_run_and_give_the_same_model(run):
 
 
 def test_files_are_named_as_they_are(tmp_path):
-    from napari_dojo.io.datasets import Given
+    from napari_dojo.io.datasets import DatasetFiles
 
-    given = Given("i", "t", "ZYX")
+    given = DatasetFiles("i", "t", "ZYX")
     run = Run.read(
         train_files_request(tmp_path / "run", "semantic", given, out=tmp_path / "m", options={"classes": ["a", "b"]})
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.scores import psnr
 from napari_dojo.models.bundle import load
@@ -28,16 +28,16 @@ def noisy(seed: int, strength: float = 0.08) -> list[np.ndarray]:
 
 
 def test_two_noisy_images_are_learned_with_the_squared_error():
-    pairs = Pairs.of(noisy(0), noisy(1), layout=LAYOUT)
+    pairs = Dataset.of(noisy(0), noisy(1), layout=LAYOUT)
     assert DENOISE.check(pairs, DENOISE.options()).options.error == "squared"
-    assert DENOISE.check(Pairs.of(noisy(0), CLEAN, layout=LAYOUT), DENOISE.options()).options.error == "absolute"
+    assert DENOISE.check(Dataset.of(noisy(0), CLEAN, layout=LAYOUT), DENOISE.options()).options.error == "absolute"
 
 
 def test_neighbours_become_channels():
     stack = np.stack(noisy(0))
     options = DENOISE.options(neighbours=1)
-    pairs = Pairs.of([stack], [np.stack(CLEAN)], Axes("TYX"), layout=DENOISE.layout(options))
-    assert (len(pairs.items), pairs.channels) == (3, 3)
+    pairs = Dataset.of([stack], [np.stack(CLEAN)], Axes("TYX"), layout=DENOISE.layout(options))
+    assert (len(pairs.samples), pairs.channels) == (3, 3)
     assert DENOISE.check(pairs, options).options.channels == 1
 
 
@@ -46,7 +46,7 @@ def identity(tmp_path_factory):
     """A model of pairs without noise."""
     out = tmp_path_factory.mktemp("identity") / "m"
     settings = TrainSettings(steps=400, batch=4, patch=32, width=16, depth=2, test=0, device="cpu", learning_rate=0.005)
-    list(train_steps(Pairs.of(CLEAN, CLEAN, layout=LAYOUT), "denoise", Target(out), settings))
+    list(train_steps(Dataset.of(CLEAN, CLEAN, layout=LAYOUT), "denoise", Target(out), settings))
     return load(out)
 
 

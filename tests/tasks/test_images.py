@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.metrics.scores import psnr
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import DENOISE, NOISE2VOID
@@ -22,7 +22,9 @@ CLEAN = [s.clean for s in SCENES]
 
 
 def pairs(x=NOISY, y=CLEAN, axes="YX", **more):
-    return Pairs.of(list(x), None if y is None else list(y), Axes.resolve(np.shape(x[0]), axes), layout=IMAGES, **more)
+    return Dataset.of(
+        list(x), None if y is None else list(y), Axes.resolve(np.shape(x[0]), axes), layout=IMAGES, **more
+    )
 
 
 def said(found, task=DENOISE, **options):
@@ -54,7 +56,7 @@ def test_a_shift_is_told_and_corrected():
     assert fixes["Correct the shift"].value == ("register", True)
     findings, _ = said(pairs(y=shifted), register=True)
     np.testing.assert_allclose(told(text(findings, "ok")), (-3, 2), atol=0.15)
-    item = moved(pairs(y=shifted)).items[0]
+    item = moved(pairs(y=shifted)).samples[0]
     inner = (slice(8, -8), slice(8, -8))
     assert psnr(CLEAN[0][inner], item.y[0][inner]) > 30
     assert not item.region[-3:].any()
@@ -70,7 +72,7 @@ def test_other_places_are_refused_with_the_figure():
 def test_one_odd_pair_may_be_left_out():
     findings, fixes = said(pairs(NOISY, [CLEAN[0], CLEAN[1], CLEAN[0]], names=["a", "b", "c"]))
     assert "The target of c shows another place" in text(findings, "warning")
-    assert fixes["Leave out"].items == ("c",)
+    assert fixes["Leave out"].samples == ("c",)
 
 
 def test_swapped_and_noisy_targets():
@@ -88,18 +90,18 @@ def test_saturated_pixels_that_touch_are_kept_out():
     cut = [np.minimum(y, np.percentile(y, 90)) for y in CLEAN]
     findings, _ = said(pairs(y=cut))
     assert "saturated" in text(findings, "warning")
-    item = without_saturated(pairs(y=cut), lambda i: i.y).items[0]
+    item = without_saturated(pairs(y=cut), lambda i: i.y).samples[0]
     top = cut[0] == cut[0].max()
     assert not item.region[ndimage.binary_erosion(top)].any()
     assert item.region[~ndimage.binary_dilation(top)].all()
-    assert without_saturated(pairs(), lambda i: i.y).items[0].region is None
+    assert without_saturated(pairs(), lambda i: i.y).samples[0].region is None
 
 
 def test_brightness_is_not_learned():
     for gain, offset in ((5.0, 0.0), (0.2, 300.0)):
-        item = as_bright(pairs(y=[gain * y + offset for y in CLEAN])).items[0]
+        item = as_bright(pairs(y=[gain * y + offset for y in CLEAN])).samples[0]
         assert psnr(CLEAN[0], item.y[0]) > 30
-    np.testing.assert_array_equal(as_bright(pairs()).items[0].y[0], CLEAN[0])  # what is right already stays as it is
+    np.testing.assert_array_equal(as_bright(pairs()).samples[0].y[0], CLEAN[0])  # what is right already stays as it is
 
 
 def test_noise_alone_and_little_noise():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions, depth
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def disc(size, centre, radius):
 def options(dims=2):
     y = disc((48,) * dims, (24,) * dims, 9).astype(np.int32)
     axes = Axes("ZYX"[-dims:], "ZYX"[-dims:])
-    return INSTANCES.check(Pairs.of([RNG.random(y.shape)], [y], axes), InstancesOptions()).options
+    return INSTANCES.check(Dataset.of([RNG.random(y.shape)], [y], axes), InstancesOptions()).options
 
 
 def perfect(y):
@@ -34,7 +34,7 @@ def decoded(y, **more):
 
 
 def ap(found, y):
-    return INSTANCES.headline(INSTANCES.score(found, y, None, options(y.ndim)))
+    return INSTANCES.selection_score(INSTANCES.score(found, y, None, options(y.ndim)))
 
 
 def two_discs():
@@ -168,7 +168,7 @@ def test_numbers_do_not_matter():
 
 def check(ys, xs=None, **more):
     xs = xs or [RNG.random(y.shape) for y in ys]
-    return INSTANCES.check(Pairs.of(xs, ys, **more), InstancesOptions())
+    return INSTANCES.check(Dataset.of(xs, ys, **more), InstancesOptions())
 
 
 def test_check_counts_and_measures():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.scenes import line_noise
 from napari_dojo.tasks import NOISE2VOID
@@ -83,7 +83,7 @@ def test_line_noise_is_found_and_the_mask_offered(white):
     for axis in ("x", "y"):
         noisy = line_noise(y if axis == "x" else y.T, 0.1 * span, np.random.default_rng(0))
         noisy = noisy if axis == "x" else noisy.T
-        found = Pairs.of([noisy + white * RNG.normal(0, span, y.shape)], layout=Layout(labels=False))
+        found = Dataset.of([noisy + white * RNG.normal(0, span, y.shape)], layout=Layout(labels=False))
         findings = NOISE2VOID.check(found, NOISE2VOID.options()).findings
         (warning,) = (f for f in findings if "line mask" in f.text)
         assert f"correlated along {axis}" in warning.text
@@ -96,7 +96,7 @@ def test_white_noise_needs_no_mask():
     for kind in ("nuclei", "cells", "filaments", "spots"):
         image = simulate(kind, (160, 160), 2, photons=30).image
         image = image if image.ndim == 2 else image[0]
-        findings = NOISE2VOID.check(Pairs.of([image], layout=Layout(labels=False)), NOISE2VOID.options()).findings
+        findings = NOISE2VOID.check(Dataset.of([image], layout=Layout(labels=False)), NOISE2VOID.options()).findings
         assert not [f.text for f in findings if f.level != "ok"], kind
 
 
@@ -111,11 +111,11 @@ def test_the_baseline_takes_a_wider_filter_for_more_noise():
 
 
 def test_volumes_and_series_have_their_channels():
-    volume = Pairs.of(
+    volume = Dataset.of(
         [np.zeros((6, 20, 20)) + RNG.random((6, 20, 20))], axes=Axes("ZYX", "ZYX"), layout=Layout(labels=False)
     )
     assert NOISE2VOID.check(volume, NOISE2VOID.options()).outputs == 1
-    series = Pairs.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(labels=False, reach=2))
+    series = Dataset.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(labels=False, reach=2))
     assert series.channels == 5
     assert NOISE2VOID.check(series, NOISE2VOID.options(neighbours=2)).outputs == 1
 

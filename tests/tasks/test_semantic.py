@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.tasks.semantic import SEMANTIC, SemanticDecoding, SemanticOptions
 
 RNG = np.random.default_rng(0)
@@ -14,7 +14,7 @@ OPTIONS = SemanticOptions(values=(1, 2, 7), classes=("sky", "cell", "wall"))
 
 
 def check(y, region=None, **more):
-    pairs = Pairs.of([RNG.random(y.shape)], [y], regions=[] if region is None else [region])
+    pairs = Dataset.of([RNG.random(y.shape)], [y], regions=[] if region is None else [region])
     return SEMANTIC.check(pairs, SemanticOptions(**more))
 
 
@@ -111,7 +111,7 @@ def test_score_by_hand():
     counts = SEMANTIC.score(np.array([[1, 2, 2, 7]]), truth, None, OPTIONS)
     assert counts.accuracy == pytest.approx(2 / 3)
     assert counts.iou == {"sky": 0.5, "cell": 0.5}
-    assert SEMANTIC.headline(counts) == 0.5
+    assert SEMANTIC.selection_score(counts) == 0.5
 
 
 def test_the_baseline_is_the_most_frequent_class():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TRANSLATE
@@ -15,7 +15,7 @@ STAIN = [simulate("cells", (64, 72), k).image for k in range(2)]  # (2, Y, X)
 
 
 def pairs(x, y, axes, **options):
-    return Pairs.of(x, y, Axes.resolve(np.shape(x[0]), axes), layout=TRANSLATE.layout(TRANSLATE.options(**options)))
+    return Dataset.of(x, y, Axes.resolve(np.shape(x[0]), axes), layout=TRANSLATE.layout(TRANSLATE.options(**options)))
 
 
 def test_planes_of_the_input_become_channels_where_the_target_has_none():
@@ -25,7 +25,7 @@ def test_planes_of_the_input_become_channels_where_the_target_has_none():
     both = pairs(stacks, [np.stack([s[1]] * 5) for s in STAIN], "ZYX")
     assert (both.channels, both.spatial) == (1, "ZYX")
     neighbours = pairs(stacks, [np.stack([s[1]] * 5) for s in STAIN], "TYX", neighbours=2)
-    assert (neighbours.channels, neighbours.reach, len(neighbours.items)) == (5, 2, 10)
+    assert (neighbours.channels, neighbours.reach, len(neighbours.samples)) == (5, 2, 10)
     with pytest.raises(DojoError, match="must have the size of the image"):
         pairs(stacks, [s[1][:32] for s in STAIN], "ZYX")
 
@@ -66,4 +66,4 @@ def test_scores_and_layout():
     assert TRANSLATE.own_units
     assert TRANSLATE.layout(TRANSLATE.options(neighbours=3)) == Layout(labels=False, planes=True, reach=3)
     y = STAIN[0][1:].astype(float)
-    assert TRANSLATE.headline(TRANSLATE.score(3 * y + 7, y, None, None)) == pytest.approx(1)
+    assert TRANSLATE.selection_score(TRANSLATE.score(3 * y + 7, y, None, None)) == pytest.approx(1)

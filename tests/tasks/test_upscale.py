@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
 from napari_dojo.simulation.microscope import simulate
@@ -17,7 +17,9 @@ FINE = [simulate("filaments", (96, 108), seed, photons=500).clean for seed in ra
 
 def pairs(x, y=None, axes="YX", factor=2, along="YX", **more):
     layout = UPSCALE.layout(UPSCALE.options(factor=factor, along=along))
-    return Pairs.of(list(x), None if y is None else list(y), Axes.resolve(np.shape(x[0]), axes), layout=layout, **more)
+    return Dataset.of(
+        list(x), None if y is None else list(y), Axes.resolve(np.shape(x[0]), axes), layout=layout, **more
+    )
 
 
 def check(found, **options):
@@ -29,7 +31,7 @@ def check(found, **options):
 def test_fine_images_alone_are_made_coarse(factor):
     facts, text, fixes = check(pairs(FINE), factor=factor)
     assert f"made {factor} times coarser by bicubic interpolation" in text
-    item = UPSCALE.prepare(pairs(FINE), facts.options).items[0]
+    item = UPSCALE.prepare(pairs(FINE), facts.options).samples[0]
     assert item.x.shape == (1, 96 // factor, 108 // factor)
     assert item.y.shape == (1, *(factor * n for n in item.x.shape[1:]))
     np.testing.assert_allclose(item.x, cubic(item.y, (1 / factor,) * 2), rtol=1e-5)
@@ -41,7 +43,7 @@ def test_as_a_microscope_would_see_it():
     facts, text, _ = check(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), degrade="microscope", photons=20.0)
     assert "aperture 0.5, light of 0.52 µm" in text
     assert "20 photons" in text
-    item = UPSCALE.prepare(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), facts.options).items[0]
+    item = UPSCALE.prepare(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), facts.options).samples[0]
     assert np.ptp(item.x) < np.ptp(cubic(item.y, (0.5, 0.5)))  # blurred
     x, y = np.full((1, 64, 64), 0.5, np.float32), np.zeros((1, 128, 128), np.float32)
     noisy, _, _ = UPSCALE.example(x, y, None, facts.options, np.random.default_rng(0))
@@ -89,13 +91,13 @@ def test_a_stack_teaches_itself(factor):
     facts, _, _ = check(found, factor=factor, along="Z")
     made = UPSCALE.prepare(found, facts.options)
     assert made.spatial == "YX"
-    assert len(made.items) == 16
-    for item in made.items:
+    assert len(made.samples) == 16
+    for item in made.samples:
         assert item.y.shape[1] == factor * item.x.shape[1]
         assert item.y.shape[2] == item.x.shape[2]
     # a slope stays where it is: rows of the coarse planes lie in the middle of those that they stand for
     slope = np.zeros((4, 48, 48), np.float32) + np.arange(48.0)[:, None]
-    item = UPSCALE.prepare(pairs([slope], axes="ZYX", along="Z", factor=factor), facts.options).items[0]
+    item = UPSCALE.prepare(pairs([slope], axes="ZYX", along="Z", factor=factor), facts.options).samples[0]
     middle = item.y[0].reshape(48 // factor, factor, 48).mean(1)
     np.testing.assert_allclose(item.x[0][2:-2], middle[2:-2], atol=1e-3)
 

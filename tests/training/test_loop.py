@@ -10,11 +10,11 @@ import torch
 
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batches, Recipe, Source
-from napari_dojo.data.dataset import Item, Part
+from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.device import Device, choose, cores, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Checked, Control, Said, Step
+from napari_dojo.events import Control, Message, Step, Validated
 from napari_dojo.nets.losses import binary_cross_entropy
 from napari_dojo.nets.unet import UNet
 from napari_dojo.training.loop import Budget, Learner, Work, _Checks, fit
@@ -30,7 +30,7 @@ def batches(seed=0, start=0, batch=4):
     rng = np.random.default_rng(5)
     y = np.kron(rng.integers(0, 2, (6, 6)), np.ones((8, 8), int))
     x = (y + rng.normal(0, 0.1, y.shape)).astype(np.float32)
-    source = Source.of(Item("a", x[None], y), Part(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), True)
+    source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), True)
     return Batches([source], Recipe((16, 16), example), batch, seed, start)
 
 
@@ -52,7 +52,7 @@ class Judge:
     def check(self, net, step, train_loss):
         self.checked.append((step, train_loss, net.training))
         value = self.values.pop(0) if self.values else float(step)
-        return Checked(step, train_loss, None, {"value": value}, {}), value
+        return Validated(step, train_loss, None, {"value": value}, {}), value
 
     def keep(self, learner, better):
         self.kept.append((learner.step, better))
@@ -85,7 +85,7 @@ def test_the_loss_decreases_and_the_steps_are_counted():
     assert np.mean([e.loss for e in steps[-5:]]) < 0.5 * steps[0].loss
     assert steps[-1].seconds_left == 0
     assert who.step == 40
-    assert isinstance(said[-1], Checked)
+    assert isinstance(said[-1], Validated)
     assert said[-1].step == 40
 
 
@@ -185,7 +185,7 @@ def small_memory(limit):
 def test_out_of_memory_halves_the_batch_and_goes_on():
     many = batches(batch=8)
     said, who = run(steps=10, many=many, fn=small_memory(2))
-    assert [e.text for e in said if isinstance(e, Said)] == [
+    assert [e.text for e in said if isinstance(e, Message)] == [
         f"The memory was too small: going on with {n} pieces per step." for n in (4, 2)
     ]
     assert many.batch == 2
@@ -227,7 +227,7 @@ def test_minutes_are_kept():
     said, who = run(judge, minutes=1.5 / 60, reserve=0.3, steps=None)
     assert 0.8 < time.monotonic() - began < 1.6
     assert who.step > 5
-    assert isinstance(said[-1], Checked)
+    assert isinstance(said[-1], Validated)
     assert said[-1].step == who.step
     assert said[0].seconds_left < 1.5
 

@@ -8,7 +8,7 @@ import pytest
 from napari_dojo.device import Device
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import TrainSettings
-from napari_dojo.tasks import Wish
+from napari_dojo.tasks import Hints
 from napari_dojo.training.plan import SET_UP, Data, make_plan
 
 CPU = Device("cpu", "CPU", 8 * 10**9, 2)
@@ -82,7 +82,7 @@ def test_words_do_not_promise_more_than_is_known():
 
 
 def test_volumes_of_many_small_steps_have_as_many_pixels_in_each():
-    cube = Data(((64, 64, 64),) * 2, 1, 1, wish=Wish(patch=64, pixels=8 * 64 * 64))
+    cube = Data(((64, 64, 64),) * 2, 1, 1, wish=Hints(patch=64, pixels=8 * 64 * 64))
     flat = replace(cube, sizes=((256, 256),))
     for data in (cube, flat, replace(cube, spacing=(2.0, 1.0, 1.0))):
         plan = make_plan(data, CPU, TrainSettings())

@@ -12,9 +12,9 @@ import pytest
 from discs import discs
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Checked, Control, Done, Event, Started, Step
+from napari_dojo.events import Control, Done, Event, Started, Step, Validated
 from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import read_card
@@ -32,7 +32,7 @@ def run(out: Path, settings: TrainSettings = SETTINGS, task: str = "instances", 
     control = more.pop("control", None)
     start = more.pop("start", None)
     target = Target(out, **more)  # type: ignore[arg-type]
-    return list(train_steps(Pairs.of(images, labels), task, target, settings, options, start, control))  # type: ignore[arg-type]
+    return list(train_steps(Dataset.of(images, labels), task, target, settings, options, start, control))  # type: ignore[arg-type]
 
 
 def test_events_begin_with_the_plan_and_end_with_a_saved_model(tmp_path: Path) -> None:
@@ -102,10 +102,12 @@ def test_stop_before_the_first_check_keeps_what_there_is(tmp_path: Path) -> None
     images, labels = discs()
     found: list[Event] = []
     settings = replace(SETTINGS, steps=1000)
-    for event in train_steps(Pairs.of(images, labels), "instances", Target(tmp_path / "m"), settings, control=control):
+    for event in train_steps(
+        Dataset.of(images, labels), "instances", Target(tmp_path / "m"), settings, control=control
+    ):
         found.append(event)
         control.stop = control.stop or isinstance(event, Step)
-    assert not any(isinstance(e, Checked) for e in found)
+    assert not any(isinstance(e, Validated) for e in found)
     assert isinstance(found[-1], Done)
     assert predict(load(tmp_path / "m"), images[0], "YX").shape == (96, 96)
 
@@ -128,7 +130,7 @@ def test_objects_three_times_as_large_are_scaled_to_those_of_the_start(tmp_path:
         [np.kron(y, np.ones((3, 3), y.dtype)) for y in labels],
     )
     start = load(tmp_path / "a")
-    list(train_steps(Pairs.of(*large), "instances", Target(tmp_path / "b"), replace(SETTINGS, steps=1), start=start))
+    list(train_steps(Dataset.of(*large), "instances", Target(tmp_path / "b"), replace(SETTINGS, steps=1), start=start))
     card = read_card(tmp_path / "b")
     assert card.zoom == pytest.approx(1 / 3, rel=0.02)
     assert card.diameter == pytest.approx(3 * start.card.diameter, rel=0.02)  # type: ignore[operator]
@@ -140,7 +142,7 @@ def test_semantic_learns_classes_from_strokes(tmp_path: Path) -> None:
     strokes = [np.where(y > 0, 2, 1) * (np.indices(y.shape)[0] % 4 == 0) for y in labels]
     settings = replace(SETTINGS, steps=60, learning_rate=0.01)
     options = SemanticOptions(classes=("ground", "disc"))
-    list(train_steps(Pairs.of(images, strokes), "semantic", Target(tmp_path / "m"), settings, options))
+    list(train_steps(Dataset.of(images, strokes), "semantic", Target(tmp_path / "m"), settings, options))
     answer = predict(load(tmp_path / "m"), images[0], "YX")
     assert set(np.unique(answer)) == {1, 2}
     assert np.mean((answer == 2) == (labels[0] > 0)) > 0.95
@@ -159,7 +161,7 @@ def test_what_cannot_be_learned_is_refused_before_anything_is_written(
     tmp_path: Path, images: NDArray[np.float64], labels: NDArray[np.int_], said: str
 ) -> None:
     with pytest.raises(DojoError, match=said):
-        list(train_steps(Pairs.of([images], [labels]), "instances", Target(tmp_path / "m"), SETTINGS))
+        list(train_steps(Dataset.of([images], [labels]), "instances", Target(tmp_path / "m"), SETTINGS))
     assert not (tmp_path / "m").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_dojo.events import Checked
+from napari_dojo.events import Validated
 from napari_dojo.io import images
 from napari_dojo.paths import models_folder
 from napari_dojo.simulation.microscope import simulate
@@ -145,7 +145,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     training = train.progress.training
     assert training.name == "nuclei-2"
     walk.until(
-        lambda: max((e.score["headline"] for e in training.history if isinstance(e, Checked)), default=0) > 0.2, 120
+        lambda: max((e.score["headline"] for e in training.history if isinstance(e, Validated)), default=0) > 0.2, 120
     )
     walk.click(train.progress.stop_button)
     walk.until(train.progress.after.isEnabled, 30)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from napari_dojo.data.dataset import Item, Part
+from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.normalize import Normalization
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
@@ -87,8 +87,8 @@ class Source:
 
     @staticmethod
     def of(
-        item: Item,
-        part: Part,
+        item: Sample,
+        part: Crop,
         norm: Normalization,
         labels: bool,
         seed: int = 0,

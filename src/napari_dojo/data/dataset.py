@@ -14,7 +14,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
-__all__ = ["ONE_TO_ONE", "ROLES", "Item", "Layout", "Pairs", "Part", "Split", "as_labels"]
+__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Layout", "Sample", "Split", "as_labels"]
 
 ROLES = ("automatic", "training", "validation", "test")
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
@@ -52,7 +52,7 @@ ONE_TO_ONE = Layout()
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class Sample:
     """One sample of the training data.
 
     Attributes
@@ -85,7 +85,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Part:
+class Crop:
     """A box of one item: ``box`` holds (start, stop) for each axis of S."""
 
     item: int
@@ -106,19 +106,19 @@ class Part:
 class Split:
     """Which parts teach, which choose the model, which nobody sees; ``how`` says it in a sentence."""
 
-    training: tuple[Part, ...]
-    validation: tuple[Part, ...]
-    test: tuple[Part, ...]
+    training: tuple[Crop, ...]
+    validation: tuple[Crop, ...]
+    test: tuple[Crop, ...]
     how: str
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Dataset:
     """Aligned inputs and targets.
 
     Attributes
     ----------
-    items : the samples.
+    samples : the samples.
     spatial : "YX" or "ZYX".
     axes : the axis names that the inputs came with; a model remembers them.
     pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
@@ -126,7 +126,7 @@ class Pairs:
     reach : so many neighbours to each side are channels, see `napari_dojo.data.axes.Axes`.
     """
 
-    items: tuple[Item, ...]
+    samples: tuple[Sample, ...]
     spatial: str = "YX"
     axes: str = "YX"
     pixel_size: tuple[float, ...] | None = None
@@ -138,7 +138,7 @@ class Pairs:
     @property
     def channels(self) -> int:
         """Channels of the inputs, neighbours counted in."""
-        return int(self.items[0].x.shape[0])
+        return int(self.samples[0].x.shape[0])
 
     @staticmethod
     def of(
@@ -152,7 +152,7 @@ class Pairs:
         regions: Sequence[Any] = (),
         roles: Sequence[str] = (),
         **about: Any,
-    ) -> Pairs:
+    ) -> Dataset:
         """Check arrays and make them pairs.
 
         Parameters
@@ -180,9 +180,9 @@ class Pairs:
             None if targets is None else np.shape(targets[0]),
         )
         names = tuple(names) or tuple(f"image {i + 1}" for i in range(len(inputs)))
-        items: list[Item] = []
+        items: list[Sample] = []
         for i, x in enumerate(inputs):
-            whole = Item(
+            whole = Sample(
                 names[i],
                 _image(x, names[i], axes),
                 None if targets is None else targets[i],
@@ -196,7 +196,7 @@ class Pairs:
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
-        return Pairs(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
+        return Dataset(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
 
     def split(
         self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
@@ -207,14 +207,14 @@ class Pairs:
         10 % validation, 10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is
         the shortest edge, in pixels, that a band may have.
         """
-        whole = [Part(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.items)]
-        if any(item.role != "automatic" for item in self.items):
-            roles = ["training" if i.role == "automatic" else i.role for i in self.items]
+        whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
+        if any(item.role != "automatic" for item in self.samples):
+            roles = ["training" if i.role == "automatic" else i.role for i in self.samples]
             how = "as the roles say"
             return _by_roles(whole, roles, how)
-        groups = sorted({item.group for item in self.items})
+        groups = sorted({item.group for item in self.samples})
         validation = 0.1 if validation is None else validation
-        if len(self.items) >= FEW and len(groups) >= 3:
+        if len(self.samples) >= FEW and len(groups) >= 3:
             return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed)
         if test:
             if len(groups) < 3:
@@ -222,15 +222,15 @@ class Pairs:
                     f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images."
                 )
             return self._by_group(whole, groups, validation, test, seed)
-        return _by_place(whole, [i.group for i in self.items], max(validation, 0.2) if validation else 0.0, smallest)
+        return _by_place(whole, [i.group for i in self.samples], max(validation, 0.2) if validation else 0.0, smallest)
 
-    def _by_group(self, whole: list[Part], groups: list[str], validation: float, test: float, seed: int) -> Split:
+    def _by_group(self, whole: list[Crop], groups: list[str], validation: float, test: float, seed: int) -> Split:
         order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
         n_test = min(len(order) - 2, max(1, round(test * len(order)))) if test else 0
         n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
         role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
         return _by_roles(
-            whole, [role.get(item.group, "training") for item in self.items], "whole images, drawn by chance"
+            whole, [role.get(item.group, "training") for item in self.samples], "whole images, drawn by chance"
         )
 
 
@@ -279,7 +279,7 @@ def _image(x: Any, name: str, axes: Axes) -> Any:
     return x
 
 
-def _samples(whole: Item, axes: Axes, layout: Layout) -> list[Item]:
+def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
     x, y, name, labels = whole.x, whole.y, whole.name, layout.labels
     scale = layout.scale(axes.spatial)
     y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), scale)
@@ -334,9 +334,9 @@ def _same_channels(what: str, arrays: Sequence[Any]) -> None:
         )
 
 
-def _joined_duplicates(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def _joined_duplicates(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught."""
-    root: dict[str, str] = {item.group: item.group for item in items}
+    root: dict[str, str] = {item.group: item.group for item in samples}
 
     def find(g: str) -> str:
         while root[g] != g:
@@ -344,15 +344,15 @@ def _joined_duplicates(items: tuple[Item, ...]) -> tuple[Item, ...]:
         return g
 
     seen: dict[bytes, str] = {}
-    for item in items:
+    for item in samples:
         if not isinstance(item.x, np.ndarray) or item.x.nbytes > 2**28:
             continue
         key = hashlib.blake2b(np.ascontiguousarray(item.x).tobytes(), digest_size=16).digest()
         root[find(item.group)] = find(seen.setdefault(key, item.group))
-    return tuple(replace(item, group=find(item.group)) for item in items)
+    return tuple(replace(item, group=find(item.group)) for item in samples)
 
 
-def _by_roles(whole: list[Part], roles: Sequence[str], how: str) -> Split:
+def _by_roles(whole: list[Crop], roles: Sequence[str], how: str) -> Split:
     of = {r: tuple(p for p, role in zip(whole, roles, strict=True) if role == r) for r in ROLES[1:]}
     if not of["training"]:
         raise DojoError(
@@ -361,7 +361,7 @@ def _by_roles(whole: list[Part], roles: Sequence[str], how: str) -> Split:
     return Split(of["training"], of["validation"], of["test"], how)
 
 
-def _by_place(whole: list[Part], groups: Sequence[str], share: float, smallest: int) -> Split:
+def _by_place(whole: list[Crop], groups: Sequence[str], share: float, smallest: int) -> Split:
     training, validation = [], []
     order = list(dict.fromkeys(groups))
     for part, group in zip(whole, groups, strict=True):

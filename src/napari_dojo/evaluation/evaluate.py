@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.figures import figure_of
 from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts, Score, pool
@@ -60,7 +60,7 @@ class Report:
 
     kind: str
     rows: tuple[Row, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     baseline_name: str = "baseline"
     objects: InstanceCounts | None = None
 
@@ -76,14 +76,14 @@ class Report:
         return pool(scores) if len(scores) == len(self.rows) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The pooled figures, plus "images", "baseline" (where there is one) and "left_out" (where there are any)."""
+        """The pooled figures, plus "images", "baseline" (where there is one) and "skipped" (where there are any)."""
         out = self.pooled.as_dict() | {"images": len(self.rows)}
         if (baseline := self.baseline) is not None:
             out["baseline"] = baseline.as_dict()
         if self.objects is not None:
             out["objects"] = self.objects.as_dict()
-        if self.left_out:
-            out["left_out"] = dict(self.left_out)
+        if self.skipped:
+            out["skipped"] = dict(self.skipped)
         return out
 
     def table(self) -> str:
@@ -101,8 +101,8 @@ class Report:
             lowest = sorted(self.rows, key=lambda row: _figure_of_merit(row.score))[:LONGEST]
             more = f"The {LONGEST} images with the lowest scores:\n" if len(self.rows) > LONGEST else ""
             parts.append(more + _columns([[_short(row.name), row.score.sentence] for row in lowest], left=2))
-        if self.left_out:
-            parts.append("Left out:\n" + "\n".join(f"{name}: {why}" for name, why in self.left_out))
+        if self.skipped:
+            parts.append("Left out:\n" + "\n".join(f"{name}: {why}" for name, why in self.skipped))
         return "\n\n".join(parts) + "\n"
 
     def save(self, folder: Path | str) -> list[Path]:
@@ -184,14 +184,14 @@ def evaluate_pairs(
     """
     if baseline is None and kind == "image":
         baseline = Baseline("the input", lambda x: x)
-    rows, left_out = [], []
+    rows, skipped = [], []
     for name, result, truth, given, region in results:
         try:
             score = score_pair(kind, truth, result, region, class_names)
             if isinstance(score, ClassCounts) and score.pixels == 0:
                 raise DojoError("No pixel of it is annotated.")
         except DojoError as e:
-            left_out.append((name, str(e)))
+            skipped.append((name, str(e)))
             continue
         held = None
         if baseline is not None and given is not None:
@@ -200,9 +200,9 @@ def evaluate_pairs(
                 held = score_pair(kind, truth, other, region, class_names)
         rows.append(Row(name, score, held))
     if not rows:
-        why = f" {left_out[0][0]}: {left_out[0][1]}" if left_out else " Choose images that have a truth."
-        raise DojoError(f"Images with their truth are needed, but none of {len(left_out)} can be used.{why}")
-    return Report(kind, tuple(rows), tuple(left_out), baseline.name if baseline is not None else "baseline")
+        why = f" {skipped[0][0]}: {skipped[0][1]}" if skipped else " Choose images that have a truth."
+        raise DojoError(f"Images with their truth are needed, but none of {len(skipped)} can be used.{why}")
+    return Report(kind, tuple(rows), tuple(skipped), baseline.name if baseline is not None else "baseline")
 
 
 # words --------------------------------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def objects_found(segmenter: Any, results: Sequence[NDArray[Any]], truths: Seque
 
 def evaluate_model(
     bundle: Any,
-    pairs: Pairs,
+    pairs: Dataset,
     settings: Any = None,
     tick: Callable[[], None] = lambda: None,
     objects: Any = None,
@@ -330,7 +330,7 @@ def evaluate_model(
     task, options = TASKS[card.task], options_of(card)
     predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
     inputs, truths, results = [], [], []
-    for item in pairs.items:
+    for item in pairs.samples:
         x, norm = np.asarray(item.x), item.normalization(card.rule)
         given = {"settings": settings, "predictor": predictor, "pixel_size": pairs.pixel_size}
         if pairs.spatial == card.spatial:
@@ -346,7 +346,7 @@ def evaluate_model(
     held, name = baseline(inputs, truths, options)
     rows = [
         Row(item.name, *(score(found, truth, item.region, options) for found in both))
-        for item, truth, both in zip(pairs.items, truths, zip(results, held, strict=True), strict=True)
+        for item, truth, both in zip(pairs.samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = objects_found(objects, results, truths) if objects is not None else None
     return Report(task.result, tuple(rows), baseline_name=name, objects=agree)

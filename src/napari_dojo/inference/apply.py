@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.events import Control, Done, Event, Failed, Said, Tiled
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress
 from napari_dojo.inference.tables import table_of, write_csv
 from napari_dojo.io import images
 from napari_dojo.io.datasets import axes_of, outputs
@@ -89,11 +89,11 @@ def there_already(files: Files) -> int:
     return sum(any(stem.with_name(stem.name + end).exists() for end in ends) for stem in stems)
 
 
-def among(event: Tiled, index: int, count: int) -> Tiled:
+def among(event: Progress, index: int, count: int) -> Progress:
     """The progress of image ``index`` as that of all ``count`` images."""
     if count == 1:
         return event
-    return Tiled(SHARE * index + round(SHARE * event.done / max(1, event.total)), SHARE * count)
+    return Progress(SHARE * index + round(SHARE * event.done / max(1, event.total)), SHARE * count)
 
 
 def apply_steps(
@@ -106,7 +106,7 @@ def apply_steps(
     """Apply a model to files one by one.
 
     A file that cannot be read or does not fit is left out; an answer that cannot be written ends it. What was written
-    stays. Yields Tiled over all files, and last Done (``written``, ``left_out``, ``images``, ``stopped``, ``seconds``)
+    stays. Yields Progress over all files, and last Done (``written``, ``skipped``, ``images``, ``stopped``, ``seconds``)
     or, stopped with nothing done, Failed.
 
     Raises
@@ -129,10 +129,10 @@ def apply_steps(
             for event in work.steps(path, files.axes, control, scratch):
                 if isinstance(event, _Answer):
                     answer = event
-                elif isinstance(event, Tiled):
+                elif isinstance(event, Progress):
                     yield among(event, i, count)
-                elif isinstance(event, Said) and not control.stop:
-                    yield Said(event.level, f"{path.name}: {event.text}")
+                elif isinstance(event, Message) and not control.stop:
+                    yield Message(event.level, f"{path.name}: {event.text}")
             if answer is None:
                 break  # stopped
             _write(answer, *targets[i])
@@ -146,14 +146,14 @@ def apply_steps(
         finally:
             answer = None
             scratch.close()
-        yield Tiled(SHARE * (i + 1), SHARE * count)
+        yield Progress(SHARE * (i + 1), SHARE * count)
     if not written and control.stop:
         yield Failed("Stopped: nothing was written.")
         return
     if not written:
         raise DojoError(f"None of the {count} images could be done. The first: {bad[0]}")
-    yield from (Said("warning", f"Left out: {sentence}") for sentence in bad)
-    facts = {"written": written, "left_out": bad, "images": count, "stopped": len(written) + len(bad) < count}
+    yield from (Message("warning", f"Left out: {sentence}") for sentence in bad)
+    facts = {"written": written, "skipped": bad, "images": count, "stopped": len(written) + len(bad) < count}
     yield Done(str(files.out), {**facts, "seconds": round(time.monotonic() - began, 2)})
 
 

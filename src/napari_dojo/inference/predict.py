@@ -16,7 +16,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Event, Said, Tiled
+from napari_dojo.events import Control, Event, Message, Progress
 from napari_dojo.inference.tiles import tile_edge, tiled, tiles_of
 from napari_dojo.metrics.domain_shift import profile, unlike
 from napari_dojo.models.bundle import Bundle
@@ -219,7 +219,7 @@ def predict_steps(
     keep_maps : give the maps of labels back, too.
     room : (axes, shape, dtype) -> the array of zeros that the answer is written to, sample by sample; numpy where None.
 
-    Yields Tiled and Said events, and last the Result; nothing more after control.stop.
+    Yields Progress and Message events, and last the Result; nothing more after control.stop.
 
     Raises
     ------
@@ -239,16 +239,16 @@ def predict_steps(
     kept = np.zeros((places.count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
     whole = norm or _numbers(card, array, axes)
     if doubt := _doubt(card, array, axes, whole):
-        yield Said("warning", doubt)
+        yield Message("warning", doubt)
     for i, (x, where) in enumerate(places.samples(array)):
         found = None
         for said in work.steps(x, whole or card.rule.measure(x)):
             if isinstance(said, tuple):
-                yield Tiled(i * said[1] + said[0], places.count * said[1])
+                yield Progress(i * said[1] + said[0], places.count * said[1])
             else:
                 found = said
         if found is None:
-            yield Said("warning", "Stopped: nothing was changed.")
+            yield Message("warning", "Stopped: nothing was changed.")
             return
         places.add(out, where, found.answer)
         if spread is not None and found.spread is not None:

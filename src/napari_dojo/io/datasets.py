@@ -12,18 +12,18 @@ import numpy as np
 import psutil
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import ONE_TO_ONE, ROLES, Layout, Pairs
+from napari_dojo.data.dataset import ONE_TO_ONE, ROLES, Dataset, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.pairing import group_of, list_inputs, pair_files, stem_of
 
-__all__ = ["Given", "axes_of", "outputs", "read_pairs"]
+__all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset"]
 
 IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after stays in its file
 
 
 @dataclass(frozen=True)
-class Given:
+class DatasetFiles:
     """What a person named: paths, axes, how files group, and roles by a pattern of file names."""
 
     input: str
@@ -42,7 +42,9 @@ def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) ->
     return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
 
 
-def read_pairs(given: Given, layout: Layout = ONE_TO_ONE, most: float = float("inf")) -> tuple[Pairs, list[str]]:
+def read_dataset(
+    given: DatasetFiles, layout: Layout = ONE_TO_ONE, most: float = float("inf")
+) -> tuple[Dataset, list[str]]:
     """Read the training data, at least one image and no more after ``most`` pixels; also sentences about what was left out.
 
     Raises
@@ -84,7 +86,7 @@ def read_pairs(given: Given, layout: Layout = ONE_TO_ONE, most: float = float("i
     notes += dict.fromkeys(note for r in read for note in r.picture.notes)
     first = read[0]
     size = first.picture.pixel_size
-    pairs = Pairs.of(
+    pairs = Dataset.of(
         [r.picture.data for r in read],
         None if given.target is None else [r.target for r in read],
         first.axes,
@@ -126,7 +128,7 @@ class _Read:
     target_size: tuple[float, ...] | None
 
 
-def _matched(given: Given) -> tuple[list[tuple[Path, Path | None]], list[str]]:
+def _matched(given: DatasetFiles) -> tuple[list[tuple[Path, Path | None]], list[str]]:
     """Each image with its target, and sentences about files without a partner."""
     inputs = list_inputs(given.input)
     if given.target is None:
@@ -151,7 +153,7 @@ def _read(path: Path, target: Path | None, region: Path | None, named: str | Non
     these = axes_of(picture, named)
     r = None if region is None else np.asarray(images.read(region, labels=True).data) > 0
     regions = [] if r is None else [r]
-    Pairs.of([picture.data], None if y is None else [y], these, layout=layout, names=[path.name], regions=regions)
+    Dataset.of([picture.data], None if y is None else [y], these, layout=layout, names=[path.name], regions=regions)
     return _Read(picture, these, y, r, size)
 
 

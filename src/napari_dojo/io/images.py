@@ -36,7 +36,7 @@ SHRINKS = 10_000  # times, by compression; a TIFF that claims to hold more is da
 COARSE = 100.0  # µm; a pixel size above it in a plain TIFF is a printer's resolution
 
 # Pixel size by axis, its unit, channel names, description.
-Facts = tuple[dict[str, float], str | None, tuple[str, ...], str]
+Summary = tuple[dict[str, float], str | None, tuple[str, ...], str]
 
 _STARTS = {
     b"II*\0": "TIFF",
@@ -370,7 +370,7 @@ def _as_described(tif: Any, data: Any, path: Path) -> Picture:
     return Picture(data, axes, rgb, _pixel_size(sizes, axes), unit, channels, path, description, notes)
 
 
-def _ome_facts(xml: str) -> Facts:
+def _ome_facts(xml: str) -> Summary:
     from xml.etree import ElementTree
 
     image = ElementTree.fromstring(xml).find("{*}Image")
@@ -384,7 +384,7 @@ def _ome_facts(xml: str) -> Facts:
     return sizes, unit, names if any(names) else (), (image.findtext("{*}Description") or "").strip()
 
 
-def _imagej_facts(tif: Any, axes: str, shape: Sequence[int]) -> Facts:
+def _imagej_facts(tif: Any, axes: str, shape: Sequence[int]) -> Summary:
     said = tif.imagej_metadata or {}
     sizes, unit = _resolution(tif.pages.first), str(said.get("unit", ""))
     if not unit and _resolution_unit(tif.pages.first) != 1:
@@ -399,7 +399,7 @@ def _imagej_facts(tif: Any, axes: str, shape: Sequence[int]) -> Facts:
     return sizes, known, names, str(said.get("Info", ""))
 
 
-def _plain_facts(page: Any) -> Facts:
+def _plain_facts(page: Any) -> Summary:
     unit = {3: "cm", 4: "mm", 5: "um"}.get(_resolution_unit(page))
     sizes = _resolution(page) if unit else {}
     sizes, unit = _in_micrometres(sizes, dict.fromkeys(sizes, unit))

@@ -26,13 +26,13 @@ from typing import IO, Any
 import numpy as np
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.events import Control, Done, Event, Failed, Said, Tiled, decode
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, decode
 from napari_dojo.inference.apply import Files, among, apply_steps
 from napari_dojo.io.atomic import replacing
-from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.jobs.runs import Run, claim
 
 __all__ = ["Job", "predict_files_request", "predict_request", "train_files_request", "train_request"]
@@ -158,7 +158,7 @@ class Job:
                 self.start()
                 if self._paused:
                     self.pause()
-                return Said(
+                return Message(
                     "warning",
                     "The system ended the job, most likely because memory ran out. It goes on from its last saved state with half the batch.",
                 )
@@ -205,7 +205,7 @@ def train_request(
         return _written(folder, data, task=task, out=out, options=options or {}, settings=settings or {}, **more)
 
 
-def train_files_request(folder: Path, task: str, given: Given, *, out: Path, **more: Any) -> Path:
+def train_files_request(folder: Path, task: str, given: DatasetFiles, *, out: Path, **more: Any) -> Path:
     """The same for files, which the job reads; ``more`` : options, settings, start, resume, name."""
     with _begun(folder):
         more = {"options": {}, "settings": {}, **more}
@@ -246,7 +246,7 @@ def predict_request(
     """Write what a prediction needs into a run folder.
 
     Done.facts then holds ``results`` (of each: ``index`` in ``arrays``, ``name``, ``answer``, ``maps``, ``spread``, ``axes``;
-    maps are None where they are not wanted or there is no room for them), ``left_out``, ``images``, ``stopped``, ``seconds``.
+    maps are None where they are not wanted or there is no room for them), ``skipped``, ``images``, ``stopped``, ``seconds``.
 
     Parameters
     ----------
@@ -345,19 +345,21 @@ def _train(request: dict[str, Any], folder: Path, control: Control) -> Iterator[
     options = checked(task.options, options)
     layout = task.layout(options)
     pairs, notes = (
-        read_pairs(Given(**request["files"]), layout) if "files" in request else _pairs(request, folder, layout)
+        read_dataset(DatasetFiles(**request["files"]), layout)
+        if "files" in request
+        else _pairs(request, folder, layout)
     )
-    yield from (Said("warning", note) for note in notes)
+    yield from (Message("warning", note) for note in notes)
     target = Target(Path(request["out"]), bool(request.get("resume")), name=request.get("name", ""), began=began)
     start = load(request["start"]) if request.get("start") else None
     settings = checked(TrainSettings, request["settings"])
     yield from train_steps(pairs, task, target, settings, options, start, control)
 
 
-def _pairs(request: dict[str, Any], folder: Path, layout: Layout) -> tuple[Pairs, list[str]]:
+def _pairs(request: dict[str, Any], folder: Path, layout: Layout) -> tuple[Dataset, list[str]]:
     """The arrays of a request."""
     inputs = _loaded(folder, request["inputs"])
-    pairs = Pairs.of(
+    pairs = Dataset.of(
         inputs,
         None if request["targets"] is None else _loaded(folder, request["targets"]),
         Axes.resolve(inputs[0].shape, request["axes"], volumes=bool(request.get("volumes", True))),
@@ -389,10 +391,10 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
         given["room"] = _Room(folder / f"result-{i}.npy")
         try:
             for event in predict_steps(bundle, array, axes, settings, control, **given):
-                if isinstance(event, Tiled):
+                if isinstance(event, Progress):
                     yield among(event, i, len(arrays))
-                elif isinstance(event, Said) and not control.stop:
-                    yield Said(event.level, f"{name}: {event.text}")
+                elif isinstance(event, Message) and not control.stop:
+                    yield Message(event.level, f"{name}: {event.text}")
                 elif isinstance(event, Result):
                     about = {"index": i, "name": name, "axes": event.axes.names}
                     results.append({**about, **_kept(folder, i, event)})
@@ -407,8 +409,8 @@ def _predict(request: dict[str, Any], folder: Path, control: Control) -> Iterato
     if not results:
         yield Failed("Stopped: nothing was changed.")
         return
-    yield from (Said("warning", f"Left out: {sentence}") for sentence in bad)
-    facts = {"results": results, "left_out": bad, "images": len(arrays)}
+    yield from (Message("warning", f"Left out: {sentence}") for sentence in bad)
+    facts = {"results": results, "skipped": bad, "images": len(arrays)}
     facts["stopped"] = len(results) + len(bad) < len(arrays)
     yield Done(str(folder), {**facts, "seconds": round(time.monotonic() - began, 2)})
 

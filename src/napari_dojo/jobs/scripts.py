@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_dojo.data.axes import LETTERS
 from napari_dojo.io import images
-from napari_dojo.io.datasets import Given
+from napari_dojo.io.datasets import DatasetFiles
 from napari_dojo.jobs.runs import Run
 from napari_dojo.paths import data_folder
 from napari_dojo.settings import TrainSettings, fields_of
@@ -21,7 +21,7 @@ from napari_dojo.tasks import TASKS
 __all__ = ["as_command", "as_python", "saved_data"]
 
 
-def saved_data(run: Run) -> Given:
+def saved_data(run: Run) -> DatasetFiles:
     """What a run learns from as files; its arrays are written as TIFF into the user's data folder, once.
 
     Raises
@@ -30,7 +30,7 @@ def saved_data(run: Run) -> Given:
     """
     request = run.request
     if "files" in request:
-        return Given(**request["files"])
+        return DatasetFiles(**request["files"])
     folder = data_folder() / run.folder.name
     names = _file_names(request["names"])
     axes = str(request["axes"])
@@ -53,10 +53,10 @@ def saved_data(run: Run) -> Given:
             csv.writer(file).writerows((f"{n}.tif", r) for n, r in zip(names, request["roles"], strict=True))
     region = str(folder / "regions") if any(request["regions"]) else None
     stored = axes if axes.endswith("C") else "".join(a for a in LETTERS if a in axes)  # as `images.write` has them
-    return Given(str(folder / "images"), str(folder / "labels"), stored, region, None, roles)
+    return DatasetFiles(str(folder / "images"), str(folder / "labels"), stored, region, None, roles)
 
 
-def as_command(run: Run, given: Given) -> str:
+def as_command(run: Run, given: DatasetFiles) -> str:
     """The command line that trains the same model, into a folder beside it."""
     flags: dict[str, Any] = {
         "--input": given.input,
@@ -80,7 +80,7 @@ def as_command(run: Run, given: Given) -> str:
     return shlex.join(words)
 
 
-def as_python(run: Run, given: Given) -> str:
+def as_python(run: Run, given: DatasetFiles) -> str:
     """A script that trains the same model, into a folder beside it."""
     task = TASKS[run.request["task"]]
     asked = {k: v for k, v in asdict(given).items() if v is not None}
@@ -88,18 +88,18 @@ def as_python(run: Run, given: Given) -> str:
     return f"""from pathlib import Path
 
 from napari_dojo.models.bundle import load
-from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.train import Target, train_steps
 
 task = TASKS[{task.name!r}]
 options = task.options({_arguments(_told(task.options, run.request["options"]))})
-pairs, notes = read_pairs(Given({_arguments(asked)}), task.layout(options))
+dataset, notes = read_dataset(DatasetFiles({_arguments(asked)}), task.layout(options))
 settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
 start = {f"load({start!r})" if start else None}  # a trained model to go on from
 target = Target(Path({str(run.model) + "-again"!r}))
-for event in train_steps(pairs, task, target, settings, options, start):
+for event in train_steps(dataset, task, target, settings, options, start):
     print(event)
 """
 

@@ -335,7 +335,7 @@ def _check(args: argparse.Namespace) -> int:
         print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
     print(f"{len(rows)} of {len(found)} texts read.")
     if args.json:
-        print(json.dumps({"rows": [asdict(row) for row in rows], "left_out": bad}))
+        print(json.dumps({"rows": [asdict(row) for row in rows], "skipped": bad}))
     return 0
 
 

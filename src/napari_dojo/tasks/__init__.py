@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, Wish
+from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Task
 from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
@@ -18,11 +16,11 @@ __all__ = [
     "TASKS",
     "TRANSLATE",
     "UPSCALE",
-    "Facts",
     "Finding",
     "Fix",
+    "Hints",
+    "Summary",
     "Task",
-    "Wish",
     "base",
     "images",
 ]

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import ONE_TO_ONE, Layout, Pairs
+from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
 
 __all__ = [
-    "Facts",
     "Finding",
     "Fix",
+    "Hints",
+    "Summary",
     "Task",
-    "Wish",
     "annotated_box",
     "corner_findings",
     "size_findings",
@@ -40,12 +40,12 @@ class Fix:
         "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
         "leave out" (the items are not learned from), "show" (``value``: function of an image (C, *S) that gives one to
         look at) or "fine" (what was asked is as it should be).
-    items : names of the items concerned; empty: all.
+    samples : names of the items concerned; empty: all.
     """
 
     label: str
     kind: Literal["relabel", "region", "swap", "option", "task", "leave out", "show", "fine"]
-    items: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
     value: Any = None
 
 
@@ -59,7 +59,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Hints:
     """What a task would like of the plan; 0 leaves it to the plan.
 
     Attributes
@@ -81,7 +81,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Summary:
     """What was understood of the training data.
 
     Attributes
@@ -107,7 +107,7 @@ class Facts:
     annotated: float = 1.0
     painted: tuple[tuple[int, str, int], ...] = ()
     decoding: Any = None
-    wish: Wish = field(default_factory=Wish)
+    wish: Hints = field(default_factory=Hints)
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ class Task:
     result: Literal["labels", "image", "class"]
     options: type
     decoding: type
-    check: Callable[[Pairs, Any], Facts]
+    check: Callable[[Dataset, Any], Summary]
     channels: Callable[[Any], int]
     names: Callable[[Any], tuple[str, ...]]
     margin: Callable[[float | None], int]
@@ -171,7 +171,7 @@ class Task:
     loss: Callable[..., Any]
     decode: Callable[[NDArray[np.float32], Any, Any], NDArray[Any]]
     score: Callable[..., Any]
-    headline: Callable[[Any], float]
+    selection_score: Callable[[Any], float]
     measure: str
     baseline: Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]], Any], tuple[list[NDArray[Any]], str]]
     tune: Callable[..., Any]
@@ -180,8 +180,8 @@ class Task:
     resample: bool = True
     quarter: Callable[[Any], bool] = lambda options: True
     intensity: Intensity | None = BRIGHTER
-    prepare: Callable[[Pairs, Any], Pairs] = lambda pairs, options: pairs
-    net: Callable[[Any, Pairs], dict[str, Any]] = lambda options, pairs: {}
+    prepare: Callable[[Dataset, Any], Dataset] = lambda dataset, options: dataset
+    net: Callable[[Any, Dataset], dict[str, Any]] = lambda options, dataset: {}
     views: Callable[[Any, Axes], tuple[Axes, ...]] = lambda options, axes: (axes,)
     starts: tuple[str, ...] = ()
     own_units: bool = False
@@ -190,25 +190,25 @@ class Task:
     turns: int = 1
 
 
-def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
+def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
     """What holds for the images of any task: how many, how large, and which carry no signal."""
     found = []
-    sizes = [" x ".join(map(str, item.size)) for item in pairs.items]
+    sizes = [" x ".join(map(str, item.size)) for item in dataset.samples]
     kinds = sorted(set(sizes), key=sizes.count, reverse=True)
     what = ", ".join(kinds[:3]) + (", ..." if len(kinds) > 3 else "")
     n = len(sizes)
     found.append(
         Finding(
             "ok",
-            f"{n} image{'s' if n > 1 else ''} of {what} px, {pairs.channels} channel{'s' if pairs.channels > 1 else ''}",
+            f"{n} image{'s' if n > 1 else ''} of {what} px, {dataset.channels} channel{'s' if dataset.channels > 1 else ''}",
         )
     )
-    tiny = [i.name for i in pairs.items if min(i.size) < 8 and i.size[-1] < 16]
+    tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
         found.append(
             Finding("error", f"The images are too small to learn from ({kinds[0]} px). At least 16 x 16 px are needed.")
         )
-    flat = [i.name for i in pairs.items if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
+    flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
     if len(flat) == n:
         found.append(Finding("error", "All images are constant, so there is nothing to see. Choose other images."))
     elif flat:
@@ -223,7 +223,7 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
         )
     broken = [
         i.name
-        for i in pairs.items
+        for i in dataset.samples
         if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f" and not np.isfinite(i.x).all()
     ]
     if broken:
@@ -236,14 +236,14 @@ def size_findings(pairs: Pairs) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def swap_findings(pairs: Pairs) -> tuple[Finding, ...]:
+def swap_findings(dataset: Dataset) -> tuple[Finding, ...]:
     """Images that look like labels, with labels that look like images.
 
     Labels are flat pieces: most neighbours are equal. Images are not, unless they are.
     """
     swapped = [
         i.name
-        for i in pairs.items
+        for i in dataset.samples
         if i.y is not None and _roughness(np.asarray(i.y)) > 0.5 and _roughness(np.asarray(i.x[0])) < 0.3
     ]
     if not swapped:
@@ -252,13 +252,13 @@ def swap_findings(pairs: Pairs) -> tuple[Finding, ...]:
     return (Finding("error", text, (Fix("Swap them", "swap", tuple(swapped)),)),)
 
 
-def corner_findings(pairs: Pairs, diameter: float = 0.0) -> tuple[Finding, ...]:
+def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, ...]:
     """Images of which less than half holds labels: is the rest empty, or not yet annotated?
 
     ``diameter`` px is the margin that an object may need around it.
     """
     found: dict[str, str] = {}
-    for item in pairs.items:
+    for item in dataset.samples:
         box = None if item.region is not None or item.y is None else annotated_box(np.asarray(item.y), diameter)
         if box is None:
             continue

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Task, Wish, size_findings
+from napari_dojo.tasks.base import Hints, Summary, Task, size_findings
 from napari_dojo.tasks.images import (
     as_bright,
     best_filter,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DENOISE", "WISH", "DenoiseOptions", "ImageDecoding"]
 
-WISH = Wish(width=24, patch=64, pixels=8 * 64 * 64)  # many small steps: see LOG.md
+WISH = Hints(width=24, patch=64, pixels=8 * 64 * 64)  # many small steps: see LOG.md
 
 
 @dataclass(frozen=True)
@@ -78,27 +78,27 @@ class ImageDecoding:
     """Nothing about an image can be changed afterwards."""
 
 
-def check(pairs: Pairs, options: DenoiseOptions) -> Facts:
+def check(dataset: Dataset, options: DenoiseOptions) -> Summary:
     """Do images and targets belong together, and what noise is there."""
-    looked = some(pairs.items)
-    noisy = noise_of(looked, pairs, lambda i: own(i.x, pairs))
-    clean = noise_of(looked, pairs, lambda i: i.y)
+    looked = some(dataset.samples)
+    noisy = noise_of(looked, dataset, lambda i: own(i.x, dataset))
+    clean = noise_of(looked, dataset, lambda i: i.y)
     findings = [
-        *size_findings(pairs),
-        *place_findings(pairs, options.register),
+        *size_findings(dataset),
+        *place_findings(dataset, options.register),
         *noise_findings(noisy, clean),
-        *frame_findings(pairs, options.each),
+        *frame_findings(dataset, options.each),
     ]
-    channels = len(pairs.items[0].y)
+    channels = len(dataset.samples[0].y)
     if options.error == "automatic":
         options = replace(options, error="squared" if both_noisy(noisy, clean) else "absolute")
-    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
+    return Summary(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
-def prepare(pairs: Pairs, options: DenoiseOptions) -> Pairs:
+def prepare(dataset: Dataset, options: DenoiseOptions) -> Dataset:
     """Targets on their inputs, as bright as these, without what is saturated."""
-    pairs = moved(pairs) if options.register else pairs
-    return as_bright(without_saturated(pairs, lambda item: item.y))
+    dataset = moved(dataset) if options.register else dataset
+    return as_bright(without_saturated(dataset, lambda item: item.y))
 
 
 def example(
@@ -124,7 +124,7 @@ def decode(maps: NDArray[np.float32], decoding: ImageDecoding, options: Any) -> 
     return maps
 
 
-def headline(counts: ImageScores) -> float:
+def selection_score(counts: ImageScores) -> float:
     """Mean PSNR in dB."""
     return counts.psnr
 
@@ -134,7 +134,7 @@ def tune(examples: Sequence[Any], decoding: ImageDecoding, options: Any) -> Imag
     return decoding
 
 
-def net(options: Any, pairs: Pairs) -> dict[str, Any]:
+def net(options: Any, dataset: Dataset) -> dict[str, Any]:
     """Intensities keep their meaning through the net, which adds to nothing."""
     return {"norm": False}
 
@@ -160,7 +160,7 @@ DENOISE = Task(
     loss=loss,
     decode=decode,
     score=score_images,
-    headline=headline,
+    selection_score=selection_score,
     measure="PSNR, dB",
     asks="clean image",
     baseline=best_filter,

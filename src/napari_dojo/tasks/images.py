@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.data.dataset import Item, Pairs
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.noise import Noise, measure_noise
 from napari_dojo.data.registration import Fit, brightness, shift_between, shifted
 from napari_dojo.data.resample import cubic
@@ -58,25 +58,25 @@ def some(items: Sequence[T], most: int = LOOKED_AT) -> Sequence[T]:
     return items[:: max(1, -(-len(items) // most))]
 
 
-def own(x: Any, pairs: Pairs) -> Any:
+def own(x: Any, dataset: Dataset) -> Any:
     """The channels of a sample itself, without those of its neighbours."""
-    many = len(x) // (1 + 2 * pairs.reach)
-    return x[pairs.reach * many : (pairs.reach + 1) * many]
+    many = len(x) // (1 + 2 * dataset.reach)
+    return x[dataset.reach * many : (dataset.reach + 1) * many]
 
 
-def noise_of(items: Iterable[Item], pairs: Pairs, of: Callable[[Item], Any]) -> list[Noise]:
+def noise_of(items: Iterable[Sample], dataset: Dataset, of: Callable[[Sample], Any]) -> list[Noise]:
     """The noise of each channel of some images; constant ones are left out."""
     found = [measure_noise(c) for item in items for c in np.asarray(of(item))]
     return [n for n in found if n.span > 0]
 
 
-def place_findings(pairs: Pairs, register: bool, alike: bool = True) -> tuple[Finding, ...]:
+def place_findings(dataset: Dataset, register: bool, alike: bool = True) -> tuple[Finding, ...]:
     """Whether targets show what their inputs show, and where: unrelated ones, and a common shift.
 
     ``alike`` : they look alike; else only a clear shift is told.
     """
-    looked = some([i for i in pairs.items if i.y is not None])
-    placed = [_Placed(i.name, shift_between(*_both(i, pairs))) for i in looked]
+    looked = some([i for i in dataset.samples if i.y is not None])
+    placed = [_Placed(i.name, shift_between(*_both(i, dataset))) for i in looked]
     placed = [p for p in placed if p.fit.correlation or any(p.fit.shift)]
     if not placed:
         return ()
@@ -100,7 +100,7 @@ def place_findings(pairs: Pairs, register: bool, alike: bool = True) -> tuple[Fi
         if register:
             found.append(Finding("ok", f"Targets are moved by {where} px onto the images"))
         else:
-            text = f"Targets are shifted against the images by {where} px ({', '.join(pairs.spatial.lower())})."
+            text = f"Targets are shifted against the images by {where} px ({', '.join(dataset.spatial.lower())})."
             fixes = (Fix("Correct the shift", "option", value=("register", True)), Fix("Ignore it", "fine"))
             found.append(Finding("warning", text, fixes))
     return tuple(found)
@@ -139,43 +139,45 @@ def both_noisy(inputs: Sequence[Noise], targets: Sequence[Noise]) -> bool:
     return bool(inputs and targets) and _median(targets, "relative") > 0.6 * _median(inputs, "relative")
 
 
-def frame_findings(pairs: Pairs, each: bool) -> tuple[Finding, ...]:
+def frame_findings(dataset: Dataset, each: bool) -> tuple[Finding, ...]:
     """Constant channels, and frames or planes that differ much in brightness."""
     found = []
-    for c in range(pairs.channels):
-        flat = [i.name for i in pairs.items if isinstance(i.x, np.ndarray) and i.x[c].min() == i.x[c].max()]
-        if pairs.channels > 1 and len(flat) == len(pairs.items):
+    for c in range(dataset.channels):
+        flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and i.x[c].min() == i.x[c].max()]
+        if dataset.channels > 1 and len(flat) == len(dataset.samples):
             found.append(Finding("warning", f"Channel {c + 1} is constant and says nothing."))
-    levels = _levels(pairs)
+    levels = _levels(dataset)
     if len(levels) > 1 and not each:
         ratio = float(max(levels) / max(min(levels), 1e-9))
         if ratio > 20:
-            what = "Planes" if pairs.spatial == "ZYX" else "Images of a series"
+            what = "Planes" if dataset.spatial == "ZYX" else "Images of a series"
             text = f"{what} differ {min(ratio, 9999):.0f}-fold in brightness: the dim ones will hardly be seen."
-            fixes = () if pairs.spatial == "ZYX" else (Fix("Scale each by itself", "option", value=("each", True)),)
+            fixes = () if dataset.spatial == "ZYX" else (Fix("Scale each by itself", "option", value=("each", True)),)
             found.append(Finding("warning", text, (*fixes, Fix("Ignore it", "fine"))))
     return tuple(found)
 
 
-def _levels(pairs: Pairs) -> list[float]:
+def _levels(dataset: Dataset) -> list[float]:
     """The range of brightness of the planes of a volume, or of the frames of a series."""
-    item = pairs.items[0]
-    if pairs.spatial == "ZYX":
-        planes = [np.asarray(own(item.x, pairs)[:, z]) for z in range(item.size[0])]
+    item = dataset.samples[0]
+    if dataset.spatial == "ZYX":
+        planes = [np.asarray(own(item.x, dataset)[:, z]) for z in range(item.size[0])]
     else:
-        planes = [np.asarray(own(i.x, pairs)) for i in pairs.items if i.group == item.group and i.whole is not None]
+        planes = [
+            np.asarray(own(i.x, dataset)) for i in dataset.samples if i.group == item.group and i.whole is not None
+        ]
     spans = [float(np.ptp(np.percentile(p[np.isfinite(p)], [1, 99.8]))) for p in planes if np.isfinite(p).any()]
     return [s for s in spans if s > 0]
 
 
-def as_bright(pairs: Pairs) -> Pairs:
+def as_bright(dataset: Dataset) -> Dataset:
     """Targets as bright as their inputs, channel by channel, so that no gain has to be learned; small differences stay."""
 
-    def item(old: Item) -> Item:
+    def item(old: Sample) -> Sample:
         if old.y is None:
             return old
         y, out = np.asarray(old.y, np.float32), []
-        for a, b in zip(_as_large(own(old.x, pairs), y), y, strict=True):
+        for a, b in zip(_as_large(own(old.x, dataset), y), y, strict=True):
             gain, offset, error = brightness(a, b)
             span = float(np.ptp(np.percentile(a[np.isfinite(a)], [1, 99.8]))) if np.isfinite(a).any() else 0.0
             lift = abs(float(np.nanmean(b)) * (gain - 1) + offset)  # of the mean
@@ -184,29 +186,29 @@ def as_bright(pairs: Pairs) -> Pairs:
             out.append(b if same or gain <= 0 else gain * b + offset)
         return replace(old, y=np.stack(out))
 
-    return replace(pairs, items=tuple(map(item, pairs.items)))
+    return replace(dataset, samples=tuple(map(item, dataset.samples)))
 
 
-def moved(pairs: Pairs) -> Pairs:
+def moved(dataset: Dataset) -> Dataset:
     """Targets moved onto their inputs; what comes in from outside is not learned from."""
 
-    def item(old: Item) -> Item:
+    def item(old: Sample) -> Sample:
         if old.y is None:
             return old
-        fit = shift_between(*_both(old, pairs))
+        fit = shift_between(*_both(old, dataset))
         if np.abs(fit.shift).max() < 0.05 or fit.unrelated:
             return old
         y = shifted(np.asarray(old.y), fit.shift)
         known = np.asarray(np.isfinite(y).all(0))
         return _only(replace(old, y=np.nan_to_num(y)), known)
 
-    return replace(pairs, items=tuple(map(item, pairs.items)))
+    return replace(dataset, samples=tuple(map(item, dataset.samples)))
 
 
-def without_saturated(pairs: Pairs, of: Callable[[Item], Any]) -> Pairs:
+def without_saturated(dataset: Dataset, of: Callable[[Sample], Any]) -> Dataset:
     """Leave out pixels at the end of the range that touch others of their kind: what was there is not known."""
 
-    def item(old: Item) -> Item:
+    def item(old: Sample) -> Sample:
         y = np.asarray(of(old))
         clipped = np.zeros(y.shape[1:], bool)
         for channel in y:
@@ -215,7 +217,7 @@ def without_saturated(pairs: Pairs, of: Callable[[Item], Any]) -> Pairs:
                 clipped |= top & (ndimage.uniform_filter(top.astype(np.float32), 3) > 0.5)
         return _only(old, ~clipped) if clipped.any() else old
 
-    return replace(pairs, items=tuple(map(item, pairs.items)))
+    return replace(dataset, samples=tuple(map(item, dataset.samples)))
 
 
 def plain_example(
@@ -284,10 +286,10 @@ def _filtered(x: NDArray[Any], name: str) -> NDArray[np.float32]:
     return np.stack([FILTERS[name](np.nan_to_num(np.asarray(c, np.float32))) for c in x])
 
 
-def _both(item: Item, pairs: Pairs) -> tuple[NDArray[Any], NDArray[Any]]:
+def _both(item: Sample, dataset: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
     """Input and target of an item as one channel each, as large as the target."""
     y = np.asarray(item.y, np.float32)
-    x = _as_large(own(item.x, pairs), y)
+    x = _as_large(own(item.x, dataset), y)
     return (x[0], y[0]) if len(x) == len(y) else (x.mean(0), y.mean(0))
 
 
@@ -296,7 +298,7 @@ def _as_large(x: Any, y: NDArray[Any]) -> NDArray[np.float32]:
     return cubic(np.asarray(x, np.float32), [b / a for a, b in zip(np.shape(x)[1:], y.shape[1:], strict=True)])
 
 
-def _only(item: Item, known: NDArray[np.bool_]) -> Item:
+def _only(item: Sample, known: NDArray[np.bool_]) -> Sample:
     """The item with what is known of its target, bool (*S * scale); a pixel counts where all of its finer ones do."""
     factors = [b // a for a, b in zip(item.size, known.shape, strict=True)]
     blocks = known.reshape([v for n, f in zip(item.size, factors, strict=True) for v in (n, f)])

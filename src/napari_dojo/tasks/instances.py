@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Item, Pairs
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.scores import InstanceCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,12 +57,12 @@ class InstancesDecoding:
     smallest: Annotated[float, Option("Smallest", "Objects of fewer pixels are left out.", 0, 1e9, "px")] = 12.0
 
 
-def check(pairs: Pairs, options: InstancesOptions) -> Facts:
+def check(dataset: Dataset, options: InstancesOptions) -> Summary:
     """Count and measure the labelled objects."""
-    findings = [*size_findings(pairs), *swap_findings(pairs)]
+    findings = [*size_findings(dataset), *swap_findings(dataset)]
     sizes, empty = [], 0
     pieces: dict[str, tuple[int, int]] = {}
-    for item in pairs.items:
+    for item in dataset.samples:
         y = _annotated(item)
         areas = np.bincount(_numbered(y).ravel())[1:]
         areas = areas[areas > 0]
@@ -71,29 +71,29 @@ def check(pairs: Pairs, options: InstancesOptions) -> Facts:
         if 0 < len(areas) <= FEW and (n := int(numbered_pieces(y).max())) >= 3 * len(areas):
             pieces[item.name] = (len(areas), n)
     areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
-    dims = len(pairs.spatial)
+    dims = len(dataset.spatial)
     if not len(areas):
         findings.append(
             Finding(
                 "error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."
             )
         )
-        return Facts(options, _outputs(dims), tuple(findings))
+        return Summary(options, _outputs(dims), tuple(findings))
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
-    findings += [*_number_findings(pieces, len(areas)), *corner_findings(pairs, diameter)]
+    findings += [*_number_findings(pieces, len(areas)), *corner_findings(dataset, diameter)]
     findings.append(
         Finding(
             "ok",
             f"{len(areas)} object{'s' * (len(areas) != 1)}, diameter about {diameter:.0f} px"
-            + _physical(diameter, pairs),
+            + _physical(diameter, dataset),
         )
     )
     if empty:
         findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
-    thickness = _thickness(pairs.items, diameter)
+    thickness = _thickness(dataset.samples, diameter)
     smallest = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
-    return Facts(
+    return Summary(
         replace(options, diameter=float(diameter), dims=dims),
         _outputs(dims),
         tuple(findings),
@@ -215,7 +215,7 @@ def _total(examples: Sequence[tuple[Any, Any, Any]], decoding: InstancesDecoding
     counts = InstanceCounts()
     for maps, truth, region in examples:
         counts = counts + score(decode(maps, decoding, options), truth, region, options)
-    return headline(counts)
+    return selection_score(counts)
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
@@ -223,7 +223,7 @@ def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Insta
     return InstanceCounts.of(truth, result, region)
 
 
-def headline(counts: InstanceCounts) -> float:
+def selection_score(counts: InstanceCounts) -> float:
     """Mean AP over IoU .5 to .9."""
     return float(np.mean(list(counts.ap.values())))
 
@@ -239,7 +239,7 @@ def _outputs(dims: int) -> int:
     return 3 + 2 * dims
 
 
-def _annotated(item: Item) -> NDArray[Any]:
+def _annotated(item: Sample) -> NDArray[Any]:
     y = np.asarray(item.y)
     return y if item.region is None else np.where(item.region, y, 0)
 
@@ -293,7 +293,7 @@ def _between(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:
     return np.asarray((most > 0) & (least < most))
 
 
-def _thickness(items: Sequence[Item], diameter: float, looked_at: int = 8) -> float:
+def _thickness(items: Sequence[Sample], diameter: float, looked_at: int = 8) -> float:
     """Median of the largest inscribed diameter of objects, px, measured on a few images."""
     from scipy.ndimage import distance_transform_edt, maximum
 
@@ -309,11 +309,11 @@ def _thickness(items: Sequence[Item], diameter: float, looked_at: int = 8) -> fl
     return float(np.median(found)) if found else diameter
 
 
-def _physical(diameter: float, pairs: Pairs) -> str:
-    if not pairs.pixel_size:
+def _physical(diameter: float, dataset: Dataset) -> str:
+    if not dataset.pixel_size:
         return ""
-    unit = (pairs.unit or "um").replace("um", "µm")
-    return f" ({diameter * pairs.pixel_size[-1]:.3g} {unit})"
+    unit = (dataset.unit or "um").replace("um", "µm")
+    return f" ({diameter * dataset.pixel_size[-1]:.3g} {unit})"
 
 
 INSTANCES = Task(
@@ -337,7 +337,7 @@ INSTANCES = Task(
     loss=loss,
     decode=decode,
     score=score,
-    headline=headline,
+    selection_score=selection_score,
     measure="mean AP",
     baseline=baseline,
     tune=tune,

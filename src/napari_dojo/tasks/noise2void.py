@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.noise import Noise
 from napari_dojo.metrics.scores import ResidualScores
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, size_findings
+from napari_dojo.tasks.base import Finding, Fix, Summary, Task, size_findings
 from napari_dojo.tasks.denoise import WISH, ImageDecoding, decode, layout, loss, tune
 from napari_dojo.tasks.images import frame_findings, noise_findings, noise_of, own, some, without_saturated
 
@@ -72,17 +72,17 @@ class Noise2VoidOptions:
     error = "squared"  # blind spots need the mean of what may be there
 
 
-def check(pairs: Pairs, options: Noise2VoidOptions) -> Facts:
+def check(dataset: Dataset, options: Noise2VoidOptions) -> Summary:
     """Is there noise, is it independent from pixel to pixel, and is there anything else."""
-    noisy = noise_of(some(pairs.items), pairs, lambda i: own(i.x, pairs))
+    noisy = noise_of(some(dataset.samples), dataset, lambda i: own(i.x, dataset))
     findings = [
-        *size_findings(pairs),
+        *size_findings(dataset),
         *noise_findings(noisy, ()),
         *_noise_findings(noisy, options),
-        *frame_findings(pairs, options.each),
+        *frame_findings(dataset, options.each),
     ]
-    channels = pairs.channels // (1 + 2 * pairs.reach)
-    return Facts(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
+    channels = dataset.channels // (1 + 2 * dataset.reach)
+    return Summary(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
 def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[Finding]:
@@ -110,9 +110,9 @@ def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[
     return found
 
 
-def prepare(pairs: Pairs, options: Noise2VoidOptions) -> Pairs:
+def prepare(dataset: Dataset, options: Noise2VoidOptions) -> Dataset:
     """Without what is saturated."""
-    return without_saturated(pairs, lambda item: own(item.x, pairs))
+    return without_saturated(dataset, lambda item: own(item.x, dataset))
 
 
 def example(
@@ -190,7 +190,7 @@ def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) 
     return ResidualScores.of(truth, result)
 
 
-def headline(counts: ResidualScores) -> float:
+def selection_score(counts: ResidualScores) -> float:
     """1 where what was taken away is pure noise, less where neighbours in it are alike."""
     return counts.whiteness
 
@@ -220,7 +220,7 @@ def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
     return float(np.mean((blind - plane) ** 2) / max(float(np.var(plane)), 1e-20))
 
 
-def net(options: Any, pairs: Pairs) -> dict[str, Any]:
+def net(options: Any, dataset: Dataset) -> dict[str, Any]:
     """Intensities keep their meaning through the net; with medians, no single pixel may shine through."""
     return {"norm": False, "smooth": options.hide == "median"}
 
@@ -241,7 +241,7 @@ NOISE2VOID = Task(
     loss=loss,
     decode=decode,
     score=score,
-    headline=headline,
+    selection_score=selection_score,
     measure="whiteness",
     baseline=baseline,
     tune=tune,

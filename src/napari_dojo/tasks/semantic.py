@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Pairs
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.metrics.scores import ClassCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,12 +50,12 @@ class SemanticDecoding:
     ] = 0.0
 
 
-def check(pairs: Pairs, options: SemanticOptions) -> Facts:
+def check(dataset: Dataset, options: SemanticOptions) -> Summary:
     """Find the classes and how much of them is painted."""
-    counts, pixels = _painted(pairs, options)
+    counts, pixels = _painted(dataset, options)
     values = options.values or tuple(sorted(counts))
     painted = sum(counts.values()) / max(pixels, 1)
-    findings = [*size_findings(pairs), *swap_findings(pairs), *_class_findings(values, options)]
+    findings = [*size_findings(dataset), *swap_findings(dataset), *_class_findings(values, options)]
     names = _names(options, values)
     if len(names) != len(values):
         numbers = ", ".join(map(str, values))
@@ -65,7 +65,7 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
     if 1 < len(values) <= MOST:
         findings += _zero_findings(counts, pixels, options)
         if options.zero == "background":
-            findings += corner_findings(pairs)
+            findings += corner_findings(dataset)
     for v, name in zip(values, names, strict=True):
         if 0 < counts.get(v, 0) < 50:
             findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
@@ -73,7 +73,7 @@ def check(pairs: Pairs, options: SemanticOptions) -> Facts:
         shares = [counts.get(v, 0) / sum(counts.values()) for v in values]
         share = ", ".join(f"{name} {part:.0%}" for name, part in zip(names, shares, strict=True))
         findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
-    return Facts(
+    return Summary(
         replace(options, values=values, classes=names),
         max(2, len(values)),
         tuple(findings),
@@ -96,11 +96,11 @@ def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOpti
     return []
 
 
-def _painted(pairs: Pairs, options: SemanticOptions) -> tuple[dict[int, int], int]:
+def _painted(dataset: Dataset, options: SemanticOptions) -> tuple[dict[int, int], int]:
     """Annotated pixels of each label number, and all pixels there are."""
     counts: dict[int, int] = {}
     pixels = 0
-    for item in pairs.items:
+    for item in dataset.samples:
         y = np.asarray(item.y)
         pixels += y.size
         found, n = np.unique(y if item.region is None else y[item.region], return_counts=True)
@@ -168,7 +168,7 @@ def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Seman
     return ClassCounts.of(truth, result, dict(zip(options.values, options.classes, strict=True)), region)
 
 
-def headline(counts: ClassCounts) -> float:
+def selection_score(counts: ClassCounts) -> float:
     """Mean IoU over the classes."""
     return float(counts.mean_iou)
 
@@ -237,7 +237,7 @@ SEMANTIC = Task(
     loss=loss,
     decode=decode,
     score=score,
-    headline=headline,
+    selection_score=selection_score,
     measure="mean IoU",
     baseline=baseline,
     tune=tune,

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.dataset import Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Task, size_findings
+from napari_dojo.tasks.base import Finding, Summary, Task, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, tune
 from napari_dojo.tasks.images import best_linear, frame_findings, moved, place_findings, plain_example, score_images
 
@@ -66,13 +66,13 @@ class TranslateOptions:
     channels: int = 1
 
 
-def check(pairs: Pairs, options: TranslateOptions) -> Facts:
+def check(dataset: Dataset, options: TranslateOptions) -> Summary:
     """Do images and targets belong together."""
-    channels = len(pairs.items[0].y)
+    channels = len(dataset.samples[0].y)
     findings = [
-        *size_findings(pairs),
-        *place_findings(pairs, options.register, alike=False),
-        *frame_findings(pairs, each=True),
+        *size_findings(dataset),
+        *place_findings(dataset, options.register, alike=False),
+        *frame_findings(dataset, each=True),
     ]
     names = options.outputs
     if names and len(names) != channels:
@@ -81,14 +81,14 @@ def check(pairs: Pairs, options: TranslateOptions) -> Facts:
     elif channels > 1:
         findings.append(Finding("ok", f"{channels} images are predicted at once"))
     names = names if len(names) == channels else _names(channels)
-    return Facts(
+    return Summary(
         replace(options, channels=channels, outputs=names), channels, tuple(findings), decoding=ImageDecoding()
     )
 
 
-def prepare(pairs: Pairs, options: TranslateOptions) -> Pairs:
+def prepare(dataset: Dataset, options: TranslateOptions) -> Dataset:
     """Targets on their inputs."""
-    return moved(pairs) if options.register else pairs
+    return moved(dataset) if options.register else dataset
 
 
 def example(
@@ -111,7 +111,7 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: TranslateOptions)
     return l1(out, target, weight) + (edges(out, target, weight) if options.error == "structure" else 0)
 
 
-def headline(counts: ImageScores) -> float:
+def selection_score(counts: ImageScores) -> float:
     """Mean Pearson's r."""
     return counts.pearson
 
@@ -136,7 +136,7 @@ TRANSLATE = Task(
     loss=loss,
     decode=decode,
     score=score_images,
-    headline=headline,
+    selection_score=selection_score,
     measure="Pearson r",
     asks="image to predict",
     baseline=best_linear,

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Item, Layout, Pairs
+from napari_dojo.data.dataset import Dataset, Layout, Sample
 from napari_dojo.data.noise import measure_noise
 from napari_dojo.data.optics import bin_pixels, psf_sigma
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Facts, Finding, Fix, Task, Wish, size_findings
-from napari_dojo.tasks.denoise import ImageDecoding, decode, headline, loss, tune
+from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Task, size_findings
+from napari_dojo.tasks.denoise import ImageDecoding, decode, loss, selection_score, tune
 from napari_dojo.tasks.images import as_bright, moved, place_findings, plain_example, score_images
 
 __all__ = ["UPSCALE", "UpscaleOptions"]
 
-WISH = Wish(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
+WISH = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 
 
 @dataclass(frozen=True)
@@ -86,45 +86,50 @@ def finer(options: UpscaleOptions) -> dict[str, int]:
     return dict.fromkeys(options.along, int(options.factor))
 
 
-def check(pairs: Pairs, options: UpscaleOptions) -> Facts:
+def check(dataset: Dataset, options: UpscaleOptions) -> Summary:
     """Do the sizes, the places and the pixel sizes fit."""
-    alone = pairs.items[0].y is None
-    options = replace(options, channels=len(pairs.items[0].x if alone else pairs.items[0].y), alone=alone)
-    findings = [*size_findings(pairs), *_axis_findings(pairs, options)]
+    alone = dataset.samples[0].y is None
+    options = replace(options, channels=len(dataset.samples[0].x if alone else dataset.samples[0].y), alone=alone)
+    findings = [*size_findings(dataset), *_axis_findings(dataset, options)]
     if alone and options.along != "Z":
-        how = "by bicubic interpolation" if options.degrade == "bicubic" else _microscope_words(pairs, options)
-        show = (Fix("Show an example", "show", value=lambda x: coarse(x, options, pairs.pixel_size)),)
+        how = "by bicubic interpolation" if options.degrade == "bicubic" else _microscope_words(dataset, options)
+        show = (Fix("Show an example", "show", value=lambda x: coarse(x, options, dataset.pixel_size)),)
         findings.append(
             Finding("ok", f"Fine images alone: to learn from, they are made {options.factor} times coarser {how}", show)
         )
     elif not alone:
-        findings += [*place_findings(pairs, options.register), *_size_findings(pairs, options)]
-    return Facts(options, options.channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
+        findings += [*place_findings(dataset, options.register), *_size_findings(dataset, options)]
+    return Summary(options, options.channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
 
 
-def _axis_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
-    if "Z" in options.along and pairs.spatial != "ZYX":
+def _axis_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
+    if "Z" in options.along and dataset.spatial != "ZYX":
         text = "Finer along Z needs stacks; these images are flat. Name their third axis Z, or choose the plane."
         return [Finding("error", text, (Fix("The plane", "option", value=("along", "YX")),))]
     if options.along == "Z" and not options.alone:
         text = "Along Z a stack teaches itself: choose stacks alone, without targets, or let the volume get finer."
         return [Finding("error", text, (Fix("The volume", "option", value=("along", "ZYX")),))]
-    small = min(min(i.size) for i in pairs.items)
+    small = min(min(i.size) for i in dataset.samples)
     if options.alone and options.along != "Z" and small < 8 * options.factor:
         text = f"The images are too small ({small} px) to be made {options.factor} times coarser. Use larger ones, or a smaller factor."
         return [Finding("error", text)]
     return []
 
 
-def _size_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
+def _size_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
     """Whether the pixel sizes of images and targets tell the factor."""
-    if not pairs.pixel_size or not pairs.target_pixel_size or len(pairs.pixel_size) != len(pairs.target_pixel_size):
+    if (
+        not dataset.pixel_size
+        or not dataset.target_pixel_size
+        or len(dataset.pixel_size) != len(dataset.target_pixel_size)
+    ):
         return []
-    said = pairs.pixel_size[-1] / pairs.target_pixel_size[-1]
+    said = dataset.pixel_size[-1] / dataset.target_pixel_size[-1]
     if abs(said / options.factor - 1) < 0.05:
         return [
             Finding(
-                "ok", f"Pixels of {pairs.pixel_size[-1]:.3g} become {pairs.target_pixel_size[-1]:.3g} {_unit(pairs)}"
+                "ok",
+                f"Pixels of {dataset.pixel_size[-1]:.3g} become {dataset.target_pixel_size[-1]:.3g} {_unit(dataset)}",
             )
         ]
     text = (
@@ -133,40 +138,40 @@ def _size_findings(pairs: Pairs, options: UpscaleOptions) -> list[Finding]:
     return [Finding("warning", text, (Fix("The factor", "fine"),))]
 
 
-def _unit(pairs: Pairs) -> str:
-    return (pairs.unit or "").replace("um", "µm")
+def _unit(dataset: Dataset) -> str:
+    return (dataset.unit or "").replace("um", "µm")
 
 
-def _microscope_words(pairs: Pairs, options: UpscaleOptions) -> str:
-    size = f"{pairs.pixel_size[-1]:.3g} {_unit(pairs)}" if pairs.pixel_size else "unknown size (.1 µm is taken)"
+def _microscope_words(dataset: Dataset, options: UpscaleOptions) -> str:
+    size = f"{dataset.pixel_size[-1]:.3g} {_unit(dataset)}" if dataset.pixel_size else "unknown size (.1 µm is taken)"
     return (
         f"as a coarse microscope sees them: aperture {options.na:g}, light of {options.wavelength:g} µm, "
         f"{options.photons:g} photons in a bright pixel, fine pixels of {size}. Advanced changes that"
     )
 
 
-def prepare(pairs: Pairs, options: UpscaleOptions) -> Pairs:
+def prepare(dataset: Dataset, options: UpscaleOptions) -> Dataset:
     """Coarse images with fine targets: as given, or made from the fine ones."""
     if options.along == "Z":
-        return _from_planes(pairs, int(options.factor))
+        return _from_planes(dataset, int(options.factor))
     if options.alone:
-        return _made_coarse(pairs, options)
-    return as_bright(moved(pairs) if options.register else pairs)
+        return _made_coarse(dataset, options)
+    return as_bright(moved(dataset) if options.register else dataset)
 
 
-def _made_coarse(pairs: Pairs, options: UpscaleOptions) -> Pairs:
-    factors = tuple(finer(options).get(a, 1) for a in pairs.spatial)
+def _made_coarse(dataset: Dataset, options: UpscaleOptions) -> Dataset:
+    factors = tuple(finer(options).get(a, 1) for a in dataset.spatial)
 
-    def item(old: Item) -> Item:
+    def item(old: Sample) -> Sample:
         cut = tuple(slice(0, n // f * f) for n, f in zip(old.size, factors, strict=True))
         y = np.asarray(old.x[(slice(None), *cut)], np.float32)
-        x = coarse(y, options, pairs.pixel_size, noise=False)
+        x = coarse(y, options, dataset.pixel_size, noise=False)
         region = None if old.region is None else bin_pixels(old.region[cut], factors, "mean") == 1
         return replace(old, x=x, y=y, region=region, whole=None)
 
-    size = pairs.pixel_size
+    size = dataset.pixel_size
     larger = None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True))
-    return replace(pairs, items=tuple(map(item, pairs.items)), pixel_size=larger, target_pixel_size=size)
+    return replace(dataset, samples=tuple(map(item, dataset.samples)), pixel_size=larger, target_pixel_size=size)
 
 
 def coarse(
@@ -220,9 +225,9 @@ def baseline(
     return found, "bicubic interpolation"
 
 
-def net(options: UpscaleOptions, pairs: Pairs) -> dict[str, Any]:
+def net(options: UpscaleOptions, dataset: Dataset) -> dict[str, Any]:
     """The net adds what interpolation cannot know to the interpolated image."""
-    factors = (int(options.factor), 1) if options.along == "Z" else [finer(options).get(a, 1) for a in pairs.spatial]
+    factors = (int(options.factor), 1) if options.along == "Z" else [finer(options).get(a, 1) for a in dataset.spatial]
     return {"scale": list(factors), "direct": list(range(options.channels)), "norm": False}
 
 
@@ -241,10 +246,10 @@ def views(options: UpscaleOptions, axes: Axes) -> tuple[Axes, ...]:
     return tuple(replace(axes, names="".join(side.get(a, a) for a in axes.names)) for side in sides)
 
 
-def _from_planes(pairs: Pairs, factor: int) -> Pairs:
+def _from_planes(dataset: Dataset, factor: int) -> Dataset:
     """Planes of stacks, their rows thinned as the planes of the stack are: 2-D pairs, each plane both ways round."""
     items = []
-    for old in pairs.items:
+    for old in dataset.samples:
         x = np.asarray(old.x, np.float32)  # (C, Z, Y, X)
         if min(x.shape[2:]) < 4 * factor:
             raise DojoError(
@@ -269,9 +274,9 @@ def _from_planes(pairs: Pairs, factor: int) -> Pairs:
                         old, name=f"{old.name} [{z}]", x=thin, y=np.ascontiguousarray(soft), region=None, whole=None
                     )
                 )
-    size = pairs.pixel_size and pairs.pixel_size[1:]
+    size = dataset.pixel_size and dataset.pixel_size[1:]
     return replace(
-        pairs, items=tuple(items), spatial="YX", axes="YX" if pairs.channels == 1 else "CYX", pixel_size=size
+        dataset, samples=tuple(items), spatial="YX", axes="YX" if dataset.channels == 1 else "CYX", pixel_size=size
     )
 
 
@@ -311,7 +316,7 @@ UPSCALE = Task(
     loss=loss,
     decode=decode,
     score=score_images,
-    headline=headline,
+    selection_score=selection_score,
     measure="PSNR, dB",
     asks="sharp image",
     baseline=baseline,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batch, Batches
 from napari_dojo.device import Device, is_out_of_memory
-from napari_dojo.events import Checked, Control, Event, Said, Step
+from napari_dojo.events import Control, Event, Message, Step, Validated
 
 __all__ = ["Budget", "Learner", "Work", "fit"]
 
@@ -118,7 +118,7 @@ class Work:
     batches: Batches
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     intensity: Intensity | None
-    check: Callable[[nn.Module, int, float], tuple[Checked, float]]
+    check: Callable[[nn.Module, int, float], tuple[Validated, float]]
     keep: Callable[[Learner, bool], None]
 
 
@@ -218,18 +218,18 @@ def _judge(learner: Learner, work: Work, checks: _Checks, clock: Clock) -> Itera
     yield from clock.told(said)
 
 
-def _smaller(learner: Learner, batches: Batches) -> Said:
+def _smaller(learner: Learner, batches: Batches) -> Message:
     """After running out of memory: half the batch, in the end the CPU."""
     learner.optimizer.zero_grad(set_to_none=True)
     if learner.device.type == "cuda":
         torch.cuda.empty_cache()
     if batches.batch > 1:
         batches.batch //= 2
-        return Said("warning", f"The memory was too small: going on with {batches.batch} pieces per step.")
+        return Message("warning", f"The memory was too small: going on with {batches.batch} pieces per step.")
     if learner.device.type == "cpu":
         raise MemoryError("not even one piece fits into memory")
     learner.move(torch.device("cpu"))
-    return Said(
+    return Message(
         "warning", "The graphics memory was too small even for one piece: going on on the CPU, which is slower."
     )
 

@@ -8,12 +8,12 @@ from math import prod
 
 import numpy as np
 
-from napari_dojo.data.dataset import Pairs, Split
+from napari_dojo.data.dataset import Dataset, Split
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.models.card import Card
 from napari_dojo.settings import TrainSettings
-from napari_dojo.tasks import Facts, Wish
+from napari_dojo.tasks import Hints, Summary
 
 __all__ = ["Data", "Plan", "make_plan", "plan_for"]
 
@@ -42,7 +42,7 @@ class Data:
     diameter: float | None = None
     thickness: float | None = None
     spacing: tuple[float, ...] = ()
-    wish: Wish = field(default_factory=Wish)
+    wish: Hints = field(default_factory=Hints)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
 
 
 def plan_for(
-    pairs: Pairs, split: Split, facts: Facts, device: Device, settings: TrainSettings, start: Card | None = None
+    dataset: Dataset, split: Split, facts: Summary, device: Device, settings: TrainSettings, start: Card | None = None
 ) -> Plan:
     """The plan of a training on these data, going on from the model ``start`` where one is given.
 
@@ -141,14 +141,14 @@ def plan_for(
     DojoError : where that model is for other data.
     """
     sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
-    spacing = tuple(s / min(pairs.pixel_size) for s in pairs.pixel_size) if pairs.pixel_size else ()
-    data = Data(sizes, pairs.channels, facts.outputs, facts.diameter, facts.thickness, spacing, facts.wish)
+    spacing = tuple(s / min(dataset.pixel_size) for s in dataset.pixel_size) if dataset.pixel_size else ()
+    data = Data(sizes, dataset.channels, facts.outputs, facts.diameter, facts.thickness, spacing, facts.wish)
     if start is None:
         return make_plan(data, device, settings)
-    if start.channels != pairs.channels or start.spatial != pairs.spatial:
+    if start.channels != dataset.channels or start.spatial != dataset.spatial:
         raise DojoError(
             f"The model to start from ({start.name}) is for {start.spatial} with {start.channels} channels; these data are "
-            f"{pairs.spatial} with {pairs.channels}. Start from another model, or from nothing."
+            f"{dataset.spatial} with {dataset.channels}. Start from another model, or from nothing."
         )
     zoom = start.zoom
     if start.diameter and facts.diameter and not 1 / 1.5 < facts.diameter / start.diameter < 1.5:

@@ -20,11 +20,11 @@ from torch import Tensor
 from napari_dojo import device as devices
 from napari_dojo import nets
 from napari_dojo.data.batches import Batches, Recipe, Source
-from napari_dojo.data.dataset import Item, Pairs, Part, Split
+from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Checked, Control, Done, Event, Said, Started, encode
+from napari_dojo.events import Control, Done, Event, Message, Started, Validated, encode
 from napari_dojo.inference.predict import Predictor, answer, maps_steps, turned_steps, turns_of
 from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.metrics.domain_shift import profile, seen
@@ -32,7 +32,7 @@ from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.settings import TrainSettings
-from napari_dojo.tasks import TASKS, Facts, Task
+from napari_dojo.tasks import TASKS, Summary, Task
 from napari_dojo.training.loop import Budget, Learner, Work, fit
 from napari_dojo.training.plan import Plan, plan_for
 
@@ -66,7 +66,7 @@ class Target:
 
 
 def train_steps(
-    pairs: Pairs,
+    dataset: Dataset,
     task: Task | str,
     target: Target,
     settings: TrainSettings | None = None,
@@ -86,12 +86,12 @@ def train_steps(
     task = TASKS[task] if isinstance(task, str) else task
     settings, control = settings or TrainSettings(), control or Control()
     target = replace(target, began=time.monotonic() if target.began is None else target.began)
-    facts = task.check(pairs, options or task.options())
+    facts = task.check(dataset, options or task.options())
     if facts.errors:
         raise DojoError(facts.errors[0])
-    pairs = task.prepare(pairs, facts.options)
+    dataset = task.prepare(dataset, facts.options)
     _free(target)
-    training = _Training(pairs, task, target, settings, facts, start, control)
+    training = _Training(dataset, task, target, settings, facts, start, control)
     log = _Log(target.out / "run" / "events.jsonl")
     for event in training.steps():
         log.write(event)
@@ -117,27 +117,27 @@ class _Training:
 
     def __init__(
         self,
-        pairs: Pairs,
+        dataset: Dataset,
         task: Task,
         target: Target,
         settings: TrainSettings,
-        facts: Facts,
+        facts: Summary,
         start: Bundle | None,
         control: Control,
     ) -> None:
         self.task, self.target, self.settings, self.facts, self.control = task, target, settings, facts, control
         self.start = start
         self.options = facts.options
-        self.split: Split = pairs.split(settings.validation, settings.test, settings.seed)
+        self.split: Split = dataset.split(settings.validation, settings.test, settings.seed)
         self.device = devices.choose(settings.device)
         self.rule = start.card.rule if start else Rule()
         if getattr(facts.options, "each", False):
             self.rule = replace(self.rule, frames="each")
-        self.plan = self._plan(pairs)
-        self.pairs, self.split = _zoomed(pairs, self.split, self.plan.zoom, task.target == "labels")
+        self.plan = self._plan(dataset)
+        self.dataset, self.split = _zoomed(dataset, self.split, self.plan.zoom, task.target == "labels")
         self.card = self._card()
         self.run = target.out / "run"
-        self.norms = {i: item.normalization(self.rule) for i, item in enumerate(self.pairs.items)}
+        self.norms = {i: item.normalization(self.rule) for i, item in enumerate(self.dataset.samples)}
         share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else 4)
         judged = self.split.validation or self.split.training
         self.judged = self._sources(_some(judged, float(np.clip(share, 3e5, 4e6)), settings.seed))
@@ -149,17 +149,19 @@ class _Training:
 
     def steps(self) -> Iterator[Event]:
         """The whole training."""
-        said = [Said("warning", w) for w in self.facts.warnings]
+        said = [Message("warning", w) for w in self.facts.warnings]
         yield Started(self._told())
         yield from said
         torch.manual_seed(self.settings.seed)
         bundle, skipped = _fresh(self.card, self.start)
         if skipped:
-            yield Said("info", "The answers differ from those of the model to start from: its last layer starts anew.")
+            yield Message(
+                "info", "The answers differ from those of the model to start from: its last layer starts anew."
+            )
         learner = Learner(bundle.net, devices.prepare(self.device), self.plan.learning_rate)
         if self.target.resume and (self.run / "state.pt").exists():
             self._go_on(learner)
-            yield Said("info", f"Going on after step {learner.step}.")
+            yield Message("info", f"Going on after step {learner.step}.")
         budget = Budget(
             self.target.began or time.monotonic(),
             None if self.plan.minutes else self.plan.steps,
@@ -179,10 +181,10 @@ class _Training:
         """Output pixels per input pixel of the net, for each spatial axis; empty: 1."""
         return tuple(self.card.net_options.get("scale", ()))
 
-    def _sources(self, parts: Sequence[Part]) -> list[Source]:
+    def _sources(self, parts: Sequence[Crop]) -> list[Source]:
         labels, found = self.task.target == "labels", []
         for k, p in enumerate(parts):
-            item, norm = self.pairs.items[p.item], self.norms[p.item]
+            item, norm = self.dataset.samples[p.item], self.norms[p.item]
             target = None if labels else self.card.answers(norm)
             found.append(Source.of(item, p, norm, labels, self.settings.seed + k, target, self.scale))
         return found
@@ -194,17 +196,17 @@ class _Training:
     def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         return self.task.loss(out, target, weight, self.options)
 
-    def _plan(self, pairs: Pairs) -> Plan:
+    def _plan(self, dataset: Dataset) -> Plan:
         card = self.start.card if self.start else None
         if card and card.task not in (self.task.name, *self.task.starts):
             raise DojoError(
                 f"The model to start from ({card.name}) is for {card.task}; these data are for {self.task.name}. "
                 "Start from another model, or from nothing."
             )
-        return plan_for(pairs, self.split, self.facts, self.device, self.settings, card)
+        return plan_for(dataset, self.split, self.facts, self.device, self.settings, card)
 
     def _card(self) -> Card:
-        pairs, target, plan = self.pairs, self.target, self.plan
+        dataset, target, plan = self.dataset, self.target, self.plan
         decoding = self.facts.decoding or self.task.decoding()
         return Card(
             name=target.name or target.out.stem,
@@ -213,16 +215,16 @@ class _Training:
             decoding=asdict(decoding),
             net="unet",
             net_options={**plan.net, **self._net()},
-            axes=pairs.axes,
-            spatial=pairs.spatial,
-            channels=pairs.channels,
-            reach=pairs.reach,
-            channel_names=pairs.channel_names,
+            axes=dataset.axes,
+            spatial=dataset.spatial,
+            channels=dataset.channels,
+            reach=dataset.reach,
+            channel_names=dataset.channel_names,
             target=self._target_numbers(),
             maps=self.task.names(self.options),
             rule=self.rule,
-            pixel_size=pairs.pixel_size,
-            unit=pairs.unit,
+            pixel_size=dataset.pixel_size,
+            unit=dataset.unit,
             diameter=self.facts.diameter,
             zoom=plan.zoom,
             finer=self.task.finer(self.options),
@@ -234,9 +236,9 @@ class _Training:
                 **{k: len(getattr(self.split, k)) for k in ("training", "validation", "test")},
             },
             data={
-                "images": len(pairs.items),
+                "images": len(dataset.samples),
                 "objects": self.facts.objects,
-                "fingerprint": _fingerprint(pairs),
+                "fingerprint": _fingerprint(dataset),
                 "seen": self._seen(),
             },
             parent=self.start.card.name if self.start else None,
@@ -245,7 +247,7 @@ class _Training:
     def _net(self) -> dict[str, Any]:
         """What the task needs of its net; of a net to go on from, what it is."""
         if self.start is None:
-            return self.task.net(self.options, self.pairs)
+            return self.task.net(self.options, self.dataset)
         known = self.start.card.net_options
         return {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
 
@@ -253,7 +255,7 @@ class _Training:
         """What brings answers into the targets' units, measured on all that is learned from; None where the input's do."""
         if self.task.target != "image" or not self.task.own_units:
             return None
-        measured = [self.rule.measure(self.pairs.items[i].y) for i in sorted({p.item for p in self.split.training})]
+        measured = [self.rule.measure(self.dataset.samples[i].y) for i in sorted({p.item for p in self.split.training})]
         low = np.median([m.offset for m in measured], 0)
         high = np.median([np.add(m.offset, m.scale) for m in measured], 0)
         return Normalization(tuple(map(float, low)), tuple(float(s) or 1.0 for s in high - low))
@@ -262,7 +264,7 @@ class _Training:
         """What training images look like, for tasks whose answers are images."""
         if self.task.result != "image":
             return {}
-        items = [self.pairs.items[i] for i in sorted({p.item for p in self.split.training})]
+        items = [self.dataset.samples[i] for i in sorted({p.item for p in self.split.training})]
         some = items[:: max(1, -(-len(items) // LOOKED_AT))]
         return seen(profile(item.normalization(self.rule).apply(item.x)) for item in some)
 
@@ -281,7 +283,7 @@ class _Training:
             "findings": [{"level": f.level, "text": f.text} for f in self.facts.findings],
         }
 
-    def _check(self, net: Any, step: int, train_loss: float) -> tuple[Checked, float]:
+    def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Judge the averaged net on validation."""
         predictor = Predictor(net, self.device)
         maps, counts = [], None
@@ -296,10 +298,10 @@ class _Training:
         self.last_maps, self.last_score = maps, self._scored(counts)
         loss = self._loss_of(net)
         preview = self._preview(predictor, decoding)
-        told = Checked(
+        told = Validated(
             step, train_loss, loss if self.split.validation else None, self.last_score, self.baseline, preview
         )
-        return told, -loss if self.task.target == "none" else self.task.headline(counts)
+        return told, -loss if self.task.target == "none" else self.task.selection_score(counts)
 
     def _maps(self, predictor: Predictor, source: Source) -> NDArray[np.float32]:
         out = predictor.room(source.size)
@@ -329,7 +331,7 @@ class _Training:
     def _scored(self, counts: Any) -> dict[str, Any]:
         if counts is None:
             return {}
-        figure = {"headline": self.task.headline(counts), "measure": self.task.measure}
+        figure = {"headline": self.task.selection_score(counts), "measure": self.task.measure}
         return {"sentence": counts.sentence, **figure, **counts.as_dict()}
 
     def _loss_of(self, net: Any) -> float:
@@ -412,7 +414,7 @@ class _Training:
 
     def _sample(self, net: nets.UNet) -> NDArray[Any]:
         """A raw piece of a training image for the model's own test."""
-        x = self.pairs.items[self.split.training[0].item].x
+        x = self.dataset.samples[self.split.training[0].item].x
         size = [
             max(2 * s, min(128 if len(net.stride) == 2 else 32, n) // s * s)
             for s, n in zip(net.stride, x.shape[1:], strict=True)
@@ -490,7 +492,7 @@ class _Training:
             counts = one if counts is None else counts + one
         score = {**self._scored(counts), "from": self.card.score.get("from")}
         self.card = replace(self.card, decoding=asdict(tuned), score=score)
-        return self.task.headline(counts)
+        return self.task.selection_score(counts)
 
     def _calibrate(self, predictor: Predictor) -> None:
         """How large errors are where answers to the turned image differ by so much: a factor, and ten points of the curve."""
@@ -550,15 +552,15 @@ def _on_cpu(net: nets.UNet) -> nets.UNet:
     return deepcopy(net).cpu().eval()
 
 
-def _zoomed(pairs: Pairs, split: Split, zoom: float, labels: bool) -> tuple[Pairs, Split]:
+def _zoomed(dataset: Dataset, split: Split, zoom: float, labels: bool) -> tuple[Dataset, Split]:
     """Images and boxes at the net's scale."""
     if zoom == 1:
-        return pairs, split
+        return dataset, split
 
     def larger(n: int) -> int:
         return max(1, round(n * zoom))
 
-    def item(old: Item) -> Item:
+    def item(old: Sample) -> Sample:
         size = tuple(larger(n) for n in old.size)
         y = old.y
         if y is not None:
@@ -566,17 +568,17 @@ def _zoomed(pairs: Pairs, split: Split, zoom: float, labels: bool) -> tuple[Pair
         region = None if old.region is None else resize_labels(old.region, size)
         return replace(old, x=resize(np.asarray(old.x), size), y=y, region=region)
 
-    def part(old: Part) -> Part:
+    def part(old: Crop) -> Crop:
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
 
     training, validation, test = (tuple(map(part, p)) for p in (split.training, split.validation, split.test))
-    return replace(pairs, items=tuple(map(item, pairs.items))), Split(training, validation, test, split.how)
+    return replace(dataset, samples=tuple(map(item, dataset.samples))), Split(training, validation, test, split.how)
 
 
-def _some(parts: Sequence[Part], pixels: float, seed: int) -> list[Part]:
+def _some(parts: Sequence[Crop], pixels: float, seed: int) -> list[Crop]:
     """So many of the parts, drawn by chance, that they hold about ``pixels``; large ones are cut to their middle."""
     order = np.random.default_rng(seed).permutation(len(parts))
-    chosen: list[Part] = []
+    chosen: list[Crop] = []
     seen = 0.0
     for i in order:
         part = parts[i]
@@ -590,10 +592,10 @@ def _some(parts: Sequence[Part], pixels: float, seed: int) -> list[Part]:
     return chosen
 
 
-def _fingerprint(pairs: Pairs) -> str:
+def _fingerprint(dataset: Dataset) -> str:
     """What tells these training data from others: a hash over sizes and a grid of values."""
     total = hashlib.blake2b(digest_size=12)
-    for item in pairs.items:
+    for item in dataset.samples:
         step = tuple(slice(None, None, max(1, n // 64)) for n in item.size)
         total.update(repr((item.name, item.size)).encode())
         total.update(np.ascontiguousarray(np.asarray(item.x[(slice(None), *step)])).tobytes())

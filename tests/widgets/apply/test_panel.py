@@ -17,7 +17,7 @@ from roifile import roiread
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.events import Control, Failed, Said, Tiled
+from napari_dojo.events import Control, Failed, Message, Progress
 from napari_dojo.io import images
 from napari_dojo.jobs.job import KINDS
 from napari_dojo.models.library import Model
@@ -490,7 +490,7 @@ def test_a_layer_that_changes_while_the_job_runs(qtbot, viewer, panel, known, at
     viewer.add_image(squares(1), name="other")
 
     def meddle(event):
-        if isinstance(event, Tiled) and image in viewer.layers:
+        if isinstance(event, Progress) and image in viewer.layers:
             image.name = "renamed"
             image.translate = (100, 100)
             viewer.layers.remove(image)
@@ -528,8 +528,8 @@ def test_warnings_of_the_job_stay_beside_its_result(qtbot, viewer, panel, known,
     apply = panel(ApplyPanel)
 
     def meddle(event):
-        if isinstance(event, Tiled):
-            apply.runner._say(Said("warning", "Something to know."))
+        if isinstance(event, Progress):
+            apply.runner._say(Message("warning", "Something to know."))
 
     at_once.before = meddle
     run(qtbot, apply)
@@ -542,7 +542,7 @@ def test_stopping_among_several_keeps_what_is_done(qtbot, viewer, panel, known, 
     for n in (1, 2, 3):
         viewer.add_image(squares(n), name=f"cells_{n}")
     apply = panel(ApplyPanel)
-    at_once.before = lambda event: isinstance(event, Tiled) and event.done > 100
+    at_once.before = lambda event: isinstance(event, Progress) and event.done > 100
     apply.image_box.choose(Group.VISIBLE)
     layers = run(qtbot, apply)
     assert [x.name for x in layers] == ["cells_1 bright"]
@@ -655,7 +655,7 @@ def test_a_bad_file_and_stop(qtbot, viewer, panel, known, at_once, folder):
     (folder / "in" / "ab.tif").write_text("no image")
     apply = panel(ApplyPanel)
     choose_folder(qtbot, apply, folder / "in")
-    at_once.before = lambda event: isinstance(event, Tiled) and event.done > 200
+    at_once.before = lambda event: isinstance(event, Progress) and event.done > 200
     apply.apply_button.click()
     assert sorted(p.name for p in (folder / "in_bright").iterdir()) == ["a.tif"]
     assert "Stopped: 1 of 4 images are done and kept." in apply.message.text()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_dojo.events import Checked, Done, Failed
+from napari_dojo.events import Done, Failed, Validated
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.panel import open_panel
 from napari_dojo.widgets.compare.panel import ComparePanel
@@ -95,10 +95,10 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     train.start_button.click()
     step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Wait a moment", False)
-    said(viewer, Checked(1, 1.0, 1.0, {"sentence": "found 20 of 68", "headline": 0.1}, OTSU))
+    said(viewer, Validated(1, 1.0, 1.0, {"sentence": "found 20 of 68", "headline": 0.1}, OTSU))
     step(qtbot, tour, 4, "found 20 of 68. A method that learns nothing: found 47 of 68, 16 invented. It will soon")
     assert not tour.button.isEnabled()
-    training = said(viewer, Checked(2, 1.0, 1.0, SCORE, OTSU))
+    training = said(viewer, Validated(2, 1.0, 1.0, SCORE, OTSU))
     step(qtbot, tour, 4, "found 60 of 68, 4 invented. A method that learns nothing: found 47 of 68")
     assert tour.button.text() == "Stop and keep"
     tour.button.click()
@@ -127,7 +127,7 @@ def test_labels_that_hide_the_preview_can_be_hidden(qtbot, viewer, tour, no_job)
     tour._go(2)
     press(qtbot, tour, "Open Train")
     press(qtbot, tour, "Start for me")
-    training = said(viewer, Checked(1, 1.0, 1.0, SCORE, OTSU))
+    training = said(viewer, Validated(1, 1.0, 1.0, SCORE, OTSU))
     training.preview = SimpleNamespace(layer=viewer.layers[0], on=True, end=lambda: None, forget=lambda: None)
     press(qtbot, tour, "Hide the labels")
     assert not viewer.layers["nuclei to train on: labels"].visible

@@ -131,7 +131,7 @@ def test_labels_in_one_corner(qtbot, viewer, train, scene):
     row = train.rows.rows()[0]
     assert row.region.name == "a region"
     pairs, _ = train.data.material().pairs(train.task, train.task.options())
-    region = pairs.items[0].region
+    region = pairs.samples[0].region
     assert region[labels > 0].all()
     assert 0.15 < region.mean() < 0.5
 
@@ -261,12 +261,12 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
     ]
     train.rows.set_rows(rows)
     pairs, _ = train.data.material().pairs(train.task, train.task.options())
-    assert [i.role for i in pairs.items] == ["training", "validation"]
+    assert [i.role for i in pairs.samples] == ["training", "validation"]
     assert pairs.channels == 2
-    np.testing.assert_array_equal(pairs.items[0].x[1], scene.image * 2.0 + 1)
-    assert pairs.items[1].region is None
-    assert pairs.items[0].region[:, :63].all()
-    assert not pairs.items[0].region[:, 66:].any()
+    np.testing.assert_array_equal(pairs.samples[0].x[1], scene.image * 2.0 + 1)
+    assert pairs.samples[1].region is None
+    assert pairs.samples[0].region[:, :63].all()
+    assert not pairs.samples[0].region[:, 66:].any()
     split = pairs.split()
     assert ([p.item for p in split.training], [p.item for p in split.validation]) == ([0], [1])
 

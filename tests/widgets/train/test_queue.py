@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from napari_dojo.events import Checked, Done
+from napari_dojo.events import Done, Validated
 from napari_dojo.jobs.runs import unfinished
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.train.panel import TrainPanel
@@ -132,13 +132,13 @@ def test_a_killed_job_is_offered_again_and_goes_on(qtbot, filled, train):
     assert "The system ended the job" in train.progress.message.text()
     qtbot.waitUntil(lambda: train.unfinished.run is not None, timeout=10_000)
     assert train.unfinished.run.model.name == "cells"
-    steps = max(e.step for e in training.history if isinstance(e, Checked))
+    steps = max(e.step for e in training.history if isinstance(e, Validated))
     button = train.unfinished.run_line.findChildren(type(train.start_button))[0]
     assert button.text() == "Continue"
     button.click()
     assert train.progress.training is not training
     first_check(qtbot, train)
-    assert min(e.step for e in train.progress.training.history if isinstance(e, Checked)) > steps
+    assert min(e.step for e in train.progress.training.history if isinstance(e, Validated)) > steps
     train.progress.stop_button.click()
     over(qtbot, train.progress.training)
     assert isinstance(train.progress.training.end, Done)
@@ -193,7 +193,7 @@ def test_train_more_goes_on_from_where_it_ended(qtbot, filled, train):
     steps = training.end.facts["steps"]
     train.progress.more_button.click()
     assert train.progress.buttons.currentIndex() == 1
-    qtbot.waitUntil(lambda: any(isinstance(e, Checked) and e.step > steps for e in training.history), timeout=60_000)
+    qtbot.waitUntil(lambda: any(isinstance(e, Validated) and e.step > steps for e in training.history), timeout=60_000)
     train.progress.stop_button.click()
     qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
     assert training.end.facts["steps"] > steps

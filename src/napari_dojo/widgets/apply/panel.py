@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QStackedWidget
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Done, Event, Failed, Said, Tiled
+from napari_dojo.events import Done, Event, Failed, Message, Progress
 from napari_dojo.jobs.runs import sweep
 from napari_dojo.models.library import Model, models
 from napari_dojo.tasks import TASKS
@@ -77,7 +77,7 @@ class ApplyPanel(Panel):
         self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.progress = QProgressBar()
         self.progress.setFormat("")
-        described(self.progress, "Progress", "How much of the work is done.")
+        described(self.progress, "ProgressSection", "How much of the work is done.")
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -153,12 +153,12 @@ class ApplyPanel(Panel):
         work = self._work
         if work is None:
             return
-        if isinstance(event, Tiled):
+        if isinstance(event, Progress):
             now = min(work.count, 1 + event.done * work.count // max(1, event.total))
             self.progress.setRange(0, event.total)
             self.progress.setValue(event.done)
             self.progress.setFormat(f"Image {now} of {work.count}, %p %" if work.count > 1 else "%p %")
-        elif isinstance(event, Said) and event.level == "warning":
+        elif isinstance(event, Message) and event.level == "warning":
             self._warnings.append(event.text)
             self._said("")
         elif isinstance(event, Failed):

@@ -284,8 +284,8 @@ class Request(QWidget):
             return self.batch.why_not or self._why_unfit(self.model.card)
         if self.image_box.layer is None:
             return "Open an image to apply the model to (File > Open, or File > Open Sample)."
-        left_out = self._left_out(self.model.card)
-        return next(iter(left_out.values())) if len(left_out) == len(self.image_box.layers) else ""
+        skipped = self._skipped(self.model.card)
+        return next(iter(skipped.values())) if len(skipped) == len(self.image_box.layers) else ""
 
     def _why_unfit(self, card: Card) -> str:
         """Why a model cannot be applied to the first image; empty where it can, or there is none."""
@@ -307,7 +307,7 @@ class Request(QWidget):
         fits = chosen is not None and array_of(layer).ndim == len(chosen) and layer.rgb == first.rgb
         return str(chosen) if fits else likely_axes(layer)
 
-    def _left_out(self, card: Card) -> dict[str, str]:
+    def _skipped(self, card: Card) -> dict[str, str]:
         """The chosen layers that the model does not fit, and why."""
         if not self._several:
             why = self._why_unfit(card)
@@ -332,10 +332,10 @@ class Request(QWidget):
             words = axis_words(Axes(self.third_box.currentData(), model.card.spatial), subject.shape, seen)
             if words:
                 yield escape(f"The first: {words}" if self.image_box.group else words[0].upper() + words[1:])
-        left_out = self._left_out(model.card)
-        if 0 < len(left_out) < count:
-            name, why = next(iter(left_out.items()))
-            text = f"{len(left_out)} of {count} images do not fit and are left out. {name}: {why}"
+        skipped = self._skipped(model.card)
+        if 0 < len(skipped) < count:
+            name, why = next(iter(skipped.items()))
+            text = f"{len(skipped)} of {count} images do not fit and are left out. {name}: {why}"
             yield self._marked("warning", text)
 
     # the job
@@ -353,11 +353,11 @@ class Request(QWidget):
         return self._files_work(model, values) if self.for_files else self._layers_work(model, values)
 
     def _layers_work(self, model: Model, values: dict[str, Any]) -> Work:
-        left_out, seen = self._left_out(model.card), self.seen_button.isChecked()
+        skipped, seen = self._skipped(model.card), self.seen_button.isChecked()
         asked: list[Asked] = []
         wrong: DojoError | None = None
         for layer in self.image_box.layers:
-            if layer.name in left_out:
+            if layer.name in skipped:
                 continue
             names = self._names(layer)
             try:

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QBoxLayout, QDockWidget, QHBoxLayout, QMainWindow, QPushButton, QVBoxLayout
 
 from napari_dojo.errors import explained
-from napari_dojo.events import Checked, Done, Failed
+from napari_dojo.events import Done, Failed, Validated
 from napari_dojo.simulation.samples import Layer, nuclei_test, nuclei_train
 from napari_dojo.widgets.actions import NUCLEI
 from napari_dojo.widgets.apply.panel import ApplyPanel
@@ -464,5 +464,5 @@ def _made(layer: Any) -> dict[str, Any]:
     return made if isinstance(made, dict) else {}
 
 
-def _last_check(training: Training) -> Checked | None:
-    return next((e for e in reversed(training.history) if isinstance(e, Checked)), None)
+def _last_check(training: Training) -> Validated | None:
+    return next((e for e in reversed(training.history) if isinstance(e, Validated)), None)

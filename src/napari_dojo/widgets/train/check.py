@@ -14,7 +14,7 @@ from napari_dojo.data.dataset import Split
 from napari_dojo.device import Device, probe
 from napari_dojo.models.card import read_card
 from napari_dojo.settings import TrainSettings, checked
-from napari_dojo.tasks import Facts, Finding, Task
+from napari_dojo.tasks import Finding, Summary, Task
 from napari_dojo.training.plan import Plan, plan_for
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.train.training_data import LARGEST, Material
@@ -30,7 +30,7 @@ class Seen:
     """What was understood of the data, and what training would do; ``facts`` None where there was too much to look at."""
 
     findings: tuple[Finding, ...]
-    facts: Facts | None = None
+    facts: Summary | None = None
     split: Split | None = None
     plan: Plan | None = None
     channels: int = 0
@@ -60,18 +60,18 @@ def look_at(asked: Asked) -> Seen:
     if asked.material.pixels > LARGEST:
         return Seen((Finding("ok", "Large images: they are looked at when training starts."), *told))
     options: Any = checked(asked.task.options, asked.options)
-    pairs, notes = asked.material.pairs(asked.task, options)
-    facts = asked.task.check(pairs, options)
+    dataset, notes = asked.material.pairs(asked.task, options)
+    facts = asked.task.check(dataset, options)
     findings = [*facts.findings, *(Finding("warning", note) for note in notes)]
     if facts.errors:
-        return Seen(tuple(findings), facts, channels=pairs.channels, spatial=pairs.spatial)
+        return Seen(tuple(findings), facts, channels=dataset.channels, spatial=dataset.spatial)
     settings = checked(TrainSettings, asked.settings)
-    split, plan = pairs.split(settings.validation, settings.test, settings.seed), None
+    split, plan = dataset.split(settings.validation, settings.test, settings.seed), None
     findings.append(_split_finding(split))
     if asked.device is not None:
-        plan = plan_for(pairs, split, facts, asked.device, settings, read_card(asked.start) if asked.start else None)
+        plan = plan_for(dataset, split, facts, asked.device, settings, read_card(asked.start) if asked.start else None)
         findings.append(_plan_finding(asked.device, plan))
-    return Seen(tuple(findings), facts, split, plan, pairs.channels, pairs.spatial)
+    return Seen(tuple(findings), facts, split, plan, dataset.channels, dataset.spatial)
 
 
 def _split_finding(split: Split) -> Finding:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.io.datasets import Given
+from napari_dojo.io.datasets import DatasetFiles
 from napari_dojo.io.pairing import likely_targets
 from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
@@ -59,14 +59,14 @@ class FolderRows(QWidget):
         self.axes_box.activated.connect(lambda *_: self.changed.emit())
 
     @property
-    def given(self) -> Given | None:
+    def given(self) -> DatasetFiles | None:
         """What is chosen; None where the images are missing."""
         if not self.images.path:
             return None
         found = likely_targets(self.images.path) if self.takes.kind == "labels" else None
         target = self.answers.path or (None if self.takes.optional else str(found or self.images.path))
         target = None if self.takes.kind == "none" else target
-        return Given(self.images.path, target, self.axes_box.currentData())
+        return DatasetFiles(self.images.path, target, self.axes_box.currentData())
 
     def take(self, answers: Answers) -> None:
         """Another task takes other answers."""

@@ -30,9 +30,9 @@ __all__ = ["opened", "rows_for", "work_on"]
 
 def rows_for(fix: Fix, material: Layers) -> list[Row]:
     """The rows that a remedy concerns."""
-    if not fix.items:
+    if not fix.samples:
         return list(material.rows)
-    found = [material.row(item) for item in fix.items]
+    found = [material.row(item) for item in fix.samples]
     return [row for i, row in enumerate(found) if row is not None and row not in found[:i]]
 
 

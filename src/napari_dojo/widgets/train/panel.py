@@ -32,7 +32,7 @@ from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.data_section import DataSection
 from napari_dojo.widgets.train.fixes import opened, work_on
 from napari_dojo.widgets.train.pair_rows import Answers, Row
-from napari_dojo.widgets.train.progress import START, Progress
+from napari_dojo.widgets.train.progress import START, ProgressSection
 from napari_dojo.widgets.train.queue import Training, desk
 from napari_dojo.widgets.train.training_data import Files, Layers
 from napari_dojo.widgets.train.unfinished import Unfinished
@@ -168,7 +168,7 @@ class TrainPanel(Panel):
         self.findings = Findings(self.marked)
         self.column.addWidget(self.findings)
         self.labels_button = self.data.rows.labels_button
-        self.progress = Progress(self)
+        self.progress = ProgressSection(self)
         self.column.addWidget(self.progress)
         self.start_button, self.apply_button = self.progress.start_button, self.progress.apply_button
         self.start_button.setEnabled(False)  # until the check says that it may

@@ -21,20 +21,20 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.events import Checked, Done, Event, Failed, Said, Started, Step
+from napari_dojo.events import Done, Event, Failed, Message, Started, Step, Validated
 from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
 from napari_dojo.widgets.common.run import time_left
 from napari_dojo.widgets.train.queue import Training
 
-__all__ = ["Progress"]
+__all__ = ["ProgressSection"]
 
 START = "Learn from the images above. Nothing in your layers is changed."
 STOP = "End the training now and keep the best model so far."
 
 
-class Progress(QWidget):
+class ProgressSection(QWidget):
     """Shows one training. The panel that holds it connects the buttons, and is told when the training is ``over``."""
 
     over = Signal(object)  # Done or Failed
@@ -55,7 +55,7 @@ class Progress(QWidget):
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setFormat("")
-        described(self.progress, "Progress", "How far the training is.")
+        described(self.progress, "ProgressSection", "How far the training is.")
         self.losses, self.scores = LossPlot(panel.viewer), ScorePlot(panel.viewer)
         self.scores.setXLink(self.losses)
         curves = QHBoxLayout()
@@ -219,9 +219,9 @@ class Progress(QWidget):
             self._began(event)
         elif isinstance(event, Step):
             self._stepped(event)
-        elif isinstance(event, Checked):
+        elif isinstance(event, Validated):
             self._checked(event)
-        elif isinstance(event, Said) and event.level == "warning":
+        elif isinstance(event, Message) and event.level == "warning":
             self._warnings.append(event.text)
             self.message.setText("<br>".join(self._panel.marked("warning", w) for w in self._warnings[-2:]))
         elif isinstance(event, Done):
@@ -258,7 +258,7 @@ class Progress(QWidget):
             share = 1 - left / (60 * self._minutes)
         self.progress.setValue(int(1000 * min(1, max(0, share))))
 
-    def _checked(self, event: Checked) -> None:
+    def _checked(self, event: Validated) -> None:
         if event.validation_loss is not None:
             self.losses.judge(event.step, event.validation_loss)
             self.losses.redraw_soon()

@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_dojo.events import Checked, Done, Event, Failed, Step
+from napari_dojo.events import Done, Event, Failed, Step, Validated
 from napari_dojo.jobs.runs import Run, release
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.run import Runner
@@ -69,7 +69,7 @@ class Training(QObject):
         spent = self.end.facts.get("seconds", 0.0) / 60 if isinstance(self.end, Done) else 0.0
         if run is not None:
             self._make = lambda: run.again(round(spent + minutes, 2))
-            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Checked))]
+            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Validated))]
 
     def stop(self) -> None:
         """Keep the best model and end; one that waits ends at once."""
@@ -102,7 +102,7 @@ class Training(QObject):
             steps = [e for e in self.history if isinstance(e, Step)]
             thin = {id(e) for e in steps[::2]}
             self.history = [e for e in self.history if id(e) not in thin]
-        if isinstance(event, Checked):
+        if isinstance(event, Validated):
             self.preview.show(event.preview)
         if isinstance(event, (Done, Failed)):
             self.state = "over"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import ONE_TO_ONE, Layout, Pairs
-from napari_dojo.io.datasets import Given, read_pairs
+from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.jobs.job import train_files_request, train_request
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.layers import array_of, joined, region_mask, source_of
@@ -36,7 +36,7 @@ class Material(Protocol):
     def pixels(self) -> float:
         """How much there is to look at; larger than `LARGEST`: looked at when training starts."""
 
-    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """All or some of the data, and sentences about what was left out; DojoError where they do not fit."""
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
@@ -69,12 +69,12 @@ class Layers:
         lazy = any(not isinstance(a, np.ndarray) for a in arrays)
         return float("inf") if lazy and pixels > QUICK else pixels
 
-    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """All of it."""
         inputs = [np.asarray(joined(row.images)) for row in self.rows]
         axes = Axes.resolve(inputs[0].shape, self.names)
         targets = [np.asarray(t) for t in self._targets] if self._targets else None
-        return Pairs.of(inputs, targets, axes, layout=task.layout(options), **self._more(), **self._about()), []
+        return Dataset.of(inputs, targets, axes, layout=task.layout(options), **self._more(), **self._about()), []
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Copy the arrays into the run's folder; what is painted from now on does not reach it."""
@@ -139,7 +139,7 @@ class Layers:
 class Files:
     """Files that the job reads by itself; the check looks at the first of them."""
 
-    given: Given
+    given: DatasetFiles
 
     @property
     def name(self) -> str:
@@ -151,9 +151,9 @@ class Files:
         """Always looked at in a thread."""
         return LARGEST
 
-    def pairs(self, task: Task, options: Any) -> tuple[Pairs, list[str]]:
+    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """The first images, and what was left out of all."""
-        return read_pairs(self.given, task.layout(options), 8 * QUICK)
+        return read_dataset(self.given, task.layout(options), 8 * QUICK)
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Name the files to the job."""
