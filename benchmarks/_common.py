@@ -17,7 +17,9 @@ import numpy as np
 
 from napari_dojo.io.images import read
 from napari_dojo.io.pairing import list_inputs, stem_of
-from napari_dojo.metrics.scores import ImageScores, InstanceCounts, pool
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.objects import InstanceCounts
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

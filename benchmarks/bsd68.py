@@ -12,7 +12,7 @@ from _common import DATA, dojo, keep
 
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 
 PUBLISHED = {"BM3D": 28.57, "DnCNN": 29.23, "Noise2Void": 27.7}
 

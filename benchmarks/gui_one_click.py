@@ -44,7 +44,7 @@ def measure(kind: str, seed: int, edge: int) -> dict[str, Any]:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_dojo.metrics.scores import psnr
+    from napari_dojo.metrics.images import psnr
     from napari_dojo.simulation.microscope import simulate
     from napari_dojo.tasks.images import best_filter
     from napari_dojo.widgets.actions import denoise_layer

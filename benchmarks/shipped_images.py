@@ -29,7 +29,8 @@ from napari_dojo.inference.predict import predict
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
-from napari_dojo.metrics.scores import ImageScores, pool
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.images import ImageScores
 from napari_dojo.models.bundle import load, save
 from napari_dojo.models.cover import beside
 from napari_dojo.settings import TrainSettings

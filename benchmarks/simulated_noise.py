@@ -14,7 +14,7 @@ from _common import dojo, keep
 
 from napari_dojo.data.optics import Camera
 from napari_dojo.io.images import read, write
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.scenes import expose, line_noise, random_light
 from napari_dojo.tasks.images import best_filter

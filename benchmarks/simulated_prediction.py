@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from napari_dojo.data.resample import cubic
 from napari_dojo.io.images import read, write
+from napari_dojo.metrics.images import psnr, ssim
 from napari_dojo.metrics.resolution import ring_correlation
-from napari_dojo.metrics.scores import psnr, ssim
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.smlm import DOUBT, film, support
 

@@ -14,7 +14,7 @@ from shipped_images import coarse, without_learning
 from napari_dojo.data.resample import cubic
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 
 
 def luma(x: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 
 from napari_dojo.data.resample import cubic, resize, resize_labels
 from napari_dojo.io.images import read
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 
 
 @pytest.mark.parametrize("shape", [(2, 12, 15), (1, 6, 12, 15)])

@@ -6,8 +6,10 @@ import pytest
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.compare import THRESHOLDS, class_like, class_names, compare_images, compare_labels
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.simulation.microscope import simulate, strokes
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.evaluate import Baseline, Report, Row, evaluate_pairs, score_pair
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.models.cover import COLOURS, overlay
 
 TRUTH = np.kron(np.array([[1, 0, 2], [0, 0, 0], [3, 0, 0]]), np.ones((5, 5), int))  # three squares of 5 x 5

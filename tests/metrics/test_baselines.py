@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_dojo.metrics.baselines import most_frequent_class, otsu_watershed
-from napari_dojo.metrics.scores import InstanceCounts
+from napari_dojo.metrics.objects import InstanceCounts
 
 
 def discs(centres: list[tuple[float, ...]], shape: tuple[int, ...], radius: float = 8) -> NDArray[np.int64]:

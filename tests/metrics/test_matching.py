@@ -7,7 +7,7 @@ import pytest
 
 from napari_dojo.errors import DojoError
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
-from napari_dojo.metrics.scores import InstanceCounts
+from napari_dojo.metrics.objects import InstanceCounts
 
 MATCHED, MISSED, INVENTED, SPLIT, MERGED = Verdict
 

@@ -13,7 +13,7 @@ from napari_dojo.data.optics import bin_pixels
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.predict import predict
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import options_of
 from napari_dojo.models.library import export, find, import_model, models, remove

@@ -8,7 +8,7 @@ import pytest
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.inference.predict import predict
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import load
 from napari_dojo.models.library import find
 from napari_dojo.settings import PredictSettings, TrainSettings

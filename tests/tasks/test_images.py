@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import DENOISE, NOISE2VOID
 from napari_dojo.tasks.images import as_bright, best_filter, best_linear, moved, without_saturated

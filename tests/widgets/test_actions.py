@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.samples import line_noise
 from napari_dojo.widgets import actions

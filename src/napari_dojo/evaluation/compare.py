@@ -11,9 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison
+from napari_dojo.metrics.objects import runs
 from napari_dojo.metrics.resolution import RingCorrelation, ring_correlation
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, pool, runs
 
 __all__ = ["THRESHOLDS", "Answer", "class_like", "class_names", "compare_images", "compare_labels"]
 

@@ -17,7 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.figures import figure_of
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts, Score, pool
+from napari_dojo.metrics.base import Score, pool
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.objects import InstanceCounts
 
 if TYPE_CHECKING:
     pass

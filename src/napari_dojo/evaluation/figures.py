@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts, Score
+from napari_dojo.metrics.base import Score
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.models.cover import COLOURS
 
 if TYPE_CHECKING:

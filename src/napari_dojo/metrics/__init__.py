@@ -1,10 +1,14 @@
 """How good a result is: scores, matching of objects, baselines, resolution, reliability, domain shift. Numpy alone."""
 
 __all__ = [
+    "base",
     "baselines",
+    "classes",
     "domain_shift",
+    "images",
     "matching",
+    "objects",
     "reliability",
+    "residuals",
     "resolution",
-    "scores",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.errors import DojoError
-from napari_dojo.metrics.scores import Overlap, overlap, runs
+from napari_dojo.metrics.objects import Overlap, overlap, runs
 
 __all__ = ["Comparison", "Verdict", "Verdicts"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.noise import fission, measure_noise
+from napari_dojo.metrics.residuals import residual_correlation
 from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation, ring_correlation
-from napari_dojo.metrics.scores import residual_correlation
 
 __all__ = ["Residual", "Resolution", "halves", "resolution_of"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.data.normalize import Rule
-from napari_dojo.metrics.scores import overlap
+from napari_dojo.metrics.objects import overlap
 
 __all__ = ["COLOURS", "beside", "overlay"]
 

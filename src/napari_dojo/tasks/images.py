@@ -15,7 +15,7 @@ from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.noise import Noise, measure_noise
 from napari_dojo.data.registration import Fit, brightness, shift_between, shifted
 from napari_dojo.data.resample import cubic
-from napari_dojo.metrics.scores import ImageScores, psnr
+from napari_dojo.metrics.images import ImageScores, psnr
 from napari_dojo.tasks.base import Finding, Fix
 
 __all__ = [

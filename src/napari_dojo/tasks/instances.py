@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.metrics.baselines import otsu_watershed
-from napari_dojo.metrics.scores import InstanceCounts
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.noise import Noise
-from napari_dojo.metrics.scores import ResidualScores
+from napari_dojo.metrics.residuals import ResidualScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Fix, Summary, Task, size_findings
 from napari_dojo.tasks.denoise import WISH, ImageDecoding, decode, layout, loss, tune

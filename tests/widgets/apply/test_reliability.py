@@ -7,7 +7,7 @@ import pytest
 from same import same
 
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.metrics.scores import psnr
+from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import save
 from napari_dojo.paths import models_folder
 from napari_dojo.simulation.microscope import simulate

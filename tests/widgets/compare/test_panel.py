@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from napari_dojo.evaluation.compare import THRESHOLDS
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison, Verdict
-from napari_dojo.metrics.scores import ClassCounts, ImageScores, InstanceCounts
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.widgets.common.layers import class_look, provenance
 from napari_dojo.widgets.compare.objects import COLOURS
 from napari_dojo.widgets.compare.panel import ComparePanel, compare_layers

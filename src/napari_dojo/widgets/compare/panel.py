@@ -24,8 +24,8 @@ from qtpy.QtWidgets import (
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.evaluation.compare import THRESHOLDS, Answer, compare_images, compare_labels
+from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
-from napari_dojo.metrics.scores import ClassCounts
 from napari_dojo.widgets.common.form import calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_choices, placement, provenance, region_mask

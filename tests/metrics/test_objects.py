@@ -1,30 +1,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import permutations
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.optimize import linear_sum_assignment
-from skimage import metrics as reference
 
 from napari_dojo.errors import DojoError
-from napari_dojo.metrics.scores import (
-    ClassCounts,
-    ImageScores,
-    InstanceCounts,
-    match,
-    overlap,
-    pearson,
-    pool,
-    psnr,
-    runs,
-    ssim,
-)
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.objects import InstanceCounts, match, overlap, runs
 
 THRESHOLDS = ["0.5", "0.6", "0.7", "0.8", "0.9"]
 
@@ -70,9 +56,6 @@ def stardist_tp(iou: NDArray[np.float64], threshold: float) -> int:
         return 0
     i, j = linear_sum_assignment(-(iou >= threshold).astype(float) - iou / (2 * n))
     return int(np.sum(iou[i, j] >= threshold))
-
-
-# objects ------------------------------------------------------------------------------------------------------------
 
 
 def test_overlap_by_hand() -> None:
@@ -241,195 +224,3 @@ def test_twenty_thousand_objects() -> None:
     assert counts.tp == (20_000, 20_000, 20_000, 0, 0)
     assert counts.pq == pytest.approx(0.75)
     assert len(match(truth, predicted, 0.3)) == 20_000
-
-
-# classes ------------------------------------------------------------------------------------------------------------
-
-
-def test_classes_by_hand() -> None:
-    truth, predicted = row("0011122233"), row("1211222213")
-    counts = ClassCounts.of(truth, predicted, ("membrane", "inside", "outside"))
-    assert counts.confusion == ((2, 1, 0, 0), (0, 3, 0, 0), (1, 0, 1, 0))
-    assert counts.pixels == 8
-    assert counts.accuracy == pytest.approx(6 / 8)
-    assert counts.iou == pytest.approx({"membrane": 2 / 4, "inside": 3 / 4, "outside": 1 / 2})
-    assert counts.dice == pytest.approx({"membrane": 4 / 6, "inside": 6 / 7, "outside": 2 / 3})
-    assert counts.mean_iou == pytest.approx((2 / 4 + 3 / 4 + 1 / 2) / 3)
-    said = json.loads(json.dumps(counts.as_dict(), allow_nan=False))
-    assert said["confusion"] == [[2, 1, 0], [0, 3, 0], [1, 0, 1]]
-    assert said["classes"] == ["membrane", "inside", "outside"]
-    assert said["pixels"] == 8
-
-
-def test_zero_can_be_a_class() -> None:
-    counts = ClassCounts.of(row("0011"), row("0101"), {0: "background", 1: "cell"})
-    assert counts.confusion == ((1, 1, 0), (1, 1, 0))
-    assert counts.accuracy == 0.5
-
-
-def test_class_numbers_may_have_gaps_and_any_order() -> None:
-    counts = ClassCounts.of(row("7722"), row("7279"), {7: "a", 2: "b"})
-    assert counts.classes == ("a", "b")
-    assert counts.confusion == ((1, 1, 0), (1, 0, 1))
-    assert counts.as_dict()["confusion"] == [[1, 1], [1, 0]]
-    assert counts.accuracy == 0.25
-
-
-def test_absent_classes_do_not_count() -> None:
-    counts = ClassCounts.of(row("1122"), row("1122"), ("a", "b", "c"))
-    assert counts.iou == {"a": 1.0, "b": 1.0}
-    assert counts.mean_iou == 1.0
-    only_predicted = ClassCounts.of(row("1122"), row("1123"), ("a", "b", "c"))
-    assert only_predicted.iou == {"a": 1.0, "b": 0.5, "c": 0.0}
-
-
-def test_nothing_annotated_is_zero_not_nan() -> None:
-    counts = ClassCounts.of(row("000"), row("121"), ("a", "b"))
-    assert counts.pixels == 0
-    assert counts.accuracy == counts.mean_iou == 0.0
-    assert counts.iou == {}
-
-
-def test_classes_pool_pixels() -> None:
-    rng = np.random.default_rng(0)
-    truth, predicted = rng.integers(0, 4, (2, 6, 9, 9))
-    names = ("a", "b", "c")
-    each = [ClassCounts.of(t, p, names) for t, p in zip(truth, predicted, strict=True)]
-    assert pool(each) == ClassCounts.of(truth, predicted, names)
-    with pytest.raises(ValueError, match="different classes"):
-        each[0] + ClassCounts.of(truth, predicted, ("x", "y", "z"))
-
-
-def test_classes_in_a_region() -> None:
-    region = np.array([[True, True, False, False]])
-    assert ClassCounts.of(row("1212"), row("1221"), ("a", "b"), region).accuracy == 1.0
-
-
-def test_one_class_for_a_whole_image() -> None:
-    scores = [ClassCounts.of(t, p, ("good", "bad")) for t, p in [(1, 1), (2, 1), (2, 2)]]
-    assert pool(scores).confusion == ((1, 0, 0), (1, 1, 0))
-
-
-def test_classes_need_a_name() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        ClassCounts.of(row("1"), row("1"), ())
-
-
-# images -------------------------------------------------------------------------------------------------------------
-
-
-def noisy(shape: tuple[int, ...], seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rng = np.random.default_rng(seed)
-    truth = gaussian_filter(rng.normal(size=shape), 1.5) * 500 + 1000
-    return truth, truth + rng.normal(size=shape) * 30
-
-
-@pytest.mark.parametrize("shape", [(40, 33), (14, 15, 16), (9, 30, 30), (4, 5), (1, 20, 20), (3, 1)])
-def test_image_scores_are_those_of_scikit_image_and_numpy(shape: tuple[int, ...]) -> None:
-    truth, predicted = noisy(shape)
-    span = np.ptp(truth)
-    assert psnr(truth, predicted) == pytest.approx(reference.peak_signal_noise_ratio(truth, predicted, data_range=span))
-    assert psnr(truth, predicted, 4096) == pytest.approx(
-        reference.peak_signal_noise_ratio(truth, predicted, data_range=4096)
-    )
-    assert pearson(truth, predicted) == pytest.approx(np.corrcoef(truth.ravel(), predicted.ravel())[0, 1])
-    flat, other = np.squeeze(truth), np.squeeze(predicted)
-    side = min(11, *(n - 1 + n % 2 for n in flat.shape))
-    assert ssim(truth, predicted) == pytest.approx(
-        reference.structural_similarity(
-            flat, other, data_range=span, gaussian_weights=True, use_sample_covariance=False, win_size=side
-        )
-    )
-
-
-def test_identical_images() -> None:
-    truth, _ = noisy((20, 20))
-    assert [f(truth, truth) for f in (psnr, ssim, pearson)] == pytest.approx([100, 1, 1])
-    assert pearson(truth, -truth) == pytest.approx(-1.0)
-
-
-def test_image_scores_of_integers_do_not_wrap() -> None:
-    truth, predicted = np.array([[0, 200]], np.uint8), np.array([[10, 190]], np.uint8)
-    assert psnr(truth, predicted) == pytest.approx(20 * np.log10(200 / 10))
-    assert psnr(truth.astype(np.uint16), predicted.astype(np.float32)) == psnr(truth, predicted)
-
-
-def test_image_scores_do_not_depend_on_the_unit() -> None:
-    truth, predicted = noisy((30, 30))
-    for f in (psnr, ssim, pearson):
-        assert f(truth * 1e-3, predicted * 1e-3) == pytest.approx(f(truth, predicted))
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (1, 1), (0, 5), (2, 3, 4)])
-@pytest.mark.parametrize("value", [0.0, 7.0, np.nan, np.inf, 1e200])
-def test_odd_images_give_numbers(shape: tuple[int, ...], value: float) -> None:
-    odd = np.full(shape, value)
-    other = np.arange(odd.size, dtype=float).reshape(shape)
-    for f in (psnr, ssim, pearson):
-        for a, b in [(odd, odd), (odd, other), (other, odd), (odd, odd + 1)]:
-            assert np.isfinite(f(a, b))
-    assert pearson(odd, other) == 0.0
-
-
-def test_a_constant_truth_is_met_or_not() -> None:
-    seven = np.full((8, 8), 7.0)
-    assert (psnr(seven, seven), ssim(seven, seven)) == (100.0, 1.0)
-    assert (psnr(seven, seven + 1), ssim(seven, seven + 1)) == (0.0, 0.0)
-
-
-def test_pixels_without_truth_do_not_count() -> None:
-    truth, predicted = noisy((20, 20))
-    holes = truth.copy()
-    holes[:3] = np.nan
-    assert psnr(holes, predicted) == pytest.approx(psnr(truth[3:], predicted[3:]))
-    assert pearson(holes, predicted) == pytest.approx(pearson(truth[3:], predicted[3:]))
-    worse = predicted.copy()
-    worse[5, 5] = np.nan
-    assert psnr(truth, worse) < psnr(truth, predicted)
-
-
-def test_region_of_an_image() -> None:
-    truth, predicted = noisy((40, 40))
-    region = np.zeros((40, 40), bool)
-    region[:20] = True
-    predicted[30:] = 0  # far from the region: does not matter
-    assert psnr(truth, predicted, region=region) == pytest.approx(psnr(truth[:20], predicted[:20]))
-    assert pearson(truth, predicted, region) == pytest.approx(pearson(truth[:20], predicted[:20]))
-    assert ssim(truth, predicted, region=region) == pytest.approx(ssim(*noisy((40, 40)), region=region), abs=0.02)
-    assert ssim(truth, predicted, region=region) > ssim(truth, predicted) + 0.1
-
-
-def test_image_scores_are_means() -> None:
-    pairs = [noisy((2, 20, 20), seed) for seed in range(3)]
-    each = [ImageScores.of(*pair) for pair in pairs]
-    assert each[0].psnr == pytest.approx(np.mean([psnr(t, p) for t, p in zip(*pairs[0], strict=True)]))
-    all_of_them = pool(each)
-    assert all_of_them.images == 3
-    for key in ("psnr", "ssim", "pearson"):
-        assert all_of_them.as_dict()[key] == pytest.approx(np.mean([s.as_dict()[key] for s in each]))
-    assert (ImageScores() + each[0]).as_dict() == pytest.approx(each[0].as_dict())
-    assert ImageScores().as_dict() == {"psnr": 0.0, "ssim": 0.0, "pearson": 0.0}
-
-
-def test_an_image_needs_its_channel_axis() -> None:
-    with pytest.raises(ValueError, match=r"\(C, \*S\)"):
-        ImageScores.of(np.zeros((4, 4)), np.zeros((4, 4)))
-
-
-def test_sentences() -> None:
-    assert ImageScores(1, 31.2, 0.861, 0.949).sentence == "PSNR 31.2 dB, SSIM 0.86, Pearson r 0.95"
-    assert (
-        ClassCounts.of(row("1222"), row("1221"), "ab").sentence == "75.0 % of the annotated pixels right, mean IoU 0.58"
-    )
-
-
-def test_pool_of_nothing() -> None:
-    with pytest.raises(ValueError, match="no scores"):
-        pool([])
-
-
-def test_import_is_light() -> None:
-    heavy = "import sys, napari_dojo.metrics.scores, napari_dojo.metrics.baselines, napari_dojo.evaluation.evaluate; "
-    ask = "print([m for m in ('torch', 'scipy', 'skimage', 'matplotlib', 'qtpy', 'napari') if m in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", heavy + ask], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
