@@ -192,7 +192,7 @@ def test_an_empty_patch_makes_a_target(name):
 @DIMS
 def test_a_tiny_net_learns_one_patch(name, dims):
     task, x, y, facts = case(name, dims)
-    if task.result == "image":  # as normalised as the house does it
+    if task.result.intensities:  # as normalised as the house does it
         x, y = (a / 100 - 0.2 for a in (x, y))
     parts = task.example(x, y, None, facts.options, RNG)
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
@@ -208,7 +208,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
         losses.append(loss.item())
     assert loss.ndim == 0
     assert np.isfinite(losses).all()
-    assert losses[-1] < (0.95 if task.result == "image" else 0.7) * losses[0]
+    assert losses[-1] < (0.95 if task.result.intensities else 0.7) * losses[0]
 
 
 @EVERY

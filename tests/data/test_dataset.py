@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import Crop, Dataset, Layout, Sample, as_labels
+from napari_dojo.data.dataset import Crop, Dataset, Layout, Sample
+from napari_dojo.data.kinds import as_labels
 from napari_dojo.data.normalize import Rule
 from napari_dojo.errors import DojoError
 

@@ -5,6 +5,7 @@ __all__ = [
     "axes",
     "batches",
     "dataset",
+    "kinds",
     "noise",
     "normalize",
     "optics",

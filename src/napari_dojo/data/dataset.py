@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import as_labels
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
-__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Layout", "Sample", "Split", "as_labels"]
+__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Layout", "Sample", "Split"]
 
 ROLES = ("automatic", "training", "validation", "test")
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
@@ -232,38 +233,6 @@ class Dataset:
         return _by_roles(
             whole, [role.get(item.group, "training") for item in self.samples], "whole images, drawn by chance"
         )
-
-
-def as_labels(y: Any, name: str) -> Any:
-    """Labels as integers: whole floats and booleans are accepted, fractions and negative numbers refused (DojoError)."""
-    kind = np.dtype(y.dtype).kind
-    if kind == "b":
-        return y.astype(np.uint8)
-    if kind not in "iuf":
-        raise DojoError(
-            f"Labels are whole numbers; those of {name} are of type {y.dtype}. Save them as an integer image."
-        )
-    if kind == "u":
-        return y
-    y = np.asarray(y)
-    if kind == "f" and not np.isfinite(y).all():
-        raise DojoError(
-            f"Labels are whole numbers; those of {name} hold NaN or infinite values. Set these pixels to 0."
-        )
-    if y.size and y.min() < 0:
-        raise DojoError(f"Labels are 0 or larger; those of {name} go down to {y.min():g}. Set negative pixels to 0.")
-    if kind == "f":
-        if y.size and (y != np.round(y)).any():
-            raise DojoError(
-                f"Labels are whole numbers; those of {name} hold fractions such as {y[y != np.round(y)].flat[0]:g}. "
-                "Is this an image, or a probability map? Choose the labels."
-            )
-        if y.size and y.max() >= 2**31:
-            raise DojoError(
-                f"Labels are below 2147483648; those of {name} go up to {y.max():g}. Number the objects anew."
-            )
-        return y.astype(np.int32)
-    return y
 
 
 def _image(x: Any, name: str, axes: Axes) -> Any:

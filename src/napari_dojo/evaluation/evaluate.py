@@ -352,4 +352,4 @@ def evaluate_model(
         for item, truth, both in zip(pairs.samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = objects_found(objects, results, truths) if objects is not None else None
-    return Report(task.result, tuple(rows), baseline_name=name, objects=agree)
+    return Report(task.result.name, tuple(rows), baseline_name=name, objects=agree)

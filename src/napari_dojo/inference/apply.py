@@ -215,7 +215,7 @@ class _Scratch:
 def _write(answer: _Answer, path: Path, table: Path | None) -> None:
     card, picture, result = answer.card, answer.picture, answer.result
     size, unit = picture.pixel_size, picture.unit
-    if TASKS[card.task].result == "image":
+    if TASKS[card.task].result.intensities:
         said = f"{card.task} of {picture.path.name} {predicted(card.name)}, napari-dojo {__version__}"
         names = card.maps if len(card.maps) > 1 else ()
         images.write(path, result.array, result.axes.names, card.answer_size(size), unit, said, names)

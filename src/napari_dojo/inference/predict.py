@@ -109,7 +109,7 @@ def zoom_for(card: Card, diameter: float | None, pixel_size: Sequence[float] | N
     """Factor from an image's pixels to the net's: by the diameter given, else by pixel sizes where both are known."""
     if diameter and card.diameter:
         return card.zoom * card.diameter / diameter
-    if TASKS[card.task].result == "image":
+    if TASKS[card.task].result.intensities:
         return 1.0
     if pixel_size and card.pixel_size:
         ratio = pixel_size[-1] / card.pixel_size[-1]
@@ -188,7 +188,7 @@ def answer(
 ) -> NDArray[Any]:
     """Maps (K, *S) as labels (*S), or as an image (K, *S) in the units of the targets; ``norm`` is of the input."""
     found = task.decode(maps, decoding, options)
-    return card.answers(norm).invert(found) if task.result == "image" else found
+    return card.answers(norm).invert(found) if task.result.intensities else found
 
 
 def predict_steps(
@@ -232,10 +232,10 @@ def predict_steps(
     predictor = predictor or Predictor(bundle.net, devices.choose(settings.device), settings.tile)
     work = _Work(card, task, options, decoding or decoding_of(card), predictor, control, settings, pixel_size)
     places = work.places(axes, array)
-    keep_maps = keep_maps and task.result == "labels"
+    keep_maps = keep_maps and not task.result.intensities
     _room(array.shape, axes, predictor, places.shape, keep_maps)
     out = (room or _zeros)(places.axes, places.shape, work.dtype(array, places))
-    spread = np.zeros(places.shape, np.float32) if settings.spread and task.result == "image" else None
+    spread = np.zeros(places.shape, np.float32) if settings.spread and task.result.intensities else None
     kept = np.zeros((places.count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
     whole = norm or _numbers(card, array, axes)
     if doubt := _doubt(card, array, axes, whole):
@@ -310,7 +310,7 @@ class _Work:
     def places(self, axes: Axes, array: Any) -> _Places:
         """Where samples and answers lie."""
         channels, own = None, axes.own_channels(array.shape)
-        if self.task.result == "image" and (self.predictor.outputs > 1 or (own == 1 and "C" in axes.names)):
+        if self.task.result.intensities and (self.predictor.outputs > 1 or (own == 1 and "C" in axes.names)):
             channels = self.predictor.outputs
         views = tuple(
             (v, v.result(array.shape, channels, self.predictor.scale)) for v in self.task.views(self.options, axes)
@@ -321,7 +321,7 @@ class _Work:
 
     def dtype(self, array: Any, places: _Places) -> Any:
         """Of the answer; a mean of several views is not rounded on its way."""
-        if self.task.result != "image":
+        if not self.task.result.intensities:
             return np.int32
         return array.dtype if self.settings.dtype == "input" and len(places.views) == 1 else np.float32
 
@@ -331,7 +331,7 @@ class _Work:
             yield 1, 1
             yield self._nothing(np.asarray(x))
             return
-        if self.task.result == "image":
+        if self.task.result.intensities:
             wanted = self.settings.turns or (8 if self.settings.spread else self.task.turns)
             ways = turns_of(self.predictor, wanted, self.task.quarter(self.options))
             for said in turned_steps(self.predictor, x, norm, ways, self.control):
@@ -352,7 +352,7 @@ class _Work:
 
     def _nothing(self, x: NDArray[Any]) -> _Found:
         """The answer to an image that shows nothing: no object; the same value everywhere."""
-        if self.task.result != "image":
+        if not self.task.result.intensities:
             return _Found(np.zeros(x.shape[1:], np.int32))
         maps = self.predictor.room(x.shape[1:])
         level = self.card.target.offset if self.card.target else [np.nan_to_num(c.flat[0]) for c in self.card.own(x)]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_dojo.data import dataset as pairs
+from napari_dojo.data import kinds
 from napari_dojo.data.axes import LETTERS, Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
@@ -175,7 +175,7 @@ def write(
 
 
 def as_labels(array: Any, name: str, *, rgb: bool = False) -> Any:
-    """Labels from a file as integers: what `pairs.as_labels` takes, and colours that are grey.
+    """Labels from a file as integers: what `kinds.as_labels` takes, and colours that are grey.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def as_labels(array: Any, name: str, *, rgb: bool = False) -> Any:
                 "for example as a 16-bit TIFF or PNG, not a picture of it."
             )
         array = red
-    return pairs.as_labels(array, name)
+    return kinds.as_labels(array, name)
 
 
 def _kind(path: Path) -> str:

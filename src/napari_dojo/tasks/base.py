@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
+from napari_dojo.data.kinds import Kind
 
 __all__ = [
     "Finding",
@@ -160,7 +161,7 @@ class Task:
     title: str
     sentence: str
     target: Literal["labels", "image", "class", "none"]
-    result: Literal["labels", "image", "class"]
+    result: Kind
     options: type
     decoding: type
     check: Callable[[Dataset, Any], Summary]

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Hints, Summary, Task, size_findings
 from napari_dojo.tasks.images import (
@@ -149,7 +151,7 @@ DENOISE = Task(
     title="Denoise (with pairs)",
     sentence="Noisy images become like the clean ones that you show it.",
     target="image",
-    result="image",
+    result=IMAGE,
     options=DenoiseOptions,
     decoding=ImageDecoding,
     check=check,

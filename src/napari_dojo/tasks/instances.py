@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
@@ -321,7 +322,7 @@ INSTANCES = Task(
     title="Find every object",
     sentence="Each object gets its own number.",
     target="labels",
-    result="labels",
+    result=LABELS,
     options=InstancesOptions,
     decoding=InstancesDecoding,
     check=check,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import Noise
 from napari_dojo.metrics.residuals import ResidualScores
 from napari_dojo.settings import Option
@@ -230,7 +231,7 @@ NOISE2VOID = Task(
     title="Denoise (no pairs)",
     sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
     target="none",
-    result="image",
+    result=IMAGE,
     options=Noise2VoidOptions,
     decoding=ImageDecoding,
     check=check,

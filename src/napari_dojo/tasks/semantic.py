@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.kinds import CLASSES
 from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.scores import ClassCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
 
@@ -226,7 +228,7 @@ SEMANTIC = Task(
     title="Sort pixels into classes",
     sentence="Each pixel gets one of your classes.",
     target="labels",
-    result="labels",
+    result=CLASSES,
     options=SemanticOptions,
     decoding=SemanticDecoding,
     check=check,

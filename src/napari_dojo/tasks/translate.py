@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Summary, Task, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, tune
@@ -125,7 +127,7 @@ TRANSLATE = Task(
     title="Predict another image",
     sentence="From one kind of image, such as phase contrast, it predicts another, such as a fluorescent stain.",
     target="image",
-    result="image",
+    result=IMAGE,
     options=TranslateOptions,
     decoding=ImageDecoding,
     check=check,

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout, Sample
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import measure_noise
 from napari_dojo.data.optics import bin_pixels, psf_sigma
 from napari_dojo.data.resample import cubic
@@ -305,7 +306,7 @@ UPSCALE = Task(
     title="Super-resolve",
     sentence="Images get more pixels, with detail as in the finer images that it learned from.",
     target="image",
-    result="image",
+    result=IMAGE,
     options=UpscaleOptions,
     decoding=ImageDecoding,
     check=check,

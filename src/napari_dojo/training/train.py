@@ -262,7 +262,7 @@ class _Training:
 
     def _seen(self) -> dict[str, list[float]]:
         """What training images look like, for tasks whose answers are images."""
-        if self.task.result != "image":
+        if not self.task.result.intensities:
             return {}
         items = [self.dataset.samples[i] for i in sorted({p.item for p in self.split.training})]
         some = items[:: max(1, -(-len(items) // LOOKED_AT))]
@@ -450,7 +450,7 @@ class _Training:
                 one = self._score(self._answer(self._maps(predictor, source), decoding, source), source)
                 counts = one if counts is None else counts + one
             self.card = replace(self.card, data={**self.card.data, "test": self._scored(counts)})
-        if self.task.result == "image" and self.task.target != "none" and not self.control.stop:
+        if self.task.result.intensities and self.task.target != "none" and not self.control.stop:
             self._calibrate(Predictor(best.net, self.device))
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
@@ -530,7 +530,7 @@ class _Training:
         maps = self._maps(Predictor(best.net, self.device), small)
         found = self._answer(maps, self.task.decoding(**self.card.decoding), small)
         shown = self.card.own(np.asarray(small.x))
-        return beside(shown, found) if self.task.result == "image" else overlay(shown, found)
+        return beside(shown, found) if self.task.result.intensities else overlay(shown, found)
 
 
 def _fresh(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:

@@ -24,9 +24,9 @@ from napari_dojo.models.library import Model
 from napari_dojo.paths import runs_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
+from napari_dojo.widgets.apply import panel as apply_module
 from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
-from napari_dojo.widgets.apply.panel import panel as apply_module
 from napari_dojo.widgets.apply.results import Kept
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.run import Runner

@@ -11,9 +11,9 @@ from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison, Verdict
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.widgets.common.layers import class_look, provenance
+from napari_dojo.widgets.compare import panel as compare_module
 from napari_dojo.widgets.compare.objects import COLOURS
 from napari_dojo.widgets.compare.panel import ComparePanel, compare_layers
-from napari_dojo.widgets.compare.panel import panel as compare_module
 
 pytestmark = pytest.mark.gui
 

@@ -40,7 +40,7 @@ def _csv(shown: Shown, path: Path) -> None:
 
 def _tiff(shown: Shown, path: Path) -> None:
     asked, card = shown.asked, shown.card
-    axes, labels = asked.axes.without_channels().names, kind_of(card) != "image"
+    axes, labels = asked.axes.without_channels().names, not kind_of(card).intensities
     said = f"{card.name}: {card.task} of {asked.name}"
     said = said if labels else f"{card.task} of {asked.name} {predicted(card.name)}"
     images.write(path, shown.layer.data, axes, card.answer_size(asked.voxel_size), asked.unit, said, labels=labels)

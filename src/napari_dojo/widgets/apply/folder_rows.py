@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QWidget
 
+from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.inference.apply import Files, folder_for, predicted, there_already
 from napari_dojo.io import images
@@ -121,11 +122,11 @@ class BatchRows(QWidget):
         files.answers()
         return files
 
-    def set_model(self, name: str, result: str = "labels") -> None:
+    def set_model(self, name: str, result: Kind = LABELS) -> None:
         """The answers of this model lie in a folder with its name, unless a person says otherwise; images say what made them."""
         if name != self._model:
-            self._model, self._mark = name, f" {predicted(name)}" if result == "image" else ""
-            self.tables.setVisible(result != "image")
+            self._model, self._mark = name, f" {predicted(name)}" if result.intensities else ""
+            self.tables.setVisible(not result.intensities)
             self.look_again()
 
     def written(self, count: int) -> None:

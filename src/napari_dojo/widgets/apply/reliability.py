@@ -81,7 +81,7 @@ class HonestyRows(QWidget):
     @property
     def shown(self) -> Shown | None:
         """The first answer that is an image."""
-        return next((s for s in self._results.shown if kind_of(s.card) == "image"), None)
+        return next((s for s in self._results.shown if kind_of(s.card).intensities), None)
 
     def refresh(self) -> None:
         """Offer what can be looked at."""

@@ -191,7 +191,7 @@ class Request(QWidget):
         model = self.model
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
-        self.spread_box.setVisible(model is not None and TASKS[model.card.task].result == "image")
+        self.spread_box.setVisible(model is not None and TASKS[model.card.task].result.intensities)
         if model is not None:
             self.batch.set_model(model.name, TASKS[model.card.task].result)
         self._show_axes()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import CLASSES, LABELS, Kind
 from napari_dojo.errors import explained
 from napari_dojo.inference.apply import predicted
 from napari_dojo.inference.tables import Table, table_of
@@ -67,7 +68,7 @@ class Shown:
         """Labels for these values, and what they hold."""
         assert self.kept is not None
         names = self.asked.axes.without_channels().names
-        labels = cut(self.kept.decoded(values), self.asked, names, kind_of(self.card) == "objects")
+        labels = cut(self.kept.decoded(values), self.asked, names, kind_of(self.card) is LABELS)
         return labels, counted(self.card, labels, self.asked.axes)
 
     def table(self) -> Table:
@@ -132,7 +133,7 @@ class Results(QObject):
 
     def measure(self) -> None:
         """Fill the features of all of them with measurements."""
-        self._measurer.ask(_tables, [s for s in self.shown if kind_of(s.card) != "image"])
+        self._measurer.ask(_tables, [s for s in self.shown if not kind_of(s.card).intensities])
 
     def follow(self) -> None:
         """Forget answers whose layer a person removed."""
@@ -183,7 +184,7 @@ class Results(QObject):
         axes = asked.axes.without_channels()
         facts = {"model": model.name, "path": str(model.path), "task": model.card.task, "diameter": run.diameter}
         facts |= {"axes": axes.names, "spatial": axes.spatial}
-        labels = kind_of(model.card) != "image"
+        labels = not kind_of(model.card).intensities
         for k, data in enumerate(answer.parts):
             made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box, channel=k)
             which = f" {model.card.maps[k]}" if len(answer.parts) > 1 else ""
@@ -242,18 +243,16 @@ class Results(QObject):
                 shown.layer.features = features_of(table)
 
 
-def kind_of(card: Card) -> str:
-    """What the answers of a model are: "objects", "classes" or "image"."""
-    if TASKS[card.task].result == "image":
-        return "image"
-    return "classes" if hasattr(options_of(card), "classes") else "objects"
+def kind_of(card: Card) -> Kind:
+    """What the predictions of a model are."""
+    return TASKS[card.task].result
 
 
 def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
     """Objects of all samples, pixels of each class, or images."""
-    if kind_of(card) == "image":
+    if kind_of(card).intensities:
         return Counter(images=axes.count(labels.shape) if labels.ndim == len(axes.names) else 1)
-    if kind_of(card) == "classes":
+    if kind_of(card) is CLASSES:
         options = options_of(card)
         return Counter(
             {name: int((labels == v).sum()) for v, name in zip(options.values, options.classes, strict=True)}
@@ -265,10 +264,10 @@ def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
 
 def count_words(card: Card, count: Counter[str]) -> str:
     """What was found, in words: "214 objects", "membrane 12%, inside 88%"; of images, not to trust them."""
-    if kind_of(card) == "image":
+    if kind_of(card).intensities:
         how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
         return f"Predicted, not measured: {how} before you trust it."
-    if kind_of(card) == "objects":
+    if kind_of(card) is LABELS:
         n = count["objects"]
         return f"{n:,} object{'' if n == 1 else 's'}"
     return ", ".join(f"{name} {n / max(1, count.total()):.0%}" for name, n in count.items())
@@ -309,7 +308,7 @@ def _read(folder: Path, found: dict[str, Any], asked: Asked, card: Card) -> tupl
     if found["maps"]:
         maps = np.load(folder / found["maps"], mmap_mode="r")
         kept = Kept(card, maps, asked.axes.without_channels(), whole.shape)
-    answer = np.array(cut(whole, asked, names, kind_of(card) == "objects"))
+    answer = np.array(cut(whole, asked, names, kind_of(card) is LABELS))
     spread = found.get("spread") and np.array(cut(np.load(folder / found["spread"]), asked, names, False))
     count = counted(card, answer, asked.axes)
     return asked, _Answer(_parts(answer, names), kept, count, None if spread is None else _parts(spread, names))
@@ -331,7 +330,7 @@ def _tables(shown: list[Shown]) -> list[tuple[Shown, Table]]:
 def _look(card: Card) -> dict[str, Any]:
     """How labels of a model look: classes have colours and names."""
     options = options_of(card)
-    return {} if kind_of(card) == "objects" else class_look(options.values, options.classes)
+    return {} if kind_of(card) is LABELS else class_look(options.values, options.classes)
 
 
 def _new_name(viewer: Any, wanted: str) -> str:

@@ -113,8 +113,8 @@ class AnswerRows(QWidget):
         self.sliders.show_fields(fields, asdict(decoding_of(model.card)))
         for widget in (self._adjust, self.sliders):
             widget.setVisible(bool(fields))
-        self.table_button.setVisible(task.result != "image")
-        self.export_button.offer(task.result != "image")
+        self.table_button.setVisible(not task.result.intensities)
+        self.export_button.offer(not task.result.intensities)
 
     def _reset(self) -> None:
         if self._model is not None:
@@ -141,7 +141,7 @@ class AnswerRows(QWidget):
         text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
         large = (
             ""
-            if self.results.adjustable or kind_of(run.model.card) == "image"
+            if self.results.adjustable or kind_of(run.model.card).intensities
             else " Too large to change afterwards: move the sliders, then apply again."
         )
         self.said.emit(text + large)

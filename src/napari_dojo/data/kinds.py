@@ -1,0 +1,213 @@
+"""What a target or a prediction is: labels, classes, an image or a category. Values with behaviour, so that nobody asks.
+
+A dense kind has one value for each pixel; a category has one for a whole sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.resample import resize, resize_labels
+from napari_dojo.errors import DojoError
+
+__all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_labels"]
+
+MOST_PLACES = 4000  # annotated places that are kept of one crop
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """How values of one kind behave: as targets of samples, in crops and as predictions.
+
+    Attributes
+    ----------
+    name : of the kind, for files and messages.
+    dense : one value (or one for each channel) for each pixel; else one for the sample.
+    intensities : values are intensities: they are interpolated, averaged over views, and have units.
+    zooms : images are scaled to the size of objects that the model was trained on.
+    """
+
+    name: str
+    dense: bool = True
+    intensities: bool = False
+    zooms: bool = False
+
+    # as a target
+
+    def checked(self, y: Any, name: str) -> Any:
+        """A target as this kind is stored; DojoError, naming the image, where it is none."""
+        return as_labels(y, name)
+
+    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
+        """The axes and the shape that a target must have beside an input of ``shape`` with ``axes``."""
+        return axes.result(shape, None, scale)
+
+    def sample(self, axes: Axes, y: Any, index: int) -> Any:
+        """The target of sample ``index`` out of an array with ``axes``: (*S)."""
+        return axes.sample(y, index)[0]
+
+    def channels(self, y: Any) -> int | None:
+        """Channels of the target of a sample, which all samples must share; None where there are none."""
+        return None
+
+    def crop(self, y: Any, box: tuple[slice, ...], scale: Sequence[int]) -> Any:
+        """The part of a sample's target that belongs to a box of its input; ``scale`` target px per input px."""
+        return y[(..., *(slice(s.start * f, s.stop * f) for s, f in zip(box, scale or (1,) * len(box), strict=True)))]
+
+    def resize(self, y: Any, size: Sequence[int]) -> Any:
+        """A sample's target on another grid of spatial size ``size``."""
+        return resize_labels(np.asarray(y), tuple(size))
+
+    def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
+        """Places worth training on, (n, dims) px: each label value as often as the others; none: anywhere."""
+        return _annotated_places(np.asarray(y), region, seed)
+
+    # as a prediction
+
+    def dtype(self, wanted: Any) -> np.dtype[Any]:
+        """Of a prediction; ``wanted`` is that of the input where it was asked for, else None."""
+        return np.dtype(np.int32)
+
+    def predicted_channels(self, outputs: int, has_channels: bool, channels: int) -> int | None:
+        """Channels of the prediction for an input with so many ``channels``; None: no channel axis."""
+        return None
+
+    def in_units(self, decoded: NDArray[Any], numbers: Normalization) -> NDArray[Any]:
+        """A decoded prediction in the units that ``numbers`` bring it back to."""
+        return decoded
+
+    def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
+        """The prediction for a sample that shows nothing; ``level`` is the value of each channel of an image."""
+        return np.zeros(tuple(size), np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Image(Kind):
+    """One or more channels of intensities, (K, *S)."""
+
+    def checked(self, y: Any, name: str) -> Any:
+        return y
+
+    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
+        if y.ndim == len(axes.names.replace("C", "")):
+            return axes.result(shape, None, scale)
+        if "C" not in axes.names and y.ndim == len(axes.names) + 1:  # several channels beside an image of one
+            at = min(axes.names.index(a) for a in axes.spatial)
+            return axes.result(shape, y.shape[at], scale)
+        return axes.result(shape, axes.own_channels(shape), scale)
+
+    def sample(self, axes: Axes, y: Any, index: int) -> Any:
+        return axes.sample(y, index)
+
+    def channels(self, y: Any) -> int | None:
+        return len(y)
+
+    def resize(self, y: Any, size: Sequence[int]) -> Any:
+        return resize(np.asarray(y), tuple(size))
+
+    def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
+        return np.zeros((0, np.ndim(y) - 1), np.int32)
+
+    def dtype(self, wanted: Any) -> np.dtype[Any]:
+        return np.dtype(np.float32 if wanted is None else wanted)
+
+    def predicted_channels(self, outputs: int, has_channels: bool, channels: int) -> int | None:
+        return outputs if outputs > 1 or (channels == 1 and has_channels) else None
+
+    def in_units(self, decoded: NDArray[Any], numbers: Normalization) -> NDArray[Any]:
+        return numbers.invert(decoded)
+
+    def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
+        image = np.zeros((outputs, *size), np.float32)
+        image[: len(level)] = np.reshape(level, (-1,) + (1,) * len(size))
+        return image
+
+
+@dataclass(frozen=True, eq=False)
+class _Category(Kind):
+    """One whole number for a sample."""
+
+    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
+        return axes, tuple(np.shape(y))
+
+    def sample(self, axes: Axes, y: Any, index: int) -> Any:
+        return np.asarray(y).reshape(-1)[index]
+
+    def crop(self, y: Any, box: tuple[slice, ...], scale: Sequence[int]) -> Any:
+        return y
+
+    def resize(self, y: Any, size: Sequence[int]) -> Any:
+        return y
+
+    def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
+        return np.zeros((0, 0), np.int32)
+
+    def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
+        return np.zeros((), np.int32)
+
+
+LABELS = Kind("labels", zooms=True)  # one number for each object, 0: background
+CLASSES = Kind("classes", zooms=True)  # one class for each pixel
+IMAGE = _Image("image", intensities=True)
+CATEGORY = _Category("category", dense=False)
+
+
+def as_labels(y: Any, name: str) -> Any:
+    """Labels as whole numbers: booleans and whole floats are accepted.
+
+    Raises
+    ------
+    DojoError : fractions, negative numbers, NaN or numbers from 2^31 on, naming the image.
+    """
+    kind = np.dtype(y.dtype).kind
+    if kind == "b":
+        return y.astype(np.uint8)
+    if kind not in "iuf":
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} are of type {y.dtype}. Save them as an integer image."
+        )
+    if kind == "u":
+        return y
+    y = np.asarray(y)
+    if kind == "f" and not np.isfinite(y).all():
+        raise DojoError(
+            f"Labels are whole numbers; those of {name} hold NaN or infinite values. Set these pixels to 0."
+        )
+    if y.size and y.min() < 0:
+        raise DojoError(f"Labels are 0 or larger; those of {name} go down to {y.min():g}. Set negative pixels to 0.")
+    if kind == "f":
+        if y.size and (y != np.round(y)).any():
+            raise DojoError(
+                f"Labels are whole numbers; those of {name} hold fractions such as {y[y != np.round(y)].flat[0]:g}. "
+                "Is this an image, or a probability map? Choose the labels."
+            )
+        if y.size and y.max() >= 2**31:
+            raise DojoError(
+                f"Labels are below 2147483648; those of {name} go up to {y.max():g}. Renumber the objects from 1."
+            )
+        return y.astype(np.int32)
+    return y
+
+
+def _annotated_places(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
+    """Annotated places of (*S), each label value as often as the others: (n, dims)."""
+    where = np.flatnonzero(y if region is None else np.where(region, y, 0))
+    if not len(where):
+        return np.zeros((0, y.ndim), np.int32)
+    rng = np.random.default_rng(seed)
+    values = y.ravel()[where]
+    order = np.argsort(values, kind="stable")
+    where, values = where[order], values[order]
+    first = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    last = np.r_[first[1:], len(values)]
+    each = max(1, min(ceil(MOST_PLACES / len(first)), 500))
+    picks = (first[:, None] + rng.random((len(first), each)) * (last - first)[:, None]).astype(int)
+    return np.stack(np.unravel_index(where[picks.ravel()], y.shape), 1).astype(np.int32)
