@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.metrics.images import ImageScores
-from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Hints, Summary, Task, size_findings
 from napari_dojo.tasks.images import (

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import CLASSES
 from napari_dojo.metrics.classes import ClassCounts
-from napari_dojo.metrics.scores import ClassCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
 

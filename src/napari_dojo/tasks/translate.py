@@ -16,7 +16,6 @@ from napari_dojo.data.augment import Intensity
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.metrics.images import ImageScores
-from napari_dojo.metrics.scores import ImageScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Summary, Task, size_findings
 from napari_dojo.tasks.denoise import ImageDecoding, decode, tune
