@@ -54,12 +54,12 @@ def dojo_json(*args: object) -> dict[str, Any]:
 def instance_scores(truth: Path, predicted: Path) -> InstanceCounts:
     """Pooled counts of a folder of label images against another, by name; what is missing counts as empty."""
     found = {stem_of(p): p for p in list_inputs(predicted)}
-    total = InstanceCounts()
+    scores = []
     for path in list_inputs(truth):
         labels = read(path, labels=True).data
         there = found.get(stem_of(path))
-        total = total + InstanceCounts.of(labels, 0 * labels if there is None else read(there, labels=True).data)
-    return total
+        scores.append(InstanceCounts.of(labels, 0 * labels if there is None else read(there, labels=True).data))
+    return pool(scores)
 
 
 def image_scores(truth: Path, predicted: Path, edge: int = 0) -> ImageScores:

@@ -211,7 +211,7 @@ def _train(args: argparse.Namespace) -> int:
     facts = done.facts
     kind = {"validation": "validation, which chose the model", "training": "training images"}[facts["score_from"]]
     print(f"Saved {done.result} after {facts['steps']} steps, {facts['seconds']:.0f} s.")
-    print(f"{facts['sentence']} ({kind}); without learning: {facts['baseline'].get('sentence', '-')}")
+    print(f"{facts['sentence']} ({kind}); baseline: {facts['baseline'].get('sentence', '-')}")
     if facts["test"]:
         print(f"{facts['test']['sentence']} (test, never seen)")
     if facts["behind"]:

@@ -55,7 +55,7 @@ def demo(run: Callable[[list[str]], int], out: Path, minutes: float = 1.5, *, he
 
 
 def _pictures(test: Path, out: Path) -> list[Path]:
-    """For each test image: the objects found (matched, missed, invented), enlarged twice."""
+    """For each test image: the predicted objects (matched, missed, false positive), enlarged twice."""
     import imageio.v3 as iio
 
     from napari_dojo.io import images

@@ -18,7 +18,7 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.models.cover import COLOURS, overlay
 
 TRUTH = np.kron(np.array([[1, 0, 2], [0, 0, 0], [3, 0, 0]]), np.ones((5, 5), int))  # three squares of 5 x 5
-FOUND = np.kron(np.array([[7, 0, 8], [0, 0, 0], [0, 0, 9]]), np.ones((5, 5), int))  # two of them, and one invented
+FOUND = np.kron(np.array([[7, 0, 8], [0, 0, 0], [0, 0, 9]]), np.ones((5, 5), int))  # two of them, and one false positive
 NOTHING = np.zeros((15, 15), int)
 
 
@@ -46,7 +46,7 @@ def images() -> Report:
 
 def test_objects_are_pooled_and_held_against_the_baseline() -> None:
     said = instances().as_dict()
-    assert (said["n_true"], said["n_predicted"], said["found"], said["invented"], said["images"]) == (6, 6, 5, 1, 2)
+    assert (said["n_true"], said["n_predicted"], said["detected"], said["false_positives"], said["images"]) == (6, 6, 5, 1, 2)
     assert said["ap"]["0.5"] == pytest.approx(5 / 7)
     assert said["baseline"]["ap"]["0.9"] == pytest.approx(2 / 6)
     json.dumps(said, allow_nan=False)
@@ -113,13 +113,13 @@ def test_unknown_kind() -> None:
 
 def test_table_of_objects_says_first_what_was_found() -> None:
     lines = instances().table().splitlines()
-    assert lines[0] == "found 5 of 6, 1 invented  (Otsu: found 2 of 6, 0 invented)"
+    assert lines[0] == "detected 5 of 6, 1 false positive  (Otsu: detected 2 of 6, 0 false positives)"
     assert lines[1] == "2 images"
     assert lines[3].split() == ["overlap", "needed", "(IoU)", "0.5", "0.6", "0.7", "0.8", "0.9"]
     assert lines[4].split()[-5:] == ["0.714"] * 5
     assert lines[6].split()[:3] == ["AP", "of", "Otsu"]
     assert lines[6].split()[-1] == "0.333"
-    assert lines[-2:] == ["a.tif  found 2 of 3, 1 invented", "b.tif  found 3 of 3, 0 invented"]
+    assert lines[-2:] == ["a.tif  detected 2 of 3, 1 false positive", "b.tif  detected 3 of 3, 0 false positives"]
 
 
 def test_table_of_classes() -> None:
@@ -188,9 +188,9 @@ def test_overlay_colours_found_missed_and_invented() -> None:
     picture = overlay(image, FOUND, TRUTH)
     assert picture.dtype == np.uint8
     assert picture.shape == (15, 15, 3)
-    assert picture[4, 4].tolist() == picture[4, 10].tolist() == colour("found")
+    assert picture[4, 4].tolist() == picture[4, 10].tolist() == colour("matched")
     assert picture[10, 0].tolist() == colour("missed")
-    assert picture[10, 14].tolist() == colour("invented")
+    assert picture[10, 14].tolist() == colour("false positive")
     inside = picture[2, 2]
     assert inside[0] == inside[1] == inside[2]  # the image shows through, in grey
     assert picture[7, 0, 0] == 0
@@ -200,7 +200,7 @@ def test_overlay_colours_found_missed_and_invented() -> None:
 def test_overlay_without_truth_draws_all_alike() -> None:
     picture = overlay(np.zeros((1, 15, 15)), FOUND)
     coloured = picture.any(-1)
-    assert (picture[coloured] == colour("found")).all()
+    assert (picture[coloured] == colour("matched")).all()
     assert np.array_equal(coloured, _edges(FOUND))
 
 
@@ -214,7 +214,7 @@ def test_overlay_of_a_volume_shows_the_plane_with_the_most_objects() -> None:
     labels = np.stack([NOTHING, FOUND, NOTHING])
     image = np.random.default_rng(0).uniform(size=(1, 3, 15, 15))
     picture = overlay(image, labels, np.stack([NOTHING, TRUTH, NOTHING]))
-    assert picture[4, 4].tolist() == colour("found")
+    assert picture[4, 4].tolist() == colour("matched")
     assert picture[10, 0].tolist() == colour("missed")
 
 

@@ -9,7 +9,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
 from napari_dojo.metrics.objects import InstanceCounts
 
-MATCHED, MISSED, INVENTED, SPLIT, MERGED = Verdict
+MATCHED, MISSED, FALSE_POSITIVE, SPLIT, MERGED = Verdict
 
 
 def row(text):
@@ -18,7 +18,7 @@ def row(text):
 
 
 def one_of_each():
-    """Matched 1, missed 2, split 3 (into 13 and 14), merged 4 and 5 (into 15), invented 16."""
+    """Matched 1, missed 2, split 3 (into 13 and 14), merged 4 and 5 (into 15), false positive 16."""
     truth, predicted = np.zeros((40, 60), np.int32), np.zeros((40, 60), np.int32)
     truth[2:12, 2:12] = 1
     predicted[2:12, 3:13] = 11
@@ -65,17 +65,17 @@ def by_definition(truth, predicted, threshold):
             if len(found) >= 2:
                 wholes[w] = verdict
                 parts.update(dict.fromkeys(found, verdict))
-    return [v or MISSED for _, v in sorted(t.items())], [v or INVENTED for _, v in sorted(p.items())]
+    return [v or MISSED for _, v in sorted(t.items())], [v or FALSE_POSITIVE for _, v in sorted(p.items())]
 
 
 def test_one_of_each():
     found = Comparison.of(*one_of_each())
     verdicts = found.at(0.5)
     assert verdicts.true.tolist() == [MATCHED, MISSED, SPLIT, MERGED, MERGED]
-    assert verdicts.predicted.tolist() == [MATCHED, SPLIT, SPLIT, MERGED, INVENTED]
+    assert verdicts.predicted.tolist() == [MATCHED, SPLIT, SPLIT, MERGED, FALSE_POSITIVE]
     assert [verdicts.count(v) for v in Verdict] == [(1, 1), (1, 0), (0, 1), (1, 2), (2, 1)]
     assert [verdicts.places(v).tolist() for v in Verdict] == [[0], [1], [4], [2], [3, 4]]
-    assert verdicts.sentence == "found 1 of 5, 1 invented, 1 split, 2 merged"
+    assert verdicts.sentence == "detected 1 of 5, 1 false positive, 1 split, 2 merged"
     assert (verdicts.precision, verdicts.recall, verdicts.f1) == (1 / 5, 1 / 5, 1 / 5)
     assert verdicts.ap == pytest.approx(1 / 9)
 
@@ -88,7 +88,7 @@ def test_the_map_has_each_verdict_where_its_objects_are():
     for verdict, mask in [
         (MATCHED, (truth == 1) | (predicted == 11)),
         (MISSED, truth == 2),
-        (INVENTED, predicted == 16),
+        (FALSE_POSITIVE, predicted == 16),
         (SPLIT, truth == 3),
         (MERGED, predicted == 15),
     ]:
@@ -96,7 +96,7 @@ def test_the_map_has_each_verdict_where_its_objects_are():
 
 
 def test_where_two_meet_the_larger_verdict_is_painted():
-    truth, predicted = row("1111111100"), row("2222222333")  # 3 is invented, and lies on a pixel of the matched 1
+    truth, predicted = row("1111111100"), row("2222222333")  # 3 is a false positive, and lies on a pixel of the matched 1
     found = Comparison.of(truth, predicted)
     assert found.paint(found.at(0.5)).tolist() == [[1] * 7 + [3] * 3]
 
@@ -122,7 +122,7 @@ def test_every_object_has_one_verdict():
         assert counts.sum(0).tolist() == [len(found.overlap.true), len(found.overlap.predicted)]
         assert counts[0, 0] == counts[0, 1]
         assert set(verdicts.true) <= {MATCHED, MISSED, SPLIT, MERGED}
-        assert set(verdicts.predicted) <= {MATCHED, INVENTED, SPLIT, MERGED}
+        assert set(verdicts.predicted) <= {MATCHED, FALSE_POSITIVE, SPLIT, MERGED}
 
 
 def test_a_higher_threshold_matches_less():

@@ -127,7 +127,7 @@ def test_runs_give_the_images_back() -> None:
 
 
 def test_counts_by_hand() -> None:
-    # IoU 1, 3/4 and 1/4 (missed and invented), and one object from nowhere
+    # IoU 1, 3/4 and 1/4 (a false negative and a false positive), and one object from nowhere
     truth, predicted = row("110222203333000"), row("550666007000808")
     predicted[0, 6] = 0
     counts = InstanceCounts.of(truth, predicted)
@@ -136,7 +136,7 @@ def test_counts_by_hand() -> None:
     assert counts.f1["0.5"] == pytest.approx(4 / 7)
     assert counts.pq == pytest.approx((1 + 0.75) / (2 + 0.5 * 2 + 0.5 * 1))
     assert (counts.fp[0], counts.fn[0]) == (2, 1)
-    assert counts.sentence == "found 2 of 3, 2 invented"
+    assert counts.sentence == "detected 2 of 3, 2 false positives"
 
 
 def test_counts_at_every_threshold_equal_single_matches() -> None:
@@ -148,10 +148,10 @@ def test_counts_at_every_threshold_equal_single_matches() -> None:
 
 def test_counts_as_json() -> None:
     said = json.loads(json.dumps(InstanceCounts.of(blobs(1), blobs(2)).as_dict(), allow_nan=False))
-    assert set(said) == {"ap", "f1", "pq", "n_true", "n_predicted", "found", "missed", "invented"}
+    assert set(said) == {"ap", "f1", "pq", "n_true", "n_predicted", "detected", "missed", "false_positives"}
     assert list(said["ap"]) == list(said["f1"]) == THRESHOLDS
-    assert said["found"] + said["missed"] == said["n_true"]
-    assert said["found"] + said["invented"] == said["n_predicted"]
+    assert said["detected"] + said["missed"] == said["n_true"]
+    assert said["detected"] + said["false_positives"] == said["n_predicted"]
 
 
 def test_nothing_to_find() -> None:
@@ -193,7 +193,7 @@ def test_region_leaves_out_what_lies_mostly_outside() -> None:
     predicted = row("5500667080")
     region = row("1111100000").astype(bool)
     counts = InstanceCounts.of(truth, predicted, region)
-    assert (counts.n_true, counts.n_predicted, counts.found) == (1, 2, 1)  # 6 lies half inside, 7 and 8 outside
+    assert (counts.n_true, counts.n_predicted, counts.detected) == (1, 2, 1)  # 6 lies half inside, 7 and 8 outside
     assert InstanceCounts.of(truth, predicted).n_predicted == 4
 
 

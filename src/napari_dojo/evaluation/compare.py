@@ -165,9 +165,9 @@ def _emptiness(found: Comparison) -> Iterator[str]:
     """What it means where a side has no objects."""
     n_true, n_predicted = len(found.overlap.true), len(found.overlap.predicted)
     if not n_true and not n_predicted:
-        yield "Neither layer has an object: nothing to find, nothing invented."
+        yield "Neither layer has an object: nothing to detect, no false positives."
     elif not n_true:
-        yield "The truth has no object, so all of the result are invented. Is it the right layer?"
+        yield "The truth has no object, so all objects of the result are false positives. Is it the right layer?"
     elif not n_predicted:
         yield "The result has no object, so all of the truth are missed. Is it the right layer?"
 

@@ -105,7 +105,7 @@ class Report:
             more = f"The {LONGEST} images with the lowest scores:\n" if len(self.rows) > LONGEST else ""
             parts.append(more + _columns([[_short(row.name), row.score.sentence] for row in lowest], left=2))
         if self.skipped:
-            parts.append("Left out:\n" + "\n".join(f"{name}: {why}" for name, why in self.skipped))
+            parts.append("Skipped:\n" + "\n".join(f"{name}: {why}" for name, why in self.skipped))
         return "\n\n".join(parts) + "\n"
 
     def save(self, folder: Path | str) -> list[Path]:
@@ -247,7 +247,7 @@ def _detail_table(score: Score, baseline: Score | None, name: str) -> str:
 
 def _instances_table(score: InstanceCounts, baseline: InstanceCounts | None, name: str) -> str:
     rows = [["overlap needed (IoU)", *score.ap]]
-    rows.append(["AP = found / (found + missed + invented)", *_rounded(score.ap)])
+    rows.append(["AP = TP / (TP + FP + FN)", *_rounded(score.ap)])
     rows.append(["F1", *_rounded(score.f1)])
     if baseline is not None:
         rows.append([f"AP of {name}", *_rounded(baseline.ap)])
@@ -296,13 +296,14 @@ def objects_found(segmenter: Any, results: Sequence[NDArray[Any]], truths: Seque
 
     settings, rule = PredictSettings(), segmenter.card.rule
     predictor = Predictor(segmenter.net, device.choose(settings.device), settings.tile)
-    counts = InstanceCounts()
-    for both in zip(truths, results, strict=True):
-        found = [
-            answer_sample(segmenter, x, rule.measure(x), predictor, settings) for x in (np.asarray(a)[:1] for a in both)
-        ]
-        counts = counts + InstanceCounts.of(*found)
-    return counts
+
+    def segment(image: NDArray[Any]) -> NDArray[Any]:
+        x = np.asarray(image)[:1]
+        return answer_sample(segmenter, x, rule.measure(x), predictor, settings)
+
+    return pool(
+        InstanceCounts.of(segment(truth), segment(result)) for truth, result in zip(truths, results, strict=True)
+    )
 
 
 def evaluate_model(

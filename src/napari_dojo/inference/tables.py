@@ -99,7 +99,7 @@ def table_of(
 
 
 def typical_diameter(x: Any) -> tuple[float, int] | None:
-    """The median diameter of bright objects, found without learning; None where there are none.
+    """The median diameter of bright objects, found by Otsu's threshold and a watershed; None where there are none.
 
     Parameters
     ----------

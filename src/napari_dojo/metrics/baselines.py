@@ -1,4 +1,4 @@
-"""What one gets without learning: the mark that every trained model is held against."""
+"""Baselines: what simple methods reach, against which every trained model is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of each object of two label images: matched, missed, invented, split or merged."""
+"""What became of each object of two label images: matched, missed, false positive, split or merged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.errors import DojoError
-from napari_dojo.metrics.objects import Overlap, overlap, runs
+from napari_dojo.metrics.objects import Overlap, detected, overlap, runs
 
 __all__ = ["Comparison", "Verdict", "Verdicts"]
 
@@ -21,9 +21,18 @@ class Verdict(IntEnum):
 
     MATCHED = 1
     MISSED = 2
-    INVENTED = 3
+    FALSE_POSITIVE = 3
     SPLIT = 4
     MERGED = 5
+
+    @property
+    def words(self) -> str:
+        """``false positive``."""
+        return self.name.lower().replace("_", " ")
+
+    def counted(self, n: int) -> str:
+        """``3 false positives``, ``1 missed``."""
+        return f"{n:,} {self.words}{'s' * (self is Verdict.FALSE_POSITIVE and n != 1)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +43,7 @@ class Verdicts:
     2. merged: of the objects left over, a predicted one that holds most (more than half) of two or more true ones, and
        these true ones.
     3. split: of those left over now, a true one that holds most of two or more predicted ones, and these predicted ones.
-    4. missed and invented: the rest, true and predicted.
+    4. missed and false positive: the rest, true and predicted.
 
     Each object has one verdict, so that the verdicts of a side add up to its number of objects.
 
@@ -42,7 +51,7 @@ class Verdicts:
     ----------
     threshold : IoU from which on two objects are partners.
     true : uint8 (n_true,), the `Verdict` of each of ``Overlap.true``: MATCHED, MISSED, SPLIT or MERGED.
-    predicted : uint8 (n_predicted,), of each of ``Overlap.predicted``: MATCHED, INVENTED, SPLIT (a piece) or MERGED.
+    predicted : uint8 (n_predicted,), of each of ``Overlap.predicted``: MATCHED, FALSE_POSITIVE, SPLIT (a piece) or MERGED.
     """
 
     threshold: float
@@ -54,8 +63,8 @@ class Verdicts:
         return int(np.count_nonzero(self.true == verdict)), int(np.count_nonzero(self.predicted == verdict))
 
     def places(self, verdict: Verdict) -> NDArray[np.intp]:
-        """Places of the objects with this verdict: predicted ones for INVENTED, else true ones."""
-        side = self.predicted if verdict == Verdict.INVENTED else self.true
+        """Places of the objects with this verdict: predicted ones for FALSE_POSITIVE, else true ones."""
+        side = self.predicted if verdict == Verdict.FALSE_POSITIVE else self.true
         return np.flatnonzero(side == verdict)
 
     @property
@@ -85,9 +94,9 @@ class Verdicts:
 
     @property
     def sentence(self) -> str:
-        """``found 86 of 100, 9 invented, 3 split, 2 merged``; split and merged are counted in the truth."""
-        invented, split, merged = (len(self.places(v)) for v in (Verdict.INVENTED, Verdict.SPLIT, Verdict.MERGED))
-        return f"found {self.tp:,} of {len(self.true):,}, {invented:,} invented, {split:,} split, {merged:,} merged"
+        """``detected 86 of 100, 9 false positives, 3 split, 2 merged``; split and merged are counted in the truth."""
+        fp, split, merged = (len(self.places(v)) for v in (Verdict.FALSE_POSITIVE, Verdict.SPLIT, Verdict.MERGED))
+        return f"{detected(self.tp, len(self.true), fp)}, {split:,} split, {merged:,} merged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +152,7 @@ class Comparison:
         _gather(predicted, true, shared.columns[within], shared.rows[within], Verdict.MERGED)
         within = 2 * shared.pixels > shared.predicted_sizes[shared.columns]
         _gather(true, predicted, shared.rows[within], shared.columns[within], Verdict.SPLIT)
-        true[true == 0], predicted[predicted == 0] = Verdict.MISSED, Verdict.INVENTED
+        true[true == 0], predicted[predicted == 0] = Verdict.MISSED, Verdict.FALSE_POSITIVE
         return Verdicts(threshold, true, predicted)
 
     def curve(self, thresholds: Sequence[float]) -> list[float]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.metrics.base import same_size
 
-__all__ = ["InstanceCounts", "Matches", "Overlap", "match", "overlap", "runs"]
+__all__ = ["InstanceCounts", "Matches", "Overlap", "detected", "match", "overlap", "runs"]
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,14 @@ def _sums(index: NDArray[np.int64], amounts: NDArray[np.int64], n: int) -> NDArr
     return np.bincount(index, weights=amounts, minlength=n).astype(np.int64)
 
 
+def detected(tp: int, n_true: int, fp: int) -> str:
+    """``detected 86 of 100, 9 false positives``."""
+    return f"detected {tp:,} of {n_true:,}, {fp:,} false positive{'s' * (fp != 1)}"
+
+
 @dataclass(frozen=True)
 class InstanceCounts:
-    """Objects found, missed and invented, at several IoU thresholds (StarDist's definition).
+    """True positives, false positives and false negatives at several IoU thresholds (StarDist's definition).
 
     An image without objects in which none are predicted is perfect: every figure is then 1.
 
@@ -228,7 +233,7 @@ class InstanceCounts:
         return 2 * self.iou_sum / (self.n_true + self.n_predicted) if self._any else 1.0
 
     @property
-    def found(self) -> int:
+    def detected(self) -> int:
         """True objects that have a predicted one at IoU .5."""
         return self.tp[0]
 
@@ -238,14 +243,14 @@ class InstanceCounts:
         return self.fn[0]
 
     @property
-    def invented(self) -> int:
+    def false_positives(self) -> int:
         """Predicted objects that have no true one."""
         return self.fp[0]
 
     @property
     def sentence(self) -> str:
-        """``found 86 of 100, 9 invented``."""
-        return f"found {self.found:,} of {self.n_true:,}, {self.invented:,} invented"
+        """``detected 86 of 100, 9 false positives``."""
+        return detected(self.detected, self.n_true, self.false_positives)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values; thresholds are the keys "0.5" to "0.9"."""
@@ -255,9 +260,9 @@ class InstanceCounts:
             "pq": self.pq,
             "n_true": self.n_true,
             "n_predicted": self.n_predicted,
-            "found": self.found,
+            "detected": self.detected,
             "missed": self.missed,
-            "invented": self.invented,
+            "false_positives": self.false_positives,
         }
 
     @property

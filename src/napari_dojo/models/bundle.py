@@ -201,7 +201,7 @@ def _readme(card: Card) -> str:
         *([f"- Objects: about {card.diameter:.0f} px in diameter"] if card.diameter else []),
         f"- Answer: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
         f"- Trained on: {card.data.get('images', '?')} images; {card.split.get('how', '')}",
-        f"- Score ({card.score.get('from', 'none')}): {card.score.get('sentence', 'none')}; without learning: {card.baseline.get('sentence', 'none')}",
+        f"- Score ({card.score.get('from', 'none')}): {card.score.get('sentence', 'none')}; baseline: {card.baseline.get('sentence', 'none')}",
         f"- Training: {card.training}",
         *([f"- Fine-tuned from {card.parent}"] if card.parent else []),
         "",

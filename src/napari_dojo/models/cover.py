@@ -14,19 +14,19 @@ __all__ = ["COLOURS", "beside", "overlay"]
 
 # Okabe and Ito's colours: told apart by the colour-blind
 COLOURS = {
-    "found": "#56B4E9",
+    "matched": "#56B4E9",
     "missed": "#D55E00",
-    "invented": "#F0E442",
+    "false positive": "#F0E442",
     "model": "#0072B2",
     "baseline": "#E69F00",
 }
 
 
 def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:
-    """Draw the outlines of objects on an image, coloured by whether they were found, missed or invented.
+    """Draw the outlines of objects on an image, coloured by whether they are matched, missed or false positive.
 
-    Found (IoU .5, outline of the prediction) is sky blue, missed (outline of the truth) vermilion, invented yellow; all
-    are sky blue without a truth. Of a volume, the plane with the most object pixels is shown.
+    Matched (IoU .5, outline of the prediction) is sky blue, missed (outline of the ground truth) vermilion, false
+    positive yellow; all are sky blue without a ground truth. Of a volume, the plane with the most object pixels is shown.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> ND
     uint8 (Y, X, 3).
     """
     image, labels = np.asarray(image), np.asarray(labels)
-    drawn = {"found": labels}
+    drawn = {"matched": labels}
     if truth is not None:
         truth = np.asarray(truth)
         pairs = overlap(truth, labels).match(0.5)
         found = np.isin(labels, pairs.predicted)
         drawn = {
-            "found": np.where(found, labels, 0),
-            "invented": np.where(found, 0, labels),
+            "matched": np.where(found, labels, 0),
+            "false positive": np.where(found, 0, labels),
             "missed": np.where(np.isin(truth, pairs.true), 0, truth),
         }
     if labels.ndim == 3:

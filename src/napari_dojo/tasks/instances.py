@@ -220,7 +220,7 @@ def _total(examples: Sequence[tuple[Any, Any, Any]], decoding: InstancesDecoding
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
-    """Objects found, missed and invented at each IoU."""
+    """True positives, false positives and false negatives at each IoU."""
     return InstanceCounts.of(truth, result, region)
 
 

@@ -38,8 +38,8 @@ NUCLEI = {
     "diameter": 20.0,
     "pixel_size": (0.5, 0.5),
     "unit": "um",
-    "score": {"sentence": "found 86 of 100, 9 invented", "from": "validation"},
-    "baseline": {"sentence": "found 71 of 100, 20 invented"},
+    "score": {"sentence": "detected 86 of 100, 9 false positives", "from": "validation"},
+    "baseline": {"sentence": "detected 71 of 100, 20 false positives"},
 }
 CLASSES = {"task": "semantic", "decoding": {}, "options": {"values": [3, 5], "classes": ["bright", "dark"]}}
 
@@ -118,8 +118,8 @@ def nothing_left():
 def test_what_a_model_is_stands_below_it(qtbot, viewer, panel, one_model):
     apply = panel(ApplyPanel)
     assert apply.model_box.currentText() == "nuclei-fluorescence"
-    assert "Validation: found 86 of 100, 9 invented" in apply.about.text()
-    assert "Without learning: found 71 of 100" in apply.about.text()
+    assert "Validation: detected 86 of 100, 9 false positives" in apply.about.text()
+    assert "Baseline: found 71 of 100" in apply.about.text()
     assert "20 px in diameter (10 µm)" in apply.about.toolTip()
     assert not apply.apply_button.isEnabled()
     assert "Open an image" in apply.message.text()

@@ -21,7 +21,7 @@ WHERE = {"scale": (0.5, 0.5), "translate": (3, 4), "units": ("um", "um")}
 
 
 def one_of_each():
-    """Matched 1, missed 2, split 3 (into 13 and 14), merged 4 and 5 (into 15), invented 16; 6 only up to IoU .67."""
+    """Matched 1, missed 2, split 3 (into 13 and 14), merged 4 and 5 (into 15), false positive 16; 6 only up to IoU .67."""
     truth, result = np.zeros((60, 60), np.int32), np.zeros((60, 60), np.int32)
     truth[2:12, 2:12], result[2:12, 2:12] = 1, 11
     truth[2:12, 20:30] = 2
@@ -127,9 +127,9 @@ def test_one_of_each(qtbot, viewer, pair, panel, done):
     viewer.layers.selection.active = viewer.layers["cells"]
     centre = camera(viewer).center
     done(compare)
-    assert compare.found.text() == "found 2 of 6, 1 invented, 1 split, 2 merged"
+    assert compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged"
     rows = {v: row.text().strip() for v, row in compare.legend.rows.items()}
-    assert list(rows.values()) == ["2 matched", "1 missed", "1 invented", "1 split into 2", "2 merged into 1"]
+    assert list(rows.values()) == ["2 matched", "1 missed", "1 false positive", "1 split into 2", "2 merged into 1"]
     counts = InstanceCounts.of(*(x.data for x in pair))
     assert f"F1 {counts.f1['0.5']:.2f}, AP {counts.ap['0.5']:.2f}" in compare.figures.text()
     curve = dict(zip(*compare.plot.curve.getData(), strict=True))
@@ -165,7 +165,7 @@ def test_the_threshold_is_live(qtbot, viewer, pair, panel, done, monkeypatch):
     layer = viewer.layers["truth vs cells nuclei"]
     monkeypatch.setattr(Comparison, "of", lambda *_, **__: pytest.fail("the overlaps are known"))
     moved(qtbot, compare, 0.7)
-    assert compare.found.text() == "found 1 of 6, 2 invented, 1 split, 2 merged"
+    assert compare.found.text() == "detected 1 of 6, 2 false positives, 1 split, 2 merged"
     assert compare.legend.rows[Verdict.MISSED].text().strip() == "2 missed"
     assert layer.data[45, 3] == Verdict.MISSED
     assert layer.metadata["napari_dojo"]["threshold"] == 0.7
@@ -180,7 +180,7 @@ def test_the_legend_leads_to_the_objects(qtbot, viewer, pair, panel, done):
     done(compare)
     for verdict, number, layer in [
         (Verdict.MISSED, 2, pair[0]),
-        (Verdict.INVENTED, 16, pair[1]),
+        (Verdict.FALSE_POSITIVE, 16, pair[1]),
         (Verdict.SPLIT, 3, pair[0]),
         (Verdict.MERGED, 4, pair[0]),
         (Verdict.MERGED, 5, pair[0]),
@@ -217,12 +217,12 @@ def test_planes_of_a_volume_or_of_a_series(qtbot, viewer, panel, done):
     compare = panel(ComparePanel)
     assert [compare.third_box.itemData(i) for i in range(compare.third_box.count())] == ["ZYX", "TYX"]
     done(compare)
-    assert compare.found.text().startswith("found 1 of 1, 0 invented")
+    assert compare.found.text().startswith("detected 1 of 1, 0 false positives")
     compare.third_box.setCurrentIndex(1)
     compare.third_box.activated.emit(1)
     assert compare.found.text() == ""
     done(compare)
-    assert compare.found.text().startswith("found 3 of 4, 0 invented")
+    assert compare.found.text().startswith("detected 3 of 4, 0 false positives")
     compare.legend.rows[Verdict.MISSED].click()
     assert viewer.dims.current_step[0] == 1
     assert "object 1 of the truth, 100 px" in compare.message.text()
@@ -237,7 +237,7 @@ def test_only_inside_a_shape(viewer, pair, panel, done):
     assert not compare.region_box.isHidden()
     compare.region_box.setCurrentIndex(compare.region_box.findText("region"))
     done(compare)
-    assert compare.found.text() == "found 2 of 3, 0 invented, 1 split, 0 merged"
+    assert compare.found.text() == "detected 2 of 3, 0 false positives, 1 split, 0 merged"
     compare.region_box.setCurrentIndex(compare.region_box.findText("line"))
     done(compare)
     assert "line has no closed shape on cells labels" in compare.message.text()
@@ -253,7 +253,7 @@ def test_empty_labels(viewer, panel, done, truth, result, said):
     compare = panel(ComparePanel)
     done(compare)
     assert said in compare.message.text()
-    assert compare.found.text().startswith(f"found 0 of {truth}, {result} invented")
+    assert compare.found.text().startswith(f"detected 0 of {truth}, {result} false positives")
 
 
 # classes
@@ -277,7 +277,7 @@ def test_classes_have_a_table(viewer, panel, done):
     compare.how_box.setCurrentIndex(compare.how_box.findText("objects"))
     compare.how_box.activated.emit(1)
     done(compare)
-    assert compare.found.text().startswith("found 2 of 2")
+    assert compare.found.text().startswith("detected 2 of 2")
     assert "compare as classes" in compare.message.text()
 
 
@@ -317,7 +317,7 @@ def test_multiscale_and_lazy_labels(viewer, panel, done):
     viewer.add_labels(da.from_array(result), name="yours")
     compare = panel(ComparePanel)
     done(compare)
-    assert compare.found.text() == "found 2 of 6, 1 invented, 1 split, 2 merged"
+    assert compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged"
     assert viewer.layers["truth vs yours"].data.shape == truth.shape
     compare.legend.rows[Verdict.MISSED].click()
     assert "object 2 of the truth, 100 px" in compare.message.text()
@@ -392,7 +392,7 @@ def test_a_removed_layer_comes_back_by_compare_only(qtbot, viewer, pair, panel, 
     done(compare)
     viewer.layers.remove("truth vs cells nuclei")
     moved(qtbot, compare, 0.7)
-    assert compare.found.text().startswith("found 1 of 6")
+    assert compare.found.text().startswith("detected 1 of 6")
     assert len(viewer.layers) == 3
     done(compare)
     assert viewer.layers["truth vs cells nuclei"].data[45, 3] == Verdict.MISSED
@@ -407,7 +407,7 @@ def test_comparing_again_changes_the_same_layer(qtbot, viewer, pair, panel, done
     assert "cells nuclei has changed since. Compare again." in compare.message.text()
     pair[1].data = one_of_each()[0]
     done(compare)
-    assert compare.found.text() == "found 6 of 6, 0 invented, 0 split, 0 merged"
+    assert compare.found.text() == "detected 6 of 6, 0 false positives, 0 split, 0 merged"
     assert set(np.unique(layer.data)) == {0, 1}
     assert pair[1].visible
     assert len(viewer.layers) == 4
@@ -443,7 +443,7 @@ def test_one_click_compares_the_two_selected(qtbot, viewer, pair, panel):
     viewer.layers.selection = set(pair)
     compare_layers(viewer)
     assert boxes(compare) == ["cells labels", "cells nuclei"]
-    qtbot.waitUntil(lambda: compare.found.text() == "found 2 of 6, 1 invented, 1 split, 2 merged", timeout=10_000)
+    qtbot.waitUntil(lambda: compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged", timeout=10_000)
 
 
 @pytest.mark.parametrize("selected", [["cells labels"], ["cells", "cells labels"]])

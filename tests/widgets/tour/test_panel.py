@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-SCORE = {"sentence": "found 60 of 68, 4 invented", "headline": 0.6}
-OTSU = {"sentence": "found 47 of 68, 16 invented", "headline": 0.4}
+SCORE = {"sentence": "detected 60 of 68, 4 false positives", "headline": 0.6}
+OTSU = {"sentence": "detected 47 of 68, 16 false positives", "headline": 0.4}
 
 
 @pytest.fixture(autouse=True)
@@ -95,11 +95,11 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     train.start_button.click()
     step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Wait a moment", False)
-    said(viewer, Validated(1, 1.0, 1.0, {"sentence": "found 20 of 68", "headline": 0.1}, OTSU))
-    step(qtbot, tour, 4, "found 20 of 68. A method that learns nothing: found 47 of 68, 16 invented. It will soon")
+    said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "headline": 0.1}, OTSU))
+    step(qtbot, tour, 4, "detected 20 of 68. A method that learns nothing: detected 47 of 68, 16 false positives. It will soon")
     assert not tour.button.isEnabled()
     training = said(viewer, Validated(2, 1.0, 1.0, SCORE, OTSU))
-    step(qtbot, tour, 4, "found 60 of 68, 4 invented. A method that learns nothing: found 47 of 68")
+    step(qtbot, tour, 4, "detected 60 of 68, 4 false positives. A method that learns nothing: found 47 of 68")
     assert tour.button.text() == "Stop and keep"
     tour.button.click()
     assert not train.progress.stop_button.isEnabled()
@@ -131,7 +131,7 @@ def test_labels_that_hide_the_preview_can_be_hidden(qtbot, viewer, tour, no_job)
     training.preview = SimpleNamespace(layer=viewer.layers[0], on=True, end=lambda: None, forget=lambda: None)
     press(qtbot, tour, "Hide the labels")
     assert not viewer.layers["nuclei to train on: labels"].visible
-    step(qtbot, tour, 4, "found 60 of 68")
+    step(qtbot, tour, 4, "detected 60 of 68")
 
 
 def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):

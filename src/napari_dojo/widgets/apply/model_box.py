@@ -65,7 +65,7 @@ class ModelBox(NameBox):
 
 
 def model_words(card: Card) -> str:
-    """What a model is and how good it is beside a method without learning, as rich text."""
+    """What a model is and how good it is beside the baseline, as rich text."""
     return "<br>".join(escape(line) for line in _lines(card))
 
 
@@ -77,7 +77,7 @@ def _lines(card: Card) -> Iterator[str]:
         part = "test" if card.data.get("test") else card.score.get("from", "validation")
         yield f"{str(part).capitalize()}: {score['sentence']}"
     if card.baseline.get("sentence"):
-        yield f"Without learning: {card.baseline['sentence']}"
+        yield f"Baseline: {card.baseline['sentence']}"
 
 
 def model_details(card: Card) -> str:

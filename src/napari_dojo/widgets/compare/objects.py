@@ -20,7 +20,7 @@ __all__ = ["COLOURS", "ApPlot", "Legend"]
 COLOURS = {  # Okabe and Ito
     Verdict.MATCHED: "#009E73",
     Verdict.MISSED: "#D55E00",
-    Verdict.INVENTED: "#F0E442",
+    Verdict.FALSE_POSITIVE: "#F0E442",
     Verdict.SPLIT: "#56B4E9",
     Verdict.MERGED: "#CC79A7",
 }
@@ -31,7 +31,7 @@ QToolButton:hover, QToolButton:focus { text-decoration: underline; }
 MEANING = {
     Verdict.MATCHED: "Objects of the truth that have a partner in the result: their IoU reaches the threshold.",
     Verdict.MISSED: "Objects of the truth that have no partner.",
-    Verdict.INVENTED: "Objects of the result that have no partner.",
+    Verdict.FALSE_POSITIVE: "Objects of the result that have no partner.",
     Verdict.SPLIT: "Objects of the truth without partner that hold most of two or more objects of the result.",
     Verdict.MERGED: "Objects of the truth of which two or more lie for the most part in one object of the result.",
 }
@@ -56,7 +56,7 @@ class Legend(QWidget):
             row.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             row.setStyleSheet(PLAIN)
             row.clicked.connect(lambda _=False, verdict=verdict: self.clicked.emit(verdict))
-            described(row, verdict.name.capitalize(), f"{MEANING[verdict]} Click: go to the next one.")
+            described(row, verdict.words.capitalize(), f"{MEANING[verdict]} Click: go to the next one.")
             layout.addWidget(row)
             self.rows[verdict] = row
         self.show_counts(None)
@@ -64,12 +64,12 @@ class Legend(QWidget):
     def show_counts(self, verdicts: Verdicts | None) -> None:
         """Show how many objects have each verdict; None: nothing is known yet."""
         for verdict, row in self.rows.items():
-            words = verdict.name.lower()
+            words = verdict.words
             if verdicts is not None:
                 true, predicted = verdicts.count(verdict)
                 n = len(verdicts.places(verdict))
                 into = f" into {predicted:,}" if true and verdict in (Verdict.SPLIT, Verdict.MERGED) else ""
-                words = f"{n:,} {words}{into}"
+                words = f"{verdict.counted(n)}{into}"
             row.setText(" " + words)
             row.setEnabled(verdicts is not None and len(verdicts.places(verdict)) > 0)
 

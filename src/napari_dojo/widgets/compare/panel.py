@@ -403,11 +403,11 @@ class ComparePanel(Panel):
             f"precision {verdicts.precision:.2f}, recall {verdicts.recall:.2f}, "
             f"F1 {verdicts.f1:.2f}, AP {verdicts.ap:.2f}"
         )
-        missed, invented = len(verdicts.true) - verdicts.tp, len(verdicts.predicted) - verdicts.tp
+        missed, fp = len(verdicts.true) - verdicts.tp, len(verdicts.predicted) - verdicts.tp
         self.figures.setToolTip(
             f"Precision: share of the result's objects that have a partner ({verdicts.tp} of {len(verdicts.predicted)}). "
             f"Recall: share of the truth's ({verdicts.tp} of {len(verdicts.true)}). F1 is their harmonic mean. "
-            f"AP = {verdicts.tp} / ({verdicts.tp} + {missed} + {invented}): all objects without a partner count, "
+            f"AP = {verdicts.tp} / ({verdicts.tp} + {missed} + {fp}): all objects without a partner count, "
             "also those of splits and mergers."
         )
         self.legend.show_counts(verdicts)
@@ -427,7 +427,7 @@ class ComparePanel(Panel):
                 f"truth vs {result.name}",
                 metadata=provenance("comparison", truth.name, result=result.name),
                 colormap={None: "transparent", 0: "transparent", **{int(v): c for v, c in COLOURS.items()}},
-                features={"index": [int(v) for v in Verdict], "verdict": [v.name.lower() for v in Verdict]},
+                features={"index": [int(v) for v in Verdict], "verdict": [v.words for v in Verdict]},
                 **placement(truth, range(truth.ndim)),
             )
             self._painted = (layer, truth, result)
@@ -448,14 +448,14 @@ class ComparePanel(Panel):
         truth, result = self._compared
         places = self._verdicts.places(verdict)
         k = self._jumped[verdict] = (self._jumped.get(verdict, -1) + 1) % len(places)
-        i, invented = int(places[k]), verdict == Verdict.INVENTED
-        point = found.point(i, predicted=invented)
-        size = (found.overlap.predicted_sizes if invented else found.overlap.true_sizes)[i]
-        number = int(np.asarray(array_of(result if invented else truth)[point]))
+        i, fp = int(places[k]), verdict == Verdict.FALSE_POSITIVE
+        point = found.point(i, predicted=fp)
+        size = (found.overlap.predicted_sizes if fp else found.overlap.true_sizes)[i]
+        number = int(np.asarray(array_of(result if fp else truth)[point]))
         _look_at(self.viewer, truth, point, float(size))
-        side = "result" if invented else "truth"
+        side = "result" if fp else "truth"
         self.message.setText(
-            f"{verdict.name.capitalize()}, {k + 1} of {len(places)}: object {number} of the {side}, {size:,} px."
+            f"{verdict.words.capitalize()}, {k + 1} of {len(places)}: object {number} of the {side}, {size:,} px."
         )
 
     # what was compared is watched
