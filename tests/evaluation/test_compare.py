@@ -89,7 +89,7 @@ def test_lazy_labels_and_regions(scene):
     region[:64] = True
     answer = compare_labels(da.from_array(stack), da.from_array(np.roll(stack, 1, 1)), apart=1, region=region)
     each = [InstanceCounts.of(t, np.roll(t, 1, 0), region) for t in stack]
-    assert answer.found.at(0.5).tp == sum(c.found for c in each)
+    assert answer.found.at(0.5).tp == sum(c.detected for c in each)
     assert len(answer.found.overlap.true) == sum(c.n_true for c in each)
 
 

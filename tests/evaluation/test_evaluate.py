@@ -18,7 +18,9 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.models.cover import COLOURS, overlay
 
 TRUTH = np.kron(np.array([[1, 0, 2], [0, 0, 0], [3, 0, 0]]), np.ones((5, 5), int))  # three squares of 5 x 5
-FOUND = np.kron(np.array([[7, 0, 8], [0, 0, 0], [0, 0, 9]]), np.ones((5, 5), int))  # two of them, and one false positive
+FOUND = np.kron(
+    np.array([[7, 0, 8], [0, 0, 0], [0, 0, 9]]), np.ones((5, 5), int)
+)  # two of them, and one false positive
 NOTHING = np.zeros((15, 15), int)
 
 
@@ -46,7 +48,13 @@ def images() -> Report:
 
 def test_objects_are_pooled_and_held_against_the_baseline() -> None:
     said = instances().as_dict()
-    assert (said["n_true"], said["n_predicted"], said["detected"], said["false_positives"], said["images"]) == (6, 6, 5, 1, 2)
+    assert (said["n_true"], said["n_predicted"], said["detected"], said["false_positives"], said["images"]) == (
+        6,
+        6,
+        5,
+        1,
+        2,
+    )
     assert said["ap"]["0.5"] == pytest.approx(5 / 7)
     assert said["baseline"]["ap"]["0.9"] == pytest.approx(2 / 6)
     json.dumps(said, allow_nan=False)

@@ -61,7 +61,7 @@ def test_pixels_that_are_no_number(value: float) -> None:
     truth = discs([(15, 15), (40, 40)], (60, 60))
     x = picture(truth)
     x[0, 0, :5] = value
-    assert InstanceCounts.of(truth, otsu_watershed(x)).found == 2
+    assert InstanceCounts.of(truth, otsu_watershed(x)).detected == 2
     assert not otsu_watershed(np.full((1, 8, 8), value)).any()
 
 

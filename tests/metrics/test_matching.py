@@ -96,7 +96,10 @@ def test_the_map_has_each_verdict_where_its_objects_are():
 
 
 def test_where_two_meet_the_larger_verdict_is_painted():
-    truth, predicted = row("1111111100"), row("2222222333")  # 3 is a false positive, and lies on a pixel of the matched 1
+    truth, predicted = (
+        row("1111111100"),
+        row("2222222333"),
+    )  # 3 is a false positive, and lies on a pixel of the matched 1
     found = Comparison.of(truth, predicted)
     assert found.paint(found.at(0.5)).tolist() == [[1] * 7 + [3] * 3]
 

@@ -119,7 +119,7 @@ def test_what_a_model_is_stands_below_it(qtbot, viewer, panel, one_model):
     apply = panel(ApplyPanel)
     assert apply.model_box.currentText() == "nuclei-fluorescence"
     assert "Validation: detected 86 of 100, 9 false positives" in apply.about.text()
-    assert "Baseline: found 71 of 100" in apply.about.text()
+    assert "Baseline: detected 71 of 100" in apply.about.text()
     assert "20 px in diameter (10 µm)" in apply.about.toolTip()
     assert not apply.apply_button.isEnabled()
     assert "Open an image" in apply.message.text()

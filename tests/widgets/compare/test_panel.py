@@ -253,7 +253,7 @@ def test_empty_labels(viewer, panel, done, truth, result, said):
     compare = panel(ComparePanel)
     done(compare)
     assert said in compare.message.text()
-    assert compare.found.text().startswith(f"detected 0 of {truth}, {result} false positives")
+    assert compare.found.text().startswith(f"detected 0 of {truth}, {result} false positive{'' if result == 1 else 's'}, 0 split")
 
 
 # classes
@@ -443,7 +443,9 @@ def test_one_click_compares_the_two_selected(qtbot, viewer, pair, panel):
     viewer.layers.selection = set(pair)
     compare_layers(viewer)
     assert boxes(compare) == ["cells labels", "cells nuclei"]
-    qtbot.waitUntil(lambda: compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged", timeout=10_000)
+    qtbot.waitUntil(
+        lambda: compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged", timeout=10_000
+    )
 
 
 @pytest.mark.parametrize("selected", [["cells labels"], ["cells", "cells labels"]])

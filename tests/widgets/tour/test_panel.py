@@ -96,10 +96,15 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Wait a moment", False)
     said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "headline": 0.1}, OTSU))
-    step(qtbot, tour, 4, "detected 20 of 68. A method that learns nothing: detected 47 of 68, 16 false positives. It will soon")
+    step(
+        qtbot,
+        tour,
+        4,
+        "detected 20 of 68. A method that learns nothing: detected 47 of 68, 16 false positives. It will soon",
+    )
     assert not tour.button.isEnabled()
     training = said(viewer, Validated(2, 1.0, 1.0, SCORE, OTSU))
-    step(qtbot, tour, 4, "detected 60 of 68, 4 false positives. A method that learns nothing: found 47 of 68")
+    step(qtbot, tour, 4, "detected 60 of 68, 4 false positives. A method that learns nothing: detected 47 of 68")
     assert tour.button.text() == "Stop and keep"
     tour.button.click()
     assert not train.progress.stop_button.isEnabled()

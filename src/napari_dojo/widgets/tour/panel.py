@@ -189,9 +189,7 @@ class Walk:
             return self.apply()
         if truth is None:
             return Prompt("The labels of the test images were closed.", "Open them again", self._open_tests)
-        text = (
-            "How good is that? For these images the truth is known. Compare shows what was matched, missed and a false positive."
-        )
+        text = "How good is that? For these images the truth is known. Compare shows what was matched, missed and a false positive."
 
         def act() -> None:
             panel = open_panel(self._viewer, ComparePanel, "Compare")
