@@ -253,7 +253,9 @@ def test_empty_labels(viewer, panel, done, truth, result, said):
     compare = panel(ComparePanel)
     done(compare)
     assert said in compare.message.text()
-    assert compare.found.text().startswith(f"detected 0 of {truth}, {result} false positive{'' if result == 1 else 's'}, 0 split")
+    assert compare.found.text().startswith(
+        f"detected 0 of {truth}, {result} false positive{'' if result == 1 else 's'}, 0 split"
+    )
 
 
 # classes
