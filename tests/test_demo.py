@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import imageio.v3 as iio
 import pytest
 
 from napari_dojo.cli import main
+from napari_dojo.io.images import read
 
 
 def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
@@ -18,5 +18,5 @@ def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
     assert "found" in capsys.readouterr().out
     assert (tmp_path / "scores.csv").read_text().count("\n") >= 3
     pictures = sorted(tmp_path.glob("nuclei*.png"))
-    assert [iio.imread(p).shape for p in pictures] == [(512, 512, 3)] * len(pictures)
+    assert [read(p).data.shape for p in pictures] == [(512, 512, 3)] * len(pictures)
     assert pictures

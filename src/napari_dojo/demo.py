@@ -56,8 +56,6 @@ def demo(run: Callable[[list[str]], int], out: Path, minutes: float = 1.5, *, he
 
 def _pictures(test: Path, out: Path) -> list[Path]:
     """For each test image: the predicted objects (matched, missed, false positive), enlarged twice."""
-    import imageio.v3 as iio
-
     from napari_dojo.io import images
     from napari_dojo.models.cover import overlay
 
@@ -70,7 +68,7 @@ def _pictures(test: Path, out: Path) -> list[Path]:
             np.kron(x, np.ones((1, 2, 2))), np.kron(labels, np.ones((2, 2), int)), np.kron(truth, np.ones((2, 2), int))
         )
         found.append(out / f"{path.stem}.png")
-        iio.imwrite(found[-1], picture)
+        images.write(found[-1], picture, "YXC")
     return found
 
 

@@ -4,6 +4,7 @@ __all__ = [
     "augment",
     "axes",
     "batches",
+    "channels",
     "dataset",
     "kinds",
     "noise",
@@ -11,4 +12,5 @@ __all__ = [
     "optics",
     "registration",
     "resample",
+    "units",
 ]

@@ -15,6 +15,7 @@ from napari_dojo import device as devices
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize
+from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress
 from napari_dojo.inference.tiles import tile_edge, tiled, tiles_of
@@ -403,7 +404,7 @@ def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: Predi
         return
     mine, there = card.pixel_size[-1], pixel_size[-1]
     if not 0.9 < there / mine < 1.1:
-        unit = (card.unit or "").replace("um", "µm")
+        unit = unit_text(card.unit)
         raise DojoError(
             f"The model {card.name} learned from pixels of {mine:.3g} {unit}, and this image has {there:.3g} {unit}. "
             "Apply it to images of its own pixel size, or tell it to take any (--any-size)."

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from napari_dojo import __version__, nets
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import write_safely
+from napari_dojo.io.images import png_bytes
 from napari_dojo.models.card import Card, Folder, read_card
 
 __all__ = ["Bundle", "load", "save"]
@@ -101,7 +102,7 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     write_safely(path / names["out"], _npy(test_out))
     write_safely(path / "README.md", _readme(card).encode())
     if cover is not None:
-        write_safely(path / "cover.png", _png(cover))
+        write_safely(path / "cover.png", png_bytes(cover))
     rdf = _rdf(card, bundle.net, names, sha, (path / "cover.png").exists())
     write_safely(path / "rdf.yaml", _yaml(rdf).encode())
     for old in [*path.glob("weights-*.pt"), *path.glob("test_*-*.npy")]:
@@ -238,12 +239,6 @@ def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    import imageio.v3 as iio
-
-    return iio.imwrite("<bytes>", picture, extension=".png")
 
 
 def _yaml(values: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.kinds import LABELS
+from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
@@ -313,7 +314,7 @@ def _thickness(items: Sequence[Sample], diameter: float, looked_at: int = 8) -> 
 def _physical(diameter: float, dataset: Dataset) -> str:
     if not dataset.pixel_size:
         return ""
-    unit = (dataset.unit or "um").replace("um", "µm")
+    unit = unit_text(dataset.unit or "um")
     return f" ({diameter * dataset.pixel_size[-1]:.3g} {unit})"
 
 

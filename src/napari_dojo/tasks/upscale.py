@@ -21,6 +21,7 @@ from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import measure_noise
 from napari_dojo.data.optics import bin_pixels, psf_sigma
 from napari_dojo.data.resample import cubic
+from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Task, size_findings
@@ -130,7 +131,7 @@ def _size_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
         return [
             Finding(
                 "ok",
-                f"Pixels of {dataset.pixel_size[-1]:.3g} become {dataset.target_pixel_size[-1]:.3g} {_unit(dataset)}",
+                f"Pixels of {dataset.pixel_size[-1]:.3g} become {dataset.target_pixel_size[-1]:.3g} {unit_text(dataset.unit)}",
             )
         ]
     text = (
@@ -139,12 +140,8 @@ def _size_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
     return [Finding("warning", text, (Fix("The factor", "fine"),))]
 
 
-def _unit(dataset: Dataset) -> str:
-    return (dataset.unit or "").replace("um", "µm")
-
-
 def _microscope_words(dataset: Dataset, options: UpscaleOptions) -> str:
-    size = f"{dataset.pixel_size[-1]:.3g} {_unit(dataset)}" if dataset.pixel_size else "unknown size (.1 µm is taken)"
+    size = f"{dataset.pixel_size[-1]:.3g} {unit_text(dataset.unit)}" if dataset.pixel_size else "unknown size (.1 µm is taken)"
     return (
         f"as a coarse microscope sees them: aperture {options.na:g}, light of {options.wavelength:g} µm, "
         f"{options.photons:g} photons in a bright pixel, fine pixels of {size}. Advanced changes that"

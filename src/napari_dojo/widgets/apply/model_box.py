@@ -9,6 +9,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
+from napari_dojo.data.units import unit_text
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
 from napari_dojo.tasks import TASKS
@@ -91,7 +92,7 @@ def model_details(card: Card) -> str:
     if card.diameter:
         physical = ""
         if card.pixel_size and card.unit:
-            physical = f" ({card.diameter * card.pixel_size[-1]:.3g} {card.unit.replace('um', 'µm')})"
+            physical = f" ({card.diameter * card.pixel_size[-1]:.3g} {unit_text(card.unit)})"
         lines.append(f"Objects about {card.diameter:.0f} px in diameter{physical}; other sizes by Diameter")
     ap = (card.data.get("test") or card.score).get("ap", {}).get("0.5")
     if ap is not None:

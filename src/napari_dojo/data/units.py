@@ -1,0 +1,59 @@
+"""Units of pixel sizes: lengths in micrometres, how they are written, and which sizes no microscope has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = ["implausible", "in_micrometres", "micrometres", "print_resolution", "unit_text"]
+
+MICROMETRES = {
+    **{"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6},
+    **{"picometer": 1e-6, "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0},
+    **{"millimeter": 1e3, "centimeter": 1e4, "meter": 1e6},
+}
+NO_LENGTHS = ("pixel", "inch")  # a unit that says that the numbers are no sizes; inches come from printing
+IMPLAUSIBLE = (1e-5, 1e4)  # µm; pixels of less or more than that are no image of a microscope
+PRINTED = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200)  # dots per inch
+INCH = 25_400.0  # µm
+
+
+def micrometres(unit: str | None) -> float | None:
+    """How many µm the unit is; None where it is no length."""
+    return MICROMETRES.get(_plain_name(unit))
+
+
+def unit_text(unit: str | None) -> str:
+    """The unit as it is written for people: "µm" for "um"; empty where there is none."""
+    return "µm" if unit == "um" else unit or ""
+
+
+def in_micrometres(sizes: Mapping[str, float], units: Mapping[str, str | None]) -> tuple[dict[str, float], str | None]:
+    """Sizes by axis and their unit: "um" where they are lengths; nothing where they are no sizes or their units differ."""
+    found: dict[str, float] = {}
+    names = set()
+    for axis, size in sizes.items():
+        length = micrometres(units.get(axis))
+        found[axis] = size * (length or 1.0)
+        names.add("um" if length else _plain_name(units.get(axis)))
+    unit = names.pop() if len(names) == 1 else "pixel"
+    nothing = unit in NO_LENGTHS or (not unit and set(found.values()) == {1.0})
+    return ({}, None) if nothing else (found, unit or None)
+
+
+def print_resolution(size: float) -> int | None:
+    """The dots per inch of a printer or screen that a pixel of this size (µm) stands for; None where it is none."""
+    return next((dpi for dpi in PRINTED if abs(size * dpi / INCH - 1) < 2e-3), None)
+
+
+def implausible(size: Sequence[float]) -> bool:
+    """Whether a pixel size (..., Y, X) in µm cannot be one of a microscope: far too small or large, or very oblong."""
+    low, high = IMPLAUSIBLE
+    return any(not low <= s <= high for s in size) or max(size[-2:]) > 20 * min(size[-2:])
+
+
+def _plain_name(unit: str | None) -> str:
+    name = (unit or "").strip().replace("\\u00B5", "u").lower()
+    name = name.replace("µ", "u").replace("μ", "u").replace("metre", "meter")
+    if name == "reference frame":
+        return ""
+    return name[:-1] if len(name) > 3 and name.endswith("s") else name
