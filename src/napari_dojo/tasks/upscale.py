@@ -141,7 +141,11 @@ def _size_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
 
 
 def _microscope_words(dataset: Dataset, options: UpscaleOptions) -> str:
-    size = f"{dataset.pixel_size[-1]:.3g} {unit_text(dataset.unit)}" if dataset.pixel_size else "unknown size (.1 µm is taken)"
+    size = (
+        f"{dataset.pixel_size[-1]:.3g} {unit_text(dataset.unit)}"
+        if dataset.pixel_size
+        else "unknown size (.1 µm is taken)"
+    )
     return (
         f"as a coarse microscope sees them: aperture {options.na:g}, light of {options.wavelength:g} µm, "
         f"{options.photons:g} photons in a bright pixel, fine pixels of {size}. Advanced changes that"
