@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
-from napari_dojo.simulation.microscope import strokes
+from napari_dojo.simulation.strokes import strokes
 
 
 def draw(masks: Path, out: Path, share: float = 0.05, seed: int = 0) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 
 from napari_dojo.data.optics import Camera
-from napari_dojo.simulation.microscope import Scene, simulate, strokes
+from napari_dojo.simulation.microscope import Scene, simulate
+from napari_dojo.simulation.strokes import strokes
 
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "napari_dojo" / "sample_data"
 CAMERA = Camera(gain=1.0, offset=100.0, read_noise=2.0)

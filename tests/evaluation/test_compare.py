@@ -10,7 +10,8 @@ from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison
 from napari_dojo.metrics.objects import InstanceCounts
-from napari_dojo.simulation.microscope import simulate, strokes
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.strokes import strokes
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_dojo.data.optics import Camera
 from napari_dojo.errors import DojoError
-from napari_dojo.simulation.microscope import KINDS, Microscope, Sample, Scene, random_nuclei, simulate, strokes
+from napari_dojo.simulation.microscope import KINDS, Microscope, Sample, Scene, random_nuclei, simulate
 
 SMALL = {"nuclei": 14, "cells": 28, "bacteria": 6, "filaments": 4, "spots": 4}
 SHAPES = [(96, 80), (8, 40, 44)]
@@ -171,14 +171,3 @@ def test_values_and_options_say_the_same() -> None:
 def test_refuses(arguments: tuple, options: dict, says: str) -> None:
     with pytest.raises(DojoError, match=says):
         simulate(*arguments, **options)
-
-
-def test_strokes_lie_in_their_class() -> None:
-    classes = small("cells", (96, 96)).classes
-    drawn = strokes(classes, 0.05, seed=1)
-    assert np.array_equal(drawn[drawn > 0], classes[drawn > 0])
-    for value in (1, 2, 3):
-        share = (drawn == value).sum() / (classes == value).sum()
-        assert 0.03 < share < 0.2
-    assert np.array_equal(drawn, strokes(classes, 0.05, seed=1))
-    assert not np.array_equal(drawn, strokes(classes, 0.05, seed=2))

@@ -5,4 +5,5 @@ __all__ = [
     "samples",
     "scenes",
     "smlm",
+    "strokes",
 ]

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_dojo.data.optics import Camera, bin_pixels
-from napari_dojo.simulation.microscope import Rng, simulate
+from napari_dojo.simulation.base import Floats, Rng
+from napari_dojo.simulation.microscope import simulate
 
 __all__ = ["Exposure", "expose", "line_noise", "random_light", "random_scene"]
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

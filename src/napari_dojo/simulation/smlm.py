@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_dojo.errors import DojoError
-from napari_dojo.simulation.microscope import KINDS, Bench, Sample
+from napari_dojo.simulation.base import Bench, Floats, Sample
+from napari_dojo.simulation.kinds import KINDS
 
 __all__ = ["DOUBT", "Film", "film", "support"]
 
-Floats = NDArray[np.float32]
 DOUBT = 0.05  # what `support` gives where a prediction should not be believed
 ENOUGH = 4.0  # molecules that a neighbourhood lets one expect
 PIXEL = 0.02  # µm
