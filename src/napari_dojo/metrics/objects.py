@@ -52,12 +52,6 @@ class Overlap:
         union = self.true_sizes[self.rows] + self.predicted_sizes[self.columns] - self.pixels
         return self.pixels / union
 
-    def iou_matrix(self) -> Any:
-        """The same as a sparse matrix (n_true, n_predicted)."""
-        from scipy.sparse import csr_array
-
-        return csr_array((self.iou, (self.rows, self.columns)), shape=(len(self.true), len(self.predicted)))
-
     def match(self, threshold: float = 0.5) -> Matches:
         """Pair the objects one to one, as StarDist does (arXiv 1806.03535).
 

@@ -1,0 +1,189 @@
+"""Scores of a model image by image, as a table, a CSV file and a figure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_dojo.errors import DojoError
+from napari_dojo.evaluation.figures import figure_of
+from napari_dojo.metrics.base import Score, pool
+from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.images import ImageScores
+from napari_dojo.metrics.objects import InstanceCounts
+
+__all__ = ["Report", "Row"]
+
+LONGEST = 12  # rows of single images in a table
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of one image, and of the baseline on it where there is one."""
+
+    name: str
+    score: Score
+    baseline: Score | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores image by image, and of all together.
+
+    Attributes
+    ----------
+    rows : at least one.
+    baseline_name : what the baseline is called in tables and figures.
+    objects : those detected in predicted images against those detected in the ground truth, where that was asked for.
+    """
+
+    rows: tuple[Row, ...]
+    baseline_name: str = "baseline"
+    objects: InstanceCounts | None = None
+
+    @property
+    def pooled(self) -> Score:
+        """One score: every object and every pixel counts once."""
+        return pool(row.score for row in self.rows)
+
+    @property
+    def baseline(self) -> Score | None:
+        """The baseline on the same images; None where any of them has none."""
+        scores = [row.baseline for row in self.rows if row.baseline is not None]
+        return pool(scores) if len(scores) == len(self.rows) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pooled figures, plus "images", "baseline" (where there is one) and "objects" (where asked for)."""
+        out = self.pooled.as_dict() | {"images": len(self.rows)}
+        if (baseline := self.baseline) is not None:
+            out["baseline"] = baseline.as_dict()
+        if self.objects is not None:
+            out["objects"] = self.objects.as_dict()
+        return out
+
+    def table(self) -> str:
+        """Plain text: the score in one line, then the figures, then single images, the lowest first."""
+        pooled, baseline = self.pooled, self.baseline
+        first = pooled.sentence
+        if baseline is not None:
+            first += f"  ({self.baseline_name}: {baseline.sentence})"
+        parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}"]
+        if self.objects is not None:
+            parts.append(f"Objects in the predicted images against those in the ground truth: {self.objects.sentence}")
+        details = _detail_table(pooled, baseline, self.baseline_name)
+        parts += [details] if details else []
+        if len(self.rows) > 1:
+            lowest = sorted(self.rows, key=lambda row: _figure_of_merit(row.score))[:LONGEST]
+            more = f"The {LONGEST} images with the lowest scores:\n" if len(self.rows) > LONGEST else ""
+            parts.append(more + _columns([[_short(row.name), row.score.sentence] for row in lowest], left=2))
+        return "\n\n".join(parts) + "\n"
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write ``scores.csv`` (a row for each image, the last for all) and a figure; give their paths.
+
+        Raises
+        ------
+        DojoError : where the folder cannot be written.
+        """
+        folder = Path(folder)
+        pooled, baseline = self.pooled, self.baseline
+        name, figure = figure_of(pooled, baseline, self.baseline_name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write_csv(folder / "scores.csv")
+            figure.savefig(folder / name, dpi=150, format="png")
+        except OSError as e:
+            raise DojoError(
+                f"The scores could not be written to {folder}: {e.strerror or e}. Choose a folder that can be written."
+            ) from e
+        return [folder / "scores.csv", folder / name]
+
+    def _write_csv(self, path: Path) -> None:
+        rows = [*self.rows, Row("all", self.pooled, self.baseline)]
+        table = [
+            {"image": row.name}
+            | _flat(row.score.as_dict())
+            | (_flat(row.baseline.as_dict(), "baseline") if row.baseline is not None else {})
+            for row in rows
+        ]
+        keys = list(dict.fromkeys(key for line in table for key in line))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, keys)
+            writer.writeheader()
+            writer.writerows(table)
+
+
+def _figure_of_merit(score: Score) -> float:
+    """What images are sorted by."""
+    if isinstance(score, InstanceCounts):
+        return score.ap["0.5"]
+    if isinstance(score, ClassCounts):
+        return score.accuracy
+    return score.psnr if isinstance(score, ImageScores) else 0.0
+
+
+def _short(name: str, most: int = 40) -> str:
+    """A name with its middle replaced by dots where it is long."""
+    half = (most - 3) // 2
+    return name if len(name) <= most else f"{name[:half]}...{name[-half:]}"
+
+
+def _columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Text in columns; the first ``left`` of them aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            text.ljust(width) if i < left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _detail_table(score: Score, baseline: Score | None, name: str) -> str:
+    if isinstance(score, InstanceCounts):
+        return _instances_table(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
+    if isinstance(score, ClassCounts):
+        return _classes_table(score)
+    return ""
+
+
+def _instances_table(score: InstanceCounts, baseline: InstanceCounts | None, name: str) -> str:
+    rows = [["overlap needed (IoU)", *score.ap]]
+    rows.append(["AP = TP / (TP + FP + FN)", *_rounded(score.ap)])
+    rows.append(["F1", *_rounded(score.f1)])
+    if baseline is not None:
+        rows.append([f"AP of {name}", *_rounded(baseline.ap)])
+    return _columns(rows) + f"\npanoptic quality (PQ) {score.pq:.3f}"
+
+
+def _classes_table(score: ClassCounts) -> str:
+    pixels = [sum(row) for row in score.confusion]
+    rows = [["class", "pixels", "IoU", "Dice"]]
+    for name, n in zip(score.classes, pixels, strict=True):
+        there = name in score.iou
+        rows.append([name, f"{n:,}", *([f"{score.iou[name]:.3f}", f"{score.dice[name]:.3f}"] if there else ["-", "-"])])
+    shares = [["true class, predicted as:", *score.classes]]
+    for name, n, counts in zip(score.classes, pixels, score.confusion, strict=True):
+        shares.append([name, *(f"{100 * c / n:.1f} %" if n else "-" for c in counts[:-1])])
+    return _columns(rows) + "\n\n" + _columns(shares)
+
+
+def _rounded(values: Mapping[str, float]) -> list[str]:
+    return [f"{v:.3f}" for v in values.values()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """One level of keys, joined by "_"; lists are left out."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        key = f"{prefix}_{key}" if prefix else key
+        if isinstance(value, Mapping):
+            out |= _flat(value, key)
+        elif not isinstance(value, list):
+            out[key] = value
+    return out
