@@ -107,6 +107,10 @@ class PredictSettings:
     diameter: Annotated[
         float | None, Option("Diameter", "Typical diameter of the objects in this image.", 1, 10_000, "px")
     ] = None
+    channel: Annotated[
+        str | None,
+        Option("Channel", "Of images with several channels: the one to use, by number (1 is the first) or name."),
+    ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed.", advanced=True)
     ] = "auto"

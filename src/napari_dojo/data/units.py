@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["implausible", "in_micrometres", "micrometres", "print_resolution", "unit_text"]
+__all__ = [
+    "implausible",
+    "in_micrometres",
+    "micrometres",
+    "print_resolution",
+    "size_doubt",
+    "size_ratio",
+    "unit_text",
+]
 
 MICROMETRES = {
     **{"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6},
@@ -15,6 +23,9 @@ NO_LENGTHS = ("pixel", "inch")  # a unit that says that the numbers are no sizes
 IMPLAUSIBLE = (1e-5, 1e4)  # µm; pixels of less or more than that are no image of a microscope
 PRINTED = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200)  # dots per inch
 INCH = 25_400.0  # µm
+SAME = 0.67, 1.5  # ratios of pixel sizes between which objects count as equally large
+SURE = 1 / 3, 3.0  # ratios that are common
+MOST = 1 / 8, 4.0  # ratios beyond which a stated pixel size is more likely wrong than right
 
 
 def micrometres(unit: str | None) -> float | None:
@@ -49,6 +60,27 @@ def implausible(size: Sequence[float]) -> bool:
     """Whether a pixel size (..., Y, X) in µm cannot be one of a microscope: far too small or large, or very oblong."""
     low, high = IMPLAUSIBLE
     return any(not low <= s <= high for s in size) or max(size[-2:]) > 20 * min(size[-2:])
+
+
+def size_ratio(image: Sequence[float] | None, trained: Sequence[float] | None) -> float:
+    """How many times as large the pixels of an image are as those of the training images, to scale it by.
+
+    1 where either is unknown, they are about equal, or the stated sizes cannot both be true (`size_doubt` says so).
+    """
+    if not image or not trained:
+        return 1.0
+    ratio = image[-1] / trained[-1]
+    return 1.0 if SAME[0] < ratio < SAME[1] or not MOST[0] <= ratio <= MOST[1] else ratio
+
+
+def size_doubt(image: Sequence[float] | None, trained: Sequence[float] | None, unit: str | None) -> str:
+    """A sentence where the pixel size of an image is far from that of the training images; else empty."""
+    if not image or not trained or SURE[0] <= (ratio := image[-1] / trained[-1]) <= SURE[1]:
+        return ""
+    sizes = f"The pixel size is {image[-1]:.3g} {unit_text(unit)}, that of the training images {trained[-1]:.3g}"
+    if MOST[0] <= ratio <= MOST[1]:
+        return f"{sizes}: the image is scaled by {ratio:.2g}. If its pixel size is wrong, give --diameter."
+    return f"{sizes}, which is too different to be right: it was ignored. If the result is wrong, give --diameter."
 
 
 def _plain_name(unit: str | None) -> str:

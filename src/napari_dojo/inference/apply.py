@@ -132,7 +132,7 @@ def apply_steps(
                 elif isinstance(event, Progress):
                     yield among(event, i, count)
                 elif isinstance(event, Message) and not control.stop:
-                    yield Message(event.level, f"{path.name}: {event.text}")
+                    yield Message(event.level, event.text if path.name in event.text else f"{path.name}: {event.text}")
             if answer is None:
                 break  # stopped
             _write(answer, *targets[i])
@@ -142,7 +142,8 @@ def apply_steps(
                 raise
             if answer is not None and isinstance(e.__cause__, OSError):  # the next one would meet the same
                 raise DojoError(f"{e} Before that, {len(written)} of {count} images were done.") from e
-            bad.append(str(e) if isinstance(e, DojoError) else f"{path.name}: {explained(e)}")
+            sentence = str(e) if isinstance(e, DojoError) else explained(e)
+            bad.append(sentence if path.name in sentence else f"{path.name}: {sentence}")
         finally:
             answer = None
             scratch.close()
@@ -182,8 +183,11 @@ class _Work:
 
         card = self.bundle.card
         picture = replace(images.read(path), path=path)
+        yield from (Message("warning", note) for note in picture.notes)
         remembered = card.axes if not (named or picture.axes) and picture.data.ndim == len(card.axes) else named
-        axes = Axes(axes_of(picture, remembered, card.spatial == "ZYX").names, card.spatial)
+        names = card.axes_for(axes_of(picture, remembered, card.spatial == "ZYX").names, picture.data.shape)
+        picture, names = images.with_channels(picture, names, card.own_channels, self.settings.channel)
+        axes = Axes(names, card.spatial)
         given = {"decoding": self.decoding, "pixel_size": picture.pixel_size, "predictor": self.predictor}
         given["room"] = scratch.room
         picture = replace(picture, data=card.in_order(picture.data, axes.names, picture.channel_names))

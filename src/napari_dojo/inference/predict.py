@@ -15,7 +15,7 @@ from napari_dojo import device as devices
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize
-from napari_dojo.data.units import unit_text
+from napari_dojo.data.units import size_doubt, size_ratio, unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress
 from napari_dojo.inference.tiles import tile_edge, tiled, tiles_of
@@ -112,11 +112,7 @@ def zoom_for(card: Card, diameter: float | None, pixel_size: Sequence[float] | N
         return card.zoom * card.diameter / diameter
     if TASKS[card.task].result.intensities:
         return 1.0
-    if pixel_size and card.pixel_size:
-        ratio = pixel_size[-1] / card.pixel_size[-1]
-        if not 0.67 < ratio < 1.5:
-            return card.zoom * ratio
-    return card.zoom
+    return card.zoom * size_ratio(pixel_size, card.pixel_size)
 
 
 def box_around(box: Sequence[tuple[int, int]], size: Sequence[int], net: UNet) -> tuple[tuple[int, int], ...]:
@@ -240,6 +236,8 @@ def predict_steps(
     kept = np.zeros((places.count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
     whole = norm or _numbers(card, array, axes)
     if doubt := _doubt(card, array, axes, whole):
+        yield Message("warning", doubt)
+    if not settings.diameter and (doubt := size_doubt(pixel_size, card.pixel_size, card.unit)):
         yield Message("warning", doubt)
     for i, (x, where) in enumerate(places.samples(array)):
         found = None
@@ -433,7 +431,7 @@ def _fitting(card: Card, array: Any, axes: Axes | str | None) -> Axes:
         remembered = card.axes if axes is None and np.ndim(array) == len(card.axes) else axes
         axes = Axes.resolve(array.shape, axes if rgb else remembered, rgb=rgb, volumes=card.spatial == "ZYX")
     axes = Axes(card.axes_for(axes.names, array.shape), card.spatial).with_neighbours(card.reach)
-    channels, needed = axes.own_channels(array.shape), card.channels // (1 + 2 * card.reach)
+    channels, needed = axes.own_channels(array.shape), card.own_channels
     if channels != needed:
         raise DojoError(
             f"The model {card.name} needs {needed} channel{'s (or planes)' if needed > 1 else ''}; this image "

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_dojo.data import kinds
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.channels import chosen, grey
 from napari_dojo.data.units import in_micrometres
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
@@ -26,7 +27,7 @@ from napari_dojo.io.formats.tiff import read_tiff
 from napari_dojo.io.formats.tiff_writer import write_tiff
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["LAZY_ABOVE", "Picture", "as_labels", "png_bytes", "read", "read_all", "write"]
+__all__ = ["LAZY_ABOVE", "Picture", "as_labels", "png_bytes", "read", "read_all", "with_channels", "write"]
 
 LAZY_ABOVE = 2_000_000_000  # bytes; larger images stay in their file
 
@@ -140,6 +141,40 @@ def write(
     picture = Picture(data, names, colours, known, unit, tuple(channel_names), path, description or "")
     with replacing(path, int(data.nbytes)) as part:
         writer(part, picture, labels)
+
+
+def with_channels(picture: Picture, axes: str, needed: int | None, channel: str | None = None) -> tuple[Picture, str]:
+    """The picture with the channels that are used, and its axes.
+
+    Parameters
+    ----------
+    axes : of the picture, one letter for each axis.
+    needed : how many channels a model takes; None: any number. Colours that are grey are one channel where it takes one.
+    channel : the one that a person chose, by number (1 is the first) or name; several are separated by commas.
+
+    Raises
+    ------
+    DojoError : there is no such channel, or a choice is needed.
+    """
+    data, names = picture.data, picture.channel_names
+    if channel:
+        data, axes, names = chosen(data, axes, channel, names, file=picture.name)
+    elif needed == 1 and "C" in axes:
+        one = grey(data, axes) if picture.rgb else None
+        count = data.shape[axes.index("C")]
+        if one is None and count > 1:
+            called = f" ({', '.join(names)})" if any(names) else " (red, green, blue)" if picture.rgb else ""
+            raise DojoError(
+                f"{picture.name} has {count} channels{called}, and the model takes one. "
+                "Choose one of them with --channel, by name or number: 1 is the first."
+            )
+        data, axes, names = (data, axes, names) if one is None else (one, axes.replace("C", ""), ())
+    else:
+        return picture, axes
+    known = axes if picture.axes else None
+    return replace(
+        picture, data=data, axes=known, rgb=picture.rgb and data.ndim == picture.data.ndim, channel_names=names
+    ), axes
 
 
 def as_labels(array: Any, name: str, *, rgb: bool = False) -> Any:

@@ -83,6 +83,11 @@ class Card:
     parent: str | None = None
     version: str = ""
 
+    @property
+    def own_channels(self) -> int:
+        """Channels of an image, without those of its neighbours."""
+        return self.channels // (1 + 2 * self.reach)
+
     def numbers(self, x: Any) -> Normalization:
         """The numbers of an image (C, ...) for samples with their neighbours."""
         found, many = self.rule.measure(x), 1 + 2 * self.reach
@@ -90,7 +95,7 @@ class Card:
 
     def axes_for(self, names: str, shape: Sequence[int]) -> str:
         """The axes of an image as this model takes them: planes become channels where it needs so many and there are none."""
-        needed, sizes = self.channels // (1 + 2 * self.reach), dict(zip(names, shape, strict=True))
+        needed, sizes = self.own_channels, dict(zip(names, shape, strict=True))
         planes = needed > 1 and self.spatial == "YX" and "C" not in names and sizes.get("Z") == needed
         return names.replace("Z", "C") if planes else names
 

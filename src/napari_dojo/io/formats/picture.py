@@ -53,8 +53,7 @@ class Picture:
 
     Attributes
     ----------
-    data : the array as it lies in the file, without axes of length 1 (Y and X stay; see `with_axes`), in the machine's
-        byte order: numpy; where it is larger than the limit, memory-mapped or dask. Never bool, float16 or complex.
+    data : the array as it lies in the file, without axes of length 1 (Y and X stay), in the machine's byte order: numpy; where it is larger than the limit, memory-mapped or dask. Never bool, float16 or complex.
     axes : one letter of "TZCYX" for each axis; None where the file does not say (plain TIFF and ``.npy`` of three or
         more dimensions).
     rgb : the last axis holds red, green and blue.
@@ -84,17 +83,6 @@ class Picture:
     def name(self) -> str:
         """What the user knows it by: the file's name, with the number of the image where there are several."""
         return f"{self.path.name} (image {self.image + 1})" if self.images > 1 else self.path.name
-
-    def with_axes(self, names: str) -> Picture:
-        """The same with axes of length 1 for the letters that it lacks, in the order of ``names``.
-
-        Nothing changes where its own axes are not known, or not all among ``names``.
-        """
-        own = self.axes or ""
-        if not own or not set(own) <= set(names):
-            return self
-        data = self.data.transpose([own.index(a) for a in names if a in own])
-        return replace(self, data=data[tuple(slice(None) if a in own else None for a in names)], axes=names)
 
 
 def tidy(picture: Picture) -> Picture:

@@ -18,6 +18,7 @@ __all__ = ["load_plain"]
 
 NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
 KINDS = "biufcOSU"
+PLAIN = (("collections", "OrderedDict"), ("builtins", "set"), ("__builtin__", "set"))  # the last one of protocol 2
 
 
 def load_plain(file: BinaryIO, name: str) -> Any:
@@ -63,8 +64,8 @@ class _Reader(pickle.Unpickler):
             return partial(builders[name])
         if module.partition(".")[0] == "pathlib" and name.endswith("Path"):
             return partial(_path)
-        if (module, name) in (("collections", "OrderedDict"), ("builtins", "set"), ("builtins", "dict")):
-            return partial({"OrderedDict": dict, "dict": dict, "set": set}[name])
+        if (module, name) in PLAIN:
+            return partial(set if name == "set" else dict)
         if (module, name) == ("_codecs", "encode"):
             return partial(_encode)
         raise DojoError(

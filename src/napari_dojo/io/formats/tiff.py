@@ -145,7 +145,9 @@ def _facts_among(every: Sequence[Any], series: Any, images: Sequence[OmeImage]) 
 
 def _whole(series: Sequence[Any]) -> list[Any]:
     """The series that are images: no copies of lower resolution, no masks, no labels of slides."""
-    kept = [s for s in series if not _is_extra(s)] or list(series)
+    # of pages in no known order, tifffile takes any that is a half as large for a lower resolution
+    every = [level for s in series for level in (s.levels if s.kind == "generic" else [s])]
+    kept = [s for s in every if not _is_extra(s)] or every
     found: list[Any] = []
     for one in sorted(kept, key=lambda s: -int(np.prod(s.shape))):
         if not any(_is_copy(one, larger) for larger in found):
