@@ -60,7 +60,9 @@ def test_pixel_sizes_far_apart_are_said_and_limited() -> None:
     assert size_doubt((0.25, 0.25), trained, "um") == ""
     assert size_doubt(None, trained, "um") == ""
     assert size_ratio((0.1, 0.1), trained) == 0.2
-    assert "0.1 µm, that of the training images 0.5: the image is scaled by 0.2" in size_doubt((0.1, 0.1), trained, "um")
+    assert "0.1 µm, that of the training images 0.5: the image is scaled by 0.2" in size_doubt(
+        (0.1, 0.1), trained, "um"
+    )
     for wrong in (0.05, 84.7):
         assert size_ratio((wrong, wrong), trained) == 1
         assert "it was ignored" in size_doubt((wrong, wrong), trained, "um")

@@ -78,7 +78,9 @@ def test_a_file_is_known_by_its_name_where_it_has_no_id(tmp_path: Path) -> None:
     for i in range(2):
         save(tmp_path / f"pos{i}.tif", [plane(i)], same, "urn:1")
         assert (read(tmp_path / f"pos{i}.tif").data == i).all()
-    with pytest.raises(DojoError, match=r"other\.tif describes a set of 2 files \(pos0\.tif, pos1\.tif\).*cannot be told"):
+    with pytest.raises(
+        DojoError, match=r"other\.tif describes a set of 2 files \(pos0\.tif, pos1\.tif\).*cannot be told"
+    ):
         read((tmp_path / "pos1.tif").rename(tmp_path / "other.tif"))
 
 

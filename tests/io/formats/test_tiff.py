@@ -71,7 +71,9 @@ def test_white_is_zero(tmp_path: Path, dtype: Any, lazy_above: int) -> None:
     np.testing.assert_array_equal(read(tmp_path / "a.tif", labels=True).data, white)  # numbers are numbers
     tifffile.imwrite(tmp_path / "j.tif", white, photometric="miniswhite", imagej=dtype != np.int16)
     if dtype != np.int16:
-        np.testing.assert_array_equal(read(tmp_path / "j.tif").data, white)  # ImageJ only shows them the other way round
+        np.testing.assert_array_equal(
+            read(tmp_path / "j.tif").data, white
+        )  # ImageJ only shows them the other way round
 
 
 @pytest.mark.parametrize("lazy_above", [10, 10**6])
