@@ -10,7 +10,15 @@ import pytest
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
-from napari_dojo.io.pairing import group_of, is_zarr, list_inputs, pair_files, stem_of
+from napari_dojo.io.pairing import (
+    group_of,
+    is_zarr,
+    likely_targets,
+    list_inputs,
+    pair_files,
+    shown_names,
+    stem_of,
+)
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -44,7 +52,7 @@ def test_a_pattern_is_listed_in_natural_order(tmp_path: Path) -> None:
     touch(tmp_path, "f10_mask.tif", "f9_mask.tif", "f9.tif", "deep/f1_mask.tif", ".f2_mask.tif", "x_mask.tif/y")
     assert names(list_inputs(tmp_path / "*_mask.tif")) == ["f9_mask.tif", "f10_mask.tif"]
     assert names(list_inputs(tmp_path / "**" / "f?_mask.tif")) == ["f1_mask.tif", "f9_mask.tif"]
-    with pytest.raises(DojoError, match="nothing fits the pattern"):
+    with pytest.raises(DojoError, match="No file fits the pattern"):
         list_inputs(tmp_path / "*.png")
 
 
@@ -92,6 +100,142 @@ def test_usual_names_go_together(input_name: str, target_name: str) -> None:
     pairs, left_inputs, left_targets = pair_files(one, two)
     assert pairs == [(one[0], two[1])]
     assert (left_inputs, left_targets) == ([one[1]], [two[0]])
+
+
+HABITS = {  # what an image and its target are called, for the numbers 0, 1 and 12
+    "one folder": ("img_{}", "img_{}_masks"),
+    "zero padded": ("image_{:03d}", "image_{:03d}_mask"),
+    "padded on one side": ("image_{}", "image_{:04d}_mask"),
+    "word first": ("raw_{:02d}", "labels_raw_{:02d}"),
+    "no sign": ("img{}", "mask_img{}"),
+    "no sign between": ("img{}", "img{}mask"),
+    "camel case": ("fieldImage{}", "fieldMask{}"),
+    "capitals": ("FIELD {}", "field_{}_MASK"),
+    "word between": ("exp_image_{}_day2", "exp_label_{}_day2"),
+    "Cellpose": ("well{}_img", "well{}_img_cp_masks"),
+    "Cellpose data": ("{:03d}_img", "{:03d}_masks"),
+    "ilastik simple": ("well{}", "well{}_Simple Segmentation"),
+    "ilastik objects": ("well{}", "well{}_Object Predictions"),
+    "ilastik identities": ("well{}", "well{}_Object Identities"),
+    "ImageJ mask of": ("cells {}", "Mask of cells {}"),
+    "ImageJ mask of with ending": ("cells {}", "Mask of cells {}.tif"),
+    "ImageJ count masks": ("cells {}", "Count Masks of cells {}"),
+    "ImageJ copies": ("cells{}", "cells{}-1"),
+    "ImageJ channels": ("C1-cells{}", "C2-cells{}"),
+    "ImageJ channel and mask": ("C2-cells{}", "cells{}_mask"),
+    "napari": ("cells{}", "cells{} labels"),
+    "napari brackets": ("cells{}", "cells{} [labels]"),
+    "brackets": ("img ({})", "img ({})_mask"),
+    "Cell Tracking Challenge": ("t{:03d}", "man_seg{:03d}"),
+    "Cell Tracking Challenge results": ("t{:03d}", "mask{:03d}"),
+    "Leica channels": ("pos{}_ch00", "pos{}_ch01"),
+    "version": ("pos{}", "pos{}_curated_v2"),
+    "unknown addition": ("pos{}", "pos{} by Anna"),
+    "unknown start": ("pos{}", "final-pos{}"),
+    "glued": ("pos{}_x", "pos{}_xmask"),
+    "image has the addition": ("pos{}_dapi", "pos{}"),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+@pytest.mark.parametrize("together", [False, True])
+def test_habits_of_programs_and_people_are_paired(habit: str, together: bool) -> None:
+    image, target = HABITS[habit]
+    inputs = paths(*(f"{image.format(i)}.tif" for i in (0, 1, 12)))
+    targets = [Path("folder" if together else "masks") / f"{target.format(i)}.png" for i in (12, 1, 0)]
+    pairs, left_inputs, left_targets = pair_files(inputs, targets)
+    assert pairs == list(zip(inputs, targets[::-1], strict=True))
+    assert left_inputs == left_targets == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets"),
+    [
+        (["a1", "a2", "a3"], ["b1", "b2", "b3"]),
+        (["ctrl_1", "ctrl_2"], ["treated_1", "treated_2"]),
+        (["1", "2"], ["11", "12"]),
+        (["cells", "other"], ["cells-1", "cells-2"]),
+        (["a1"], ["a2_mask"]),
+        (["t000", "t001"], ["man_seg_000_005", "man_seg_001_005"]),
+        (["a_1", "a_01"], ["a_001_mask"]),
+        (["segment", "seg_b"], ["ment", "c"]),
+        (["c1", "c2"], ["c3_mask", "c4_mask"]),
+        (["exp_c1", "exp_c2"], ["exp_c3_mask"]),
+        (["a", "b"], ["a_Probabilities", "b_Probabilities"]),
+        (["a", "b"], []),
+    ],
+)
+def test_names_that_do_not_say_so_are_never_paired(inputs: list[str], targets: list[str]) -> None:
+    with pytest.raises(DojoError):
+        pair_files(paths(*(f"{n}.tif" for n in inputs)), [Path("m") / f"{n}.tif" for n in targets])
+
+
+def test_numbers_go_together_by_value_only_where_that_is_unique() -> None:
+    inputs = paths("img_1.tif", "img_01.tif", "img_2.tif")
+    targets = [Path("m") / n for n in ("img_1_mask.tif", "img_001_mask.tif", "img_02_mask.tif")]
+    pairs, left_inputs, left_targets = pair_files(inputs, targets)
+    assert pairs == [(inputs[0], targets[0]), (inputs[2], targets[2])]
+    assert (left_inputs, left_targets) == ([inputs[1]], [targets[1]])
+
+
+def test_files_of_several_folders_need_the_same_folder() -> None:
+    inputs = [Path("d") / well / "img.tif" for well in ("A1", "A2", "A3")]
+    targets = [Path("d") / well / "masks" / "img_mask.tif" for well in ("A3", "A1", "B2")]
+    pairs, left_inputs, left_targets = pair_files(inputs, targets)
+    assert pairs == [(inputs[0], targets[1]), (inputs[2], targets[0])]
+    assert (left_inputs, left_targets) == ([inputs[1]], [targets[2]])
+    inputs = [Path("d") / movie / f"t00{i}.tif" for movie in ("01", "02") for i in range(2)]
+    targets = [Path("d") / f"{movie}_GT" / "SEG" / f"man_seg00{i}.tif" for movie in ("01", "02") for i in range(2)]
+    assert pair_files(inputs, targets)[0] == list(zip(inputs, targets, strict=True))
+    assert shown_names(inputs) == ["01/t000.tif", "01/t001.tif", "02/t000.tif", "02/t001.tif"]
+    assert shown_names(inputs[:2]) == ["t000.tif", "t001.tif"]
+
+
+def test_what_programs_leave_beside_an_image_is_no_image(tmp_path: Path) -> None:
+    beside = ["_seg.npy", "_cp_masks.png", "_flows.tif", "_cp_outlines.tif", "_Simple Segmentation.tif"]
+    beside += ["_Probabilities.tif", " labels.tif", "_mask.tif", "_overlay.png", "_preview.jpg"]
+    touch(tmp_path, *(f"B3_0{i}{end}" for i in range(2) for end in [".tif", *beside]), "Mask of B3_00.tif", "x_high.tif")
+    images = ["B3_00.tif", "B3_01.tif", "x_high.tif"]
+    assert names(list_inputs(tmp_path)) == images
+    assert names(list_inputs(tmp_path / "*.*")) == images
+    assert len(list_inputs(tmp_path, targets=True)) == 2 * len(beside) + 4
+    assert names(list_inputs(tmp_path / "*_mask.tif")) == ["B3_00_mask.tif", "B3_01_mask.tif"]
+
+
+def test_a_folder_of_cellpose_gives_pairs(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"B3_0{i}{end}" for i in range(3) for end in (".tif", "_seg.npy", "_cp_masks.png")))
+    pairs, left_inputs, left_targets = pair_files(list_inputs(tmp_path), list_inputs(tmp_path, targets=True))
+    assert [names(list(pair)) for pair in pairs] == [[f"B3_0{i}.tif", f"B3_0{i}_cp_masks.png"] for i in range(3)]
+    assert left_inputs == left_targets == []
+    for path in tmp_path.glob("*_cp_masks.png"):
+        path.unlink()
+    pairs = pair_files(list_inputs(tmp_path), list_inputs(tmp_path, targets=True))[0]
+    assert [b.name for _, b in pairs] == [f"B3_0{i}_seg.npy" for i in range(3)]
+
+
+def test_the_targets_of_a_folder_are_looked_for_where_programs_put_them(tmp_path: Path) -> None:
+    touch(tmp_path, "01/t000.tif", "01_ST/SEG/man_seg000.tif", "02/t000.tif", "other/images/a.tif", "other/masks/a.tif")
+    touch(tmp_path, "both/a.tif", "both/a_cp_masks.png", "alone/a.tif", "alone2/x/b.tif")
+    assert likely_targets(tmp_path / "01") == tmp_path / "01_ST" / "SEG"
+    touch(tmp_path, "01_GT/SEG/man_seg000.tif", "01_GT/TRA/man_track000.tif")
+    assert likely_targets(tmp_path / "01") == tmp_path / "01_GT" / "SEG"
+    assert names(list_inputs(tmp_path / "01_GT", targets=True)) == ["man_seg000.tif"]
+    assert likely_targets(tmp_path / "other" / "images") == tmp_path / "other" / "masks"
+    assert likely_targets(tmp_path / "both") == tmp_path / "both"
+    assert likely_targets(tmp_path / "alone2" / "x") is None
+
+
+def test_brackets_of_folders_are_taken_literally(tmp_path: Path) -> None:
+    touch(tmp_path, "Exp [1]/a.tif", "Exp [1]/b [2].tif", "Exp 1/c.tif", "d1.tif", "deep/Exp [1]/a.tif")
+    assert names(list_inputs(tmp_path / "Exp [1]" / "*.tif")) == ["a.tif", "b [2].tif"]
+    assert names(list_inputs(tmp_path / "Exp [1]" / "b [2].*")) == ["b [2].tif"]
+    assert names(list_inputs(tmp_path / "*" / "Exp [1]" / "*.tif")) == ["a.tif"]
+    assert names(list_inputs(tmp_path / "d[0-9].tif")) == ["d1.tif"]
+
+
+def test_the_error_shows_the_two_names_most_alike() -> None:
+    with pytest.raises(DojoError, match=r"Most alike are cells_02\.tif and cels_02\.png\."):
+        pair_files(paths("x.tif", "cells_02.tif"), paths("cels_02.png", "blob.png"))
 
 
 def test_words_inside_of_names_are_part_of_them() -> None:
@@ -142,11 +286,13 @@ def test_two_targets_for_one_input_are_refused() -> None:
 
 
 def test_the_group_of_a_file() -> None:
-    assert group_of("x/plate1_f02.ome.tif", None) == "plate1_f02"
-    assert group_of("x/plate1_f02.tif", r"(.+)_f\d+") == "plate1"
-    assert group_of("x/plate1_f02.tif", r"plate\d") == "plate1"
-    assert group_of("x/other.tif", r"plate\d") == "other"
-    assert group_of("x/other.tif", r"(plate)?other") == "other"
+    assert group_of("plate1_f02.ome.tif", None) == "plate1_f02"
+    assert group_of("plate1_f02.tif", r"(.+)_f\d+") == "plate1"
+    assert group_of("plate1_f02.tif", r"plate\d") == "plate1"
+    assert group_of("A1/img.tif", r"([A-H]\d+)/") == "A1"
+    assert group_of("A1/img.tif", None) == "A1/img"
+    assert group_of("other.tif", r"plate\d") == "other"
+    assert group_of("other.tif", r"(plate)?other") == "other"
     with pytest.raises(DojoError, match="regular expression was needed"):
         group_of("a.tif", "(")
 

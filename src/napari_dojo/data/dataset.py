@@ -15,7 +15,7 @@ from napari_dojo.data.kinds import as_labels
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
-__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Layout", "Sample", "Split"]
+__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Excluded", "Layout", "Sample", "Split"]
 
 ROLES = ("automatic", "training", "validation", "test")
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
@@ -86,6 +86,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """A file or an image that training does not use: what it is called, and why, as a sentence that names it."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Crop:
     """A box of one item: ``box`` holds (start, stop) for each axis of S."""
 
@@ -125,6 +133,7 @@ class Dataset:
     pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
     channel_names : of the inputs, where they have some.
     reach : so many neighbours to each side are channels, see `napari_dojo.data.axes.Axes`.
+    excluded : what was named or found, but is not used, with the reason.
     """
 
     samples: tuple[Sample, ...]
@@ -135,6 +144,7 @@ class Dataset:
     target_pixel_size: tuple[float, ...] | None = None
     channel_names: tuple[str, ...] = ()
     reach: int = 0
+    excluded: tuple[Excluded, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -197,22 +207,21 @@ class Dataset:
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
-        return Dataset(_joined_duplicates(tuple(items)), axes.spatial, axes.names, reach=axes.reach, **about)
+        samples, excluded = _without_copies(items)
+        return Dataset(samples, axes.spatial, axes.names, reach=axes.reach, excluded=excluded, **about)
 
     def split(
         self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
     ) -> Split:
         """Choose what teaches and what judges.
 
-        Roles that a person gave win. Else, with ten images or more, whole groups are drawn (by default 80 % training,
+        Roles that a person gave win; an image without one goes with the images of its group, else it is for training. Else, with ten images or more, whole groups are drawn (by default 80 % training,
         10 % validation, 10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is
         the shortest edge, in pixels, that a band may have.
         """
         whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
         if any(item.role != "automatic" for item in self.samples):
-            roles = ["training" if i.role == "automatic" else i.role for i in self.samples]
-            how = "as the roles say"
-            return _by_roles(whole, roles, how)
+            return _by_roles(whole, _full_roles(self.samples), "as the roles say")
         groups = sorted({item.group for item in self.samples})
         validation = 0.1 if validation is None else validation
         if len(self.samples) >= FEW and len(groups) >= 3:
@@ -303,8 +312,13 @@ def _same_channels(what: str, arrays: Sequence[Any]) -> None:
         )
 
 
-def _joined_duplicates(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught."""
+def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Excluded, ...]]:
+    """Samples without those for training that are copies of one for validation or test, and these.
+
+    Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught. Constant
+    images are no copies of each other: blank frames say nothing of where they come from.
+    """
+    keys = [_content(item.x) for item in samples]
     root: dict[str, str] = {item.group: item.group for item in samples}
 
     def find(g: str) -> str:
@@ -312,13 +326,39 @@ def _joined_duplicates(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
             g = root[g]
         return g
 
-    seen: dict[bytes, str] = {}
+    first: dict[bytes, str] = {}
+    strict: dict[bytes, Sample] = {}  # of each image, the copy whose role keeps it farthest from training
+    for item, key in zip(samples, keys, strict=True):
+        if key:
+            root[find(item.group)] = find(first.setdefault(key, item.group))
+            if ROLES.index(item.role) > ROLES.index(strict.setdefault(key, item).role):
+                strict[key] = item
+    kept: list[Sample] = []
+    excluded: list[Excluded] = []
+    for item, key in zip(samples, keys, strict=True):
+        other = strict.get(key, item)
+        if item.role != "automatic" and ROLES.index(item.role) < ROLES.index(other.role):
+            reason = f"{item.name}, for {item.role}, is a copy of {other.name}, which is for {other.role}."
+            excluded.append(Excluded(item.name, reason))
+        else:
+            kept.append(replace(item, group=find(item.group)))
+    return tuple(kept), tuple(excluded)
+
+
+def _content(x: Any) -> bytes:
+    """What tells an image (C, *S) in memory from others; empty for a constant one, and for one that stays in its file."""
+    if not isinstance(x, np.ndarray) or x.nbytes > 2**28 or not x.size or x.min() == x.max():
+        return b""
+    values = np.ascontiguousarray(x, np.float32)
+    return hashlib.blake2b(repr(x.shape).encode() + values.tobytes(), digest_size=16).digest()
+
+
+def _full_roles(samples: Sequence[Sample]) -> list[str]:
+    """The role of each sample; without one it has the strictest role of its group, else it is for training."""
+    of_group: dict[str, str] = {}
     for item in samples:
-        if not isinstance(item.x, np.ndarray) or item.x.nbytes > 2**28:
-            continue
-        key = hashlib.blake2b(np.ascontiguousarray(item.x).tobytes(), digest_size=16).digest()
-        root[find(item.group)] = find(seen.setdefault(key, item.group))
-    return tuple(replace(item, group=find(item.group)) for item in samples)
+        of_group[item.group] = max(of_group.get(item.group, "training"), item.role, key=ROLES.index)
+    return [of_group[i.group] if i.role == "automatic" else i.role for i in samples]
 
 
 def _by_roles(whole: list[Crop], roles: Sequence[str], how: str) -> Split:

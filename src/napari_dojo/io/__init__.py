@@ -4,6 +4,8 @@ __all__ = [
     "atomic",
     "datasets",
     "images",
+    "names",
     "pairing",
+    "roles",
     "rois",
 ]

@@ -1,8 +1,9 @@
-"""Files become pairs, and answers become files: the edge that the command line and the windows share."""
+"""Files become datasets, and predictions become files: the edge that the command line and the windows share."""
 
 from __future__ import annotations
 
-import csv
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 import psutil
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.dataset import ONE_TO_ONE, ROLES, Dataset, Layout
+from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
-from napari_dojo.io.pairing import group_of, list_inputs, pair_files, stem_of
+from napari_dojo.io.names import is_by_product, nearest, stem_of
+from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
+from napari_dojo.io.roles import read_roles
 
 __all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset"]
 
@@ -45,78 +48,58 @@ def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) ->
 def read_dataset(
     given: DatasetFiles, layout: Layout = ONE_TO_ONE, most: float = float("inf")
 ) -> tuple[Dataset, list[str]]:
-    """Read the training data, at least one image and no more after ``most`` pixels; also sentences about what was left out.
+    """Read the training data, at least one image and no more after ``most`` pixels; also sentences for the user.
+
+    What cannot be used is listed in ``Dataset.excluded`` with its reason. Axes of length 1 that a file leaves out are
+    kept where other files have them: an image beside movies is a movie of one frame.
 
     Raises
     ------
-    DojoError : where nothing is left, or files contradict each other.
+    DojoError : where nothing is left, or a table or an expression does not fit the files.
     """
-    both, notes = _matched(given)
-    regions: dict[Path, Path] = {}
-    if given.region:
-        regions = dict(pair_files([p for p, _ in both], list_inputs(given.region))[0])
-    roles = _roles(given.roles) if given.roles else {}
+    found = _matched(given)
+    names = dict(zip(found.inputs, shown_names(found.inputs), strict=True))
+    regions, notes = _regions(given, found, names)
+    roles = read_roles(given.roles, list(names.values())) if given.roles else {}
+    groups = _groups(given.group_by, names)
+    excluded = list(found.excluded)
     read: list[_Read] = []
-    bad: list[str] = []
     room = int(IN_MEMORY * psutil.virtual_memory().available)
-    for path, target in both:
+    for path, target in found.pairs:
         if sum(float(np.prod(r.picture.data.shape)) for r in read) >= most:
             break
         try:
-            both_of = path, target, regions.get(path)
-            found = _read(*both_of, given.axes, layout, min(room, images.LAZY_ABOVE))
-            if read and found.axes != read[0].axes:
-                raise DojoError(
-                    f"{path.name} has the axes {found.axes.names}, the images before it have {read[0].axes.names}. "
-                    "Say what the axes are."
-                )
+            one = _read((path, target, regions.get(path)), given.axes, layout, min(room, images.LAZY_ABOVE))
         except DojoError as e:
-            bad.append(str(e))
+            excluded.append(Excluded(names[path], str(e)))
             continue
-        read.append(found)
-        room = max(0, room - (found.picture.data.nbytes if type(found.picture.data) is np.ndarray else 0))
-    if any(type(r.picture.data) is not np.ndarray for r in read):
-        notes.append(
-            "The images need more memory than they should take: pieces are read from their files while it learns."
-        )
+        read.append(one)
+        room = max(0, room - (one.picture.data.nbytes if type(one.picture.data) is np.ndarray else 0))
+    read, odd = _alike(read, names)
+    excluded += odd
     if not read:
+        bad = [e.reason for e in excluded if e.name in set(names.values())]
         raise DojoError(bad[0] if len(bad) == 1 else f"None of the {len(bad)} images can be used. The first: {bad[0]}")
-    if bad:
-        notes.append(f"{len(bad)} of {len(both)} images {'are' if len(bad) > 1 else 'is'} left out: {bad[0]}")
+    if any(type(r.picture.data) is not np.ndarray for r in read):
+        notes.append("The images need more memory than is free: patches are read from their files during training.")
     notes += dict.fromkeys(note for r in read for note in r.picture.notes)
     first = read[0]
     size = first.picture.pixel_size
-    pairs = Dataset.of(
+    dataset = Dataset.of(
         [r.picture.data for r in read],
         None if given.target is None else [r.target for r in read],
         first.axes,
         layout=layout,
-        names=[r.picture.path.name for r in read],
-        groups=[group_of(r.picture.path, given.group_by) for r in read],
+        names=[names[r.picture.path] for r in read],
+        groups=[groups[r.picture.path] for r in read],
         regions=[r.region for r in read] if regions else (),
-        roles=[roles.get(r.picture.path.name, "automatic") for r in read] if roles else (),
+        roles=[roles.get(names[r.picture.path], "automatic") for r in read] if roles else (),
         pixel_size=size if size and len(size) == len(first.axes.spatial) else None,
         unit=first.picture.unit,
         target_pixel_size=first.target_size,
         channel_names=first.picture.channel_names,
     )
-    return pairs, notes
-
-
-def _roles(path: str) -> dict[str, str]:
-    """What each file is used for, from lines of "name,role"."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            found = {row[0].strip(): row[1].strip().lower() for row in csv.reader(file) if len(row) > 1}
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DojoError(
-            f"The roles in {path} cannot be read ({e}). Each line is a file's name, a comma, a role."
-        ) from e
-    wrong = {name: role for name, role in found.items() if role not in ROLES}
-    if wrong:
-        name, role = next(iter(wrong.items()))
-        raise DojoError(f"{path} gives {name} the role {role!r}; a role is one of {', '.join(ROLES)}.")
-    return found
+    return replace(dataset, excluded=(*excluded, *dataset.excluded)), notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,24 +111,121 @@ class _Read:
     target_size: tuple[float, ...] | None
 
 
-def _matched(given: DatasetFiles) -> tuple[list[tuple[Path, Path | None]], list[str]]:
-    """Each image with its target, and sentences about files without a partner."""
+@dataclass(frozen=True)
+class _Matched:
+    """The files that were named: all images, those that have a target with it, and what is excluded."""
+
+    inputs: tuple[Path, ...]
+    pairs: tuple[tuple[Path, Path | None], ...]
+    excluded: tuple[Excluded, ...] = ()
+
+
+def _matched(given: DatasetFiles) -> _Matched:
     inputs = list_inputs(given.input)
     if given.target is None:
-        return [(p, None) for p in inputs], []
-    found, alone, unused = pair_files(inputs, list_inputs(given.target))
+        return _Matched(tuple(inputs), tuple((p, None) for p in inputs))
+    one, two = Path(given.input).expanduser(), Path(given.target).expanduser()
+    if one.is_file() and two.is_file():
+        return _Matched((one,), ((one, two),))
+    targets = list_inputs(given.target, targets=True)
+    found, alone, unused = pair_files(inputs, targets)
+    excluded = [_without_partner(p, "target", targets) for p in alone]
+    excluded += [_without_partner(p, "image", inputs) for p in unused]
+    pairs = {a: b for a, b in found}
+    return _Matched(tuple(p for p in inputs if p in pairs or p in set(alone)), tuple(pairs.items()), tuple(excluded))
+
+
+def _without_partner(path: Path, kind: str, others: Sequence[Path]) -> Excluded:
+    alike = nearest(path.name, [p.name for p in others[:100]])
+    return Excluded(path.name, f"{path.name} has no {kind} of the same name; most alike is {alike}.")
+
+
+def _regions(given: DatasetFiles, found: _Matched, names: dict[Path, str]) -> tuple[dict[Path, Path], list[str]]:
+    """The region mask of each image, and a sentence about images without one."""
+    if not given.region:
+        return {}, []
+    used = [p for p, _ in found.pairs]
+    regions, alone, unused = pair_files(used, list_inputs(given.region, targets=True))
     notes = []
-    for kind, left in (("image", alone), ("target", unused)):
-        if left:
-            many = (
-                f"{len(left)} {kind}s have no partner and are" if len(left) > 1 else f"1 {kind} has no partner and is"
+    if alone:
+        notes.append(f"{_some([names[p] for p in alone])} no region: all of the image counts as annotated.")
+    if unused:
+        notes.append(f"{_some([p.name for p in unused])} no image that this region belongs to.")
+    return dict(regions), notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{names[0]} has" if len(names) == 1 else f"{len(names)} files ({', '.join(names[:3])}, ...) have"
+
+
+def _groups(regex: str | None, names: dict[Path, str]) -> dict[Path, str]:
+    """The group of each image; DojoError where the expression fits none of the names."""
+    groups = {path: group_of(name, regex) for path, name in names.items()}
+    if regex and all(groups[path] == group_of(name, None) for path, name in names.items()):
+        fits = any(re.search(regex, group_of(name, None)) for name in names.values())
+        if not fits:
+            raise DojoError(
+                f"The expression {regex!r} for groups fits none of the names, such as {group_of(next(iter(names.values())), None)}. "
+                "Correct it, or leave it away."
             )
-            notes.append(f"{many} left out, {left[0].name} among them.")
-    return list(found), notes
+    return groups
 
 
-def _read(path: Path, target: Path | None, region: Path | None, named: str | None, layout: Layout, room: int) -> _Read:
-    """One image and what belongs to it, checked; an image of more than ``room`` bytes stays in its file."""
+def _alike(read: Sequence[_Read], names: dict[Path, str]) -> tuple[list[_Read], list[Excluded]]:
+    """The images with the axes and channels that most have, axes of length 1 added; and the others with the reason."""
+    if not read:
+        return [], []
+    axes = _all_axes([r.axes for r in read])
+    read = [_with_axes(r, axes) if set(r.axes.names) <= set(axes.names) else r for r in read]
+    kinds = [(r.axes.names, r.axes.own_channels(r.picture.data.shape)) for r in read]
+    usual = max(kinds, key=kinds.count)  # the first of those that are equally many
+    odd = [
+        Excluded(
+            names[r.picture.path],
+            f"{names[r.picture.path]} has the axes {kind[0]} and {kind[1]} channel(s); most images have {usual[0]} and "
+            f"{usual[1]}. Say what the axes are, or choose images of one kind.",
+        )
+        for r, kind in zip(read, kinds, strict=True)
+        if kind != usual
+    ]
+    return [r for r, kind in zip(read, kinds, strict=True) if kind == usual], odd
+
+
+def _all_axes(axes: Sequence[Axes]) -> Axes:
+    """The axes of the file that has most, with which those of the others agree where they can."""
+    most = max(axes, key=lambda a: (len(a.names), axes.count(a)))
+    fit = [a for a in axes if set(a.names) <= set(most.names)]
+    return most if 2 * len(fit) >= len(axes) else max(axes, key=axes.count)
+
+
+def _with_axes(read: _Read, axes: Axes) -> _Read:
+    """The same with axes of length 1 where it lacks some, and in this order."""
+    if read.axes.names == axes.names:
+        return read
+
+    def grown(array: Any, own: str, wanted: str) -> Any:
+        order = [own.index(a) for a in wanted if a in own]
+        array = array.transpose(order)
+        return array[tuple(slice(None) if a in own else None for a in wanted)]
+
+    def without_c(names: str) -> str:
+        return names.replace("C", "")
+
+    y, r, own = read.target, read.region, read.axes.names
+    if y is not None and y.ndim == len(own):
+        y = grown(y, own, axes.names)
+    elif y is not None and y.ndim == len(without_c(own)):
+        y = grown(y, without_c(own), without_c(axes.names))
+    if r is not None and r.ndim == len(without_c(own)):
+        r = grown(r, without_c(own), without_c(axes.names))
+    return replace(read, picture=replace(read.picture, data=grown(read.picture.data, own, axes.names)), axes=axes, target=y, region=r)
+
+
+def _read(
+    files: tuple[Path, Path | None, Path | None], named: str | None, layout: Layout, room: int
+) -> _Read:
+    """One image, its target and its region, checked; an image of more than ``room`` bytes stays in its file."""
+    path, target, region = files
     picture = replace(images.read(path, lazy_above=room), path=path)
     y, size = (None, None) if target is None else _target(target, layout.labels, picture.rgb)
     if layout.planes and not (named or picture.axes) and picture.data.ndim == 3 and y is not None and y.ndim == 2:
@@ -159,6 +239,8 @@ def _read(path: Path, target: Path | None, region: Path | None, named: str | Non
 
 def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...] | None]:
     """The target as it lies, the colours of one whose image has none first; its pixel size."""
+    if labels and is_by_product(path):
+        raise DojoError(f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation.")
     picture = images.read(path, labels=labels)
     if labels:
         return images.as_labels(picture.data, path.name, rgb=picture.rgb), picture.pixel_size
@@ -166,12 +248,24 @@ def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...]
 
 
 def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:
-    """Where the answers go, one for each input: its stem and ``mark``; DojoError where two share one or one is there."""
-    paths = [folder / f"{stem_of(p)}{mark}.tif" for p in inputs]
-    if len(set(paths)) < len(paths):
-        twice = next(p for p in paths if paths.count(p) > 1)
-        raise DojoError(f"Several inputs would be written to {twice.name}. Give them different names.")
-    there = [p for p in paths if p.exists()]
+    """Where predictions go, one for each input: its stem and ``mark``; the folders of inputs are mirrored.
+
+    Raises
+    ------
+    DojoError : two inputs share an output (case does not matter), or one is there already.
+    """
+    root = common_folder(inputs)
+    mark = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", mark)
+    paths = [folder / os.path.relpath(os.path.abspath(p.parent), root) / f"{stem_of(p)}{mark}.tif" for p in inputs]
+    taken: dict[str, Path] = {}
+    for source, path in zip(inputs, paths, strict=True):
+        other = taken.setdefault(str(path).casefold(), source)
+        if other is not source:
+            raise DojoError(
+                f"The predictions of {other.name} and {source.name} would both be written to {path.name}. "
+                "Rename one of them, or choose some by a pattern such as '*.tif'."
+            )
+    there = [p for p in paths if os.path.lexists(p)]
     if there and not overwrite:
         raise DojoError(f"{there[0]} exists already. Choose another folder, or replace it with --overwrite.")
     return paths

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 BRIGHTER = Intensity()
+LISTED = 20  # excluded images whose reasons are listed
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,7 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
             f"{n} image{'s' if n > 1 else ''} of {what} px, {dataset.channels} channel{'s' if dataset.channels > 1 else ''}",
         )
     )
+    found += _excluded_findings(dataset)
     tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
         found.append(
@@ -235,6 +237,15 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
             )
         )
     return tuple(found)
+
+
+def _excluded_findings(dataset: Dataset) -> list[Finding]:
+    """What is not used, and why; of many, the last ones by name only."""
+    listed, more = dataset.excluded[:LISTED], dataset.excluded[LISTED:]
+    found = [Finding("warning", f"Excluded: {e.reason}") for e in listed]
+    if more:
+        found.append(Finding("warning", f"Excluded, too ({len(more)}): {', '.join(e.name for e in more)}."))
+    return found
 
 
 def swap_findings(dataset: Dataset) -> tuple[Finding, ...]:
