@@ -227,6 +227,37 @@ def test_roles_win():
         pairs(2, (8, 9), roles=["test", "test"]).split()
 
 
+def test_blank_and_constant_frames_join_no_groups():
+    rng = np.random.default_rng(0)
+    movies = [np.concatenate([rng.random((3, 24, 24)), np.full((1, 24, 24), i % 2)]) for i in range(12)]
+    p = Dataset.of(movies, axes=Axes("TYX"))
+    assert len({i.group for i in p.samples}) == 12
+    s = p.split()
+    sides = [{p.samples[part.item].group for part in side} for side in (s.training, s.validation, s.test)]
+    assert [len(side) for side in sides] == [10, 1, 1]
+    assert [len(side) for side in (s.training, s.validation, s.test)] == [40, 4, 4]
+
+
+def test_a_copy_of_a_test_image_never_trains():
+    x = [np.random.default_rng(i).integers(0, 200, (8, 8)).astype(np.uint8) for i in range(4)]
+    copies = [x[0].astype(np.uint16), x[0], x[1]]
+    roles = ["test", "validation", "training", "training", "training", "automatic", "training"]
+    p = Dataset.of([*x, *copies], names=list("abcdefg"), roles=roles)
+    assert [i.name for i in p.samples] == list("abcdf")
+    assert [e.name for e in p.excluded] == ["e", "g"]
+    assert p.excluded[0].reason == "e, for training, is a copy of a, which is for test."
+    s = p.split()
+    assert [[p.samples[part.item].name for part in side] for side in (s.training, s.validation, s.test)] == [
+        ["c", "d"], ["b"], ["a", "f"],
+    ]  # fmt: skip
+
+
+def test_an_image_without_a_role_goes_with_its_group():
+    p = pairs(4, (8, 9), groups=["1", "1", "2", "3"], roles=["test", "automatic", "automatic", "validation"])
+    s = p.split()
+    assert [[part.item for part in side] for side in (s.training, s.validation, s.test)] == [[2], [3], [0, 1]]
+
+
 def test_part():
     part = Crop(0, ((2, 5), (1, 9)))
     assert part.volume == 24

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
+from napari_dojo.data.dataset import Excluded
 from napari_dojo.errors import DojoError
 from napari_dojo.io import datasets as folders
 from napari_dojo.io.datasets import DatasetFiles, outputs, read_dataset
+from napari_dojo.tasks.base import size_findings
 
 
 @pytest.fixture
@@ -39,7 +42,20 @@ def test_pairs_are_matched_by_name_and_the_rest_is_told(data: Path) -> None:
     pairs, notes = read_dataset(given(data))
     assert [i.name for i in pairs.samples] == ["plate0_0.tif", "plate0_1.tif", "plate1_2.tif"]
     assert [int(i.y.max()) for i in pairs.samples] == [1, 2, 3]
-    assert notes == ["1 image has no partner and is left out, plate1_3.tif among them."]
+    reason = "plate1_3.tif has no target of the same name."
+    assert pairs.excluded == (Excluded("plate1_3.tif", reason),)
+    assert notes == []
+    assert f"Excluded: {reason}" in [f.text for f in size_findings(pairs)]
+
+
+def test_of_files_without_a_partner_the_name_most_alike_is_said(data: Path) -> None:
+    (data / "labels" / "plate1_2_mask.tif").rename(data / "labels" / "plaet1_2_mask.tif")
+    dataset, _ = read_dataset(given(data))
+    assert [e.reason for e in dataset.excluded] == [
+        "plate1_2.tif has no target of the same name; most alike is plaet1_2_mask.tif.",
+        "plate1_3.tif has no target of the same name; most alike is plaet1_2_mask.tif.",
+        "plaet1_2_mask.tif has no image of the same name; most alike is plate1_2.tif.",
+    ]
 
 
 def test_files_group_by_an_expression(data: Path) -> None:
@@ -59,16 +75,100 @@ def test_images_beyond_the_share_of_memory_stay_in_their_files(data: Path, monke
 
 def test_targets_of_another_size_are_left_out_and_refused_where_none_is_left(data: Path) -> None:
     tifffile.imwrite(data / "labels" / "plate0_0_mask.tif", np.ones((40, 49), np.uint8))
-    pairs, notes = read_dataset(given(data))
+    pairs, _ = read_dataset(given(data))
     assert len(pairs.samples) == 2
-    assert "40 x 50" in notes[-1]
-    assert "40 x 49" in notes[-1]
+    assert [e.name for e in pairs.excluded] == ["plate1_3.tif", "plate0_0.tif"]
+    assert "40 x 50" in pairs.excluded[1].reason
+    assert "40 x 49" in pairs.excluded[1].reason
     for i in range(1, 3):
         (data / "labels" / f"plate{i // 2}_{i}_mask.tif").unlink()
     with pytest.raises(DojoError, match="must have the size of the image"):
         read_dataset(given(data))
 
 
+def movies(folder: Path, frames: tuple[int, ...]) -> DatasetFiles:
+    """Movies of these numbers of frames and their labels, 24 x 32 px."""
+    rng = np.random.default_rng(1)
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for i, n in enumerate(frames):
+        x = rng.integers(1, 99, (n, 24, 32)).astype(np.uint16)
+        how: dict[str, Any] = {"imagej": True, "metadata": {"axes": "TYX"}}
+        tifffile.imwrite(folder / "images" / f"m{i}.tif", x, **how)
+        tifffile.imwrite(folder / "labels" / f"m{i}.tif", (x > 50).astype(np.uint16), **how)
+    return DatasetFiles(str(folder / "images"), str(folder / "labels"))
+
+
+def test_a_movie_of_one_frame_is_used_beside_longer_ones(tmp_path: Path) -> None:
+    dataset, notes = read_dataset(movies(tmp_path, (1, 3, 5)))
+    assert len(dataset.samples) == 9
+    assert (dataset.axes, dataset.excluded, notes) == ("TYX", (), [])
+    assert [s.group for s in dataset.samples] == ["m0"] + ["m1"] * 3 + ["m2"] * 5
+    assert all((s.y == (s.x[0] > 50)).all() for s in dataset.samples)
+
+
+def test_an_image_of_other_channels_is_excluded_and_the_others_are_used(data: Path) -> None:
+    x = np.zeros((2, 40, 50), np.uint16)
+    tifffile.imwrite(data / "images" / "plate0_0.tif", x, imagej=True, metadata={"axes": "CYX"})
+    dataset, _ = read_dataset(given(data))
+    assert [s.name for s in dataset.samples] == ["plate0_1.tif", "plate1_2.tif"]
+    assert "plate0_0.tif has the axes CYX and 2 channel" in dataset.excluded[-1].reason
+
+
+def test_roles_go_to_the_images_that_the_table_names(data: Path) -> None:
+    table = data / "roles.csv"
+    table.write_text("file;role\nplate0_0;test\nplate1_2;validation\n", encoding="utf-16")
+    dataset, _ = read_dataset(given(data, roles=str(table)))
+    assert [s.role for s in dataset.samples] == ["test", "automatic", "validation"]
+    table.write_text("plate1_3.tif,test\nplate0_0.tif,training\n")  # an image that is excluded is known all the same
+    assert [s.role for s in read_dataset(given(data, roles=str(table)))[0].samples] == ["training"] + ["automatic"] * 2
+
+
+def test_images_of_one_name_keep_their_folders(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for well in ("A1", "A2"):
+        (tmp_path / well).mkdir()
+        tifffile.imwrite(tmp_path / well / "img.tif", rng.integers(0, 99, (40, 50)).astype(np.uint16))
+        tifffile.imwrite(tmp_path / well / "img_mask.tif", np.full((40, 50), int(well[1]), np.uint8))
+    files = DatasetFiles(str(tmp_path / "*" / "img.tif"), str(tmp_path / "*" / "img_mask.tif"))
+    dataset, _ = read_dataset(files)
+    assert [(s.name, s.group, int(s.y.max())) for s in dataset.samples] == [
+        ("A1/img.tif", "A1/img", 1),
+        ("A2/img.tif", "A2/img", 2),
+    ]
+
+
+def test_regions_are_found_by_name_and_missing_ones_are_said(data: Path) -> None:
+    (data / "regions").mkdir()
+    inside = np.zeros((40, 50), np.uint8)
+    inside[:20] = 1
+    for name in ("plate0_0_region.tif", "Mask of plate0_1.tif"):
+        tifffile.imwrite(data / "regions" / name, inside)
+    dataset, notes = read_dataset(given(data, region=str(data / "regions")))
+    assert [s.region is None or int(s.region.sum()) for s in dataset.samples] == [1000, 1000, True]
+    assert notes == ["plate1_2.tif has no region: all of the image counts as annotated."]
+
+
+def test_an_expression_for_groups_that_fits_no_name_is_refused(data: Path) -> None:
+    with pytest.raises(DojoError, match=r"fits none of the names, such as plate0_0\."):
+        read_dataset(given(data, group_by=r"well(\d)"))
+
+
+def test_probabilities_are_no_labels(data: Path) -> None:
+    image, target = data / "images" / "plate0_0.tif", data / "labels" / "plate0_0_Probabilities.tif"
+    (data / "labels" / "plate0_0_mask.tif").rename(target)
+    with pytest.raises(DojoError, match="holds probabilities or the like by its name, not labels"):
+        read_dataset(DatasetFiles(str(image), str(target)))
+
+
+def test_predictions_mirror_the_folders_of_their_inputs(tmp_path: Path) -> None:
+    inputs = [tmp_path / "wells" / well / "img.tif" for well in ("A1", "A2")]
+    out = tmp_path / "out"
+    assert outputs(inputs, out, False) == [out / "A1" / "img.tif", out / "A2" / "img.tif"]
+    assert outputs(inputs[:1], out, False) == [out / "img.tif"]
+    assert outputs(inputs[:1], out, False, " (by ../../evil)") == [out / "img (by .._.._evil).tif"]
+
+
 def test_two_inputs_of_one_name_are_not_written_to_one_file(tmp_path: Path) -> None:
-    with pytest.raises(DojoError, match="Several inputs"):
-        outputs([tmp_path / "a" / "x.tif", tmp_path / "b" / "x.png"], tmp_path / "out", overwrite=True)
+    with pytest.raises(DojoError, match=r"The predictions of x\.tif and X\.png would both be written to X\.tif"):
+        outputs([tmp_path / "a" / "x.tif", tmp_path / "a" / "X.png"], tmp_path / "out", overwrite=True)

@@ -194,7 +194,9 @@ def test_files_of_several_folders_need_the_same_folder() -> None:
 def test_what_programs_leave_beside_an_image_is_no_image(tmp_path: Path) -> None:
     beside = ["_seg.npy", "_cp_masks.png", "_flows.tif", "_cp_outlines.tif", "_Simple Segmentation.tif"]
     beside += ["_Probabilities.tif", " labels.tif", "_mask.tif", "_overlay.png", "_preview.jpg"]
-    touch(tmp_path, *(f"B3_0{i}{end}" for i in range(2) for end in [".tif", *beside]), "Mask of B3_00.tif", "x_high.tif")
+    touch(
+        tmp_path, *(f"B3_0{i}{end}" for i in range(2) for end in [".tif", *beside]), "Mask of B3_00.tif", "x_high.tif"
+    )
     images = ["B3_00.tif", "B3_01.tif", "x_high.tif"]
     assert names(list_inputs(tmp_path)) == images
     assert names(list_inputs(tmp_path / "*.*")) == images

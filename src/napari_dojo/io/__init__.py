@@ -6,6 +6,6 @@ __all__ = [
     "images",
     "names",
     "pairing",
-    "roles",
     "rois",
+    "roles",
 ]

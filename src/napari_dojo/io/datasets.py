@@ -62,7 +62,7 @@ def read_dataset(
     regions, notes = _regions(given, found, names)
     roles = read_roles(given.roles, list(names.values())) if given.roles else {}
     groups = _groups(given.group_by, names)
-    excluded = list(found.excluded)
+    unread: list[Excluded] = []
     read: list[_Read] = []
     room = int(IN_MEMORY * psutil.virtual_memory().available)
     for path, target in found.pairs:
@@ -71,15 +71,18 @@ def read_dataset(
         try:
             one = _read((path, target, regions.get(path)), given.axes, layout, min(room, images.LAZY_ABOVE))
         except DojoError as e:
-            excluded.append(Excluded(names[path], str(e)))
+            unread.append(Excluded(names[path], str(e)))
             continue
         read.append(one)
         room = max(0, room - (one.picture.data.nbytes if type(one.picture.data) is np.ndarray else 0))
     read, odd = _alike(read, names)
-    excluded += odd
     if not read:
-        bad = [e.reason for e in excluded if e.name in set(names.values())]
-        raise DojoError(bad[0] if len(bad) == 1 else f"None of the {len(bad)} images can be used. The first: {bad[0]}")
+        first_reason = unread[0].reason
+        raise DojoError(
+            first_reason
+            if len(unread) == 1
+            else f"None of the {len(unread)} images can be used. The first: {first_reason}"
+        )
     if any(type(r.picture.data) is not np.ndarray for r in read):
         notes.append("The images need more memory than is free: patches are read from their files during training.")
     notes += dict.fromkeys(note for r in read for note in r.picture.notes)
@@ -99,7 +102,7 @@ def read_dataset(
         target_pixel_size=first.target_size,
         channel_names=first.picture.channel_names,
     )
-    return replace(dataset, excluded=(*excluded, *dataset.excluded)), notes
+    return replace(dataset, excluded=(*found.excluded, *unread, *odd, *dataset.excluded)), notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +132,17 @@ def _matched(given: DatasetFiles) -> _Matched:
         return _Matched((one,), ((one, two),))
     targets = list_inputs(given.target, targets=True)
     found, alone, unused = pair_files(inputs, targets)
-    excluded = [_without_partner(p, "target", targets) for p in alone]
-    excluded += [_without_partner(p, "image", inputs) for p in unused]
+    excluded = [_without_partner(p, "target", unused) for p in alone]
+    excluded += [_without_partner(p, "image", alone) for p in unused]
     pairs = {a: b for a, b in found}
     return _Matched(tuple(p for p in inputs if p in pairs or p in set(alone)), tuple(pairs.items()), tuple(excluded))
 
 
 def _without_partner(path: Path, kind: str, others: Sequence[Path]) -> Excluded:
+    """Why a file has no partner, with the name most alike of those that have none either."""
     alike = nearest(path.name, [p.name for p in others[:100]])
-    return Excluded(path.name, f"{path.name} has no {kind} of the same name; most alike is {alike}.")
+    more = f"; most alike is {alike}" if alike else ""
+    return Excluded(path.name, f"{path.name} has no {kind} of the same name{more}.")
 
 
 def _regions(given: DatasetFiles, found: _Matched, names: dict[Path, str]) -> tuple[dict[Path, Path], list[str]]:
@@ -172,58 +177,63 @@ def _groups(regex: str | None, names: dict[Path, str]) -> dict[Path, str]:
 
 
 def _alike(read: Sequence[_Read], names: dict[Path, str]) -> tuple[list[_Read], list[Excluded]]:
-    """The images with the axes and channels that most have, axes of length 1 added; and the others with the reason."""
+    """The images with the channels and axes that most have, axes of length 1 added; and the others with the reason."""
     if not read:
         return [], []
-    axes = _all_axes([r.axes for r in read])
-    read = [_with_axes(r, axes) if set(r.axes.names) <= set(axes.names) else r for r in read]
-    kinds = [(r.axes.names, r.axes.own_channels(r.picture.data.shape)) for r in read]
-    usual = max(kinds, key=kinds.count)  # the first of those that are equally many
-    odd = [
-        Excluded(
-            names[r.picture.path],
-            f"{names[r.picture.path]} has the axes {kind[0]} and {kind[1]} channel(s); most images have {usual[0]} and "
-            f"{usual[1]}. Say what the axes are, or choose images of one kind.",
+    counts = [r.axes.own_channels(r.picture.data.shape) for r in read]
+    channels = max(counts, key=counts.count)  # the first of those that are equally many
+    usual = [r.axes for r, n in zip(read, counts, strict=True) if n == channels]
+    most = max(usual, key=lambda a: (len(a.names), usual.count(a)))
+    read = [_with_axes(r, most) if n == channels else r for r, n in zip(read, counts, strict=True)]
+    kinds = [(r.axes.names, n) for r, n in zip(read, counts, strict=True)]
+    best = max([k for k in kinds if k[1] == channels], key=kinds.count)
+    kept, odd = [], []
+    for r, kind in zip(read, kinds, strict=True):
+        if kind == best:
+            kept.append(r)
+            continue
+        name = names[r.picture.path]
+        reason = (
+            f"{name} has the axes {kind[0]} and {kind[1]} channel{'s' if kind[1] > 1 else ''}; most images have {best[0]} "
+            f"and {best[1]}. Say what the axes are, or choose images of one kind."
         )
-        for r, kind in zip(read, kinds, strict=True)
-        if kind != usual
-    ]
-    return [r for r, kind in zip(read, kinds, strict=True) if kind == usual], odd
-
-
-def _all_axes(axes: Sequence[Axes]) -> Axes:
-    """The axes of the file that has most, with which those of the others agree where they can."""
-    most = max(axes, key=lambda a: (len(a.names), axes.count(a)))
-    fit = [a for a in axes if set(a.names) <= set(most.names)]
-    return most if 2 * len(fit) >= len(axes) else max(axes, key=axes.count)
+        odd.append(Excluded(name, reason))
+    return kept, odd
 
 
 def _with_axes(read: _Read, axes: Axes) -> _Read:
     """The same with axes of length 1 where it lacks some, and in this order."""
-    if read.axes.names == axes.names:
+    own, y, r = read.axes, read.target, read.region
+    if own.names == axes.names or not set(own.names) <= set(axes.names):
         return read
-
-    def grown(array: Any, own: str, wanted: str) -> Any:
-        order = [own.index(a) for a in wanted if a in own]
-        array = array.transpose(order)
-        return array[tuple(slice(None) if a in own else None for a in wanted)]
-
-    def without_c(names: str) -> str:
-        return names.replace("C", "")
-
-    y, r, own = read.target, read.region, read.axes.names
-    if y is not None and y.ndim == len(own):
-        y = grown(y, own, axes.names)
-    elif y is not None and y.ndim == len(without_c(own)):
-        y = grown(y, without_c(own), without_c(axes.names))
-    if r is not None and r.ndim == len(without_c(own)):
-        r = grown(r, without_c(own), without_c(axes.names))
-    return replace(read, picture=replace(read.picture, data=grown(read.picture.data, own, axes.names)), axes=axes, target=y, region=r)
+    plain, wanted = own.without_channels(), axes.without_channels()
+    for before, after in (
+        (plain.names, wanted.names),
+        (own.names, axes.names),
+        (_with_channel(own), _with_channel(axes)),
+    ):
+        if y is not None and y.ndim == len(before):
+            y = _grown(y, before, after)
+            break
+    if r is not None and r.ndim == len(plain.names):
+        r = _grown(r, plain.names, wanted.names)
+    picture = replace(read.picture, data=_grown(read.picture.data, own.names, axes.names))
+    return replace(read, picture=picture, axes=axes, target=y, region=r)
 
 
-def _read(
-    files: tuple[Path, Path | None, Path | None], named: str | None, layout: Layout, room: int
-) -> _Read:
+def _with_channel(axes: Axes) -> str:
+    """The axes of a target of several channels beside an input of these axes, as `Dataset.of` takes it."""
+    at = min(axes.names.index(a) for a in axes.spatial)
+    return axes.names if "C" in axes.names else f"{axes.names[:at]}C{axes.names[at:]}"
+
+
+def _grown(array: Any, own: str, wanted: str) -> Any:
+    """An array of axes ``own`` in the order of ``wanted``, with axes of length 1 where it lacks some."""
+    array = array.transpose([own.index(a) for a in wanted if a in own])
+    return array[tuple(slice(None) if a in own else None for a in wanted)]
+
+
+def _read(files: tuple[Path, Path | None, Path | None], named: str | None, layout: Layout, room: int) -> _Read:
     """One image, its target and its region, checked; an image of more than ``room`` bytes stays in its file."""
     path, target, region = files
     picture = replace(images.read(path, lazy_above=room), path=path)
@@ -240,7 +250,9 @@ def _read(
 def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...] | None]:
     """The target as it lies, the colours of one whose image has none first; its pixel size."""
     if labels and is_by_product(path):
-        raise DojoError(f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation.")
+        raise DojoError(
+            f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
+        )
     picture = images.read(path, labels=labels)
     if labels:
         return images.as_labels(picture.data, path.name, rgb=picture.rgb), picture.pixel_size

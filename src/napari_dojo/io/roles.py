@@ -118,7 +118,9 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DojoError(f"The table of roles {path} cannot be read ({error.strerror or error}). Check the path.") from error
+        raise DojoError(
+            f"The table of roles {path} cannot be read ({error.strerror or error}). Check the path."
+        ) from error
     if raw[:2] == b"PK" or raw[:4] == b"\xd0\xcf\x11\xe0":
         raise DojoError(f"{path.name} is a workbook of a spreadsheet, not a table of text. Save it as CSV.")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
