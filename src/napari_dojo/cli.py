@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_dojo import __version__
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Message, Progress, Started, Step, Validated
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Started, Step, Validated
 from napari_dojo.playground import commands as classroom
 from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Task
@@ -24,7 +24,11 @@ MOST = 3  # warnings of the same kind that are printed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when it went well, 2 with one sentence when nothing could be done, 130 when interrupted."""
+    """Run a command.
+
+    0: everything asked for was done; 1: some inputs were skipped, each named with its reason, or it was stopped;
+    2 with one sentence: nothing could be done.
+    """
     began = time.monotonic()
     args = _parser().parse_args(argv)
     args.began = began
@@ -43,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"napari-dojo: {e.filename or 'A file'}: {e.strerror}.", file=sys.stderr)
     except KeyboardInterrupt:
         print("napari-dojo: Stopped.", file=sys.stderr)
-        return 130
+        return 1
     return 2
 
 
@@ -208,6 +212,8 @@ def _train(args: argparse.Namespace) -> int:
     start = load(find(args.start)) if args.start else None
     control = Control()
     done = _shown(train_steps(pairs, task, target, settings, options, start, control), control, "Training")
+    if done is None:
+        return 1
     facts = done.facts
     kind = {"validation": "validation, which chose the model", "training": "training images"}[facts["score_from"]]
     print(f"Saved {done.result} after {facts['steps']} steps, {facts['seconds']:.0f} s.")
@@ -218,9 +224,11 @@ def _train(args: argparse.Namespace) -> int:
         print(facts["behind"])
     if facts["rising"]:
         print("It was still improving: more time will help.")
+    for left in facts["excluded"]:
+        _warn(f"Excluded: {left['reason']}")
     if args.json:
         print(json.dumps({"model": done.result, **facts}))
-    return 0
+    return 1 if facts["excluded"] else 0
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -261,7 +269,7 @@ def _predict(args: argparse.Namespace) -> int:
     print(f"{len(written)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
         print(json.dumps({"written": written, "skipped": bad, "seconds": seconds}))
-    return 0
+    return 1 if bad or done.facts["stopped"] else 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -277,7 +285,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         DatasetFiles(args.input, args.target, args.axes, args.region),
         TASKS[bundle.card.task].layout(options_of(bundle.card)),
     )
-    for note in notes:
+    for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
         _warn(note)
     with _bar() as bar:
         row = bar.add_task("Scoring", total=len(pairs.samples))
@@ -288,7 +296,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         report.save(args.out)
     if args.json:
         print(json.dumps(report.as_dict()))
-    return 0
+    return 1 if pairs.excluded else 0
 
 
 def _models(args: argparse.Namespace) -> int:
@@ -335,8 +343,8 @@ def _demo(args: argparse.Namespace) -> int:
     return demo(main, args.out, args.minutes, headless=args.headless)
 
 
-def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
-    """Draw a bar while a job goes on; Ctrl-C keeps what is there."""
+def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None:
+    """Draw a bar while a job is running; Ctrl-C keeps what is there. None where it was stopped before there was anything."""
     import signal
 
     def stop(*_: object) -> None:
@@ -362,10 +370,10 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done:
                     bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", highlight=False)
                 elif isinstance(event, Done):
                     done = event
+                elif isinstance(event, Failed):
+                    _warn(f"napari-dojo: {event.sentence}")
     finally:
         signal.signal(signal.SIGINT, before)
-    if done is None:
-        raise DojoError("Stopped before there was anything to keep.")
     return done
 
 

@@ -148,6 +148,8 @@ def fit(
 ) -> Iterator[Event]:
     """Learn until the budget is spent or control.stop, judging on the way; ends with a last check.
 
+    Stopped before a step was made, nothing is kept.
+
     The best weights by the check's headline are handed to ``work.keep`` with ``better=True``.
     """
     clock = Clock(budget.began, learner.seconds)
@@ -156,7 +158,8 @@ def fit(
     for group, rate in zip(learner.optimizer.param_groups, rates, strict=True):
         group["initial_lr"] = rate
     random = torch.Generator(device="cpu" if device.kind == "mps" else learner.device).manual_seed(seed + learner.step)
-    last_check, last_kept, checks, bad = learner.step, time.monotonic(), _Checks(learner, budget), 0
+    first = learner.step
+    last_check, last_kept, checks, bad = first, time.monotonic(), _Checks(learner, budget), 0
     learner.net.train()
     while not control.stop and not checks.over(clock.seconds()):
         rate = _rate(rates[0], learner.step, checks.progress(clock.seconds()), budget.steps)
@@ -187,7 +190,8 @@ def fit(
             last_kept = time.monotonic()
     if control.stop:  # no time for a check: the newest weights, unless the last check found older ones better
         learner.seconds = clock.seconds()
-        work.keep(learner, learner.rising)
+        if learner.step > first:
+            work.keep(learner, learner.rising)
     elif learner.step > last_check or learner.best == float("-inf"):
         yield from _judge(learner, work, checks, clock)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
@@ -24,7 +23,7 @@ from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Message, Started, Validated, encode
+from napari_dojo.events import Control, Done, Event, Failed, Message, Started, Validated, encode
 from napari_dojo.inference.predict import Predictor, answer, maps_steps, turned_steps, turns_of
 from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.metrics.domain_shift import profile, seen
@@ -35,6 +34,7 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Summary, Task
 from napari_dojo.training.loop import Budget, Learner, Work, fit
 from napari_dojo.training.plan import Plan, plan_for
+from napari_dojo.training.resume import check_resumed, fingerprint
 
 __all__ = ["Target", "train_steps"]
 
@@ -90,26 +90,32 @@ def train_steps(
     if facts.errors:
         raise DojoError(facts.errors[0])
     dataset = task.prepare(dataset, facts.options)
-    _free(target)
+    _check_free(target)
     training = _Training(dataset, task, target, settings, facts, start, control)
+    if target.resume:
+        check_resumed(target.out, task.name, training.fingerprint)
     log = _Log(target.out / "run" / "events.jsonl")
     for event in training.steps():
-        log.write(event)
+        log.write(event, training.saved)
         yield event
 
 
 class _Log:
-    """Events, one line of JSON each; single steps are left out."""
+    """Events, one line of JSON each; single steps are left out. Nothing is written before the first state is saved."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._waiting = ""
 
-    def write(self, event: Event) -> None:
+    def write(self, event: Event, saved: bool) -> None:
         if type(event).__name__ != "Step":
+            self._waiting += encode(event) + "\n"
+        if saved and self._waiting:
             with _writing(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a") as f:
-                    f.write(encode(event) + "\n")
+                    f.write(self._waiting)
+            self._waiting = ""
 
 
 class _Training:
@@ -135,8 +141,10 @@ class _Training:
             self.rule = replace(self.rule, frames="each")
         self.plan = self._plan(dataset)
         self.dataset, self.split = _zoomed(dataset, self.split, self.plan.zoom, task.target == "labels")
+        self.fingerprint = fingerprint(self.dataset, self.split)
         self.card = self._card()
         self.run = target.out / "run"
+        self.saved = False
         self.norms = {i: item.normalization(self.rule) for i, item in enumerate(self.dataset.samples)}
         share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else 4)
         judged = self.split.validation or self.split.training
@@ -173,7 +181,11 @@ class _Training:
         with self._batches(sources, learner.step) as batches:
             intensity = self.task.intensity if self.settings.augment else None
             work = Work(batches, self._loss, intensity, self._check, self._keep)
+            first = learner.step
             yield from fit(learner, work, budget, self.device, self.control, self.settings.seed)
+        if learner.step == first and self.control.stop:
+            yield Failed("Stopped before the first step: nothing was saved.")
+            return
         yield self._finish(learner)
 
     @property
@@ -209,7 +221,7 @@ class _Training:
         dataset, target, plan = self.dataset, self.target, self.plan
         decoding = self.facts.decoding or self.task.decoding()
         return Card(
-            name=target.name or target.out.stem,
+            name=target.name or target.out.name,
             task=self.task.name,
             options=asdict(self.options),
             decoding=asdict(decoding),
@@ -238,7 +250,8 @@ class _Training:
             data={
                 "images": len(dataset.samples),
                 "objects": self.facts.objects,
-                "fingerprint": _fingerprint(dataset),
+                "fingerprint": self.fingerprint,
+                "excluded": [asdict(e) for e in dataset.excluded],
                 "seen": self._seen(),
             },
             parent=self.start.card.name if self.start else None,
@@ -381,16 +394,20 @@ class _Training:
 
     def _keep(self, learner: Learner, better: bool) -> None:
         """The state, and where it is better the model."""
+        if not self.saved and self.target.overwrite:
+            _make_room(self.target.out)
+        self.saved = True
         buffer = io.BytesIO()
         torch.save(learner.state(), buffer)
-        write_safely(self.run / "state.pt", buffer.getvalue())
         about = {
             "task": self.task.name,
             "settings": asdict(self.settings),
             "options": asdict(self.options),
             "target": str(self.target.out),
+            "data": self.fingerprint,
         }
         write_safely(self.run / "settings.json", json.dumps(about, indent=1).encode())
+        write_safely(self.run / "state.pt", buffer.getvalue())
         if better:
             self.best_maps = self.last_maps
             self._save(learner, learner.average)
@@ -464,6 +481,7 @@ class _Training:
             "baseline": self.baseline or {},
             "score_from": self.card.score.get("from"),
             "sentence": self.card.score.get("sentence", ""),
+            "excluded": self.card.data["excluded"],
         }
         return Done(str(self.target.out), facts)
 
@@ -592,32 +610,26 @@ def _some(parts: Sequence[Crop], pixels: float, seed: int) -> list[Crop]:
     return chosen
 
 
-def _fingerprint(dataset: Dataset) -> str:
-    """What tells these training data from others: a hash over sizes and a grid of values."""
-    total = hashlib.blake2b(digest_size=12)
-    for item in dataset.samples:
-        step = tuple(slice(None, None, max(1, n // 64)) for n in item.size)
-        total.update(repr((item.name, item.size)).encode())
-        total.update(np.ascontiguousarray(np.asarray(item.x[(slice(None), *step)])).tobytes())
-    return total.hexdigest()
-
-
-def _free(target: Target) -> None:
-    """Refuse to write over something; make room where asked."""
-    import shutil
-
+def _check_free(target: Target) -> None:
+    """Refuse to write over something unless it is a model that may be replaced."""
     out = target.out
     if target.resume or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not target.overwrite:
         raise DojoError(
-            f"{out} exists already. Choose another name, go on with --resume, or replace it with --overwrite."
+            f"{out} exists already. Choose another name, continue with --resume, or replace it with --overwrite."
         )
-    if out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir()):
+    if not (out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir())):
+        raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
+
+
+def _make_room(out: Path) -> None:
+    """Remove the older model; only once there is something to put in its place."""
+    import shutil
+
+    if out.is_dir():
         with _writing(out):
             shutil.rmtree(out)
-    else:
-        raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
 
 
 @contextmanager
