@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,9 @@ import tifffile
 from discs import discs
 
 from napari_dojo.cli import main
+from napari_dojo.events import Event
+from napari_dojo.models.card import read_card
+from napari_dojo.training.train import train_steps
 
 TINY = ["--steps", "3", "--batch", "2", "--patch", "64", "--width", "8", "--depth", "2", "--device", "cpu"]
 
@@ -71,16 +77,60 @@ def test_answers_are_not_replaced_unless_told(data: Path, capsys: pytest.Capture
     assert main([*apply, "--overwrite"]) == 0
 
 
-def test_a_bad_file_among_good_ones_is_left_out_and_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_among_good_ones_is_excluded_and_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "images" / "bad.tif").write_text("no image")
     (data / "labels" / "bad.tif").write_text("no image")
-    assert train(data) == 0
-    assert "1 of 4 images is left out" in (said := capsys.readouterr().err)
-    assert "bad.tif" in said
-    assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(data / "out")]) == 0
+    assert train(data, "--json") == 1
+    said = capsys.readouterr()
+    assert said.err.count("bad.tif") == 2  # before the training and at its end
+    assert said.err.count("Excluded:") == 2
+    (left,) = json.loads(said.out.splitlines()[-1])["excluded"]
+    assert left["name"] == "bad.tif"
+    assert read_card(data / "m").data["excluded"] == [left]
+    assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(data / "out")]) == 1
     said = capsys.readouterr()
     assert "3 of 4 images done" in said.out
     assert "bad.tif" in said.err
+    given = ["--input", str(data / "images"), "--target", str(data / "labels")]
+    assert main(["evaluate", str(data / "m"), *given]) == 1
+    assert "but bad.tif holds text" in capsys.readouterr().err
+
+
+def test_a_run_is_resumed_on_its_own_data_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data) == 0
+    assert train(data, "--resume") == 0
+    assert train(data, "--resume", "--validation", "0") == 2
+    assert "the split into training, validation and test parts is another one" in capsys.readouterr().err
+    for folder, what in (("labels", "targets"), ("images", "images")):
+        x = tifffile.imread(data / folder / "0.tif")
+        tifffile.imwrite(data / folder / "0.tif", x[::-1])
+        before = (data / "m" / "rdf.yaml").read_bytes()
+        assert train(data, "--resume") == 2
+        assert f"cannot be resumed: the {what} are not the same" in capsys.readouterr().err
+        assert (data / "m" / "rdf.yaml").read_bytes() == before
+    shutil.rmtree(data / "m" / "run")
+    assert train(data, "--resume") == 2
+    assert "holds a model, but no run that can be resumed" in sentence(capsys)
+
+
+def test_stopped_before_the_first_step_nothing_is_saved(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_the_plan(*args: Any) -> Iterator[Event]:
+        for event in train_steps(*args):
+            args[-1].stop = True
+            yield event
+
+    monkeypatch.setattr("napari_dojo.training.train.train_steps", stop_at_the_plan)
+    assert train(data) == 1
+    assert sentence(capsys) == "napari-dojo: Stopped before the first step: nothing was saved."
+    assert not (data / "m").exists()
+    monkeypatch.undo()
+    assert train(data) == 0
+    before = {p.name: p.stat().st_mtime_ns for p in (data / "m").rglob("*")}
+    monkeypatch.setattr("napari_dojo.training.train.train_steps", stop_at_the_plan)
+    assert train(data, "--overwrite") == 1
+    assert {p.name: p.stat().st_mtime_ns for p in (data / "m").rglob("*")} == before
 
 
 @pytest.mark.parametrize(

@@ -170,5 +170,5 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DojoError, match=r"state\.pt needs about .* the disk of .* is full"):
+    with pytest.raises(DojoError, match=r"settings\.json needs about .* the disk of .* is full"):
         run(tmp_path / "m")

@@ -40,7 +40,9 @@ def check_resumed(out: Path, task: str, data: dict[str, str]) -> None:
     run = out / "run"
     if not (run / "state.pt").exists():
         if (out / "rdf.yaml").exists():
-            raise DojoError(f"{out} holds a model, but no run that can be resumed. Train another one with --start {out}.")
+            raise DojoError(
+                f"{out} holds a model, but no run that can be resumed. Train another one with --start {out}."
+            )
         return
     try:
         about: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
