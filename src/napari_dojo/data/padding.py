@@ -1,0 +1,178 @@
+"""Padding: what registration, stitching, rotation and stopped movies leave around, between and after what was imaged.
+
+Padding is exactly constant (or NaN), stands apart from all that was imaged, and covers whole rows, columns, corners,
+tiles or frames. A background that a camera or a program has clipped to 0 is image: its zeros lie among ones and twos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["filled", "padding", "strided"]
+
+LOOKED_AT = 2**16  # pixels on which it is decided whether there may be padding
+SMALLEST = 16  # px; what is smaller is a defect of the camera, not padding
+LEVELS = 8  # padding is at least so many levels of the image away from its median
+APART = {-1: 0.25, 1: 0.1}  # share of that distance in which there is hardly a pixel, below and above the image
+LINED = 0.15  # share of a face that padding in a corner lines at least; elsewhere twice as much
+FEW = 0.02  # share of the image that may lie there all the same: interpolated edges, dead pixels
+PART = 0.05  # a part of the image has at least this share of it, else it is an object on an empty ground
+IMAGED = 0.8  # share of what was imaged that lies in such parts
+
+
+def padding(x: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where an image (C, *S) is padding, (C, *S), channel by channel; None where nothing is. A blank image is all padding."""
+    found = [_of_channel(channel) for channel in x]
+    if all(m is None for m in found):
+        return None
+    return np.stack([np.zeros(x.shape[1:], bool) if m is None else m for m in found])
+
+
+def filled(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """An image (C, *S) whose padding has the level of its background, and where that padding is (None: nowhere).
+
+    The background level is the lower quartile of what was imaged, so that no edge is left that looks like an object's.
+    """
+    where = padding(x)
+    if where is None:
+        return x, None
+    out = x.copy()
+    for channel, mask in zip(out, where, strict=True):
+        if not mask.all():
+            channel[mask] = np.percentile(strided(channel, LOOKED_AT)[~strided(mask, LOOKED_AT)], 25)
+    return out, where
+
+
+def strided(x: Any, most: int) -> Any:
+    """Every n-th pixel of (*S) along each axis, about ``most`` of them."""
+    step = max(1, int(np.ceil((np.prod(x.shape) / most) ** (1 / max(1, len(x.shape))))))
+    return x[(slice(None, None, step),) * len(x.shape)]
+
+
+def _of_channel(a: NDArray[Any]) -> NDArray[np.bool_] | None:
+    if a.size == 0 or a.dtype.kind == "b":
+        return None
+    few = strided(a, LOOKED_AT)
+    finite = np.isfinite(few) if a.dtype.kind == "f" else np.ones(few.shape, bool)
+    known = few[finite]
+    if known.size == 0 or known.min() == known.max():
+        return _of_blank(a)
+    found = _missing(a) if a.dtype.kind == "f" and (not finite.all() or not _faces_finite(a)) else None
+    for value in _candidates(a, few, known):
+        side = _side(known, value)
+        if side is None:
+            continue
+        solid = _solid(a == value, side)
+        if solid is not None and _is_image(~solid if found is None else ~(solid | found)):
+            solid = _with_edges(a, solid, value, float(np.median(known[known != value])))
+            found = solid if found is None else found | solid
+    return found
+
+
+def _of_blank(a: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """All of an image in which nothing is to be seen; a few pixels that the stride has missed make it an image."""
+    known = a[np.isfinite(a)] if a.dtype.kind == "f" else a
+    blank = known.size == 0 or known.min() == known.max()
+    return np.ones(a.shape, bool) if blank else None
+
+
+def _faces(a: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The first and the last row, column and plane."""
+    for axis in range(a.ndim):
+        for at in (0, -1):
+            yield a[(slice(None),) * axis + (at,)]
+
+
+def _faces_finite(a: NDArray[Any]) -> bool:
+    return all(bool(np.isfinite(face).all()) for face in _faces(a))
+
+
+def _missing(a: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where there are no numbers (NaN, infinities), but for single pixels."""
+    return _large(*ndimage.label(~np.isfinite(a)))
+
+
+def _large(labels: NDArray[Any], count: int) -> NDArray[np.bool_] | None:
+    """The components that are no defects of single pixels."""
+    keep = np.bincount(labels.ravel(), minlength=count + 1) >= min(SMALLEST, min(labels.shape))
+    keep[0] = False
+    return keep[labels] if keep.any() else None
+
+
+def _candidates(a: NDArray[Any], few: NDArray[Any], known: NDArray[Any]) -> list[Any]:
+    """Values that padding may have: extremes that are frequent on a face or in the image, and values of constant faces."""
+    low, high = known.min(), known.max()
+    made = []
+    for face in _faces(a):
+        face = face[np.isfinite(face)] if a.dtype.kind == "f" else face
+        if face.size == 0:
+            continue
+        ends = face.min(), face.max()
+        made += [v for v in dict.fromkeys(ends) if (face == v).mean() > 0.05 and (v <= low or v >= high)]
+        made += [ends[0]] if ends[0] == ends[1] else []
+    for v in (low, high):
+        same = few == v
+        if same.mean() > 1e-3 and (same[..., 1:] & same[..., :-1]).sum() > 0.5 * same.sum():
+            made.append(v)
+    return list(dict.fromkeys(made))
+
+
+def _side(known: NDArray[Any], value: Any) -> int | None:
+    """-1: a value stands apart below the image, 1: above it, 0: within its range; None: it is a value of the image."""
+    rest = known[known != value].astype(np.float64)
+    middle, value = float(np.median(rest)), float(value)
+    inside = rest.min() < value < rest.max()
+    side = -1 if value < middle else 1
+    levels = np.unique(rest[:: max(1, len(rest) // 4096)])
+    step = float(np.diff(levels).min()) if len(levels) > 1 else np.inf
+    near = np.abs(rest - value) < APART[side] * abs(middle - value)
+    if abs(middle - value) >= LEVELS * step and near.mean() < FEW:
+        return side
+    return 0 if inside and len(levels) > 4 * LEVELS else None
+
+
+def _solid(same: NDArray[np.bool_], side: int) -> NDArray[np.bool_] | None:
+    """The components that padding may be: they span an axis, hold a corner, are boxes, or line much of a face.
+
+    A value within the range of the image (``side`` 0) needs a whole face, one above it no less than a corner or a box.
+    """
+    labels, count = ndimage.label(same)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    corners = labels[np.ix_(*([0, -1] for _ in labels.shape))]
+    boxes = ndimage.find_objects(labels)
+    keep = np.zeros(count + 1, bool)
+    for k in np.flatnonzero(sizes[1:] >= min(SMALLEST, min(same.shape))) + 1:
+        faces = max(float((face == k).mean()) for face in _faces(labels))
+        edges = [s.stop - s.start for s in boxes[k - 1]]
+        spans = sum(e == n for e, n in zip(edges, labels.shape, strict=True)) >= len(edges) - 1
+        box = sizes[k] >= 0.98 * np.prod(edges) and (spans or min(edges[-2:]) >= 8)
+        lines = box or faces > (LINED if (corners == k).any() else 2 * LINED)
+        keep[k] = lines if side else faces == 1
+    return keep[labels] if keep.any() else None
+
+
+def _is_image(left: NDArray[np.bool_]) -> bool:
+    """Whether what is left is one picture, or a few large parts of one, and not objects on an empty ground."""
+    few = strided(left, LOOKED_AT)
+    labels, count = ndimage.label(few)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return bool(sizes[sizes >= PART * few.size].sum() >= IMAGED * max(1, few.sum()))
+
+
+def _with_edges(a: NDArray[Any], solid: NDArray[np.bool_], value: Any, middle: float) -> NDArray[np.bool_]:
+    """With the pixels beside it that interpolation has mixed from padding and image."""
+    at, gap = float(value), 0.25 * (middle - float(value))
+    for _ in range(2):
+        near = np.zeros_like(solid)
+        for axis in range(a.ndim):
+            ahead, behind = ((slice(None),) * axis + (s,) for s in (slice(1, None), slice(None, -1)))
+            near[ahead] |= solid[behind]
+            near[behind] |= solid[ahead]
+        where = np.nonzero(near & ~solid)
+        solid[where] = (middle - gap - a[where].astype(np.float64)) / (middle - at) > 0
+    return solid
