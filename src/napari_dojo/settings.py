@@ -148,6 +148,15 @@ class PredictSettings:
             advanced=True,
         ),
     ] = False
+    frames: Annotated[
+        Literal["whole", "each"] | None,
+        Option(
+            "Frames",
+            "Whether the brightness of a series is measured once for the whole series, or for each frame by itself "
+            "(bleaching, flicker, dimming with depth). Default: as the model was trained.",
+            advanced=True,
+        ),
+    ] = None
     tile: Annotated[
         int,
         Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True),

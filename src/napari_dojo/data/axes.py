@@ -116,6 +116,11 @@ class Axes:
             return part.transpose([left.index(a) for a in "C" + self.spatial])
         return part.transpose([left.index(a) for a in self.spatial])[None]
 
+    def frames(self, array: Any) -> list[Any]:
+        """All samples (C, *S), without neighbours: what the intensities of an image or a series are measured on."""
+        alone = replace(self, along="", reach=0)
+        return [alone.sample(array, i) for i in range(self.count(array.shape))]
+
     def without_channels(self) -> Axes:
         """The axes of labels that belong to such an image."""
         return Axes(self.names.replace("C", ""), self.spatial)

@@ -96,12 +96,17 @@ class Source:
         scale: Sequence[int] = (),
     ) -> Source:
         """The part of an item, with the places worth looking at."""
-        x = item.x[(slice(None), *part.slices)]
+        x, padding = norm.clean(item.x) if isinstance(item.x, np.ndarray) else (item.x, None)
+        x = x[(slice(None), *part.slices)]
         finer = tuple(
             slice(s.start * f, s.stop * f) for s, f in zip(part.slices, scale or [1] * len(part.box), strict=True)
         )
         y = None if item.y is None else item.y[(..., *finer)]
-        region = None if item.region is None else item.region[part.slices]
+        region = item.region
+        if padding is not None:
+            imaged = ~np.all(padding, 0)
+            region = imaged if region is None else imaged & region
+        region = None if region is None else region[part.slices]
         anchors = (
             _anchors(np.asarray(y), region, seed)
             if labels and y is not None

@@ -53,6 +53,21 @@ ONE_TO_ONE = Layout()
 
 
 @dataclass(frozen=True, eq=False)
+class Series:
+    """The frames (C, *S) of the series that samples are from, each of which has its channels ``times`` times."""
+
+    frames: Sequence[Any]
+    times: int = 1
+    _known: dict[Rule, Normalization] = field(default_factory=dict)
+
+    def normalization(self, rule: Rule) -> Normalization:
+        """The numbers of the whole series for one of its samples; measured once."""
+        if rule not in self._known:
+            self._known[rule] = rule.measure_series(self.frames).repeated(self.times)
+        return self._known[rule]
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One sample of the training data.
 
@@ -62,7 +77,7 @@ class Sample:
     x : input (C, *S), any real dtype, numpy or dask.
     y : target: labels (*S) of integers, an image (K, *S), or None.
     region : bool (*S), True where the annotation counts; None means everywhere.
-    whole : the array (C, ...) on which intensities are measured: the sample, or its whole time series.
+    whole : the series on which intensities are measured; None where it is the sample.
     group : samples of one group never stand on two sides of a split.
     role : "automatic", "training", "validation" or "test".
     """
@@ -71,7 +86,7 @@ class Sample:
     x: Any
     y: Any = None
     region: NDArray[np.bool_] | None = None
-    whole: Any = None
+    whole: Series | None = None
     group: str = ""
     role: str = "automatic"
 
@@ -81,8 +96,8 @@ class Sample:
         return tuple(self.x.shape[1:])
 
     def normalization(self, rule: Rule) -> Normalization:
-        """The numbers of the whole source image."""
-        return rule.measure(self.x if self.whole is None or rule.frames == "each" else self.whole)
+        """The numbers of the whole source image, or of its series."""
+        return rule.measure(self.x) if self.whole is None or rule.frames == "each" else self.whole.normalization(rule)
 
 
 @dataclass(frozen=True)
@@ -280,8 +295,7 @@ def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
     region = None if whole.region is None else np.asarray(whole.region).astype(bool)
     flat = axes.without_channels()
     count = axes.count(x.shape)
-    first = np.moveaxis(x, axes.names.index("C"), 0) if "C" in axes.names else x[None]
-    first = np.concatenate([first] * (1 + 2 * axes.reach)) if axes.reach else first
+    series = Series(axes.frames(x), 1 + 2 * axes.reach) if count > 1 else None
     found = []
     for i in range(count):
         sx = axes.sample(x, i)
@@ -298,7 +312,7 @@ def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
                 x=sx,
                 y=sy[0] if sy is not None and labels else sy,
                 region=sr,
-                whole=first if count > 1 else None,
+                whole=series,
             )
         )
     return found

@@ -18,7 +18,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.errors import DojoError
 
-__all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_labels"]
+__all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_labels", "renumbered"]
 
 MOST_PLACES = 4000  # annotated places that are kept of one crop
 
@@ -84,9 +84,23 @@ class Kind:
         """A decoded prediction in the units that ``numbers`` bring it back to."""
         return decoded
 
+    def padded(self, decoded: NDArray[Any], where: NDArray[np.bool_], level: Any) -> NDArray[Any]:
+        """A decoded prediction that has the value ``level`` where the sample is padding."""
+        decoded = decoded.copy()
+        decoded[where] = level
+        return decoded
+
     def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
         """The prediction for a sample that shows nothing; ``level`` is the value of each channel of an image."""
         return np.zeros(tuple(size), np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels(Kind):
+    """A number for each object, 1..n."""
+
+    def padded(self, decoded: NDArray[Any], where: NDArray[np.bool_], level: Any) -> NDArray[Any]:
+        return renumbered(super().padded(decoded, where, level))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,11 +164,14 @@ class _Category(Kind):
     def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
         return np.zeros((0, 0), np.int32)
 
+    def padded(self, decoded: NDArray[Any], where: NDArray[np.bool_], level: Any) -> NDArray[Any]:
+        return decoded
+
     def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
         return np.zeros((), np.int32)
 
 
-LABELS = Kind("labels", zooms=True)  # one number for each object, 0: background
+LABELS = _Labels("labels", zooms=True)  # one number for each object, 0: background
 CLASSES = Kind("classes", zooms=True)  # one class for each pixel
 IMAGE = _Image("image", intensities=True)
 CATEGORY = _Category("category", dense=False)
@@ -195,6 +212,13 @@ def as_labels(y: Any, name: str) -> Any:
             )
         return y.astype(np.int32)
     return y
+
+
+def renumbered(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """The same objects as 1..n."""
+    present = np.bincount(labels.ravel()) > 0
+    present[0] = False
+    return np.asarray((np.cumsum(present) * present).astype(np.int32)[labels])
 
 
 def _annotated_places(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:

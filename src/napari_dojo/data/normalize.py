@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from napari_dojo.data.padding import padding, strided
+from napari_dojo.data.padding import filled, padding, strided
 
-__all__ = ["Normalization", "Rule"]
+__all__ = ["Normalization", "Rule", "dim_frames"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
 BRIGHT = 6.0  # standard deviations of the noise from which on a pixel shows an object
+HOT = 3.0  # a single pixel that is normalised to more than this is a defect of the camera
+MOST_HOT = 0.02  # share of an image that such pixels are at most
+LOOKED_AT = 16  # frames of a series that are compared
+DIM = 5.0  # times that the brightest frame of a series is brighter than the dimmest, from which on a person is told
 OBJECT = 9  # px; bright places that are smaller in all do not set the top
 
 
@@ -45,6 +48,24 @@ class Normalization:
             low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
             out = np.nan_to_num(out, nan=0.0, posinf=high, neginf=low)
         return out
+
+    def clean(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """An image (C, *S) as a network may see it, still in its units, and where it is padding (None: nowhere).
+
+        Padding gets the level of the background, and hot pixels the median of those around them. ``x`` stays as it is
+        where there is neither.
+        """
+        out, where = filled(x)
+        for c, (offset, scale) in enumerate(zip(self.offset, self.scale, strict=True)):
+            at = _single(out[c], offset + HOT * scale, offset + HOT / 2 * scale)
+            if at is not None:
+                out = out.copy() if out is x else out
+                out[c][at] = np.median(_around(out[c], at), 0)
+        return out, where
+
+    def repeated(self, times: int) -> Normalization:
+        """The same for samples whose channels come several times: those of their neighbours."""
+        return Normalization(self.offset * times, self.scale * times)
 
     def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Back to the image's units."""
@@ -121,6 +142,20 @@ class Rule:
         return max(high, float(np.percentile(objects, 75))) if len(objects) >= OBJECT else high
 
 
+def dim_frames(frames: Sequence[Any]) -> str:
+    """A warning that some frames (C, *S) of a series are far dimmer than others; empty where none is."""
+    some = frames[:: max(1, -(-len(frames) // LOOKED_AT))]
+    seen = [np.stack([np.asarray(strided(c, NOISE)) for c in x]) for x in some]
+    spans = [Rule().measure(x).scale for x in seen if all(_imaged(c) is not None for c in x)]
+    ratio = max((max(s) / min(s) for s in zip(*spans, strict=True)), default=1.0)
+    if ratio < DIM:
+        return ""
+    return (
+        f"Frames differ {ratio:.0f}-fold in brightness, so objects in the dim ones may be missed. "
+        "Measure each frame by itself (Frames: each; --frames each)."
+    )
+
+
 def _imaged(a: NDArray[Any]) -> NDArray[Any] | None:
     """A channel (*S) whose padding is NaN; None where it is blank."""
     where = padding(a[None])
@@ -142,14 +177,26 @@ def _objects(frames: Iterable[NDArray[Any]], bright: float) -> tuple[NDArray[Any
     found: list[NDArray[Any]] = []
     single = 0
     for a in frames:
-        above = a > bright
-        where = np.nonzero(above)
-        around = np.zeros(len(where[0]), np.uint8)
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                y = np.clip(where[-2] + dy, 0, a.shape[-2] - 1)
-                around += above[(*where[:-2], y, np.clip(where[-1] + dx, 0, a.shape[-1] - 1))]
-        found.append(a[where][around >= 4])
-        single += int((around < 4).sum())
+        at = np.nonzero(a > bright)
+        alone = (_around(a, at) > bright).sum(0) < 3
+        found.append(a[at][~alone])
+        single += int(alone.sum())
     return np.concatenate(found), single
 
+
+def _single(a: NDArray[Any], bright: float, half: float) -> tuple[NDArray[np.intp], ...] | None:
+    """Places above ``bright`` with hardly a neighbour above ``half``; None where there are none, or too many."""
+    above = a > bright
+    if not above.any() or above.mean() > MOST_HOT:
+        return None
+    at = np.nonzero(above)
+    alone = (_around(a, at) > half).sum(0) < 3
+    return tuple(i[alone] for i in at) if alone.any() else None
+
+
+def _around(a: NDArray[Any], at: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
+    """The values of the eight neighbours in the plane of each place of (*S), (8, n); at the edge the nearest."""
+    rows, columns = (
+        [i, np.clip(i - 1, 0, n - 1), np.clip(i + 1, 0, n - 1)] for i, n in zip(at[-2:], a.shape[-2:], strict=True)
+    )
+    return np.stack([a[(*at[:-2], r, c)] for r in rows for c in columns][1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,11 @@ def evaluate_model(
 
     settings, card = settings or PredictSettings(), bundle.card
     task, options = TASKS[card.task], options_of(card)
+    rule = replace(card.rule, frames=settings.frames or card.rule.frames)
     predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
     inputs, truths, results = [], [], []
     for item in pairs.samples:
-        x, norm = np.asarray(item.x), item.normalization(card.rule)
+        x, norm = np.asarray(item.x), item.normalization(rule)
         given = {"settings": settings, "predictor": predictor, "pixel_size": pairs.pixel_size}
         if pairs.spatial == card.spatial:
             results.append(answer_sample(bundle, x, norm, **given))

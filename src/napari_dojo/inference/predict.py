@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_dojo import device as devices
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.normalize import Normalization, dim_frames
 from napari_dojo.data.resample import resize
 from napari_dojo.data.units import size_doubt, size_ratio, unit_text
 from napari_dojo.errors import DojoError
@@ -234,7 +234,10 @@ def predict_steps(
     out = (room or _zeros)(places.axes, places.shape, work.dtype(array, places))
     spread = np.zeros(places.shape, np.float32) if settings.spread and task.result.intensities else None
     kept = np.zeros((places.count, predictor.outputs, *axes.size(array.shape)), np.float32) if keep_maps else None
-    whole = norm or _numbers(card, array, axes)
+    frames = settings.frames or card.rule.frames
+    if axes.count(array.shape) > 1 and frames == "whole" and (hint := dim_frames(axes.frames(array))):
+        yield Message("warning", hint)
+    whole = norm or (None if axes.count(array.shape) > 1 and frames == "each" else card.numbers(array, axes))
     if doubt := _doubt(card, array, axes, whole):
         yield Message("warning", doubt)
     if not settings.diameter and (doubt := size_doubt(pixel_size, card.pixel_size, card.unit)):
@@ -326,10 +329,17 @@ class _Work:
 
     def steps(self, x: Any, norm: Normalization) -> Iterator[tuple[int, int] | _Found]:
         """Answer one sample (C, *S); yields (done, total), and last the answer, or nothing more when stopped."""
+        x = np.asarray(x)
         if _blank(x):
             yield 1, 1
-            yield self._nothing(np.asarray(x))
+            yield self._nothing(x)
             return
+        clean, padding = norm.clean(x)
+        for said in self._imaged(clean, norm):
+            yield said if isinstance(said, tuple) or padding is None else self._padded(said, x, padding)
+
+    def _imaged(self, x: NDArray[Any], norm: Normalization) -> Iterator[tuple[int, int] | _Found]:
+        """The same for a sample without padding."""
         if self.task.result.intensities:
             wanted = self.settings.turns or (8 if self.settings.spread else self.task.turns)
             ways = turns_of(self.predictor, wanted, self.task.quarter(self.options))
@@ -349,13 +359,32 @@ class _Work:
     def _answer(self, maps: NDArray[np.float32], norm: Normalization) -> NDArray[Any]:
         return answer(self.task, self.card, maps, self.decoding, self.options, norm)
 
+    def _padded(self, found: _Found, x: NDArray[Any], padding: NDArray[np.bool_]) -> _Found:
+        """With the padding (C, *S) of the sample ``x`` as it was: no object, or its own value."""
+        kind, own = self.task.result, self.card.own
+        if not kind.intensities:
+            return replace(found, answer=kind.padded(found.answer, np.all(padding, 0), 0))
+        padding, level = own(padding), own(x)
+        if self.card.target or len(level) != len(found.answer):
+            padding = np.repeat(padding.all(0, keepdims=True), len(found.answer), 0)
+            level = np.broadcast_to(np.reshape(self._level(x), (-1,) + (1,) * (x.ndim - 1)), padding.shape)
+        for axis, n in enumerate(self.predictor.scale):
+            padding, level = np.repeat(padding, n, axis + 1), np.repeat(level, n, axis + 1)
+        spread = None if found.spread is None else kind.padded(found.spread, padding, 0)
+        return replace(found, answer=kind.padded(found.answer, padding, level[padding]), spread=spread)
+
+    def _level(self, x: NDArray[Any]) -> Sequence[float]:
+        """What an image of nothing holds, channel by channel."""
+        if self.card.target:
+            return self.card.target.offset
+        return [float(np.nan_to_num(c.flat[0])) for c in self.card.own(x)]
+
     def _nothing(self, x: NDArray[Any]) -> _Found:
         """The answer to an image that shows nothing: no object; the same value everywhere."""
         if not self.task.result.intensities:
             return _Found(np.zeros(x.shape[1:], np.int32))
         maps = self.predictor.room(x.shape[1:])
-        level = self.card.target.offset if self.card.target else [np.nan_to_num(c.flat[0]) for c in self.card.own(x)]
-        for k, value in enumerate(level):
+        for k, value in enumerate(self._level(x)):
             maps[k] = value
         return _Found(maps, None, np.zeros_like(maps))
 
@@ -389,13 +418,6 @@ def predict(bundle: Bundle, array: Any, axes: Axes | str | None = None, **more: 
     raise DojoError("Prediction was stopped before it was done.")
 
 
-def _numbers(card: Card, array: Any, axes: Axes) -> Normalization | None:
-    """The numbers of the whole array; None where each frame has its own."""
-    if axes.count(array.shape) > 1 and card.rule.frames == "each":
-        return None
-    return card.numbers(np.moveaxis(array, axes.names.index("C"), 0) if "C" in axes.names else array[None])
-
-
 def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: PredictSettings) -> None:
     """Refuse to make finer what has other pixels than the model learned from: its detail would be of another size."""
     if not card.finer or not card.pixel_size or not pixel_size or settings.any_size:
@@ -414,8 +436,11 @@ def _doubt(card: Card, array: Any, axes: Axes, norm: Normalization | None) -> st
     known = card.data.get("seen")
     if not known:
         return ""
-    x = axes.sample(array, 0)
-    return "" if _blank(x) else unlike(known, profile((norm or card.rule.measure(x)).apply(x)))
+    x = np.asarray(axes.sample(array, 0))
+    if _blank(x):
+        return ""
+    norm = norm or card.rule.measure(x)
+    return unlike(known, profile(norm.apply(norm.clean(x)[0])))
 
 
 def _blank(x: Any) -> bool:

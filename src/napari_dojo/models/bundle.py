@@ -87,7 +87,7 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     card = replace(bundle.card, version=bundle.card.version or __version__)
     test_in = np.asarray(sample, np.float32)[None]  # (1, C, *S)
     with torch.no_grad():
-        x = torch.from_numpy(card.rule.measure(sample).apply(sample))[None]
+        x = torch.from_numpy(card.rule.percentiles(np.asarray(sample)).apply(sample))[None]
         test_out = bundle.net(x).numpy()
     weights = io.BytesIO()
     torch.save({k: v.contiguous() for k, v in bundle.net.state_dict().items()}, weights)

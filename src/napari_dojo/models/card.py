@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import checked
@@ -88,10 +89,9 @@ class Card:
         """Channels of an image, without those of its neighbours."""
         return self.channels // (1 + 2 * self.reach)
 
-    def numbers(self, x: Any) -> Normalization:
-        """The numbers of an image (C, ...) for samples with their neighbours."""
-        found, many = self.rule.measure(x), 1 + 2 * self.reach
-        return Normalization(found.offset * many, found.scale * many)
+    def numbers(self, array: Any, axes: Axes) -> Normalization:
+        """The numbers of a whole array for each of its samples, with their neighbours."""
+        return self.rule.measure_series(axes.frames(array)).repeated(1 + 2 * self.reach)
 
     def axes_for(self, names: str, shape: Sequence[int]) -> str:
         """The axes of an image as this model takes them: planes become channels where it needs so many and there are none."""

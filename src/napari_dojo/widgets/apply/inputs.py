@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import renumbered
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.models.card import Card
@@ -105,14 +106,16 @@ class Asked:
             place = moved(place, starts)
         return finer_place(place, [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
 
-    def numbers(self, card: Card) -> Normalization | None:
-        """How the whole image is normalised; None where ``array`` is what is computed anyhow, and measured there."""
+    def numbers(self, card: Card, frames: str | None = None) -> Normalization | None:
+        """How the whole image is normalised; None where ``array`` is what is computed anyhow, and measured there.
+
+        ``frames`` : "whole" or "each"; None: as the model does.
+        """
         if self.box is None:
             return None
         axes, shape = self.axes, self.array.shape
-        if axes.count(shape) == 1 or card.rule.frames != "each":
-            x = np.moveaxis(self.array, axes.names.index("C"), 0) if "C" in axes.names else self.array[None]
-            return card.rule.measure(x)
+        if axes.count(shape) == 1 or (frames or card.rule.frames) != "each":
+            return card.numbers(self.array, axes)
         others = [i for i, a in enumerate(axes.names) if a != "C" and a not in axes.spatial]
         if any(self.box[i][1] - self.box[i][0] > 1 for i in others):
             return None  # several frames in sight: each is measured by itself
@@ -122,13 +125,17 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What is asked of a model at once, with which diameter (px) and values of the decoding, and how uncertain it is."""
+    """What is asked of a model at once, with which diameter (px) and values of the decoding, and how uncertain it is.
+
+    ``frames`` : "each" measures the brightness of each frame of a series by itself, "whole" once; None: as the model does.
+    """
 
     model: Model
     asked: tuple[Asked, ...]
     diameter: float | None
     values: dict[str, Any]
     spread: bool = False
+    frames: str | None = None
 
 
 def write_request(folder: Path, run: Run) -> Path:
@@ -142,9 +149,9 @@ def write_request(folder: Path, run: Run) -> Path:
         [np.asarray(a.part(a.wide)) for a in asked],
         axes=[a.axes.names for a in asked],
         names=[a.name for a in asked],
-        settings={"diameter": run.diameter, "spread": run.spread},
+        settings={"diameter": run.diameter, "spread": run.spread, "frames": run.frames},
         pixel_sizes=[a.pixel_size for a in asked],
-        norms=[a.numbers(run.model.card) for a in asked],
+        norms=[a.numbers(run.model.card, run.frames) for a in asked],
         decoding=run.values,
     )
 
@@ -233,12 +240,5 @@ def cut(found: NDArray[Any], asked: Asked, names: str, objects: bool) -> NDArray
     ours = asked.axes.without_channels()
     for i in range(ours.count(out.shape) if objects else 0):
         part = ours.sample(out, i)[0]
-        part[...] = _ranks(part)
+        part[...] = renumbered(part)
     return out
-
-
-def _ranks(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """The same objects as 1..n."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    return np.asarray((np.cumsum(present) * present).astype(np.int32)[labels])
