@@ -18,8 +18,10 @@ __all__ = ["filled", "padding", "strided"]
 LOOKED_AT = 2**16  # pixels on which it is decided whether there may be padding
 SMALLEST = 16  # px; what is smaller is a defect of the camera, not padding
 LEVELS = 8  # padding is at least so many levels of the image away from its median
-APART = {-1: 0.25, 1: 0.1}  # share of that distance in which there is hardly a pixel, below and above the image
+APART = {True: 0.25, False: 0.1}  # share of that distance in which there is hardly a pixel, below and above the image
 LINED = 0.15  # share of a face that padding in a corner lines at least; elsewhere twice as much
+IN_BOX = 0.01  # share of a box within a frame that may have the value of the frame
+CROSSED = 64  # pixels of a row or column that say whether it may be constant
 FEW = 0.02  # share of the image that may lie there all the same: interpolated edges, dead pixels
 PART = 0.05  # a part of the image has at least this share of it, else it is an object on an empty ground
 IMAGED = 0.8  # share of what was imaged that lies in such parts
@@ -64,12 +66,14 @@ def _of_channel(a: NDArray[Any]) -> NDArray[np.bool_] | None:
         return _of_blank(a)
     found = _missing(a) if a.dtype.kind == "f" and (not finite.all() or not _faces_finite(a)) else None
     for value in _candidates(a, few, known):
-        side = _side(known, value)
-        if side is None:
+        rest = known[known != value].astype(np.float64)
+        if rest.size == 0 or rest.min() == rest.max():
             continue
-        solid = _solid(a == value, side)
+        same = a == value
+        solid = _solid(same) if _apart(rest, float(value)) else None
+        solid = _frame(same) if solid is None else solid
         if solid is not None and _is_image(~solid if found is None else ~(solid | found)):
-            solid = _with_edges(a, solid, value, float(np.median(known[known != value])))
+            solid = _with_edges(a, solid, float(value), float(np.median(rest)))
             found = solid if found is None else found | solid
     return found
 
@@ -105,16 +109,13 @@ def _large(labels: NDArray[Any], count: int) -> NDArray[np.bool_] | None:
 
 
 def _candidates(a: NDArray[Any], few: NDArray[Any], known: NDArray[Any]) -> list[Any]:
-    """Values that padding may have: extremes that are frequent on a face or in the image, and values of constant faces."""
+    """Values that padding may have: of constant rows and columns, and extremes that are frequent on a face or solid."""
     low, high = known.min(), known.max()
-    made = []
+    made = _lines(a)
     for face in _faces(a):
         face = face[np.isfinite(face)] if a.dtype.kind == "f" else face
-        if face.size == 0:
-            continue
-        ends = face.min(), face.max()
-        made += [v for v in dict.fromkeys(ends) if (face == v).mean() > 0.05 and (v <= low or v >= high)]
-        made += [ends[0]] if ends[0] == ends[1] else []
+        if face.size:
+            made += [v for v in (face.min(), face.max()) if not low < v < high and (face == v).mean() > 0.05]
     for v in (low, high):
         same = few == v
         if same.mean() > 1e-3 and (same[..., 1:] & same[..., :-1]).sum() > 0.5 * same.sum():
@@ -122,25 +123,28 @@ def _candidates(a: NDArray[Any], few: NDArray[Any], known: NDArray[Any]) -> list
     return list(dict.fromkeys(made))
 
 
-def _side(known: NDArray[Any], value: Any) -> int | None:
-    """-1: a value stands apart below the image, 1: above it, 0: within its range; None: it is a value of the image."""
-    rest = known[known != value].astype(np.float64)
-    middle, value = float(np.median(rest)), float(value)
-    inside = rest.min() < value < rest.max()
-    side = -1 if value < middle else 1
+def _lines(a: NDArray[Any]) -> list[Any]:
+    """The values of rows and columns that are constant, as far as every few pixels of them say; of each value one."""
+    made: list[Any] = []
+    for axis in (-1, -2):
+        step = [1] * a.ndim
+        step[axis] = -(-a.shape[axis] // CROSSED)
+        some = a[tuple(slice(None, None, n) for n in step)]
+        made += list(np.unique(some.take(0, axis)[some.min(axis) == some.max(axis)]))
+    return [v for v in made if np.isfinite(v)]
+
+
+def _apart(rest: NDArray[np.float64], value: float) -> bool:
+    """Whether a value stands apart from the rest of an image, below or above it."""
+    middle = float(np.median(rest))
     levels = np.unique(rest[:: max(1, len(rest) // 4096)])
     step = float(np.diff(levels).min()) if len(levels) > 1 else np.inf
-    near = np.abs(rest - value) < APART[side] * abs(middle - value)
-    if abs(middle - value) >= LEVELS * step and near.mean() < FEW:
-        return side
-    return 0 if inside and len(levels) > 4 * LEVELS else None
+    gap = abs(middle - value)
+    return gap >= LEVELS * step and bool((np.abs(rest - value) < APART[value < middle] * gap).mean() < FEW)
 
 
-def _solid(same: NDArray[np.bool_], side: int) -> NDArray[np.bool_] | None:
-    """The components that padding may be: they span an axis, hold a corner, are boxes, or line much of a face.
-
-    A value within the range of the image (``side`` 0) needs a whole face, one above it no less than a corner or a box.
-    """
+def _solid(same: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The components that padding may be: they span the image, are boxes, or line much of a face."""
     labels, count = ndimage.label(same)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     corners = labels[np.ix_(*([0, -1] for _ in labels.shape))]
@@ -151,9 +155,18 @@ def _solid(same: NDArray[np.bool_], side: int) -> NDArray[np.bool_] | None:
         edges = [s.stop - s.start for s in boxes[k - 1]]
         spans = sum(e == n for e, n in zip(edges, labels.shape, strict=True)) >= len(edges) - 1
         box = sizes[k] >= 0.98 * np.prod(edges) and (spans or min(edges[-2:]) >= 8)
-        lines = box or faces > (LINED if (corners == k).any() else 2 * LINED)
-        keep[k] = lines if side else faces == 1
+        keep[k] = box or faces > (LINED if (corners == k).any() else 2 * LINED)
     return keep[labels] if keep.any() else None
+
+
+def _frame(same: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """What lies outside a box that hardly has a pixel of this value, which need not stand apart then."""
+    box = ndimage.find_objects((~same).astype(np.uint8))[0]
+    if same[box].size == same.size or same[box].mean() > IN_BOX:
+        return None
+    outside = np.ones(same.shape, bool)
+    outside[box] = False
+    return outside
 
 
 def _is_image(left: NDArray[np.bool_]) -> bool:
@@ -164,9 +177,10 @@ def _is_image(left: NDArray[np.bool_]) -> bool:
     return bool(sizes[sizes >= PART * few.size].sum() >= IMAGED * max(1, few.sum()))
 
 
-def _with_edges(a: NDArray[Any], solid: NDArray[np.bool_], value: Any, middle: float) -> NDArray[np.bool_]:
+def _with_edges(a: NDArray[Any], solid: NDArray[np.bool_], value: float, middle: float) -> NDArray[np.bool_]:
     """With the pixels beside it that interpolation has mixed from padding and image."""
-    at, gap = float(value), 0.25 * (middle - float(value))
+    if middle == value:
+        return solid
     for _ in range(2):
         near = np.zeros_like(solid)
         for axis in range(a.ndim):
@@ -174,5 +188,5 @@ def _with_edges(a: NDArray[Any], solid: NDArray[np.bool_], value: Any, middle: f
             near[ahead] |= solid[behind]
             near[behind] |= solid[ahead]
         where = np.nonzero(near & ~solid)
-        solid[where] = (middle - gap - a[where].astype(np.float64)) / (middle - at) > 0
+        solid[where] = (middle - a[where].astype(np.float64)) / (middle - value) > 0.25
     return solid
