@@ -21,6 +21,7 @@ LEVELS = 8  # padding is at least so many levels of the image away from its medi
 APART = {True: 0.25, False: 0.1}  # share of that distance in which there is hardly a pixel, below and above the image
 LINED = 0.15  # share of a face that padding in a corner lines at least; elsewhere twice as much
 IN_BOX = 0.01  # share of a box within a frame that may have the value of the frame
+MOST_LINES = 4  # values that constant rows and columns have at most, else the image is drawn
 CROSSED = 64  # pixels of a row or column that say whether it may be constant
 FEW = 0.02  # share of the image that may lie there all the same: interpolated edges, dead pixels
 PART = 0.05  # a part of the image has at least this share of it, else it is an object on an empty ground
@@ -71,7 +72,7 @@ def _of_channel(a: NDArray[Any]) -> NDArray[np.bool_] | None:
             continue
         same = a == value
         solid = _solid(same) if _apart(rest, float(value)) else None
-        solid = _frame(same) if solid is None else solid
+        solid = _frame(a, same) if solid is None else solid
         if solid is not None and _is_image(~solid if found is None else ~(solid | found)):
             solid = _with_edges(a, solid, float(value), float(np.median(rest)))
             found = solid if found is None else found | solid
@@ -109,7 +110,7 @@ def _large(labels: NDArray[Any], count: int) -> NDArray[np.bool_] | None:
 
 
 def _candidates(a: NDArray[Any], few: NDArray[Any], known: NDArray[Any]) -> list[Any]:
-    """Values that padding may have: of constant rows and columns, and extremes that are frequent on a face or solid."""
+    """Values that padding may have: of constant rows and columns, and extremes that are frequent on a face or lie together."""
     low, high = known.min(), known.max()
     made = _lines(a)
     for face in _faces(a):
@@ -124,14 +125,15 @@ def _candidates(a: NDArray[Any], few: NDArray[Any], known: NDArray[Any]) -> list
 
 
 def _lines(a: NDArray[Any]) -> list[Any]:
-    """The values of rows and columns that are constant, as far as every few pixels of them say; of each value one."""
+    """The values of rows and columns that are constant, as far as some pixels of each say."""
     made: list[Any] = []
     for axis in (-1, -2):
         step = [1] * a.ndim
         step[axis] = -(-a.shape[axis] // CROSSED)
         some = a[tuple(slice(None, None, n) for n in step)]
         made += list(np.unique(some.take(0, axis)[some.min(axis) == some.max(axis)]))
-    return [v for v in made if np.isfinite(v)]
+    made = [v for v in dict.fromkeys(made) if np.isfinite(v)]
+    return made if len(made) <= MOST_LINES else []
 
 
 def _apart(rest: NDArray[np.float64], value: float) -> bool:
@@ -159,10 +161,16 @@ def _solid(same: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     return keep[labels] if keep.any() else None
 
 
-def _frame(same: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """What lies outside a box that hardly has a pixel of this value, which need not stand apart then."""
+def _frame(a: NDArray[Any], same: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """What lies outside a box that hardly has a pixel of this value, which need not stand apart then.
+
+    What the box shows varies along its edges; where it does not, the image is drawn and not imaged, such as a ramp.
+    """
     box = ndimage.find_objects((~same).astype(np.uint8))[0]
-    if same[box].size == same.size or same[box].mean() > IN_BOX:
+    inside = a[box]
+    if inside.size == a.size or same[box].mean() > IN_BOX:
+        return None
+    if any(face.min() == face.max() for face in _faces(inside)):
         return None
     outside = np.ones(same.shape, bool)
     outside[box] = False
