@@ -12,7 +12,7 @@ help:
 	@echo "make setup   the environment in .venv"
 	@echo "make demo    train, apply and score on sample data; scores and pictures in demo/"
 	@echo "make test    all tests                        make test ARGS='tests/test_axes.py -x'"
-	@echo "make check   style and types"
+	@echo "make check   style, types and code that nothing calls"
 	@echo "make bench   what can be measured             make bench RUN=loop_overhead"
 
 setup: .venv/.ready ; @:
@@ -30,6 +30,7 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/vulture
 
 ifeq ($(RUN),)
 bench: setup

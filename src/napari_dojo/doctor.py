@@ -94,7 +94,7 @@ def _checks() -> Iterator[Check]:
     yield Check(
         "Python", True, f"{platform.python_version()} on {platform.platform(terse=True)} ({platform.machine()})"
     )
-    for name in ("napari", "numpy", "scikit-image", "bioimageio.core"):
+    for name in ("napari", "numpy", "scikit-image"):
         yield _package(name)
     yield _qt()
     yield _opengl()

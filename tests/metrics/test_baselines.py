@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_dojo.metrics.baselines import most_frequent_class, otsu_watershed
+from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 
 
@@ -67,12 +67,3 @@ def test_pixels_that_are_no_number(value: float) -> None:
 
 def test_one_pixel() -> None:
     assert otsu_watershed(np.ones((1, 1, 1))).tolist() == [[0]]
-
-
-def test_most_frequent_class() -> None:
-    truths = [np.array([[0, 0, 0, 0, 2]]), np.array([[3, 3, 2, 2]])]
-    assert most_frequent_class(truths) == 2
-    assert most_frequent_class(truths, unlabelled=None) == 0
-    assert most_frequent_class([np.array([1, 2])]) == 1
-    assert most_frequent_class([np.zeros((2, 2))]) == most_frequent_class([]) == 0
-    assert most_frequent_class([np.array([255, 255, 4])], unlabelled=255) == 4

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_dojo.metrics.reliability import REACH, Residual, halves, resolution_of
+from napari_dojo.metrics.reliability import REACH, Residual, Resolution, halves
+from napari_dojo.metrics.resolution import ring_correlation
 from napari_dojo.simulation.microscope import simulate
 
 SCENE = simulate("nuclei", (192, 192), 4, photons=40)
@@ -27,11 +28,11 @@ def test_noise_alone_was_taken_away():
 def test_structure_that_went_too_is_told():
     found = Residual.of(IMAGE, ndimage.gaussian_filter(CLEAN, 5))
     assert found.neighbours > 0.2
-    assert "structure went with the noise" in found.sentence
+    assert "structure was removed with the noise" in found.sentence
 
 
 def test_a_wrong_level_is_told():
-    assert "not 0 on average" in Residual.of(IMAGE, CLEAN + np.std(IMAGE - CLEAN)).sentence
+    assert "is not 0 at all intensities" in Residual.of(IMAGE, CLEAN + np.std(IMAGE - CLEAN)).sentence
     assert "looks like noise" not in Residual.of(IMAGE, 0.8 * (CLEAN - 100) + 100).sentence
     assert "looks like noise" in Residual.of(3 * IMAGE + 7, 3 * CLEAN + 7).sentence
 
@@ -49,6 +50,11 @@ def test_halves_have_the_same_scene_and_their_own_noise():
     assert abs(np.corrcoef((a - CLEAN).ravel(), (b - CLEAN).ravel())[0, 1]) < 0.1
 
 
+def resolution_of(image, model):
+    a, b = halves(image)
+    return Resolution(ring_correlation(a, b), ring_correlation(model(a), model(b)))
+
+
 def test_resolution_before_and_after():
     found = resolution_of(IMAGE, lambda x: ndimage.gaussian_filter(x, 1.5))
     assert 2 <= found.after.resolution <= found.before.resolution * 1.2
@@ -60,5 +66,5 @@ def test_a_pattern_of_the_net_itself_is_no_detail():
     stripes = 10 * np.cos(2 * np.pi * 0.4 * np.arange(IMAGE.shape[-1]))
     found = resolution_of(IMAGE, lambda x: ndimage.gaussian_filter(x, 1) + stripes)
     assert found.own_pattern
-    assert "comes from the net" in found.sentence
+    assert "comes from the model" in found.sentence
     assert not resolution_of(IMAGE, lambda x: ndimage.gaussian_filter(x, 1)).own_pattern

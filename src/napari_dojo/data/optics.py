@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["Camera", "bin_pixels", "blur", "psf_fwhm", "psf_sigma"]
+__all__ = ["Camera", "bin_pixels", "blur", "psf_sigma"]
 
 
 def psf_sigma(
@@ -50,11 +50,6 @@ def psf_sigma(
         axial = 2 * np.sqrt(6) * refractive_index / (wave * na**2)
         sigma = (float(axial), float(sideways), float(sideways))
     return tuple(s / p for s, p in zip(sigma, pixel_size, strict=True))
-
-
-def psf_fwhm(sigma: float) -> float:
-    """Full width at half maximum of a Gaussian, in the unit of its standard deviation."""
-    return float(2 * np.sqrt(2 * np.log(2)) * sigma)
 
 
 def blur(image: Any, sigma: Sequence[float] | float) -> NDArray[np.float32]:

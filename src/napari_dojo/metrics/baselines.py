@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from napari_dojo.data.normalize import Rule
 
-__all__ = ["most_frequent_class", "otsu_watershed"]
+__all__ = ["otsu_watershed"]
 
 
 def otsu_watershed(x: Any, smallest: int = 20) -> NDArray[np.int32]:
@@ -31,7 +29,7 @@ def otsu_watershed(x: Any, smallest: int = 20) -> NDArray[np.int32]:
     from scipy import ndimage
     from skimage.feature import peak_local_max
     from skimage.filters import threshold_otsu
-    from skimage.segmentation import watershed
+    from skimage.segmentation import relabel_sequential, watershed
 
     x = np.asarray(x)
     if x.size == 0:
@@ -49,26 +47,4 @@ def otsu_watershed(x: Any, smallest: int = 20) -> NDArray[np.int32]:
     labels = watershed(-distance, seeds, mask=mask)
     kept = np.bincount(labels.ravel(), minlength=len(peaks) + 1) >= smallest
     kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return np.asarray(numbers[labels])
-
-
-def most_frequent_class(truths: Iterable[ArrayLike], unlabelled: int | None = 0) -> int:
-    """The class that most annotated pixels have (the smallest such number), to be predicted everywhere.
-
-    Parameters
-    ----------
-    truths : class images (*S).
-    unlabelled : the number that means "not annotated"; None where every number is a class.
-
-    Returns
-    -------
-    Its number; ``unlabelled`` or 0 where nothing is annotated.
-    """
-    counts: Counter[int] = Counter()
-    for truth in truths:
-        numbers, n = np.unique(np.asarray(truth), return_counts=True)
-        counts.update({int(a): int(b) for a, b in zip(numbers, n, strict=True) if np.isfinite(a)})
-    if unlabelled is not None:
-        del counts[unlabelled]
-    return min(counts, key=lambda number: (-counts[number], number), default=unlabelled or 0)
+    return np.asarray(relabel_sequential(np.where(kept[labels], labels, 0))[0], np.int32)

@@ -1,8 +1,7 @@
-"""Whether to believe an image that a net made: what it took away, and what detail two independent answers share."""
+"""Reliability of a predicted image: its residual, and the detail that two independent predictions share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,24 +10,24 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.noise import fission, measure_noise
 from napari_dojo.metrics.residuals import residual_correlation
-from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation, ring_correlation
+from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation
 
-__all__ = ["Residual", "Resolution", "halves", "resolution_of"]
+__all__ = ["Residual", "Resolution", "halves"]
 
 REACH = 8  # px of the autocorrelation to each side
 LEVELS = 12  # classes of intensity
-CLEAR = 0.05  # correlation of neighbours above which structure was taken away
+CLEAR = 0.05  # correlation of neighbours above which structure was removed
 
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """What was taken away from an image (*S).
+    """The residual of an image (*S): the input less the prediction.
 
     Attributes
     ----------
-    values : input less answer, float32 (*S).
+    values : input less prediction, float32 (*S).
     correlation : autocorrelation in the plane, (17, 17), 1 in its middle; noise alone is 0 around it.
-    levels, means, deviations : mean and standard deviation of it where the answer is about so bright, (n,).
+    levels, means, deviations : mean and standard deviation of the residual by brightness of the prediction, (n,).
     expected : standard deviation of the noise at these levels, as measured in the input.
     """
 
@@ -40,9 +39,9 @@ class Residual:
     expected: NDArray[np.float64]
 
     @staticmethod
-    def of(given: Any, answer: Any) -> Residual:
-        """Compare an image (*S) with the answer to it, of the same shape."""
-        x, y = (np.asarray(a, np.float32) for a in (given, answer))
+    def of(given: Any, predicted: Any) -> Residual:
+        """Compare an image (*S) with its prediction of the same shape."""
+        x, y = (np.asarray(a, np.float32) for a in (given, predicted))
         values = np.nan_to_num(x - y, nan=0.0, posinf=0.0, neginf=0.0)
         order = np.argsort(y, axis=None)
         groups = [g for g in np.array_split(order, LEVELS) if len(g)]
@@ -69,31 +68,35 @@ class Residual:
         """What it says, in words."""
         r, shift = self.neighbours, float(np.abs(self.means).max() / max(float(np.median(self.deviations)), 1e-12))
         if abs(r) > CLEAR:
-            return f"Neighbours in what was taken away are alike ({r:.2f}): some structure went with the noise."
+            return (
+                f"Neighbouring pixels of the residual correlate by {r:.2f}: some structure was removed with the noise."
+            )
         if shift > 0.3:
-            return f"What was taken away is not 0 on average at all intensities (up to {shift:.2f} of its spread)."
+            return (
+                f"The mean of the residual is not 0 at all intensities (up to {shift:.2f} of its standard deviation)."
+            )
         return (
-            f"What was taken away looks like noise: neighbours correlate by {r:.2f}, its mean is 0 at all intensities. "
-            "Bright places may be grainier, as light itself is noisy; lines or patches would be signal."
+            f"The residual looks like noise: neighbouring pixels correlate by {r:.2f}, its mean is 0 at all intensities. "
+            "It may be grainier in bright places, where there is more photon noise; lines or patches would be signal."
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Resolution:
-    """Fourier ring correlation of two independent pictures of one scene, before and after the net."""
+    """Fourier ring correlation of two images of one scene with independent noise, before and after the model."""
 
     before: RingCorrelation
     after: RingCorrelation
 
     @property
     def sentence(self) -> str:
-        """``Before: detail down to 9.1 px; after: detail down to 5.2 px.``, and a warning of what comes from the net itself."""
-        own = " What both halves share beyond that comes from the net: do not read it." if self.own_pattern else ""
+        """``Before: detail down to 9.1 px; after: detail down to 5.2 px.``, and a warning of what comes from the model itself."""
+        own = " Finer detail that both share comes from the model: do not interpret it." if self.own_pattern else ""
         return f"Before: {self.before.sentence}; after: {self.after.sentence}.{own}"
 
     @property
     def own_pattern(self) -> bool:
-        """Whether, finer than where detail ends after the net, the halves agree again: the net draws that into both."""
+        """Whether, the halves agree again at detail finer than the resolution: the model adds that to both."""
         beyond = self.after.frequency > 1 / self.after.resolution
         return bool(beyond.any() and self.after.smooth[beyond].max() > 2 * THRESHOLD)
 
@@ -101,9 +104,3 @@ class Resolution:
 def halves(image: Any, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Two images of the scene of one image (*S) with independent noise, each as noisy as with half of the light."""
     return fission(image, measure_noise(image), np.random.default_rng(seed))
-
-
-def resolution_of(image: Any, net: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Resolution:
-    """Resolution of an image (*S) before and after ``net`` ((*S) -> (*S)), from two halves of its light."""
-    a, b = halves(image)
-    return Resolution(ring_correlation(a, b), ring_correlation(net(a), net(b)))

@@ -14,9 +14,9 @@ __all__ = ["ResidualScores", "residual_correlation"]
 
 
 def residual_correlation(residual: ArrayLike, reach: int = 1) -> NDArray[np.float64]:
-    """Autocorrelation of what was taken away, in the plane: (2 reach + 1, 2 reach + 1), 1 in the middle.
+    """Autocorrelation of a residual, in the plane: (2 reach + 1, 2 reach + 1), 1 in the middle.
 
-    Pure noise of a camera gives 0 everywhere else; structure that was taken away too shows as a hill.
+    Pure noise of a camera gives 0 everywhere else; structure that was removed too shows as a hill.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def residual_correlation(residual: ArrayLike, reach: int = 1) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class ResidualScores:
-    """What a denoised image took away, judged without a truth; means over so many images.
+    """Scores of a denoised image without a ground truth, from its residual; means over ``images`` images.
 
     Attributes
     ----------
-    removed : standard deviation of what was taken away over that of the noise measured in the image; 1 is all of it.
-    correlation : of neighbours in what was taken away; 0 for noise alone.
+    removed : standard deviation of the residual over that of the noise measured in the image; 1 is all of it.
+    correlation : of neighbouring pixels of the residual; 0 for noise alone.
     """
 
     images: int = 0
@@ -56,7 +56,7 @@ class ResidualScores:
 
     @classmethod
     def of(cls, given: ArrayLike, result: ArrayLike) -> ResidualScores:
-        """Judge an image (C, *S) by what it was made from, of the same shape."""
+        """Score a denoised image (C, *S) by the image it was made from, of the same shape."""
         from napari_dojo.data.noise import measure_noise
 
         x, y = np.asarray(given, np.float64), np.asarray(result, np.float64)
@@ -81,8 +81,8 @@ class ResidualScores:
 
     @property
     def sentence(self) -> str:
-        """``97 % of the estimated noise taken away; neighbours in it correlate by 0.02``."""
-        return f"{100 * self.removed:.0f} % of the estimated noise taken away; neighbours in it correlate by {self.correlation:.2f}"
+        """``97 % of the estimated noise removed; neighbouring pixels of the residual correlate by 0.02``."""
+        return f"{100 * self.removed:.0f} % of the estimated noise removed; neighbouring pixels of the residual correlate by {self.correlation:.2f}"
 
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values."""

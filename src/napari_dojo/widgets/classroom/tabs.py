@@ -37,11 +37,6 @@ class Tabs(QWidget):
         self._group.addButton(button, self._stack.count())
         self._stack.addWidget(page)
 
-    @property
-    def current(self) -> int:
-        """The number of the page that is shown."""
-        return self._stack.currentIndex()
-
     def button(self, number: int) -> QPushButton:
         """The button of a page."""
         found = self._group.button(number)
