@@ -5,6 +5,7 @@ __all__ = [
     "datasets",
     "images",
     "names",
+    "outlines",
     "pairing",
     "rois",
     "roles",
