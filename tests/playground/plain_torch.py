@@ -65,7 +65,7 @@ class Plain:
             return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
         return -(t * (p / p.sum(1, keepdim=True)).clamp(1e-7, 1 - 1e-7).log()).sum(1).mean()
 
-    def price(self) -> torch.Tensor:
+    def penalty(self) -> torch.Tensor:
         """Of L1 and L2."""
         learning = self.setup.learning
         return sum(learning.l1 * w.abs().sum() + learning.l2 * (w**2).sum() for w in self.weights)
@@ -79,7 +79,7 @@ class Plain:
             order = torch.tensor(self.rng.permutation(n))
             for batch in order.split(learning.batch_size or n):
                 optimizer.zero_grad()
-                (self.loss(self.sums(self.x[batch])[-1], self.t[batch]) + self.price()).backward()
+                (self.loss(self.sums(self.x[batch])[-1], self.t[batch]) + self.penalty()).backward()
                 optimizer.step()
             found.append(self.losses())
         return np.array(found)

@@ -67,7 +67,7 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "spiral", *given.split(), "--label-noise", ".1", "--json")
     assert code == 0
     assert out[2] == "Parameters: 2·4+4 + 4·3+3 + 5·1+1 = 33"
-    assert out[3] == "Updates an epoch: 50 / 16 = 4 (rounded up); 2 epochs"
+    assert out[3] == "Updates per epoch: 50 / 16 = 4 (rounded up); 2 epochs"
     assert [line.split()[:2] for line in out[5:8]] == [["training", "50"], ["validation", "20"], ["test", "30"]]
     assert json.loads(out[-1])["parameters"] == 33
     assert facts(capsys, "parabola", "--hidden", 0)["parameters"] == 3
@@ -79,39 +79,39 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_runs_away_is_said_and_no_nan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "plane", "--output", "linear", "--loss", "squared_error", "--lr", "1e9", "--json")
     assert code == 0
-    assert any("Learning stopped in epoch 1" in line for line in out)
+    assert any("Training diverged in epoch 1" in line for line in out)
     got = json.loads(out[-1], parse_constant=lambda name: pytest.fail(name))
     assert not got["met"]
     assert got["epochs"] == 0
     assert got["train"]["loss"] < 1
     code, out, _ = run(
-        capsys, "plane", "--output", "linear", "--loss", "categorical_cross_entropy", "--start", "zero", "--json"
+        capsys, "plane", "--output", "linear", "--loss", "categorical_cross_entropy", "--initializer", "zero", "--json"
     )
     assert json.loads(out[-1], parse_constant=lambda name: pytest.fail(name))["train"]["loss"] is None
 
 
 def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = run(capsys, "line", "--batch-size", 600, "--epochs", 1)
-    assert err == ["Note: A mini-batch of 600 is more than the 500 training points: each update takes all."]
+    assert err == ["Note: The batch size 600 exceeds the 500 training points: each update uses all of them."]
 
 
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["line", "--lr", "0"], "The learning rate is above 0"),
-        (["line", "--points", "5"], "--points takes three whole numbers"),
-        (["line", "--points", "1,0,0"], "The one training point is not of class"),
+        (["line", "--lr", "0"], "The learning rate must be above 0"),
+        (["line", "--points", "5"], "--points needs three whole numbers"),
+        (["line", "--points", "1,0,0"], "The only training point is not of class"),
         (["line", "--hidden", "8,x"], "whole numbers from 1 to 32"),
-        (["line", "--kind", "formula", "--formula", "y < os"], "not understood"),
+        (["line", "--kind", "formula", "--formula", "y < os"], "other than arithmetic"),
         (["line", "--csv", "nowhere.csv"], "nowhere.csv: No such file"),
         (["line", "--epochs", "1", "--plot", "nowhere/a.png"], "No such file"),
         (["line", "--epochs", "1", "--plot", "a.nothing"], "cannot be drawn in that format"),
         (["line", "--outputs", "3"], "needs 1 or 2"),
         (["open", "nowhere.toml"], "nowhere.toml: No such file"),
         (["open", "donut"], "There is no exercise 'donut'"),
-        (["open", "dojo1:abc"], "damaged or cut off"),
+        (["open", "dojo1:abc"], "damaged or incomplete"),
         (["open", "dojo9:abc"], "newer napari-dojo"),
-        (["check", "nowhere.txt"], "None of the 1 texts could be read. The first: nowhere.txt: No such file"),
+        (["check", "nowhere.txt"], "None of the 1 submissions can be read. The first: nowhere.txt: No such file"),
     ],
 )
 def test_one_sentence_and_exit_code_2(args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,8 +159,7 @@ def test_the_table_of_what_students_hand_in(tmp_path: Path, capsys: pytest.Captu
     code, out, err = run(capsys, "check", tmp_path / "ada.txt", tmp_path / "class.txt", "--json")
     assert code == 0
     assert err == [
-        "Left out: class.txt, text 3: This classroom's text is damaged or cut off. "
-        "Copy it again, from its first letter to its last."
+        "Skipped: class.txt, text 3: This text is damaged or incomplete. Copy all of it again."
     ]
     rows = json.loads(out[-1])["rows"]
     test, validation = parabola.score("test"), parabola.score("validation")
@@ -178,9 +177,9 @@ def test_the_table_of_what_students_hand_in(tmp_path: Path, capsys: pytest.Captu
         "note": "",
     }
     assert (rows[1]["by"], rows[1]["epochs"]) == ("Bob", 3)
-    assert rows[1]["note"] == "changed though not allowed: learning_rate, epochs"
+    assert rows[1]["note"] == "not allowed, but changed: learning_rate, epochs"
     assert rows[2]["by"] == "Eve [2J"
-    assert rows[2]["note"] == "learned again"
+    assert rows[2]["note"] == "retrained"
     assert rows[2]["test"] == test.accuracy
     assert out[-2] == "3 of 4 texts read."
     assert len({line.find("2 Parabola") for line in out[1:4] if "2 Parabola" in line}) == 1
@@ -202,7 +201,7 @@ def test_a_text_that_would_take_hours_is_left_out(tmp_path: Path, capsys: pytest
     (tmp_path / "a.txt").write_text(to_text(Shared(load("line"), setup)))
     code, _, err = run(capsys, "check", tmp_path / "a.txt")
     assert code == 2
-    assert "too long to learn again" in err[-1]
+    assert "training it again takes too long" in err[-1]
 
 
 def test_it_needs_no_torch_no_window_and_little_time() -> None:

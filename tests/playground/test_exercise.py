@@ -107,29 +107,29 @@ def test_what_may_not_be_changed() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("", "A goal is written as"),
-        ("goal = 3", "A goal is written as"),
+        ("", "A goal looks like"),
+        ("goal = 3", "A goal looks like"),
         ('goal = "validation >= 0.9"\nformat = 2', "from a newer version. Update napari-dojo"),
-        ('goal = "validation >= 0.9"\nformat = "1"', "The format of an exercise is the number 1"),
-        ('goal = "validation >= 0.9"\nformat = true', "The format of an exercise is the number 1"),
+        ('goal = "validation >= 0.9"\nformat = "1"', "The format of an exercise must be 1"),
+        ('goal = "validation >= 0.9"\nformat = true', "The format of an exercise must be 1"),
         ('goal = "validation >= 0.9"\ncode = "import os"', "An exercise has no code"),
         ('goal = "validation >= 0.9"\ntext = "a"', "a list of at most 12 sentences"),
-        ('goal = "validation >= 0.9"\ntext = [1]', "is a text of at most"),
-        (f'goal = "validation >= 0.9"\ntitle = "{"a" * 700}"', "is a text of at most"),
-        ('goal = "validation >= 0.9"\npoints = 3', "is a table"),
-        ('goal = "validation >= 0.9"\nsolution = 3', "is a table"),
+        ('goal = "validation >= 0.9"\ntext = [1]', "must be text of at most"),
+        (f'goal = "validation >= 0.9"\ntitle = "{"a" * 700}"', "must be text of at most"),
+        ('goal = "validation >= 0.9"\npoints = 3', "must be a table"),
+        ('goal = "validation >= 0.9"\nsolution = 3', "must be a table"),
         ('goal = "validation >= 0.9"\n[net]\nhiden = [3]', "has no option 'hiden'"),
         ('goal = "validation >= 0.9"\n[points]\nkind = "donut"', "Points is one of"),
         ('goal = "validation >= 0.9"\n[points]\ntraining = 99999999', "Training lies between"),
         ('goal = "validation >= 0.9"\n[learning]\nlearning_rate = nan', "Learning rate lies between"),
         ('goal = "validation >= 0.9"\n[solution.net]\nhidden = [99]', "whole numbers from 1 to 32"),
-        ('goal = "validation >= 0.9"\n[controls]\nhidden = ["everything"]', "There is no control 'everything'"),
-        ('goal = "validation >= 0.9"\n[controls]\nallowed = "seed"', "There is no control 'seed'"),
-        ("no toml at all", "is no exercise file"),
-        ("a = " + "[" * 5000, "is no exercise file"),
-        ("a = " + "9" * 5000, "is no exercise file"),
-        ('a = "\xff', "is no exercise file"),
-        ("#" * 1_000_001, "is larger than an exercise can be"),
+        ('goal = "validation >= 0.9"\n[controls]\nhidden = ["everything"]', "Unknown control 'everything'"),
+        ('goal = "validation >= 0.9"\n[controls]\nallowed = "seed"', "Unknown control 'seed'"),
+        ("no toml at all", "is not a valid exercise file"),
+        ("a = " + "[" * 5000, "is not a valid exercise file"),
+        ("a = " + "9" * 5000, "is not a valid exercise file"),
+        ('a = "\xff', "is not a valid exercise file"),
+        ("#" * 1_000_001, "is larger than 1000 kB"),
     ],
 )
 def test_broken_hostile_and_newer_files(tmp_path: Path, content: str, sentence: str) -> None:
@@ -140,19 +140,19 @@ def test_broken_hostile_and_newer_files(tmp_path: Path, content: str, sentence: 
 
 
 def test_no_such_exercise() -> None:
-    with pytest.raises(DojoError, match=r"There is no exercise 'donut'\. There are line, parabola"):
+    with pytest.raises(DojoError, match=r"There is no exercise 'donut'\. Choose one of line, parabola"):
         load("donut")
 
 
 def test_the_page_of_the_docs_is_up_to_date_and_gives_nothing_away() -> None:
     page = (DOCS / "classroom-exercises.md").read_text(encoding="utf-8")
-    assert page == overview(), "write it anew: napari_dojo.playground.exercise.overview()"
+    assert page == overview(), "regenerate it with napari_dojo.playground.exercise.overview()"
     assert not any(load(name).why in page for name in NAMES)
 
 
 def test_a_goal_is_met_with_the_points_of_the_exercise_alone() -> None:
     exercise = load("parabola")
-    easy = exercise.start.with_(kind="own", rows=((0, 0, 0), (1, 1, 1), (0, 1, 0)))
+    easy = exercise.start.with_(kind="custom", rows=((0, 0, 0), (1, 1, 1), (0, 1, 0)))
     session = Session(easy)
     assert exercise.goal.met({**figures(session), "validation": 1.0})
     assert exercise.other_points(easy)

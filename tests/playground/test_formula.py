@@ -89,7 +89,7 @@ def test_all_else_is_refused_in_one_sentence(text: str) -> None:
 
 
 def test_no_text() -> None:
-    with pytest.raises(DojoError, match="A formula is a text"):
+    with pytest.raises(DojoError, match="A formula has 1 to 200"):
         Formula(3)  # type: ignore[arg-type]
 
 

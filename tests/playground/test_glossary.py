@@ -25,10 +25,10 @@ def test_one_or_two_sentences_each() -> None:
     for word, meaning in terms().items():
         assert meaning.endswith("."), word
         assert 15 < len(meaning) < 260, word
-    assert explain("relu").startswith("The sum where it is positive")
+    assert explain("relu").startswith("Rectified linear unit")
     assert explain("no such word") == ""
 
 
 def test_the_page_of_the_docs_is_up_to_date() -> None:
     written = (DOCS / "glossary.md").read_text(encoding="utf-8")
-    assert written == page(), "write it anew: napari_dojo.playground.glossary.page()"
+    assert written == page(), "regenerate it with napari_dojo.playground.glossary.page()"

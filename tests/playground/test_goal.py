@@ -49,7 +49,7 @@ def test_words_and_comparisons() -> None:
     ],
 )
 def test_what_is_no_goal(text: str) -> None:
-    with pytest.raises(DojoError, match="A goal is written as"):
+    with pytest.raises(DojoError, match="A goal looks like"):
         Goal.of(text)
 
 

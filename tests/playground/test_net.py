@@ -10,7 +10,7 @@ from playground.plain_torch import Plain
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import NetShape, Session, Setup
-from napari_dojo.playground.net import Net, draw_start
+from napari_dojo.playground.net import Net, initial_weights
 from napari_dojo.playground.optimizers import OPTIMIZERS
 
 SMALL = {"training": 61, "validation": 20, "test": 10, "batch_size": 8, "epochs": 3, "hidden": (5, 4)}
@@ -55,7 +55,7 @@ def test_regression(kind: str) -> None:
 def test_every_batch_size(batch_size: int) -> None:
     if batch_size == 1000:  # torch's split and ours both take what is there
         session = Session(Setup().with_(**{**SMALL, "batch_size": batch_size}))
-        assert "mini-batch of 1000 is more than the 61" in session.notes[0]
+        assert "batch size 1000 exceeds the 61" in session.notes[0]
     same_as_torch(kind="moons", activation="tanh", learning_rate=0.1, batch_size=batch_size)
 
 
@@ -64,32 +64,34 @@ def test_skip_and_prices(hidden: tuple[int, ...]) -> None:
     same_as_torch(kind="xor", hidden=hidden, skip=True, activation="tanh", l1=0.003, l2=0.01, learning_rate=0.1)
 
 
-@pytest.mark.parametrize("start", ["glorot", "he", "random", "zero"])
-def test_every_start(start: str) -> None:
+@pytest.mark.parametrize("initializer", ["glorot", "he", "random", "zero"])
+def test_every_initializer(initializer: str) -> None:
     inputs = ("x", "y", "x2", "y2", "xy", "sin_x", "sin_y")
-    same_as_torch(kind="circle", inputs=inputs, start=start, activation="relu", zscore=True, learning_rate=0.05)
+    same_as_torch(
+        kind="circle", inputs=inputs, initializer=initializer, activation="relu", zscore=True, learning_rate=0.05
+    )
 
 
 def test_a_deep_net() -> None:
-    same_as_torch(kind="spiral", hidden=(32,) * 8, optimizer="adam", start="he", learning_rate=0.001, epochs=2)
+    same_as_torch(kind="spiral", hidden=(32,) * 8, optimizer="adam", initializer="he", learning_rate=0.001, epochs=2)
 
 
-def test_start_values() -> None:
+def test_initial_weights() -> None:
     rng = np.random.default_rng(0)
-    shape = NetShape(inputs=("x", "y"), hidden=(32, 32), start="glorot")
-    for start, limits in (("glorot", (6 / 34, 6 / 64, 6 / 33)), ("he", (3, 6 / 32, 6 / 32))):
-        shape = NetShape(hidden=(32, 32), start=start)  # type: ignore[arg-type]
-        net = Net(shape, draw_start(shape, rng))
+    shape = NetShape(inputs=("x", "y"), hidden=(32, 32), initializer="glorot")
+    for initializer, limits in (("glorot", (6 / 34, 6 / 64, 6 / 33)), ("he", (3, 6 / 32, 6 / 32))):
+        shape = NetShape(hidden=(32, 32), initializer=initializer)  # type: ignore[arg-type]
+        net = Net(shape, initial_weights(shape, rng))
         for layer, limit in zip(net.layers, limits, strict=True):
             assert 0.8 * np.sqrt(limit) < np.abs(layer.weights).max() <= np.sqrt(limit)
             assert not layer.biases.any()
-    assert not draw_start(NetShape(hidden=(4,), start="zero"), rng).any()
-    drawn = draw_start(NetShape(hidden=(32, 32), start="random"), rng)
+    assert not initial_weights(NetShape(hidden=(4,), initializer="zero"), rng).any()
+    drawn = initial_weights(NetShape(hidden=(32, 32), initializer="random"), rng)
     assert 0.9 < drawn[drawn != 0].std() < 1.1
 
 
 def test_units_that_begin_alike_stay_alike() -> None:
-    session = Session(Setup().with_(kind="blobs", hidden=(4,), activation="tanh", start="zero", epochs=5))
+    session = Session(Setup().with_(kind="blobs", hidden=(4,), activation="tanh", initializer="zero", epochs=5))
     for _ in session.run():
         pass
     assert not session.net.layers[0].weights.any()
@@ -99,21 +101,21 @@ def test_parameters_are_checked() -> None:
     net = Net(NetShape(hidden=(4,)))
     net.set(np.arange(17.0))
     assert net.layers[1].biases[0] == 16
-    with pytest.raises(DojoError, match="has 17 weights and biases; 3 were given"):
+    with pytest.raises(DojoError, match="has 17 weights and biases, but 3 were given"):
         net.set(np.zeros(3))
     for bad in (np.nan, np.inf, 1e9):
-        with pytest.raises(DojoError, match="are numbers from"):
+        with pytest.raises(DojoError, match="must lie between"):
             net.set(np.full(17, bad))
     assert net.layers[1].biases[0] == 16
 
 
 def test_optimizers_begin_anew() -> None:
     gradient = np.array([1.0, -2.0])
-    np.testing.assert_allclose(OPTIMIZERS["sgd"](2).change(gradient, 0.1), [0.1, -0.2])
+    np.testing.assert_allclose(OPTIMIZERS["sgd"](2).step(gradient, 0.1), [0.1, -0.2])
     momentum = OPTIMIZERS["momentum"](2)
-    momentum.change(gradient, 0.1)
-    np.testing.assert_allclose(momentum.change(gradient, 0.1), [0.19, -0.38])
-    np.testing.assert_allclose(OPTIMIZERS["adam"](2).change(gradient, 0.1), [0.1, -0.1], rtol=1e-6)
+    momentum.step(gradient, 0.1)
+    np.testing.assert_allclose(momentum.step(gradient, 0.1), [0.19, -0.38])
+    np.testing.assert_allclose(OPTIMIZERS["adam"](2).step(gradient, 0.1), [0.1, -0.1], rtol=1e-6)
     np.testing.assert_allclose(
-        OPTIMIZERS["rmsprop"](2).change(gradient, 0.1), [0.1 / 0.1**0.5, -0.1 / 0.1**0.5], rtol=1e-6
+        OPTIMIZERS["rmsprop"](2).step(gradient, 0.1), [0.1 / 0.1**0.5, -0.1 / 0.1**0.5], rtol=1e-6
     )

@@ -12,7 +12,7 @@ from napari_dojo.playground import PointSet
 from napari_dojo.playground.points import KINDS, SETS, Data, draw_points, read_csv, split_rows
 from napari_dojo.playground.settings import FEATURES
 
-DRAWN = [kind for kind in KINDS if kind not in ("own", "formula")]
+DRAWN = [kind for kind in KINDS if kind not in ("custom", "formula")]
 
 
 def draw(seed: int = 0, **values: object) -> Data:
@@ -39,10 +39,10 @@ def test_the_seed_decides(kind: str) -> None:
 
 
 def test_line_and_parabola_of_the_course() -> None:
-    for kind, border in (("line", lambda x: 0.5 * x + 0.1), ("parabola", lambda x: 2 * x**2 - 0.4)):
+    for kind, boundary in (("line", lambda x: 0.5 * x + 0.1), ("parabola", lambda x: 2 * x**2 - 0.4)):
         data = draw(kind=kind, training=4000)
         x, y = data.xy.T
-        np.testing.assert_array_equal(data.value, y < border(x))
+        np.testing.assert_array_equal(data.value, y < boundary(x))
         assert np.abs(data.xy).max() <= 1
         assert np.abs(data.xy).min(0).max() < 0.01
         assert np.abs(data.xy.mean(0)).max() < 0.03
@@ -110,7 +110,7 @@ def test_z_score_is_of_the_training_points_alone() -> None:
     assert np.abs(made[500:].mean(0)).max() > 1e-6
     other = PointSet(kind="spiral", zscore=True, test=5)
     assert draw_points(other, np.random.default_rng(0)).counts == (500, 200, 5)
-    flat = PointSet(kind="own", zscore=True, rows=((0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 4, 1)))
+    flat = PointSet(kind="custom", zscore=True, rows=((0, 1, 0), (0, 2, 1), (0, 3, 0), (0, 4, 1)))
     assert draw_points(flat, np.random.default_rng(0)).deviation[0] == 1
 
 
@@ -124,16 +124,16 @@ def test_inputs_are_what_the_code_says() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"kind": "line", "training": 1}, "The one training point is not of class"),
+        ({"kind": "line", "training": 1}, "The only training point is not of class"),
         ({"kind": "formula", "formula": "y < -5"}, "None of the 500 training points is of class 1"),
         ({"kind": "clusters", "classes": 8, "training": 3}, "is of the classes"),
-        ({"kind": "own"}, "no points yet"),
-        ({"kind": "own", "rows": ((0, 0, 1),)}, "not of class 0"),
-        ({"kind": "own", "rows": ((0, 0, 0), (1, 0, 2))}, "None of the 2 training points is of class 1. Add"),
-        ({"kind": "own", "rows": ((1, 1, 0), (1, 1, 1)) * 4}, "at the same place"),
-        ({"kind": "own", "rows": ((np.nan, 0, 0), (1, 0, 1))}, "finite coordinates"),
-        ({"kind": "own", "rows": ((1, 2), (1, 0, 1))}, "x, y and its class"),
-        ({"kind": "own", "rows": ((0, 0, 0),) * 10_001}, "At most 10000 points"),
+        ({"kind": "custom"}, "no points yet"),
+        ({"kind": "custom", "rows": ((0, 0, 1),)}, "not of class 0"),
+        ({"kind": "custom", "rows": ((0, 0, 0), (1, 0, 2))}, "None of the 2 training points is of class 1. Add"),
+        ({"kind": "custom", "rows": ((1, 1, 0), (1, 1, 1)) * 4}, "at the same position"),
+        ({"kind": "custom", "rows": ((np.nan, 0, 0), (1, 0, 1))}, "finite coordinates"),
+        ({"kind": "custom", "rows": ((1, 2), (1, 0, 1))}, "x, y and its class"),
+        ({"kind": "custom", "rows": ((0, 0, 0),) * 10_001}, "At most 10000 custom points"),
     ],
 )
 def test_points_that_teach_nothing(values: dict[str, object], sentence: str) -> None:
@@ -146,7 +146,7 @@ def test_own_points_keep_their_set_when_others_are_added() -> None:
     rows = [(float(x), float(y), float(i % 2)) for i, (x, y) in enumerate(rng.uniform(-1, 1, (90, 2)))]
     before: dict[tuple[float, ...], str] = {}
     for n in (10, 33, 90):
-        data = draw(kind="own", rows=tuple(rows[:n]), training=500, validation=200, test=200)
+        data = draw(kind="custom", rows=tuple(rows[:n]), training=500, validation=200, test=200)
         assert sum(data.counts) == n
         now = {tuple(p): name for name in SETS for p in data.xy[data.part(name)]}
         assert all(now[p] == name for p, name in before.items())
@@ -157,9 +157,9 @@ def test_own_points_keep_their_set_when_others_are_added() -> None:
 
 
 def test_own_numbers_are_regression() -> None:
-    assert PointSet(kind="own", rows=((0, 0, 0.5), (1, 1, 2))).n_classes == 0
-    assert PointSet(kind="own", rows=((0, 0, 0), (1, 1, 2))).n_classes == 3
-    assert PointSet(kind="own", rows=((0, 0, 0), (1, 1, 9))).n_classes == 0
+    assert PointSet(kind="custom", rows=((0, 0, 0.5), (1, 1, 2))).n_classes == 0
+    assert PointSet(kind="custom", rows=((0, 0, 0), (1, 1, 2))).n_classes == 3
+    assert PointSet(kind="custom", rows=((0, 0, 0), (1, 1, 9))).n_classes == 0
 
 
 def test_table(tmp_path: Path) -> None:
@@ -177,14 +177,14 @@ def test_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "needs 1 to 10000 lines"),
-        (b"x,y,class\n", "needs 1 to 10000 lines"),
+        (b"", "1 to 10000 are allowed"),
+        (b"x,y,class\n", "1 to 10000 are allowed"),
         (b"1,2\n", "point 1 needs x, y and a class"),
         (b"1,2,a\n1,b,a\n", "point 2 needs x, y and a class"),
         (b"1,2,a\n1,nan,a\n", "point 2 needs x, y and a class"),
-        (b"\xff\xfe\x00", "is no table"),
+        (b"\xff\xfe\x00", "is not a table"),
         (b"\n".join(b"1,2,c%d" % i for i in range(9)), "has 9 classes"),
-        (b'1,2,"' + b"a" * 200_000, "is no table"),
+        (b'1,2,"' + b"a" * 200_000, "is not a table"),
     ],
 )
 def test_broken_table(tmp_path: Path, content: bytes, sentence: str) -> None:
@@ -198,7 +198,7 @@ def test_the_first_point_of_each_class_teaches() -> None:
     """Also where the test is by far the largest set, as in the spiral."""
     rows = tuple((k / 10, 0.0, float(k % 2)) for k in range(58))
     for n in (2, 3, 58):
-        points = PointSet(kind="own", training=500, validation=200, test=2200, rows=rows[:n])
+        points = PointSet(kind="custom", training=500, validation=200, test=2200, rows=rows[:n])
         _, value, counts, order = split_rows(points)
         assert {0, 1} == set(value[: counts[0]])
         assert {0, 1} <= set(order[: counts[0]])

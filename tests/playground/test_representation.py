@@ -1,4 +1,4 @@
-"""The last hidden layer's picture of the points, and the straight border in it."""
+"""The last hidden layer's picture of the points, and the straight boundary in it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_two_units_of_two_show_everything() -> None:
     picture = represent(session)
     session.predict(session.data.xy)
     np.testing.assert_allclose(picture.points, session.net.layers[1].outputs)
-    assert picture.border is not None
-    a, b, c = picture.border
+    assert picture.boundary is not None
+    a, b, c = picture.boundary
     side = picture.points @ [a, b] + c
-    np.testing.assert_array_equal(side > 0, session.answer(session.data.xy) == 1)
+    np.testing.assert_array_equal(side > 0, session.decide(session.data.xy) == 1)
     assert picture.titles == ("component 1", "component 2")
 
 
@@ -40,8 +40,8 @@ def test_two_units_of_two_show_everything() -> None:
 def test_the_border_is_where_the_surface_changes(units: tuple[int, int] | None, skip: bool, outputs: int) -> None:
     fit = {"output": "softmax", "loss": "categorical_cross_entropy"} if outputs == 2 else {}
     picture = represent(learned(skip=skip, outputs=outputs, **fit), units, size=60)
-    assert picture.border is not None
-    a, b, c = picture.border
+    assert picture.boundary is not None
+    a, b, c = picture.boundary
     left, right, bottom, top = picture.extent
     middles = (np.arange(60) + 0.5) / 60
     u, v = np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles)
@@ -59,7 +59,7 @@ def test_components_are_those_of_the_training_points() -> None:
     spread = np.linalg.svd(centred, compute_uv=False)
     np.testing.assert_allclose(np.linalg.norm(picture.points[part], axis=0), spread[:2])
     np.testing.assert_allclose(picture.directions @ picture.directions.T, np.eye(2), atol=1e-12)
-    np.testing.assert_allclose(picture.middle, hidden[part].mean(0))
+    np.testing.assert_allclose(picture.centre, hidden[part].mean(0))
 
 
 def test_nothing_flips_while_it_moves() -> None:
@@ -77,17 +77,17 @@ def test_one_unit_and_other_nets() -> None:
     assert not picture.points[:, 1].any()
     several = {"kind": "clusters", "outputs": 4, "output": "softmax", "loss": "categorical_cross_entropy"}
     picture = represent(learned(**several))
-    assert picture.border is None
+    assert picture.boundary is None
     assert set(np.unique(picture.surface)) <= {0, 1, 2, 3}
-    assert represent(learned(kind="plane", output="linear", loss="squared_error")).border is None
+    assert represent(learned(kind="plane", output="linear", loss="squared_error")).boundary is None
     linear = represent(learned(hidden=(2,), output="linear", loss="squared_error"))
-    assert linear.border is not None
-    side = linear.points @ linear.border[:2] + linear.border[2]
+    assert linear.boundary is not None
+    side = linear.points @ linear.boundary[:2] + linear.boundary[2]
     assert (side > 0).mean() == pytest.approx((linear.surface == 1).mean(), abs=0.5)
 
 
 def test_what_there_is_not() -> None:
     with pytest.raises(DojoError, match="no hidden layer"):
         represent(Session(SETUP.with_(hidden=())))
-    with pytest.raises(DojoError, match="has the units 1 to 6"):
+    with pytest.raises(DojoError, match="has units 1 to 6"):
         represent(Session(SETUP), (0, 6))

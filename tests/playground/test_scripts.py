@@ -22,16 +22,16 @@ from napari_dojo.playground.exercise import NAMES, load
 from napari_dojo.playground.points import KINDS
 from napari_dojo.playground.scripts import keras_script, torch_script
 
-LINE = re.compile(r"^(training|validation|test): loss (\S+), (accuracy|explained) (\S+)$", re.MULTILINE)
+LINE = re.compile(r"^(training|validation|test): loss (\S+), (accuracy|R2) (\S+)$", re.MULTILINE)
 ROWS = tuple((i / 20, (i * 7 % 20) / 20, float(i % 3)) for i in range(60))
 FIT = {"output": "softmax", "loss": "categorical_cross_entropy"}
 SMALL = Setup().with_(
     training=60, validation=30, test=30, hidden=(4, 3), activation="tanh", batch_size=8, epochs=6, learning_rate=0.05
 )
 CASES: list[dict[str, Any]] = [
-    *({"kind": kind} for kind in KINDS if kind not in ("formula", "own", "plane", "hills", "curve", "clusters")),
+    *({"kind": kind} for kind in KINDS if kind not in ("formula", "custom", "plane", "hills", "curve", "clusters")),
     {"kind": "formula", "formula": "y < 0.6 sin(6x)", "noise": 0.1},
-    {"kind": "own", "rows": ROWS, "outputs": 3, "zscore": True, **FIT},
+    {"kind": "custom", "rows": ROWS, "outputs": 3, "zscore": True, **FIT},
     {"kind": "plane", "output": "linear", "loss": "squared_error", "validation": 0},
     {"kind": "hills", "output": "linear", "loss": "squared_error"},
     {"kind": "curve", "output": "linear", "loss": "squared_error", "inputs": ("x", "x2", "sin_x")},
@@ -41,9 +41,9 @@ CASES: list[dict[str, Any]] = [
     {"kind": "spiral", "zscore": True, "label_noise": 0.1, "optimizer": "adam", "inputs": ("x", "y", "xy", "y2")},
     {"kind": "moons", "dropout": 0.3, "optimizer": "rmsprop", "seed": 5, "attempt": 2},
     {"kind": "moons", "skip": True, "dropout": 0.3, "l1": 0.001, "l2": 0.01, "optimizer": "momentum"},
-    {"kind": "circle", "activation": "leaky_relu", "start": "he", "batch_size": 0},
-    {"kind": "circle", "activation": "relu", "start": "random", "loss": "squared_error"},
-    {"kind": "circle", "activation": "sigmoid", "start": "zero", "output": "linear"},
+    {"kind": "circle", "activation": "leaky_relu", "initializer": "he", "batch_size": 0},
+    {"kind": "circle", "activation": "relu", "initializer": "random", "loss": "squared_error"},
+    {"kind": "circle", "activation": "sigmoid", "initializer": "zero", "output": "linear"},
     {"kind": "circle", "activation": "linear", "hidden": (), "skip": True},
     {"kind": "xor", "outputs": 1, **FIT},
     {"kind": "blobs", "noise": 0.6, "training": 20, "hidden": (16,), "optimizer": "adam", "epochs": 60, "patience": 3},
@@ -51,7 +51,7 @@ CASES: list[dict[str, Any]] = [
 
 
 def reached(setup: Setup) -> dict[str, tuple[float, float]]:
-    """Loss and accuracy (in regression the share explained) of the three sets by the session."""
+    """Loss and accuracy (for regression R²) of the three sets by the session."""
     session = Session(setup)
     for _ in session.run():
         pass

@@ -12,7 +12,7 @@ import pytest
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import Session, Setup
 from napari_dojo.playground.goal import Goal, figures
-from napari_dojo.playground.losses import answers, targets
+from napari_dojo.playground.losses import decide, targets
 
 PARABOLA = Setup().with_(kind="parabola", hidden=(4,), activation="tanh", learning_rate=0.05, batch_size=8, epochs=4)
 
@@ -96,11 +96,11 @@ def test_what_runs_away_is_stopped_and_the_last_good_weights_are_kept(rate: floa
     assert session.diverged
     assert session.epochs == 4
     np.testing.assert_array_equal(session.net.parameters, good)
-    assert "stopped in epoch 5" in str(session.ended)
-    assert "the weights of epoch 4 are kept" in str(session.ended)
+    assert "diverged in epoch 5" in str(session.ended)
+    assert "The weights of epoch 4 are restored" in str(session.ended)
     assert "try a learning rate of 0.05" in str(session.ended)
     for again in (session.step, session.epoch, lambda: session.advance(0.01), lambda: list(session.run(1))):
-        with pytest.raises(DojoError, match="stopped in epoch 5"):
+        with pytest.raises(DojoError, match="diverged in epoch 5"):
             again()
     session.change(session.setup.with_(learning_rate=0.01))
     assert session.ended is None
@@ -126,28 +126,28 @@ def test_no_goal_is_fooled_by_nan() -> None:
     values |= dict.fromkeys(("training", "validation", "gap", "training_loss", "validation_loss"), math.nan)  # type: ignore[arg-type]
     for text in ("parameters <= 20", "validation >= 0", "validation_loss < 1e9", "gap <= 1", "epochs <= 20"):
         assert not Goal.of(text).met(values)
-    wild = made(start="zero", output="linear", loss="categorical_cross_entropy", outputs=2, hidden=())
+    wild = made(initializer="zero", output="linear", loss="categorical_cross_entropy", outputs=2, hidden=())
     assert math.isnan(wild.history[0].training.loss)  # type: ignore[union-attr]
     assert not Goal.of("parameters <= 20").met(figures(wild))
     learned(wild)
     assert wild.diverged
-    assert "Take softmax" in str(wild.ended)
+    assert "Choose softmax" in str(wild.ended)
     assert not Goal.of("validation >= 0").met(figures(wild))
 
 
 def test_answers_that_are_no_numbers_are_wrong() -> None:
     p = np.array([[np.nan], [0.2], [0.5], [0.51], [np.inf]])
-    assert answers(p, 2).tolist() == [-1, 0, 0, 1, -1]
-    assert answers(np.array([[0.1, 0.7, 0.2], [np.nan, 1, 0]]), 3).tolist() == [1, -1]
-    assert answers(np.array([[-3.0], [1.4], [1.6], [9]]), 4).tolist() == [0, 1, 2, 3]
-    assert answers(np.array([[0.25]]), 0).tolist() == [0.25]
+    assert decide(p, 2).tolist() == [-1, 0, 0, 1, -1]
+    assert decide(np.array([[0.1, 0.7, 0.2], [np.nan, 1, 0]]), 3).tolist() == [1, -1]
+    assert decide(np.array([[-3.0], [1.4], [1.6], [9]]), 4).tolist() == [0, 1, 2, 3]
+    assert decide(np.array([[0.25]]), 0).tolist() == [0.25]
 
 
 def test_targets() -> None:
     value = np.array([0.0, 2, 1])
     assert targets(value, 3, 1).tolist() == [[0], [2], [1]]
     assert targets(value, 3, 3).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
-    with pytest.raises(DojoError, match="has 2 neurons, but it needs 1 or 3, one for each class"):
+    with pytest.raises(DojoError, match="has 2 neurons but needs 1 or 3 \\(one per class\\)"):
         targets(value, 3, 2)
     with pytest.raises(DojoError, match="needs 1, the number to predict"):
         targets(value, 0, 2)
@@ -241,7 +241,9 @@ def test_a_change_before_the_start_is_as_if_it_had_been_chosen() -> None:
     )
 
 
-@pytest.mark.parametrize("values", [{"outputs": 3}, {"kind": "formula", "formula": "y <"}, {"kind": "own", "rows": ()}])
+@pytest.mark.parametrize(
+    "values", [{"outputs": 3}, {"kind": "formula", "formula": "y <"}, {"kind": "custom", "rows": ()}]
+)
 def test_a_change_that_does_not_fit_leaves_all_as_it_was(values: dict[str, Any]) -> None:
     session = made()
     session.step()
@@ -255,7 +257,7 @@ def test_a_change_that_does_not_fit_leaves_all_as_it_was(values: dict[str, Any])
 
 def test_own_points_come_and_go_while_the_net_stays() -> None:
     rows = tuple((float(x), float(y), float(y < x)) for x, y in np.random.default_rng(0).uniform(-1, 1, (30, 2)))
-    session = made(kind="own", rows=rows)
+    session = made(kind="custom", rows=rows)
     session.epoch()
     weights = session.net.parameters.copy()
     session.change(session.setup.with_(rows=(*rows, (0.5, -0.5, 1.0))))
@@ -289,8 +291,8 @@ def test_one_coordinate_has_no_y() -> None:
 def test_huge_coordinates() -> None:
     rows = ((1e100, 0, 0), (2e99, 1, 1), (1e90, 2, 0), (-1e100, 3, 1)) * 5
     for inputs in (("x", "y"), ("x2", "xy")):
-        learned(made(kind="own", rows=rows, inputs=inputs))
-        assert not learned(made(kind="own", rows=rows, inputs=inputs, zscore=True)).diverged
+        learned(made(kind="custom", rows=rows, inputs=inputs))
+        assert not learned(made(kind="custom", rows=rows, inputs=inputs, zscore=True)).diverged
 
 
 def test_notes() -> None:

@@ -30,7 +30,7 @@ def test_what_is_written_in_other_ways() -> None:
 
 def test_plain_values_and_back() -> None:
     setup = Setup().with_(
-        kind="own", rows=((0, 0.5, 1), (1, 2, 0)), hidden=(3, 4), optimizer="adam", noise=0.5, seed=7, attempt=2
+        kind="custom", rows=((0, 0.5, 1), (1, 2, 0)), hidden=(3, 4), optimizer="adam", noise=0.5, seed=7, attempt=2
     )
     assert Setup.of(setup.as_dict()) == setup
     assert Setup.of(Setup().as_dict()) == Setup()

@@ -41,7 +41,7 @@ def test_every_figure_is_that_of_autograd(values: dict[str, Any]) -> None:
     optimizer = OPTIMIZERS[learning.optimizer]([*plain.weights, *plain.biases], learning.learning_rate)
     sums = plain.sums(plain.x[batch])
     target = plain.t[batch]
-    (plain.loss(sums[-1], target) + plain.price()).backward()
+    (plain.loss(sums[-1], target) + plain.penalty()).backward()
     gradients = [(w.grad.clone(), b.grad.clone()) for w, b in zip(plain.weights, plain.biases, strict=True)]  # type: ignore[union-attr]
     optimizer.step()
 
@@ -88,10 +88,10 @@ def test_the_order_is_that_of_the_textbook() -> None:
 
 def test_one_point_by_hand() -> None:
     """One neuron, all figures known: p = 1/2, slope 1/2 - 1, new = 0 + rate x 1/2 x input."""
-    setup = Setup().with_(kind="own", rows=((0.5, -0.25, 1), (-1, 1, 0)), training=1, validation=0, test=0)
-    session = Session(setup.with_(start="zero", learning_rate=0.1), [-2, 1, 0.5])
+    setup = Setup().with_(kind="custom", rows=((0.5, -0.25, 1), (-1, 1, 0)), training=1, validation=0, test=0)
+    session = Session(setup.with_(initializer="zero", learning_rate=0.1), [-2, 1, 0.5])
     assert stages(session, point=0)["sum", 0].lines == ("(-2)·0.5 + 1·(-0.25) + 0.5 = -0.75",)
-    session = Session(setup.with_(start="zero", learning_rate=0.1))
+    session = Session(setup.with_(initializer="zero", learning_rate=0.1))
     found = stages(session, point=0)
     assert found["sum", 0].lines == ("0·0.5 + 0·(-0.25) + 0 = 0",)
     assert found["activation", 0].lines == ("sigmoid(0) = 0.5",)

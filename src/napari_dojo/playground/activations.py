@@ -1,4 +1,4 @@
-"""What a unit makes of its weighted sum."""
+"""Activation functions and their derivatives."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ LEAK = 0.01
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of weighted sums z, (points, units), and its slope, told from its own result a = f(z)."""
+    """A function a = f(z) of weighted sums z, (points, units), and its derivative as a function of a."""
 
     of: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), written so that no exponential can overflow."""
+    """1 / (1 + exp(-z)), computed without overflow."""
     return 0.5 * np.tanh(0.5 * z) + 0.5
 
 
 def softmax(z: Array) -> Array:
-    """Each row as shares that add up to 1; the largest sum is taken off first, which changes nothing but the range."""
+    """Probabilities that add up to 1 in each row. The row's maximum is subtracted first to avoid overflow."""
     e = np.exp(z - z.max(1, keepdims=True))
     shares: Array = e / e.sum(1, keepdims=True)
     return shares
 
 
 def relu(z: Array) -> Array:
-    """0 below 0, else the sum itself."""
+    """max(z, 0)."""
     return np.maximum(z, 0)
 
 
 def leaky_relu(z: Array) -> Array:
-    """A hundredth of the sum below 0, else the sum itself."""
+    """0.01 z for negative z, else z."""
     return np.maximum(z, LEAK * z)
 
 
@@ -51,7 +51,7 @@ def linear(z: Array) -> Array:
     return z
 
 
-# Softmax mixes the units of a layer, so it has no slope of its own: see `napari_dojo.playground.losses`.
+# The derivative of softmax mixes the units of a layer: see `napari_dojo.playground.losses.loss_gradient`.
 ACTIVATIONS = {
     "linear": Activation(linear, np.ones_like),
     "sigmoid": Activation(sigmoid, lambda a: a * (1 - a)),

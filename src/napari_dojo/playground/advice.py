@@ -1,4 +1,4 @@
-"""How to choose: which last activation, loss and number of outputs a problem needs, and why a wrong pairing is wrong."""
+"""Which output activation, loss and number of outputs a problem needs, and why other combinations do not work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Choice", "choose", "mismatch"]
 
 @dataclass(frozen=True)
 class Choice:
-    """A row of the course's table."""
+    """One row of the course's table: the output layer and loss for a kind of problem."""
 
     problem: str
     output: str
@@ -21,35 +21,35 @@ class Choice:
 
 
 def choose(problem: str, classes: int = 2) -> Choice:
-    """What a problem needs: "two classes", "several classes" (so many of them) or "a number".
+    """The recommended output layer and loss for "two classes", "several classes" or "a number".
 
-    Elsewhere, in the hidden layers, ReLU is the usual choice.
+    ``classes`` counts for several classes only. For hidden layers, ReLU is the usual choice.
     """
     if problem == "two classes":
         why = (
             "One output is enough for two classes: sigmoid turns its sum into the probability of class 1, "
-            "and binary cross-entropy asks how surprised one must be by the right answer."
+            "and binary cross-entropy penalizes a low probability of the true class."
         )
         return Choice(problem, "sigmoid", "binary_cross_entropy", 1, why)
     if problem == "several classes":
         why = (
-            "Each class has an output of its own: softmax turns the sums into probabilities that add up to 1, "
-            "and categorical cross-entropy asks how little of that went to the right class."
+            "Each class has its own output: softmax turns the sums into probabilities that add up to 1, "
+            "and categorical cross-entropy penalizes a low probability of the true class."
         )
         return Choice(problem, "softmax", "categorical_cross_entropy", classes, why)
     if problem == "a number":
         why = (
-            "The output is the number itself, so its sum is left alone (sigmoid would do if all numbers lie between "
-            "0 and 1), and squared error asks how far off it is."
+            "The output is the number itself, so it needs no activation (sigmoid also works if all numbers lie "
+            "between 0 and 1), and squared error measures how far it is from the target."
         )
         return Choice(problem, "linear", "squared_error", 1, why)
     raise ValueError(problem)
 
 
 def mismatch(classes: int, net: NetShape, loss: str) -> tuple[str, ...]:
-    """Why these choices do not suit the points, a sentence each, the gravest first; none where they fit.
+    """Reasons why output layer and loss do not suit the points, one sentence each, the most serious first.
 
-    ``classes`` is 0 where a number is to be predicted.
+    ``classes`` is 0 for regression. Empty if everything fits.
     """
     if not classes:
         return tuple(_for_numbers(net, loss))
@@ -59,14 +59,11 @@ def mismatch(classes: int, net: NetShape, loss: str) -> tuple[str, ...]:
 def _for_numbers(net: NetShape, loss: str) -> list[str]:
     found = []
     if net.output == "softmax":
-        found.append("Softmax over one output is always 1, so that nothing can be learned. Take linear.")
+        found.append("Softmax of a single output is always 1, so nothing can be learned. Choose linear.")
     if loss != "squared_error":
-        found.append(
-            f"{_title(loss)} takes numbers for probabilities; where a number is to be predicted, "
-            "squared error says how far off it is."
-        )
+        found.append(f"{_title(loss)} is for probabilities. To predict a number, choose squared error.")
     if net.output == "sigmoid":
-        found.append("Sigmoid gives only numbers between 0 and 1, and the points may have others. Take linear.")
+        found.append("Sigmoid gives only values between 0 and 1, but the targets may lie outside. Choose linear.")
     return found
 
 
@@ -74,36 +71,36 @@ def _for_classes(classes: int, net: NetShape, loss: str) -> list[str]:
     found = []
     if net.outputs == 1:
         if net.output == "softmax":
-            found.append("Softmax over one output is always 1, so that nothing can be learned. Take sigmoid.")
+            found.append("Softmax of a single output is always 1, so nothing can be learned. Choose sigmoid.")
         if classes > 2:
             found.append(
-                f"One output has to count from 0 to {classes - 1}, as if class 2 lay between 1 and 3; and a "
-                f"probability ends at 1. Take {classes} outputs with softmax and categorical cross-entropy."
+                f"One output cannot stand for {classes} classes: it would put them in an order, and a probability "
+                f"ends at 1. Choose {classes} outputs with softmax and categorical cross-entropy."
             )
         if loss == "categorical_cross_entropy":
             found.append(
                 "Categorical cross-entropy compares the outputs of several classes; with one output it is always 0. "
-                "Take binary cross-entropy."
+                "Choose binary cross-entropy."
             )
     elif net.output == "sigmoid":
         found.append(
-            "Sigmoid judges each output by itself, so that a point may belong to all classes or to none. "
-            "Softmax makes them share one certainty."
+            "With sigmoid, each output is independent, so a point may belong to all classes or to none. "
+            "With softmax, the probabilities of all classes add up to 1."
         )
     elif net.output == "softmax" and loss == "binary_cross_entropy":
         found.append(
-            "Binary cross-entropy takes each output for a yes or no of its own, but softmax makes them one choice. "
-            "Take categorical cross-entropy."
+            "Binary cross-entropy treats each output as an independent yes or no, but softmax makes one choice. "
+            "Choose categorical cross-entropy."
         )
     if net.output == "linear" and loss != "squared_error":
         found.append(
-            f"{_title(loss)} needs probabilities, but a linear output may be below 0 or above 1, where nothing "
-            f"is learned. Take {'sigmoid' if net.outputs == 1 else 'softmax'}."
+            f"{_title(loss)} needs probabilities, but a linear output may be below 0 or above 1, where the gradient "
+            f"is 0. Choose {'sigmoid' if net.outputs == 1 else 'softmax'}."
         )
     if loss == "squared_error":
         found.append(
-            "Squared error is for numbers: when a probability is very wrong, its slope is nearly flat and little is "
-            "learned. Cross-entropy stays steep."
+            "Squared error is for numbers: if a probability is very wrong, its gradient is nearly 0 and training is "
+            "slow. Cross-entropy keeps a large gradient."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""The classroom on the command line: run an exercise without a window, and judge what students hand in."""
+"""The classroom on the command line: run an exercise without a window, and check students' submissions."""
 
 from __future__ import annotations
 
@@ -23,39 +23,45 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "add_arguments", "check_file"]
 
-MOST_WORK = 5e9  # links through which points go, for a text that comes without weights: about a minute
+MOST_WORK = 5e9  # multiplications to retrain a submission without weights: about a minute
 LARGEST_FILE = 50_000_000  # characters
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")  # Okabe-Ito
 MARKERS = {"training": "o", "validation": "s", "test": "D"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], None]) -> None:
-    """The exercises, each with all options; ``flags`` adds one flag for each option of a settings class."""
+    """Add the exercises, each with all options; ``flags`` adds one flag for each option of a settings class."""
     from napari_dojo.playground.exercise import ALIASES, NAMES
     from napari_dojo.playground.settings import Learning, NetShape, PointSet
 
     what = parser.add_subparsers(dest="exercise", required=True, metavar="EXERCISE")
     others = [*NAMES[1:], *ALIASES]
-    exercise = what.add_parser(NAMES[0], aliases=others, help="run an exercise of the course")
-    own = what.add_parser("open", help="run an exercise of your own: a .toml file, or a text that begins with dojo1:")
+    exercise = what.add_parser(NAMES[0], aliases=others, help="run a built-in exercise")
+    own = what.add_parser("open", help="run your own exercise: a .toml file, or a text that starts with dojo1:")
     own.add_argument("source", metavar="FILE|TEXT")
     for each in (exercise, own):
-        each.add_argument("--solution", action="store_true", help="with the settings of its solution")
-        each.add_argument("--points", metavar="N,N,N", help="how many for training, validation and test")
-        each.add_argument("--lr", dest="learning_rate", type=float, metavar="FLOAT", help="the same as --learning-rate")
-        each.add_argument("--csv", type=Path, metavar="FILE", help="your own points: columns x, y, class")
-        each.add_argument("--seed", type=int, help="the same seed gives the same numbers")
+        each.add_argument("--solution", action="store_true", help="use the settings of the solution")
+        each.add_argument("--points", metavar="N,N,N", help="number of points for training, validation and test")
+        each.add_argument("--lr", dest="learning_rate", type=float, metavar="FLOAT", help="short for --learning-rate")
+        each.add_argument(
+            "--csv", type=Path, metavar="FILE", help="custom points from a table with columns x, y, class"
+        )
+        each.add_argument("--seed", type=int, help="random seed: the same seed gives the same result")
         for cls in (PointSet, NetShape, Learning):
             flags(each, cls)
-        each.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the surface and the curves")
-        each.add_argument("--code", choices=("pytorch", "keras"), help="print it as a script, and do not run it")
         each.add_argument(
-            "--text", nargs="?", const="", metavar="NAME", help="print the result as a text to hand in, with your name"
+            "--plot", type=Path, metavar="FILE.png", help="save a figure of the decision surface and the loss curves"
+        )
+        each.add_argument(
+            "--code", choices=("pytorch", "keras"), help="print the exercise as a script instead of running it"
+        )
+        each.add_argument(
+            "--text", nargs="?", const="", metavar="NAME", help="print the result as a text to submit, with your name"
         )
         _json(each)
         each.set_defaults(run=_run)
-    check = what.add_parser("check", help="a table of what students hand in")
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files of texts, one a line")
+    check = what.add_parser("check", help="check students' submissions and print a table")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="text files with one submission per line")
     _json(check)
     check.set_defaults(run=_check)
 
@@ -105,28 +111,28 @@ def _exercise(args: argparse.Namespace) -> Exercise:
 
 
 def _setup(exercise: Exercise, args: argparse.Namespace) -> Setup:
-    """The exercise's settings with what was given on the command line."""
+    """The settings of the exercise, with the options of the command line."""
     from napari_dojo.playground.points import read_csv
     from napari_dojo.playground.settings import Learning, NetShape, PointSet
     from napari_dojo.settings import fields_of
 
     if args.solution and not exercise.solution:
-        raise DojoError(f"The exercise {exercise.title} comes without a solution. Run it without --solution.")
+        raise DojoError(f"The exercise {exercise.title} has no solution. Run it without --solution.")
     setup = exercise.solution if args.solution and exercise.solution else exercise.start
     names = [f.name for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)]
     given = {name: getattr(args, name) for name in (*names, "seed") if getattr(args, name) is not None}
     if args.points:
         counts = args.points.split(",")
         if len(counts) != 3 or not all(c.strip().isdecimal() for c in counts):
-            raise DojoError(f"--points takes three whole numbers, as 500,200,200; got {args.points!r}.")
+            raise DojoError(f"--points needs three whole numbers, such as 500,200,200; got {args.points!r}.")
         given |= dict(zip(("training", "validation", "test"), map(int, counts), strict=True))
     if args.csv:
-        given |= {"kind": "own", "rows": read_csv(args.csv)[0]}
+        given |= {"kind": "custom", "rows": read_csv(args.csv)[0]}
     return setup.with_(**given)
 
 
 def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, Any]:
-    """Plain figures of a session that has learned, JSON's last line. The test is looked at."""
+    """The results of a trained session as plain values for JSON. This reveals the test score."""
     from napari_dojo.playground.counts import updates_per_epoch
 
     n, batch = session.data.counts[0], session.setup.learning.batch_size
@@ -146,7 +152,7 @@ def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, An
 
 
 def _plain(score: Score | None) -> dict[str, Any] | None:
-    """Loss and accuracy; in regression accuracy is null, and r2 the share explained. What is no number is null."""
+    """Loss and accuracy; for regression, accuracy is null and r2 is added. NaN becomes null."""
     if score is None:
         return None
     values = {"loss": score.loss, "accuracy": score.accuracy}
@@ -156,13 +162,13 @@ def _plain(score: Score | None) -> dict[str, Any] | None:
 
 
 def _report(session: Session, facts: dict[str, Any]) -> Iterator[str]:
-    """The lines that a person reads."""
+    """The results as text."""
     from napari_dojo.playground.counts import parameter_sum, update_sum
 
     learning = session.setup.learning
     yield f"Parameters: {parameter_sum(session.setup.net)}"
-    yield f"Updates an epoch: {update_sum(session.data.counts[0], learning.batch_size)}; {session.epochs} epochs"
-    yield f"{'':<12}{'points':>8}{'loss':>10}{'accuracy' if session.data.classes else 'explained':>11}"
+    yield f"Updates per epoch: {update_sum(session.data.counts[0], learning.batch_size)}; {session.epochs} epochs"
+    yield f"{'':<12}{'points':>8}{'loss':>10}{'accuracy' if session.data.classes else 'R²':>11}"
     counts = session.data.counts
     for name, key, count in zip(
         ("training", "validation", "test"), ("train", "validation", "test"), counts, strict=True
@@ -181,7 +187,7 @@ def _shown(value: float | None, digits: int) -> str:
 
 
 def _plot(session: Session, path: Path) -> None:
-    """The surface with the points, and the curves."""
+    """Save a figure of the decision surface with the points, and of the loss curves."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -224,7 +230,7 @@ def _draw_plane(session: Session, plane: Any) -> None:
 
 
 def _draw_curve(session: Session, plane: Any) -> None:
-    """One-dimensional regression: the points, and the net's answer as a line."""
+    """One-dimensional regression: the points, and the prediction as a line."""
     import numpy as np
 
     data = session.data
@@ -237,7 +243,7 @@ def _draw_curve(session: Session, plane: Any) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """What one student handed in, computed anew. Scores are accuracies, in regression shares explained."""
+    """One submission, with recomputed scores: accuracy, or R² for regression."""
 
     by: str
     exercise: str
@@ -251,9 +257,9 @@ class Row:
 
 
 def check_file(path: Path) -> Iterator[Row | DojoError]:
-    """Each text in a file as a row, or why it cannot be one.
+    """Each submission of a file as a row, or the error that prevents it.
 
-    A line may begin with a name; lines of letters below a text, as mails break them, belong to it.
+    A line may start with a name. Lines that a mail program wrapped are joined.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         content = file.read(LARGEST_FILE)
@@ -268,7 +274,7 @@ def check_file(path: Path) -> Iterator[Row | DojoError]:
         elif texts and re.fullmatch(r"[\w=-]+", line.strip(" \t>"), re.ASCII):
             texts[-1] = (texts[-1][0], texts[-1][1] + line.strip(" \t>"))
     if not texts:
-        yield DojoError(f'{path.name} has no text that begins with "dojo1:".')
+        yield DojoError(f'{path.name} has no line that contains "dojo1:".')
     for number, (name, text) in enumerate(texts, 1):
         try:
             shared = from_text(text)
@@ -281,7 +287,7 @@ def check_file(path: Path) -> Iterator[Row | DojoError]:
 
 
 def _row(shared: Shared) -> Row:
-    """Scores of what is handed in, against the course's own goal where the exercise is one of the course."""
+    """Score a submission; a built-in exercise is checked against its built-in goal."""
     from napari_dojo.playground.counts import updates_per_epoch
     from napari_dojo.playground.exercise import NAMES, load
 
@@ -290,21 +296,21 @@ def _row(shared: Shared) -> Row:
     each = updates_per_epoch(session.data.counts[0], min(learning.batch_size, session.data.counts[0]))
     epochs = shared.epochs
     if shared.parameters is None:
-        # An update costs about as much as 2000 links, however few it has.
+        # An update costs at least as much as about 2000 multiplications.
         links = session.data.counts[0] * shared.setup.net.parameters + 2000 * each
         if learning.epochs * links > MOST_WORK:
             raise DojoError(
-                "It comes without weights and would take too long to learn again. Ask for one with weights."
+                "The submission has no weights, and training it again takes too long. Ask for one with weights."
             )
         for _ in session.run():
             pass
         epochs = session.epochs
-        notes.append("learned again")
+        notes.append("retrained")
     if exercise.other_points(shared.setup):
         notes.append("other points")
     changed = exercise.changed_though_not_allowed(shared.setup)
     if changed:
-        notes.append(f"changed though not allowed: {', '.join(changed)}")
+        notes.append(f"not allowed, but changed: {', '.join(changed)}")
     validation, test = session.score("validation"), session.score("test")
     met = exercise.met(session, epochs=epochs, updates=epochs * each)
     return Row(
@@ -325,22 +331,22 @@ def _check(args: argparse.Namespace) -> int:
     rows = [row for row in found if isinstance(row, Row)]
     bad = [str(row) for row in found if isinstance(row, DojoError)]
     for sentence in bad:
-        print(f"Left out: {sentence}", file=sys.stderr)
+        print(f"Skipped: {sentence}", file=sys.stderr)
     if not rows:
-        raise DojoError(f"None of the {len(bad)} texts could be read. The first: {bad[0]}")
+        raise DojoError(f"None of the {len(bad)} submissions can be read. The first: {bad[0]}")
     titles = ("by", "exercise", "parameters", "epochs", "validation", "test", "looks", "goal", "note")
     cells = [titles, *(_cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(titles))]
     for line in cells:
         print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
-    print(f"{len(rows)} of {len(found)} texts read.")
+    print(f"Read {len(rows)} of {len(found)} submissions.")
     if args.json:
         print(json.dumps({"rows": [asdict(row) for row in rows], "skipped": bad}))
     return 0
 
 
 def _checked(path: Path) -> Iterator[Row | DojoError]:
-    """The rows of a file; a file that cannot be read is one bad row among the others."""
+    """The rows of a file; an unreadable file gives one error."""
     try:
         yield from check_file(path)
     except OSError as e:

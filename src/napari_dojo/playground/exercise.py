@@ -1,4 +1,4 @@
-"""Exercises: text files that a teacher can write. They hold values only; nothing in them is ever run."""
+"""Exercises: TOML files that a teacher can write. They hold values only; no code in them is run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
 
 FORMAT = 1
-# In the order in which they are taught.
+# In teaching order.
 NAMES = (
     "line",
     "parabola",
@@ -37,7 +37,7 @@ NAMES = (
     "blobs",
 )
 ALIASES = {"regression": "curve"}
-# What an exercise can hide, or allow: every option, and what a person does by hand.
+# The controls that an exercise can hide or allow: every option, the seed, and editing weights by hand.
 CONTROLS = (*(f.name for part in PARTS for f in fields(getattr(Setup(), part)) if f.name != "rows"), "seed", "weights")
 LARGEST_FILE = 1_000_000  # bytes
 LONGEST_TEXT, MOST_TEXTS = 600, 12
@@ -45,17 +45,17 @@ LONGEST_TEXT, MOST_TEXTS = 600, 12
 
 @dataclass(frozen=True)
 class Exercise:
-    """A task with a goal.
+    """An exercise with a goal.
 
     Attributes
     ----------
-    name, title, text : what it is called, and a few sentences that give nothing away.
-    goal : what is to be reached; `napari_dojo.playground.goal.figures` of a session are held against it.
-    start : the setup that it begins with.
-    hints : shown one after the other on request.
-    solution : a setup that reaches the goal, or None; ``why`` says why it does.
+    name, title, text : the name, and a few sentences that do not reveal the solution.
+    goal : compared with `napari_dojo.playground.goal.figures` of a session.
+    start : the initial setup.
+    hints : shown one by one on request.
+    solution : a setup that reaches the goal, or None; ``why`` explains it.
     hidden : controls that are not shown.
-    allowed : the only controls that may be changed; empty: all that are shown.
+    allowed : the only controls that can be changed; empty: all visible ones.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Exercise:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], name: str) -> Exercise:
-        """From the plain values of a file or a string; DojoError that says what is wrong."""
+        """From the plain values of a file or a shared string. DojoError if a value is invalid."""
         _check_format(values)
         known = {"format", "title", "text", "goal", "hints", "solution", "controls", *(f.name for f in fields(Setup))}
         unknown = sorted(str(k)[:40] for k in set(values) - known)
         if unknown:
-            raise DojoError(f"An exercise has no {', '.join(unknown[:5])}; it has {', '.join(sorted(known))}.")
+            raise DojoError(f"An exercise has no {', '.join(unknown[:5])}. Choose among {', '.join(sorted(known))}.")
         start = Setup.of({f.name: values[f.name] for f in fields(Setup) if f.name in values})
         solution = dict(_table(values, "solution"))
         why = _sentence(solution.pop("why", ""), "why")
@@ -95,7 +95,7 @@ class Exercise:
         )
 
     def as_dict(self, solution: bool = True) -> dict[str, Any]:
-        """Plain values; `of` reads them. Without the solution for students."""
+        """Plain values, the inverse of `of`; for students without the solution."""
         values: dict[str, Any] = {
             "format": FORMAT,
             "title": self.title,
@@ -110,41 +110,41 @@ class Exercise:
         return values
 
     def met(self, session: Session, **done: float) -> bool:
-        """Whether the goal is met, with the points of the exercise; ``done``: figures that the session does not know."""
+        """Whether a session meets the goal with the exercise's points; ``done`` replaces quantities of the session."""
         return not self.other_points(session.setup) and self.goal.met({**figures(session), **done})
 
     def other_points(self, setup: Setup) -> bool:
-        """Whether these are neither the points that it begins or is solved with, nor changed in what is allowed by name."""
+        """Whether the points differ from those of the exercise in an option that it does not allow explicitly."""
         if self.solution and setup.points == self.solution.points:
             return False
         changed = [f.name for f in fields(setup.points) if _differ(f.name, setup.points, self.start.points)]
         return not set(changed) <= set(self.allowed)
 
     def changed_though_not_allowed(self, setup: Setup) -> list[str]:
-        """Which options of a setup differ from the start although they were hidden or not allowed."""
+        """The options that were changed although they are hidden or not allowed."""
         before, now = _flat(self.start), _flat(setup)
         changed = [name for name in now if before[name] != now[name]]
         return [name for name in changed if name in self.hidden or (self.allowed and name not in self.allowed)]
 
 
 def load(name: str | Path) -> Exercise:
-    """An exercise of the course by its name, or of one's own from a ``.toml`` file.
+    """Load a built-in exercise by name, or any exercise from a ``.toml`` file.
 
     Raises
     ------
-    DojoError : where there is none of that name, or the file is broken or from a newer version.
+    DojoError : if the exercise does not exist, or the file is damaged or from a newer version.
     """
     known = ALIASES.get(str(name), str(name))
     if known in NAMES:
         return Exercise.of(_toml(Path(__file__).parent / "exercises" / f"{known}.toml"), known)
     path = Path(name)
     if path.suffix != ".toml":
-        raise DojoError(f"There is no exercise {str(name)[:60]!r}. There are {', '.join(NAMES)}, and .toml files.")
+        raise DojoError(f"There is no exercise {str(name)[:60]!r}. Choose one of {', '.join(NAMES)}, or a .toml file.")
     return Exercise.of(_toml(path), path.stem)
 
 
 def as_toml(exercise: Exercise) -> str:
-    """The text of an exercise file."""
+    """An exercise as the text of a TOML file."""
     lines = []
     values = exercise.as_dict()
     tables = {k: values.pop(k) for k in list(values) if isinstance(values[k], dict)}
@@ -159,8 +159,8 @@ def as_toml(exercise: Exercise) -> str:
 
 
 def overview() -> str:
-    """All exercises as a page of Markdown, without their solutions."""
-    lines = ["# The exercises of the classroom", ""]
+    """All exercises as a Markdown page, without their solutions."""
+    lines = ["# Classroom exercises", ""]
     for name in NAMES:
         exercise = load(name)
         lines += [f"## {exercise.title}", "", f"`napari-dojo classroom {name}`", "", *(f"{s}" for s in exercise.text)]
@@ -169,7 +169,7 @@ def overview() -> str:
 
 
 def printable(text: str) -> str:
-    """Text without anything that would do more on a screen than be read."""
+    """Text without control characters."""
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
@@ -177,38 +177,40 @@ def _toml(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         raw = file.read(LARGEST_FILE + 1)
     if len(raw) > LARGEST_FILE:
-        raise DojoError(f"{path.name} is larger than an exercise can be ({LARGEST_FILE // 1000} kB).")
+        raise DojoError(f"{path.name} is larger than {LARGEST_FILE // 1000} kB, the limit for an exercise file.")
     try:
         return tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, ValueError) as e:
-        raise DojoError(f"{path.name} is no exercise file: {str(e)[:120]}. Mend it, or take another.") from None
+        raise DojoError(
+            f"{path.name} is not a valid exercise file: {str(e)[:120]}. Fix it or choose another."
+        ) from None
 
 
 def _check_format(values: Mapping[str, Any]) -> None:
     number = values.get("format", FORMAT)
     if type(number) is not int or number < 1:
-        raise DojoError(f"The format of an exercise is the number {FORMAT}; got {str(number)[:20]!r}.")
+        raise DojoError(f"The format of an exercise must be {FORMAT}; got {str(number)[:20]!r}.")
     if number > FORMAT:
-        raise DojoError(f"This exercise is of format {number}, from a newer version. Update napari-dojo.")
+        raise DojoError(f"This exercise has format {number}, from a newer version. Update napari-dojo.")
 
 
 def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = values.get(name, {})
     if not isinstance(table, Mapping):
-        raise DojoError(f"The part {name} of an exercise is a table; got {str(table)[:40]!r}.")
+        raise DojoError(f"[{name}] of an exercise must be a table; got {str(table)[:40]!r}.")
     return table
 
 
 def _sentence(text: Any, name: str) -> str:
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
-        raise DojoError(f"The {name} of an exercise is a text of at most {LONGEST_TEXT} characters.")
+        raise DojoError(f"The {name} of an exercise must be text of at most {LONGEST_TEXT} characters.")
     return printable(text)
 
 
 def _sentences(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     texts = values.get(name, [])
     if not isinstance(texts, list) or len(texts) > MOST_TEXTS:
-        raise DojoError(f"The {name} of an exercise is a list of at most {MOST_TEXTS} sentences.")
+        raise DojoError(f"The {name} of an exercise must be a list of at most {MOST_TEXTS} sentences.")
     return tuple(_sentence(text, name) for text in texts)
 
 
@@ -216,7 +218,7 @@ def _controls(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
     given = table.get(name, [])
     unknown = [str(c)[:40] for c in given if c not in CONTROLS] if isinstance(given, list) else [str(given)[:40]]
     if unknown:
-        raise DojoError(f"There is no control {unknown[0]!r} that could be {name}; there are {', '.join(CONTROLS)}.")
+        raise DojoError(f"Unknown control {unknown[0]!r} in '{name}'. Choose among {', '.join(CONTROLS)}.")
     return tuple(given)
 
 

@@ -1,4 +1,4 @@
-"""Formulas of x and y, read without ever running what was typed."""
+"""Formulas of x and y, parsed without evaluating any code."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ FUNCTIONS = ("sin", "cos", "tan", "tanh", "exp", "log", "sqrt", "abs")
 OPERATORS = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide, ast.Pow: np.power}
 COMPARISONS = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
 EXAMPLE = 'Write it as "y < 2x² - 0.4", with x, y, pi, numbers, + - * / ^ and sin, cos, tan, tanh, exp, log, sqrt, abs.'
-# What people write, and what Python wants.
+# Common notation and its Python equivalent.
 WRITTEN = {"²": "**2", "³": "**3", "^": "**", "−": "-", "·": "*", "×": "*", "≤": "<=", "≥": ">="}
 NUMBER_BEFORE = re.compile(rf"(?<![A-Za-z_.])(\d+\.?\d*|\.\d+|pi\b)[ ]*(?=(?:x|y|pi|{'|'.join(FUNCTIONS)})\b|\()")
 
 
 class Formula:
-    """A comparison such as "y < 2x² - 0.4": class 1 where it holds.
+    """A comparison such as "y < 2x² - 0.4", true for class 1.
 
-    Only numbers, x, y, pi, arithmetic and the functions above are understood; every other text is a DojoError.
-    ``numpy`` is the same as numpy code, built anew from what was understood.
+    Only numbers, x, y, pi, arithmetic and the functions above are allowed; anything else raises DojoError.
+    ``numpy`` is the formula as numpy code, generated from the parsed tree.
     """
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST_FORMULA:
-            raise DojoError(f"A formula is a text of 1 to {LONGEST_FORMULA} characters. {EXAMPLE}")
+            raise DojoError(f"A formula has 1 to {LONGEST_FORMULA} characters. {EXAMPLE}")
         self._text = text
         try:
             tree = ast.parse(_python(text), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise DojoError(f"The formula {text[:60]!r} cannot be read. {EXAMPLE}") from None
         if not isinstance(tree, ast.Compare) or len(tree.ops) != 1 or type(tree.ops[0]) not in COMPARISONS:
-            raise DojoError(f"The formula {text[:60]!r} needs exactly one < or >. {EXAMPLE}")
+            raise DojoError(f"The formula {text[:60]!r} must contain exactly one < or >. {EXAMPLE}")
         self._sides, self._compare = (tree.left, tree.comparators[0]), COMPARISONS[type(tree.ops[0])]
         sides = [self._clean(side) for side in self._sides]
         self.numpy = ast.unparse(ast.Compare(sides[0], tree.ops, sides[1:]))
 
     def __call__(self, x: Array, y: Array) -> NDArray[np.bool_]:
-        """Where it holds; x and y of the same shape. Where it has no value (a root of -1) it does not hold."""
+        """Where the formula is true, bool, for x and y of the same shape. Undefined values (sqrt(-1)) count as false."""
         with np.errstate(all="ignore"):
             left, right = (_value(side, x, y) for side in self._sides)
             return np.broadcast_to(self._compare(left, right), np.shape(x)).copy()
 
     def _clean(self, node: ast.expr, depth: int = 0) -> ast.expr:
-        """The same expression as numpy would write it; DojoError for anything that is not plain arithmetic."""
+        """The expression as numpy code; DojoError for anything but plain arithmetic."""
         if depth > DEEPEST:
             raise DojoError(f"The formula {self._text[:60]!r} is nested too deeply. {EXAMPLE}")
         new: ast.expr
@@ -68,20 +68,24 @@ class Formula:
         elif _is_function(node):
             new = ast.Call(ast.Name(f"np.{node.func.id}"), [self._clean(node.args[0], depth + 1)], [])  # type: ignore[attr-defined]
         else:
-            raise DojoError(f"The formula {self._text[:60]!r} has a part that is not understood. {EXAMPLE}")
+            raise DojoError(
+                f"The formula {self._text[:60]!r} contains something other than arithmetic of x and y. {EXAMPLE}"
+            )
         return new if {"x", "y"} & {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} else self._number(node)
 
     def _number(self, node: ast.expr) -> ast.expr:
-        """A part without x and y, worked out."""
+        """The value of a subexpression without x and y."""
         with np.errstate(all="ignore"):
             value = float(_value(node, 0, 0))
         if not abs(value) <= 1e9:
-            raise DojoError(f"The formula {self._text[:60]!r} has a number that is none, or too large. {EXAMPLE}")
+            raise DojoError(
+                f"The formula {self._text[:60]!r} contains a value that is undefined or larger than 1e9. {EXAMPLE}"
+            )
         return ast.Constant(int(value) if value == int(value) else value)
 
 
 def _python(text: str) -> str:
-    """Formula with all multiplications and powers written out: 2x² becomes 2*x**2, (x + 1)(x - 1) gets its star."""
+    """The formula in Python notation: 2x² becomes 2*x**2, (x + 1)(x - 1) becomes (x + 1)*(x - 1)."""
     for written, wanted in WRITTEN.items():
         text = text.replace(written, wanted)
     return re.sub(r"\)\s*\(", ")*(", NUMBER_BEFORE.sub(r"\1*", text.strip()))
@@ -98,7 +102,7 @@ def _is_function(node: ast.expr) -> bool:
 
 
 def _value(node: ast.expr, x: Any, y: Any) -> Any:
-    """The value of an expression that was found clean."""
+    """The value of an expression that `Formula._clean` accepted."""
     match node:
         case ast.Constant():
             return np.float64(node.value)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The words of the classroom, for tooltips and for a page of the documentation."""
+"""The glossary of the classroom, for tooltips and for a page of the documentation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["explain", "page", "terms"]
 
 @cache
 def terms() -> dict[str, str]:
-    """Every term and what it means, in one or two sentences, in the order of teaching."""
+    """Every term with its definition of one or two sentences, in teaching order."""
     with (Path(__file__).parent / "glossary.toml").open("rb") as file:
         return dict(tomllib.load(file)["terms"])
 
 
 def explain(word: str) -> str:
-    """What a word means, whether it is a term, the label of an option or the name of a choice; empty if unknown."""
+    """The definition of a term, an option's label or a choice's name; empty if unknown."""
     known = {term.lower(): meaning for term, meaning in terms().items()}
     return known.get(word.lower()) or known.get(TITLES.get(word, "").lower(), "")
 
 
 def page() -> str:
-    """All words as a page of Markdown, in the order of the alphabet."""
+    """The glossary as a Markdown page, in alphabetical order."""
     words = sorted(terms().items(), key=lambda term: term[0].lower())
-    return "\n\n".join(["# Words of the classroom", *(f"**{word}**: {meaning}" for word, meaning in words)]) + "\n"
+    return "\n\n".join(["# Classroom glossary", *(f"**{word}**: {meaning}" for word, meaning in words)]) + "\n"

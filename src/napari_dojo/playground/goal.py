@@ -1,4 +1,4 @@
-"""The goal of an exercise: a short text that the program checks, and that cannot be fooled."""
+"""The goal of an exercise: comparisons that the program checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "Goal", "figures"]
 
 LONGEST = 200
-# What a goal may speak of, and how it is said. The test is not among them: it is looked at once, at the end.
+# The quantities that a goal can use, and their wording. The test set is not among them: it is revealed at the end.
 FIGURES = {
     "parameters": "parameters",
     "layers": "hidden layers",
@@ -40,14 +40,14 @@ SIGNS = {
 
 @dataclass(frozen=True)
 class Goal:
-    """Comparisons that all have to hold: figure, sign and number, as in "validation >= .95 and parameters <= 20"."""
+    """Comparisons that must all be true, such as "validation >= .95 and parameters <= 20"."""
 
     text: str
     parts: tuple[tuple[str, str, float], ...]
 
     @classmethod
     def of(cls, text: str) -> Goal:
-        """Read a goal; DojoError where it is none. Nothing in it is ever run."""
+        """Parse a goal without evaluating any code; DojoError if it is not a goal."""
         try:
             tree = ast.parse(text.strip() if isinstance(text, str) and len(text) <= LONGEST else "", mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -56,14 +56,14 @@ class Goal:
         return cls(text.strip(), tuple(_part(text, node) for node in (tree.values if joined else [tree])))  # type: ignore[attr-defined]
 
     def met(self, values: Mapping[str, float | None]) -> bool:
-        """Whether all hold. What is missing or no number holds for nothing."""
+        """Whether all comparisons are true. Missing and NaN values count as false."""
         if any(not math.isfinite(values.get(name) or 0) for name in ("training_loss", "validation_loss")):
             return False
         return all(_holds(values.get(name), sign, number) for name, sign, number in self.parts)
 
     @property
     def sentence(self) -> str:
-        """In words: at least 95 % on validation, at most 20 parameters."""
+        """The goal in words, such as "at least 95 % on validation, at most 20 parameters"."""
         words = dict(SIGNS.values())
         said = []
         for name, sign, number in self.parts:
@@ -73,7 +73,7 @@ class Goal:
 
 
 def figures(session: Session) -> dict[str, float | None]:
-    """What goals speak of, as it is now; None where a set has no points. In regression shares are those explained."""
+    """The current value of every quantity; None if a set has no points. For regression, R² instead of accuracy."""
     training, validation = session.score("training"), session.score("validation")
     shape = session.setup.net
     return {
@@ -91,7 +91,7 @@ def figures(session: Session) -> dict[str, float | None]:
 
 
 def _part(text: str, node: ast.expr) -> tuple[str, str, float]:
-    """One comparison of a figure with a number."""
+    """One comparison of a quantity with a number."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in SIGNS:
         name, number = node.left, node.comparators[0]
         if isinstance(name, ast.Name) and name.id in FIGURES and isinstance(number, ast.Constant):
@@ -109,6 +109,6 @@ def _holds(value: float | None, sign: str, number: float) -> bool:
 
 def _not_a_goal(text: object) -> DojoError:
     return DojoError(
-        f'A goal is written as "validation >= 0.95 and parameters <= 20", of {", ".join(FIGURES)}; '
+        f'A goal looks like "validation >= 0.95 and parameters <= 20", with {", ".join(FIGURES)}; '
         f"got {str(text)[:60]!r}."
     )

@@ -1,4 +1,4 @@
-"""A small dense net: forward and backward, as in the textbook."""
+"""A small dense network with textbook forward and backward passes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import ACTIVATIONS, Array
 from napari_dojo.playground.settings import NetShape
 
-__all__ = ["LARGEST", "Layer", "Net", "draw_start"]
+__all__ = ["LARGEST", "Layer", "Net", "initial_weights"]
 
-LARGEST = 1e6  # a weight beyond this has run away
+LARGEST = 1e6  # weights beyond this count as diverged
 
 
 class Layer:
-    """One layer of neurons.
+    """One dense layer.
 
-    ``weights`` (inputs, units) and ``biases`` (units,) are windows into the one vector of the net's parameters, and so
-    are their gradients; ``inputs``, ``sums`` and ``outputs`` are those of the last points that came through.
+    ``weights`` (inputs, units), ``biases`` (units,) and their gradients are views of the network's parameter and
+    gradient vectors. ``inputs``, ``sums`` and ``outputs``, each (points, ...), are those of the last forward pass.
     """
 
     def __init__(self, parameters: Array, gradient: Array, size: tuple[int, int], activation: str) -> None:
@@ -29,7 +29,7 @@ class Layer:
 
 
 class Net:
-    """Layers of neurons; ``parameters`` and ``gradient`` hold all weights and biases, layer by layer, as one vector."""
+    """A dense network. ``parameters`` and ``gradient`` hold all weights and biases, layer by layer, as one vector."""
 
     def __init__(self, shape: NetShape, parameters: Array | None = None) -> None:
         self.shape = shape
@@ -47,55 +47,55 @@ class Net:
             self.parameters[:] = parameters
 
     def set(self, parameters: Array) -> None:
-        """Take over weights and biases, (parameters,); DojoError where there are too few, too many or runaway ones."""
+        """Set all weights and biases, (parameters,). DojoError if their number is wrong or a value is out of range."""
         given = np.asarray(parameters, np.float64)
         if given.shape != self.parameters.shape:
-            raise DojoError(f"This net has {len(self.parameters)} weights and biases; {given.size} were given.")
+            raise DojoError(f"This network has {len(self.parameters)} weights and biases, but {given.size} were given.")
         if not (np.abs(given) <= LARGEST).all():
-            raise DojoError(f"Weights and biases are numbers from -{LARGEST:g} to {LARGEST:g}; one of them is not.")
+            raise DojoError(f"Weights and biases must lie between -{LARGEST:g} and {LARGEST:g}; one of them does not.")
         self.parameters[:] = given
 
-    def forward(self, x: Array, kept: list[Array] | None = None) -> Array:
-        """From the inputs (points, inputs) to the outputs (points, outputs).
+    def forward(self, x: Array, masks: list[Array] | None = None) -> Array:
+        """The outputs, (points, outputs), for inputs (points, inputs).
 
-        ``kept`` are the masks of dropout, one for each hidden layer: 0 for a unit that is switched off.
+        ``masks`` are the dropout masks, one per hidden layer, (points, units): 0 for a unit that is switched off.
         """
         a = x
         for number, layer in enumerate(self.layers):
             if number and number == len(self.layers) - 1 and self.shape.skip:
-                a = np.concatenate([a, x], axis=1)  # the inputs, handed on past the hidden layers
+                a = np.concatenate([a, x], axis=1)  # skip connection
             layer.inputs = a
             layer.sums = a @ layer.weights + layer.biases
             layer.outputs = a = layer.activation.of(layer.sums)
-            if kept and number < len(kept):
-                a = a * kept[number]
+            if masks and number < len(masks):
+                a = a * masks[number]
         return a
 
-    def backward(self, slope: Array, kept: list[Array] | None = None) -> None:
-        """From the slope of the loss by the last sums (points, outputs) to the gradient of every weight and bias."""
+    def backward(self, slope: Array, masks: list[Array] | None = None) -> None:
+        """Compute the gradient of every weight and bias from the loss gradient by the last sums, (points, outputs)."""
         for number in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[number]
-            np.matmul(layer.inputs.T, slope, out=layer.weight_gradient)  # link = what came in x slope of what it fed
+            np.matmul(layer.inputs.T, slope, out=layer.weight_gradient)  # input x gradient at the unit
             np.add.reduce(slope, 0, out=layer.bias_gradient)
             if number:
                 before = self.layers[number - 1]
-                slope = slope @ layer.weights[: before.biases.size].T  # back along the links
-                if kept:
-                    slope = slope * kept[number - 1]
-                slope = slope * before.activation.slope(before.outputs)  # back through the activation
+                slope = slope @ layer.weights[: before.biases.size].T  # back through the weights
+                if masks:
+                    slope = slope * masks[number - 1]
+                slope = slope * before.activation.derivative(before.outputs)  # back through the activation
 
 
-def draw_start(shape: NetShape, rng: np.random.Generator) -> Array:
-    """Start weights, layer by layer, (parameters,); biases 0.
+def initial_weights(shape: NetShape, rng: np.random.Generator) -> Array:
+    """Random initial weights, layer by layer, (parameters,); biases are 0.
 
-    Glorot: uniform within root(6 / (inputs + units)); He: uniform within root(6 / inputs); plain random: normal with
-    deviation 1; all zero draws nothing.
+    Glorot: uniform within ±sqrt(6 / (inputs + units)). He: uniform within ±sqrt(6 / inputs). Random: normal with
+    standard deviation 1. Zero: all 0.
     """
     net = Net(shape)
     for layer, (before, units) in zip(net.layers, shape.widths, strict=True):
-        if shape.start == "random":
+        if shape.initializer == "random":
             layer.weights[:] = rng.normal(0, 1, (before, units))
-        elif shape.start != "zero":
-            limit = np.sqrt(6 / (before + units if shape.start == "glorot" else before))
+        elif shape.initializer != "zero":
+            limit = np.sqrt(6 / (before + units if shape.initializer == "glorot" else before))
             layer.weights[:] = rng.uniform(-limit, limit, (before, units))
     return net.parameters

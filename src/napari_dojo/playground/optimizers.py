@@ -1,4 +1,4 @@
-"""How a gradient becomes a change of the weights. One vector holds all weights and biases of the net.
+"""Optimizers: they turn a gradient into a change of the parameters, both one vector of all weights and biases.
 
 The formulas are those of torch.optim, the constants those of Keras.
 """
@@ -13,57 +13,57 @@ from napari_dojo.playground.activations import Array
 
 __all__ = ["OPTIMIZERS", "Adam", "Momentum", "Optimizer", "RmsProp", "Sgd"]
 
-MOMENTUM = 0.9  # of the previous changes
-SQUARES = 0.9  # RMSprop: how slowly the mean of squares follows
-MEANS, MEAN_SQUARES = 0.9, 0.999  # Adam: the same of the mean and of the mean of squares
-TINY = 1e-7  # keeps from a division by 0
+MOMENTUM = 0.9  # fraction of the previous velocity that is kept
+RHO = 0.9  # RMSprop: decay of the running mean of squared gradients
+BETA_1, BETA_2 = 0.9, 0.999  # Adam: decay of the running means of gradients and squared gradients
+EPSILON = 1e-7  # avoids a division by 0
 
 
 class Optimizer(Protocol):
-    """What all of them do. They remember what was before, so each training starts with a new one."""
+    """The interface of all optimizers. They keep state, so each training needs a new one."""
 
     def __init__(self, size: int) -> None: ...
 
-    def change(self, gradient: Array, rate: float) -> Array:
-        """What is taken off the parameters, (parameters,)."""
+    def step(self, gradient: Array, rate: float) -> Array:
+        """The change to subtract from the parameters, (parameters,)."""
         ...
 
 
 class Sgd:
-    """Stochastic gradient descent: rate x gradient, no more."""
+    """Stochastic gradient descent: learning rate x gradient."""
 
     def __init__(self, size: int) -> None:
         pass
 
-    def change(self, gradient: Array, rate: float) -> Array:
+    def step(self, gradient: Array, rate: float) -> Array:
         """Rate x gradient."""
         return rate * gradient
 
 
 class Momentum:
-    """Like a ball that rolls: what it did before goes on, and slowly dies down."""
+    """SGD with momentum: keeps 0.9 of the previous velocity."""
 
     def __init__(self, size: int) -> None:
-        self.speed = np.zeros(size)
+        self.velocity = np.zeros(size)
 
-    def change(self, gradient: Array, rate: float) -> Array:
-        """Rate x (gradient + 0.9 of what was before)."""
-        self.speed *= MOMENTUM
-        self.speed += gradient
-        return rate * self.speed
+    def step(self, gradient: Array, rate: float) -> Array:
+        """Rate x (gradient + 0.9 x previous velocity)."""
+        self.velocity *= MOMENTUM
+        self.velocity += gradient
+        return rate * self.velocity
 
 
 class RmsProp:
-    """Each parameter has its own step: small where gradients were large lately (Tieleman and Hinton 2012)."""
+    """Scales the step of each parameter by its recent gradients (Tieleman and Hinton 2012)."""
 
     def __init__(self, size: int) -> None:
         self.square = np.zeros(size)
 
-    def change(self, gradient: Array, rate: float) -> Array:
-        """Rate x gradient / root of the mean of its last squares."""
-        self.square *= SQUARES
-        self.square += (1 - SQUARES) * gradient**2
-        return rate * gradient / (np.sqrt(self.square) + TINY)
+    def step(self, gradient: Array, rate: float) -> Array:
+        """Rate x gradient / root of the running mean of squared gradients."""
+        self.square *= RHO
+        self.square += (1 - RHO) * gradient**2
+        return rate * gradient / (np.sqrt(self.square) + EPSILON)
 
 
 class Adam:
@@ -72,16 +72,16 @@ class Adam:
     def __init__(self, size: int) -> None:
         self.mean, self.square, self.count = np.zeros(size), np.zeros(size), 0
 
-    def change(self, gradient: Array, rate: float) -> Array:
-        """Rate x mean / root of the mean of squares; both begin at 0, and are scaled up for that at the beginning."""
+    def step(self, gradient: Array, rate: float) -> Array:
+        """Rate x mean / root of the mean square; both running means start at 0 and are corrected for that bias."""
         self.count += 1
-        self.mean *= MEANS
-        self.mean += (1 - MEANS) * gradient
-        self.square *= MEAN_SQUARES
-        self.square += (1 - MEAN_SQUARES) * gradient**2
-        mean = self.mean / (1 - MEANS**self.count)
-        square = self.square / (1 - MEAN_SQUARES**self.count)
-        return rate * mean / (np.sqrt(square) + TINY)
+        self.mean *= BETA_1
+        self.mean += (1 - BETA_1) * gradient
+        self.square *= BETA_2
+        self.square += (1 - BETA_2) * gradient**2
+        mean = self.mean / (1 - BETA_1**self.count)
+        square = self.square / (1 - BETA_2**self.count)
+        return rate * mean / (np.sqrt(square) + EPSILON)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": Sgd, "momentum": Momentum, "rmsprop": RmsProp, "adam": Adam}

@@ -1,4 +1,4 @@
-"""Points: drawn as the course draws them, drawn by hand, or read from a table; split into three sets."""
+"""Point sets: generated, drawn by hand or read from a table, and split into training, validation and test."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SETS = ("training", "validation", "test")
 FORMULAS = {"line": "y < 0.5*x + 0.1", "parabola": "y < 2*x**2 - 0.4"}
 
 
-# Each draws n points (n, 2) and their classes (n,), or numbers to predict. "Show the code" prints them as they are.
+# Each returns n points (n, 2) and their classes or target values (n,). "Show the code" prints the function as it is.
 def spiral(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Two arms, each the other turned by half a turn; as the course draws them."""
+    """Two arms, each the other rotated by 180 degrees, as in the course."""
     theta = rng.uniform(0, 10 * np.pi, n)
     r = 0.25 * theta
     x = (r + rng.uniform(-noise, noise, n)) * np.cos(r)
@@ -39,21 +39,21 @@ def spiral(rng: np.random.Generator, n: int, noise: float) -> Drawn:
 
 
 def circle(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Class 1 in a circle that covers half of the square."""
+    """Class 1 inside a circle that covers half of the square."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = xy[:, 0] ** 2 + xy[:, 1] ** 2 < 2 / np.pi
     return xy + rng.normal(0, noise, (n, 2)), value
 
 
 def xor(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Class 1 where x and y have the same sign: the exclusive or."""
+    """Class 1 where x and y have the same sign."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = xy[:, 0] * xy[:, 1] > 0
     return xy + rng.normal(0, noise, (n, 2)), value
 
 
 def clusters(rng: np.random.Generator, n: int, noise: float, classes: int) -> Drawn:
-    """A cloud for each class, their centres on a circle."""
+    """One cloud per class, with the centres on a circle."""
     value = np.arange(n) % classes
     angle = 2 * np.pi * (value + 0.5) / classes
     xy = 0.65 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, noise, (n, 2))
@@ -61,14 +61,14 @@ def clusters(rng: np.random.Generator, n: int, noise: float, classes: int) -> Dr
 
 
 def blobs(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Two clouds."""
+    """Two clouds, one per class."""
     value = np.arange(n) % 2
     xy = 0.4 * (2 * value - 1)[:, None] + rng.normal(0, noise, (n, 2))
     return xy, value
 
 
 def moons(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Two half circles that reach into each other."""
+    """Two interleaved half circles."""
     angle = rng.uniform(0, np.pi, n)
     value = np.arange(n) % 2
     x = np.where(value == 1, 1 - np.cos(angle), np.cos(angle)) - 0.5
@@ -78,14 +78,14 @@ def moons(rng: np.random.Generator, n: int, noise: float) -> Drawn:
 
 
 def plane(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """A number that grows to the upper right."""
+    """A value that increases towards the upper right."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = 0.5 * xy[:, 0] + 0.5 * xy[:, 1] + rng.normal(0, noise, n)
     return xy, value
 
 
 def hills(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """Three hills and three hollows in turn, from -1 to 1: bells (Gaussians) in two rows."""
+    """Six Gaussians in two rows, alternating between 1 and -1."""
     xy = rng.uniform(-1, 1, (n, 2))
     value = rng.normal(0, noise, n)
     for x, y, height in [
@@ -101,7 +101,7 @@ def hills(rng: np.random.Generator, n: int, noise: float) -> Drawn:
 
 
 def curve(rng: np.random.Generator, n: int, noise: float) -> Drawn:
-    """A wave over x alone; y plays no part."""
+    """A sine wave of x; y is 0."""
     xy = np.zeros((n, 2))
     xy[:, 0] = rng.uniform(-1, 1, n)
     value = 0.7 * np.sin(4 * xy[:, 0]) + rng.normal(0, noise, n)
@@ -110,7 +110,7 @@ def curve(rng: np.random.Generator, n: int, noise: float) -> Drawn:
 
 @dataclass(frozen=True)
 class Kind:
-    """A point set: how it is drawn, what it is called, and how noisy it is unless said otherwise."""
+    """A point set: its generator, title, default noise and description."""
 
     draw: Callable[..., Drawn] | None
     title: str
@@ -124,30 +124,30 @@ KINDS = {
     "spiral": Kind(spiral, "Spiral", 0.5, "Two arms wind around each other."),
     "circle": Kind(circle, "Circle", 0, "Class 1 lies inside a circle."),
     "xor": Kind(xor, "XOR", 0, "Class 1 is where x and y have the same sign."),
-    "clusters": Kind(clusters, "Clusters", 0.18, "Several clouds, each a class of its own."),
+    "clusters": Kind(clusters, "Clusters", 0.18, "Several clouds, one per class."),
     "blobs": Kind(blobs, "Two clouds", 0.25, "Two clouds that touch."),
-    "moons": Kind(moons, "Moons", 0.08, "Two half moons that reach into each other."),
-    "plane": Kind(plane, "Plane (regression)", 0.05, "A number that grows to the upper right."),
-    "hills": Kind(hills, "Hills (regression)", 0.05, "A number that rises to hills and falls to hollows, in turn."),
-    "curve": Kind(curve, "Curve (regression)", 0.05, "A number that depends on x alone, as a wave."),
-    "formula": Kind(None, "Formula", 0, "Class 1 is where your formula holds."),
-    "own": Kind(None, "Own points", 0, "Points that you drew, or read from a table."),
+    "moons": Kind(moons, "Moons", 0.08, "Two interleaved half moons."),
+    "plane": Kind(plane, "Plane (regression)", 0.05, "A value that increases towards the upper right."),
+    "hills": Kind(hills, "Hills (regression)", 0.05, "A value with hills and valleys."),
+    "curve": Kind(curve, "Curve (regression)", 0.05, "A value that depends on x alone: a wave."),
+    "formula": Kind(None, "Formula", 0, "Class 1 is where your formula is true."),
+    "custom": Kind(None, "Custom points", 0, "Points that you drew or read from a table."),
 }
 
 
 @dataclass(frozen=True)
 class Data:
-    """Points in three sets, one behind the other: training, validation, test.
+    """Points of three sets, in the order training, validation, test.
 
     Attributes
     ----------
-    xy : (n, 2), coordinates in the plane, as drawn.
-    value : (n,), class numbers, or in regression the numbers to predict.
-    counts : how many points each set has.
-    classes : how many classes there are; 0 in regression.
-    order : (n,), which of one's own rows each point was.
-    wrong : (n,), True where the class was changed on purpose (label noise).
-    mean, deviation : (2,), of the training points where they are z-scored, else 0 and 1.
+    xy : (n, 2), coordinates in the plane, before z-scoring.
+    value : (n,), class numbers, or for regression the target values.
+    counts : the number of points of each set.
+    classes : the number of classes; 0 for regression.
+    order : (n,), the row of `PointSet.rows` that each custom point comes from.
+    wrong : (n,), True for points with a wrong label (label noise).
+    mean, deviation : (2,), of the training points if they are z-scored, else 0 and 1.
     """
 
     xy: Array
@@ -160,25 +160,25 @@ class Data:
     deviation: Array
 
     def part(self, name: str) -> slice:
-        """Where a set lies: "training", "validation" or "test"."""
+        """The slice of a set: "training", "validation" or "test"."""
         number = SETS.index(name)
         return slice(sum(self.counts[:number]), sum(self.counts[: number + 1]))
 
     def inputs(self, xy: Array, names: tuple[str, ...]) -> Array:
-        """What the net is given of points (n, 2): (n, inputs)."""
+        """The network's inputs, (n, inputs), for points (n, 2)."""
         x, y = ((xy - self.mean) / self.deviation).T
         made = {"x": x, "y": y, "x2": x**2, "y2": y**2, "xy": x * y, "sin_x": np.sin(x), "sin_y": np.sin(y)}
         return np.stack([made[name] for name in names], axis=1)
 
 
 def draw_points(points: PointSet, rng: np.random.Generator) -> Data:
-    """Draw points, then flip labels, then mix and split; training, validation and test never share a point.
+    """Generate points, add label noise, shuffle and split them. The three sets never share a point.
 
     Raises
     ------
-    DojoError : where the training points cannot teach anything: none, all of one class, or all at the same place.
+    DojoError : if nothing can be learned: no training points, a class without any, or all at the same position.
     """
-    if points.kind == "own":
+    if points.kind == "custom":
         xy, value, counts, order = split_rows(points)
         wrong = np.zeros(len(value), bool)
     else:
@@ -211,7 +211,7 @@ def _drawn(points: PointSet, rng: np.random.Generator, n: int) -> tuple[Array, A
 
 
 def _flipped(points: PointSet, rng: np.random.Generator, value: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Exactly the share of label noise gets another class."""
+    """The classes with exactly the requested share of wrong labels, and where they are."""
     wrong = np.zeros(len(value), bool)
     if points.label_noise and points.n_classes:
         chosen = rng.choice(len(value), round(points.label_noise * len(value)), replace=False)
@@ -221,30 +221,30 @@ def _flipped(points: PointSet, rng: np.random.Generator, value: Array) -> tuple[
 
 
 def _check(points: PointSet, training: Array, value: Array) -> None:
-    more = "Add some." if points.kind == "own" else "Ask for more points, or take another seed or formula."
+    more = "Add some." if points.kind == "custom" else "Increase their number, or change the seed or the formula."
     if len(training) == 0:
-        raise DojoError(f"There are no points to learn from. {more}")
+        raise DojoError(f"There are no training points. {more}")
     if points.n_classes:
         there = sorted({int(v) for v in value})
         missing = [str(c) for c in range(points.n_classes) if c not in there]
         if missing:
             named = f"class {missing[0]}" if len(missing) == 1 else f"the classes {', '.join(missing)}"
             none = (
-                "The one training point is not" if len(value) == 1 else f"None of the {len(value)} training points is"
+                "The only training point is not" if len(value) == 1 else f"None of the {len(value)} training points is"
             )
             raise DojoError(f"{none} of {named}. {more}")
     if len(training) > 1 and (training == training[0]).all():
-        raise DojoError("All training points lie at the same place, so that nothing tells them apart. Move some.")
+        raise DojoError("All training points are at the same position. Move some of them.")
 
 
 def split_rows(points: PointSet) -> tuple[Array, Array, tuple[int, int, int], NDArray[np.intp]]:
-    """Points of one's own: coordinates, values, counts of the three sets and which row each point was.
+    """Split custom points: coordinates, values, the counts of the three sets, and the row of each point.
 
-    The rows of each class are dealt out in their order, the first to training, the others in the proportion of the
-    three counts, so that a point keeps its set when others are added behind it.
+    The rows of each class are assigned in order: the first to training, the others in proportion to the three counts.
+    So a point stays in its set when others are appended.
     """
     if not points.rows:
-        raise DojoError("There are no points yet. Draw some, or read a table.")
+        raise DojoError("There are no points yet. Draw some or read a table.")
     rows = np.array(points.rows)
     shares = np.array([points.training, points.validation, points.test]) / (
         points.training + points.validation + points.test
@@ -262,14 +262,14 @@ def split_rows(points: PointSet) -> tuple[Array, Array, tuple[int, int, int], ND
 
 
 def read_csv(source: str | Path) -> tuple[tuple[tuple[float, float, float], ...], tuple[str, ...]]:
-    """Points of one's own from a table with the columns x, y and class (or a number), and the names of the classes.
+    """Read custom points from a CSV file with the columns x, y and class (or target value), and the class names.
 
-    A first line of titles is skipped; commas, semicolons or tabs part the columns. Words, or up to 8 different whole
-    numbers, are classes, in the order of the alphabet or of size. Other numbers are to be predicted; names are empty.
+    A header line is skipped. The separator is a comma, semicolon or tab. Words, or up to 8 different whole numbers, are
+    classes in alphabetical or numerical order. Other numbers are target values for regression; then there are no names.
 
     Raises
     ------
-    DojoError : that names the point.
+    DojoError : naming the invalid line.
     """
     try:
         with Path(source).open(encoding="utf-8-sig", newline="") as file:
@@ -277,26 +277,26 @@ def read_csv(source: str | Path) -> tuple[tuple[tuple[float, float, float], ...]
         table = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
         lines = [line for line in table if any(cell.strip() for cell in line)]
     except (UnicodeDecodeError, csv.Error):
-        raise DojoError(f"{source} is no table. Give a text file with the columns x, y, class.") from None
+        raise DojoError(f"{source} is not a table. Choose a CSV file with the columns x, y, class.") from None
     if lines and not _numbers(lines[0][:2]):
         lines = lines[1:]
     if not lines or len(lines) > MOST_POINTS:
-        raise DojoError(f"{source} needs 1 to {MOST_POINTS} lines of points; it has {len(lines)}.")
+        raise DojoError(f"{source} has {len(lines)} points; 1 to {MOST_POINTS} are allowed.")
     for number, line in enumerate(lines, 1):
         if len(line) < 3 or not _numbers(line[:2]):
             raise DojoError(
-                f"{source}: point {number} needs x, y and a class; got {','.join(line)[:40]!r}. Mend or remove the line."
+                f"{source}: point {number} needs x, y and a class; got {','.join(line)[:40]!r}. Fix or remove the line."
             )
     words = [line[2].strip() for line in lines]
     names = _class_names(words)
     if len(names) > MOST_CLASSES:
-        raise DojoError(f"{source} has {len(names)} classes; at most {MOST_CLASSES} are possible. Join some.")
+        raise DojoError(f"{source} has {len(names)} classes; at most {MOST_CLASSES} are allowed. Merge some.")
     values = [float(names.index(w)) if names else float(w) for w in words]
     return tuple((float(a[0]), float(a[1]), v) for a, v in zip(lines, values, strict=True)), names
 
 
 def _class_names(words: list[str]) -> tuple[str, ...]:
-    """The classes in their order; none where the words are numbers to be predicted."""
+    """The class names in order; empty if the values are targets for regression."""
     different = sorted(set(words))
     if not _numbers(different):
         return tuple(different)
@@ -317,7 +317,7 @@ def _numbers(cells: list[str]) -> bool:
 
 
 def check_inputs(points: PointSet, names: tuple[str, ...]) -> None:
-    """DojoError where an input needs a coordinate that the points do not have."""
+    """DojoError if an input needs a coordinate that the points do not have."""
     if points.kind == "curve" and any("y" in name for name in names):
         fine = [name for name in FEATURES if "y" not in name]
-        raise DojoError(f"The curve depends on x alone: choose the inputs among {', '.join(fine)}.")
+        raise DojoError(f"The curve depends on x alone. Choose inputs among {', '.join(fine)}.")

@@ -1,4 +1,4 @@
-"""Show the code: the very points, net and loop of a classroom as a script that runs by itself."""
+"""Export a classroom session as a stand-alone PyTorch or Keras script."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import textwrap
 
 from napari_dojo.playground.formula import Formula
 from napari_dojo.playground.losses import LOSSES, TINY
-from napari_dojo.playground.optimizers import MEAN_SQUARES, MEANS, MOMENTUM, SQUARES
+from napari_dojo.playground.optimizers import BETA_1, BETA_2, MOMENTUM, RHO
 from napari_dojo.playground.points import FORMULAS, KINDS, split_rows
 from napari_dojo.playground.settings import FEATURES, Setup
 
@@ -18,10 +18,10 @@ LIMITS = {"glorot": "np.sqrt(6 / (before + units))", "he": "np.sqrt(6 / before)"
 
 
 def torch_script(setup: Setup) -> str:
-    """A PyTorch script; it draws what the classroom draws and comes to the same numbers."""
+    """A PyTorch script that gives the same numbers as the classroom."""
     learning, n = setup.learning, _counts(setup)[0]
     lines = [
-        '"""Made by the classroom of napari-dojo. It needs numpy and PyTorch."""',
+        '"""Exported from the napari-dojo classroom. It needs numpy and PyTorch."""',
         "",
         "import numpy as np",
         "import torch",
@@ -31,11 +31,11 @@ def torch_script(setup: Setup) -> str:
         "inputs, targets = torch.tensor(inputs), torch.tensor(targets)",
         "",
         *_start(setup),
-        "# The net",
+        "# The network",
         *_torch_net(setup),
         "",
         *_torch_loss(setup),
-        "# Learning",
+        "# Training",
         f"optimizer = {_torch_optimizer(setup)}",
         *(["best, waited = np.inf, 0"] if _stops(setup) else []),
         f"for epoch in range({learning.epochs}):",
@@ -53,7 +53,7 @@ def torch_script(setup: Setup) -> str:
         lines += textwrap.indent(_TORCH_STOP.format(patience=learning.patience), "    ").splitlines()
     lines += [
         "",
-        "# How good it is",
+        "# Scores",
         "net.eval()",
         "with torch.no_grad():",
         "    sums = net(inputs)",
@@ -82,9 +82,9 @@ else:
 
 
 def keras_script(setup: Setup) -> str:
-    """A Keras script, as in the course: `Sequential`, `Dense`, `compile`, `fit`; with a skip connection `Model`.
+    """A Keras script with `Sequential`, `Dense`, `compile`, `fit`; with a skip connection `Model`.
 
-    It begins with the classroom's points and start weights, but Keras draws the order of the points itself.
+    It has the classroom's points and initial weights, but Keras shuffles the points itself, so scores differ slightly.
     """
     learning = setup.learning
     fit = [
@@ -99,7 +99,7 @@ def keras_script(setup: Setup) -> str:
             f"    callbacks=[keras.callbacks.EarlyStopping(patience={learning.patience}, restore_best_weights=True)],"
         )
     lines = [
-        '"""Made by the classroom of napari-dojo. It needs numpy and Keras 3, and PyTorch, TensorFlow or JAX below that."""',
+        '"""Exported from the napari-dojo classroom. It needs numpy and Keras 3 with PyTorch, TensorFlow or JAX."""',
         "",
         "import os",
         "",
@@ -114,18 +114,18 @@ def keras_script(setup: Setup) -> str:
         *_start(setup),
         f"keras.utils.set_random_seed({setup.seed})  # for the order of the points{_and_dropout(setup)}",
         "",
-        "# The net",
+        "# The network",
         *_keras_net(setup),
-        "net.set_weights([array for pair in start for array in pair])  # without this line Keras draws its own",
+        "net.set_weights([array for pair in start for array in pair])  # without this line, Keras draws other initial weights",
         "",
         *_keras_loss(setup),
         f"net.compile(optimizer={_keras_optimizer(setup)}, loss=loss, metrics=[{_keras_metric(setup)}])",
         "",
-        "# Learning",
+        "# Training",
         *fit,
         ")",
         "",
-        "# How good it is",
+        "# Scores",
         "outputs = net.predict(inputs, verbose=0)",
         "losses = [net.evaluate(inputs[p], targets[p], verbose=0)[0] if len(inputs[p]) else np.nan for p in parts]",
         *_scores(setup),
@@ -138,11 +138,11 @@ def keras_script(setup: Setup) -> str:
 
 def _counts(setup: Setup) -> tuple[int, int, int]:
     points = setup.points
-    return split_rows(points)[2] if points.kind == "own" else (points.training, points.validation, points.test)
+    return split_rows(points)[2] if points.kind == "custom" else (points.training, points.validation, points.test)
 
 
 def _points(setup: Setup) -> list[str]:
-    """Lines that draw xy and value, flip labels, split, z-score and make inputs and targets."""
+    """Lines that generate the points, add label noise, split, z-score and compute inputs and targets."""
     points, counts = setup.points, _counts(setup)
     lines = [
         "# The points",
@@ -150,7 +150,7 @@ def _points(setup: Setup) -> list[str]:
         f"counts = {list(counts)}",
         "n = sum(counts)",
     ]
-    if points.kind == "own":
+    if points.kind == "custom":
         xy, value, _, _ = split_rows(points)
         lines += [f"xy = np.array({xy.tolist()})", f"value = np.array({value.tolist()})"]
     else:
@@ -178,7 +178,7 @@ def _points(setup: Setup) -> list[str]:
 
 
 def _draw(setup: Setup) -> list[str]:
-    """The function that draws the points, as it is in the classroom, and its call."""
+    """The source of the function that generates the points, and its call."""
     points, kind = setup.points, KINDS[setup.points.kind]
     noise = kind.noise if points.noise is None else points.noise
     if kind.draw is None:
@@ -206,8 +206,8 @@ def _draw(setup: Setup) -> list[str]:
 
 
 def _start(setup: Setup) -> list[str]:
-    """Lines that draw the start weights: a list of weights (inputs, units) and biases (units,)."""
-    start = setup.net.start
+    """Lines that draw the initial weights: a list of weights (inputs, units) and biases (units,)."""
+    start = setup.net.initializer
     lines = ["start = []", f"for before, units in {[list(pair) for pair in setup.net.widths]}:"]
     if start == "zero":
         draw = "np.zeros((before, units))"
@@ -218,32 +218,32 @@ def _start(setup: Setup) -> list[str]:
         draw = "rng.uniform(-limit, limit, (before, units))"
     lines.append(f"    start.append(({draw}, np.zeros(units)))")
     if setup.attempt:
-        again = f"for attempt in range({setup.attempt + 1}):  # new start weights were asked for"
+        again = f"for attempt in range({setup.attempt + 1}):  # new initial weights were drawn"
         lines = [again, *(f"    {line}" for line in lines)]
-    return ["# The start weights", *lines, ""]
+    return ["# The initial weights", *lines, ""]
 
 
 def _scores(setup: Setup) -> list[str]:
-    """Lines that print loss and accuracy (in regression the share explained) of the three sets."""
+    """Lines that print loss and accuracy (for regression R²) of the three sets."""
     classes = setup.points.n_classes
     lines = []
     if not classes:
-        lines.append("answer = outputs[:, 0]")
+        lines.append("predicted = outputs[:, 0]")
     elif setup.net.outputs > 1:
-        lines.append("answer = outputs.argmax(1)")
+        lines.append("predicted = outputs.argmax(1)")
     else:
-        lines.append(f"answer = np.clip(np.ceil(outputs[:, 0] - 0.5), 0, {classes - 1})")
+        lines.append(f"predicted = np.clip(np.ceil(outputs[:, 0] - 0.5), 0, {classes - 1})")
     lines += [
         'for name, part, loss in zip(["training", "validation", "test"], parts, losses):',
         "    if not len(value[part]):",
         "        continue",
     ]
     if classes:
-        lines.append("    right = np.mean(answer[part] == value[part])")
+        lines.append("    right = np.mean(predicted[part] == value[part])")
         lines.append('    print(f"{name}: loss {loss:.6f}, accuracy {right:.4f}")')
     else:
-        lines.append("    explained = 1 - np.mean((answer[part] - value[part]) ** 2) / np.var(value[part])")
-        lines.append('    print(f"{name}: loss {loss:.6f}, explained {explained:.4f}")')
+        lines.append("    r2 = 1 - np.mean((predicted[part] - value[part]) ** 2) / np.var(value[part])")
+        lines.append('    print(f"{name}: loss {loss:.6f}, R2 {r2:.4f}")')
     return lines
 
 
@@ -257,7 +257,7 @@ def _partners(setup: Setup) -> bool:
 
 
 def _joined(lines: list[str]) -> str:
-    """One text, with never more than two empty lines together."""
+    """The lines as one text, with at most two empty lines in a row."""
     text = "\n".join(lines)
     while "\n\n\n\n" in text:
         text = text.replace("\n\n\n\n", "\n\n\n")
@@ -268,7 +268,7 @@ def _joined(lines: list[str]) -> str:
 
 
 def _torch_net(setup: Setup) -> list[str]:
-    """Lines that build the net up to its last sums, and put the start weights in."""
+    """Lines that build the network without its output activation, and set the initial weights."""
     shape, dropout = setup.net, setup.learning.dropout
     activation = {
         "linear": "nn.Identity()",
@@ -302,7 +302,7 @@ def _torch_net(setup: Setup) -> list[str]:
 _TORCH_DROPOUT = '''
 
 class Dropout(nn.Module):
-    """As nn.Dropout, but drawn by numpy, as in the classroom."""
+    """Like nn.Dropout, but with numpy's random numbers, as in the classroom."""
 
     def forward(self, h):
         if not self.training:
@@ -314,7 +314,7 @@ class Dropout(nn.Module):
 _TORCH_SKIP = '''
 
 class Net(nn.Module):
-    """Not sequential: the inputs go through the hidden layers and also straight to the last one."""
+    """Not sequential: the inputs also skip the hidden layers."""
 
     def __init__(self):
         super().__init__()
@@ -333,13 +333,13 @@ def _last(setup: Setup) -> str:
 
 
 def _torch_loss(setup: Setup) -> list[str]:
-    """A function of the last sums and the targets."""
+    """The loss as a function of the output layer's sums and the targets."""
     name = setup.learning.loss
     lines = ["", "def loss_of(sums, targets):"]
     if _partners(setup) and name == "binary_cross_entropy":
-        lines.append("    return nn.functional.binary_cross_entropy_with_logits(sums, targets)  # sigmoid is in it")
+        lines.append("    return nn.functional.binary_cross_entropy_with_logits(sums, targets)  # includes the sigmoid")
     elif _partners(setup) and name == "categorical_cross_entropy":
-        lines.append("    return nn.functional.cross_entropy(sums, targets)  # softmax is in it")
+        lines.append("    return nn.functional.cross_entropy(sums, targets)  # includes the softmax")
     else:
         lines.append(f"    p = {_last(setup)}")
         if name == "squared_error":
@@ -358,8 +358,8 @@ def _torch_optimizer(setup: Setup) -> str:
     return {
         "sgd": f"torch.optim.SGD({rate})",
         "momentum": f"torch.optim.SGD({rate}, momentum={MOMENTUM})",
-        "rmsprop": f"torch.optim.RMSprop({rate}, alpha={SQUARES}, eps={TINY})",
-        "adam": f"torch.optim.Adam({rate}, betas=({MEANS}, {MEAN_SQUARES}), eps={TINY})",
+        "rmsprop": f"torch.optim.RMSprop({rate}, alpha={RHO}, eps={TINY})",
+        "adam": f"torch.optim.Adam({rate}, betas=({BETA_1}, {BETA_2}), eps={TINY})",
     }[setup.learning.optimizer]
 
 
@@ -368,22 +368,22 @@ def _torch_optimizer(setup: Setup) -> str:
 
 def _keras_net(setup: Setup) -> list[str]:
     shape, learning = setup.net, setup.learning
-    price, begin, hidden = "", [], []
+    penalty, begin, hidden = "", [], []
     if learning.l1 or learning.l2:
-        begin = [f"price = keras.regularizers.L1L2(l1={learning.l1!r}, l2={learning.l2!r})"]
-        price = ", kernel_regularizer=price"
+        begin = [f"penalty = keras.regularizers.L1L2(l1={learning.l1!r}, l2={learning.l2!r})"]
+        penalty = ", kernel_regularizer=penalty"
     for _, units in shape.widths[:-1]:
         if shape.activation == "leaky_relu":
-            hidden += [f"layers.Dense({units}{price})", "layers.LeakyReLU(negative_slope=0.01)"]
+            hidden += [f"layers.Dense({units}{penalty})", "layers.LeakyReLU(negative_slope=0.01)"]
         else:
-            hidden.append(f'layers.Dense({units}, activation="{shape.activation}"{price})')
+            hidden.append(f'layers.Dense({units}, activation="{shape.activation}"{penalty})')
         if learning.dropout:
             hidden.append(f"layers.Dropout({learning.dropout!r})")
-    last = f'layers.Dense({shape.outputs}, activation="{shape.output}"{price})'
+    last = f'layers.Dense({shape.outputs}, activation="{shape.output}"{penalty})'
     if shape.skip and shape.hidden:
         lines = [*begin, f"given = keras.Input(shape=({len(shape.inputs)},))", "h = given"]
         lines += [f"h = {layer}(h)" for layer in hidden]
-        lines.append("h = layers.Concatenate()([h, given])  # the inputs, handed on past the hidden layers")
+        lines.append("h = layers.Concatenate()([h, given])  # skip connection")
         return [*lines, f"net = keras.Model(given, {last}(h))"]
     first = f"keras.Input(shape=({len(shape.inputs)},))"
     return [*begin, "net = keras.Sequential([", *(f"    {layer}," for layer in [first, *hidden, last]), "])"]
@@ -394,10 +394,10 @@ def _and_dropout(setup: Setup) -> str:
 
 
 def _keras_loss(setup: Setup) -> list[str]:
-    """Its name; written out where Keras' own has another factor, or refuses targets that are no probabilities."""
+    """The loss by its Keras name, or as a function where Keras uses another factor or rejects the targets."""
     name = setup.learning.loss
     if name == "squared_error":
-        body = ["    return 0.5 * keras.ops.sum((outputs - targets) ** 2, axis=-1)  # with the factor 1/2"]
+        body = ["    return 0.5 * keras.ops.sum((outputs - targets) ** 2, axis=-1)  # with a factor of 1/2"]
     elif name == "binary_cross_entropy" and setup.net.outputs == 1 and setup.points.n_classes != 2:
         body = [
             f"    p = keras.ops.clip(outputs, {TINY}, 1 - {TINY})",
@@ -417,6 +417,6 @@ def _keras_optimizer(setup: Setup) -> str:
     return {
         "sgd": f"keras.optimizers.SGD({rate})",
         "momentum": f"keras.optimizers.SGD({rate}, momentum={MOMENTUM})",
-        "rmsprop": f"keras.optimizers.RMSprop({rate}, rho={SQUARES})",
-        "adam": f"keras.optimizers.Adam({rate}, beta_1={MEANS}, beta_2={MEAN_SQUARES})",
+        "rmsprop": f"keras.optimizers.RMSprop({rate}, rho={RHO})",
+        "adam": f"keras.optimizers.Adam({rate}, beta_1={BETA_1}, beta_2={BETA_2})",
     }[setup.learning.optimizer]

@@ -1,4 +1,4 @@
-"""A whole exercise in one line of text: to hand out, and to hand in."""
+"""An exercise or a submission as one line of text."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["Shared", "from_text", "to_text"]
 
 VERSION = 1
 PREFIX = re.compile(r"dojo(\d{1,6}):")
-LONGEST, LARGEST = 500_000, 4_000_000  # characters of the text, bytes once unpacked
+LONGEST, LARGEST = 500_000, 4_000_000  # characters of the text, bytes after decompression
 MOST = 10**12  # epochs and looks
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What a text holds.
+    """The content of a shared text.
 
     Attributes
     ----------
-    exercise : the task; students' strings come without its solution.
-    setup : the choices as they were.
-    parameters : (parameters,), weights and biases as they were, or None.
-    epochs, looks : how long the net had learned, and how often the test was looked at.
-    by : who hands it in.
+    exercise : the exercise; in submissions without its solution.
+    setup : the settings.
+    parameters : (parameters,), weights and biases, or None.
+    epochs, looks : the epochs trained, and how often the test score was revealed.
+    by : the student's name.
     """
 
     exercise: Exercise
@@ -49,17 +49,17 @@ class Shared:
 
     @classmethod
     def of(cls, exercise: Exercise, session: Session, weights: bool = True, by: str = "") -> Shared:
-        """A session as it is now, with its weights or without."""
+        """The current state of a session, with or without its weights."""
         parameters = session.net.parameters.copy() if weights else None
         return cls(exercise, session.setup, parameters, session.epochs, session.looks, by)
 
     def session(self) -> Session:
-        """A session with these choices and weights; what was learned before counts as epoch 0."""
+        """A session with these settings and weights; its current state is epoch 0."""
         return Session(self.setup, self.parameters, self.looks)
 
 
 def to_text(shared: Shared, solution: bool = False) -> str:
-    """One line of letters; `from_text` reads it. The solution goes with it only where that is said."""
+    """One line of text that `from_text` reads; with ``solution``, it includes the exercise's solution."""
     values: dict[str, Any] = {
         "name": shared.exercise.name,
         "exercise": shared.exercise.as_dict(solution),
@@ -103,21 +103,21 @@ def from_text(text: str) -> Shared:
 def _unpacked(text: str) -> dict[str, Any]:
     """The plain values of a text; DojoError where there are none."""
     if not isinstance(text, str) or len(text) > LONGEST:
-        raise DojoError(f"A classroom's text has at most {LONGEST} characters; this is longer, so it is none.")
+        raise DojoError(f"This text is longer than {LONGEST} characters, the limit for a classroom text.")
     text = "".join(text.split())
     found = PREFIX.match(text)
     if not found:
-        raise DojoError('This is no classroom\'s text: one begins with "dojo1:". Copy it again, from its first letter.')
+        raise DojoError('This is not a classroom text, which starts with "dojo1:". Copy all of it again.')
     if int(found[1]) != VERSION:
         if int(found[1]) < VERSION:
             raise _damaged()
-        raise DojoError(f"This text is of version {int(found[1])}, from a newer napari-dojo. Update napari-dojo.")
+        raise DojoError(f"This text has version {int(found[1])}, from a newer napari-dojo. Update napari-dojo.")
     try:
         packed = base64.b64decode(text[found.end() :], altchars=b"-_", validate=True)
         unpack = zlib.decompressobj()
         raw = unpack.decompress(packed, LARGEST)
         if unpack.unconsumed_tail:
-            raise DojoError("This text unpacks to more than an exercise can be. Copy another.")
+            raise DojoError("This text is too large after decompression. Copy another.")
         if not unpack.eof or unpack.unused_data:
             raise _damaged()
         values = json.loads(raw.decode(), parse_constant=_no_number)
@@ -134,7 +134,7 @@ def _parameters(given: Any, count: int) -> Array | None:
     if given is None:
         return None
     if not isinstance(given, list) or len(given) != count:
-        raise DojoError(f"The weights in this text do not fit its net, which has {count}. Copy it again.")
+        raise DojoError(f"The weights in this text do not fit its network of {count} parameters. Copy it again.")
     if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(_float(v)) for v in given):
         raise _damaged()
     return np.array([float(v) for v in given])
@@ -160,4 +160,4 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _damaged() -> DojoError:
-    return DojoError("This classroom's text is damaged or cut off. Copy it again, from its first letter to its last.")
+    return DojoError("This text is damaged or incomplete. Copy all of it again.")

@@ -1,4 +1,4 @@
-"""What the net says everywhere in the plane: the decision surface, and the map of every neuron."""
+"""The network's outputs over the plane: the decision surface, and the response map of every neuron."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_dojo.playground.activations import Array
-from napari_dojo.playground.losses import answers
+from napari_dojo.playground.losses import decide
 from napari_dojo.playground.net import Net
 from napari_dojo.playground.points import Data
 
@@ -16,13 +16,13 @@ __all__ = ["Grid", "neuron_maps", "surface"]
 
 @dataclass(frozen=True)
 class Grid:
-    """The middles of (size, size) fields that cover a piece of the plane.
+    """A grid of (size, size) cells over a rectangle of the plane.
 
     Attributes
     ----------
-    extent : left, right, bottom, top, of the outer edges.
-    size : fields along x and along y.
-    x : (size * size, inputs), what the net is given there. Rows go upwards: row 0 is the lowest y.
+    extent : left, right, bottom, top of the outer edges.
+    size : cells along x and along y.
+    x : (size * size, inputs), the network's inputs at the cell centres. Row 0 is at the bottom (lowest y).
     """
 
     extent: tuple[float, float, float, float]
@@ -37,7 +37,7 @@ class Grid:
         size: int = 100,
         extent: tuple[float, float, float, float] | None = None,
     ) -> Grid:
-        """Fields for these points: by default where all of them lie, and a little more."""
+        """A grid for these points: by default a square around all of them with a small margin."""
         left, right, bottom, top = extent or _extent(data)
         middles = (np.arange(size) + 0.5) / size
         x, y = np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles)
@@ -47,31 +47,31 @@ class Grid:
 
 
 def surface(net: Net, grid: Grid, classes: int, hard: bool = False) -> Array:
-    """What the net says: its outputs, (size, size, outputs), or as hard decisions the class numbers, (size, size).
+    """The outputs, (size, size, outputs), or with ``hard`` the predicted classes, (size, size).
 
-    In regression (``classes`` 0) hard decisions are the numbers themselves.
+    For regression (``classes`` 0), ``hard`` gives the predicted values.
     """
     with np.errstate(all="ignore"):
         p = net.forward(grid.x)
     if hard:
-        return answers(p, classes).reshape(grid.size, grid.size)
+        return decide(p, classes).reshape(grid.size, grid.size)
     return p.reshape(grid.size, grid.size, -1)
 
 
 def neuron_maps(net: Net, grid: Grid) -> list[Array]:
-    """What every neuron answers to each place: for each layer (units, size, size), the outputs last."""
+    """The output of every neuron at each grid cell: one array (units, size, size) per layer, the output layer last."""
     with np.errstate(all="ignore"):
         net.forward(grid.x)
     return [layer.outputs.T.reshape(-1, grid.size, grid.size) for layer in net.layers]
 
 
 def input_maps(grid: Grid) -> Array:
-    """The same of the inputs: (inputs, size, size)."""
+    """The inputs at each grid cell: (inputs, size, size)."""
     return grid.x.T.reshape(-1, grid.size, grid.size)
 
 
 def _extent(data: Data) -> tuple[float, float, float, float]:
-    """A square around all points, with a margin of 5 %, never without a size."""
+    """A square around all points with a margin of 5 %; its size is never 0."""
     low, high = data.xy.min(0), data.xy.max(0)
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.05
     return (middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half)

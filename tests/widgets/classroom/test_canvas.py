@@ -86,7 +86,7 @@ def test_wrong_points_get_a_ring(classroom):
     lesson, layer = classroom.lesson, classroom.canvas.points
     classroom.canvas.set_look(ringed=True)
     data = lesson.session.data
-    wrong = (lesson.session.answer(data.xy) != data.value)[:700]
+    wrong = (lesson.session.decide(data.xy) != data.value)[:700]
     assert 0 < wrong.sum() < 700
     np.testing.assert_array_equal(layer.border_width > 0.1, wrong)
     classroom.canvas.set_look(ringed=False)
@@ -184,7 +184,7 @@ def test_a_person_adds_moves_and_removes_points(qtbot, classroom):
     lesson, layer = classroom.lesson, classroom.canvas.points
     classroom.canvas.set_class(1)
     layer.add([[0.25, -0.75]])  # as napari's tool does
-    qtbot.waitUntil(lambda: lesson.session.setup.points.kind == "own")
+    qtbot.waitUntil(lambda: lesson.session.setup.points.kind == "custom")
     assert lesson.wanted.points.rows[-1] == (-0.75, 0.25, 1.0)
     assert len(lesson.wanted.points.rows) == 701
     assert sum(lesson.session.data.counts) == 701

@@ -63,7 +63,7 @@ def test_own_points_that_are_too_few_wait(lesson):
 
 def test_points_of_a_set_become_ones_own_but_not_those_of_the_test(lesson):
     before = lesson.session.data.xy[:700]
-    lesson.set(kind="own")
+    lesson.set(kind="custom")
     np.testing.assert_array_equal(np.array(lesson.wanted.points.rows)[:, :2], before)
 
 

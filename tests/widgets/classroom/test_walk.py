@@ -126,7 +126,7 @@ def test_through_all_exercises(walk):
         if panel.player.playing:
             walk.click(panel.play.play_button)
         assert not panel.player.playing
-        assert (lesson.session.net.parameters != before).any() or exercise.start.net.start == "zero"
+        assert (lesson.session.net.parameters != before).any() or exercise.start.net.initializer == "zero"
         walk.look(f"{name}-playing")
 
         assert exercise.why not in panel.exercise.help.text()

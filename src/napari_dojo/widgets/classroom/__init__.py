@@ -1,4 +1,4 @@
-"""The classroom in the viewer."""
+"""The Classroom panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The viewer while a classroom has it: what was there is put aside, and put back in the end."""
+"""Hide the user's layers while a classroom uses the viewer, and restore the view afterwards."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ AXES = ("visible", "labels")
 
 
 def camera_of(viewer: Any) -> Any:
-    """The camera; napari 0.9 moved it."""
+    """The camera, in napari 0.9 and earlier versions."""
     return getattr(viewer, "scene", viewer).camera
 
 
 def axes_of(viewer: Any) -> Any:
-    """The axes in the scene."""
+    """The axes overlay."""
     return viewer.scene.overlays.axes if hasattr(viewer, "scene") else viewer.axes
 
 
 def grid_of(viewer: Any) -> Any:
-    """How layers are spread over the canvas."""
+    """The grid of layers on the canvas."""
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
 def units_of(layers: Any) -> tuple[str, str] | None:
-    """Units of the last two axes of all layers; None where they differ: then napari warns whatever comes."""
+    """The units of the last two axes of all layers; None if they differ, because then napari warns anyway."""
     found = {tuple(str(unit) for unit in layer.units[-2:]) for layer in layers}
     only = found.pop() if len(found) == 1 else ()
     return (only[0], only[1]) if len(only) == 2 else None
@@ -38,7 +38,7 @@ def units_of(layers: Any) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class _Look:
-    """How the viewer looked."""
+    """The state of the viewer: visible layers, selection, camera, axes and dimensions."""
 
     visible: tuple[tuple[Any, bool], ...]
     selected: tuple[Any, ...]
@@ -70,13 +70,13 @@ class _Look:
         )
 
     def with_new(self, viewer: Any, ours: Sequence[Any]) -> _Look:
-        """The same, with the layers that came since."""
+        """The same state with the layers that were added since."""
         known = [layer for layer, _ in self.visible] + list(ours)
         new = [(x, x.visible) for x in viewer.layers if not any(x is y for y in known) and not _is_classroom(x)]
         return replace(self, visible=(*self.visible, *new))
 
     def put_back(self, viewer: Any) -> None:
-        """Let the viewer look so again; layers that are gone meanwhile are passed over."""
+        """Restore the state; layers that were removed meanwhile are ignored."""
         dims, camera, axes = viewer.dims, camera_of(viewer), axes_of(viewer)
         for layer, visible in self.visible:
             if layer in viewer.layers:
@@ -101,7 +101,7 @@ def _is_classroom(layer: Any) -> bool:
 
 
 class Borrowed(QObject):
-    """One for each viewer, though several classrooms may be open in it: the one in front has the canvas."""
+    """Shares a viewer's canvas between classrooms: the one in front has it. There is one per viewer."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer.window._qt_window)
@@ -111,9 +111,9 @@ class Borrowed(QObject):
         self._guests: list[tuple[object, Callable[[bool], None]]] = []  # the last one is in front
 
     def take(self, guest: object, show: Callable[[bool], None], keep: Sequence[Any] = ()) -> None:
-        """Put aside what there is, or come to the front; ``show`` shows or hides the guest's own layers.
+        """Hide the other layers and bring a guest to the front; ``show`` shows or hides the guest's layers.
 
-        ``keep`` are the guest's own layers, which stay as they are.
+        ``keep`` are the guest's layers, which are not hidden.
         """
         if self.front is guest:
             return
@@ -140,7 +140,7 @@ class Borrowed(QObject):
         show(True)
 
     def give_back(self, guest: object) -> None:
-        """The guest's own layers are hidden or gone; where it was the last guest, all is as it was before."""
+        """Remove a guest; after the last one, the viewer is restored."""
         was_front = self.front is guest
         self._guests = [g for g in self._guests if g[0] is not guest]
         if self._guests:
@@ -152,12 +152,12 @@ class Borrowed(QObject):
 
     @property
     def front(self) -> object:
-        """Who has the canvas; None where nobody has."""
+        """The guest that has the canvas, or None."""
         return self._guests[-1][0] if self._guests else None
 
 
 def borrowed(viewer: Any) -> Borrowed:
-    """The one of a viewer."""
+    """The `Borrowed` of a viewer; made if there is none."""
     window = viewer.window._qt_window
     found = next((child for child in window.children() if isinstance(child, Borrowed)), None)
     return found or Borrowed(viewer)

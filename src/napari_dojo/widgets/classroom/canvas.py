@@ -1,4 +1,4 @@
-"""The points and what the net says as two layers of the viewer: x to the right, y up, (1, 1) at the top right."""
+"""Points and decision surface as two layers of the viewer: x to the right, y up, (1, 1) at the top right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["SYMBOLS", "Canvas"]
 
 SIZE = 80  # fields of the surface along each side
 SYMBOLS = ("disc", "square", "diamond")  # training, validation, test
-SAYS, POINTS = "What the net says", "Points"
+SURFACE, POINTS = "Decision surface", "Points"
 PLANE = (-1.05, 1.05, -1.05, 1.05)  # what is shown where points are still to be drawn
 ROOM = 1.06  # around the plane
 RING = "black"
@@ -30,19 +30,19 @@ LEAST, MOST = 0.01, 1000.0  # widths of planes that are shown in the world as th
 
 
 class Canvas(QObject):
-    """A lesson on a viewer's canvas.
+    """Shows a lesson on the canvas of a viewer.
 
     Signals
     -------
-    edited : rows (x, y, class) of the points, after a person changed them on the canvas.
-    lost : a person took a layer of the classroom away; `show` puts it back.
+    edited : rows (x, y, class) of the points, after the user changed them on the canvas.
+    lost : the user removed a layer of the classroom; `show` restores it.
 
     Attributes
     ----------
     surface, points : the two layers.
-    hard : show the class that is chosen instead of how sure the net is.
-    ringed : ring the points whose class is wrong.
-    neuron : layer and unit whose map is shown instead of the answer; layer -1 are the inputs; None for the answer.
+    hard : show the predicted class instead of the probability.
+    ringed : mark misclassified points with a ring.
+    neuron : layer and unit whose output is shown instead of the decision surface; layer -1 are the inputs; or None.
     klass : the class that new points get.
     aside : whether the user's own layers are shown instead.
     """
@@ -59,7 +59,7 @@ class Canvas(QObject):
         self.neuron: tuple[int, int] | None = None
         self.klass = 0
         self._ours = self._black = self._revealed = self._ended = False
-        self._drawn: tuple[Any, Any] = (None, None)  # points as a person drew them, and the plane in which they did
+        self._drawn: tuple[Any, Any] = (None, None)  # points drawn by the user, and the extent in which they were drawn
         self._fitted: tuple[Any, Any] | None = None  # the plane that was shown whole, and the camera that did it
         self._grid: Grid | None = None
         self._grid_of: tuple[Any, ...] = (None, None, None)
@@ -79,7 +79,7 @@ class Canvas(QObject):
     # coming and going
 
     def enter(self) -> None:
-        """Put the user's layers aside and show the lesson."""
+        """Hide the user's layers and show the lesson."""
         if self._ended:
             return
         self.aside = False
@@ -89,13 +89,13 @@ class Canvas(QObject):
         self._fitting.start(0)
 
     def step_aside(self) -> None:
-        """Show the user's own layers, until `enter` is called."""
+        """Show the user's layers until `enter` is called."""
         self.aside, self._fitted = True, None
         self._turn(False)
         borrowed(self._viewer).give_back(self)
 
     def leave(self) -> None:
-        """Take the classroom's layers away and leave the viewer as it was."""
+        """Remove the classroom's layers and restore the viewer."""
         if self._ended:
             return
         self._ended = True
@@ -122,7 +122,7 @@ class Canvas(QObject):
             self._fitting.start(0)
 
     def _eye(self, event: Any = None) -> None:
-        """A layer is shown again: as it is now."""
+        """Update a layer that becomes visible again."""
         if event is not None and event.source.visible and not self._ours:
             self.show()
 
@@ -134,17 +134,17 @@ class Canvas(QObject):
 
     @property
     def front(self) -> bool:
-        """Whether it has the canvas, and not another classroom or the user's own layers."""
+        """Whether this classroom has the canvas, not another one or the user's layers."""
         return borrowed(self._viewer).front is self
 
     @property
     def there(self) -> bool:
-        """Whether both layers are."""
+        """Whether both layers are in the viewer."""
         layers = self._viewer.layers
         return self.surface in layers and self.points in layers
 
     def show(self) -> None:
-        """Show points and surface of a lesson that changed; put back layers that are gone."""
+        """Show points and surface of a changed lesson; restore missing layers."""
         if self._ended:
             return
         if self.neuron is not None and not self._is_unit(*self.neuron):
@@ -160,7 +160,7 @@ class Canvas(QObject):
             self.fit()
 
     def draw(self) -> None:
-        """Show what the net says now; in place, for it may be 20 times a second."""
+        """Update the surface in place; this happens up to 20 times per second."""
         layer = self.surface
         if self._ended or layer is None or layer not in self._viewer.layers or not layer.visible:
             return
@@ -178,12 +178,12 @@ class Canvas(QObject):
                 self._ring()
 
     def rest(self) -> None:
-        """Nothing moves any more: the small picture in the list of layers may be made, too."""
+        """Training paused: update the thumbnail in the layer list, too."""
         if self.there and not self._ended:
             self.surface.refresh(extent=False, highlight=False)
 
     def set_look(self, hard: bool | None = None, ringed: bool | None = None) -> None:
-        """Smooth or hard; wrong points with a ring or without."""
+        """Switch hard decisions and the rings of wrong points on or off."""
         self.hard = self.hard if hard is None else hard
         if ringed is not None and ringed != self.ringed:
             self.ringed = ringed
@@ -193,14 +193,14 @@ class Canvas(QObject):
         self.draw()
 
     def show_neuron(self, neuron: tuple[int, int] | None) -> None:
-        """Show the map of a neuron, or the answer again."""
+        """Show the output of a neuron, or the decision surface again."""
         self.neuron = neuron
         if self.surface in self._viewer.layers:
-            self.surface.name = SAYS if neuron is None else f"What {unit_name(self._lesson, *neuron)} says"
+            self.surface.name = SURFACE if neuron is None else f"Output of {unit_name(self._lesson, *neuron)}"
         self.draw()
 
     def fit(self) -> None:
-        """Show the whole plane."""
+        """Fit the view to the plane."""
         if self._ended or self.aside or self._grid is None or not self.front:
             return
         viewer, camera, surface = self._viewer, camera_of(self._viewer), self.surface
@@ -212,7 +212,7 @@ class Canvas(QObject):
         self._fitted = (self._grid.extent, (*camera.center, camera.zoom))
 
     def _resized(self, event: Any = None) -> None:
-        """Another size of the canvas: fit again, unless the person looks at a part."""
+        """Fit the view after the canvas was resized, unless the user has zoomed in."""
         camera = camera_of(self._viewer)
         if self._fitted is not None and np.allclose(self._fitted[1], (*camera.center, camera.zoom)):
             self._fitting.start(0)
@@ -223,7 +223,7 @@ class Canvas(QObject):
         return layer + 1 < len(sizes) and unit < sizes[layer + 1]
 
     def _add(self, grid: Grid) -> None:
-        """The layers that are not there, the surface below the points."""
+        """Add missing layers, the surface below the points."""
         from napari.layers import Image, Points
 
         layers = self._viewer.layers
@@ -249,7 +249,7 @@ class Canvas(QObject):
             self.surface = Image(
                 np.zeros((SIZE, SIZE, 3), np.uint8),
                 rgb=True,
-                name=SAYS,
+                name=SURFACE,
                 axis_labels=("y", "x"),
                 units=units,
                 interpolation2d="linear",
@@ -263,22 +263,22 @@ class Canvas(QObject):
             self._turn(False)
 
     def _select(self) -> None:
-        """The person's next click is meant for the points."""
+        """Select the points layer, so that the next click applies to it."""
         if self.points in self._viewer.layers:
             self._viewer.layers.selection.active = self.points
 
     def _fresh_grid(self) -> Grid:
-        """The fields of the surface for the points as they are."""
+        """The grid of the surface for the current points."""
         lesson = self._lesson
         session, points = lesson.session, lesson.wanted.points
         before, inputs = self._grid_of, session.setup.net.inputs
         if before[0] is not session.data or before[1] is not points or before[2] != inputs or self._grid is None:
             xy, (rows, plane) = self._places()[0], self._drawn
-            if points.kind != "own":
+            if points.kind != "custom":
                 extent = _around(_plane_of(session))
             elif points.rows != rows:
                 extent = _around(xy)
-            else:  # drawn here: the plane does not move below the hand
+            else:  # keep the extent while the user draws
                 left, right, bottom, top = extent = plane
                 if len(xy) and ((xy < [left, bottom]) | (xy > [right, top])).any():
                     extent = _around(np.concatenate([xy, [[left, bottom], [right, top]]]))
@@ -287,7 +287,7 @@ class Canvas(QObject):
         return self._grid
 
     def begin_drawing(self) -> None:
-        """An empty plane as wide as the one that is shown, and napari's tool that adds points."""
+        """Start with an empty plane of the same extent, and activate napari's tool for adding points."""
         self._drawn = ((), PLANE)
         self._lesson.set_rows(())
         self._select()
@@ -297,13 +297,13 @@ class Canvas(QObject):
     # the points
 
     def _places(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """Places (n, 2) as x, y, values (n,) and sets (n,) of the points, in the order of the layer.
+        """Positions x, y (n, 2), values (n,) and sets (n,) of the points, in the order of the layer.
 
-        Test points are left out while the test is covered (napari's `shown` does nothing in two dimensions); those that
-        a person drew are known anyway.
+        Test points are excluded until the test is revealed (napari's `shown` has no effect in 2-D), except for points
+        that the user drew.
         """
         lesson, data = self._lesson, self._lesson.session.data
-        if lesson.wanted.points.kind == "own":
+        if lesson.wanted.points.kind == "custom":
             rows = np.array(lesson.wanted.points.rows, np.float64).reshape(-1, 3)
             sets = np.zeros(len(rows), np.intp)
             if not lesson.problem:
@@ -316,9 +316,9 @@ class Canvas(QObject):
         return xy, value, sets
 
     def _show_points(self) -> None:
-        """Places, colours and symbols; those that are as they should be are left alone.
+        """Set positions, colours and symbols where they changed.
 
-        Not while they are hidden: there napari mixes up which points it would show. `_eye` makes up for it.
+        Not while the layer is hidden: napari then confuses which points to show. `_eye` updates them later.
         """
         layer, lesson = self.points, self._lesson
         if not layer.visible:
@@ -333,7 +333,7 @@ class Canvas(QObject):
         if len(xy):
             if lesson.wanted.points.n_classes:
                 layer.face_color = of_classes(value)
-            elif lesson.session.setup.points.kind == "curve":  # there the height is the number
+            elif lesson.session.setup.points.kind == "curve":  # y is the target value
                 layer.face_color = of_classes(0 * value)
             else:
                 layer.face_color = of_numbers(value, *span(lesson.session))
@@ -342,17 +342,17 @@ class Canvas(QObject):
         layer.features = {"class": value}
         with layer.block_update_properties():
             layer.current_size = size
-            layer.feature_defaults = {"class": float(self.klass)}  # of points to come; features set it anew
+            layer.feature_defaults = {"class": float(self.klass)}  # of new points; setting features resets it
         layer.editable = self._editable
         self._ring()
 
     @property
     def _editable(self) -> bool:
-        """Whether a person may change the points; those with numbers instead of classes cannot be drawn."""
+        """Whether the user can edit the points; points for regression cannot be edited."""
         return self._lesson.may("kind") and self._lesson.wanted.points.n_classes > 0
 
     def set_class(self, klass: int) -> None:
-        """The class that new points get; points that are selected with napari's selection tool are given it, too."""
+        """Set the class of new points and of selected points."""
         layer, self.klass = self.points, klass
         if layer is None:
             return
@@ -368,7 +368,7 @@ class Canvas(QObject):
             self._read()
 
     def selected_training_point(self) -> int | None:
-        """The number among the training points of the one that is selected on the canvas; None where none is."""
+        """The index of the selected training point; None if no training point is selected."""
         lesson = self._lesson
         chosen = sorted(self.points.selected_data) if self.points in self._viewer.layers else []
         if not chosen or lesson.problem:
@@ -377,14 +377,14 @@ class Canvas(QObject):
         return int(found[0]) if found.size and found[0] < lesson.session.data.counts[0] else None
 
     def _ring(self) -> None:
-        """Wrong points get a ring, where that is wanted."""
+        """Mark misclassified points with a ring, if that is switched on."""
         layer, lesson = self.points, self._lesson
         if layer is None or layer not in self._viewer.layers or not len(layer.data) or not layer.visible:
             return
         session, width = lesson.session, np.zeros(len(layer.data))
         ringed = self.ringed and not lesson.problem and session.data.classes > 0
         if ringed:
-            wrong = session.answer(session.data.xy) != session.data.value
+            wrong = session.decide(session.data.xy) != session.data.value
             width = np.where(wrong[np.argsort(self._order())], 0.4, 0.0)[: len(width)]
         if ringed != self._black:
             layer.border_color, self._black = RING if ringed else "white", ringed
@@ -392,13 +392,13 @@ class Canvas(QObject):
             layer.border_width = width
 
     def _order(self) -> NDArray[np.intp]:
-        """Which point of the layer each point of the session is."""
+        """The index in the layer of each point of the session."""
         data = self._lesson.session.data
-        return data.order if self._lesson.wanted.points.kind == "own" else np.arange(len(data.xy))
+        return data.order if self._lesson.wanted.points.kind == "custom" else np.arange(len(data.xy))
 
     @contextmanager
     def _by_us(self) -> Iterator[None]:
-        """What happens to the points meanwhile is not a person's doing."""
+        """Changes of the points inside this context do not count as edits of the user."""
         before, self._ours = self._ours, True
         try:
             yield
@@ -406,18 +406,18 @@ class Canvas(QObject):
             self._ours = before
 
     def _edited(self, event: Any) -> None:
-        """A person adds, moves or removes points; said once the hand is still."""
+        """The user added, moved or removed points; report it after a short pause."""
         if not self._ours and not self._ended:
             self._soon.start()
 
     def _read(self) -> None:
-        """Take the points over as they lie on the canvas."""
+        """Emit the points as they are on the canvas."""
         layer = self.points
         if self._ended or layer is None or layer not in self._viewer.layers:
             return
         try:
             value = np.nan_to_num(np.asarray(layer.features["class"], float))
-        except (KeyError, ValueError, TypeError):  # a person changed the table, too
+        except (KeyError, ValueError, TypeError):  # the user changed the features table, too
             value = None
         if value is None or not self._editable or layer.data.shape[1] != 2:
             self.show()
@@ -430,7 +430,7 @@ class Canvas(QObject):
     # the surface
 
     def _place(self, grid: Grid) -> None:
-        """Where points and fields lie in the world: as they are, but for planes that napari's sliders cannot count."""
+        """Scale and translation of the layers: the identity, except for extents that napari's sliders cannot handle."""
         left, right, bottom, top = grid.extent
         span, middle = right - left, np.array([bottom + top, left + right]) / 2
         size = 1.0 if LEAST < span < MOST else 2 / span
@@ -446,7 +446,7 @@ class Canvas(QObject):
             self.surface.translate = start
 
     def _picture(self) -> NDArray[np.uint8]:
-        """What is to be shown, (SIZE, SIZE, 3); row 0 lies lowest."""
+        """The picture to show, (SIZE, SIZE, 3); row 0 is at the bottom."""
         session, grid = self._lesson.session, self._fresh_grid()
         if self.neuron is not None:
             return neuron_picture(session, grid, *self.neuron)
@@ -454,13 +454,13 @@ class Canvas(QObject):
 
 
 def _plane_of(session: Session) -> NDArray[np.float64]:
-    """Places of all points, (n, 2), the test's among them: nothing jumps when that is revealed."""
+    """Positions of all points, (n, 2), with the test set, so that nothing moves when it is revealed."""
     data = session.data
     return np.stack([data.xy[:, 0], data.value], axis=1) if session.setup.points.kind == "curve" else data.xy
 
 
 def _around(xy: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """A square around places (n, 2), with a margin, never without a size."""
+    """A square around positions (n, 2) with a margin; its size is never 0."""
     low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.full(2, -1.0), np.ones(2))
     middle, half = (low + high) / 2, float((high - low).max()) / 2 * 1.05
     half = half if half > 1e-12 * max(1.0, float(np.abs(middle).max())) else 1.0

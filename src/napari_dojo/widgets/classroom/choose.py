@@ -1,4 +1,4 @@
-"""How to choose: say what the problem is, and the last layer and the loss are set as it needs, with the reason."""
+"""How to choose: output layer and loss for a kind of problem, with the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_dojo.widgets.common.form import calm, described, sentence
 __all__ = ["HowToChoose"]
 
 PROBLEMS = ("two classes", "several classes", "a number")
-ASK = "What is the problem? The last activation, the loss and the number of outputs follow from that."
+ASK = "What do you want to predict? Output activation, loss and number of outputs follow from that."
 
 
 class HowToChoose(QWidget):
@@ -27,14 +27,14 @@ class HowToChoose(QWidget):
         row = QHBoxLayout()
         row.setSpacing(3)
         for problem, button in self.buttons.items():
-            described(button, f"The problem is: {problem}", f"{ASK} {explain('last activation')}")
+            described(button, f"Predict {problem}", f"{ASK} {explain('output activation')}")
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.clicked.connect(lambda *_, p=problem: self.choose(p))
             row.addWidget(button, 1)
         self.outputs_box = QSpinBox()
         self.outputs_box.setRange(1, MOST_CLASSES)
         self.outputs_box.setPrefix("outputs ")
-        described(self.outputs_box, "Outputs", f"One, or one for each class. {explain('outputs')}")
+        described(self.outputs_box, "Outputs", f"One, or one per class. {explain('outputs')}")
         calm(self.outputs_box)
         self.text = sentence(ASK, 3)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
@@ -52,7 +52,7 @@ class HowToChoose(QWidget):
         self.refresh()
 
     def choose(self, problem: str) -> None:
-        """Set what a problem needs, and say why."""
+        """Set output layer and loss for a problem, and show the reason."""
         lesson = self._lesson
         choice = choose(problem, max(2, lesson.wanted.points.n_classes))
         done = lesson.set(output=choice.output, loss=choice.loss, outputs=choice.outputs)
@@ -63,7 +63,7 @@ class HowToChoose(QWidget):
             )
 
     def refresh(self) -> None:
-        """Follow the lesson: what may be chosen, and what does not fit."""
+        """Follow the lesson: enable the controls, and show warnings about the current choices."""
         lesson = self._lesson
         for button in self.buttons.values():
             button.setEnabled(all(lesson.may(name) for name in ("output", "loss", "outputs")))
@@ -76,6 +76,6 @@ class HowToChoose(QWidget):
         self.notes.setVisible(bool(notes))
 
     def _set_outputs(self, outputs: int) -> None:
-        """One output, or as many as there are classes."""
+        """Set one output, or as many as there are classes."""
         before, classes = self._lesson.wanted.net.outputs, self._lesson.wanted.points.n_classes
         self._lesson.set(outputs=classes if outputs > before and classes > 1 else 1)

@@ -1,4 +1,4 @@
-"""Show the code: the very net and loop as a script, to read, copy and save."""
+"""Show the code: network and training loop as a script, to read, copy and save."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPTS = {"PyTorch": torch_script, "Keras": keras_script}
 
 
 class TextWindow(QWidget):
-    """A text to read in a window of its own."""
+    """A window with a read-only text."""
 
     def __init__(self, title: str, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Window)
@@ -37,26 +37,26 @@ class TextWindow(QWidget):
         self.resize(760, 680)
         self.text = QPlainTextEdit(text)
         self.text.setReadOnly(True)
-        described(self.text, title, "To read and to copy from.")
+        described(self.text, title, "Text to read and copy.")
         self.column = QVBoxLayout(self)
         self.column.addWidget(self.text, 1)
 
 
 class CodeWindow(TextWindow):
-    """The script of a lesson; it follows the lesson."""
+    """The script of a lesson; it is updated when the lesson changes."""
 
     def __init__(self, lesson: Lesson, parent: QWidget | None = None) -> None:
         super().__init__("Dojo: the code", parent=parent)
         self._lesson = lesson
         self.box = QComboBox()
         self.box.addItems(list(SCRIPTS))
-        described(self.box, "Library", "The same net in PyTorch, or as in the course in Keras.")
+        described(self.box, "Library", "The script uses PyTorch or Keras.")
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        described(self.text, "Script", "It draws the same points, and comes to the same numbers.")
+        described(self.text, "Script", "The script generates the same points and gives the same scores.")
         self.copy_button, self.save_button = QPushButton("Copy"), QPushButton("Save...")
-        described(self.copy_button, "Copy", "Put the script into the clipboard.")
-        described(self.save_button, "Save", "Write the script to a file.")
+        described(self.copy_button, "Copy", "Copy the script to the clipboard.")
+        described(self.save_button, "Save", "Save the script to a file.")
         self.said = QLabel()
         row = QHBoxLayout()
         row.addWidget(self.box)
@@ -70,12 +70,12 @@ class CodeWindow(TextWindow):
         lesson.changed.connect(self.refresh)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Somebody looks."""
+        """Update the script when the window is shown."""
         super().showEvent(event)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
-        """Write the script anew, if somebody looks."""
+        """Update the script if the window is visible."""
         if not self.isVisible():
             return
         try:
@@ -90,7 +90,7 @@ class CodeWindow(TextWindow):
         board = QGuiApplication.clipboard()
         if board is not None:
             board.setText(self.text.toPlainText())
-        self.said.setText("It is in the clipboard.")
+        self.said.setText("Copied to the clipboard.")
 
     def _ask_save(self) -> None:
         start = f"{self._lesson.exercise.name or 'net'}_{self.box.currentText().lower()}.py"
@@ -99,9 +99,9 @@ class CodeWindow(TextWindow):
             self.save(Path(name))
 
     def save(self, path: Path) -> None:
-        """Write the script; what went wrong is said."""
+        """Save the script; errors are shown in the window."""
         try:
             path.write_text(self.text.toPlainText(), encoding="utf-8")
-            self.said.setText(f"Written: {path.name}")
+            self.said.setText(f"Saved {path.name}")
         except OSError as error:
             self.said.setText(explained(error))

@@ -1,4 +1,4 @@
-"""Numbers as colours: classes, what is below and above zero, and what the net says."""
+"""Colours of classes, of signed values and of the network's outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.playground.losses import answers
+from napari_dojo.playground.losses import decide
 from napari_dojo.widgets.common.layers import class_look
 
 __all__ = [
@@ -17,9 +17,9 @@ __all__ = [
     "POSITIVE",
     "Colours",
     "around_zero",
-    "of_answers",
     "of_classes",
     "of_numbers",
+    "of_outputs",
     "signed",
 ]
 
@@ -27,20 +27,20 @@ __all__ = [
 CLASSES = (*(v for k, v in class_look(range(1, 8), [])["colormap"].items() if k), "#000000")
 NEGATIVE, POSITIVE = CLASSES[0], CLASSES[1]
 BOTH = (NEGATIVE, "#FFFFFF", POSITIVE)
-TINT = 0.55  # of the surface, so that points stand out on it
-SHADES = 255  # odd, so that there is a middle
-NOTHING = (160, 160, 160)  # where there is no number
+TINT = 0.55  # opacity of the decision surface, so that points stand out on it
+SHADES = 255  # odd, so that there is a central shade
+NOTHING = (160, 160, 160)  # for NaN
 
 Colours = NDArray[np.uint8]
 
 
 def _rgb(names: Any) -> NDArray[np.float64]:
-    """(n, 3), 0 to 255."""
+    """RGB, (n, 3), 0 to 255."""
     return np.array([[int(name[i : i + 2], 16) for i in (1, 3, 5)] for name in names], np.float64)
 
 
 def ramp(stops: NDArray[np.float64]) -> Colours:
-    """Shades (SHADES, 3) from the first of some colours (n, 3) over the others to the last."""
+    """A colour map, (SHADES, 3), through the colours (n, 3)."""
     at = np.linspace(0, len(stops) - 1, SHADES)
     made = [np.interp(at, np.arange(len(stops)), stops[:, k]) for k in range(3)]
     return np.round(np.stack(made, axis=1)).astype(np.uint8)
@@ -51,7 +51,7 @@ def _tinted(colours: NDArray[np.float64], tint: float) -> NDArray[np.float64]:
 
 
 def _looked_up(table: Colours, share: NDArray[np.float64]) -> Colours:
-    """Colours (..., 3) of shares from 0 to 1; what is beyond has the last colour, what is no number grey."""
+    """Colours, (..., 3), of values from 0 to 1; values outside are clipped, NaN is grey."""
     known = np.isfinite(share)
     place = np.round(np.clip(np.where(known, share, 0), 0, 1) * (SHADES - 1)).astype(np.intp)
     colours = table[place]
@@ -62,12 +62,12 @@ def _looked_up(table: Colours, share: NDArray[np.float64]) -> Colours:
 
 @cache
 def _shades(tint: float, *names: str) -> Colours:
-    """Shades from one colour to the next, mixed with white."""
+    """A colour map through these colours, mixed with white."""
     return ramp(_tinted(_rgb(names), tint))
 
 
 def of_classes(value: Any) -> NDArray[np.float64]:
-    """The colours of classes as napari wants them: (n, 4), 0 to 1; what is no class is grey."""
+    """RGBA of class numbers, (n, 4), 0 to 1, as napari expects it; invalid numbers are grey."""
     table = np.concatenate([_rgb(CLASSES), [NOTHING]]) / 255
     number = np.asarray(value, np.float64)
     fine = (number >= 0) & (number < len(CLASSES))
@@ -76,28 +76,28 @@ def of_classes(value: Any) -> NDArray[np.float64]:
 
 
 def of_numbers(value: Any, low: float, high: float) -> NDArray[np.float64]:
-    """The colours of numbers between two others as napari wants them: (n, 4), 0 to 1."""
+    """RGBA of values between ``low`` and ``high``, (n, 4), 0 to 1, as napari expects it."""
     share = (np.asarray(value, np.float64) - low) / ((high - low) or 1.0)
     colours = _looked_up(_shades(1.0, *BOTH), share) / 255
     return np.concatenate([colours, np.ones((len(colours), 1))], axis=1)
 
 
 def signed(value: NDArray[np.float64], tint: float = 1.0) -> Colours:
-    """Blue for -1, white for 0, orange for 1: (..., 3)."""
+    """Colours, (..., 3), of values from -1 (blue) over 0 (white) to 1 (orange)."""
     return _looked_up(_shades(tint, *BOTH), 0.5 + 0.5 * value)
 
 
-def of_answers(
+def of_outputs(
     p: NDArray[np.float64], classes: int, span: tuple[float, float], hard: bool = False, tint: float = TINT
 ) -> Colours:
-    """What the net says as colours (..., 3).
+    """The network's outputs as colours, (..., 3).
 
     Parameters
     ----------
     p : (..., outputs), the outputs.
-    classes : how many classes there are, 0 where a number is predicted.
-    span : least and largest number of the points, for such.
-    hard : the colour of the class that is chosen, instead of how sure the net is.
+    classes : the number of classes; 0 for regression.
+    span : for regression, minimum and maximum of the target values.
+    hard : show the predicted class instead of the probability.
     """
     if not classes:
         share = (p[..., 0] - span[0]) / ((span[1] - span[0]) or 1.0)
@@ -105,7 +105,7 @@ def of_answers(
     colours = _tinted(_rgb(CLASSES[:classes]), tint)
     if hard:
         table = np.concatenate([colours, [NOTHING]]).astype(np.uint8)  # class -1: no number
-        return table[answers(p.reshape(-1, p.shape[-1]), classes).astype(int).reshape(p.shape[:-1])]
+        return table[decide(p.reshape(-1, p.shape[-1]), classes).astype(int).reshape(p.shape[:-1])]
     if p.shape[-1] > 1:
         known = np.asarray(np.isfinite(p).all(-1))
         shares = np.clip(np.where(known[..., None], p, 0), 0, None)
@@ -118,9 +118,9 @@ def of_answers(
 
 
 def around_zero(activation: str, maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Neurons' answers (units, size, size) from -1 to 1.
+    """Scale the outputs of neurons, (units, size, size), to -1 to 1.
 
-    Those of sigmoid and softmax lie around 1/2, those of tanh end at 1; others are held against their own largest.
+    Sigmoid and softmax are centred at 1/2, tanh is unchanged; others are divided by their maximum absolute value.
     """
     if activation in ("sigmoid", "softmax"):
         return 2 * maps - 1

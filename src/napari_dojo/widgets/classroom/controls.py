@@ -1,4 +1,4 @@
-"""Choices of the classroom as forms: made from the declared options, in plain words, with the exercise's locks."""
+"""Forms for the settings of the classroom, made from the declared options; an exercise can lock them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from napari_dojo.widgets.common.form import Form, described, narrow
 __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
 
 LEAST = 56  # px of a field
-LOCKED = "This exercise keeps it as it is."
-SHORT = {"output": "Last", "learning_rate": "Rate", "batch_size": "Batch", "start": "Start values"}
-# Numbers that people try; every other may be typed.
+LOCKED = "Locked in this exercise."
+SHORT = {"output": "Output", "learning_rate": "Rate", "batch_size": "Batch"}
+# Suggested values; any other can be typed.
 USUAL: dict[str, tuple[float, ...]] = {
     "learning_rate": (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 10),
     "batch_size": (1, 2, 4, 8, 16, 32, 64, 128, 0),
@@ -31,12 +31,12 @@ USUAL: dict[str, tuple[float, ...]] = {
     "l1": (0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1),
     "l2": (0, 0.0001, 0.001, 0.003, 0.01, 0.02, 0.03, 0.1),
 }
-WORDS: dict[str, dict[float | None, str]] = {"batch_size": {0.0: "all points"}, "noise": {None: "as usual"}}
+WORDS: dict[str, dict[float | None, str]] = {"batch_size": {0.0: "all points"}, "noise": {None: "default"}}
 SPECIAL = {"patience": "never"}
 
 
 class NumberBox(QComboBox):
-    """A number to type, or to choose among those that people try. ``chosen`` says that it is another one."""
+    """An editable box with suggested numbers. ``chosen`` is emitted when the number changes."""
 
     chosen = Signal()
 
@@ -55,7 +55,7 @@ class NumberBox(QComboBox):
         line.editingFinished.connect(self._said)
 
     def currentData(self, role: int = 0) -> Any:  # noqa: N802
-        """The number that stands there, None where a word says so; what is no number as the text that it is."""
+        """The number, or None for a word that stands for None; invalid text is returned as it is."""
         text = self.currentText().strip()
         for value, word in self._words.items():
             if text == word or (value is None and not text):
@@ -66,7 +66,7 @@ class NumberBox(QComboBox):
             return text
 
     def show_value(self, value: Any) -> None:
-        """Show a number; says nothing."""
+        """Show a number without emitting ``chosen``."""
         self._before = self._text(value)
         self.setEditText(self._before)
 
@@ -81,11 +81,11 @@ class NumberBox(QComboBox):
 
 
 class ChoicesForm(Form):
-    """Some options of a lesson, each of which is taken over as soon as it is changed.
+    """A form of some options of a lesson; changes apply at once.
 
     Parameters
     ----------
-    only : names of the options that matter for a setup; the others are not shown. All where None.
+    only : gives the names of the options to show for a setup; None: all.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ChoicesForm(Form):
         self.show_lesson()
 
     def _put_number(self, field: Field) -> None:
-        """A box of numbers in the place of Form's own, which has too few digits for rates."""
+        """Replace the form's spin box, which has too few digits for learning rates."""
         box = NumberBox(USUAL[field.name], WORDS.get(field.name))
         old = self._editors[field.name]
         label = self._rows.labelForField(old)
@@ -124,7 +124,7 @@ class ChoicesForm(Form):
 
     @property
     def labels(self) -> list[QWidget]:
-        """What stands before the fields."""
+        """The labels of the fields."""
         return [label for e in self._editors.values() if (label := self._rows.labelForField(e)) is not None]
 
     def _field_at(self, row: int) -> QWidget | None:
@@ -132,7 +132,7 @@ class ChoicesForm(Form):
         return item.widget() if item is not None else None
 
     def _finish(self, field: Field) -> None:
-        """Titles in words and tooltips from the glossary."""
+        """Set the titles of choices, and tooltips from the glossary."""
         editor = self._editors[field.name]
         editor.setMinimumWidth(LEAST)
         if isinstance(editor, QComboBox) and field.choices:
@@ -152,7 +152,7 @@ class ChoicesForm(Form):
             label.setToolTip(said)
 
     def show_lesson(self) -> None:
-        """Show what the lesson is set to, and what the exercise hides or locks."""
+        """Show the settings of the lesson; hide or lock options as the exercise says."""
         wanted, may = self._lesson.wanted, self._lesson.may
         flat = _flat(wanted)
         plain = {k: v for k, v in flat.items() if k in self._editors and k not in self._numbers}
@@ -176,7 +176,7 @@ class ChoicesForm(Form):
 
 
 class MainChoices(QWidget):
-    """The choices that matter most, in two columns."""
+    """The most important options in two columns."""
 
     def __init__(self, lesson: Lesson) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class MainChoices(QWidget):
         layout.addWidget(self.forms[2])
 
     def align(self) -> None:
-        """Let the fields of the left column and of the loss begin at one edge."""
+        """Align the fields of the left column with the loss field."""
         labels = [label for form in (self.forms[0], self.forms[2]) for label in form.labels]
         width = max(label.sizeHint().width() for label in labels)
         for label in labels:
@@ -205,7 +205,7 @@ class MainChoices(QWidget):
 
 
 class InputsRow(QWidget):
-    """What the net is given of each point: a button for each input."""
+    """One button for each possible input of the network."""
 
     def __init__(self, lesson: Lesson) -> None:
         super().__init__()
@@ -221,7 +221,7 @@ class InputsRow(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             title = TITLES.get(name, name)
             described(
-                button, f"Input {title}", f"Give {title} of each point to the net ({formula}). {explain('inputs')}"
+                button, f"Input {title}", f"Use {title} as an input of the network ({formula}). {explain('inputs')}"
             )
             button.clicked.connect(self._take_over)
             self.buttons[name] = button
@@ -230,7 +230,7 @@ class InputsRow(QWidget):
         self.show_lesson()
 
     def show_lesson(self) -> None:
-        """Show what the lesson is set to, and what the exercise locks."""
+        """Show the inputs of the lesson; lock them if the exercise says so."""
         self.setEnabled(self._lesson.may("inputs"))
         for name, button in self.buttons.items():
             button.setChecked(name in self._lesson.wanted.net.inputs)

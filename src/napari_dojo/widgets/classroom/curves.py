@@ -1,4 +1,4 @@
-"""Curves of loss and accuracy, the figures themselves, and the test, covered until it is asked for."""
+"""Curves and values of loss and accuracy, and the test score, hidden until it is revealed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ HEADS = {
     "validation": f'<small><span style="color:{VALIDATION}">■</span> validation</small>',
     "test": "<small>◆ test{}</small>",
 }
-LEAST = 5  # epochs that are across, so that few have whole numbers
-MOST = 600  # values of a curve that are drawn
-REVEAL = "Look at the test. It says how good the net is on new points, as long as nothing is chosen by it."
+LEAST = 5  # minimum range of the epoch axis, so that its ticks are whole numbers
+MOST = 600  # points per curve
+REVEAL = "Show the score on the test set. It is a fair estimate for new points only if you choose nothing by it."
 
 
 class Curves(QWidget):
-    """What a lesson's session has come to, epoch by epoch."""
+    """Loss and accuracy of a lesson's session, epoch by epoch."""
 
     def __init__(self, viewer: Any, lesson: Lesson) -> None:
         super().__init__()
         self._lesson = lesson
         self._shown: tuple[Any, int] = (None, -1)
-        self.loss = _Curve(viewer, "Loss", f"{explain('loss')} Lower is better. Across: epochs.")
+        self.loss = _Curve(viewer, "Loss", f"{explain('loss')} Lower is better. Horizontal axis: epochs.")
         self.accuracy = _Curve(viewer, "Accuracy", explain("accuracy"))
         plots = QHBoxLayout()
         plots.setSpacing(4)
@@ -53,7 +53,7 @@ class Curves(QWidget):
         self.refresh()
 
     def _figures(self) -> QGridLayout:
-        """Loss and accuracy of the three sets as numbers; the heads are the legend of curves and canvas."""
+        """The table of loss and accuracy; its header is the legend of the curves and of the canvas."""
         grid = QGridLayout()
         grid.setHorizontalSpacing(4)
         grid.setVerticalSpacing(0)
@@ -82,13 +82,13 @@ class Curves(QWidget):
     def refresh(self) -> None:
         """Follow a lesson that changed."""
         classes = self._lesson.session.data.classes
-        word = "accuracy" if classes else "explained"
+        word = "accuracy" if classes else "R²"
         self.value_title.setText(word)
         tip = (
-            explain("accuracy") if classes else "Share of the variation of the numbers that the net explains; 1 is all."
+            explain("accuracy") if classes else "R², the fraction of the variance that the network explains; at most 1."
         )
         self.value_title.setToolTip(tip)
-        described(self.accuracy, word.capitalize(), f"{tip} Across: epochs; dashed: what the goal asks of validation.")
+        described(self.accuracy, word.capitalize(), f"{tip} Horizontal axis: epochs. Dashed: the goal for validation.")
         self.accuracy.set_title(word)
         self.accuracy.set_goal(
             next(
@@ -99,7 +99,7 @@ class Curves(QWidget):
         self.draw()
 
     def draw(self) -> None:
-        """Show what has come about; the plots follow a few times a second."""
+        """Show the current scores; the plots are updated a few times per second."""
         session, lesson = self._lesson.session, self._lesson
         self._show_test()
         now = (session, len(session.history))
@@ -131,22 +131,22 @@ class Curves(QWidget):
         times = f" ({looks}×)" if looks > 1 else ""
         if self.heads["test"].text() != HEADS["test"].format(times):
             self.heads["test"].setText(HEADS["test"].format(times))
-            often = f"The test was looked at {looks} times: it is no longer new. " if times else ""
+            often = f"Test score revealed {looks} times: it may be too optimistic. " if times else ""
             self.heads["test"].setToolTip(often + explain("test"))
 
     def enlarge(self, points: int) -> None:
-        """Another size of type, pt; 0 for the usual one."""
+        """Set the font size in points; 0 for the default."""
         for plot in (self.loss, self.accuracy):
             plot.enlarge(points)
 
     def end(self) -> None:
-        """Listen no more."""
+        """Disconnect from the viewer."""
         self.loss.end()
         self.accuracy.end()
 
 
 class _Curve(Plot):
-    """One figure of training and validation over the epochs."""
+    """A plot of one score of training and validation over the epochs."""
 
     def __init__(self, viewer: Any, name: str, tip: str) -> None:
         self._history: list[Any] = []
@@ -162,23 +162,23 @@ class _Curve(Plot):
         self.addItem(self._goal)
 
     def set_title(self, word: str) -> None:
-        """What the curve is of."""
+        """Set the title."""
         self._legend = ((None, "", word),)
         self.recolour()
 
     def set_goal(self, value: float | None) -> None:
-        """A dashed line at what is to be reached."""
+        """Show a dashed line at the goal, or hide it."""
         self._goal.setVisible(value is not None)
         if value is not None:
             self._goal.setValue(value)
 
     def show_history(self, history: list[Any], kind: str) -> None:
-        """Show these records, soon."""
+        """Show these records at the next redraw."""
         self._history, self._kind = history, kind
         self.redraw_soon()
 
     def redraw(self) -> None:
-        """Show the records."""
+        """Draw the records."""
         history = self._history[:: max(1, len(self._history) // MOST)]
         lowest = 1.0
         for part, curve in self._curves.items():
@@ -193,7 +193,7 @@ class _Curve(Plot):
             self.setXRange(0, max(LEAST, history[-1].epoch), padding=0.01)
 
     def enlarge(self, points: int) -> None:
-        """Another size of type, pt; 0 for the usual one."""
+        """Set the font size in points; 0 for the default."""
         font = QFont(self.font())
         if points:
             font.setPointSize(points)

@@ -1,4 +1,4 @@
-"""Which points there are: a set and its parameters, points drawn by hand, a table, or the objects of an image."""
+"""The points of a lesson: a generated set, points drawn by hand, a table, or the objects of an image."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ OBJECTS = "napari_dojo.widgets.classroom.objects"
 
 
 class DataSection(QWidget):
-    """The points of a lesson.
+    """The controls for the points of a lesson.
 
     Signals
     -------
-    aside : whether the user's own layers are wanted on the canvas instead of the points.
+    aside : show the user's layers instead of the points.
     """
 
     aside = Signal(bool)
@@ -51,7 +51,7 @@ class DataSection(QWidget):
         super().__init__()
         self._viewer, self._lesson, self._canvas = viewer, lesson, canvas
         self.objects: Any = None
-        self._taken: Any = None  # the points that came from objects
+        self._taken: Any = None  # the rows of the points that came from objects
         self._exercise = lesson.exercise
         self.form = ChoicesForm(lesson, fields_named(*COMMON[:4], "classes", "formula", *COMMON[4:]), _that_matter)
         kinds = self.form.editor("kind")
@@ -72,7 +72,7 @@ class DataSection(QWidget):
         if find_spec(OBJECTS) is not None:
             self.objects_holder = QWidget()
             QVBoxLayout(self.objects_holder).setContentsMargins(0, 0, 0, 0)
-            self.objects_fold = Fold("From my objects", self.objects_holder)
+            self.objects_fold = Fold("Objects of an image", self.objects_holder)
             self.objects_fold.button.toggled.connect(self._open_objects)
             layout.addWidget(self.objects_fold)
         lesson.changed.connect(self.refresh)
@@ -87,8 +87,8 @@ class DataSection(QWidget):
         self.seed_box.setPrefix("seed ")
         described(self.seed_box, "Seed", explain("seed"))
         calm(self.seed_box)
-        self.csv_button = QPushButton("Read a table...")
-        described(self.csv_button, "Read a table", "Points from a CSV file with the columns x, y and class.")
+        self.csv_button = QPushButton("Open table...")
+        described(self.csv_button, "Open table", "Load points from a CSV file with the columns x, y and class.")
         row = QHBoxLayout()
         row.addWidget(self.seed_box, 1)
         row.addWidget(self.csv_button, 1)
@@ -97,10 +97,14 @@ class DataSection(QWidget):
         return row
 
     def _look_row(self) -> QHBoxLayout:
-        """How the canvas shows them."""
-        self.hard_box, self.ring_box = QCheckBox("hard decisions"), QCheckBox("ring wrong points")
-        described(self.hard_box, "Hard decisions", f"Show the chosen class instead of how sure. {explain('decision')}")
-        described(self.ring_box, "Ring wrong points", "A black ring around each point whose class the net gets wrong.")
+        """How the canvas shows the points."""
+        self.hard_box, self.ring_box = QCheckBox("hard decisions"), QCheckBox("mark wrong points")
+        described(
+            self.hard_box,
+            "Hard decisions",
+            f"Show the predicted class instead of the probability. {explain('decision')}",
+        )
+        described(self.ring_box, "Mark wrong points", "Draw a black ring around each misclassified point.")
         row = QHBoxLayout()
         row.addWidget(self.hard_box)
         row.addWidget(self.ring_box)
@@ -109,7 +113,7 @@ class DataSection(QWidget):
         return row
 
     def _build_own(self) -> None:
-        self.draw_button, self.clear_button = QPushButton("Draw my own"), QPushButton("Clear")
+        self.draw_button, self.clear_button = QPushButton("Draw points"), QPushButton("Clear")
         self.classes = QButtonGroup(self)
         buttons, colours = QHBoxLayout(self.own), QHBoxLayout()
         column = QVBoxLayout()
@@ -127,7 +131,7 @@ class DataSection(QWidget):
             button.setCheckable(True)
             button.setMinimumWidth(20)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            tip = "New points get this class; points selected with napari's selection tool are given it, too."
+            tip = "New points get this class; selected points change to it."
             described(button, f"Class {k}", f"Class {k}. {tip}")
             self.classes.addButton(button, k)
             colours.addWidget(button, 1)
@@ -142,7 +146,7 @@ class DataSection(QWidget):
         self.classes.idClicked.connect(self._canvas.set_class)
 
     def refresh(self) -> None:
-        """Follow the lesson."""
+        """Show the settings of the lesson."""
         lesson = self._lesson
         if lesson.exercise is not self._exercise:
             self._exercise = lesson.exercise
@@ -151,14 +155,12 @@ class DataSection(QWidget):
         may, numbers = lesson.may("kind"), not lesson.wanted.points.n_classes
         hidden = lesson.exercise.hidden
         self.own.setVisible("kind" not in hidden)
-        why = "" if may else " This exercise keeps its points."
+        why = "" if may else " The points are locked in this exercise."
         self.draw_button.setEnabled(may)
-        tip = (
-            "Begin with an empty plane, and click points with napari's tool (+). Moving and removing points works, too."
-        )
-        described(self.draw_button, "Draw my own", tip + why)
-        self.clear_button.setEnabled(may and lesson.wanted.points.kind == "own")
-        described(self.clear_button, "Clear", f"Take all points away.{why}")
+        tip = "Start with an empty plane and add points with napari's tool (+). You can also move and delete points."
+        described(self.draw_button, "Draw points", tip + why)
+        self.clear_button.setEnabled(may and lesson.wanted.points.kind == "custom")
+        described(self.clear_button, "Clear", f"Delete all points.{why}")
         self.csv_button.setEnabled(may)
         for button in self.classes.buttons():
             button.setEnabled(may and not numbers)
@@ -171,7 +173,7 @@ class DataSection(QWidget):
         assert isinstance(box, QComboBox)
         box.setToolTip(KINDS[lesson.wanted.points.kind].sentence)
 
-    # own points
+    # custom points
 
     def _draw(self) -> None:
         self.objects_fold.button.setChecked(False)
@@ -179,12 +181,12 @@ class DataSection(QWidget):
         self._canvas.begin_drawing()
 
     def _edited(self, rows: tuple[tuple[float, float, float], ...]) -> None:
-        """Points were changed on the canvas; those of a set that was drawn at random become one's own."""
+        """Take over points that were changed on the canvas; a generated set becomes custom points."""
         self._lesson.set_rows(rows, **self._plain())
 
     def _plain(self) -> dict[str, Any]:
-        """Noise plays no part in points of one's own."""
-        return {} if self._lesson.wanted.points.kind == "own" else {"noise": None, "label_noise": 0.0}
+        """Custom points have no noise settings."""
+        return {} if self._lesson.wanted.points.kind == "custom" else {"noise": None, "label_noise": 0.0}
 
     def _ask_csv(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
@@ -194,7 +196,7 @@ class DataSection(QWidget):
             self.read(Path(name))
 
     def read(self, path: Path) -> None:
-        """Take points from a table; what is wrong with it is said."""
+        """Load points from a table; errors are shown as a message."""
         try:
             rows, _ = read_csv(path)
         except Exception as error:  # whatever the file is
@@ -205,7 +207,7 @@ class DataSection(QWidget):
     # objects of an image
 
     def _open_objects(self, on: bool) -> None:
-        """The objects' section, made when it is asked for; the image is shown meanwhile."""
+        """Open the section for objects, and show the image instead of the points."""
         if on and self.objects is None:
             from napari_dojo.widgets.classroom.objects import ObjectsSource
 
@@ -229,12 +231,12 @@ class DataSection(QWidget):
         )
 
     def _colour_objects(self) -> None:
-        """By the net that learned from them, and no other."""
+        """Colour the objects by their predicted classes, if the network was trained on them."""
         session = self._lesson.session
         if self.objects is None or not self.objects_fold.button.isChecked() or self._lesson.problem:
             return
         if session.updates and session.setup.points.rows == self._taken:
-            self.objects.show_prediction(session.answer)
+            self.objects.show_prediction(session.decide)
 
     def end(self) -> None:
         """The panel is closing."""
@@ -243,8 +245,8 @@ class DataSection(QWidget):
 
 
 def _that_matter(setup: Setup) -> Collection[str]:
-    """The options that matter for a kind of points."""
+    """The options that apply to a kind of points."""
     kind = setup.points.kind
-    if kind == "own":
+    if kind == "custom":
         return ("kind", "training", "validation", "test", "zscore")
     return (*COMMON, *({"clusters": ("classes",), "formula": ("formula",)}.get(kind, ())))

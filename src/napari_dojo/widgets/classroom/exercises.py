@@ -1,4 +1,4 @@
-"""The exercise: its text, its goal with a live tick, hints one by one; opening, pasting, copying and saving."""
+"""The exercise: text, goal and hints; open, paste, copy and save exercises."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ LINES = 6  # of an exercise's text, with hints and solution
 
 
 class ExerciseBox(QWidget):
-    """Which exercise it is, and what it asks.
+    """Choose an exercise; shows its text, hints and goal.
 
     Signals
     -------
-    large : large type is wanted, or no more.
-    words : the list of words is wanted.
+    large : large type is switched on or off.
+    words : show the glossary.
     """
 
     large = Signal(bool)
@@ -53,7 +53,7 @@ class ExerciseBox(QWidget):
         super().__init__()
         self._lesson = lesson
         self.box = QComboBox()
-        described(self.box, "Exercise", "The exercises of the course, in the order of teaching.")
+        described(self.box, "Exercise", "The built-in exercises, in teaching order.")
         narrow(self.box)
         self._titles = {name: load(name).title for name in NAMES}
         for name, title in self._titles.items():
@@ -62,14 +62,14 @@ class ExerciseBox(QWidget):
         self.menu_button.setText("⋯")
         self.menu_button.setStyleSheet(NO_ARROW)
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        described(self.menu_button, "More", "Start over, the solution, open, paste, save, large type, the words.")
+        described(self.menu_button, "More", "Restart, solution, open, paste, save, large type, glossary.")
         self.menu_button.setMenu(self._menu())
         self.text, self.help, self.goal = sentence(), sentence(), sentence()
         self.help.setVisible(False)
         self.reader = _Reader(self.text, self.help)
         for label in (self.text, self.goal, self.help):
-            label.setTextFormat(Qt.TextFormat.PlainText)  # it may come from a stranger's file
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)  # which takes room around it
+            label.setTextFormat(Qt.TextFormat.PlainText)  # the file may come from anyone
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)  # selectable text needs more space
             label.setIndent(0)
             label.setStyleSheet(TIGHT)
         self.hint_button = QPushButton("Hint")
@@ -105,32 +105,34 @@ class ExerciseBox(QWidget):
             action.triggered.connect(does)
             return action
 
-        add("Start over", "The exercise with the settings that it begins with.", lambda: self._again())
-        self.solution_action = add("Show the solution", "Set what solves it, and say why.", lambda: self.solve())
+        add("Restart", "Reset the exercise to its initial settings.", lambda: self._again())
+        self.solution_action = add(
+            "Show the solution", "Apply the settings of the solution and explain them.", lambda: self.solve()
+        )
         menu.addSeparator()
-        add("Open an exercise...", "An exercise file (.toml) of a teacher.", lambda: self._ask_open())
-        add("Paste an exercise", "From the text that somebody gave you.", lambda: self.paste())
+        add("Open exercise...", "Open an exercise file (.toml).", lambda: self._ask_open())
+        add("Paste exercise", "Load an exercise from the text in the clipboard.", lambda: self.paste())
         add(
-            "Save as an exercise...",
-            "A file with these settings as the start, to be given out.",
+            "Save as exercise...",
+            "Save an exercise file that starts with the current settings.",
             lambda: self._ask_save(),
         )
-        add("Copy this exercise", "As one line of text, without the weights.", lambda: self.copy(False))
+        add("Copy exercise", "Copy the exercise as one line of text, without the weights.", lambda: self.copy(False))
         add(
-            "Copy to hand in...",
-            "As one line of text, with your name and what the net has learned.",
+            "Copy submission...",
+            "Copy your settings and weights as one line of text, with your name.",
             lambda: self._hand_in(),
         )
         menu.addSeparator()
-        self.large_action = add("Large type", "For the projector.", lambda on: self.large.emit(on))
+        self.large_action = add("Large type", "Use a larger font, for a projector.", lambda on: self.large.emit(on))
         self.large_action.setCheckable(True)
-        add("The words", "What all the terms mean.", lambda: self.words.emit())
+        add("Glossary", "Explain all terms.", lambda: self.words.emit())
         return menu
 
     # what is shown
 
     def refresh(self) -> None:
-        """Follow the lesson."""
+        """Show the exercise of the lesson."""
         exercise, lesson = self._lesson.exercise, self._lesson
         while self.box.count() > len(NAMES):
             self.box.removeItem(self.box.count() - 1)
@@ -150,7 +152,7 @@ class ExerciseBox(QWidget):
         left = n - lesson.hints
         self.hint_button.setText("Hint" if lesson.hints == 0 else f"Hint {lesson.hints + 1}" if left else "Hint")
         self.hint_button.setEnabled(left > 0)
-        tip = f"{left} of {n} hints are left." if left else "There are no more hints."
+        tip = f"{left} of {n} hints left." if left else "No more hints."
         described(self.hint_button, "Hint", tip)
         self.solution_action.setEnabled(exercise.solution is not None)
         said = list(exercise.hints[: lesson.hints])
@@ -171,13 +173,15 @@ class ExerciseBox(QWidget):
             .replace("less than", "<")
         )
         other = self._lesson.exercise.other_points(self._lesson.wanted)
-        text = f"{'✓' if met else 'Not judged:' if other else 'Goal:'} {short}"
+        text = f"{'✓' if met else 'Not scored (other points):' if other else 'Goal:'} {short}"
         if self.goal.text() != text:
             self.goal.setText(text)
             self.goal.setStyleSheet(TIGHT + (f"color: {MET};" if met else ""))
-            self.goal.setToolTip(f"The goal: {sentence}{'; judged with the points of the exercise' if other else ''}.")
+            self.goal.setToolTip(
+                f"Goal: {sentence}{'. It counts only with the points of the exercise' if other else ''}."
+            )
 
-    # what a person does
+    # actions
 
     def _hint(self) -> None:
         self._lesson.hints = min(self._lesson.hints + 1, len(self._lesson.exercise.hints))
@@ -188,25 +192,25 @@ class ExerciseBox(QWidget):
         self._lesson.start_over()
 
     def solve(self) -> None:
-        """Set the solution, and say why it is one."""
+        """Apply the solution and explain it."""
         self._lesson.solve()
         self._solved = True
         self.refresh()
 
     def _ask_open(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Open an exercise", str(Path.home()), "Exercises (*.toml)")
+        name, _ = QFileDialog.getOpenFileName(self, "Open exercise", str(Path.home()), "Exercises (*.toml)")
         if name:
             self.open(Path(name))
 
     def open(self, path: Path) -> None:
-        """Take an exercise from a file; what is wrong with it is said."""
+        """Load an exercise from a file; errors are shown as a message."""
         try:
             self._lesson.open(load(path))
         except Exception as error:  # whatever the file is
             self._lesson.said.emit("error", explained(error))
 
     def paste(self) -> None:
-        """Take an exercise from the clipboard's text; what is wrong with it is said."""
+        """Load an exercise from the clipboard; errors are shown as a message."""
         board = QGuiApplication.clipboard()
         try:
             shared = from_text(board.text() if board is not None else "")
@@ -214,10 +218,10 @@ class ExerciseBox(QWidget):
         except Exception as error:  # whatever the text is
             self._lesson.said.emit("error", explained(error))
             return
-        self._lesson.said.emit("ok", f"This is {shared.exercise.title}{f', from {shared.by}' if shared.by else ''}.")
+        self._lesson.said.emit("ok", f"Loaded {shared.exercise.title}{f' from {shared.by}' if shared.by else ''}.")
 
     def copy(self, weights: bool, by: str = "") -> str:
-        """Put the exercise into the clipboard as one line of text."""
+        """Copy the exercise, or with weights a submission, to the clipboard as one line of text."""
         lesson = self._lesson
         try:
             shared = Shared.of(lesson.exercise, lesson.session, weights, by)
@@ -228,29 +232,29 @@ class ExerciseBox(QWidget):
         board = QGuiApplication.clipboard()
         if board is not None:
             board.setText(text)
-        what = "The exercise, with its solution and without weights," if not weights else "What you hand in"
-        lesson.said.emit("ok", f"{what} is in the clipboard: {len(text):,} letters. Paste it into a message.")
+        what = "The exercise (with its solution, without weights)" if not weights else "Your submission"
+        lesson.said.emit("ok", f"{what} is in the clipboard ({len(text):,} characters). Paste it into a message.")
         return text
 
     def _hand_in(self) -> None:
-        name, done = QInputDialog.getText(self, "Copy to hand in", "Your name")
+        name, done = QInputDialog.getText(self, "Copy submission", "Your name")
         if done:
             self.copy(True, name[:100])
 
     def _ask_save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save as an exercise", "exercise.toml", "Exercises (*.toml)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save as exercise", "exercise.toml", "Exercises (*.toml)")
         if name:
             self.save(Path(name))
 
     def save(self, path: Path) -> None:
-        """Write an exercise file that begins with the settings as they are now."""
+        """Save an exercise file that starts with the current settings."""
         lesson = self._lesson
         try:
             path.write_text(as_toml(replace(lesson.exercise, start=lesson.session.setup)), encoding="utf-8")
         except OSError as error:
             lesson.said.emit("error", explained(error))
             return
-        lesson.said.emit("ok", f"Written: {path.name}. Title, text, goal and hints can be changed in any text editor.")
+        lesson.said.emit("ok", f"Saved {path.name}. Title, text, goal and hints can be changed in any text editor.")
 
 
 class _Reader(QScrollArea):
@@ -266,13 +270,13 @@ class _Reader(QScrollArea):
             layout.addWidget(label)
         layout.addStretch(1)
         self._first = labels[0]
-        self._last = False  # what was said last is to be seen
+        self._last = False  # whether to scroll to the latest hint
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        described(self, "The task", "What the exercise asks, and the hints that were given.")
+        described(self, "Exercise text", "The text of the exercise, with its hints.")
         self.setToolTip("")
         bar = self.verticalScrollBar()
         assert bar is not None
@@ -280,7 +284,7 @@ class _Reader(QScrollArea):
         bar.rangeChanged.connect(self._follow)
 
     def show_last(self) -> None:
-        """Scroll to what was said last, or where nothing was said to the beginning."""
+        """Scroll to the latest hint, if there is one."""
         self._last = True
         self._follow()
 
@@ -289,25 +293,25 @@ class _Reader(QScrollArea):
             self._bar.setValue(self._bar.maximum())
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """So many lines."""
+        """Fits `LINES` lines."""
         return QSize(100, LINES * (self._first.fontMetrics().lineSpacing() + 1) + 2)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """No fewer."""
+        """The same as the size hint."""
         return self.sizeHint()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Other letters inside need another height."""
+        """Update the height when the font changes."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
 
 
 def _title(name: str) -> str:
-    """A control in words."""
+    """The label of a control."""
     from napari_dojo.widgets.classroom.controls import fields_named
 
     if name in ("seed", "weights"):
-        return name if name == "seed" else "weights by hand"
+        return name if name == "seed" else "weights (by hand)"
     label = fields_named(name)[0].option.label
     return TITLES.get(name, label if label.isupper() or (label[:1] == "L" and label[1:].isdigit()) else label.lower())

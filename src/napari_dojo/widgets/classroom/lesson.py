@@ -1,4 +1,4 @@
-"""What all parts of the classroom show and change: an exercise, its session, and what was asked of it."""
+"""The model of the Classroom panel: an exercise, its session and the requested settings."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from napari_dojo.playground.slow import Stage, slow_motion
 
 __all__ = ["Lesson", "fitting", "unit_name"]
 
-FORMULA = "y < 0.6 sin(6x)"  # where a formula is asked for and none was typed yet
+FORMULA = "y < 0.6 sin(6x)"  # the default formula
 
 
 class Lesson(QObject):
-    """One exercise at work. Its parts change it here, and show it when it says so.
+    """The state that all parts of the Classroom panel show and change.
 
     Signals
     -------
-    changed : the exercise, the points, the net or a choice is another one.
-    moved : the weights are others: something was learned, reset or set by hand.
-    staged : slow motion is at another stage, or over.
-    said : a level ("ok", "warning" or "error") and a sentence for the person; empty where all is well again.
+    changed : the exercise, the points, the network or a setting changed.
+    moved : the weights changed: by training, by a reset or by hand.
+    staged : slow motion reached another stage or ended.
+    said : a level ("ok", "warning" or "error") and a message; empty to clear it.
 
     Attributes
     ----------
-    exercise, session : as they are now.
-    wanted : the setup that was asked for; the session's own, but where its points cannot teach anything yet.
-    problem : why nothing can be learned, in a sentence; empty where it can.
+    exercise, session : the current ones.
+    wanted : the requested setup; differs from the session's while its points are not sufficient for training.
+    problem : why training is not possible, in one sentence; empty if it is.
     met : whether the goal is met.
-    revealed, test : whether the test is uncovered, and what it said; learning covers it again.
-    hints : how many were asked for.
-    stage : where slow motion stands; None where it is off.
+    revealed, test : whether the test score is revealed, and the score; training hides it again.
+    hints : the number of hints shown.
+    stage : the stage of slow motion; None if it is off.
     """
 
     changed = Signal()
@@ -48,7 +48,7 @@ class Lesson(QObject):
 
     def __init__(self, exercise: Exercise | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._kept: dict[str, tuple[Exercise, Session, int]] = {}  # other exercises, as they were left
+        self._kept: dict[str, tuple[Exercise, Session, int]] = {}  # sessions of the other exercises
         self._slow: Iterator[Stage] | None = None
         self.stage: Stage | None = None
         self._take(exercise or load("line"))
@@ -64,27 +64,27 @@ class Lesson(QObject):
     # exercises
 
     def choose(self, name: str) -> None:
-        """An exercise of the course; one that was begun goes on where it was left."""
+        """Switch to a built-in exercise, with its previous session if there is one."""
         if name != self.exercise.name:
             self._keep()
             self._take(*(self._kept.get(name) or (load(name),)))
             self._all_new()
 
     def open(self, exercise: Exercise, session: Session | None = None) -> None:
-        """Another exercise, with the session of who shared it or from its start."""
+        """Switch to an exercise, with a shared session or from its initial setup."""
         self._keep()
         self._take(exercise, session)
         self._all_new()
 
     def start_over(self) -> None:
-        """The exercise as it begins; nothing that was set or learned remains but the count of looks at the test."""
+        """Restart the exercise with its initial settings; only the count of test looks remains."""
         looks = self.session.looks
         self._take(self.exercise)
         self.session.looks = looks
         self._all_new()
 
     def solve(self) -> None:
-        """Set what the solution of the exercise sets."""
+        """Apply the settings of the solution."""
         if self.exercise.solution is not None:
             self._change(self.exercise.solution)
             self.reset()
@@ -99,40 +99,40 @@ class Lesson(QObject):
         self.moved.emit()
 
     def may(self, control: str) -> bool:
-        """Whether the exercise lets a person use a control: an option by its name, "seed" or "weights"."""
+        """Whether the exercise allows a control: an option by name, "seed" or "weights"."""
         return control not in self.exercise.hidden and (not self.exercise.allowed or control in self.exercise.allowed)
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know about the choices; not what the exercise begins with: to find that is its task."""
+        """Warnings about the settings, except for the initial ones of the exercise, which may be its task."""
         start = self.exercise.start
         known = mismatch(start.points.n_classes, start.net, start.learning.loss)
         return [note for note in self.session.notes if note not in known]
 
-    # choices
+    # settings
 
     def set(self, **values: Any) -> bool:
-        """Change options by their names, whichever part they belong to; whether they could be taken over."""
-        if values.get("kind") == "own" and not self.wanted.points.rows:
+        """Change options by name; returns whether that worked."""
+        if values.get("kind") == "custom" and not self.wanted.points.rows:
             values.setdefault("rows", self._as_rows())
         try:
             wanted, told = fitting(self.wanted.with_(**values))
         except DojoError as error:
             self.said.emit("error", str(error))
-            self.changed.emit()  # forms show again what is
+            self.changed.emit()  # reset the forms
             return False
         self._change(wanted, told)
         return True
 
     def _as_rows(self) -> tuple[tuple[float, float, float], ...]:
-        """The points as one's own to begin with; those of the test stay what they are: never seen."""
+        """The current points as custom points, without the test set."""
         data = self.session.data
         n = sum(data.counts[:2])
         return tuple((float(x), float(y), float(v)) for (x, y), v in zip(data.xy[:n], data.value[:n], strict=True))
 
     def set_rows(self, rows: tuple[tuple[float, float, float], ...], **values: Any) -> bool:
-        """Points of one's own, x, y and class; too few of them wait until there are enough."""
-        return self.set(kind="own", rows=rows, **values)
+        """Set custom points (x, y, class); too few of them wait until there are enough."""
+        return self.set(kind="custom", rows=rows, **values)
 
     def _change(self, setup: Setup, told: str = "") -> None:
         self.wanted = setup
@@ -149,26 +149,26 @@ class Lesson(QObject):
 
     @property
     def pending(self) -> bool:
-        """Whether there are points of one's own that are not enough to learn from yet."""
-        return bool(self.problem) and self.wanted.points.kind == "own"
+        """Whether there are custom points, but too few for training."""
+        return bool(self.problem) and self.wanted.points.kind == "custom"
 
-    # learning
+    # training
 
     @property
     def goes(self) -> bool:
-        """Whether there is something to learn from, and the net has not run away."""
+        """Whether training is possible: the points are sufficient and it has not diverged."""
         return not self.problem and not self.session.diverged
 
     def step(self) -> None:
-        """One update of the weights."""
+        """Make one update of the weights."""
         if self._may_learn():
             self.session.step()
             self.learned()
 
     def learn(self, updates: float, seconds: float, last: int) -> float:
-        """So many updates, but no longer than a slice of time and to the end of epoch ``last``; how many were done.
+        """Train for up to ``updates`` updates, ``seconds`` seconds and epoch ``last``; returns the number of updates.
 
-        Where ``updates`` is infinite, as many as fit.
+        ``updates`` may be infinite.
         """
         session = self.session
         before, end = session.updates, time.perf_counter() + seconds
@@ -182,12 +182,12 @@ class Lesson(QObject):
         return session.updates - before
 
     def learned(self) -> None:
-        """Say that weights are others."""
+        """Announce new weights."""
         self._touched()
         self.moved.emit()
 
     def reset(self, new: bool = False) -> None:
-        """Back to the start: the same start weights, or new ones."""
+        """Reset to the same initial weights, or to new ones."""
         if new and self.session.setup.attempt >= 1000:
             new = False
         self.session.reset(new)
@@ -198,7 +198,7 @@ class Lesson(QObject):
         self.moved.emit()
 
     def set_weight(self, layer: int, before: int | None, unit: int, value: float) -> None:
-        """Change one weight, or with ``before`` None a bias, by hand."""
+        """Set one weight by hand, or with ``before`` None a bias."""
         try:
             self.session.set_weight(layer, before, unit, value)
         except DojoError as error:
@@ -206,13 +206,13 @@ class Lesson(QObject):
         self.learned()
 
     def reveal(self) -> None:
-        """Uncover the test; each look is counted."""
+        """Reveal the test score; each look is counted."""
         if not self.problem:
             self.test = self.session.score("test")
             self.revealed = True
             looks = self.session.looks
             if looks > 1:
-                text = f"The test was looked at {looks} times. Who chooses by it needs new points for the last word."
+                text = f"Test score revealed {looks} times. If you choose settings by it, you need new test points."
                 self.said.emit("warning", text)
             self.changed.emit()
 
@@ -223,7 +223,7 @@ class Lesson(QObject):
         return not why
 
     def _touched(self) -> None:
-        """What was said of the weights before holds no more."""
+        """Drop what depends on the previous weights."""
         self.leave_slow()
         self.revealed, self.test = False, None
         self._judge()
@@ -234,7 +234,7 @@ class Lesson(QObject):
     # slow motion
 
     def next_stage(self, point: int | None = None) -> None:
-        """One stage further; the first one of an update where there is none yet, of a mini-batch or of one point."""
+        """Go to the next stage, or start an update of a mini-batch or of one point."""
         if self._slow is None:
             if not self._may_learn():
                 return
@@ -250,7 +250,7 @@ class Lesson(QObject):
             self.moved.emit()
 
     def leave_slow(self) -> None:
-        """End slow motion; an update that did not come to its end has changed nothing."""
+        """End slow motion; an unfinished update changes nothing."""
         if self._slow is not None:
             self._slow.close()  # type: ignore[attr-defined]
         self._slow = None
@@ -260,23 +260,23 @@ class Lesson(QObject):
 
 
 def fitting(setup: Setup) -> tuple[Setup, str]:
-    """The setup with as many outputs and such inputs as its points allow, and a sentence where something was changed."""
+    """The setup with outputs and inputs that fit its points, and a message if something was changed."""
     points, net = setup.points, setup.net
     if points.kind == "formula" and not points.formula:
         setup = setup.with_(formula=FORMULA)
     if points.kind == "curve" and any("y" in name for name in net.inputs):
         inputs = tuple(name for name in net.inputs if "y" not in name) or ("x",)
-        return setup.with_(inputs=inputs, outputs=1), "The curve depends on x alone: inputs with y were taken away."
+        return setup.with_(inputs=inputs, outputs=1), "The curve depends on x alone: inputs with y were removed."
     classes = points.n_classes
-    if net.outputs in (1, classes) or (points.kind == "own" and not points.rows):
+    if net.outputs in (1, classes) or (points.kind == "custom" and not points.rows):
         return setup, ""
     if not classes:
-        return setup.with_(outputs=1), "A number is to be predicted: the last layer has one neuron now."
-    return setup.with_(outputs=classes), f"The last layer has {classes} neurons now, one for each class."
+        return setup.with_(outputs=1), "Regression needs one output: the number of outputs is now 1."
+    return setup.with_(outputs=classes), f"The output layer now has {classes} neurons, one per class."
 
 
 def unit_name(lesson: Lesson, layer: int, unit: int) -> str:
-    """What a neuron is called; layer -1 are the inputs."""
+    """The name of a neuron; layer -1 are the inputs."""
     net = lesson.session.setup.net
     if layer < 0:
         return net.sources(0)[unit]

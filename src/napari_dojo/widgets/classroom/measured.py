@@ -1,4 +1,4 @@
-"""Objects of a Labels layer and their figures: the plane of two measurements, and which object lies in which pixel."""
+"""Objects of a Labels layer and their measurements, and the object in each pixel."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³"}
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Objects and their figures.
+    """Objects and their measurements.
 
     Attributes
     ----------
-    keys : (n,), the sample of the array (0 where there is one only) and the number of each object.
-    columns : float64 (n,) by name; NaN where an object has no figure. Those that tell no objects apart are left out.
-    rows : int32, as the labels lie: 0 where no object is, else 1 + the row of the object.
-    notes : what was left out, a sentence each.
+    keys : (n,), the sample of the array (0 if there is only one) and the number of each object.
+    columns : float64 (n,) by name; NaN if an object has no value. Constant columns are excluded.
+    rows : int32, the shape of the labels: 0 for background, else 1 + the row of the object.
+    notes : what was excluded, one sentence each.
     """
 
     keys: tuple[Key, ...]
@@ -42,7 +42,7 @@ class Objects:
     notes: tuple[str, ...]
 
     def plane(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """Two columns z-scored over all objects, (n, 2); NaN in both where an object lacks one of them."""
+        """Two columns, z-scored over all objects, (n, 2); NaN in both if an object lacks one of them."""
         xy = np.stack([self.columns[name] for name in names], axis=1)
         fine: NDArray[np.bool_] = np.isfinite(xy).all(axis=1)
         xy[~fine] = np.nan
@@ -53,17 +53,17 @@ class Objects:
 
 
 def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Objects:
-    """The objects of a Labels layer, measured on an image layer, or with figures that are known already.
+    """Measure the objects of a Labels layer on an image layer, or use existing measurements.
 
     Parameters
     ----------
-    labels : a Labels layer; numbers above 0 are objects, in a series anew in each frame.
+    labels : a Labels layer; numbers above 0 are objects; in a series, each frame has its own objects.
     image : an Image layer of the same size; None: shape alone.
     table : ``index`` (the numbers), ``frame`` and ``plane`` where there are such, and figures; None: measure.
 
     Raises
     ------
-    DojoError : where there are fewer than two objects, or fewer than two columns that tell them apart.
+    DojoError : with fewer than two objects, or fewer than two columns that differ between them.
     """
     source = source_of(labels if image is None else image, _names(labels, image), volumes=not _flat(labels))
     axes, array = source.axes.without_channels(), array_of(labels)
@@ -82,48 +82,50 @@ def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Ob
     kept = {k: v for k, v in columns.items() if _varies(v)}
     if len(kept) < 2:
         raise DojoError(
-            f"Two measurements that tell objects apart are needed; {labels.name} has {len(kept)}. Take more objects, "
-            "or measure them on an image."
+            f"Two measurements that differ between objects are needed; {labels.name} has {len(kept)}. Label more "
+            "objects, or measure them on an image."
         )
     if len(kept) < len(columns):
         names = ", ".join(title_of(k) for k in columns if k not in kept)
-        notes.append(f"Left out, since all objects have the same or no value: {names}.")
+        notes.append(f"Not shown, because all objects have the same value or none: {names}.")
     return Objects(tuple(key for key, on in zip(keys, there, strict=True) if on), kept, rows, tuple(notes))
 
 
 def _flat(labels: Any) -> bool:
-    """Whether the maker of the labels worked plane by plane."""
+    """Whether the labels were made plane by plane."""
     made = labels.metadata.get("napari_dojo")
     return isinstance(made, dict) and made.get("spatial") == "YX"
 
 
 def _names(labels: Any, image: Any) -> str:
-    """The axes of what is measured on."""
+    """The axes of the measured array."""
     names = _axes_of(labels) if image is None else _axes_over(image, labels)
     if names is None:
-        raise DojoError(f"{image.name} is not as large as {labels.name}. Choose another image, or the shape alone.")
+        raise DojoError(
+            f"{image.name} and {labels.name} differ in size. Choose another image, or measure the shape only."
+        )
     return names
 
 
 def own_table(labels: Any) -> Table | None:
-    """The features of a layer as a table, one row for each object; None where they do not make a plane."""
+    """The features of a layer as a table with one row per object; None if they are not such a table."""
     features = labels.features
     table = {str(k): np.asarray(features[k]) for k in features.columns}
     if "index" not in table or table["index"].dtype.kind not in "iuf":
-        table["index"] = np.arange(len(features))  # as napari takes them
+        table["index"] = np.arange(len(features))  # as napari accepts them
     rows = table["index"] > 0
     table = {k: v[rows] for k, v in table.items()}
     return table if sum(map(_varies, _figures(table).values())) >= 2 else None
 
 
 def _figures(table: Table) -> Table:
-    """The columns of numbers, as float64; places come last."""
+    """The numeric columns as float64; positions come last."""
     names = [k for k, v in table.items() if k not in ("index", "label", *POSITIONS) and v.dtype.kind in "iufb"]
     return {k: table[k].astype(np.float64) for k in sorted(names, key=lambda k: k.startswith("centroid"))}
 
 
 def _varies(column: NDArray[Any]) -> bool:
-    """Whether a column tells objects apart."""
+    """Whether a column differs between objects."""
     fine = column[np.isfinite(column)]
     return len(fine) > 1 and bool(fine.max() > fine.min())
 
@@ -138,7 +140,7 @@ def _keys(table: Table, axes: Axes, shape: Sequence[int]) -> tuple[Key, ...]:
 
 
 def _rows(array: Any, axes: Axes, keys: tuple[Key, ...]) -> NDArray[np.int32]:
-    """1 + the row of the object in each pixel, 0 where there is none of these."""
+    """1 + the row of the object in each pixel; 0 where there is none."""
     out = np.zeros(array.shape, np.int32)
     samples, numbers = np.asarray(keys, np.int64).reshape(-1, 2).T
     for i in range(axes.count(array.shape)):
@@ -153,18 +155,18 @@ def _rows(array: Any, axes: Axes, keys: tuple[Key, ...]) -> NDArray[np.int32]:
 
 def _enough(n: int, name: str) -> None:
     if n < 2:
-        what = "no object" if n == 0 else "one object only"
-        raise DojoError(f"At least two objects are needed, better twenty; {name} has {what}. Choose another layer.")
+        what = "none" if n == 0 else "only one"
+        raise DojoError(f"At least two objects are needed, twenty are better; {name} has {what}. Choose another layer.")
 
 
 def _missing(array: Any, rows: NDArray[np.int32], known: bool) -> Iterator[str]:
-    """Objects that the layer's own table does not have."""
+    """A note if the layer's table lacks some objects."""
     if known and bool(((np.asarray(array) > 0) & (rows == 0)).any()):
-        yield "Some objects are not in the layer's table and are left out: measure anew to have them."
+        yield "Objects that are missing in the layer's table are not shown. Measure again to include them."
 
 
 def title_of(column: str) -> str:
-    """A column's name in words: "area (µm²)"."""
+    """A column's title, such as "area (µm²)"."""
     words = column.split("_")
     unit = f" ({UNITS[words.pop()]})" if words[-1] in UNITS and len(words) > 1 else ""
     return " ".join(words) + unit

@@ -1,4 +1,4 @@
-"""The net in the panel: its picture, how many layers and parameters it has, and the weight that is set by hand."""
+"""The network in the panel: its diagram, the number of layers and parameters, and editing of weights."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NEW_UNITS = 4  # of a layer that is added
 
 
 class NetSection(QWidget):
-    """The net of a lesson.
+    """Shows and edits the network of a lesson.
 
     Signals
     -------
-    shown : layer and unit of the neuron whose map is wanted on the canvas, or None.
+    shown : layer and unit of the neuron whose output to show on the canvas, or None.
     """
 
     shown = Signal(object)
@@ -45,7 +45,7 @@ class NetSection(QWidget):
         super().__init__()
         self._lesson = lesson
         self.view = NetView(viewer, lesson)
-        self.holder = QWidget()  # the picture's place, also while it has a window of its own
+        self.holder = QWidget()  # the place of the diagram, also while it is in a separate window
         self.window_: _Window | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -68,7 +68,9 @@ class NetSection(QWidget):
         self.more_button.setText("+")
         self.detach_button.setText("⇱")
         self.detach_button.setCheckable(True)
-        described(self.detach_button, "A window of its own", "Show the net in a window of its own, for the wall.")
+        described(
+            self.detach_button, "Separate window", "Show the network in a separate window, for example on a projector."
+        )
         self.layers, self.sum = QLabel(), _Elided()
         self.layers.setToolTip(explain("hidden layers"))
         row = QHBoxLayout()
@@ -106,7 +108,7 @@ class NetSection(QWidget):
         self.link_box.activated.connect(self._link_chosen)
         self.value_box.valueChanged.connect(self._set_value)
         self.foot = QStackedWidget()
-        ask = QLabel("Click a neuron or a link.")
+        ask = QLabel("Click a neuron or a connection.")
         ask.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.foot.addWidget(ask)
         self.foot.addWidget(chosen)
@@ -116,21 +118,21 @@ class NetSection(QWidget):
     # what is shown
 
     def refresh(self) -> None:
-        """Follow the lesson's net."""
+        """Show the lesson's network."""
         net = self._lesson.session.setup.net
         n, may = len(net.hidden), self._lesson.may("hidden")
         self.layers.setText(str(n))
         self.sum.setText(parameter_sum(net))
         self.sum.setToolTip(f"Parameters: {parameter_sum(net)}. {explain('parameters')}")
-        why = "" if may else " This exercise keeps them as they are."
+        why = "" if may else " Locked in this exercise."
         self.less_button.setEnabled(may and n > 0)
         self.more_button.setEnabled(may and n < MOST_LAYERS)
-        described(self.less_button, "Fewer layers", f"Take the last hidden layer away.{why}")
+        described(self.less_button, "Fewer layers", f"Remove the last hidden layer.{why}")
         described(self.more_button, "More layers", f"Add a hidden layer of {NEW_UNITS} units.{why}")
         self._show_unit()
 
     def _show_unit(self) -> None:
-        """The neuron that is chosen, and its bias and links to choose from."""
+        """Show the selected neuron with its bias and weights to choose from."""
         unit, link = self.view.unit, self.view.link
         if link is not None:
             unit = (link.layer, link.unit)
@@ -149,15 +151,15 @@ class NetSection(QWidget):
         link, may = self.chosen, self._lesson.may("weights")
         self.link_box.setEnabled(link is not None)
         self.value_box.setEnabled(link is not None and may)
-        tip = "The number itself; type another to set it by hand."
+        tip = "The value. Type another to set it by hand."
         if not may:
-            tip = "This exercise leaves the weights to learning."
-        described(self.value_box, "Value", tip if link is not None else "Click a neuron or a link first.")
+            tip = "Weights cannot be set by hand in this exercise."
+        described(self.value_box, "Value", tip if link is not None else "Click a neuron or a connection first.")
         self._show_value()
 
     @property
     def chosen(self) -> Link | None:
-        """The weight or bias that can be set by hand."""
+        """The selected weight or bias."""
         if self.view.link is not None:
             return self.view.link
         if self.view.unit is not None and self.view.unit[0] >= 0:
@@ -165,7 +167,7 @@ class NetSection(QWidget):
         return None
 
     def _show_value(self) -> None:
-        """The number that is chosen, unless somebody is typing another."""
+        """Show the selected value, unless the user is typing another."""
         link, edit = self.chosen, self.value_box.lineEdit()
         if link is None or (self.value_box.hasFocus() and edit is not None and edit.isModified()):
             return
@@ -175,7 +177,7 @@ class NetSection(QWidget):
         self.value_box.setValue(float(value))
         self.value_box.blockSignals(False)
 
-    # what a person does
+    # actions
 
     def _layers(self, by: int) -> None:
         hidden = self._lesson.session.setup.net.hidden
@@ -204,7 +206,7 @@ class NetSection(QWidget):
             self._lesson.set_weight(link.layer, link.before, link.unit, value)
 
     def detach(self, on: bool) -> None:
-        """Show the picture in a window of its own, or in the panel again."""
+        """Show the diagram in a separate window, or in the panel again."""
         if on and self.window_ is None:
             self.window_ = _Window(self)
             self.window_.closed.connect(lambda: self.detach_button.setChecked(False))
@@ -224,14 +226,14 @@ class NetSection(QWidget):
 
 
 class _Elided(QLabel):
-    """A line of which the end is always seen."""
+    """A label that elides its beginning, so that its end is visible."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802
-        """As much of the text as there is room for."""
+        """Show as much of the text as fits."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
         text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideLeft, self.width() - 4)
@@ -242,17 +244,17 @@ class _Elided(QLabel):
 
 
 class _Window(QWidget):
-    """The net's own window."""
+    """The separate window of the network diagram."""
 
     closed = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Window)
-        self.setWindowTitle("Dojo: the net")
+        self.setWindowTitle("Dojo: network")
         self._column = QVBoxLayout(self)
 
     def take(self, view: NetView) -> None:
-        """Show the picture here."""
+        """Show the diagram in this window."""
         self._column.addWidget(view)
         view.enlarge(True)
         view.show()
@@ -260,6 +262,6 @@ class _Window(QWidget):
         self.show()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802
-        """The picture goes back."""
+        """Return the diagram to the panel."""
         self.closed.emit()
         super().closeEvent(event)

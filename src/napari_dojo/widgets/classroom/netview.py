@@ -1,4 +1,4 @@
-"""The net as a picture: neurons with their maps, links by their weights, buttons for more and fewer units."""
+"""The network diagram: neurons with their response maps, connections with their weights, buttons for units."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["Link", "NetView"]
 
-MAP, LARGE_MAP = 24, 48  # fields of a neuron's map along each side
-FOLDED = 6  # units of a layer that are drawn, unless it is unfolded
+MAP, LARGE_MAP = 24, 48  # grid cells of a neuron's map along each side
+FOLDED = 6  # units drawn per layer, unless it is unfolded
 USUAL = 1.25  # height of a neuron in the panel, in lines of text
-STAGES = {"gradient": "gradient", "update": "new weight"}  # of slow motion, that speak of links
-WIDTHS = 6  # different widths of links
-TAGS = (0.5, 0.2, 0.8, 0.35, 0.65)  # where along a link its figure may stand
-MOST_TAGS = 12  # links of a layer that have figures
-NEAR = 5.0  # px from a link that still are a click on it
+STAGES = {"gradient": "gradient", "update": "new weight"}  # stages of slow motion with values for connections
+WIDTHS = 6  # number of line widths
+TAGS = (0.5, 0.2, 0.8, 0.35, 0.65)  # possible positions of a value along its connection
+MOST_TAGS = 12  # connections of a layer that get a value
+NEAR = 5.0  # px from a connection that still count as a click on it
 TIP = (
-    "Each neuron shows what it answers at every place of the plane: blue is negative, orange positive. Links are blue "
-    "where their weight is negative, orange where it is positive, and the wider the larger it is. Click a neuron to "
-    "see it on the canvas, a link to change its weight; the arrow keys go from neuron to neuron."
+    "Each neuron shows its output over the plane: blue is negative, orange positive. Connections are blue for negative "
+    "and orange for positive weights; the width shows the absolute value. Click a neuron to show its output on the "
+    "canvas, or a connection to change its weight. The arrow keys move from neuron to neuron."
 )
 
 
 @dataclass(frozen=True)
 class Link:
-    """A weight: of a layer of weights, from the row ``before`` to a unit; ``before`` None is the bias of the unit."""
+    """A weight of a dense layer, from row ``before`` to a unit; with ``before`` None the bias of the unit."""
 
     layer: int
     before: int | None
@@ -46,12 +46,12 @@ class Link:
 
 
 class NetView(QWidget):
-    """The net of a lesson.
+    """The network diagram of a lesson.
 
     Signals
     -------
-    unit_picked : layer and unit that a person clicked; layer -1 are the inputs.
-    link_picked : the `Link` that a person clicked.
+    unit_picked : layer and unit that the user clicked; layer -1 are the inputs.
+    link_picked : the `Link` that the user clicked.
     """
 
     unit_picked = Signal(int, int)
@@ -62,16 +62,16 @@ class NetView(QWidget):
         self._viewer, self._lesson = viewer, lesson
         self.unit: tuple[int, int] | None = None
         self.link: Link | None = None
-        self.alone = False  # in a window of its own, which it fills
-        self.unfolded: set[int] = set()  # layers that are drawn whole
-        self._places: list[dict[int, QPointF]] = []  # for each column the middles of its units
+        self.alone = False  # whether it fills a separate window
+        self.unfolded: set[int] = set()  # unfolded layers
+        self._places: list[dict[int, QPointF]] = []  # the centres of the units of each column
         self._more: list[QRectF] = []  # where to click to unfold or fold a column
-        self._ends: list[tuple[NDArray[np.intp], list[QLineF]]] = []  # links that are drawn: (n, 2) row, unit
+        self._ends: list[tuple[NDArray[np.intp], list[QLineF]]] = []  # connections to draw: (n, 2) row, unit
         self._size = 22.0
         self._maps: list[NDArray[np.uint8]] = []
         self._grid: tuple[Any, Any, Grid] | None = None
         self._buttons: list[tuple[QToolButton, QToolButton]] = []
-        described(self, "The net", TIP)
+        described(self, "Network", TIP)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -80,10 +80,10 @@ class NetView(QWidget):
         lesson.staged.connect(self.update)
         self.refresh()
 
-    # what is drawn
+    # layout
 
     def refresh(self) -> None:
-        """Follow a net that has another shape."""
+        """Show a network of another shape."""
         net = self._lesson.session.setup.net
         self._columns = (len(net.inputs), *net.hidden, net.outputs)
         self.unfolded &= set(range(len(self._columns)))
@@ -100,13 +100,13 @@ class NetView(QWidget):
         self.draw()
 
     def draw(self) -> None:
-        """Show the weights and maps as they are now."""
+        """Show the current weights and maps."""
         if self.isVisible():
             self._maps = neuron_pictures(self._lesson.session, self._fields())
             self.update()
 
     def enlarge(self, on: bool) -> None:
-        """As large as its window, which is its own, or as usual."""
+        """Fill a separate window, or use the default size."""
         self.alone, self._grid = on, None
         self.setSizePolicy(
             QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding if on else QSizePolicy.Policy.Fixed
@@ -120,18 +120,18 @@ class NetView(QWidget):
         self.draw()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Fonts have their size now."""
+        """Update the layout when the font size is known."""
         super().showEvent(event)
         self._arrange()
         self.draw()
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
-        """Another width."""
+        """Update the layout."""
         super().resizeEvent(event)
         self._arrange()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """As high as its highest column."""
+        """The height of the highest column."""
         return QSize(300, self.minimumHeight())
 
     def _fields(self) -> Grid:
@@ -146,12 +146,12 @@ class NetView(QWidget):
         return layer + 1 < len(self._columns) and unit < self._columns[layer + 1]
 
     def _drawn(self, column: int) -> int:
-        """How many units of a column are drawn; inputs and outputs always all."""
+        """The number of units drawn in a column; always all for inputs and outputs."""
         units, hidden = self._columns[column], 0 < column < len(self._columns) - 1
         return min(units, FOLDED) if hidden and column not in self.unfolded else units
 
     def _arrange(self) -> None:
-        """Where everything lies."""
+        """Compute all positions."""
         if self.alone:
             font = self.font()
             font.setPixelSize(max(12, min(self.height() // 24, 30)))
@@ -184,7 +184,7 @@ class NetView(QWidget):
         self.update()
 
     def _links(self, layer: int) -> tuple[NDArray[np.intp], list[QLineF]]:
-        """Links between units that are drawn: (n, 2) row and unit, and their lines."""
+        """Connections between drawn units: (n, 2) row and unit, and their lines."""
         half, found, lines = self._size / 2, [], []
         for before, start in self._places[layer].items():
             for unit, end in self._places[layer + 1].items():
@@ -193,7 +193,7 @@ class NetView(QWidget):
         return np.array(found, np.intp).reshape(-1, 2), lines
 
     def _set_buttons(self, line: int) -> None:
-        """Buttons for fewer and more units above each hidden layer."""
+        """Place the buttons for fewer and more units above each hidden layer."""
         hidden = self._lesson.session.setup.net.hidden
         while len(self._buttons) < len(hidden):
             pair = (QToolButton(self), QToolButton(self))
@@ -206,7 +206,7 @@ class NetView(QWidget):
             pair[1].clicked.connect(lambda *_, n=number: self._resize(n, 1))
             self._buttons.append(pair)
         may = self._lesson.may("hidden")
-        why = "" if may else " This exercise keeps them as they are."
+        why = "" if may else " Locked in this exercise."
         for number, (less, more) in enumerate(self._buttons):
             there = number < len(hidden)
             for button, sign, word in ((less, -1, "Fewer"), (more, 1, "More")):
@@ -217,7 +217,7 @@ class NetView(QWidget):
                     button.setGeometry(int(x), 1, side, side)
                     button.setEnabled(may and 1 <= hidden[number] + sign <= MOST_UNITS)
                     name = f"{word} units in hidden layer {number + 1}"
-                    described(button, name, f"{name}: it has {hidden[number]}.{why}")
+                    described(button, name, f"{name} (now {hidden[number]}).{why}")
 
     def _resize(self, number: int, by: int) -> None:
         hidden = list(self._lesson.session.setup.net.hidden)
@@ -227,7 +227,7 @@ class NetView(QWidget):
     # painting
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802
-        """Links, then neurons, then what slow motion says."""
+        """Paint connections, then neurons, then the values of slow motion."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         colours = theme_colours(self._viewer)
@@ -244,7 +244,7 @@ class NetView(QWidget):
         painter.end()
 
     def _paint_links(self, painter: Any, layer: int, value: NDArray[np.float64], faint: bool) -> None:
-        """All links of a layer, those of one colour and width together."""
+        """Paint the connections of a layer, grouped by colour and width."""
         found, lines = self._ends[layer]
         if not lines or found[:, 0].max() >= value.shape[0] or found[:, 1].max() >= value.shape[1]:
             return
@@ -268,7 +268,7 @@ class NetView(QWidget):
             self._paint_skips(painter, value, faint)
 
     def _paint_skips(self, painter: Any, value: NDArray[np.float64], faint: bool) -> None:
-        """Links that go around the hidden layers, below them."""
+        """Paint the skip connections below the hidden layers."""
         before = self._columns[-2]
         for row, unit, path in self._skips():
             weight = float(value[before + row, unit])
@@ -279,7 +279,7 @@ class NetView(QWidget):
             painter.drawPath(path)
 
     def _skips(self) -> list[tuple[int, int, QPainterPath]]:
-        """The curves of links that go around the hidden layers: input, output, path."""
+        """The curves of the skip connections: input, output, path."""
         found = []
         deep = self.height() + 0.1 * self.height()
         for row, start in self._places[0].items():
@@ -290,7 +290,7 @@ class NetView(QWidget):
         return found
 
     def _paint_link(self, painter: Any, colour: str) -> None:
-        """The link that is chosen."""
+        """Paint the selected connection."""
         link = self.link
         if link is None or link.before is None:
             return
@@ -301,7 +301,7 @@ class NetView(QWidget):
                 painter.drawLine(line)
 
     def _paint_column(self, painter: Any, column: int, colours: dict[str, str]) -> None:
-        """Neurons with their maps; at the left the names of the inputs."""
+        """Paint neurons with their maps, and the names of the inputs at the left."""
         half, layer = self._size / 2, column - 1
         names = self._lesson.session.setup.net.sources(0)
         maps = self._maps[column] if column < len(self._maps) else np.zeros((0, 1, 1, 3), np.uint8)
@@ -330,7 +330,7 @@ class NetView(QWidget):
             painter.drawText(self._more[column], Qt.AlignmentFlag.AlignCenter, text)
 
     def _paint_bias(self, painter: Any, layer: int, unit: int, box: QRectF) -> None:
-        """A small square in the corner: blue or orange, the larger the stronger."""
+        """Paint the bias as a small square in the corner: blue or orange, larger for larger values."""
         layers = self._lesson.session.net.layers
         if layer >= len(layers) or unit >= layers[layer].biases.size:
             return
@@ -343,7 +343,7 @@ class NetView(QWidget):
         )
 
     def _paint_stage(self, painter: Any, colours: dict[str, str]) -> None:
-        """The figures of slow motion at the neurons they belong to; those of the first point."""
+        """Paint the values of slow motion at their neurons, for the first point."""
         stage = self._lesson.stage
         assert stage is not None
         if stage.kind in ("input", "sum", "activation", "slope"):
@@ -358,7 +358,7 @@ class NetView(QWidget):
                 self._paint_tag(painter, self._tag(text, middle), text, colours)
 
     def _paint_link_figures(self, painter: Any, colours: dict[str, str]) -> None:
-        """Gradients or new weights at their links, where these are few and there is room."""
+        """Paint gradients or new weights at their connections, if there are few and there is room."""
         stage = self._lesson.stage
         assert stage is not None
         ends, lines = self._ends[stage.layer]
@@ -372,7 +372,7 @@ class NetView(QWidget):
                 taken.append(box)
 
     def _tag(self, text: str, middle: QPointF) -> QRectF:
-        """Where a figure stands."""
+        """The box of a value."""
         metrics = self.fontMetrics()
         box = QRectF(0, 0, metrics.horizontalAdvance(text) + 6, metrics.height())
         box.moveCenter(middle)
@@ -388,7 +388,7 @@ class NetView(QWidget):
     # mouse and keys
 
     def unit_at(self, place: QPointF) -> tuple[int, int] | None:
-        """Layer and unit at a place of the widget."""
+        """Layer and unit at a position of the widget."""
         half = self._size / 2 + 1
         for column, units in enumerate(self._places):
             for unit, middle in units.items():
@@ -397,7 +397,7 @@ class NetView(QWidget):
         return None
 
     def link_at(self, place: QPointF) -> Link | None:
-        """The nearest link at a place of the widget."""
+        """The nearest connection at a position of the widget."""
         best, found = NEAR, None
         x, y = place.x(), place.y()
         for layer, (ends, lines) in enumerate(self._ends):
@@ -416,7 +416,7 @@ class NetView(QWidget):
         return found
 
     def words(self, place: QPointF) -> str:
-        """What lies at a place, with its figures."""
+        """Description and value of what is at a position."""
         net = self._lesson.session.net
         unit = self.unit_at(place)
         if unit is not None:
@@ -433,19 +433,19 @@ class NetView(QWidget):
         return ""
 
     def _of_stage(self, link: Link) -> str:
-        """What slow motion says of a link."""
+        """The value of slow motion for a connection."""
         stage = self._lesson.stage
         if stage is None or stage.layer != link.layer or stage.kind not in STAGES:
             return ""
         return f", {STAGES[stage.kind]} {stage.values[link.before, link.unit]:.4g}"
 
     def pick(self, unit: tuple[int, int] | None) -> None:
-        """Choose a neuron, or none."""
+        """Select a neuron, or none."""
         self.unit, self.link = unit, None
         self.update()
 
     def event(self, event: QEvent | None) -> bool:
-        """Hovering gives the value."""
+        """Show the value under the mouse."""
         if event is not None and event.type() == QEvent.Type.ToolTip:
             help_: Any = event
             text = self.words(QPointF(help_.pos()))
@@ -454,13 +454,13 @@ class NetView(QWidget):
         return bool(super().event(event))
 
     def mouseMoveEvent(self, event: Any) -> None:  # noqa: N802
-        """Hovering gives the value at once."""
+        """Show the value under the mouse at once."""
         text = self.words(event.position())
         self.setCursor(Qt.CursorShape.PointingHandCursor if text else Qt.CursorShape.ArrowCursor)
         QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802
-        """A click on a neuron, a link, or the words that unfold a layer."""
+        """Handle a click on a neuron, a connection, or the text that unfolds a layer."""
         place = event.position()
         for column, box in enumerate(self._more):
             if box.contains(place):
@@ -483,7 +483,7 @@ class NetView(QWidget):
         self.unit_picked.emit(*(unit or (-2, 0)))
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
-        """Arrows go from neuron to neuron; Escape chooses none."""
+        """Arrow keys move from neuron to neuron; Escape clears the selection."""
         steps = {
             Qt.Key.Key_Left: (-1, 0),
             Qt.Key.Key_Right: (1, 0),

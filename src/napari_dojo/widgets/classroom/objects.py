@@ -1,4 +1,4 @@
-"""From toys to microscopy: objects of an image as points, and what the net makes of them in the image."""
+"""Objects of an image as points, and their predicted classes in the image."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from napari_dojo.widgets.common.pick import LayerBox, LayerWatch, images_of, lab
 __all__ = ["ObjectsSource"]
 
 CLASSES = 3
-OWN, ALONE = "own", "alone"  # figures of the layer's own table; of the labels without an image
-FIELDS = 48  # of the plane's picture, along each side
+OWN, ALONE = "own", "alone"  # measurements from the layer's table; of the labels without an image
+FIELDS = 48  # grid cells of the surface along each side
 
 
 class ObjectsSource(QWidget):
     """Objects of an image as points of the classroom.
 
-    A few of them get a class by clicks; these are what is learned from. All of them are coloured by what the net says.
-    While it is not seen, nothing is measured, and the viewer's layers are as they were. Call `end` when the panel closes.
+    The user assigns classes to a few of them by clicks; these are the training points. All objects are coloured by their
+    predicted class. While the widget is hidden, nothing is measured and the layers are restored. Call `end` when the
+    panel closes.
 
     Signals
     -------
-    points : a `napari_dojo.playground.PointSet` of kind "own", all of it training, each time that a class was given or
-        the plane is another one; only while each class up to the highest has an object. The coordinates are z-scored
-        over all objects of the layer.
+    points : a `napari_dojo.playground.PointSet` of kind "custom", all of it training, after a class or a measurement
+        changed; only if each class up to the highest has an object. Coordinates are z-scored over all objects.
 
     Parameters
     ----------
-    viewer : with the layers.
+    viewer : the napari viewer.
     """
 
     points = Signal(object)
@@ -54,7 +54,7 @@ class ObjectsSource(QWidget):
         self._asked: tuple[Any, Any] = (None, None)
         self._objects: Objects | None = None
         self._given: dict[Key, int] = {}
-        self._numbers: NDArray[np.uint8] | None = None  # (n,) what the net says, as numbers of the layer
+        self._numbers: NDArray[np.uint8] | None = None  # (n,) predicted classes, as numbers of the layer
         self._layer: Any = None
         self._hidden: Any = None
         self._unwanted = self._awake = self._stale = self._ended = False
@@ -69,7 +69,7 @@ class ObjectsSource(QWidget):
         self._watch.changed.connect(self.refresh)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Somebody looks at it."""
+        """Start when the widget is shown."""
         super().showEvent(event)
         if not event.spontaneous() and not self._ended:
             self._awake = True
@@ -77,25 +77,25 @@ class ObjectsSource(QWidget):
             self.refresh()
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802
-        """Nobody looks at it any more, but where the window was made small."""
+        """Stop when the widget is hidden, unless the window was minimized."""
         super().hideEvent(event)
         if not event.spontaneous() and not self._ended:
             self._awake = False
             self.click_button.setChecked(False)
             self._swap(False)
 
-    # what is shown
+    # display
 
     def _build(self) -> None:
         self.labels_box = LayerBox("Objects", "The Labels layer whose objects are the points.")
         self.measured_box, self.x_box, self.y_box = QComboBox(), QComboBox(), QComboBox()
         described(
-            self.measured_box, "Measured on", "Where the figures come from: an image, the shape alone, or a table."
+            self.measured_box, "Measured on", "The source of the measurements: an image, the shape only, or a table."
         )
-        described(self.x_box, "Across", "The measurement that becomes x, from left to right.")
-        described(self.y_box, "Up", "The measurement that becomes y, from bottom to top.")
+        described(self.x_box, "x axis", "The measurement for x, from left to right.")
+        described(self.y_box, "y axis", "The measurement for y, from bottom to top.")
         form = form_layout()
-        rows = ("Objects", "Measured on", "Across", "Up")
+        rows = ("Objects", "Measured on", "x axis", "y axis")
         for title, box in zip(rows, (self.labels_box, self.measured_box, self.x_box, self.y_box), strict=True):
             form.addRow(title, box)
         for box in (self.measured_box, self.x_box, self.y_box):
@@ -127,7 +127,7 @@ class ObjectsSource(QWidget):
             picture.fill(QColor(COLOURS[k]))
             button.setIcon(QIcon(picture))
             button.setIconSize(QSize(12, 12))
-            tip = "What you click now gets this class; clicked again, an object loses it."
+            tip = "Assign this class to the objects that you click. Click an object again to remove its class."
             described(button, f"class {k}", tip)
             self.classes.addButton(button, k)
             row.addWidget(button, 1)
@@ -137,7 +137,7 @@ class ObjectsSource(QWidget):
     def _button_row(self) -> QHBoxLayout:
         self.click_button, self.clear_button = QPushButton("Click objects in the image"), QPushButton("Clear")
         self.click_button.setCheckable(True)
-        described(self.clear_button, "Clear", "Take all given classes back.")
+        described(self.clear_button, "Clear", "Remove all assigned classes.")
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.click_button, 1)
@@ -147,13 +147,13 @@ class ObjectsSource(QWidget):
         return row
 
     def _say(self, first: str = "") -> None:
-        """Counts on the buttons, and what to do next."""
+        """Show counts on the buttons, and what to do next."""
         given = list(self._rows_given().values())
         for k, button in enumerate(self.class_buttons):
             button.setText(f"class {k} ({given.count(k)})")
         ready = self._objects is not None
-        why = "" if ready else "There are no measured objects yet."
-        tip = why or "Each click on an object in the image gives it the class that is chosen; a drag moves the image."
+        why = "" if ready else "No objects are measured yet."
+        tip = why or "Click an object in the image to assign the selected class. Drag to move the image."
         self.click_button.setEnabled(ready)
         described(self.click_button, "Click objects in the image", tip)
         self.clear_button.setEnabled(bool(given))
@@ -163,28 +163,28 @@ class ObjectsSource(QWidget):
         self.message.setText(" ".join(t for t in text if t))
 
     def _next(self, given: list[int]) -> str:
-        """What a person does next, or what was given."""
+        """What to do next, or the number of assigned classes."""
         if self._objects is None:
             return ""
         n, missing = len(self._objects.keys), _missing_class(given)
         if not given:
-            return f"{n:,} objects. Choose a class and click a few objects of it, here or in the image."
+            return f"{n:,} objects. Choose a class and click a few of its objects, here or in the image."
         if missing is not None:
-            return f"{len(given)} of {n:,} objects have a class. Give class {missing} to some, too."
+            return f"{len(given)} of {n:,} objects have a class. Assign class {missing} to some, too."
         return (
-            f"{len(given)} of {n:,} objects have a class: the net learns from these. While it plays, all of them are "
-            "coloured by what it says."
+            f"{len(given)} of {n:,} objects have a class; the network trains on these. During training, all objects are "
+            "coloured by their predicted class."
         )
 
     def _without_figures(self) -> Iterator[str]:
         n = int(np.isnan(self._xy()[:, 0]).sum())
         if n:
-            yield f"{n:,} object{' has' if n == 1 else 's have'} no number in these two columns and {_is(n)} left out."
+            yield f"{n:,} object{' has' if n == 1 else 's have'} no value in these two columns and {_is(n)} not shown."
 
     # what is chosen
 
     def refresh(self) -> None:
-        """Follow the viewer's layers; what was chosen stays."""
+        """Follow the viewer's layers; choices are kept."""
         if self._ended or not self._awake:
             return
         layers = self.viewer.layers
@@ -199,23 +199,23 @@ class ObjectsSource(QWidget):
         self._follow()
 
     def _list_measured(self) -> None:
-        """Where figures of the chosen objects may come from, the likeliest first."""
+        """The possible sources of measurements, the likeliest first."""
         box, labels = self.measured_box, self.labels_box.layer
         chosen = self._asked[1] if labels is self._asked[0] else None
         box.clear()
         if labels is None:
             return
         if own_table(labels) is not None:
-            box.addItem("the layer's own table", OWN)
+            box.addItem("the layer's table", OWN)
         fitting = [x for x in images_of(self.viewer.layers) if _axes_over(x, labels)]
         likely = [x for x, _ in paired(fitting, [labels], lambda *_: True)]
         for image in sorted(fitting, key=lambda x: not any(x is y for y in likely)):
             box.addItem(image.name, image)
-        box.addItem("their shape alone", ALONE)
+        box.addItem("shape only", ALONE)
         box.setCurrentIndex(next((i for i in range(box.count()) if box.itemData(i) == chosen), 0))
 
     def _follow(self, *_: Any) -> None:
-        """Measure where another layer or another image is chosen now."""
+        """Measure if another layer or image was chosen."""
         asked = (self.labels_box.layer, self.measured_box.currentData())
         if asked == self._asked and not self._stale and (asked[0] is not None or self.message.text()):
             return
@@ -228,7 +228,7 @@ class ObjectsSource(QWidget):
         self._measure(before)
 
     def _leave(self, labels: Any) -> None:
-        """Other objects: nothing is known of them."""
+        """Forget everything about the previous objects."""
         self.click_button.setChecked(False)
         self._unpaint()
         self._given, self._unwanted = {}, False
@@ -237,11 +237,11 @@ class ObjectsSource(QWidget):
                 event.disconnect(self._changed)
 
     def _changed(self, event: Any = None) -> None:
-        """The labels were painted, or their table is another one."""
+        """The labels or their table changed."""
         self._soon.start()
 
     def _measure_anew(self) -> None:
-        """The objects or their table are others now; classes that were given stay."""
+        """Measure again after a change; assigned classes are kept."""
         self._stale = not self._awake
         if self._stale:
             return
@@ -257,8 +257,8 @@ class ObjectsSource(QWidget):
         self._soon.stop()
         self._forget()
         if labels is None:
-            gone = f"{before.name} is gone. " if before is not None else ""
-            self._say(f"{gone}A Labels layer with objects is needed: open one, or find objects with Apply.")
+            gone = f"{before.name} was removed. " if before is not None else ""
+            self._say(f"{gone}A Labels layer with objects is needed. Open one, or segment an image with Apply.")
             return
         self._say("Measuring the objects ...")
         table = own_table(labels) if how == OWN else None
@@ -286,7 +286,7 @@ class ObjectsSource(QWidget):
         self._plane_changed()
 
     def _plane_changed(self, *_: Any) -> None:
-        """The objects lie elsewhere now, and what the net said of them holds no more."""
+        """Show the new measurements and drop the predictions."""
         self._numbers = None
         self._show()
         self.plot.show_titles(self.x_box.currentText(), self.y_box.currentText())
@@ -296,9 +296,9 @@ class ObjectsSource(QWidget):
     # classes
 
     def give(self, row: int) -> None:
-        """Give the chosen class to an object, or take it back where it has it already."""
+        """Assign the selected class to an object, or remove it if the object has it already."""
         if self._objects is None or not np.isfinite(self._xy()[row, 0]):
-            self._say("This object has no number in the two columns, so that it cannot be a point. Choose another.")
+            self._say("This object has no value in the two columns. Choose another.")
             return
         key, chosen = self._objects.keys[row], self.classes.checkedId()
         if self._given.get(key) == chosen:
@@ -317,37 +317,37 @@ class ObjectsSource(QWidget):
         self._tell()
 
     def _tell(self) -> None:
-        """Give the points where they can teach something."""
+        """Emit the points if they are sufficient for training."""
         given = self._rows_given()
         self._say()
         if self._objects is None or not given or _missing_class(list(given.values())) is not None:
             return
         xy = self._xy()
         rows = tuple((float(xy[r, 0]), float(xy[r, 1]), float(k)) for r, k in given.items())
-        self.points.emit(PointSet(kind="own", training=len(rows), validation=0, test=0, rows=rows))
+        self.points.emit(PointSet(kind="custom", training=len(rows), validation=0, test=0, rows=rows))
 
     def _xy(self) -> NDArray[np.float64]:
-        """The objects in the plane, (n, 2)."""
+        """The z-scored coordinates of the objects, (n, 2)."""
         if self._objects is None:
             return np.zeros((0, 2))
         return self._objects.plane((self.x_box.currentData(), self.y_box.currentData()))
 
     def _rows_given(self) -> dict[int, int]:
-        """The classes given to objects that are there and lie in the plane, by their rows."""
+        """The assigned classes by row, of objects that have coordinates."""
         if self._objects is None:
             return {}
         rows, fine = {key: row for row, key in enumerate(self._objects.keys)}, np.isfinite(self._xy()[:, 0])
         return {rows[key]: k for key, k in self._given.items() if key in rows and fine[rows[key]]}
 
-    # what the net says
+    # predictions
 
     def show_prediction(self, predict: Callable[[NDArray[np.float64]], NDArray[Any]]) -> None:
-        """Colour all objects, in the image and in the plane, by their predicted class.
+        """Colour all objects, in the image and in the plot, by their predicted class.
 
         Parameters
         ----------
-        predict : gives the class numbers (n,), from 0, of points (n, 2) in the z-scored plane; what is no class number
-            gets no colour.
+        predict : returns class numbers (n,), from 0, for points (n, 2) in z-scored coordinates; invalid numbers get no
+            colour.
         """
         if self._objects is None or self._ended:
             return
@@ -365,7 +365,7 @@ class ObjectsSource(QWidget):
             self._show()
 
     def _show(self, in_image: bool = False) -> None:
-        """Objects in the plane and in the image: as predicted, before that as given."""
+        """Show the objects in plot and image with predicted classes, before training with assigned ones."""
         if self._objects is None:
             return
         given = self._rows_given()
@@ -379,12 +379,12 @@ class ObjectsSource(QWidget):
             self._paint(self._objects, numbers)
 
     def _paint(self, objects: Objects, numbers: NDArray[np.uint8]) -> None:
-        """The class of each object in a layer of its own, in place where there is one; the objects' layer is hidden."""
+        """Show the class of each object in an extra layer, updated in place; the objects' layer is hidden."""
         labels = self._asked[0]
         if self._unwanted or labels not in self.viewer.layers:
             return
         data = np.concatenate([[0], numbers]).astype(np.uint8)[objects.rows]
-        name = f"{labels.name}: {'given' if self._numbers is None else 'predicted'} class"
+        name = f"{labels.name}: {'assigned' if self._numbers is None else 'predicted'} class"
         if self._layer is not None:
             self._layer.data = data
             if not self._layer.name.startswith(name):  # napari may have added a number
@@ -393,7 +393,7 @@ class ObjectsSource(QWidget):
         look = class_look(NUMBERS, [f"class {k - 1}" for k in NUMBERS])
         look["colormap"][NONE] = GREY
         look["features"] = {
-            k: [*v, more] for (k, v), more in zip(look["features"].items(), (NONE, "none yet"), strict=True)
+            k: [*v, more] for (k, v), more in zip(look["features"].items(), (NONE, "no class"), strict=True)
         }
         where = placement(labels, range(labels.ndim))
         made = provenance("preview", labels.name)
@@ -401,7 +401,7 @@ class ObjectsSource(QWidget):
         self._swap(True)
 
     def _swap(self, on: bool) -> None:
-        """Show the classes in the place of the objects' own layer, or that again."""
+        """Show the classes instead of the objects' layer, or that again."""
         labels, layers = self._asked[0], self.viewer.layers
         if self._layer is not None and self._layer in layers:
             self._layer.visible = on
@@ -413,7 +413,7 @@ class ObjectsSource(QWidget):
             self._hidden = None
 
     def _unpaint(self) -> None:
-        """Show the objects' own layer again; one that only shows what was given goes, one of predictions stays, hidden."""
+        """Show the objects' layer again. A layer of assigned classes is removed, one of predictions is hidden."""
         self._swap(False)
         layer, self._layer = self._layer, None
         if layer is not None and layer in self.viewer.layers and self._numbers is None:
@@ -422,7 +422,7 @@ class ObjectsSource(QWidget):
     # clicks in the image
 
     def _turn(self, on: bool) -> None:
-        """Listen to clicks in the image, or no more."""
+        """Start or stop to handle clicks in the image."""
         selection = self.viewer.layers.selection
         selection.events.active.disconnect(self._other_active)
         if on and self._objects is not None:
@@ -438,12 +438,12 @@ class ObjectsSource(QWidget):
                 selection.active = self._asked[0]
 
     def _other_active(self, event: Any = None) -> None:
-        """Clicks go to the active layer only."""
+        """Attach to the active layer, the only one that receives clicks."""
         if self.viewer.layers.selection.active is not self._layer:
             self.click_button.setChecked(False)
 
     def _click(self, layer: Any, event: Any) -> Iterator[None]:
-        """A click without a drag, on the left."""
+        """Handle a left click without a drag."""
         if event.button != 1:
             return
         start = np.asarray(event.pos, float)
@@ -456,7 +456,7 @@ class ObjectsSource(QWidget):
                 self.give(row)
 
     def _row_at(self, layer: Any, event: Any) -> int | None:
-        """The row of the object under the mouse; in 3-D of the first one on the way."""
+        """The row of the object under the mouse; in 3-D the first one along the view ray."""
         if self._objects is None:
             return None
         place = np.asarray(layer.world_to_data(event.position), float)[None]
@@ -473,7 +473,7 @@ class ObjectsSource(QWidget):
     # the end
 
     def end(self) -> None:
-        """Listen no more, and leave the layers as they were; a layer of predictions stays, hidden."""
+        """Disconnect and restore the layers; a layer of predictions stays, hidden."""
         if self._ended:
             return
         self._ended = True
@@ -485,18 +485,18 @@ class ObjectsSource(QWidget):
         self.plot.end()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802
-        """The widget is closed by itself."""
+        """End when the widget is closed."""
         self.end()
         super().closeEvent(event)
 
 
 def _missing_class(given: list[int]) -> int | None:
-    """The first class that no object has although it is needed; None where all have one."""
+    """The first class without an object although it is needed; None if there is none."""
     return next((k for k in range(max([1, *given]) + 1) if k not in given), None)
 
 
 def _likely_columns(names: list[str]) -> tuple[str, str]:
-    """Size and brightness where there are such; else size and form; else the first two."""
+    """Default columns: size and brightness if available, else size and shape, else the first two."""
     first = next((k for k in reversed(names) if k.startswith(("area", "volume"))), names[0])
     rest = [k for k in names if k != first]
     wanted = ("mean_intensity", "intensity", "eccentricity")
@@ -504,7 +504,7 @@ def _likely_columns(names: list[str]) -> tuple[str, str]:
 
 
 def _numbers(classes: Any) -> NDArray[np.uint8]:
-    """Class numbers (n,) as numbers of the layer."""
+    """Class numbers, (n,), as numbers of the layer."""
     classes = np.asarray(classes, np.float64)
     return np.where((classes >= 0) & (classes < NONE - 1), classes + 1, NONE).astype(np.uint8)
 

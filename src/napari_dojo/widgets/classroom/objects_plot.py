@@ -1,4 +1,4 @@
-"""Objects in the plane of two measurements, small, in the dock."""
+"""A scatter plot of objects by two measurements, in the panel."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ NONE = 8  # the number of an object without a class; 1 to 7 are classes
 NUMBERS = range(1, NONE)
 GREY = "#888888"
 COLOURS = tuple(class_look(NUMBERS, [])["colormap"][k] for k in NUMBERS)
-NEAR = 14  # px from an object that still are a click on it
+NEAR = 14  # px from an object that still count as a click on it
 
 
 class ObjectsPlot(Plot):
-    """Objects in the plane of two measurements. ``clicked`` gives the row of the object that a person clicked."""
+    """A scatter plot of objects. ``clicked`` gives the row of the object that the user clicked."""
 
     clicked = Signal(int)
 
     def __init__(self, viewer: Any) -> None:
-        legend = ((GREY, "●", "no class yet"), (None, "◎", "class given"))
+        legend = ((GREY, "●", "no class"), (None, "◎", "class assigned"))
         tip = (
-            "Each object of the image as a point, in standard deviations from the mean of all (z-score). "
-            "Click one to give it the class that is chosen."
+            "Each object of the image is a point, in standard deviations from the mean (z-score). "
+            "Click an object to assign the selected class."
         )
-        super().__init__(viewer, "Objects in the plane", tip, legend)
+        super().__init__(viewer, "Scatter plot of the objects", tip, legend)
         self.setFixedHeight(190)
         self._picture = pg.ImageItem()
         self._picture.setOpacity(0.25)
@@ -44,7 +44,7 @@ class ObjectsPlot(Plot):
         self.scene().sigMouseClicked.connect(self._on_click)
 
     def show_objects(self, xy: NDArray[np.float64], numbers: NDArray[np.uint8], given: dict[int, int]) -> None:
-        """Show objects (n, 2) in the colours of the classes (n,) that they seem to have, and rings for given classes."""
+        """Show objects (n, 2) in the colours of their classes (n,), with rings for assigned classes."""
         self._xy = xy
         fine = np.isfinite(xy[:, 0])
         brushes = [pg.mkBrush(_colour(n)) for n in range(NONE + 1)]  # one for each colour: pyqtgraph draws each once
@@ -54,9 +54,9 @@ class ObjectsPlot(Plot):
         self._given.setData(pos=xy[rows], brush=brushes, pen=self._ring(), size=12)
 
     def recolour(self, event: Any = None) -> None:
-        """Take the colours of the viewer's theme."""
+        """Use the colours of the viewer's theme."""
         super().recolour(event)
-        given = getattr(self, "_given", None)  # it is called for the first time before there is one
+        given = getattr(self, "_given", None)  # the first call comes before it exists
         if given is not None:
             given.setPen(self._ring())
 
@@ -64,12 +64,12 @@ class ObjectsPlot(Plot):
         return pg.mkPen(theme_colours(self._viewer)["text"], width=2)
 
     def show_titles(self, x: str, y: str) -> None:
-        """Say what the two directions are."""
+        """Set the titles of the two axes."""
         for axis, title in (("bottom", x), ("left", y)):
             self.setLabel(axis, title, **{"font-size": "8pt"})
 
     def extent(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom, top: where the objects lie, and a little more."""
+        """Left, right, bottom, top of the objects, with a margin."""
         fine = self._xy[np.isfinite(self._xy[:, 0])]
         if not len(fine):
             return (-1.0, 1.0, -1.0, 1.0)
@@ -77,7 +77,7 @@ class ObjectsPlot(Plot):
         return (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
 
     def show_surface(self, numbers: NDArray[np.uint8] | None) -> None:
-        """Show the classes (fields, fields) of the plane behind the objects, row 0 the lowest; None: nothing."""
+        """Show the decision surface (size, size) behind the objects, row 0 at the bottom; None: nothing."""
         left, right, bottom, top = self.extent()
         self.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
         if numbers is None:
@@ -88,7 +88,7 @@ class ObjectsPlot(Plot):
         self._picture.setRect(left, bottom, right - left, top - bottom)
 
     def nearest(self, place: QPointF) -> int | None:
-        """The row of the object at a place of the widget, px; None where none is near."""
+        """The row of the object at a position of the widget, px; None if none is near."""
         box = self.plotItem.vb
         fine = np.flatnonzero(np.isfinite(self._xy[:, 0]))
         if not len(fine):

@@ -1,4 +1,4 @@
-"""The Classroom panel: a small dense net that learns on the canvas, before one's eyes."""
+"""The Classroom panel: train a small dense network and watch it on the canvas."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["ClassroomPanel"]
 
-ENTER = 30  # ms after which the layers are made: the panel is seen before
-STATUS = 180  # ms between two looks at how far it is
+ENTER = 30  # ms until the layers are added, after the panel is shown
+STATUS = 180  # ms between updates of the status line
 WIDTH, LARGE, LARGE_WIDTH = 340, 13, 420  # px, pt, px
 SAFE_RATE = 0.05
-# Boxes with less room around their text than elsewhere in napari.
+# Combo boxes with less padding than elsewhere in napari.
 BOXES = (
     "QComboBox { padding: 3px 2px 3px 6px; } QComboBox::drop-down { width: 17px; } "
     "QComboBox::down-arrow { width: 10px; height: 10px; } "
 )
-# What a section holds; it is not shown where the exercise hides all of it.
+# The options of each section; a section is hidden if the exercise hides all of them.
 FOLDED = {
     "inputs": ("inputs",),
     "choose": ("output", "loss", "outputs"),
-    "more": ("dropout", "l1", "l2", "patience", "start", "skip"),
+    "more": ("dropout", "l1", "l2", "patience", "initializer", "skip"),
 }
 
 
 class ClassroomPanel(Panel):
-    """Teach and learn with a small net.
+    """Teach and learn deep learning with a small network.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class ClassroomPanel(Panel):
         self.lesson = Lesson(parent=self)
         self.canvas = Canvas(self.viewer, self.lesson, self)
         self.player = Player(self.lesson, self)
-        self._remark = ("", "")  # what just happened: level and sentence
-        self._gone = False  # a layer of the classroom
+        self._remark = ("", "")  # the latest message: level and text
+        self._gone = False  # whether the user removed a layer of the classroom
         self._windows: dict[str, TextWindow] = {}
         self._build()
         self._connect()
@@ -83,7 +83,7 @@ class ClassroomPanel(Panel):
         self.status = QLabel()
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = sentence()
-        self.message.setAccessibleName("What happened")
+        self.message.setAccessibleName("Message")
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.net = NetSection(viewer, lesson)
         self.choices = MainChoices(lesson)
@@ -91,7 +91,7 @@ class ClassroomPanel(Panel):
         self.slow = SlowMotion(lesson, self.canvas)
         self.representation = RepresentationView(viewer, lesson)
         self.tabs = Tabs()
-        self.tabs.add("Curves", f"How it learns. {explain('loss')}", self.curves)
+        self.tabs.add("Curves", f"Loss and accuracy during training. {explain('loss')}", self.curves)
         self.tabs.add("Slow motion", f"One update, stage by stage. {explain('back-propagation')}", self.slow)
         self.tabs.add("Representation", explain("representation"), self.representation)
         for widget in (self.exercise, self.play, self.status, self.message, self.net, self.choices, self.tabs):
@@ -103,10 +103,10 @@ class ClassroomPanel(Panel):
         self.column.setContentsMargins(5, 4, 5, 4)
 
     def _buttons(self) -> QHBoxLayout:
-        self.code_button, self.copy_button = QPushButton("Show the code"), QPushButton("Copy this exercise")
-        described(self.code_button, "Show the code", "This very net and its learning as a script in PyTorch or Keras.")
-        tip = "As one line of text, to give out: the exercise with its settings, without weights."
-        described(self.copy_button, "Copy this exercise", tip)
+        self.code_button, self.copy_button = QPushButton("Show code"), QPushButton("Copy exercise")
+        described(self.code_button, "Show code", "Show the network and its training as a PyTorch or Keras script.")
+        tip = "Copy the exercise with its settings, without weights, as one line of text to share."
+        described(self.copy_button, "Copy exercise", tip)
         row = QHBoxLayout()
         row.setSpacing(4)
         for button in (self.code_button, self.copy_button):
@@ -123,7 +123,7 @@ class ClassroomPanel(Panel):
             "points": Fold("Points", self.data, "classroom-points"),
             "inputs": Fold("Inputs", self.inputs, "classroom-inputs"),
             "choose": Fold("How to choose", self.how, "classroom-choose"),
-            "more": Fold("Against over-fitting; start values", self.more, "classroom-more"),
+            "more": Fold("Regularization and initialization", self.more, "classroom-more"),
         }
         for fold in self.folds.values():
             self.column.addWidget(fold)
@@ -140,19 +140,19 @@ class ClassroomPanel(Panel):
         self.data.aside.connect(self._step_aside)
         self.exercise.large.connect(self.enlarge)
         self.exercise.words.connect(self.show_words)
-        self.message.linkActivated.connect(self._mend)
+        self.message.linkActivated.connect(self._fix)
         self.code_button.clicked.connect(self.show_code)
         self.copy_button.clicked.connect(lambda: self.exercise.copy(False))
-        self.play.pressed.connect(self.setFocus)  # so that the next key is meant for the panel
+        self.play.pressed.connect(self.setFocus)  # so that the panel receives the next key
 
-    # what is said
+    # messages
 
     def _said(self, level: str, text: str) -> None:
         self._remark = (level, text)
         self._say()
 
     def _say(self) -> None:
-        """What is most important now: a problem, what just happened, why it ended, a pairing that does not fit."""
+        """Show the most important message: a problem, the latest event, why training ended, or a warning."""
         lesson, session = self.lesson, self.lesson.session
         level, text, more = "", "", ""
         if self._remark[0] == "error":
@@ -162,27 +162,27 @@ class ClassroomPanel(Panel):
         elif self._remark[1]:
             level, text = self._remark
         elif session.ended:
-            level, text, more = "error" if session.diverged else "ok", str(session.ended), self._remedy()
+            level, text, more = "error" if session.diverged else "ok", str(session.ended), self._fix_link()
         elif lesson.remarks:
             level, text = "warning", lesson.remarks[0]
         elif self._done():
-            level, text = "ok", f"{session.epochs:,} epochs are done. Play goes on."
-        # A tick of the usual size, so that nothing below moves.
+            level, text = "ok", f"Finished {session.epochs:,} epochs. Press Play to continue."
+        # A tick in the normal font size, so that nothing below moves.
         shown = f"✓ {escape(text)}" if level == "ok" else self.marked(level, text) + more if text else ""
         if self.message.text() != shown:
             self.message.setText(shown)
 
-    def _remedy(self) -> str:
-        """A link that mends what is said, where one click can."""
+    def _fix_link(self) -> str:
+        """A link that fixes the problem, if one click can."""
         if not self.lesson.session.diverged or not self.lesson.may("learning_rate"):
             return ""
-        return f' <a href="rate" style="color:{theme_colours(self.viewer)["text"]}">Take {self._smaller():g}.</a>'
+        return f' <a href="rate" style="color:{theme_colours(self.viewer)["text"]}">Use {self._smaller():g}.</a>'
 
     def _smaller(self) -> float:
-        """The rate that the session suggests where it ran away."""
+        """The learning rate that the session suggests after divergence."""
         return min(self.lesson.wanted.learning.learning_rate / 10, SAFE_RATE)
 
-    def _mend(self, link: str) -> None:
+    def _fix(self, link: str) -> None:
         self.lesson.set(learning_rate=self._smaller())
 
     def _done(self) -> bool:
@@ -196,10 +196,10 @@ class ClassroomPanel(Panel):
         text = f"{epochs}, {updates}, {SPEEDS[self.player.speed][0]}"
         if self.status.text() != text:
             self.status.setText(text)
-            self.status.setToolTip(f"Updates an epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}")
+            self.status.setToolTip(f"Updates per epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}")
 
     def _changed(self) -> None:
-        self._gone = False  # the canvas has put its layers back
+        self._gone = False  # the canvas has restored its layers
         hidden = set(self.lesson.exercise.hidden)
         for key, names in FOLDED.items():
             self.folds[key].setVisible(not set(names) <= hidden)
@@ -211,7 +211,7 @@ class ClassroomPanel(Panel):
             self._rest()
 
     def _turned(self) -> None:
-        """It plays now, or no more."""
+        """Playing started or stopped."""
         if self.player.playing:
             self._remark = ("", "")
             if not self.canvas.front and not self.canvas.aside:
@@ -224,7 +224,7 @@ class ClassroomPanel(Panel):
         self.lead(self.play.play_button)
 
     def _rest(self) -> None:
-        """After a press: layers that a person took away come back, and it is said how far it is."""
+        """Restore removed layers and update status and message."""
         if self._gone:
             self._gone, self._remark = False, ("", "")
             self.canvas.show()
@@ -235,9 +235,9 @@ class ClassroomPanel(Panel):
     def _lost(self) -> None:
         if not self._ended:
             self._gone = True
-            self._said("warning", "A layer of the classroom was taken away. Press any button here, and it comes back.")
+            self._said("warning", "A layer of the classroom was removed. Press any button in this panel to restore it.")
 
-    # what else a person does
+    # other actions
 
     def _step_aside(self, on: bool) -> None:
         if on:
@@ -246,13 +246,13 @@ class ClassroomPanel(Panel):
             self.canvas.enter()
 
     def show_code(self) -> None:
-        """The script in a window."""
+        """Show the script in a window."""
         self._show_window("code", lambda: CodeWindow(self.lesson, self))
 
     def show_words(self) -> None:
-        """The glossary in a window."""
+        """Show the glossary in a window."""
         text = "\n\n".join(f"{term}: {meaning}" for term, meaning in terms().items())
-        self._show_window("words", lambda: TextWindow("Dojo: the words of the classroom", text, self))
+        self._show_window("words", lambda: TextWindow("Dojo: classroom glossary", text, self))
 
     def _show_window(self, name: str, make: Callable[[], TextWindow]) -> None:
         window = self._windows.get(name) or self._windows.setdefault(name, make())
@@ -260,11 +260,11 @@ class ClassroomPanel(Panel):
         window.raise_()
 
     def align(self) -> None:
-        """Two columns stand side by side here: each has its own edge."""
+        """Align the fields of each of the two columns."""
         self.choices.align()
 
     def enlarge(self, on: bool) -> None:
-        """Large type, for the projector, or the usual one."""
+        """Switch large type for a projector on or off."""
         self.setStyleSheet(BOXES + (f"* {{ font-size: {LARGE}pt; }}" if on else ""))
         self.curves.enlarge(LARGE if on else 0)
         self.net.view.refresh()
@@ -274,7 +274,7 @@ class ClassroomPanel(Panel):
             window.resizeDocks([dock], [LARGE_WIDTH if on else WIDTH], Qt.Orientation.Horizontal)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
-        """The panel's own keys, where no field takes them."""
+        """Handle the panel's keyboard shortcuts."""
         if event.key() == Qt.Key.Key_M and not event.modifiers():
             self.tabs.turn(1)
             self.slow.next()
@@ -282,12 +282,12 @@ class ClassroomPanel(Panel):
             super().keyPressEvent(event)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """The button to press first."""
+        """Highlight the button to press first."""
         super().showEvent(event)
         self.lead(self.play.play_button)
 
     def end(self) -> None:
-        """The panel is closing."""
+        """Stop everything and restore the viewer when the panel closes."""
         if not self._ended:
             self.player.pause()
             self._status.stop()

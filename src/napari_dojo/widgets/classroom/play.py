@@ -1,4 +1,4 @@
-"""Play, pause, one step, one epoch, both resets, and how fast."""
+"""Controls for training: play, pause, one step, one epoch, reset, and speed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from napari_dojo.widgets.common.form import calm, described
 
 __all__ = ["SPEEDS", "PlayRow", "Player"]
 
-FRAME, SLICE, REST = 0.033, 0.012, 0.004  # s: from frame to frame, of learning in it, and for the window after it
-# How fast: words, how many a second, and whether these are epochs.
+FRAME, SLICE, REST = 0.033, 0.012, 0.004  # s: frame interval, training time per frame, pause for the window
+# Speeds: title, number per second, and whether the number counts epochs.
 SPEEDS = (
-    ("1 update a second", 1.0, False),
-    ("5 updates a second", 5.0, False),
-    ("25 updates a second", 25.0, False),
-    ("1 epoch a second", 1.0, True),
-    ("5 epochs a second", 5.0, True),
-    ("25 epochs a second", 25.0, True),
+    ("1 update per second", 1.0, False),
+    ("5 updates per second", 5.0, False),
+    ("25 updates per second", 25.0, False),
+    ("1 epoch per second", 1.0, True),
+    ("5 epochs per second", 5.0, True),
+    ("25 epochs per second", 25.0, True),
     ("full speed", inf, True),
 )
 USUAL = 4
 
 
 class Player(QObject):
-    """Learns in slices of time between which the window lives.
+    """Trains in short slices of time, so that the window stays responsive.
 
     Signals
     -------
-    turned : it plays now, or it does not any more.
+    turned : playing started or stopped.
     """
 
     turned = Signal()
@@ -46,10 +46,10 @@ class Player(QObject):
         self._lesson = lesson
         self.playing = False
         self.speed = USUAL
-        self._fast = False  # to the end of one epoch, whatever the speed
+        self._fast = False  # full speed to the end of one epoch
         self._last = 0  # the epoch at which it stops
-        self._session = lesson.session  # that plays
-        self._due = 0.0  # updates that time has earned
+        self._session = lesson.session  # the session that is playing
+        self._due = 0.0  # updates that are due
         self._then = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -57,7 +57,7 @@ class Player(QObject):
         lesson.changed.connect(self._follow)
 
     def play(self, epochs: int | None = None) -> None:
-        """Learn to the number of epochs that is set; from there on, as many again. Or so many more."""
+        """Train to the number of epochs in the settings, or the same number again; or for ``epochs`` more."""
         lesson = self._lesson
         if self.playing or not lesson.goes:
             return
@@ -74,7 +74,7 @@ class Player(QObject):
         self._timer.start(0)
 
     def pause(self) -> None:
-        """Learn no more for now."""
+        """Stop training until `play` is called."""
         self._timer.stop()
         if self.playing:
             self.playing = False
@@ -88,7 +88,7 @@ class Player(QObject):
             self.play()
 
     def _tick(self) -> None:
-        """A slice of learning, then all that shows it."""
+        """Train for one slice of time, then update the display."""
         began = time.perf_counter()
         lesson = self._lesson
         session = lesson.session
@@ -108,11 +108,11 @@ class Player(QObject):
             lesson.learned()
         if session.ended or session.epochs >= self._last or not lesson.goes:
             self.pause()
-        elif self.playing:  # what was shown may have stopped it
+        elif self.playing:  # an update of the display may have stopped it
             self._timer.start(max(int(1000 * REST), int(1000 * (FRAME - (time.perf_counter() - began)))))
 
     def _follow(self) -> None:
-        """Other choices: another end, or none at all; another exercise waits until somebody presses Play."""
+        """Follow changed settings: another number of epochs; pause for another exercise."""
         session = self._lesson.session
         if not self.playing:
             return
@@ -123,7 +123,7 @@ class Player(QObject):
 
 
 class PlayRow(QWidget):
-    """The buttons and the speed of a player.
+    """The buttons and the speed slider of a player.
 
     Signals
     -------
@@ -159,10 +159,10 @@ class PlayRow(QWidget):
             row.addWidget(button)
         row.addWidget(self.slider, 1)
         self.play_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        described(self.step_button, "One step", "One update of the weights, from one mini-batch (S).")
-        described(self.epoch_button, "One epoch", "Learn to the end of one epoch: once through all points (E).")
-        described(self.reset_button, "Reset", "Back to the same start weights (R).")
-        described(self.new_button, "New start", "Back to the start, with other start weights (N).")
+        described(self.step_button, "One step", "Make one update of the weights with one mini-batch (S).")
+        described(self.epoch_button, "One epoch", "Train to the end of the epoch, one pass through all points (E).")
+        described(self.reset_button, "Reset", "Reset to the same initial weights (R).")
+        described(self.new_button, "New weights", "Reset with new random initial weights (N).")
         self.play_button.clicked.connect(player.toggle)
         self.step_button.clicked.connect(self.step)
         self.epoch_button.clicked.connect(self.epoch)
@@ -177,29 +177,31 @@ class PlayRow(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Say what can be done."""
+        """Enable the buttons and update their tooltips."""
         playing, lesson = self._player.playing, self._lesson
         self.play_button.setText("❚❚ Pause" if playing else "▶ Play")
         why = lesson.problem or str(lesson.session.ended or "") if not lesson.goes else ""
         for button in (self.play_button, self.step_button, self.epoch_button):
             button.setEnabled(not why)
         tip = (
-            f"<qt>{escape(why)}</qt>" if why else ("Stop for now (space)." if playing else "Let the net learn (space).")
+            f"<qt>{escape(why)}</qt>"
+            if why
+            else ("Pause training (space)." if playing else "Train the network (space).")
         )
         described(self.play_button, "Pause" if playing else "Play", tip)
 
     def step(self) -> None:
-        """One update."""
+        """Make one update."""
         self._player.pause()
         self._lesson.step()
 
     def epoch(self) -> None:
-        """To the end of one epoch."""
+        """Train to the end of one epoch."""
         self._player.pause()
         self._player.play(1)
 
     def reset(self, new: bool) -> None:
-        """Back to the start."""
+        """Reset to the same initial weights, or to new ones."""
         self._player.pause()
         self._lesson.reset(new)
 
@@ -209,10 +211,10 @@ class PlayRow(QWidget):
 
     def _set_speed(self, speed: int) -> None:
         self._player.speed = speed
-        described(self.slider, "Speed", f"How fast: {SPEEDS[speed][0]}.")
+        described(self.slider, "Speed", f"Speed: {SPEEDS[speed][0]}.")
 
     def key(self, event: Any) -> bool:
-        """What a key does; whether it does something."""
+        """Handle a key; returns whether it is a shortcut."""
         does = {
             Qt.Key.Key_Space: self._player.toggle,
             Qt.Key.Key_S: self.step,

@@ -1,4 +1,4 @@
-"""A better representation: the points as the last hidden layer sees them, with the straight border of the output."""
+"""The points in the space of the last hidden layer, with the straight decision boundary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.glossary import explain
 from napari_dojo.playground.representation import Representation, represent
-from napari_dojo.widgets.classroom.colours import Colours, of_answers, of_classes, of_numbers
+from napari_dojo.widgets.classroom.colours import Colours, of_classes, of_numbers, of_outputs
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.classroom.picture import span
 from napari_dojo.widgets.common.form import described, narrow, sentence
@@ -20,14 +20,14 @@ from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["RepresentationView"]
 
-SIZE = 60  # fields of the surface along each side
+SIZE = 60  # grid cells of the surface along each side
 DISC = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if dy * dy + dx * dx <= 5)  # px around a point
 RIM = tuple((dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if dy * dy + dx * dx <= 10)
 COMPONENTS = -1
 
 
 class RepresentationView(QWidget):
-    """The points of a lesson in two directions of its last hidden layer."""
+    """The points of a lesson, projected onto two directions of its last hidden layer."""
 
     def __init__(self, viewer: Any, lesson: Lesson) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class RepresentationView(QWidget):
         self.plane = _Plane(viewer)
         self.across_box, self.up_box = QComboBox(), QComboBox()
         tip = f"{explain('representation')} {explain('principal components')}"
-        for box, name in ((self.across_box, "Across"), (self.up_box, "Up")):
-            described(box, name, f"What goes {name.lower()}. {tip}")
+        for box, name in ((self.across_box, "x axis"), (self.up_box, "y axis")):
+            described(box, name, f"The quantity on the {name}. {tip}")
             narrow(box)
             box.setMinimumWidth(60)
             box.activated.connect(self._chosen)
         row = QHBoxLayout()
         row.setSpacing(4)
-        for word, box in (("across", self.across_box), ("up", self.up_box)):
+        for word, box in (("x axis", self.across_box), ("y axis", self.up_box)):
             row.addWidget(QLabel(word))
             row.addWidget(box, 1)
         self.text = sentence()
@@ -58,13 +58,13 @@ class RepresentationView(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Follow a lesson that changed."""
+        """Show a changed lesson."""
         hidden = self._lesson.session.setup.net.hidden
         units = hidden[-1] if hidden else 0
         for box in (self.across_box, self.up_box):
             chosen = box.currentData()
             box.clear()
-            box.addItem("main spread", COMPONENTS)
+            box.addItem("principal component", COMPONENTS)
             for unit in range(units):
                 box.addItem(f"unit {unit + 1}", unit)
             box.setCurrentIndex(max(0, box.findData(chosen)))
@@ -74,12 +74,12 @@ class RepresentationView(QWidget):
 
     @property
     def units(self) -> tuple[int, int] | None:
-        """The two units that are chosen; None for the main directions of spread."""
+        """The two selected units; None for the principal components."""
         chosen = (self.across_box.currentData(), self.up_box.currentData())
         return None if COMPONENTS in chosen or None in chosen else chosen
 
     def _chosen(self, index: int) -> None:
-        """Both are units, or both are components."""
+        """Keep both boxes at units or both at components."""
         sender, other = self.across_box, self.up_box
         if self.sender() is self.up_box:
             sender, other = other, sender
@@ -92,7 +92,7 @@ class RepresentationView(QWidget):
         self.draw()
 
     def draw(self) -> None:
-        """Show the points as they are seen now."""
+        """Show the current projection."""
         if not self.isVisible():
             return
         session = self._lesson.session
@@ -104,25 +104,25 @@ class RepresentationView(QWidget):
             self._say(str(error))
             return
         data, shown = session.data, self.shown
-        n = sum(data.counts[:2])  # the test stays covered
-        surface = of_answers(*_as_outputs(shown.surface, data.classes), span(session), hard=True)
+        n = sum(data.counts[:2])  # the test set stays hidden
+        surface = of_outputs(*_as_outputs(shown.surface, data.classes), span(session), hard=True)
         value = data.value[:n]
         colours = of_classes(value) if data.classes else of_numbers(value, *span(session))
         self.plane.show_points(shown, surface, shown.points[:n], (255 * colours[:, :3]).astype(np.uint8))
-        self._say("Here a straight border is enough.")
+        self._say("In this space the decision boundary is a straight line.")
 
     def _say(self, text: str) -> None:
         if self.text.text() != text:
             self.text.setText(text)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Somebody looks at it."""
+        """Update when the widget is shown."""
         super().showEvent(event)
         self.draw()
 
 
 class _Plane(QWidget):
-    """Points on a surface, painted."""
+    """A plot of points on a decision surface."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -135,17 +135,17 @@ class _Plane(QWidget):
         described(self, "Representation", explain("representation"))
 
     def show_nothing(self) -> None:
-        """There is none."""
+        """Clear the plot."""
         self._shown = None
         self.update()
 
     def show_points(self, shown: Representation, surface: Colours, points: Any, colours: Colours) -> None:
-        """Show points (n, 2) in their colours (n, 3) on a surface (size, size, 3) whose row 0 lies lowest."""
+        """Show points (n, 2) in their colours (n, 3) on a surface (size, size, 3) with row 0 at the bottom."""
         self._shown, self._surface, self._points, self._colours = shown, surface[::-1], points, colours
         self.update()
 
     def place(self, u: Any, v: Any) -> tuple[Any, Any]:
-        """Where places of the plane lie in the widget, px."""
+        """Pixel coordinates in the widget of positions u, v."""
         assert self._shown is not None
         left, right, bottom, top = self._shown.extent
         return (u - left) / (right - left) * self.width(), (top - v) / (top - bottom) * self.height()
@@ -164,7 +164,7 @@ class _Plane(QWidget):
         return picture
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802
-        """The surface, the points, the border."""
+        """Paint surface, points and boundary."""
         painter = QPainter(self)
         data: Any
         if self._shown is None:
@@ -176,15 +176,15 @@ class _Plane(QWidget):
             data = picture.data
             painter.drawImage(0, 0, QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888))
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self._paint_border(painter)
+            self._paint_boundary(painter)
         painter.end()
 
-    def _paint_border(self, painter: QPainter) -> None:
+    def _paint_boundary(self, painter: QPainter) -> None:
         assert self._shown is not None
-        border = self._shown.border
-        if border is None or not np.isfinite(border).all() or not (border[0] or border[1]):
+        boundary = self._shown.boundary
+        if boundary is None or not np.isfinite(boundary).all() or not (boundary[0] or boundary[1]):
             return
-        a, b, c = border
+        a, b, c = boundary
         left, right, bottom, top = self._shown.extent
         if abs(b) * (right - left) > abs(a) * (top - bottom):
             ends = [(u, -(a * u + c) / b) for u in (left, right)]
@@ -196,7 +196,7 @@ class _Plane(QWidget):
 
 
 def _as_outputs(said: Any, classes: int) -> tuple[Any, int]:
-    """Class numbers (size, size) as one-hot outputs (size, size, classes), in regression the numbers themselves."""
+    """Class numbers (size, size) as one-hot outputs (size, size, classes); for regression the values."""
     if not classes:
         return said[..., None], 0
     return np.eye(classes)[np.clip(said, 0, classes - 1).astype(int)], classes

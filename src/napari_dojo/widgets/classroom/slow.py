@@ -1,4 +1,4 @@
-"""One update in slow motion: a stage at a time, in words and figures."""
+"""One update in slow motion, stage by stage, with text and values."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from napari_dojo.widgets.common.form import described, narrow, sentence
 
 __all__ = ["SlowMotion"]
 
-LINES = 5  # of what a stage says
-BEAT = 1800  # ms between two stages that come by themselves
+LINES = 5  # of the text of a stage
+BEAT = 1800  # ms between two stages in auto mode
 BEGIN = (
-    "One update, stage by stage: sums and activations forward, the loss, gradients back along the links, new weights."
+    "One update, stage by stage: sums and activations (forward pass), loss, gradients (back-propagation), new weights."
 )
 WORDS = {
-    "input": "The inputs",
+    "input": "Inputs",
     "sum": "Weighted sums",
     "activation": "Activations",
-    "loss": "The loss",
-    "slope": "Slopes go back",
-    "gradient": "Gradients of the links",
+    "loss": "Loss",
+    "slope": "Gradients at the units",
+    "gradient": "Gradients of the weights",
     "update": "New weights",
     "done": "Done",
 }
 
 
 class SlowMotion(QWidget):
-    """The stages of an update.
+    """Shows the stages of an update.
 
     Signals
     -------
-    begun : somebody asked for a stage; what plays should pause.
+    begun : the user asked for a stage; playing should pause.
     """
 
     begun = Signal()
@@ -57,21 +57,17 @@ class SlowMotion(QWidget):
         self.of_box = QComboBox()
         self.of_box.addItem("mini-batch")
         self.of_box.addItem("one point")
-        tip = (
-            "Of which points: those of the next update, or one training point, selected on the canvas; else the first."
-        )
-        described(self.of_box, "Of", f"{tip} {explain('mini-batch')}")
+        tip = "The points of the update: the next mini-batch, or one training point (selected on the canvas, or the first)."
+        described(self.of_box, "Points", f"{tip} {explain('mini-batch')}")
         narrow(self.of_box)
         self.of_box.setMinimumWidth(60)
         self.next_button, self.auto_button, self.leave_button = QPushButton("Next stage"), QToolButton(), QToolButton()
         self.auto_button.setText("auto")
         self.auto_button.setCheckable(True)
         self.leave_button.setText("leave")
-        described(self.next_button, "Next stage", "One stage further (M).")
-        described(self.auto_button, "Auto", "Go from stage to stage by itself.")
-        described(
-            self.leave_button, "Leave", "End slow motion; what did not come to the new weights has changed nothing."
-        )
+        described(self.next_button, "Next stage", "Go to the next stage (M).")
+        described(self.auto_button, "Auto", "Go to the next stage automatically.")
+        described(self.leave_button, "Leave", "End slow motion. Before the new weights are set, nothing changes.")
         self.text = sentence(BEGIN, LINES)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.figures = QPlainTextEdit()
@@ -79,7 +75,7 @@ class SlowMotion(QWidget):
         self.figures.setMinimumHeight(72)
         self.figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        described(self.figures, "Figures", "The figures of this stage; of the first point where there are several.")
+        described(self.figures, "Values", "The values of this stage, for the first point if there are several.")
         row = QHBoxLayout()
         row.setSpacing(3)
         row.addWidget(self.next_button, 1)
@@ -105,7 +101,7 @@ class SlowMotion(QWidget):
         self.refresh()
 
     def next(self) -> None:
-        """The next stage."""
+        """Go to the next stage."""
         self.begun.emit()
         point = None
         if self.of_box.currentIndex() == 1:
@@ -118,10 +114,10 @@ class SlowMotion(QWidget):
         stage = self._lesson.stage
         why = self._lesson.problem or (str(self._lesson.session.ended) if self._lesson.session.diverged else "")
         self.next_button.setEnabled(not why)
-        self.next_button.setToolTip(f"<qt>{escape(why)}</qt>" if why else "One stage further (M).")
+        self.next_button.setToolTip(f"<qt>{escape(why)}</qt>" if why else "Go to the next stage (M).")
         self.leave_button.setEnabled(stage is not None)
         self.of_box.setEnabled(stage is None or stage.kind == "done")
-        self.next_button.setText("Next stage" if stage is not None else "Begin")
+        self.next_button.setText("Next stage" if stage is not None else "Start")
         if stage is None or stage.kind == "input":
             self._number = int(stage is not None)
         if stage is None:
@@ -145,5 +141,5 @@ class SlowMotion(QWidget):
             self._timer.stop()
 
     def end(self) -> None:
-        """The panel is closing."""
+        """Stop when the panel closes."""
         self._timer.stop()

@@ -1,4 +1,4 @@
-"""Pages of which one is shown, with a button for each; all have room from the start, so that nothing jumps."""
+"""Tabbed pages that all have the same size, so that nothing moves when the page changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Tabs"]
 
 
 class Tabs(QWidget):
-    """Pages with buttons above them. ``turned`` gives the number of the page that is shown now."""
+    """Pages with buttons above them. ``turned`` gives the number of the visible page."""
 
     turned = Signal(int)
 
@@ -27,7 +27,7 @@ class Tabs(QWidget):
         self._group.idClicked.connect(self.turn)
 
     def add(self, title: str, tip: str, page: QWidget) -> None:
-        """One more page."""
+        """Add a page."""
         button = QPushButton(title)
         button.setCheckable(True)
         button.setChecked(self._stack.count() == 0)

@@ -1,4 +1,4 @@
-"""The two-minute tour: seven steps through the panels, each of which one button does for the person."""
+"""The two-minute tour: seven steps through the panels; one button can do each of them for the user."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from napari_dojo.widgets.train.queue import Training, desk
 __all__ = ["Prompt", "TourPanel", "Walk", "sample"]
 
 MINUTES = 0.7  # of training
-EVERY = 300  # ms between two looks at what was done
-SEEN = 3  # looks for which a step says that it is done before the next one comes
+EVERY = 300  # ms between two checks whether the step is done
+SEEN = 3  # checks for which a finished step shows "Done" before the next step
 STRIP = 96  # px, its height below the image
-WIDE = 560  # px from which on the buttons stand beside the text
-WAIT = "Wait a moment"
+WIDE = 560  # px from which the buttons are beside the text
+WAIT = "Please wait"
 
 
 def sample() -> list[Layer]:
-    """Images and labels of nuclei for the tour, which opens beside them."""
+    """Images and labels of nuclei for the tour; opens the tour."""
     from napari import current_viewer
 
     viewer = current_viewer()
@@ -48,7 +48,7 @@ def sample() -> list[Layer]:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to say now, and what the leading button does; ``act`` is None where there is nothing to do but wait."""
+    """The text of a step and the action of its button; ``act`` is None while the user has to wait."""
 
     text: str
     button: str
@@ -56,9 +56,9 @@ class Prompt:
 
 
 class Walk:
-    """What each step still asks for, seen from the layers and panels of a viewer, whoever brought them there.
+    """The steps of the tour, which look at the layers and panels of a viewer, whoever made them.
 
-    A look is None where its step is done.
+    Each step returns the prompt to show, or None when it is done.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -71,35 +71,35 @@ class Walk:
             ("Look at the images", self.look),
             ("Open the Train panel", self.open),
             ("Start training", self.start),
-            ("Watch it learn", self.watch),
-            ("Apply it to new images", self.apply),
-            ("Say what counts", self.decide),
-            ("Compare with the truth", self.compare),
+            ("Watch the training", self.watch),
+            ("Apply the model to new images", self.apply),
+            ("Adjust the threshold", self.decide),
+            ("Compare with the ground truth", self.compare),
         )
 
     # the steps
 
     def look(self) -> Prompt | None:
-        """The slider was moved."""
+        """Done when the slider was moved."""
         if (prompt := self._without_images()) is not None:
             return prompt
         if self._slider() != self._place:
             return None
         text = (
-            "Five simulated images of nuclei lie one above the other, and over them their labels: each nucleus has its "
-            "own number, shown as a colour. Move the slider below the image to see them all."
+            "These are five simulated images of nuclei with labels: each nucleus has its own number, shown as a colour. "
+            "Move the slider below the image to see all five."
         )
         return Prompt(text, "Move it for me", self._move_slider)
 
     def open(self) -> Prompt | None:
-        """Train is open."""
+        """Done when the Train panel is open."""
         if (prompt := self._without_images()) is not None or self._panel(TrainPanel) is not None:
             return prompt
-        text = "A model learns from these pairs of image and labels. That happens in the Train panel: Plugins > Dojo > Train."
+        text = "The Train panel trains a model on these pairs of image and labels: Plugins > Dojo > Train."
         return Prompt(text, "Open Train", self._open_train)
 
     def start(self) -> Prompt | None:
-        """A training is at work, or over with a model."""
+        """Done when training is running or has given a model."""
         training = self.training
         if training is not None and not isinstance(training.end, Failed):
             return None
@@ -109,62 +109,67 @@ class Walk:
         if train.start_button.isEnabled():
             failed = f"{training.end.sentence} " if training is not None and isinstance(training.end, Failed) else ""
             text = (
-                "Train has paired images and labels by itself; the line with ✓ says what it understood of them. "
+                "The Train panel has paired images and labels; the line with ✓ summarizes them. "
                 "Press Start training: less than a minute is enough here."
             )
             return Prompt(failed + text, "Start for me", train.start_button.click)
         if any(f.level == "error" for f in train.findings.findings):
-            return Prompt("Train cannot start with what is chosen: it says why, in red.", "Set it up", self._set_train)
-        return Prompt("Train is looking at the images ...", WAIT)
+            return Prompt(
+                "Training cannot start with these settings. The Train panel shows the reason in red.",
+                "Set it up",
+                self._set_train,
+            )
+        return Prompt("The Train panel is checking the images ...", WAIT)
 
     def watch(self) -> Prompt | None:
-        """The training is over, and there is a model."""
+        """Done when training has ended with a model."""
         training = self.training
         if training is None or isinstance(training.end, Failed):
             return self.start()
         if isinstance(training.end, Done):
             return None
         if training.state == "waiting":
-            return Prompt("It waits until another training is over, then begins by itself.", WAIT)
+            return Prompt("Training is queued. It starts when the running one has ended.", WAIT)
         if training.runner.paused:
             return Prompt(
-                "The training is paused.", "Go on", self._on_panel(training, "pause_button", training.runner.go_on)
+                "Training is paused.", "Resume", self._on_panel(training, "pause_button", training.runner.go_on)
             )
         labels, checked = self._layer("training", "labels"), _last_check(training)
         if checked is None:
             return Prompt(
-                "It learns now. In some seconds a layer shows what it sees, in the place of the labels ...", WAIT
+                "Training is running. In a few seconds, a layer with the current prediction replaces the labels ...",
+                WAIT,
             )
-        if labels is not None and labels.visible and training.preview.layer is not None:  # they are being painted
-            text = "Hide the labels to see what it sees now: click their eye in the layer list."
+        if labels is not None and labels.visible and training.preview.layer is not None:  # the user is painting them
+            text = "Hide the labels to see the current prediction: click their eye icon in the layer list."
             return Prompt(text, "Hide the labels", lambda: setattr(labels, "visible", False))
         text = (
-            f"Where it does not learn (validation): {checked.score.get('sentence', '')}. A method that learns nothing: "
+            f"Validation: {checked.score.get('sentence', '')}. Baseline without deep learning: "
             f"{checked.baseline.get('sentence', '')}. "
         )
         if checked.score.get("headline", 1) < checked.baseline.get("headline", 0):
-            return Prompt(text + "It will soon do better than that ...", WAIT)
+            return Prompt(text + "The model will soon be better than that ...", WAIT)
         if self._stopping(training):
-            return Prompt(text + "The best model is kept.", "Stopping ...")
+            return Prompt(text + "The best model is saved.", "Stopping ...")
         act = self._on_panel(training, "stop_button", training.stop)
-        return Prompt(text + "Stop when you are happy, or wait for the end.", "Stop and keep", act)
+        return Prompt(text + "Stop when you are satisfied, or wait until the time is over.", "Stop and keep", act)
 
     def apply(self) -> Prompt | None:
-        """Apply has results of the test images."""
+        """Done when Apply has results for the test images."""
         panel, test = self._panel(ApplyPanel), self._layer("test", "image")
         if panel is None or test is None:
-            return Prompt(self._saved() + "Now two images that it has never seen.", "Open Apply", self._open_apply)
+            return Prompt(self._saved() + "Now apply it to two new images.", "Open Apply", self._open_apply)
         if panel.runner.busy or panel.results.reading:
-            return Prompt("The model is at work ...", WAIT)
+            return Prompt("Prediction is running ...", WAIT)
         if any(_made(x).get("image") == test.name for x in panel.results.layers):
             return None
         if panel.apply_button.isEnabled() and panel.image_box.layer is test:
-            text = "Model and images are chosen. Press Apply: what it finds is a new layer."
+            text = "Model and images are selected. Press Apply: the result is a new layer."
             return Prompt(self._saved() + text, "Apply for me", panel.apply_button.click)
-        return Prompt("Apply is set to something else than the test images.", "Set it up", self._open_apply)
+        return Prompt("Another image is selected in the Apply panel.", "Set it up", self._open_apply)
 
     def decide(self) -> Prompt | None:
-        """A slider of Apply was moved, and rests."""
+        """Done when a slider of Apply was moved and released."""
         if (prompt := self.apply()) is not None:
             return prompt
         panel = self._panel(ApplyPanel)
@@ -173,13 +178,13 @@ class Walk:
         if run is not None and self._values != run.values and self._values == before:
             return None
         text = (
-            f"{panel.count.text()}. Move Probability in Apply: the higher, the surer the model must be of each pixel. "
-            "The objects follow at once, without computing the net again."
+            f"{panel.count.text()}. Move the Probability slider in Apply: pixels below this probability are background. "
+            "The objects are updated at once, without another prediction."
         )
         return Prompt(text, "Move it for me", self._move_threshold)
 
     def compare(self) -> Prompt | None:
-        """The result was compared with the truth."""
+        """Done when the result was compared with the ground truth."""
         test, truth = self._layer("test", "image"), self._layer("test", "labels")
         name = None if test is None else test.name
         results = [x for x in self._viewer.layers if _made(x).get("kind") == "result" and _made(x).get("image") == name]
@@ -188,8 +193,11 @@ class Walk:
         if not results:
             return self.apply()
         if truth is None:
-            return Prompt("The labels of the test images were closed.", "Open them again", self._open_tests)
-        text = "How good is that? For these images the truth is known. Compare shows what was matched, missed and a false positive."
+            return Prompt("The labels of the test images were removed.", "Open them again", self._open_tests)
+        text = (
+            "How good is the result? The ground truth of these images is known. Compare shows which objects are matched, "
+            "missed or false positives."
+        )
 
         def act() -> None:
             panel = open_panel(self._viewer, ComparePanel, "Compare")
@@ -198,42 +206,42 @@ class Walk:
 
         return Prompt(text, "Compare for me", act)
 
-    # what is there
+    # layers and panels
 
     @property
     def training(self) -> Training | None:
-        """The latest training of the viewer, without one that was over before the tour."""
+        """The latest training in this viewer, unless it ended before the tour."""
         found = desk().of(self._viewer)
         return None if found is not None and found.state == "over" and found is self._before() else found
 
     def _layer(self, part: str, kind: str) -> Any:
-        """A layer that the tour opened: the images or labels to train on, or to test on; None where it was closed."""
+        """A layer of the tour: images or labels for training or test; None if it was removed."""
         found = (x for x in reversed(self._viewer.layers) if x.metadata.get("tour") == part)
         return next((x for x in found if x._type_string == kind), None)
 
     def _panel(self, kind: type[Panel]) -> Any:
-        """The panel of this kind where it is open."""
+        """The open panel of this class, or None."""
         return next((w for w in self._viewer.window.dock_widgets.values() if isinstance(w, kind)), None)
 
     def _slider(self) -> tuple[int, ...]:
-        """Where the sliders below the image stand."""
+        """The positions of the sliders below the image."""
         dims = self._viewer.dims
         return tuple(dims.current_step[axis] for axis in dims.not_displayed)
 
     def _without_images(self) -> Prompt | None:
         if self._layer("training", "image") is not None and self._layer("training", "labels") is not None:
             return None
-        text = "The tour needs its images of nuclei, and the labels over them."
+        text = "The tour needs its images and labels of nuclei."
         return Prompt(text, "Open them", lambda: self._add(nuclei_train(), "training"))
 
     def _saved(self) -> str:
         training = self.training
         if training is None or not isinstance(training.end, Done):
-            return f"No training has ended yet, so the shipped model {NUCLEI} is used. "
+            return f"There is no trained model yet, so the shipped model {NUCLEI} is used. "
         return "The model is saved. "
 
     def _on_panel(self, training: Training, button: str, otherwise: Callable[[], None]) -> Callable[[], None]:
-        """A press on a button of Train, which then shows it, where the panel is open."""
+        """Click a button of the Train panel if it shows this training, else call ``otherwise``."""
         train = self._panel(TrainPanel)
         shown = train is not None and train.progress.training is training
         return getattr(train.progress, button).click if shown else otherwise
@@ -243,7 +251,7 @@ class Walk:
         shown = train is not None and train.progress.training is training
         return shown and not train.progress.stop_button.isEnabled()
 
-    # what the buttons do
+    # actions of the buttons
 
     def _add(self, layers: Iterable[Layer], part: str, visible: bool = True) -> None:
         for data, options, kind in _marked(layers, part):
@@ -261,7 +269,7 @@ class Walk:
         self._set_train()
 
     def _set_train(self) -> None:
-        """Let Train learn from the images of the tour, for a short time."""
+        """Set up the Train panel for the images of the tour and a short training time."""
         train = self._panel(TrainPanel)
         if train is None or train.progress.busy:
             return
@@ -273,7 +281,7 @@ class Walk:
         train.minutes_box.setValue(MINUTES)
 
     def _open_tests(self) -> None:
-        """Show the test images, with their labels out of sight, and nothing else."""
+        """Show only the test images; their labels are hidden."""
         for layer in self._viewer.layers:
             layer.visible = False
         if self._layer("test", "image") is None or self._layer("test", "labels") is None:
@@ -282,7 +290,7 @@ class Walk:
         test.visible = True
         self._viewer.layers.selection.active = test
         for axis in self._viewer.dims.not_displayed:
-            self._viewer.dims.set_current_step(axis, 0)  # there are fewer of them
+            self._viewer.dims.set_current_step(axis, 0)  # there are fewer test images
 
     def _open_apply(self) -> None:
         self._open_tests()
@@ -295,14 +303,14 @@ class Walk:
 
     def _move_threshold(self) -> None:
         panel = self._panel(ApplyPanel)
-        name = next(iter(panel.sliders.values()))  # Probability, where objects are found
+        name = next(iter(panel.sliders.values()))  # Probability, for instances
         slider = panel.sliders.slider(name)
         low, high = slider.minimum(), slider.maximum()
         slider.setValue(type(low)(low + (high - low) * (0.8 if slider.value() < (low + high) * 0.65 else 0.3)))
 
 
 class TourPanel(Panel):
-    """Lead through the panels on sample images.
+    """Guides the user through the panels with sample images.
 
     Parameters
     ----------
@@ -316,14 +324,14 @@ class TourPanel(Panel):
         self.text.setAccessibleName("What to do")
         self.button, self.back_button = QPushButton(), QPushButton("Back")
         self.skip_button, self.close_button = QPushButton("Skip this step"), QPushButton("Close")
-        described(self.back_button, "Back", "Read the step before once more.")
-        described(self.skip_button, "Skip this step", "Go on to the next step without it.")
-        described(self.close_button, "Close the tour", "Layers and panels stay as they are.")
+        described(self.back_button, "Back", "Go back to the previous step.")
+        described(self.skip_button, "Skip this step", "Go to the next step.")
+        described(self.close_button, "Close the tour", "Close the tour. Layers and panels are kept.")
         self._lay_out()
         self._placing = QTimer(self)
         self._placing.setSingleShot(True)
         self._placing.timeout.connect(self._place)
-        self._window: QMainWindow | None = None  # in which it has got its place
+        self._window: QMainWindow | None = None  # the window in which it was placed
         self.button.clicked.connect(self._press)
         self.back_button.clicked.connect(lambda: self._go(self.at - 1))
         self.skip_button.clicked.connect(lambda: self._go(self.at + 1))
@@ -356,12 +364,12 @@ class TourPanel(Panel):
         self._go(0)
 
     def look(self) -> None:
-        """See whether the step is done, and what it still asks for."""
+        """Update the step: show what to do, or that it is done."""
         if self.at == len(self.walk.steps):
             text = (
-                "Now your own: open your images, press + new labels in Train, paint some objects, and start. "
-                "You need not begin with nothing: Start from takes a model that is there. "
-                "Docs: From 5 annotated images to a model in 10 minutes."
+                "Now use your own images: open them, press + new labels in Train, label some objects, and start training. "
+                "With Start from, you can fine-tune an existing model. "
+                "Tutorial: From 5 annotated images to a model in 10 minutes."
             )
             self._show(Prompt(text, "Close the tour", self._close))
             return
@@ -371,7 +379,7 @@ class TourPanel(Panel):
             self._show(prompt)
             return
         self._seen += 1
-        if self.at == self._farthest and self._seen > SEEN:  # a step that a person came back to waits for them
+        if self.at == self._farthest and self._seen > SEEN:  # do not leave a step to which the user went back
             self._go(self.at + 1)
         else:
             self._show(Prompt("✓ Done.", "Next", lambda: self._go(self.at + 1)))
@@ -381,7 +389,7 @@ class TourPanel(Panel):
         self.text.setText(escape(prompt.text))
         self.button.setText(prompt.button)
         self.button.setEnabled(prompt.act is not None)
-        described(self.button, prompt.button, f"{prompt.button}: this step is done for you.")
+        described(self.button, prompt.button, f"{prompt.button}: do this step automatically.")
         if self._leading is not self.button:
             self.lead(self.button)
 
@@ -391,7 +399,7 @@ class TourPanel(Panel):
             return
         try:
             act()
-        except Exception as error:  # whatever it was: the tour goes on, and Skip leads past it
+        except Exception as error:  # the tour continues after any error, and Skip leads past it
             self.warn(explained(error))
         if not self._ended:
             self.look()
@@ -402,7 +410,7 @@ class TourPanel(Panel):
         self._farthest = max(self._farthest, self.at)
         self._seen = 0
         last = self.at == len(steps)
-        title = "That was the tour" if last else f"{self.at + 1} of {len(steps)}: {steps[self.at][0]}"
+        title = "End of the tour" if last else f"{self.at + 1} of {len(steps)}: {steps[self.at][0]}"
         self.title.setText(f"<b>{title}</b>")
         self.back_button.setEnabled(self.at > 0)
         self.skip_button.setEnabled(not last)
@@ -410,22 +418,22 @@ class TourPanel(Panel):
 
     def _close(self) -> None:
         self._timer.stop()
-        QTimer.singleShot(0, self._leave)  # not while one of its own buttons is at work
+        QTimer.singleShot(0, self._leave)  # not inside the handler of its own button
 
     def _leave(self) -> None:
         if not self._ended:
             self.viewer.window.remove_dock_widget(self)
 
-    # where it stands
+    # placement
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """The first time it gets its place, when Qt is done with showing it."""
+        """Place the panel after it was shown for the first time."""
         super().showEvent(event)
         if self._window is None:
             self._placing.start(0)
 
     def _place(self) -> None:
-        """A strip below the image, where it hides no panel and leaves those at the right their height."""
+        """Place the panel below the image, where it hides no other panel and does not shrink those at the right."""
         dock = self.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow) and not self._ended:
@@ -435,13 +443,13 @@ class TourPanel(Panel):
             window.resizeDocks([dock], [STRIP], Qt.Orientation.Vertical)
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
-        """The buttons stand beside the text where there is room."""
+        """Place the buttons beside the text if there is room, else below."""
         super().resizeEvent(event)
         wide = self.width() >= WIDE
         self._box.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
 
     def end(self) -> None:
-        """The panel is closing."""
+        """Stop the timers and restore the window when the panel closes."""
         self._timer.stop()
         self._placing.stop()
         if self._window is not None and not self._ended:
@@ -450,14 +458,14 @@ class TourPanel(Panel):
 
 
 def _marked(layers: Iterable[Layer], part: str) -> list[Layer]:
-    """The layers with a word by which the tour knows them again, whatever they are called."""
+    """Tag layers in their metadata, so that the tour recognizes them after renaming."""
     return [
         (data, {**options, "metadata": {**options["metadata"], "tour": part}}, kind) for data, options, kind in layers
     ]
 
 
 def _made(layer: Any) -> dict[str, Any]:
-    """What is known of the making of a layer."""
+    """The provenance metadata of a layer."""
     made = layer.metadata.get("napari_dojo")
     return made if isinstance(made, dict) else {}
 
