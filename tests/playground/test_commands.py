@@ -181,7 +181,7 @@ def test_the_table_of_what_students_hand_in(tmp_path: Path, capsys: pytest.Captu
     assert rows[2]["by"] == "Eve [2J"
     assert rows[2]["note"] == "retrained"
     assert rows[2]["test"] == test.accuracy
-    assert out[-2] == "3 of 4 texts read."
+    assert out[-2] == "Read 3 of 4 submissions."
     assert len({line.find("2 Parabola") for line in out[1:4] if "2 Parabola" in line}) == 1
 
 
