@@ -104,7 +104,7 @@ def test_all_is_put_back(qtbot, filled, panel):
     made = panel(ClassroomPanel)
     qtbot.waitUntil(lambda: made.canvas.there)
     qtbot.wait(50)
-    assert [x.name for x in filled.layers if x.visible] == ["What the net says", "Points"]
+    assert [x.name for x in filled.layers if x.visible] == ["Decision surface", "Points"]
     assert camera_of(filled).orientation2d == ("up", "right")
     assert tuple(filled.dims.axis_labels)[-2:] == ("y", "x")
     assert axes_of(filled).visible
@@ -169,12 +169,12 @@ def test_the_users_own_layers_can_be_looked_at_meanwhile(qtbot, filled, panel):
     qtbot.waitUntil(lambda: made.canvas.there)
     made.canvas.step_aside()
     now = look_of(filled)
-    assert now["layers"] == [*before["layers"], ("What the net says", False), ("Points", False)]
+    assert now["layers"] == [*before["layers"], ("Decision surface", False), ("Points", False)]
     assert now["camera"] == before["camera"]
     made.lesson.set(kind="xor", training=50)
     made.lesson.step()
     made.canvas.enter()
-    assert [x.name for x in filled.layers if x.visible] == ["What the net says", "Points"]
+    assert [x.name for x in filled.layers if x.visible] == ["Decision surface", "Points"]
     assert len(made.canvas.points.data) == 250
     made.end()
     assert look_of(filled) == before
@@ -254,7 +254,7 @@ def test_a_bad_file_is_said_even_while_points_are_missing(classroom, tmp_path):
     classroom.lesson.set_rows(())
     (tmp_path / "bad.csv").write_bytes(bytes(range(256)))
     classroom.data.read(tmp_path / "bad.csv")
-    assert "bad.csv is no table" in classroom.message.text()
+    assert "bad.csv is not a table" in classroom.message.text()
     classroom.lesson.set_rows(((0, 0, 0),))
     assert "not of class 1" in classroom.message.text()
 
@@ -326,11 +326,11 @@ def test_layers_that_are_taken_away_while_it_plays_come_back(qtbot, viewer, clas
     qtbot.wait(100)
     assert classroom.player.playing
     assert classroom.lesson.session.updates > done
-    assert "was taken away" in classroom.message.text()
+    assert "was removed" in classroom.message.text()
     classroom.play.play_button.click()
     assert classroom.canvas.there
-    assert [x.name for x in viewer.layers] == ["What the net says", "Points"]
-    assert "was taken away" not in classroom.message.text()
+    assert [x.name for x in viewer.layers] == ["Decision surface", "Points"]
+    assert "was removed" not in classroom.message.text()
 
 
 def test_a_viewer_that_is_closed_while_it_plays(qtbot, make_napari_viewer):
@@ -353,14 +353,14 @@ def test_a_neuron_on_the_canvas(classroom):
     lesson, canvas = classroom.lesson, classroom.canvas
     lesson.set(hidden=(4,))
     classroom.net.view._pick_unit((0, 2))
-    assert canvas.surface.name == "What h3 says"
+    assert canvas.surface.name == "Output of h3"
     y, x = canvas.surface.data_to_world((10, 60))
     lesson.session.predict([[x, y]])
     activation = lesson.session.net.layers[0].outputs[0, 2]  # ReLU, of the line's start
     assert (activation <= 0) == (tuple(canvas.surface.data[10, 60]) == (255, 255, 255))
     lesson.set(hidden=(2,))  # it is gone
     assert canvas.neuron is None
-    assert canvas.surface.name == "What the net says"
+    assert canvas.surface.name == "Decision surface"
 
 
 def test_a_curve_is_a_line_where_the_net_says_it(classroom):

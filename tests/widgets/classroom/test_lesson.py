@@ -30,7 +30,7 @@ def test_choices_are_taken_over_and_wrong_ones_are_said(lesson):
     assert lesson.session.setup.net.hidden == (4,)
     assert not lesson.set(learning_rate=0.0)
     assert said[-1][0] == "error"
-    assert "learning rate is above 0" in said[-1][1]
+    assert "learning rate must be above 0" in said[-1][1]
     assert not lesson.set(batch_size="many")
     assert lesson.session.setup.learning.learning_rate == 0.1
 
@@ -70,7 +70,7 @@ def test_points_of_a_set_become_ones_own_but_not_those_of_the_test(lesson):
 def test_the_last_layer_follows_the_points():
     four = Setup().with_(kind="clusters", outputs=4, output="softmax", loss="categorical_cross_entropy")
     setup, told = fitting(four.with_(kind="xor"))
-    assert (setup.net.outputs, told) == (2, "The last layer has 2 neurons now, one for each class.")
+    assert (setup.net.outputs, told) == (2, "The output layer now has 2 neurons, one per class.")
     assert fitting(four.with_(kind="plane"))[0].net.outputs == 1
     setup, told = fitting(Setup().with_(kind="curve", inputs=("x", "y", "xy")))
     assert setup.net.inputs == ("x",)
@@ -100,7 +100,7 @@ def test_the_test_is_covered_again_by_learning_and_looks_are_counted(lesson):
     assert not lesson.revealed
     assert lesson.test is None
     lesson.reveal()
-    assert "looked at 2 times" in said[-1][1]
+    assert "revealed 2 times" in said[-1][1]
 
 
 def test_the_goal_is_met_by_its_solution_and_lost_by_a_reset(lesson):
@@ -136,13 +136,13 @@ def test_slow_motion_has_the_engines_stages_and_gives_way(lesson):
 
 def test_what_an_exercise_begins_with_is_not_given_away(lesson):
     lesson.choose("clusters")
-    assert "Take 4 outputs" in lesson.session.notes[0]
+    assert "Choose 4 outputs" in lesson.session.notes[0]
     assert lesson.remarks == []
     lesson.set(loss="squared_error")
     assert [note[:13] for note in lesson.remarks] == ["Squared error"]
     lesson.choose("parabola")
     lesson.set(batch_size=1000)
-    assert "more than the 500 training points" in lesson.remarks[0]
+    assert "exceeds the 500 training points" in lesson.remarks[0]
 
 
 def test_what_runs_away_is_said_and_learns_no_more(lesson):
@@ -153,7 +153,7 @@ def test_what_runs_away_is_said_and_learns_no_more(lesson):
     assert not lesson.goes
     assert np.isfinite(lesson.session.net.parameters).all()
     lesson.step()
-    assert "grew beyond all bounds" in said[-1][1]
+    assert "diverged" in said[-1][1]
 
 
 def test_locks_and_names(lesson):

@@ -101,7 +101,7 @@ def test_columns_become_the_plane(field, viewer):
 def test_what_tells_no_objects_apart_is_left_out_and_said(field, viewer):
     objects = objects_of(field, viewer.layers["cells"])
     assert "eccentricity" not in objects.columns  # all are squares
-    assert objects.notes == ("Left out, since all objects have the same or no value: eccentricity, solidity.",)
+    assert objects.notes == ("Not shown, because all objects have the same value or none: eccentricity, solidity.",)
 
 
 def test_missing_figures_leave_objects_out(viewer):
@@ -117,7 +117,7 @@ def test_missing_figures_leave_objects_out(viewer):
     layer = viewer.add_labels(labels, features=table)
     objects = objects_of(layer, table=own_table(layer))
     assert list(objects.columns) == ["size", "colour"]
-    assert objects.notes == ("Left out, since all objects have the same or no value: same, none.",)
+    assert objects.notes == ("Not shown, because all objects have the same value or none: same, none.",)
     xy = objects.plane(("size", "colour"))
     assert np.isnan(xy).tolist() == [[n, n] for n in (False, False, True, False, False, False)]
     np.testing.assert_allclose(xy[~np.isnan(xy[:, 0]), 0], zscore([1, 2, 4, 5, 6.5]))
@@ -129,7 +129,7 @@ def test_a_table_may_lack_objects_and_have_others(viewer):
     objects = objects_of(layer, table=own_table(layer))
     assert [n for _, n in objects.keys] == [2, 4, 5]
     assert objects.columns["b"].tolist() == [5, 2, 9]
-    assert "Some objects are not in the layer's table" in objects.notes[0]
+    assert "missing in the layer's table" in objects.notes[0]
     assert objects.rows[labels == 4].tolist() == [2] * 100
     assert not objects.rows[labels == 1].any()
 
@@ -143,7 +143,7 @@ def test_one_object_is_not_enough(viewer, values):
 def test_objects_that_are_alike_make_no_plane(viewer):
     labels = np.zeros((8, 20), int)
     labels[2:5, 2:5], labels[2:5, 12:15] = 1, 2
-    with pytest.raises(DojoError, match="Two measurements that tell objects apart are needed; alike has 1"):
+    with pytest.raises(DojoError, match="Two measurements that differ between objects are needed; alike has 1"):
         objects_of(viewer.add_labels(labels, name="alike"))  # centroid x alone
 
 
@@ -195,7 +195,7 @@ def test_points_are_told_when_each_class_has_an_object(source, field):
     found = told(widget)
     give(widget, {2: 0})
     assert found == []
-    assert "Give class 1 to some, too." in widget.message.text()
+    assert "Assign class 1 to some, too." in widget.message.text()
     give(widget, {9: 1, 11: 1})
     assert len(found) == 2
     points = found[-1]
@@ -213,7 +213,7 @@ def test_a_third_class_needs_the_second(source, field):
     found = told(widget)
     give(widget, {2: 0, 9: 2})
     assert found == []
-    assert "Give class 1" in widget.message.text()
+    assert "Assign class 1" in widget.message.text()
     give(widget, {4: 1})
     assert found[-1].n_classes == 3
 
@@ -244,7 +244,7 @@ def test_another_column_moves_the_points(source, field, qtbot):
 def test_the_prediction_colours_all_objects_in_place(source, field, viewer):
     widget = source()
     give(widget, {7: 0, 11: 1})
-    assert viewer.layers[-1].name == "cells labels: given class"
+    assert viewer.layers[-1].name == "cells labels: assigned class"
     asked = []
 
     def predict(xy):
@@ -407,7 +407,7 @@ def test_it_says_what_is_missing(source, viewer, qtbot):
     assert "A Labels layer with objects is needed" in widget.message.text()
     assert not widget.click_button.isEnabled()
     viewer.add_labels(squares((5,) * 6)[0], name="one")
-    qtbot.waitUntil(lambda: "one has one object only" in widget.message.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "one has only one" in widget.message.text(), timeout=10_000)
     assert not widget.click_button.isEnabled()
     widget.show_prediction(lambda xy: np.zeros(len(xy)))
     assert len(viewer.layers) == 1
@@ -419,7 +419,7 @@ def test_a_layer_that_is_deleted(source, field, viewer, qtbot):
     give(widget, {7: 0, 11: 1})
     widget.click_button.click()
     viewer.layers.remove(field)
-    qtbot.waitUntil(lambda: "cells labels is gone" in widget.message.text())
+    qtbot.waitUntil(lambda: "cells labels was removed" in widget.message.text())
     assert [x.name for x in viewer.layers] == ["cells"]
     assert (widget._given, len(found)) == ({}, 1)
     widget.show_prediction(lambda xy: np.zeros(len(xy)))
@@ -429,7 +429,7 @@ def test_a_layer_that_is_deleted(source, field, viewer, qtbot):
 def test_a_layer_that_is_deleted_while_it_is_measured(source, field, viewer, qtbot):
     widget = source(ready=False)
     viewer.layers.clear()
-    qtbot.waitUntil(lambda: "is gone" in widget.message.text())
+    qtbot.waitUntil(lambda: "was removed" in widget.message.text())
     qtbot.wait(300)
     assert widget._objects is None
 
@@ -460,7 +460,7 @@ def test_labels_that_are_painted_are_measured_anew(source, field, qtbot):
 def test_the_layers_own_table_is_taken(source, viewer, field):
     field.features = {"index": [2, 4, 7, 9, 11, 30], "roundness": [1, 2, 3, 4, 5, 6], "brightness": [6, 1, 2, 5, 4, 3]}
     widget = source()
-    assert widget.measured_box.currentText() == "the layer's own table"
+    assert widget.measured_box.currentText() == "the layer's table"
     assert list(widget._objects.columns) == ["roundness", "brightness"]
 
 

@@ -94,7 +94,7 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
     train.start_button.click()
     step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
-    assert (tour.button.text(), tour.button.isEnabled()) == ("Wait a moment", False)
+    assert (tour.button.text(), tour.button.isEnabled()) == ("Please wait", False)
     said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "headline": 0.1}, OTSU))
     step(
         qtbot,
@@ -153,7 +153,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     viewer.window.remove_dock_widget(train)  # the training goes on, and the tour finds it
     training.runner.go_on = lambda: setattr(training.runner, "paused", False)
     qtbot.wait(120)
-    press(qtbot, tour, "Go on")
+    press(qtbot, tour, "Resume")
     step(qtbot, tour, 4, "In some seconds")
 
 
@@ -222,7 +222,7 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     result, most = apply.results.layers[0], (before > 0).sum()
     qtbot.waitUntil(lambda: (result.data > 0).sum() < most, timeout=20_000)  # it is decoded in a thread
     press(qtbot, tour, "Compare for me")
-    qtbot.waitUntil(lambda: tour.title.text() == "<b>That was the tour</b>", timeout=20_000)
+    qtbot.waitUntil(lambda: tour.title.text() == "<b>End of the tour</b>", timeout=20_000)
     compare = opened(viewer, ComparePanel)
     assert compare.truth_box.layer.name == "nuclei to test on: labels"
     assert "of 112" in compare.found.text()
@@ -242,7 +242,7 @@ def test_skip_and_back_lead_through_and_wait(qtbot, viewer, tour):
     assert tour.button.text() == "Next"
     for _ in range(9):
         tour.skip_button.click()
-    assert tour.title.text() == "<b>That was the tour</b>"
+    assert tour.title.text() == "<b>End of the tour</b>"
     viewer.layers.clear()
     qtbot.wait(100)
     for _ in range(7):
