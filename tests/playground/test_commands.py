@@ -158,9 +158,7 @@ def test_the_table_of_what_students_hand_in(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "class.txt").write_text(f"# class 2\n{bob}\nEve\x1b[2J: {again}\nMallory: dojo1:abc\n")
     code, out, err = run(capsys, "check", tmp_path / "ada.txt", tmp_path / "class.txt", "--json")
     assert code == 0
-    assert err == [
-        "Skipped: class.txt, text 3: This text is damaged or incomplete. Copy all of it again."
-    ]
+    assert err == ["Skipped: class.txt, text 3: This text is damaged or incomplete. Copy all of it again."]
     rows = json.loads(out[-1])["rows"]
     test, validation = parabola.score("test"), parabola.score("validation")
     assert test is not None
