@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,34 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def arguments(about: str | None, data: Path | None = None, minutes: float | None = None) -> argparse.ArgumentParser:
+    """The options that benchmarks share: ``--save``, and ``--data`` and ``--minutes`` with these values where given."""
+    parser = argparse.ArgumentParser(description=about)
+    if data is not None:
+        parser.add_argument("--data", type=Path, default=data)
+    if minutes is not None:
+        parser.add_argument("--minutes", type=float, default=minutes, help="of each training")
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
+    return parser
+
+
+def measure_parts(parts: Sequence[str], measure: Callable[[str, Path], Any]) -> dict[str, Any]:
+    """Measure each part in a folder of its own, and print its figures as soon as they are there."""
+    facts: dict[str, Any] = {}
+    for part in parts:
+        with tempfile.TemporaryDirectory(prefix=f"dojo-{part}-") as name:
+            facts[part] = measure(part, Path(name))
+        print(json.dumps({part: facts[part]}), flush=True)
+    return facts
+
+
+def report(facts: dict[str, Any], save: str | None) -> None:
+    """Print all figures as one line of JSON, and write `results/SAVE.json` where ``save`` names it."""
+    if save:
+        keep(save, facts)
+    print(json.dumps(facts))
 
 
 def keep(name: str, facts: dict[str, Any]) -> Path:

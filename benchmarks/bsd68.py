@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import DATA, dojo, keep
+from _common import DATA, arguments, dojo, report
 
 from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs
@@ -35,12 +33,9 @@ def score(clean: Path, found: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA / "bsd_clean")
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser = arguments(__doc__, DATA / "bsd_clean", 20.0)
     parser.add_argument("--sigma", type=float, default=25.0)
     parser.add_argument("--only", nargs="+", choices=("denoise", "noise2void"), default=["denoise", "noise2void"])
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
     facts: dict[str, object] = {"minutes": args.minutes, "sigma": args.sigma, "published": PUBLISHED}
     with tempfile.TemporaryDirectory(prefix="dojo-bsd-") as name:
@@ -54,9 +49,7 @@ def main() -> None:
             dojo("train", task, "--input", folder / "train400", *target, *budget)
             dojo("predict", folder / task, folder / "bsd68", "--device", "cpu", "--out", folder / f"{task}-out")
             facts[task] = score(args.data / "bsd68", folder / f"{task}-out")
-    if args.save:
-        keep(args.save, facts)
-    print(json.dumps(facts))
+    report(facts, args.save)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 from pathlib import Path
 
-from _common import DATA, dojo, image_scores, in_words, keep
+from _common import DATA, arguments, dojo, image_scores, in_words, measure_parts, report
 
 PARTS = ("pairs", "alone", "shipped", "tuned", "tuned-alone")
 SHIPPED = "denoise-fluorescence"
@@ -45,20 +42,11 @@ def measure(part: str, data: Path, minutes: float, folder: Path) -> dict[str, ob
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA / "w2s_denoise")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = arguments(__doc__, DATA / "w2s_denoise", 10.0)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
-    facts: dict[str, object] = {"minutes": args.minutes}
-    for part in args.only:
-        with tempfile.TemporaryDirectory(prefix="dojo-denoise-") as name:
-            facts[part] = measure(part, args.data, args.minutes, Path(name))
-        print(json.dumps({part: facts[part]}), flush=True)
-    if args.save:
-        keep(args.save, facts)
-    print(json.dumps(facts))
+    found = measure_parts(args.only, lambda part, folder: measure(part, args.data, args.minutes, folder))
+    report({"minutes": args.minutes, **found}, args.save)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
-from _common import DATA, dojo, dojo_json, instance_scores, keep, rounded
+from _common import DATA, arguments, dojo, dojo_json, instance_scores, report, rounded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = arguments(__doc__, DATA / "dsb2018_fluo", 10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", help="judge this model (a folder or the name of a shipped one), train none")
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
     train, test = args.data / "train", args.data / "test"
     with tempfile.TemporaryDirectory(prefix="dojo-nuclei-") as folder:
@@ -32,9 +27,7 @@ def main() -> None:
         said = dojo_json("evaluate", model, "--input", test / "images", "--target", test / "masks")
     facts |= {"ap": rounded(counts.ap), "pq": round(counts.pq, 4), "sentence": counts.sentence}
     facts["evaluate_agrees"] = rounded(said["ap"]) == facts["ap"]
-    if args.save:
-        keep(args.save, facts)
-    print(json.dumps(facts))
+    report(facts, args.save)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
 from importlib.metadata import version
-from pathlib import Path
 from types import ModuleType
+
+from _peer import arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--test", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     began = time.monotonic()
 
     import numpy as np

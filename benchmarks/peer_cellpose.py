@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
+
+from _peer import arguments
 
 
 class TimeUp(Exception):  # noqa: N818
@@ -15,12 +15,7 @@ class TimeUp(Exception):  # noqa: N818
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--test", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     began = time.monotonic()
 
     from importlib.metadata import version

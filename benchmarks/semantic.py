@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
-from _common import DATA, dojo, dojo_json, keep
+from _common import DATA, arguments, dojo, dojo_json, report
 from strokes import draw
 
 from napari_dojo.io.images import read, write
@@ -36,12 +34,9 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA / "isbi2012_membrane")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = arguments(__doc__, DATA / "isbi2012_membrane", 10.0)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--only", choices=("full", "strokes"))
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
     facts: dict[str, object] = {}
     with tempfile.TemporaryDirectory(prefix="dojo-semantic-") as name:
@@ -56,11 +51,9 @@ def main() -> None:
             truth = raised(masks, folder / "truth")
             found = measure(args.data, folder / "strokes", truth, args.minutes, folder / "sparse", ())
             facts["strokes"] = {"annotated": round(share, 4), **found}
-    if args.save:
-        keep(args.save, facts)
     for kind, scores in facts.items():
         print(f"{kind}: mean IoU {scores['mean_iou']:.3f}")  # type: ignore[index]
-    print(json.dumps(facts))
+    report(facts, args.save)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,7 @@ def coarse(source: Path, factor: int, out: Path) -> Path:
     return out
 
 
-def without_learning(
-    images: Path, clean: Path, factor: int, methods: dict[str, Callable[[Any], Any]]
-) -> dict[str, Any]:
+def without_model(images: Path, clean: Path, factor: int, methods: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
     """Scores of images that are interpolated, then treated by each of some methods."""
     found: dict[str, list[ImageScores]] = {name: [] for name in methods}
     for path in list_inputs(images):
@@ -123,12 +121,12 @@ def held_against(recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
         (few / "noisy").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, few / "noisy" / path.name)
     tried = {f"{w:g} {n}": lucy(w, n) for w in (1.0, 1.5, 2.0, 3.0, 4.0) for n in (2, 5, 10, 20)}
-    scores = without_learning(coarse(few / "noisy", recipe.factor, few / "coarse"), clean, recipe.factor, tried)
+    scores = without_model(coarse(few / "noisy", recipe.factor, few / "coarse"), clean, recipe.factor, tried)
     best = max(scores, key=lambda k: scores[k]["psnr"])
     methods: dict[str, Callable[[Any], Any]] = {"bicubic": lambda x: x, "richardson_lucy": tried[best]}
     methods["gaussian"] = lambda x: ndimage.gaussian_filter(x, 2.0)
     test = coarse(data / "test" / "noisy", recipe.factor, folder / "test")
-    return {**without_learning(test, data / "test" / "clean", recipe.factor, methods), "lucy_width_turns": best}
+    return {**without_model(test, data / "test" / "clean", recipe.factor, methods), "lucy_width_turns": best}
 
 
 def finished(model: Path, recipe: Recipe, data: Path, folder: Path) -> dict[str, float]:
@@ -176,7 +174,7 @@ def main() -> None:
         shutil.copytree(model, fresh, ignore=shutil.ignore_patterns("run", ".*"))
         facts: dict[str, Any] = {"w2s": finished(fresh, recipe, args.data, Path(name))}
         if recipe.factor > 1:
-            facts["without_learning"] = held_against(recipe, args.data, Path(name))
+            facts["without_model"] = held_against(recipe, args.data, Path(name))
         size = sum(p.stat().st_size for p in fresh.iterdir()) / 1e6
         if args.write:
             shutil.rmtree(shipped, ignore_errors=True)

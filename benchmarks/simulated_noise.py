@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import dojo, keep
+from _common import arguments, dojo, measure_parts, report
 
 from napari_dojo.data.optics import Camera
 from napari_dojo.io.images import read, write
@@ -112,20 +109,16 @@ PARTS = {"one_image": (one_image, 1.4), "lines": (lines, 3.0), "volumes": (volum
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--minutes", type=float, help="of each training (default: as the part has it)")
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
-    facts: dict[str, Any] = {}
-    for part in args.only:
+
+    def measured(part: str, folder: Path) -> dict[str, Any]:
         measure, minutes = PARTS[part]
-        with tempfile.TemporaryDirectory(prefix="dojo-noise-") as name:
-            facts[part] = measure(Path(name), args.minutes or minutes)
-        print(json.dumps({part: facts[part]}), flush=True)
-    if args.save:
-        keep(args.save, facts)
-    print(json.dumps(facts))
+        return measure(folder, args.minutes or minutes)
+
+    report(measure_parts(args.only, measured), args.save)
 
 
 if __name__ == "__main__":

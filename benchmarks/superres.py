@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import DATA, dojo, image_scores, in_words, keep
-from shipped_images import coarse, without_learning
+from _common import DATA, arguments, dojo, image_scores, in_words, measure_parts, report
+from shipped_images import coarse, without_model
 
 from napari_dojo.data.resample import cubic
 from napari_dojo.io.images import read, write
@@ -62,28 +59,21 @@ def microscopy(data: Path, minutes: float, folder: Path) -> dict[str, object]:
         dojo("predict", folder / model, folder / "test" / "noisy", "--device", "cpu", "--out", folder / out)
     facts: dict[str, object] = {"upscale": in_words(image_scores(source / "test" / "clean", folder / "fine"))}
     for name, place in (("bicubic_of_denoised", folder / "denoised"), ("bicubic_of_noisy", folder / "test" / "noisy")):
-        facts |= without_learning(place, source / "test" / "clean", 2, {name: lambda x: x})
+        facts |= without_model(place, source / "test" / "clean", 2, {name: lambda x: x})
     return facts
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--minutes", type=float, default=15.0, help="for natural images; microscopy takes 10")
+    parser = arguments(__doc__, DATA, 15.0)
     parser.add_argument("--only", nargs="+", choices=("x2", "x3", "x4", "w2s"), default=["x2", "x4", "w2s"])
-    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
-    facts: dict[str, object] = {"minutes": args.minutes}
-    for part in args.only:
-        with tempfile.TemporaryDirectory(prefix="dojo-superres-") as name:
-            if part == "w2s":
-                facts[part] = microscopy(args.data, min(args.minutes, 10.0), Path(name))
-            else:
-                facts[part] = natural(args.data, args.minutes, int(part[1]), Path(name))
-        print(json.dumps({part: facts[part]}), flush=True)
-    if args.save:
-        keep(args.save, facts)
-    print(json.dumps(facts))
+
+    def measure(part: str, folder: Path) -> dict[str, object]:
+        if part == "w2s":  # at most 10 minutes
+            return microscopy(args.data, min(args.minutes, 10.0), folder)
+        return {**natural(args.data, args.minutes, int(part[1]), folder)}
+
+    report({"minutes": args.minutes, **measure_parts(args.only, measure)}, args.save)
 
 
 if __name__ == "__main__":
