@@ -15,7 +15,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import load
-from napari_dojo.models.card import options_of
+from napari_dojo.models.card import options_of, read_card
 from napari_dojo.models.library import export, find, import_model, models, remove
 from napari_dojo.paths import models_folder
 from napari_dojo.simulation.microscope import simulate
@@ -74,3 +74,109 @@ def test_a_zip_is_a_model_and_leaves_the_run_behind(tmp_path: Path) -> None:
 def test_a_name_nobody_has_names_those_there_are() -> None:
     with pytest.raises(DojoError, match=SHIPPED):
         find("nobody")
+
+
+def packed(path: Path, files: dict[str, bytes], how: int = zipfile.ZIP_DEFLATED, link: str = "") -> Path:
+    """A zip of these files; the one called ``link`` is a symbolic link."""
+    with zipfile.ZipFile(path, "w", how) as z:
+        for name, data in files.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = how
+            info.external_attr = (0o120777 if name == link else 0o100644) << 16
+            z.writestr(info, data)
+    return path
+
+
+@pytest.fixture
+def files() -> dict[str, bytes]:
+    """The files of a shipped model, by name."""
+    return {p.name: p.read_bytes() for p in find(SHIPPED).iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("inside", ["", "my model/", "a/b/", "my model\\"])
+def test_a_zip_is_imported_as_any_program_packs_it(
+    tmp_path: Path, files: dict[str, bytes], how: int, inside: str
+) -> None:
+    junk = {f"__MACOSX/{inside}._{name}": b"\0\5" for name in files} | {".DS_Store": b"x", f"{inside}.DS_Store": b"x"}
+    made = {f"{inside}{name}": data for name, data in files.items()}
+    path = packed(tmp_path / "nuclei v1.2.zip", {**junk, **made, f"{inside}run/state.pt": b"x"}, how)
+    assert read_card(path).task == "instances"
+    target = import_model(path)
+    assert target.name == "nuclei v1.2"
+    assert {p.name: p.read_bytes() for p in target.iterdir()} == files
+    assert find("nuclei v1.2") == target
+    assert [p.name for p in models_folder().iterdir()] == ["nuclei v1.2"]
+    remove("nuclei v1.2")
+
+
+def test_a_folder_is_imported_with_dots_in_its_name_and_a_folder_inside(tmp_path: Path) -> None:
+    shutil.copytree(find(SHIPPED), tmp_path / "v1.2")
+    shutil.copytree(find(SHIPPED), tmp_path / "twice" / "my model")
+    assert import_model(tmp_path / "v1.2").name == "v1.2"
+    target = import_model(tmp_path / "twice")
+    assert (target / "rdf.yaml").exists()
+    assert load(tmp_path / "twice").card == load(target).card
+    assert {m.name for m in models() if m.origin == "own"} == {"v1.2", "twice"}
+    with pytest.raises(DojoError, match=r"You have a model 'v1\.2' already"):
+        import_model(tmp_path / "twice", "v1.2")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../evil",
+        "..",
+        ".",
+        "",
+        " ",
+        "/tmp/evil",
+        "a/b",
+        "a\\b",
+        "C:evil",
+        "CON",
+        "nul.txt",
+        ".hidden",
+        "a.",
+        "a\0",
+        "x" * 300,
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    before = sorted(models_folder().parent.rglob("*"))
+    with pytest.raises(DojoError, match="The model name"):
+        import_model(find(SHIPPED), name)
+    assert sorted(models_folder().parent.rglob("*")) == before
+
+
+def test_a_zip_that_leads_outside_or_unpacks_to_too_much_is_refused(tmp_path: Path, files: dict[str, bytes]) -> None:
+    bombs: list[tuple[dict[str, bytes], str, str]] = [
+        ({"m/../../evil.txt": b"x"}, "", "leads outside"),
+        ({"/etc/evil.txt": b"x"}, "", "leads outside"),
+        ({"..\\evil.txt": b"x"}, "", "leads outside"),
+        ({"weights.pt": b"/etc/passwd"}, "weights.pt", r"holds a link \(weights\.pt\)"),
+        ({"big.npy": bytes(70_000_000)}, "", r"unpacks to 70 MB \(big\.npy\)"),
+    ]
+    for more, link, says in bombs:
+        path = packed(tmp_path / "m.zip", {**files, **more}, link=link)
+        with pytest.raises(DojoError, match=says):
+            import_model(path)
+    with pytest.raises(DojoError, match=r"unpacks to 4\.1 MB"):
+        import_model(packed(tmp_path / "m.zip", {"rdf.yaml": b"#" * 4_100_000}))
+    two = {f"{folder}/{name}": data for folder in "ab" for name, data in files.items()}
+    with pytest.raises(DojoError, match="holds several models"):
+        import_model(packed(tmp_path / "m.zip", two))
+    with pytest.raises(DojoError, match=r"holds no rdf\.yaml"):
+        import_model(packed(tmp_path / "m.zip", {"a.txt": b""}))
+    (tmp_path / "m.zip").write_bytes(b"Rar!....")
+    with pytest.raises(DojoError, match="cannot be read"):
+        import_model(tmp_path / "m.zip")
+    assert not models_folder().exists()
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_a_damaged_model_is_not_imported(tmp_path: Path, files: dict[str, bytes]) -> None:
+    weights = next(name for name in files if name.startswith("weights"))
+    with pytest.raises(DojoError, match=r"weights of the model m\.zip are damaged"):
+        import_model(packed(tmp_path / "m.zip", {**files, weights: files[weights][:-1]}))
+    assert not models_folder().exists()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import lzma
+import stat
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -21,6 +25,10 @@ __all__ = ["Card", "Folder", "decoding_of", "options_of", "read_card"]
 FORMAT = 1
 LARGEST = 4_000_000  # bytes of an rdf.yaml
 LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
+DENSE, RATIO = 2**26, 100  # a file of more bytes that shrank by more than this factor is no model's
+MANY = 10_000  # files in a zip
+RDF, MACOS = "rdf.yaml", "__MACOSX"
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 KINDS: dict[str, Any] = {
     "name task net axes spatial description version": str,
     "options decoding net_options finer split score baseline data training": dict,
@@ -175,26 +183,98 @@ class Card:
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of a model, in a folder or a zip."""
+    """The files of a model, in a folder or a zip; both may hold them in a folder inside, as packing programs do it."""
 
     path: Path
+
+    def names(self) -> list[str]:
+        """The model's own files, without folders, hidden ones and what macOS adds.
+
+        Raises
+        ------
+        DojoError : no or several models, or a zip that leads outside, holds links, or unpacks to far too much.
+        """
+        if self.path.is_dir():
+            return sorted(p.name for p in self._root.iterdir() if p.is_file() and not p.name.startswith("."))
+        return sorted(name for name in self._entries() if "/" not in name)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; DojoError where it is missing or lies outside."""
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or ":" in name or "\\" in name:
             raise DojoError(f"The model {self.path.name} names a file outside of itself ({name}) and is refused.")
-        try:
+        with self._readable(name):
             if self.path.is_dir():
-                return (self.path / name).read_bytes()
+                return (self._root / name).read_bytes()
+            entry = self._entries()[name]
             with zipfile.ZipFile(self.path) as z:
-                if z.getinfo(name).file_size > LARGEST_FILE:
-                    raise OSError("too large")
-                return z.read(name)
-        except (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+                return z.read(entry)
+
+    def weights(self) -> bytes:
+        """The file of the weights; DojoError where it is missing, or is not what ``rdf.yaml`` says."""
+        try:
+            entry = self.description()["weights"]["pytorch_state_dict"]
+            source, wanted = str(entry["source"]), str(entry["sha256"])
+        except (KeyError, TypeError) as e:
+            raise DojoError(f"The model {self.path.name} names no weights. Copy it again or train it again.") from e
+        raw = self.read(source)
+        if hashlib.sha256(raw).hexdigest() != wanted:
+            raise DojoError(f"The weights of the model {self.path.name} are damaged. Copy it again or train it again.")
+        return raw
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a description is there; a zip is not looked into."""
+        return self.path.is_file() or (self._root / RDF).exists()
+
+    @property
+    def _root(self) -> Path:
+        """The folder that holds ``rdf.yaml``: this one, or the only one in it that does."""
+        if not self.path.is_dir() or (self.path / RDF).exists():
+            return self.path
+        with suppress(OSError):
+            inside = [p for p in self.path.iterdir() if (p / RDF).is_file() and p.name != MACOS]
+            return inside[0] if len(inside) == 1 else self.path
+        return self.path
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """Whatever a damaged folder or zip raises becomes a sentence."""
+        try:
+            yield
+        except (OSError, KeyError, ValueError, RuntimeError, EOFError, *DAMAGED) as e:
             raise DojoError(
-                f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it anew."
+                f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it again."
             ) from e
+
+    def _entries(self) -> dict[str, zipfile.ZipInfo]:
+        """What a zip holds, by its path beside ``rdf.yaml``."""
+        with self._readable(RDF), zipfile.ZipFile(self.path) as z:
+            found = {info.filename.replace("\\", "/"): info for info in z.infolist() if not info.is_dir()}
+        bad = next((why for why in (self._refused(name, info) for name, info in found.items()) if why), "")
+        if bad or sum(info.file_size for info in found.values()) > 2 * LARGEST_FILE or len(found) > MANY:
+            raise DojoError(f"The zip {self.path.name} {bad or 'unpacks to far too much'} and is refused.")
+        parts = {PurePosixPath(name): info for name, info in found.items()}
+        parts = {p: i for p, i in parts.items() if MACOS not in p.parts and not p.name.startswith(".")}
+        roots = sorted((p.parent for p in parts if p.name == RDF), key=lambda p: len(p.parts))
+        if not roots:
+            raise DojoError(f"The zip {self.path.name} is not a model: it holds no {RDF}. Choose another file.")
+        if len(roots) > 1 and len(roots[0].parts) == len(roots[1].parts):
+            raise DojoError(f"The zip {self.path.name} holds several models. Unpack it, and choose one of its folders.")
+        return {str(p.relative_to(roots[0])): i for p, i in parts.items() if p.is_relative_to(roots[0])}
+
+    @staticmethod
+    def _refused(name: str, info: zipfile.ZipInfo) -> str:
+        """Why a file in a zip is not touched; empty where it is as it should be."""
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or ":" in name:
+            return f"holds a file that leads outside of it ({name})"
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return f"holds a link ({name})"
+        dense = info.file_size > DENSE and info.file_size > RATIO * max(1, info.compress_size)
+        if dense or info.file_size > LARGEST_FILE or (pure.name == RDF and info.file_size > LARGEST):
+            return f"holds a file that unpacks to {info.file_size / 1e6:.3g} MB ({name})"
+        return ""
 
     def description(self) -> dict[str, Any]:
         """``rdf.yaml`` as plain values."""
@@ -202,9 +282,9 @@ class Folder:
 
         if not self.path.exists():
             raise DojoError(f"There is no model at {self.path}. `napari-dojo models list` shows those there are.")
-        if self.path.is_dir() and not (self.path / "rdf.yaml").exists():
-            raise DojoError(f"{self.path} is not a model: it holds no rdf.yaml. Choose the folder of a model.")
-        raw = self.read("rdf.yaml")
+        if not self.is_model:
+            raise DojoError(f"{self.path} is not a model: it holds no {RDF}. Choose the folder of a model.")
+        raw = self.read(RDF)
         if len(raw) > LARGEST:
             raise DojoError(
                 f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused."
@@ -213,11 +293,11 @@ class Folder:
             values = yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
             raise DojoError(
-                f"The model {self.path.name} is damaged: its rdf.yaml cannot be read. Copy it again or train it anew."
+                f"The model {self.path.name} is damaged: its {RDF} cannot be read. Copy it again or train it again."
             ) from e
         if not isinstance(values, dict):
             raise DojoError(
-                f"The model {self.path.name} is damaged: its rdf.yaml is no description. Copy it again or train it anew."
+                f"The model {self.path.name} is damaged: its {RDF} is no description. Copy it again or train it again."
             )
         return values
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_dojo.errors import DojoError
+from napari_dojo.io.atomic import replacing
+from napari_dojo.io.names import checked_name
 from napari_dojo.models.card import Card, Folder, read_card
 from napari_dojo.paths import lab_folders, models_folder
 
@@ -39,7 +43,7 @@ def models() -> list[Model]:
     ]
     for folder, origin in [*places, *((f, "lab") for f in lab_folders())]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if (path / "rdf.yaml").exists() or path.suffix == ".zip":
+            if not path.name.startswith(".") and (path.suffix == ".zip" or (path.is_dir() and Folder(path).is_model)):
                 try:
                     found.append(
                         Model(path.stem if path.suffix == ".zip" else path.name, path, read_card(path), origin)
@@ -52,7 +56,7 @@ def models() -> list[Model]:
 def find(model: str | Path) -> Path:
     """The folder or zip of a model given by path or by name; DojoError where there is none."""
     path = Path(model).expanduser()
-    if path.exists() and (path.is_file() or (path / "rdf.yaml").exists()):
+    if path.exists() and Folder(path).is_model:
         return path
     there = models()
     for known in there:
@@ -68,42 +72,48 @@ def find(model: str | Path) -> Path:
 
 def export(model: str | Path, path: Path) -> Path:
     """Pack a model as a zip to share; the run's state stays behind."""
-    source = find(model)
-    read_card(source)
-    if path.exists():
+    source = Folder(find(model))
+    read_card(source.path)
+    if os.path.lexists(path):
         raise DojoError(f"{path} exists already. Choose another name.")
-    try:
-        if source.is_file():
-            shutil.copyfile(source, path)
-            return path
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
-            for file in sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")):
-                z.write(file, file.name)
-    except OSError as e:
-        path.unlink(missing_ok=True)
-        raise DojoError(f"{path} cannot be written: {e.strerror or e}.") from e
+    with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as z:
+        for name in source.names():
+            z.writestr(name, source.read(name))
     return path
 
 
 def import_model(path: Path, name: str | None = None) -> Path:
-    """Copy a model folder or zip to the user's own models, after looking whether it can be read."""
+    """Copy a model folder or zip to the user's own models, as a whole or not at all.
+
+    Parameters
+    ----------
+    path : of the folder, or of a zip as any program packs it.
+    name : of the copy; None: that of the folder, or of the zip without its ending.
+
+    Raises
+    ------
+    DojoError : it is damaged or refused, its name is no name for a folder, or there is a model of this name.
+    """
+    path = Path(path).expanduser()
+    source = Folder(path)
     read_card(path)
-    target = models_folder() / (name or Path(path).stem)
-    if target.exists():
+    source.weights()
+    known = path.stem if path.is_file() else path.resolve().name
+    target = models_folder() / checked_name(known if name is None else name, "The model name")
+    if os.path.lexists(target):
         raise DojoError(
             f"You have a model {target.name!r} already. Give it another name with --name, or remove that one."
         )
-    folder = Folder(Path(path))
-    names = (
-        [p.name for p in Path(path).iterdir() if p.is_file()]
-        if Path(path).is_dir()
-        else zipfile.ZipFile(path).namelist()
-    )
-    target.mkdir(parents=True)
-    for file in names:
-        if "/" not in file:
-            (target / file).write_bytes(folder.read(file))
-    read_card(target)
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.mkdir(parents=True)
+        for file in source.names():
+            (part / checked_name(file, "The file name")).write_bytes(source.read(file))
+        part.rename(target)
+    except OSError as e:
+        raise DojoError(f"{target} cannot be written: {e.strerror or e}. Make room, or ask for permission.") from e
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return target
 
 
@@ -111,6 +121,9 @@ def remove(name: str) -> Path:
     """Delete one of the user's own models."""
     for model in models():
         if model.name == name and model.origin == "own":
-            shutil.rmtree(model.path) if model.path.is_dir() else model.path.unlink()
+            if model.path.is_dir() and not model.path.is_symlink():
+                shutil.rmtree(model.path)
+            else:
+                model.path.unlink()
             return model.path
     raise DojoError(f"You have no model {name!r} of your own. `napari-dojo models list` shows those there are.")
