@@ -93,6 +93,9 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     again.add_argument("--resume", action="store_true", help="go on with the unfinished run in MODEL")
     again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     parser.add_argument("--axes", help="what the dimensions of the images are, for example YX, ZYX, TYX, CYX or YXC")
+    parser.add_argument(
+        "--channel", help="of images with several channels: the one to use, by number (1 is the first) or name"
+    )
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
     parser.add_argument(
         "--group-by",
@@ -199,7 +202,8 @@ def _train(args: argparse.Namespace) -> int:
     options: Any = checked(task.options, _values(args, task.options))
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
 
-    given = DatasetFiles(args.input, getattr(args, "target", None), args.axes, args.region, args.group_by, args.roles)
+    target, roles = getattr(args, "target", None), args.roles
+    given = DatasetFiles(args.input, target, args.axes, args.region, args.group_by, roles, args.channel)
     pairs, notes = read_dataset(given, task.layout(options))
     for note in notes:
         _warn(note)
@@ -282,7 +286,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     bundle = load(find(args.model))
     settings = checked(PredictSettings, _values(args, PredictSettings))
     pairs, notes = read_dataset(
-        DatasetFiles(args.input, args.target, args.axes, args.region),
+        DatasetFiles(
+            args.input,
+            args.target,
+            args.axes,
+            args.region,
+            channel=settings.channel,
+            channels=bundle.card.own_channels,
+        ),
         TASKS[bundle.card.task].layout(options_of(bundle.card)),
     )
     for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:

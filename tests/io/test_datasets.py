@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_dojo.data.dataset import Excluded
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import datasets as folders
 from napari_dojo.io.datasets import DatasetFiles, outputs, read_dataset
+from napari_dojo.io.images import write
+from napari_dojo.io.rois import write_rois
 from napari_dojo.tasks.base import size_findings
 
 
@@ -172,3 +176,88 @@ def test_predictions_mirror_the_folders_of_their_inputs(tmp_path: Path) -> None:
 def test_two_inputs_of_one_name_are_not_written_to_one_file(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match=r"The predictions of x\.tif and X\.png would both be written to X\.tif"):
         outputs([tmp_path / "a" / "x.tif", tmp_path / "a" / "X.png"], tmp_path / "out", overwrite=True)
+
+
+# ---- outlines, several images, channels
+
+
+def ramp(seed: int, shape: tuple[int, ...] = (24, 30)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 999, shape).astype(np.uint16)
+
+
+def squares() -> np.ndarray:
+    return np.kron(np.arange(6).reshape(2, 3), np.ones((12, 10), int)).astype(np.uint16)
+
+
+def test_outlines_are_targets(tmp_path: Path) -> None:
+    for i in range(2):
+        write(tmp_path / "images" / f"a{i}.tif", np.stack([ramp(i)] * 2), "CYX")
+        (tmp_path / "rois").mkdir(exist_ok=True)
+        write_rois(tmp_path / "rois" / f"a{i}.zip", squares(), Axes("YX"))
+    files = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "rois"))
+    dataset, notes = read_dataset(files, Layout())
+    assert notes == []
+    for sample in dataset.samples:
+        np.testing.assert_array_equal(sample.y, squares())
+    write_rois(tmp_path / "rois" / "a1.zip", np.pad(squares(), 90), Axes("YX"))
+    dataset, _ = read_dataset(files, Layout())
+    assert len(dataset.samples) == 1
+    assert "None of the 5 outlines in a1.zip" in dataset.excluded[0].reason
+
+
+def test_several_images_of_a_file_are_several_samples(tmp_path: Path) -> None:
+    for name, dtype in (("images", np.uint16), ("masks", np.uint8)):
+        (tmp_path / name).mkdir()
+        with tifffile.TiffWriter(tmp_path / name / "a.tif") as tif:
+            for i in range(3):
+                tif.write(np.full((24 + i, 30), i + 1, dtype), photometric="minisblack", metadata=None)
+    files = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "masks"))
+    dataset, notes = read_dataset(files, Layout())
+    assert [s.name for s in dataset.samples] == [f"a.tif (image {i})" for i in (1, 2, 3)]
+    assert [(s.x.shape, int(s.x.max()), int(s.y.max())) for s in dataset.samples] == [
+        ((1, 24 + i, 30), i + 1, i + 1) for i in range(3)
+    ]
+    assert {s.group for s in dataset.samples} == {"a"}  # never on two sides of a split
+    assert notes == []
+    write(tmp_path / "masks" / "a.tif", squares(), "YX")
+    with pytest.raises(DojoError, match=r"own target: a\.tif holds 3 and a\.tif holds 1"):
+        read_dataset(files, Layout())
+
+
+def test_one_channel_is_used(tmp_path: Path) -> None:
+    two = np.stack([ramp(0), ramp(1)])
+    write(tmp_path / "images" / "a.tif", two, "CYX", channel_names=("DAPI", "GFP"))
+    write(tmp_path / "masks" / "a.tif", squares(), "YX", labels=True)
+    files = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "masks"))
+    for channel in ("2", "gfp"):
+        dataset, _ = read_dataset(replace(files, channel=channel), Layout())
+        np.testing.assert_array_equal(dataset.samples[0].x, two[1:])
+        assert dataset.channel_names == ("GFP",)
+    with pytest.raises(DojoError, match=r"a\.tif has no channel 'RFP'\. It has 2 channels: DAPI, GFP"):
+        read_dataset(replace(files, channel="RFP"), Layout())
+    with pytest.raises(DojoError, match=r"a\.tif has 2 channels \(DAPI, GFP\), and the model takes one.*--channel"):
+        read_dataset(replace(files, channels=1), Layout())
+    clean = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "images"), channel="2")
+    (tmp_path / "clean").mkdir()
+    write(tmp_path / "clean" / "a.tif", two + 1, "CYX")
+    dataset, _ = read_dataset(replace(clean, target=str(tmp_path / "clean")), Layout(labels=False))
+    np.testing.assert_array_equal(dataset.samples[0].y, two[1:] + 1)
+
+
+def test_grey_colours_where_a_model_takes_one_channel(tmp_path: Path) -> None:
+    grey = (ramp(0) // 4).astype(np.uint8)
+    write(tmp_path / "images" / "a.tif", np.dstack([grey] * 3), "YXC")
+    write(tmp_path / "masks" / "a.tif", squares(), "YX", labels=True)
+    files = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "masks"))
+    assert read_dataset(files, Layout())[0].channels == 3
+    dataset, _ = read_dataset(replace(files, channels=1), Layout())
+    np.testing.assert_array_equal(dataset.samples[0].x[0], grey)
+
+
+def test_the_segmentation_of_cellpose_is_a_target(tmp_path: Path) -> None:
+    for i in range(2):
+        write(tmp_path / f"a{i}.tif", ramp(i), "YX")
+        np.save(tmp_path / f"a{i}_seg.npy", np.array({"masks": squares(), "flows": []}), allow_pickle=True)
+    dataset, _ = read_dataset(DatasetFiles(str(tmp_path), str(tmp_path)), Layout())
+    assert len(dataset.samples) == 2
+    np.testing.assert_array_equal(dataset.samples[1].y, squares())

@@ -13,11 +13,12 @@ import numpy as np
 import psutil
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.channels import chosen
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
-from napari_dojo.io import images
+from napari_dojo.io import images, outlines
 from napari_dojo.io.names import is_by_product, nearest, stem_of
-from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
+from napari_dojo.io.pairing import OUTLINES, common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.roles import read_roles
 
 __all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset"]
@@ -27,7 +28,13 @@ IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """What a person named: paths, axes, how files group, and roles by a pattern of file names."""
+    """What a person named: paths, axes, how files group, roles by a pattern of file names, and channels.
+
+    Attributes
+    ----------
+    channel : the channel that is used, by number (1 is the first) or name.
+    channels : how many a model takes; None: any number.
+    """
 
     input: str
     target: str | None = None
@@ -35,6 +42,8 @@ class DatasetFiles:
     region: str | None = None
     group_by: str | None = None
     roles: str | None = None
+    channel: str | None = None
+    channels: int | None = None
 
 
 def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) -> Axes:
@@ -69,12 +78,12 @@ def read_dataset(
         if sum(float(np.prod(r.picture.data.shape)) for r in read) >= most:
             break
         try:
-            one = _read((path, target, regions.get(path)), given.axes, layout, min(room, images.LAZY_ABOVE))
+            some = _read((path, target, regions.get(path)), given, layout, min(room, images.LAZY_ABOVE))
         except DojoError as e:
             unread.append(Excluded(names[path], str(e)))
             continue
-        read.append(one)
-        room = max(0, room - (one.picture.data.nbytes if type(one.picture.data) is np.ndarray else 0))
+        read += some
+        room = max(0, room - sum(r.picture.data.nbytes for r in some if type(r.picture.data) is np.ndarray))
     read, odd = _alike(read, names)
     if not read:
         first_reason = unread[0].reason
@@ -93,7 +102,7 @@ def read_dataset(
         None if given.target is None else [r.target for r in read],
         first.axes,
         layout=layout,
-        names=[names[r.picture.path] for r in read],
+        names=[_name(r, names) for r in read],
         groups=[groups[r.picture.path] for r in read],
         regions=[r.region for r in read] if regions else (),
         roles=[roles.get(names[r.picture.path], "automatic") for r in read] if roles else (),
@@ -192,7 +201,7 @@ def _alike(read: Sequence[_Read], names: dict[Path, str]) -> tuple[list[_Read], 
         if kind == best:
             kept.append(r)
             continue
-        name = names[r.picture.path]
+        name = _name(r, names)
         reason = (
             f"{name} has the axes {kind[0]} and {kind[1]} channel{'s' if kind[1] > 1 else ''}; most images have {best[0]} "
             f"and {best[1]}. Say what the axes are, or choose images of one kind."
@@ -233,30 +242,76 @@ def _grown(array: Any, own: str, wanted: str) -> Any:
     return array[tuple(slice(None) if a in own else None for a in wanted)]
 
 
-def _read(files: tuple[Path, Path | None, Path | None], named: str | None, layout: Layout, room: int) -> _Read:
-    """One image, its target and its region, checked; an image of more than ``room`` bytes stays in its file."""
+def _name(read: _Read, names: dict[Path, str]) -> str:
+    """What the user knows it by: the file, and which of its images where it has several."""
+    picture = read.picture
+    return names[picture.path] + (f" (image {picture.image + 1})" if picture.images > 1 else "")
+
+
+def _read(files: tuple[Path, Path | None, Path | None], given: DatasetFiles, layout: Layout, room: int) -> list[_Read]:
+    """The images of a file, each with its target and its region, checked; those of more than ``room`` bytes stay there."""
     path, target, region = files
-    picture = replace(images.read(path, lazy_above=room), path=path)
-    y, size = (None, None) if target is None else _target(target, layout.labels, picture.rgb)
-    if layout.planes and not (named or picture.axes) and picture.data.ndim == 3 and y is not None and y.ndim == 2:
+    pictures = [replace(p, path=path) for p in images.read_all(path, lazy_above=room)]
+    targets = [None] * len(pictures) if target is None else _targets(target, layout.labels, pictures, given.axes)
+    masks = [None] * len(pictures) if region is None else _targets(region, True, pictures, given.axes)
+    return [_one(*these, given, layout) for these in zip(pictures, targets, masks, strict=True)]
+
+
+def _one(
+    picture: images.Picture,
+    target: images.Picture | None,
+    region: images.Picture | None,
+    given: DatasetFiles,
+    layout: Layout,
+) -> _Read:
+    """One image with its target and region, its axes and channels as they are used, checked."""
+    y = None if target is None else target.data
+    named, count = given.axes, picture.data.ndim
+    if layout.planes and not (named or picture.axes) and count == 3 and y is not None and y.ndim == 2:
         named = "CYX"  # a plane is wanted of a stack: nothing else fits
     these = axes_of(picture, named)
-    r = None if region is None else np.asarray(images.read(region, labels=True).data) > 0
+    if given.channel and y is not None and not layout.labels and y.shape == picture.data.shape:  # they lie alike
+        y = chosen(y, these.names, given.channel, picture.channel_names, file=picture.name)[0]
+    picture, names = images.with_channels(picture, these.names, given.channels, given.channel)
+    these = Axes(names, these.spatial)
+    r = None if region is None else np.asarray(region.data) > 0
     regions = [] if r is None else [r]
-    Dataset.of([picture.data], None if y is None else [y], these, layout=layout, names=[path.name], regions=regions)
-    return _Read(picture, these, y, r, size)
+    Dataset.of([picture.data], None if y is None else [y], these, layout=layout, names=[picture.name], regions=regions)
+    if target is not None:
+        picture = replace(picture, notes=(*picture.notes, *target.notes))
+    return _Read(picture, these, y, r, None if target is None else target.pixel_size)
 
 
-def _target(path: Path, labels: bool, rgb: bool) -> tuple[Any, tuple[float, ...] | None]:
-    """The target as it lies, the colours of one whose image has none first; its pixel size."""
+def _targets(path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None) -> list[images.Picture]:
+    """The target of each image of a file: of labels as whole numbers, also from outlines; of images as they lie."""
     if labels and is_by_product(path):
         raise DojoError(
             f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
         )
-    picture = images.read(path, labels=labels)
+    if labels and path.suffix.lower() in OUTLINES:
+        return [_drawn(path, picture, named) for picture in pictures]
+    found = list(images.read_all(path, labels=labels))
+    if len(found) != len(pictures):
+        raise DojoError(
+            f"Each image needs its own target: {pictures[0].path.name} holds {len(pictures)} and {path.name} holds "
+            f"{len(found)}. Save each image and each target as a file."
+        )
     if labels:
-        return images.as_labels(picture.data, path.name, rgb=picture.rgb), picture.pixel_size
-    return np.moveaxis(picture.data, -1, 0) if picture.rgb and not rgb else picture.data, picture.pixel_size
+        return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
+    # the colours of a target whose image has none come first
+    return [
+        replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p
+        for p, picture in zip(found, pictures, strict=True)
+    ]
+
+
+def _drawn(path: Path, picture: images.Picture, named: str | None) -> images.Picture:
+    """Outlines as the labels of an image."""
+    axes = axes_of(picture, named).names
+    sizes = dict(zip(axes, picture.data.shape, strict=True))
+    left = axes.replace("C", "")
+    data, notes = outlines.read_labels(path, [sizes[a] for a in left], left)
+    return images.Picture(data, left, path=path, notes=notes)
 
 
 def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:

@@ -31,6 +31,7 @@ from napari_dojo.io.names import (
 )
 
 __all__ = [
+    "OUTLINES",
     "SUFFIXES",
     "common_folder",
     "group_of",
