@@ -9,7 +9,7 @@ import torch
 
 from napari_dojo.data.batches import Batches, Recipe, Source, draw
 from napari_dojo.data.dataset import Crop, Sample
-from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.normalize import Normalization, Rule
 
 PLAIN = Normalization((0.0,), (1.0,))
 
@@ -208,3 +208,17 @@ def test_close_ends_the_threads_and_an_error_comes_through():
     ):
         next(many)
     assert threading.active_count() == before
+
+
+def test_padding_is_not_trained_on():
+    x = np.random.default_rng(0).normal(500, 10, (1, 80, 80)).astype(np.uint16)
+    x[0, 30:60, 30:60] += 400
+    x[0, :, :25] = 0
+    y = (x[0] > 700).astype(np.int32)
+    item = Sample("a", x, y)
+    made = Source.of(item, Crop(0, ((0, 80), (0, 80))), item.normalization(Rule()), True)
+    assert made.region is not None
+    assert not made.region[:, :25].any()
+    assert made.region[:, 27:].all()
+    assert abs(float(np.mean(made.x[0, :, :25])) - 500) < 15
+    assert (x[0, :, :25] == 0).all()

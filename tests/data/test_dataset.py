@@ -263,3 +263,13 @@ def test_part():
     assert part.volume == 24
     assert np.zeros((10, 10))[part.slices].shape == (3, 8)
     assert Sample("a", np.zeros((2, 3, 4))).size == (3, 4)
+
+
+def test_samples_of_a_series_share_its_numbers_and_frames_may_have_their_own():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(100, 5, (40, 40)) * (1 + k) for k in range(3)])
+    samples = Dataset.of([x], axes=Axes("TYX")).samples
+    whole = {s.normalization(Rule()) for s in samples}
+    assert whole == {Rule().measure_series([f[None] for f in x])}
+    each = [s.normalization(Rule(frames="each")) for s in samples]
+    assert each == [Rule().measure(f[None]) for f in x]

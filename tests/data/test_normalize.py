@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_dojo.data.normalize import SAMPLED, Normalization, Rule
+from napari_dojo.data.normalize import SAMPLED, Normalization, Rule, dim_frames
 
 
 def image(shape=(2, 40, 50)):
@@ -107,3 +107,125 @@ def test_a_large_image_is_looked_at_with_a_stride():
     assert Rule().measure(looked) == Normalization((1.0,), (1.0,))
     _, *steps = [slice(None), *[slice(None, None, 2)] * 2]
     assert looked[(0, *steps)].size <= SAMPLED
+
+
+def field(objects, size=256, ground=100.0, height=400.0, noise=10.0, seed=0):
+    """Discs of 18 px on camera noise, (1, Y, X)."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(ground, noise, (size, size))
+    yy, xx = np.ogrid[:size, :size]
+    for k in range(objects):
+        y, c = divmod(k, size // 32)
+        x[(yy - 32 * y - 16) ** 2 + (xx - 32 * c - 16) ** 2 < 81] += height
+    return np.clip(x, 0, 65535).astype(np.uint16)[None]
+
+
+def same(a, b, rel=0.05):
+    assert a.offset == pytest.approx(b.offset, abs=rel * b.scale[0])
+    assert a.scale == pytest.approx(b.scale, rel=rel)
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_a_border_does_not_move_the_numbers(width, value):
+    x = field(40, ground=2000)
+    clean = Rule().measure(x)
+    x[:, :width] = x[:, :, -width:] = value
+    same(Rule().measure(x), clean)
+
+
+def test_missing_tiles_and_nan_do_not_move_the_numbers():
+    x = field(40, ground=2000)
+    clean = Rule().measure(x)
+    x[:, 64:128, 64:128] = 0
+    same(Rule().measure(x), clean)
+    f = field(40, ground=2000).astype(np.float32)
+    f[:, :, :50] = np.nan
+    same(Rule().measure(f), clean)
+
+
+def test_blank_frames_of_a_series_do_not_count():
+    frames = [field(40, ground=2000, seed=k) for k in range(4)]
+    clean = Rule().measure_series(frames)
+    for value in (0, 65535):
+        same(Rule().measure_series([*frames, *[np.full_like(frames[0], value)] * 6]), clean, 0.01)
+
+
+def test_a_border_that_drifts_does_not_count():
+    frames = [field(40, ground=2000, seed=k) for k in range(4)]
+    clean = Rule().measure_series(frames)
+    for k, x in enumerate(frames):
+        x[:, : 5 * k] = 0
+    same(Rule().measure_series(frames), clean)
+
+
+@pytest.mark.parametrize("objects", [1, 3, 6])
+def test_few_objects_in_an_empty_field_are_the_top(objects):
+    n = Rule().measure(field(objects, 512, height=4000))
+    assert n.scale[0] == pytest.approx(4000, rel=0.05)
+
+
+def test_few_objects_after_a_border_and_in_floats():
+    x = field(3, 512, height=4000)
+    x[:, -30:] = 0
+    assert Rule().measure(x).scale[0] == pytest.approx(4000, rel=0.05)
+    assert Rule().measure((x / 65535).astype(np.float32)).scale[0] == pytest.approx(4000 / 65535, rel=0.05)
+
+
+def test_noise_alone_is_not_taken_for_objects():
+    n = Rule().measure(field(0, 512))
+    assert n.scale[0] == pytest.approx(10 * (2.326 + 2.878), rel=0.05)
+
+
+@pytest.mark.parametrize("objects", [0, 3, 40])
+@pytest.mark.parametrize("hot", [5, 60, 600])
+def test_hot_pixels_do_not_move_the_numbers(objects, hot):
+    x = field(objects)
+    clean = Rule().measure(x)
+    x.flat[np.random.default_rng(3).choice(x.size, hot, replace=False)] = 65535
+    same(Rule().measure(x), clean, 0.08)
+
+
+def test_an_ordinary_image_has_its_percentiles():
+    x = field(40)
+    assert Rule().measure(x) == Rule().percentiles(x)
+
+
+def test_a_series_is_measured_as_one_image():
+    frames = [field(20, seed=k) for k in range(3)]
+    assert Rule().measure_series(frames) == Rule().percentiles(np.concatenate(frames, 1))
+
+
+def test_a_long_series_is_looked_at_with_a_stride():
+    frames = [field(20, seed=k % 7) for k in range(130)]
+    same(Rule().measure_series(frames), Rule().measure_series(frames[:7]), 0.01)
+
+
+def test_a_clean_image_has_neither_padding_nor_hot_pixels():
+    x = field(40)
+    x[0, 200, 100] = x[0, 20, 20] = 65535
+    x[0, :10] = 0
+    n = Rule().measure(x)
+    out, where = n.clean(x)
+    assert where is not None
+    assert where[0, :10].all()
+    assert not where[0, 12:].any()
+    assert abs(int(out[0, 200, 100]) - 100) < 30
+    assert abs(int(out[0, 20, 20]) - 500) < 30
+    assert abs(int(out[0, 0, 0]) - 100) < 15
+    rest = ~where
+    rest[0, 200, 100] = rest[0, 20, 20] = False
+    np.testing.assert_array_equal(out[rest], x[rest])
+
+
+def test_an_ordinary_image_is_clean():
+    x = field(40)
+    out, where = Rule().measure(x).clean(x)
+    assert out is x
+    assert where is None
+
+
+def test_frames_that_differ_in_brightness_are_told():
+    frames = [field(20, height=2000 * level, noise=5) for level in (1, 0.3, 0.03)]
+    assert "Frames differ" in dim_frames(frames)
+    assert not dim_frames([field(20), np.zeros((1, 256, 256), np.uint16), field(20, seed=1)])

@@ -4,6 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
+from bright import bright
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization, Rule
@@ -283,3 +284,107 @@ def test_an_image_that_cannot_fit_is_refused():
     huge = da.zeros((10**6, 10**6), dtype=np.uint8)
     with pytest.raises(DojoError, match="GB of memory"):
         predict(above(), huge)
+
+
+# --- what is not image
+
+
+def noisy(*size, seed=0, height=400.0):
+    """A bright square of 20 px on camera noise."""
+    x = np.random.default_rng(seed).normal(500, 10, size)
+    x[..., 40:60, 40:60] += height
+    return x.astype(np.uint16)
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_padding_has_no_objects_and_does_not_disturb_the_others(value):
+    x = noisy(96, 96)
+    clean = predict(bright(), x, "YX")
+    x[:7] = x[:, -20:] = value
+    y = predict(bright(), x, "YX")
+    np.testing.assert_array_equal(y, np.where(clean > 0, 1, 0))
+    assert y.max() == 1
+
+
+def test_an_object_that_the_padding_cuts_keeps_what_was_imaged():
+    x = noisy(96, 96)
+    x[:50] = 0
+    truth = np.zeros((96, 96), int)
+    truth[50:60, 40:60] = 1
+    np.testing.assert_array_equal(predict(bright(), x, "YX"), truth)
+
+
+def test_padding_in_every_frame_and_blank_frames():
+    x = np.stack([noisy(96, 96, seed=k) for k in range(5)])
+    x[1, :5] = x[2, :, :30] = x[4] = 0
+    y = predict(bright(), x, "TYX")
+    assert y.max((1, 2)).tolist() == [1, 1, 1, 1, 0]
+    assert not y[2, :, :30].any()
+
+
+def test_hot_pixels_are_no_objects():
+    x = noisy(96, 96)
+    x[[10, 20, 80], [70, 11, 80]] = 65535
+    y = predict(bright(decoding={"smallest": 0.0}), x, "YX")
+    assert y.max() == 1
+
+
+class Same(torch.nn.Module):
+    """A net that says what it sees."""
+
+    stride, reach, out_channels = (4, 4), (0, 0), 1
+
+    def __init__(self, finer=1):
+        super().__init__()
+        self.scale = (finer, finer)
+
+    def forward(self, x):
+        return x.repeat_interleave(self.scale[0], -1).repeat_interleave(self.scale[1], -2)
+
+
+def same(**more):
+    about = {"task": "denoise", "options": {}, "maps": ("image 1",)}
+    return Bundle(card(**about | more), Same().eval())
+
+
+@pytest.mark.parametrize("value", [0.0, 65535.0, np.nan])
+def test_padding_of_images_keeps_its_value(value):
+    x = noisy(96, 96).astype(np.float32)
+    x[:, :9] = value
+    y = predict(same(), x, "YX")
+    np.testing.assert_array_equal(y[:, :9], x[:, :9])
+    np.testing.assert_allclose(y[:, 11:], x[:, 11:], rtol=1e-4)
+
+
+def test_padding_of_images_in_units_of_their_own_is_their_lowest_value():
+    x = noisy(96, 96)
+    x[:, :9] = 0
+    y = predict(same(target=Normalization((7.0,), (1.0,))), x, "YX")
+    assert (y[:, :9] == 7).all()
+
+
+def test_frames_whole_or_each_by_itself():
+    x = np.stack([noisy(96, 96, height=h) for h in (4000, 1000, 200)])
+    assert predict(bright(), x, "TYX").max((1, 2)).tolist() == [1, 0, 0]
+    each = predict(bright(), x, "TYX", settings=PredictSettings(frames="each"))
+    assert each.max((1, 2)).tolist() == [1, 1, 1]
+    one_by_one = bright(rule=Rule(frames="each"))
+    np.testing.assert_array_equal(predict(one_by_one, x, "TYX"), each)
+    assert predict(one_by_one, x, "TYX", settings=PredictSettings(frames="whole")).max((1, 2)).tolist() == [1, 0, 0]
+
+
+def test_frames_that_differ_in_brightness_are_said():
+    x = np.stack([noisy(96, 96, height=h) for h in (4000, 1000, 200)])
+    events = list(predict_steps(bright(), x, "TYX"))
+    (said,) = [e for e in events if isinstance(e, Message)]
+    assert "--frames each" in said.text
+    events = list(predict_steps(bright(), x, "TYX", PredictSettings(frames="each")))
+    assert not [e for e in events if isinstance(e, Message)]
+
+
+def test_dask_is_as_numpy():
+    x = np.stack([noisy(96, 96, seed=k) for k in range(3)])
+    x[:, :5] = 0
+    np.testing.assert_array_equal(
+        predict(bright(), da.from_array(x, chunks=(1, 48, 48)), "TYX"), predict(bright(), x, "TYX")
+    )

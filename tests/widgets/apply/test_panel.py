@@ -298,6 +298,22 @@ def test_a_series_is_counted_and_measured_frame_by_frame(qtbot, viewer, panel, k
     assert list(layer.axis_labels) == ["t", "y", "x"]
 
 
+def test_frames_are_measured_as_chosen(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    dim = np.where(squares(3) > 500, 130, 100).astype(np.uint16)
+    viewer.add_image(np.stack([squares(2), dim]), axis_labels=("t", "y", "x"))
+    apply = panel(ApplyPanel)
+    box = apply.request.frames_box
+    assert box.isVisibleTo(apply)
+    assert box.currentText() == "the whole series"
+    run(qtbot, apply)
+    assert apply.count.text() == "2 objects"
+    assert "Frames differ" in apply.message.text()
+    box.setCurrentIndex(box.findData("each"))
+    run(qtbot, apply)
+    assert apply.count.text() == "5 objects"
+
+
 def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_once):
     known("bright")
     for n in (1, 2, 3):

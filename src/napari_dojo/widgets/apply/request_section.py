@@ -31,6 +31,7 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.channels import ChannelRows, beside, needed
 from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import BatchRows
+from napari_dojo.widgets.apply.frames import FramesBox
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
 from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, unfit, write_request
 from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
@@ -140,7 +141,9 @@ class Request(QWidget):
         )
         self.diameter, self.diameter_label = DiameterRow(), QLabel("Diameter")
         form.addRow(self.where_label, self.where)
+        self.frames_box = FramesBox()
         form.addRow(self.diameter_label, self.diameter)
+        form.addRow(self.frames_box.label, self.frames_box)
         form.addRow(self.spread_box)
 
     # what is chosen
@@ -253,6 +256,14 @@ class Request(QWidget):
         names, spatial = self.third_box.currentData(), model.card.spatial if model else "YX"
         self.diameter.expect(expected, partial(subject.sample, names, spatial) if subject and known else None)
 
+    def _show_frames(self) -> None:
+        """Offer how frames are measured where the first image has several."""
+        subject, card = self._subject, self.model.card if self.model else None
+        count = 1
+        if subject is not None and card is not None and not self._why_unfit(card):
+            count = Axes(card.axes_for(self.third_box.currentData(), subject.shape), card.spatial).count(subject.shape)
+        self.frames_box.show_for(card, count)
+
     @property
     def _spread(self) -> bool:
         """Whether the uncertainty is asked for."""
@@ -318,6 +329,7 @@ class Request(QWidget):
     def _judge(self, *_: Any) -> None:
         single = None if self._several else self.image_box.layer
         self.channels.show_for(self.model.card if self.model else None, single)
+        self._show_frames()
         self.what.setText("<br>".join(self._plan()))
         self.what.setVisible(bool(self.what.text()))
         self.changed.emit()
@@ -369,7 +381,7 @@ class Request(QWidget):
                 wrong = error
         if wrong is not None and not asked:
             raise wrong
-        run = Run(model, tuple(asked), self.diameter.typed, values, self._spread)
+        run = Run(model, tuple(asked), self.diameter.typed, values, self._spread, self.frames_box.chosen)
         folder = run_folder("apply")
         return Work(lambda: write_request(folder, run), folder, run, len(asked))
 
@@ -379,7 +391,8 @@ class Request(QWidget):
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         files = self.batch.files(None if stated else names)
-        folder, settings = run_folder("apply"), {"diameter": self.diameter.typed, "spread": self._spread}
+        settings = {"diameter": self.diameter.typed, "spread": self._spread, "frames": self.frames_box.chosen}
+        folder = run_folder("apply")
         return Work(
             lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
             folder,

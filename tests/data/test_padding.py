@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_dojo.data.padding import filled, padding
+
+RNG = np.random.default_rng(0)
+
+
+def image(shape=(96, 128), ground=500.0, noise=10.0):
+    """A noisy ground with two bright squares, (*S)."""
+    x = np.random.default_rng(1).normal(ground, noise, shape)
+    x[..., 30:50, 30:50] += 400
+    x[..., 60:75, 90:110] += 300
+    return np.clip(x, 0, 65535).astype(np.uint16)
+
+
+def where(x):
+    found = padding(x[None])
+    return np.zeros(x.shape, bool) if found is None else found[0]
+
+
+BOXES = {
+    "row": np.s_[:1],
+    "frame": np.s_[:3],
+    "columns": np.s_[:, 90:],
+    "corner": np.s_[:40, :50],
+    "tile inside": np.s_[60:76, 40:60],
+    "dead column": np.s_[:, 70:71],
+}
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_rows_columns_corners_and_tiles_are_padding(box, value):
+    x, truth = image(), np.zeros((96, 128), bool)
+    x[box], truth[box] = value, True
+    np.testing.assert_array_equal(where(x), truth)
+
+
+def test_a_frame_is_padding_whatever_its_value():
+    x, truth = image(), np.ones((96, 128), bool)
+    truth[5:-5, 5:-5] = False
+    for value in (700, int(x.max())):
+        framed = np.where(truth, value, x).astype(np.uint16)
+        found = where(framed)
+        assert found[truth].all()
+        assert found[~truth].mean() < 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+def test_every_dtype(dtype):
+    x = (image(ground=400) / 4).astype(dtype)
+    x[:, :20] = 0
+    found = where(x)
+    assert found[:, :20].all()
+    assert not found[:, 22:].any()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("value", [0.0, 65535.0, np.nan])
+def test_corners_after_a_rotation_with_their_mixed_pixels(order, value):
+    x = ndimage.rotate(image((128, 128)).astype(np.float32), 20, order=order, cval=value)
+    inside = ndimage.rotate(np.ones((128, 128), np.float32), 20, order=order, cval=0)
+    found = where(x)
+    assert found[inside == 0].mean() > 0.99
+    assert found[ndimage.binary_erosion(inside > 0.99, iterations=2)].mean() < 0.001
+
+
+def test_missing_numbers_are_padding_but_not_single_ones():
+    x = image().astype(np.float32)
+    x[:, :9] = np.nan
+    x[50, 70] = np.inf
+    found = where(x)
+    assert found[:, :9].all()
+    assert found.sum() == 9 * 96
+
+
+def test_a_blank_image_is_all_padding():
+    assert where(np.full((20, 30), 7, np.uint16)).all()
+    assert where(np.full((20, 30), np.nan, np.float32)).all()
+    one = np.zeros((600, 600), np.uint8)
+    one[301, 303] = 1  # beside the stride
+    assert not where(one).any()
+
+
+def test_borders_of_volumes():
+    x, truth = image((8, 96, 128)), np.zeros((8, 96, 128), bool)
+    truth[0] = truth[:, :4] = truth[:, :, -3:] = True
+    np.testing.assert_array_equal(where(np.where(truth, 0, x).astype(np.uint16)), truth)
+
+
+def test_each_channel_has_its_own():
+    x = np.stack([image(), image(ground=900)])
+    x[0, :10] = 0
+    x[1, :, :10] = 0
+    found = padding(x)
+    assert found is not None
+    assert found[0, :10].all()
+    assert not found[0, 12:].any()
+    assert found[1, :, :10].all()
+    assert not found[1, :, 12:].any()
+
+
+CLIPPED = {
+    "noise clipped at 0": np.clip(RNG.normal(2, 4, (96, 128)), 0, None).astype(np.uint8),
+    "drawn objects": np.where(image() > 700, 200, 0).astype(np.uint8),
+    "smooth objects on 0": ndimage.gaussian_filter(np.where(image() > 700, 200.0, 0.0), 2).astype(np.uint8),
+    "noisy objects cut out": np.where(image() > 700, image(), 0).astype(np.uint16),
+    "saturated objects": np.where(np.hypot(*np.ogrid[-40:56, -40:88]) < 12, 700, np.minimum(image(), 650)),
+    "a ramp": np.tile(np.arange(128, dtype=np.float32), (96, 1)),
+    "a saturated object in the corner": np.where(np.add(*np.ogrid[:96, :128]) < 12, 255, image() // 4).astype(np.uint8),
+    "a dead pixel": np.where(np.arange(96 * 128).reshape(96, 128) == 5000, 0, image()).astype(np.uint16),
+}
+
+
+@pytest.mark.parametrize("x", CLIPPED.values(), ids=CLIPPED)
+def test_what_belongs_to_the_image_is_no_padding(x):
+    assert not where(x).any()
+
+
+def test_padding_is_filled_with_the_background():
+    x = image()[None]
+    x[:, :12] = 0
+    before = x.copy()
+    out, found = filled(x)
+    assert found is not None
+    np.testing.assert_array_equal(x, before)
+    assert abs(int(out[0, 0, 0]) - 500) < 15
+    assert np.ptp(out[found]) == 0
+    np.testing.assert_array_equal(out[~found], x[~found])
+
+
+def test_an_image_without_padding_is_not_copied():
+    x = image()[None]
+    out, found = filled(x)
+    assert out is x
+    assert found is None
