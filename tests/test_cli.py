@@ -178,7 +178,7 @@ def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[
     out = ["--out", str(data / "m")]
     cases = {
         "does not exist": ["train", "instances", "--input", "nowhere", "--target", labels, *out],
-        "Validation lies between": [
+        "Validation must lie between": [
             "train",
             "instances",
             "--input",

@@ -40,7 +40,7 @@ def test_a_report_has_one_line_for_each_check() -> None:
 @pytest.mark.parametrize(
     ("said", "cards", "ok", "words"),
     [
-        (torch_says(), (), None, ["none found", "processor"]),
+        (torch_says(), (), None, ["none found", "CPU"]),
         (
             torch_says(),
             ("NVIDIA H100",),
@@ -56,7 +56,7 @@ def test_a_report_has_one_line_for_each_check() -> None:
             ["GT 710", "no kernel image"],
         ),
         (torch_says(mps=True), (), True, ["Apple"]),
-        (None, ("NVIDIA H100",), None, ["NVIDIA H100", "cannot be asked"]),
+        (None, ("NVIDIA H100",), None, ["NVIDIA H100", "cannot be loaded"]),
     ],
 )
 def test_the_graphics_card_is_judged(said: Any, cards: tuple[str, ...], ok: bool | None, words: list[str]) -> None:
@@ -92,7 +92,7 @@ def test_a_child_that_fails_says_why(code: str, why: str) -> None:
 def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._run([sys.executable, "-c", "import time; time.sleep(60)"], 0.5) is None
     monkeypatch.setattr(doctor, "_run", lambda *_: None)
-    assert doctor._ask("") == (None, "no answer within 2 minutes")
+    assert doctor._ask("") == (None, "no reply within 2 minutes")
 
 
 def test_noise_before_the_answer_is_ignored() -> None:
@@ -164,13 +164,13 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "BINDINGS", ("NoSuchQt",))
     assert doctor._qt().ok is False
     assert "napari-dojo[all]" in doctor._qt().text
-    assert doctor._opengl() == Check("OpenGL", None, "not looked at, since Qt is missing.")
+    assert doctor._opengl() == Check("OpenGL", None, "not checked, because Qt is missing.")
 
 
 def test_a_writable_folder_is_neither_made_nor_littered(tmp_path: Path) -> None:
     check = doctor._writable("models", tmp_path / "a" / "b")
     assert check.ok is not False
-    assert "made when needed" in check.text
+    assert "created when needed" in check.text
     assert list(tmp_path.iterdir()) == []
 
 

@@ -58,17 +58,17 @@ def test_plain_values_become_settings():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"edge": 10}, "Edge lies between 0 and 9 px; got 10"),
-        ({"edge": -1}, "Edge lies between"),
-        ({"edge": "wide"}, "Edge is a int|Edge is an? .*; got 'wide'"),
-        ({"edge": 2.5}, "Edge is .*; got 2.5"),
-        ({"edge": None}, "Edge is .*; got None"),
-        ({"share": float("nan")}, "Share lies between"),
-        ({"share": [1]}, "Share is"),
-        ({"mode": "slow"}, "Mode is one of fast, good; got 'slow'"),
-        ({"names": None}, "Names is"),
-        ({"on": "perhaps"}, "On is"),
-        ({"edges": 1}, "has no option 'edges'; it has edge, share"),
+        ({"edge": 10}, "Edge must lie between 0 and 9 px; got 10"),
+        ({"edge": -1}, "Edge must lie between"),
+        ({"edge": "wide"}, "Edge must be .*; got 'wide'"),
+        ({"edge": 2.5}, "Edge must be .*; got 2.5"),
+        ({"edge": None}, "Edge must be .*; got None"),
+        ({"share": float("nan")}, "Share must lie between"),
+        ({"share": [1]}, "Share must be"),
+        ({"mode": "slow"}, "Mode must be one of fast, good; got 'slow'"),
+        ({"names": None}, "Names must be"),
+        ({"on": "perhaps"}, "On must be"),
+        ({"edges": 1}, "has no option 'edges'. Choose among edge, share"),
     ],
 )
 def test_what_is_out_of_range_is_refused_by_label(values, says):

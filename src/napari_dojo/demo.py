@@ -1,4 +1,4 @@
-"""The whole story on sample data: train, apply, score, pictures, and a look at the result."""
+"""The demo: train, predict, evaluate and view the result on sample data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["demo"]
 
 
 def demo(run: Callable[[list[str]], int], out: Path, minutes: float = 1.5, *, headless: bool = False) -> int:
-    """Train on five simulated images of nuclei, apply the model to two others, and score it.
+    """Train on five simulated images of nuclei, apply the model to two others, and evaluate it.
 
-    Writes into ``out``: the model, the labels, ``scores.csv``, figures, and for each image a picture of what was found.
-    ``run`` does one command of napari-dojo and gives its exit code. What an earlier demo left there is replaced. Opens the viewer on the result unless ``headless``.
+    Writes into ``out``: the model, the labels, ``scores.csv``, figures, and an overlay for each test image. Files of an
+    earlier demo are replaced. ``run`` runs one napari-dojo command and returns its exit code. Opens the viewer with the
+    result unless ``headless``.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = out / "nuclei-demo"
     if model.exists() and not (model / "run").exists():
-        raise DojoError(f"{model} exists already and was not made by a demo. Choose another folder with --out.")
+        raise DojoError(f"{model} exists and was not made by a demo. Choose another folder with --out.")
     train, test = folder("nuclei_train"), folder("nuclei_test")
     for step in (
         [
@@ -77,7 +78,7 @@ def _has_display() -> bool:
 
 
 def _show(test: Path, out: Path) -> None:
-    """Open the viewer on the first test image and its labels."""
+    """Open the viewer with the first test image and its labels."""
     import subprocess
 
     first = sorted((test / "images").glob("*.tif"))[0]

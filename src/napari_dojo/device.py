@@ -1,4 +1,4 @@
-"""Where a net is computed, and whether half precision pays there."""
+"""The device that computes the network: CPU, CUDA GPU or Apple GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Device", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
 
 @dataclass(frozen=True)
 class Device:
-    """A device as the plan sees it: ``kind`` cpu, cuda or mps; ``memory`` in bytes that may be used; ``mixed`` precision."""
+    """A device: ``kind`` cpu, cuda or mps; usable ``memory`` in bytes; whether ``mixed`` precision is faster."""
 
     kind: str
     name: str
@@ -29,13 +29,13 @@ class Device:
 
     @property
     def sentence(self) -> str:
-        """What the user reads."""
+        """The device for the user, such as "CPU, 2 cores"."""
         cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
         return f"{self.name}, {cores}" if self.kind == "cpu" else self.name
 
 
 def cores() -> int:
-    """Processors that this process may use; ``OMP_NUM_THREADS`` may ask for fewer."""
+    """The number of CPU cores that this process may use, limited by ``OMP_NUM_THREADS``."""
     try:
         there = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -45,7 +45,7 @@ def cores() -> int:
 
 
 def choose(wanted: str = "auto") -> Device:
-    """The device of this name, or the best there is. DojoError where the wanted one is missing."""
+    """The device of this name, or for "auto" the fastest one. DojoError if it is not available."""
     import psutil
     import torch
 
@@ -53,7 +53,9 @@ def choose(wanted: str = "auto") -> Device:
     kind = wanted if wanted != "auto" else next(k for k in ("cuda", "mps", "cpu") if has[k])
     if not has.get(kind):
         there = ", ".join(k for k, v in has.items() if v)
-        raise DojoError(f"The device {kind!r} is not usable here; there is {there}. `napari-dojo doctor` says why.")
+        raise DojoError(
+            f"The device {kind!r} is not available. Available: {there}. Run `napari-dojo doctor` for the reason."
+        )
     if kind == "cuda":
         memory = int(torch.cuda.mem_get_info()[0] * 0.9)
         return Device(
@@ -64,7 +66,7 @@ def choose(wanted: str = "auto") -> Device:
 
 
 def probe(wanted: str = "auto") -> Device:
-    """What `choose` says, asked in a child process: torch stays out of this one. The CPU where the child fails."""
+    """`choose` in a child process, so that this one does not import torch. The CPU if the child fails."""
     import psutil
 
     code = "import json, sys; from dataclasses import asdict; from napari_dojo.device import choose; "
@@ -77,7 +79,7 @@ def probe(wanted: str = "auto") -> Device:
 
 
 def prepare(device: Device) -> torch.device:
-    """Make torch ready for it in this process."""
+    """Set up torch for the device in this process."""
     import torch
 
     if device.kind == "cpu":
@@ -88,7 +90,7 @@ def prepare(device: Device) -> torch.device:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that the device's memory was too small."""
+    """Whether an exception means that the device ran out of memory."""
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

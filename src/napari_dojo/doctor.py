@@ -1,6 +1,6 @@
-"""What this machine can do: one line each on versions, window, torch, graphics card, memory and folders.
+"""Check this installation: versions, window, torch, GPU, memory and folders, one line each.
 
-What may crash is asked in a child process, so that the answer is a line and not the end of the program.
+Checks that may crash run in a child process.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ print(json.dumps(dict(zip(["vendor", "renderer", "version"], said))))
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the answer.
+    """The result of one check.
 
     Attributes
     ----------
-    name : what was looked at.
-    ok : True: fine; None: works, but worth knowing; False: something cannot work.
-    text : what was found, and what to do where it is not fine.
+    name : what was checked.
+    ok : True: works; None: works with a limitation; False: does not work.
+    text : the finding, and what to do if it does not work.
     """
 
     name: str
@@ -77,12 +77,12 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Look at everything; takes some seconds, since torch and the window toolkit are loaded in child processes."""
+    """Run all checks; takes some seconds, because torch and Qt are loaded in child processes."""
     return list(_checks())
 
 
 def report(found: Sequence[Check] | None = None) -> str:
-    """The checks as text, one line each; looks first where none are given."""
+    """The checks as text, one line each; runs them if none are given."""
     found = checks() if found is None else found
     width = max((len(check.name) for check in found), default=0)
     marks = {True: "ok  ", None: "note", False: "FAIL"}
@@ -118,8 +118,8 @@ def _package(name: str) -> Check:
 def _qt() -> Check:
     found = [f"{name} {metadata.version(name)}" for name in BINDINGS if _installed(name)]
     if not found:
-        how = 'napari\'s window needs Qt, and none is installed: `pip install "napari-dojo[all]"`.'
-        return Check("Qt", False, f"{how} The command line works without.")
+        how = 'napari needs Qt, which is not installed: `pip install "napari-dojo[all]"`.'
+        return Check("Qt", False, f"{how} The command line works without it.")
     return Check("Qt", True, ", ".join(found))
 
 
@@ -133,9 +133,9 @@ def _installed(name: str) -> bool:
 
 def _opengl() -> Check:
     if not any(_installed(name) for name in BINDINGS):
-        return Check("OpenGL", None, "not looked at, since Qt is missing.")
+        return Check("OpenGL", None, "not checked, because Qt is missing.")
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        text = "not looked at: there is no display (DISPLAY is not set). The command line works without; xvfb-run gives one."
+        text = "not checked, because there is no display (DISPLAY is not set). The command line works without one; xvfb-run provides one."
         return Check("OpenGL", None, text)
     said, why = _ask(ASK_OPENGL)
     if said is None or not said["renderer"]:
@@ -143,27 +143,25 @@ def _opengl() -> Check:
         return Check("OpenGL", False, f"napari's canvas cannot be drawn: {why or 'no OpenGL context'}. {how}")
     software = any(word in said["renderer"].lower() for word in ("llvmpipe", "softpipe", "swrast"))
     text = f"{said['version']}, {said['renderer']} of {said['vendor']}"
-    return Check("OpenGL", True, text + (" (drawn by the processor: slow, but right)" if software else ""))
+    return Check("OpenGL", True, text + (" (software rendering: slow, but correct)" if software else ""))
 
 
 def _torch(said: dict[str, Any] | None, why: str) -> Check:
     if said is None:
-        return Check(
-            "torch", False, f"cannot be loaded: {why}. Install it anew: https://pytorch.org/get-started/locally."
-        )
+        return Check("torch", False, f"cannot be loaded: {why}. Reinstall it: https://pytorch.org/get-started/locally.")
     return Check(
         "torch", True, f"{said['version']}, {'for ' + said['build'] if said['build'] else 'built without CUDA'}"
     )
 
 
 def _gpu(said: dict[str, Any] | None, cards: Sequence[str]) -> Check:
-    """Judge what torch says of the graphics card, and what cards the system names."""
+    """Compare the GPUs that torch can use with those of the system."""
     named = ", ".join(cards)
     if said is None:
-        return Check("GPU", None, f"{named or 'none found'}; torch cannot be asked.")
+        return Check("GPU", None, f"{named or 'none found'}; torch cannot be loaded.")
     if said["error"]:
         what = ", ".join(said["cards"]) or named or "the GPU"
-        return Check("GPU", False, f"torch sees {what} but cannot compute on it: {said['error']}. {CUDA_HOW}")
+        return Check("GPU", False, f"torch detects {what} but cannot compute on it: {said['error']}. {CUDA_HOW}")
     if said["cuda"]:
         return Check("GPU", True, ", ".join(said["cards"]))
     if said["mps"]:
@@ -174,11 +172,11 @@ def _gpu(said: dict[str, Any] | None, cards: Sequence[str]) -> Check:
     if cards:
         text = f"an NVIDIA card is present ({named}), but this torch ({said['version']}, for CUDA {said['build']}) cannot use it."
         return Check("GPU", None, f"{text} Update NVIDIA's driver, or choose an older CUDA. {CUDA_HOW}")
-    return Check("GPU", None, "none found: nets are computed by the processor, which works and takes longer.")
+    return Check("GPU", None, "none found: networks run on the CPU, which is slower.")
 
 
 def _cards(root: Path = Path("/")) -> tuple[str, ...]:
-    """Names of the NVIDIA cards that the system knows of, with or without a driver."""
+    """Names of the NVIDIA GPUs of this system, with or without a driver."""
     smi = shutil.which("nvidia-smi")
     if smi:
         said = _run([smi, "--query-gpu=name", "--format=csv,noheader"], 20)
@@ -218,15 +216,17 @@ def _machine() -> Check:
 
 
 def _writable(name: str, folder: Path) -> Check:
-    """Whether files can be written in a folder, or the folder be made; leaves nothing behind."""
+    """Check that a folder is writable or can be created, without leaving files."""
     there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             free = shutil.disk_usage(there).free
     except OSError as error:
         why = error.strerror or str(error)
-        return Check(name, False, f"{folder} cannot be written ({why}). Set NAPARI_DOJO_HOME to a folder of yours.")
-    text = f"{folder}{'' if folder.exists() else ' (made when needed)'}, {_size(free)} free"
+        return Check(
+            name, False, f"{folder} cannot be written ({why}). Set NAPARI_DOJO_HOME to a folder that you can write to."
+        )
+    text = f"{folder}{'' if folder.exists() else ' (created when needed)'}, {_size(free)} free"
     return Check(name, True if free >= 2**30 else None, text)
 
 
@@ -244,10 +244,10 @@ def _size(count: float) -> str:
 
 
 def _ask(code: str) -> tuple[dict[str, Any] | None, str]:
-    """What a child process that runs the code says, or None and why."""
+    """The JSON output of code run in a child process, or None and the reason."""
     done = _run([sys.executable, "-c", code], 120)
     if done is None:
-        return None, "no answer within 2 minutes"
+        return None, "no reply within 2 minutes"
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
         try:

@@ -1,4 +1,4 @@
-"""The one kind of error that a person is meant to read, and any other in one sentence."""
+"""The error for users, and a one-sentence explanation of any other error."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ __all__ = ["DojoError", "explained"]
 
 
 class DojoError(Exception):
-    """One sentence for the user: what was needed, what came, what to do.
+    """An error with a message for the user: what is needed, what was given, and what to do.
 
-    Raised where data or choices enter. The command line prints it and exits with 2, a window shows it as a
-    notification; any other exception is a bug of ours.
+    Raised where data or settings enter. The command line prints it and exits with 2; the window shows it as a
+    notification. Any other exception is a bug.
     """
 
 
 def explained(error: BaseException) -> str:
-    """Any error in one sentence: ours, the system's, or one that should not be."""
+    """Any error as one sentence for the user."""
     if isinstance(error, DojoError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "The memory was too small for this. Choose smaller images or pieces, or close other programs."
+        return "Not enough memory. Use smaller images or tiles, or close other programs."
     if isinstance(error, OSError):
         name = error.filename or "A file"
-        return f"{name} cannot be read or written: {error.strerror or error}. Make room or choose another folder."
-    return f"Something went wrong that should not ({type(error).__name__}: {error})."
+        return f"{name} cannot be read or written: {error.strerror or error}. Free disk space or choose another folder."
+    return f"Unexpected error ({type(error).__name__}: {error}). Please report it."

@@ -1,4 +1,4 @@
-"""What a long job can say, and what it can be told. Small, frozen, written as one line of JSON each."""
+"""Events that a job sends, and the control of a job. Each event is one line of JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a job says."""
+    """Base class of all events."""
 
     kinds: ClassVar[dict[str, type[Event]]] = {}
 
@@ -33,16 +33,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The job knows what it will do. ``plan`` holds plain values, as `napari_dojo.training.plan.Plan` names them."""
+    """The job has started. ``plan`` holds the fields of `napari_dojo.training.plan.Plan` as plain values."""
 
     plan: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Step(Event):
-    """One update of the weights was made.
+    """One training step was made.
 
-    ``steps`` is None while a budget in minutes is not yet measured; ``rate`` is the learning rate.
+    ``steps`` is None until the speed for a time limit is measured; ``rate`` is the learning rate.
     """
 
     step: int
@@ -54,9 +54,9 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """The net was judged on what it does not learn from.
+    """The model was scored on the validation data.
 
-    ``score`` and ``baseline`` hold the task's figures by name; ``preview`` is the path of a ``.npy`` or None.
+    ``score`` and ``baseline`` hold the task's scores by name; ``preview`` is the path of a ``.npy`` or None.
     """
 
     step: int
@@ -69,7 +69,7 @@ class Validated(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """``done`` of ``total`` pieces of the work are done."""
+    """``done`` of ``total`` units of work are done."""
 
     done: int
     total: int
@@ -77,7 +77,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Message(Event):
-    """A sentence for the user; ``level`` is "info" or "warning"."""
+    """A message for the user; ``level`` is "info" or "warning"."""
 
     level: str
     text: str
@@ -85,7 +85,7 @@ class Message(Event):
 
 @dataclass(frozen=True)
 class Done(Event):
-    """The last word of a job that went well; ``result`` is a path."""
+    """The last event of a job that succeeded; ``result`` is a path."""
 
     result: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -93,14 +93,14 @@ class Done(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The last word of a job that could not go on: one sentence."""
+    """The last event of a job that failed, with the reason in one sentence."""
 
     sentence: str
 
 
 @dataclass
 class Control:
-    """What a running job can be told; it looks at it between steps, inside checks and between tiles.
+    """Requests to a running job, which reads them between steps, during validation and between tiles.
 
     ``look`` is what the user sees now, ``{"image": path of .npy (C, *S)}``; pausing is not asking for the next event.
     """
@@ -115,7 +115,7 @@ def encode(event: Event) -> str:
 
 
 def decode(line: str) -> Event:
-    """The event of one line; ValueError where it is none."""
+    """The event of one line; ValueError if the line is not an event."""
     said = json.loads(line)
     name = said.pop("event", None) if isinstance(said, dict) else None
     if not isinstance(name, str) or name not in Event.kinds:
@@ -127,5 +127,5 @@ def decode(line: str) -> Event:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of numpy as numbers and lists, all else (paths) as text."""
+    """Numpy numbers and arrays as numbers and lists, everything else (paths) as text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

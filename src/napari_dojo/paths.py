@@ -1,4 +1,4 @@
-"""Where the user's models and runs lie, and the folders of models that a lab shares. Names only; creates nothing."""
+"""Paths of the user's models and runs, and of shared model folders. Nothing is created here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["data_folder", "home", "lab_folders", "models_folder", "runs_folder"]
 
 
 def home() -> Path:
-    """The folder of the user's data: ``$NAPARI_DOJO_HOME``, else the place that the system has for such things.
+    """The folder of the user's data: ``$NAPARI_DOJO_HOME``, else the platform's user data directory.
 
     Absolute; it may not exist yet.
     """
@@ -22,24 +22,24 @@ def home() -> Path:
 
 
 def models_folder() -> Path:
-    """The folder of the user's own models, one folder each. It may not exist yet."""
+    """The folder of the user's models, one folder each. It may not exist yet."""
     return home() / "models"
 
 
 def runs_folder() -> Path:
-    """The folder of the jobs that the window started. It may not exist yet."""
+    """The folder of runs, the jobs started in the window. It may not exist yet."""
     return home() / "runs"
 
 
 def data_folder() -> Path:
-    """The folder of training images that a person asked to have as files. It may not exist yet."""
+    """The folder of training images exported as files. It may not exist yet."""
     return home() / "data"
 
 
 def lab_folders() -> tuple[Path, ...]:
-    """The folders of models named in ``$NAPARI_DOJO_MODELS``, in its order, each once.
+    """The shared model folders listed in ``$NAPARI_DOJO_MODELS``, in order, without duplicates.
 
-    They are separated as in ``PATH`` (":", on Windows ";") and are only ever read. They may not exist.
+    They are separated as in ``PATH`` (":", on Windows ";") and never written to. They may not exist.
     """
     named = os.environ.get("NAPARI_DOJO_MODELS", "").split(os.pathsep)
     return tuple(dict.fromkeys(Path(name.strip()).expanduser().absolute() for name in named if name.strip()))

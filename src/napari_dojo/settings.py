@@ -1,4 +1,4 @@
-"""What a person may set, each option declared once: the command line, the forms and the docs are made from it."""
+"""Training and prediction settings. Each option is declared once; command line, forms and docs are made from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 
 @dataclass(frozen=True)
 class Option:
-    """How an option is shown and what it may be; ``words`` are what its choices are called in a form."""
+    """Label, help, range and unit of an option; ``words`` are the titles of its choices in a form."""
 
     label: str
     help: str
@@ -51,58 +51,77 @@ class Field:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a model is trained. Zero and None mean: the plan decides."""
+    """How a model is trained. For 0 and None, the training plan chooses the value."""
 
-    minutes: Annotated[
-        float | None, Option("Time", "How long training may take, from start to saved model.", 0.05, 10080, "min")
-    ] = None
+    minutes: Annotated[float | None, Option("Time", "Total time from start to saved model.", 0.05, 10080, "min")] = None
     epochs: Annotated[
         int | None,
-        Option("Epochs", "An epoch is as many patches as cover the training area once.", 1, 100_000, advanced=True),
+        Option(
+            "Epochs",
+            "Number of epochs. In one epoch, the patches cover the training area once.",
+            1,
+            100_000,
+            advanced=True,
+        ),
     ] = None
-    steps: Annotated[
-        int | None, Option("Steps", "How many times the weights are updated.", 1, 10_000_000, advanced=True)
-    ] = None
+    steps: Annotated[int | None, Option("Steps", "Number of updates of the weights.", 1, 10_000_000, advanced=True)] = (
+        None
+    )
     validation: Annotated[
         float | None,
-        Option("Validation", "Share of the images kept aside to choose the best model.", 0, 0.9, advanced=True),
+        Option("Validation", "Fraction of the images used to choose the best model.", 0, 0.9, advanced=True),
     ] = None
     test: Annotated[
         float | None,
-        Option("Test", "Share of the images that training never sees, for the final score.", 0, 0.9, advanced=True),
+        Option("Test", "Fraction of the images used only for the final score.", 0, 0.9, advanced=True),
     ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
-        Option("Device", "Where the net is computed; auto takes a graphics card where there is one.", advanced=True),
+        Option("Device", "The processor that computes the network; auto uses a GPU if there is one.", advanced=True),
     ] = "auto"
     seed: Annotated[
         int,
-        Option("Seed", "The same seed and steps give the same model on the same machine.", 0, 2**31 - 1, advanced=True),
+        Option(
+            "Seed",
+            "Random seed. The same seed and number of steps give the same model on the same machine.",
+            0,
+            2**31 - 1,
+            advanced=True,
+        ),
     ] = 0
     patch: Annotated[
         int,
+        Option("Patch", "Edge length of the training patches; 0: automatic.", 0, 4096, "px", True),
+    ] = 0
+    batch: Annotated[int, Option("Batch size", "Patches per step; 0: automatic.", 0, 4096, "", True)] = 0
+    depth: Annotated[
+        int,
         Option(
-            "Patch", "Edge of the image pieces that the net learns from; 0 lets the plan decide.", 0, 4096, "px", True
+            "Depth",
+            "Resolution levels of the network; more give a larger receptive field; 0: automatic.",
+            0,
+            7,
+            "",
+            True,
         ),
     ] = 0
-    batch: Annotated[int, Option("Batch", "Pieces per update; 0 lets the plan decide.", 0, 4096, "", True)] = 0
-    depth: Annotated[
-        int, Option("Depth", "Levels of the net: more see farther; 0 lets the plan decide.", 0, 7, "", True)
-    ] = 0
-    width: Annotated[
-        int, Option("Width", "Feature maps of the first level; 0 lets the plan decide.", 0, 512, "", True)
-    ] = 0
+    width: Annotated[int, Option("Width", "Feature maps of the first level; 0: automatic.", 0, 512, "", True)] = 0
     learning_rate: Annotated[
-        float, Option("Learning rate", "Largest step size of the optimizer; 0 lets the plan decide.", 0, 1, "", True)
+        float, Option("Learning rate", "Maximum learning rate of the optimizer; 0: automatic.", 0, 1, "", True)
     ] = 0.0
     augment: Annotated[
-        bool, Option("Augment", "Flip, turn, scale and brighten the pieces, so that few images go far.", advanced=True)
+        bool,
+        Option(
+            "Augment",
+            "Augment the patches: flip, rotate, scale, change brightness. Needed with few images.",
+            advanced=True,
+        ),
     ] = True
 
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """How a model is applied. Zero and None mean: decided from model and image."""
+    """How a model is applied. For 0 and None, model and image determine the value."""
 
     diameter: Annotated[
         float | None, Option("Diameter", "Typical diameter of the objects in this image.", 1, 10_000, "px")
@@ -112,17 +131,18 @@ class PredictSettings:
         Option("Channel", "Of images with several channels: the one to use, by number (1 is the first) or name."),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Option("Device", "Where the net is computed.", advanced=True)
+        Literal["auto", "cpu", "cuda", "mps"],
+        Option("Device", "The processor that computes the network.", advanced=True),
     ] = "auto"
     turns: Annotated[
         int,
         Option(
-            "Average over",
-            "Images only: the mean answer to the image flipped and turned in so many ways (1 to 8); 0: as the task has it. "
-            "More is slower and somewhat better.",
+            "Test-time augmentation",
+            "Predicted images only: average the predictions for this many flipped and rotated views (1 to 8); 0: the "
+            "default of the task. More views are slower and slightly better.",
             0,
             8,
-            "ways",
+            "views",
             True,
         ),
     ] = 0
@@ -130,21 +150,23 @@ class PredictSettings:
         bool,
         Option(
             "Uncertainty",
-            "Images only: also how much the answers to the turned image differ, as an image.",
+            "Predicted images only: save also how much the predictions for the views differ, as an image.",
             advanced=True,
         ),
     ] = False
     dtype: Annotated[
         Literal["float32", "input"],
         Option(
-            "Numbers", "Images only: the type of the answer; input: rounded to the type of the input.", advanced=True
+            "Data type",
+            "Predicted images only: the data type; input: rounded to the type of the input image.",
+            advanced=True,
         ),
     ] = "float32"
     any_size: Annotated[
         bool,
         Option(
             "Any pixel size",
-            "Super-resolution only: take images of another pixel size than it learned from, too.",
+            "Super-resolution only: accept images with another pixel size than the training images.",
             advanced=True,
         ),
     ] = False
@@ -159,7 +181,7 @@ class PredictSettings:
     ] = None
     tile: Annotated[
         int,
-        Option("Tile", "Edge of the pieces that are computed at once; 0: what fits in memory.", 0, 16384, "px", True),
+        Option("Tile", "Edge length of the tiles; 0: what fits in memory.", 0, 16384, "px", True),
     ] = 0
 
 
@@ -188,21 +210,21 @@ T = TypeVar("T")
 
 
 def checked(cls: type[T], values: Mapping[str, Any]) -> T:
-    """A settings object from plain values (YAML, JSON, flags), each within its range.
+    """A settings object from plain values (YAML, JSON, flags).
 
-    Raises DojoError that names the option, what it may be and what came.
+    Raises DojoError with the option, its range and the value if a value is invalid.
     """
     known = {f.name: f for f in fields_of(cls)}
     clean: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            raise DojoError(f"{cls.__name__} has no option {name!r}; it has {', '.join(known)}.")
+            raise DojoError(f"{cls.__name__} has no option {name!r}. Choose among {', '.join(known)}.")
         clean[name] = _fit(known[name], value)
     return cls(**clean)
 
 
 def _as(kind: type, value: Any) -> Any:
-    """A value of this kind; TypeError, ValueError or KeyError where it is none."""
+    """Convert a value to this type; TypeError, ValueError or KeyError if that is not possible."""
     if kind is tuple:
         return tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else tuple(value)
     if kind is bool:
@@ -218,12 +240,12 @@ def _fit(field: Field, value: Any) -> Any:
     o = field.option
     if field.choices:
         if value not in field.choices:
-            raise DojoError(f"{o.label} is one of {', '.join(map(str, field.choices))}; got {value!r}.")
+            raise DojoError(f"{o.label} must be one of {', '.join(map(str, field.choices))}; got {value!r}.")
         return value
     try:
         value = _as(field.kind, value)
     except (TypeError, ValueError, KeyError, OverflowError):
-        raise DojoError(f"{o.label} is {KINDS.get(field.kind, 'a text')}; got {value!r}.") from None
+        raise DojoError(f"{o.label} must be {KINDS.get(field.kind, 'text')}; got {value!r}.") from None
     if field.kind in (int, float) and not ((o.low is None or value >= o.low) and (o.high is None or value <= o.high)):
-        raise DojoError(f"{o.label} lies between {o.low} and {o.high} {o.unit}".rstrip() + f"; got {value}.")
+        raise DojoError(f"{o.label} must lie between {o.low} and {o.high} {o.unit}".rstrip() + f"; got {value}.")
     return value

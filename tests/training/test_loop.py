@@ -254,7 +254,7 @@ def test_device():
     assert cores() >= 1
     assert prepare(Device("cpu", "CPU", 1, torch.get_num_threads())) == torch.device("cpu")
     if not torch.backends.mps.is_available():
-        with pytest.raises(DojoError, match="'mps' is not usable here"):
+        with pytest.raises(DojoError, match="'mps' is not available"):
             choose("mps")
 
 

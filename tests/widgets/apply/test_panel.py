@@ -531,7 +531,7 @@ def test_a_failed_job_is_one_sentence(qtbot, viewer, panel, known, at_once, warn
     apply = panel(ApplyPanel)
     apply.apply_button.click()
     assert "No space left" in apply.message.text()
-    assert "Make room" in warned[0]
+    assert "Free disk space" in warned[0]
     assert apply.apply_button.isEnabled()
     assert apply.buttons.currentIndex() == 0
     assert len(viewer.layers) == 1

@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written(qtbot, filled, panel, monkeypatch, tmp_
     train.start_button.click()
     qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text(), timeout=20_000)
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
-    assert "Make room or choose another folder" in train.progress.message.text()
+    assert "Free disk space or choose another folder" in train.progress.message.text()
 
 
 def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
