@@ -147,9 +147,7 @@ def test_two_classrooms_share_a_viewer(qtbot, filled, panel):
     assert not late.visible
     first.play.play_button.click()
     second.play.play_button.click()
-    qtbot.wait(100)
-    assert first.lesson.session.updates > 0
-    assert second.lesson.session.updates > 0
+    qtbot.waitUntil(lambda: min(made.lesson.session.updates for made in (first, second)) > 0)
     assert second.canvas.front
     second.end()
     assert first.canvas.points.visible
@@ -318,15 +316,14 @@ def test_layers_that_are_taken_away_while_it_plays_come_back(qtbot, viewer, clas
     classroom.play.slider.setValue(6)
     classroom.lesson.set(epochs=100_000)
     classroom.play.play_button.click()
-    qtbot.wait(60)
-    viewer.layers.remove(classroom.canvas.surface)
-    qtbot.wait(60)
-    viewer.layers.clear()
-    done = classroom.lesson.session.updates
-    qtbot.wait(100)
+    for remove in (lambda: viewer.layers.remove(classroom.canvas.surface), viewer.layers.clear):
+        before = classroom.lesson.session.updates
+        qtbot.waitUntil(lambda before=before: classroom.lesson.session.updates > before)
+        remove()
+    before = classroom.lesson.session.updates
+    qtbot.waitUntil(lambda: classroom.lesson.session.updates > before)
     assert classroom.player.playing
-    assert classroom.lesson.session.updates > done
-    assert "was removed" in classroom.message.text()
+    qtbot.waitUntil(lambda: "was removed" in classroom.message.text())
     classroom.play.play_button.click()
     assert classroom.canvas.there
     assert [x.name for x in viewer.layers] == ["Decision surface", "Points"]
@@ -340,11 +337,12 @@ def test_a_viewer_that_is_closed_while_it_plays(qtbot, make_napari_viewer):
     qtbot.waitUntil(lambda: made.canvas.there)  # noqa: F821
     made.lesson.set(epochs=100_000)
     made.play.play_button.click()
-    qtbot.wait(50)
+    qtbot.waitUntil(lambda: made.lesson.session.updates > 0)  # noqa: F821
     viewer.close()
+    qtbot.waitUntil(lambda: not made.player.playing)  # noqa: F821
+    updates = made.lesson.session.updates
     qtbot.wait(50)
-    assert not made.player.playing
-    assert made._ended
+    assert made.lesson.session.updates == updates
     del made
     gc.collect()
 
