@@ -161,13 +161,13 @@ def test_the_diameter_follows_the_pixel_size(qtbot, viewer, panel, one_model):
     viewer.add_image(np.zeros((32, 32)), name="fine", scale=(0.1, 0.1), units=("um", "um"))
     apply = panel(ApplyPanel)
     apply.image_box.choose(viewer.layers["plain"])
-    assert apply.diameter_box.value() == 20
+    assert apply.request.diameter.box.value() == 20
     apply.image_box.choose(viewer.layers["fine"])
-    assert apply.diameter_box.value() == 100
-    apply.diameter_box.setValue(70)
+    assert apply.request.diameter.box.value() == 100
+    apply.request.diameter.box.setValue(70)
     viewer.layers.selection.active = viewer.layers["plain"]  # selecting is not choosing
     qtbot.wait(20)
-    assert apply.diameter_box.value() == 70
+    assert apply.request.diameter.box.value() == 70
 
 
 def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
@@ -178,7 +178,7 @@ def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
     row.button.click()
     assert row.button.text() == "..."
     qtbot.waitUntil(lambda: row.button.text() == "Measure", timeout=5000)
-    assert apply.diameter_box.value() == row.typed == pytest.approx(18, rel=0.25)
+    assert apply.request.diameter.box.value() == row.typed == pytest.approx(18, rel=0.25)
     assert f"About {row.typed:g} px, measured on" in apply.message.text()
     viewer.layers.clear()
     viewer.add_image(np.zeros((30, 30)))

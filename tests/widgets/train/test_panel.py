@@ -130,7 +130,7 @@ def test_train_stop_apply(qtbot, filled, panel):
     apply = next(w for w in filled.window.dock_widgets.values() if isinstance(w, ApplyPanel))
     assert apply.model.name == "cells"
     apply.image_box.choose(filled.layers["cells_1"])
-    assert apply.diameter_box.value() == pytest.approx(apply.model.card.diameter, abs=0.06)
+    assert apply.request.diameter.box.value() == pytest.approx(apply.model.card.diameter, abs=0.06)
     before = set(filled.layers)
     apply.apply_button.click()
     qtbot.waitUntil(lambda: set(filled.layers) != before, timeout=90_000)

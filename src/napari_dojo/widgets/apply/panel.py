@@ -46,7 +46,7 @@ class ApplyPanel(Panel):
         self.request = Request(self.viewer, self.marked)
         self.answer = AnswerRows(self.viewer)
         self.model_box, self.image_box = self.request.model_box, self.request.image_box
-        self.third_box, self.diameter_box = self.request.third_box, self.request.diameter.box
+        self.third_box = self.request.third_box
         self.about, self.batch = self.request.about, self.request.batch
         self.results, self.sliders, self.count = self.answer.results, self.answer.sliders, self.answer.count
         self.column.addWidget(self.request)

@@ -78,7 +78,6 @@ class Autosave(QObject):
     Attributes
     ----------
     draft : where it goes.
-    last_edit : time.monotonic() of the last edit of labels or shapes, or of their coming back; None before.
 
     Parameters
     ----------
@@ -95,7 +94,6 @@ class Autosave(QObject):
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self.draft = Draft.new()
-        self.last_edit: float | None = None
         self._followed: dict[Any, _Followed] = {}
         self._count = 0
         self._replaced: Draft | None = None
@@ -133,7 +131,6 @@ class Autosave(QObject):
         for key, layer in restored.layers.items():
             self._leave(layer)
             self._join(layer, _Followed(key, touched=layer._type_string != "image"))
-        self.last_edit = time.monotonic()
         self._later()
         return restored
 
@@ -220,7 +217,6 @@ class Autosave(QObject):
             known.version += 1
             if event.source._type_string != "image":
                 known.touched = True
-                self.last_edit = time.monotonic()
         elif event.type == "set_data":
             if not known.touched:
                 return
