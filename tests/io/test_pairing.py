@@ -205,14 +205,14 @@ def test_what_programs_leave_beside_an_image_is_no_image(tmp_path: Path) -> None
 
 
 def test_a_folder_of_cellpose_gives_pairs(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"B3_0{i}{end}" for i in range(3) for end in (".tif", "_seg.npy", "_cp_masks.png")))
+    touch(tmp_path, *(f"B3_0{i}{end}" for i in range(3) for end in (".tif", "_seg.npy", "_cp_masks.png", "_rois.zip")))
     pairs, left_inputs, left_targets = pair_files(list_inputs(tmp_path), list_inputs(tmp_path, targets=True))
-    assert [names(list(pair)) for pair in pairs] == [[f"B3_0{i}.tif", f"B3_0{i}_cp_masks.png"] for i in range(3)]
+    assert [names(list(pair)) for pair in pairs] == [[f"B3_0{i}.tif", f"B3_0{i}_seg.npy"] for i in range(3)]
     assert left_inputs == left_targets == []
-    for path in tmp_path.glob("*_cp_masks.png"):
+    for path in [*tmp_path.glob("*_seg.npy"), *tmp_path.glob("*_rois.zip")]:
         path.unlink()
     pairs = pair_files(list_inputs(tmp_path), list_inputs(tmp_path, targets=True))[0]
-    assert [b.name for _, b in pairs] == [f"B3_0{i}_seg.npy" for i in range(3)]
+    assert [b.name for _, b in pairs] == [f"B3_0{i}_cp_masks.png" for i in range(3)]
 
 
 def test_the_targets_of_a_folder_are_looked_for_where_programs_put_them(tmp_path: Path) -> None:

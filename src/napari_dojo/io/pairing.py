@@ -45,7 +45,7 @@ __all__ = [
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".lsm")
 OUTLINES = (".zip", ".roi", ".geojson")  # files of outlines, which labels are made from
-PREFERRED = ".npy"  # of Cellpose, masks are read from _cp_masks where there are such, too
+PREFERRED = ".npy"  # of Cellpose: _seg.npy holds the latest corrections, _cp_masks and _rois.zip are exported from it
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -438,8 +438,14 @@ def _told_apart(inputs: Sequence[Path], targets: Sequence[Path]) -> tuple[list[P
             f"Targets were expected, but {_examples(targets)} hold probabilities, outlines or previews by their names. "
             "Export the segmentation itself, or rename the files."
         )
-    cores = {_core(p) for p in wanted if is_of_cellpose(p) and p.suffix != PREFERRED}
-    return inputs, [p for p in wanted if not (is_of_cellpose(p) and p.suffix == PREFERRED and _core(p) in cores)]
+    cores = {_core(p) for p in wanted if is_of_cellpose(p) and p.suffix == PREFERRED}
+    return inputs, [p for p in wanted if not (_core(p) in cores and _exported(p))]
+
+
+def _exported(path: Path) -> bool:
+    """Whether Cellpose names an export of its masks so."""
+    rois = path.suffix == ".zip" and words_of(path.stem)[-1:] == ("rois",)
+    return rois or (is_of_cellpose(path) and path.suffix != PREFERRED)
 
 
 def _core(path: Path) -> object:
