@@ -80,6 +80,11 @@ def _why_not(path: Path, error: OSError, nbytes: int) -> str:
             f"{path.name} needs about {nbytes / 1e6:.3g} MB, but the disk of {path.parent} is full "
             f"({free / 1e6:.3g} MB free). Make room there, or choose another folder; nothing was written."
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return (
+            f"{path.name[:40]}... has {len(path.name.encode())} bytes, and the disk allows names of about 255. "
+            "Give the image a shorter name."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"{path} cannot be written: there is no permission, or another program has it open. "
