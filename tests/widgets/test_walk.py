@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_dojo.events import Validated
 from napari_dojo.io import images
@@ -185,7 +186,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     walk.look("applied")
     before = int((result.data > 0).sum())
     slider = apply.sliders.slider("threshold")
-    walk.type(slider._label, "0.95")  # the number beside a slider can be typed
+    walk.type(slider.native.findChild(QDoubleSpinBox), "0.95")  # the number beside a slider can be typed
     walk.until(lambda: int((result.data > 0).sum()) < before, 20)
     walk.click(apply.answer.reset_button)
     walk.until(lambda: abs(int((result.data > 0).sum()) - before) <= 0.02 * before, 20)

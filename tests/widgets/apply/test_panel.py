@@ -334,7 +334,7 @@ def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_
     assert apply.count.text() == "6 objects"
     assert apply.count.toolTip().splitlines()[1] == "cells_2 bright: 2 objects"
     assert apply.message.text() == "Added 3 layers."
-    apply.sliders.slider("smallest").setValue(100)
+    apply.sliders.slider("smallest").value = 100
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert not any(x.data.any() for x in layers)
     viewer.layers.remove(layers[0])
@@ -377,7 +377,7 @@ def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
     assert sorted(np.unique(layer.data)) == [0, 1, 2]
     np.testing.assert_allclose(layer.translate, (1, 17, 19))
     assert apply.count.text() == "2 objects"
-    apply.sliders.slider("smallest").setValue(65)
+    apply.sliders.slider("smallest").value = 65
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert layer.data.shape == (1, 34, 34)
     image.corner_pixels = np.array([[0, 47, 18], [0, 47, 51]])
@@ -390,16 +390,16 @@ def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, view
     viewer.add_image(squares(2), name="cells")
     apply = panel(ApplyPanel)
     apply.choose_model("bright")
-    apply.sliders.slider("smallest").setValue(64)
+    apply.sliders.slider("smallest").value = 64
     (first,) = run(qtbot, apply)
     assert first.metadata["napari_dojo"]["decoding"]["smallest"] == 64
     assert apply.count.text() == "2 objects"
-    apply.sliders.slider("smallest").setValue(65)
+    apply.sliders.slider("smallest").value = 65
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert apply.sliders.values()["smallest"] == 65
     apply.choose_model("other")
     assert apply.sliders.values()["smallest"] == 30
-    apply.sliders.slider("smallest").setValue(1)
+    apply.sliders.slider("smallest").value = 1
     qtbot.wait(150)
     assert apply.count.text() == "0 objects"  # the result of the other model is left alone
     apply.choose_model("bright")
@@ -416,7 +416,7 @@ def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_on
     apply = panel(ApplyPanel)
     run(qtbot, apply)
     assert "Too large to change" in apply.message.text()
-    apply.sliders.slider("smallest").setValue(100)
+    apply.sliders.slider("smallest").value = 100
     qtbot.wait(150)
     assert apply.count.text() == "2 objects"
 
@@ -593,7 +593,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert apply.batch.answers.edit.placeholderText() == str(folder / "in_bright")
     apply.batch.tables.setChecked(True)
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)
-    apply.sliders.slider("smallest").setValue(3)
+    apply.sliders.slider("smallest").value = 3
     apply.apply_button.click()
     out = folder / "in_bright"
     assert sorted(p.name for p in out.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]

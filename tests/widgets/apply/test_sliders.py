@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSlider
 
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS
@@ -21,9 +23,9 @@ def sliders(qtbot):
 
 
 def test_values_that_were_not_moved_are_exact(sliders):
-    assert sliders.slider("smallest").value() == 10
+    assert sliders.slider("smallest").value == 10
     assert sliders.values() == VALUES
-    sliders.slider("smallest").setValue(20)
+    sliders.slider("smallest").value = 20
     assert sliders.values() == {**VALUES, "smallest": 20.0}
     assert isinstance(sliders.values()["smallest"], float)
 
@@ -33,15 +35,15 @@ def test_showing_says_nothing_and_moving_does(qtbot, sliders):
         sliders.show_fields(FIELDS, {**VALUES, "split": 0.5})
         sliders.set_pixel_size((0.5, 0.5))
     with qtbot.waitSignal(sliders.changed):
-        sliders.slider("threshold").setValue(0.7)
+        sliders.slider("threshold").value = 0.7
     assert sliders.values()["threshold"] == pytest.approx(0.7)
 
 
 def test_the_range_follows_the_value(sliders):
-    assert (sliders.slider("smallest").minimum(), sliders.slider("smallest").maximum()) == (0, 200)
+    assert (sliders.slider("smallest").min, sliders.slider("smallest").max) == (0, 200)
     sliders.show_fields(FIELDS, {**VALUES, "smallest": 300.0})
-    assert sliders.slider("smallest").maximum() == 1200
-    assert sliders.slider("threshold").maximum() == pytest.approx(0.99)
+    assert sliders.slider("smallest").max == 1200
+    assert sliders.slider("threshold").max == pytest.approx(0.99)
 
 
 def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
@@ -49,7 +51,7 @@ def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
     assert words.text() == "10.5 px"
     sliders.set_pixel_size((0.5, 0.5))
     assert words.text() == "10.5 px: 2.62 µm², 1.8 µm across"
-    sliders.slider("smallest").setValue(100)
+    sliders.slider("smallest").value = 100
     assert words.text() == "100 px: 25 µm², 5.6 µm across"
     sliders.set_pixel_size(None)
     assert words.text() == "100 px"
@@ -68,6 +70,22 @@ def test_another_task_has_other_sliders(sliders):
 
 def test_every_slider_has_a_name_and_a_tip(sliders):
     for field in FIELDS:
-        slider = sliders.slider(field.name)
-        assert slider.accessibleName() == field.option.label
-        assert slider.toolTip() == field.option.help
+        native = sliders.slider(field.name).native
+        for part in (native, *native.findChildren(QSlider), *native.findChildren(QAbstractSpinBox)):
+            assert (part.accessibleName(), part.toolTip()) == (field.option.label, field.option.help)
+
+
+def test_the_number_beside_a_slider_can_be_typed(qtbot, sliders):
+    number = sliders.slider("threshold").native.findChild(QDoubleSpinBox)
+    number.selectAll()
+    with qtbot.waitSignal(sliders.changed):
+        qtbot.keyClicks(number, "0.83")
+        qtbot.keyClick(number, Qt.Key.Key_Return)
+    assert sliders.values()["threshold"] == 0.83
+
+
+def test_keys_move_a_slider_by_hundredths_and_by_tenths(qtbot, sliders):
+    bar = sliders.slider("threshold").native.focusProxy()
+    for key, value in ((Qt.Key.Key_Right, 0.46), (Qt.Key.Key_PageUp, 0.56), (Qt.Key.Key_Left, 0.55)):
+        qtbot.keyClick(bar, key)
+        assert sliders.values()["threshold"] == value

@@ -217,7 +217,7 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     qtbot.waitUntil(lambda: "objects. Move Probability" in tour.text.text(), timeout=90_000)
     before = apply.results.layers[0].data.copy()
     tour.button.click()
-    assert apply.sliders.slider("threshold").value() == pytest.approx(0.79, abs=0.03)
+    assert apply.sliders.slider("threshold").value == pytest.approx(0.79, abs=0.03)
     step(qtbot, tour, 7, "the truth is known")
     result, most = apply.results.layers[0], (before > 0).sum()
     qtbot.waitUntil(lambda: (result.data > 0).sum() < most, timeout=20_000)  # it is decoded in a thread

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_dojo.settings import Field
-from napari_dojo.widgets.common.form import calm, described, form_layout
+from napari_dojo.widgets.common.form import form_layout
+from napari_dojo.widgets.common.options import slider
 
 __all__ = ["Sliders", "size_words"]
 
@@ -18,7 +19,7 @@ MOST = 1000  # an option that may be larger gets a slider as long as its value a
 
 
 def size_words(pixels: float, pixel_size: Sequence[float] | None) -> str:
-    """So many pixels, in um² or um³ where known, and how wide a disc or ball of them is: "9 px: 3 µm², 2 µm across"."""
+    """A size in pixels, in µm² or µm³ where known, and how wide such a disc or ball is: "9 px: 3 µm², 2 µm across"."""
     if pixel_size is None:
         return f"{pixels:g} px"
     n = len(pixel_size)
@@ -41,49 +42,47 @@ class Sliders(QWidget):
         self._pixel_size: tuple[float, ...] | None = None
 
     def show_fields(self, fields: tuple[Field, ...], values: Mapping[str, Any]) -> None:
-        """Show these numbers with these values; says nothing."""
+        """Show these numbers with these values, without emitting ``changed``."""
         if tuple(f.name for f in fields) != tuple(self._sliders):
             while self._layout.rowCount():
                 self._layout.removeRow(0)
             self._sliders, self._words = {}, {}
             for field in fields:
                 self._add(field)
-        for name, (field, slider) in self._sliders.items():
-            _show(field, slider, values[name])
-            self._given[name] = slider.value(), values[name]
+        for name, (field, made) in self._sliders.items():
+            with made.changed.blocked():
+                made.range = _range(field, values[name])
+                made.value = min(max(values[name], made.min), made.max)
+            self._given[name] = made.value, values[name]
         self._say()
 
     def set_pixel_size(self, size: Sequence[float] | None) -> None:
-        """Say sizes in um, too; the spatial axes of what is decoded, None where unknown."""
+        """Give sizes in µm, too; of the spatial axes of what is decoded, None where unknown."""
         self._pixel_size = tuple(size) if size is not None else None
         self._say()
 
     def slider(self, name: str) -> Any:
-        """The slider of a number."""
+        """The magicgui slider of a number."""
         return self._sliders[name][1]
 
     def values(self) -> dict[str, Any]:
         """What they show, by name; one that was not moved has its value to the last digit."""
         found = {}
-        for name, (field, slider) in self._sliders.items():
+        for name, (field, made) in self._sliders.items():
             shown, value = self._given[name]
-            found[name] = value if slider.value() == shown else field.kind(slider.value())
+            found[name] = value if made.value == shown else field.kind(round(made.value, 2))
         return found
 
     def _add(self, field: Field) -> None:
-        from superqt import QLabeledDoubleSlider, QLabeledSlider
-
-        whole = field.kind is int or (field.option.high or 0) > MOST
-        slider: Any = (QLabeledSlider if whole else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
-        for part in (slider, *slider.findChildren(QLineEdit)):
-            described(part, field.option.label, field.option.help)
-        calm(slider)
-        slider.valueChanged.connect(self._moved)
-        in_pixels = whole and field.option.unit == "px"
-        label = QLabel(field.option.label + (f" ({field.option.unit})" if field.option.unit and not in_pixels else ""))
-        label.setToolTip(field.option.help)
-        self._layout.addRow(label, slider)
-        self._sliders[field.name] = (field, slider)
+        o, whole = field.option, _whole(field)
+        made = slider(o.label, o.help, *_range(field), step=1 if whole else 0.01)
+        made.changed.connect(self._moved)
+        in_pixels = whole and o.unit == "px"
+        label = QLabel(o.label + (f" ({o.unit})" if o.unit and not in_pixels else ""))
+        label.setToolTip(o.help)
+        label.setBuddy(made.native)
+        self._layout.addRow(label, made.native)
+        self._sliders[field.name] = (field, made)
         if in_pixels:
             self._words[field.name] = QLabel()
             self._layout.addRow("", self._words[field.name])
@@ -97,15 +96,12 @@ class Sliders(QWidget):
             label.setText(size_words(self.values()[name], self._pixel_size))
 
 
-def _show(field: Field, slider: Any, value: Any) -> None:
-    """Set range and value, silently."""
+def _whole(field: Field) -> bool:
+    return field.kind is int or (field.option.high or 0) > MOST
+
+
+def _range(field: Field, value: float = 0) -> tuple[float, float]:
+    """The ends of a slider that has room for a value."""
     low, high = field.option.low or 0, field.option.high or 1
     high = high if high <= MOST else max(200, 4 * value)
-    whole = isinstance(slider.value(), int)
-    slider.blockSignals(True)
-    slider.setRange(*((int(low), math.ceil(high)) if whole else (low, high)))
-    if high <= 1:
-        slider.setDecimals(2)
-        slider.setSingleStep(0.01)
-    slider.setValue(round(value) if whole else value)
-    slider.blockSignals(False)
+    return (int(low), math.ceil(high)) if _whole(field) else (low, high)

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.points import KINDS
 from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet, Setup
-from napari_dojo.settings import Field, fields_of
+from napari_dojo.settings import Field, Option, fields_of
 from napari_dojo.widgets.classroom.lesson import Lesson
-from napari_dojo.widgets.common.form import Form, described, narrow
+from napari_dojo.widgets.common.form import described, narrow
+from napari_dojo.widgets.common.options import Form
 
 __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named"]
 
@@ -36,9 +38,12 @@ SPECIAL = {"patience": "never"}
 
 
 class NumberBox(QComboBox):
-    """An editable box with suggested numbers. ``chosen`` is emitted when the number changes."""
+    """An editable box with suggested numbers. ``changed`` is emitted when the number changes.
 
-    chosen = Signal()
+    magicgui has no box that does both, and its fields have too few digits for rates from .0001 to 10.
+    """
+
+    changed = Signal()
 
     def __init__(self, usual: Iterable[float], words: Mapping[Any, str] | None = None) -> None:
         super().__init__()
@@ -54,7 +59,13 @@ class NumberBox(QComboBox):
         assert line is not None
         line.editingFinished.connect(self._said)
 
-    def currentData(self, role: int = 0) -> Any:  # noqa: N802
+    @property
+    def native(self) -> QWidget:
+        """Itself, as a form asks its editors for what to show."""
+        return self
+
+    @property
+    def value(self) -> Any:
         """The number, or None for a word that stands for None; invalid text is returned as it is."""
         text = self.currentText().strip()
         for value, word in self._words.items():
@@ -65,8 +76,8 @@ class NumberBox(QComboBox):
         except ValueError:
             return text
 
-    def show_value(self, value: Any) -> None:
-        """Show a number without emitting ``chosen``."""
+    @value.setter
+    def value(self, value: Any) -> None:
         self._before = self._text(value)
         self.setEditText(self._before)
 
@@ -77,7 +88,7 @@ class NumberBox(QComboBox):
     def _said(self, *_: Any) -> None:
         if self.currentText() != self._before:
             self._before = self.currentText()
-            self.chosen.emit()
+            self.changed.emit()
 
 
 class ChoicesForm(Form):
@@ -91,82 +102,39 @@ class ChoicesForm(Form):
     def __init__(
         self, lesson: Lesson, fields: Sequence[Field], only: Callable[[Setup], Collection[str]] | None = None
     ) -> None:
-        super().__init__([_worded(f) for f in fields])
+        boxes = {f.name: NumberBox(USUAL[f.name], WORDS.get(f.name)) for f in fields if f.name in USUAL}
+        super().__init__([_worded(f) for f in fields], special=boxes)
         self._lesson, self._only = lesson, only
-        layout = self.layout()
-        assert isinstance(layout, QFormLayout)
-        layout.setHorizontalSpacing(5)
-        self._rows = layout
-        self._tips: dict[str, str] = {}
-        self._numbers: dict[str, NumberBox] = {}
+        self._rows.setHorizontalSpacing(5)
+        self._tips = {f.name: _explained(f.option) for f in fields}
         for field in fields:
-            if field.name in USUAL:
-                self._put_number(field)
             self._finish(field)
         self.changed.connect(self._take_over)
         lesson.changed.connect(self.show_lesson)
         self.show_lesson()
 
-    def _put_number(self, field: Field) -> None:
-        """Replace the form's spin box, which has too few digits for learning rates."""
-        box = NumberBox(USUAL[field.name], WORDS.get(field.name))
-        old = self._editors[field.name]
-        label = self._rows.labelForField(old)
-        row = next(r for r in range(self._rows.rowCount()) if self._field_at(r) is old)
-        self._rows.removeWidget(old)
-        old.hide()
-        old.deleteLater()
-        self._rows.setWidget(row, QFormLayout.ItemRole.FieldRole, box)
-        self._editors[field.name] = self._numbers[field.name] = box
-        if isinstance(label, QLabel):
-            label.setBuddy(box)
-        box.chosen.connect(self._said)
-
-    @property
-    def labels(self) -> list[QWidget]:
-        """The labels of the fields."""
-        return [label for e in self._editors.values() if (label := self._rows.labelForField(e)) is not None]
-
-    def _field_at(self, row: int) -> QWidget | None:
-        item = self._rows.itemAt(row, QFormLayout.ItemRole.FieldRole)
-        return item.widget() if item is not None else None
-
     def _finish(self, field: Field) -> None:
-        """Set the titles of choices, and tooltips from the glossary."""
-        editor = self._editors[field.name]
+        """Explain the choices with the glossary, and make the field narrow enough for two columns."""
+        editor = self.editor(field.name)
         editor.setMinimumWidth(LEAST)
         if isinstance(editor, QComboBox) and field.choices:
             for k, choice in enumerate(field.choices):
-                editor.setItemText(k, TITLES.get(choice, choice))
                 editor.setItemData(k, explain(choice), Qt.ItemDataRole.ToolTipRole)
             narrow(editor)
-        if isinstance(editor, QSpinBox):
+        if isinstance(editor, QDoubleSpinBox):
             editor.setSpecialValueText(SPECIAL.get(field.name, ""))
             editor.setMaximumWidth(1000)
-        term = explain(field.option.label)
-        said = f"{field.option.help} {term}" if term and term != field.option.help else field.option.help
-        self._tips[field.name] = said
-        described(editor, field.option.label, said)
-        label = self._rows.labelForField(editor)
-        if label is not None:
-            label.setToolTip(said)
+        self.describe(field.name, field.option.label, self._tips[field.name])
 
     def show_lesson(self) -> None:
         """Show the settings of the lesson; hide or lock options as the exercise says."""
-        wanted, may = self._lesson.wanted, self._lesson.may
-        flat = _flat(wanted)
-        plain = {k: v for k, v in flat.items() if k in self._editors and k not in self._numbers}
-        self.set_values(plain)
-        for name, box in self._numbers.items():
-            box.show_value(flat[name])
-        for name, editor in self._editors.items():
-            label = self._rows.labelForField(editor)
-            there = name not in self._lesson.exercise.hidden and (self._only is None or name in self._only(wanted))
-            for widget in (editor, label):
-                if widget is not None:
-                    widget.setVisible(there)
-            editor.setEnabled(may(name))
-            editor.setToolTip(self._tips[name] if may(name) else f"{LOCKED} {self._tips[name]}")
+        wanted, hidden = self._lesson.wanted, self._lesson.exercise.hidden
+        self.set_values(_flat(wanted))
+        for name, tip in self._tips.items():
+            may = self._lesson.may(name)
+            self.show_row(name, name not in hidden and (self._only is None or name in self._only(wanted)))
+            self.editor(name).setEnabled(may)
+            self.editor(name).setToolTip(tip if may else f"{LOCKED} {tip}")
 
     def _take_over(self) -> None:
         before = _flat(self._lesson.wanted)
@@ -194,7 +162,7 @@ class MainChoices(QWidget):
 
     def align(self) -> None:
         """Align the fields of the left column with the loss field."""
-        labels = [label for form in (self.forms[0], self.forms[2]) for label in form.labels]
+        labels = [form.label(name) for form in (self.forms[0], self.forms[2]) for name in form.values()]
         width = max(label.sizeHint().width() for label in labels)
         for label in labels:
             label.setMinimumWidth(width)
@@ -251,5 +219,13 @@ def _flat(setup: Setup) -> dict[str, Any]:
 
 
 def _worded(field: Field) -> Field:
-    """The same option with a short label."""
-    return replace(field, option=replace(field.option, label=SHORT.get(field.name, field.option.label)))
+    """The same option with a short label, and its choices in words."""
+    titles = {**TITLES, **{name: kind.title for name, kind in KINDS.items()}}
+    words = tuple(titles.get(choice, choice) for choice in field.choices)
+    return replace(field, option=replace(field.option, label=SHORT.get(field.name, field.option.label), words=words))
+
+
+def _explained(option: Option) -> str:
+    """What an option does, and what the glossary says of it."""
+    term = explain(option.label)
+    return f"{option.help} {term}" if term and term != option.help else option.help

@@ -57,9 +57,7 @@ class DataSection(QWidget):
         kinds = self.form.editor("kind")
         assert isinstance(kinds, QComboBox)
         for k in range(kinds.count()):
-            kind = KINDS[kinds.itemData(k)]
-            kinds.setItemText(k, kind.title)
-            kinds.setItemData(k, kind.sentence, Qt.ItemDataRole.ToolTipRole)
+            kinds.setItemData(k, KINDS[kinds.itemData(k)].sentence, Qt.ItemDataRole.ToolTipRole)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)

@@ -1,20 +1,13 @@
-"""Form rows from declared options: label left, field right, tooltip, accessible name, range and unit."""
+"""What panels are built from beside magicgui's widgets: folds, name boxes, paths, wrapped text, the layout of forms."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSettings, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -22,7 +15,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
@@ -32,53 +24,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.paths import home
-from napari_dojo.settings import Field
 
-__all__ = ["NO_ARROW", "Fold", "Form", "NameBox", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
+__all__ = ["NO_ARROW", "Fold", "NameBox", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
 
-MOST = 2**31 - 1  # the largest number of a spin box
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
-
-
-class Form(QWidget):
-    """One row for each option; ``changed`` says that a value is another one now."""
-
-    changed = Signal()
-
-    def __init__(self, fields: Sequence[Field], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._fields = tuple(fields)
-        layout = form_layout(self)
-        self._editors: dict[str, QWidget] = {}
-        for field in self._fields:
-            editor = _editor(field)
-            described(editor, field.option.label, _tip(field))
-            _signal(editor).connect(self._said)
-            self._editors[field.name] = editor
-            label = QLabel(field.option.label)
-            label.setToolTip(editor.toolTip())
-            label.setBuddy(editor)
-            layout.addRow(label, editor)
-
-    def editor(self, name: str) -> QWidget:
-        """The field of an option."""
-        return self._editors[name]
-
-    def values(self) -> dict[str, Any]:
-        """What is set now, by the option's name; None where an option may be left open and is."""
-        return {f.name: _read(f, self._editors[f.name]) for f in self._fields}
-
-    def set_values(self, values: Mapping[str, Any]) -> None:
-        """Show these values; names that the form does not have are passed over. Says nothing."""
-        for field in self._fields:
-            if field.name in values:
-                editor = self._editors[field.name]
-                editor.blockSignals(True)
-                _write(field, editor, values[field.name])
-                editor.blockSignals(False)
-
-    def _said(self, *_: Any) -> None:
-        self.changed.emit()
 
 
 class Fold(QWidget):
@@ -236,99 +185,3 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return layout
-
-
-def _tip(field: Field) -> str:
-    o = field.option
-    return f"{o.help} ({o.unit})" if o.unit else o.help
-
-
-def _zero_decides(field: Field) -> bool:
-    return field.default == 0 and re.search(r"\b0\b", field.option.help) is not None
-
-
-def _editor(field: Field) -> QWidget:
-    if field.choices:
-        box = QComboBox()
-        for choice, words in zip_longest(field.choices, field.option.words):
-            box.addItem(words or str(choice), choice)
-        calm(box)
-        _write(field, box, field.default)
-        return box
-    if field.kind is bool:
-        tick = QCheckBox()
-        tick.setChecked(bool(field.default))
-        return tick
-    if field.kind in (int, float):
-        spin = _spin(field)
-        _write(field, spin, field.default)
-        return spin
-    line = QLineEdit()
-    line.setPlaceholderText("automatic")
-    _write(field, line, field.default)
-    return line
-
-
-def _spin(field: Field) -> QSpinBox | QDoubleSpinBox:
-    low = -MOST if field.option.low is None else field.option.low
-    high = MOST if field.option.high is None else min(field.option.high, MOST)
-    spin: Any
-    if field.kind is int:
-        spin = QSpinBox()
-        step = 1.0
-    else:
-        spin = QDoubleSpinBox()
-        spin.setDecimals(4 if high <= 1 else 2)
-        step = 0.05 if high <= 1 else 1.0
-    if field.optional:
-        low = low - step if low >= step else low  # one below the range: left open
-    spin.setRange(int(low) if field.kind is int else low, int(high) if field.kind is int else high)
-    spin.setSingleStep(field.kind(step))
-    spin.setStepType(QAbstractSpinBox.StepType.DefaultStepType)
-    spin.setKeyboardTracking(False)
-    spin.setMaximumWidth(160)
-    if field.option.unit:
-        spin.setSuffix(" " + field.option.unit)
-    if field.optional or _zero_decides(field):
-        spin.setSpecialValueText("automatic")
-    calm(spin)
-    return spin
-
-
-def _signal(editor: QWidget) -> Any:
-    if isinstance(editor, QComboBox):
-        return editor.currentIndexChanged
-    if isinstance(editor, QCheckBox):
-        return editor.toggled
-    if isinstance(editor, (QSpinBox, QDoubleSpinBox)):
-        return editor.valueChanged
-    assert isinstance(editor, QLineEdit)
-    return editor.editingFinished
-
-
-def _read(field: Field, editor: QWidget) -> Any:
-    if isinstance(editor, QComboBox):
-        return editor.currentData()
-    if isinstance(editor, QCheckBox):
-        return editor.isChecked()
-    if isinstance(editor, (QSpinBox, QDoubleSpinBox)):
-        open_ = field.optional and editor.value() == editor.minimum()
-        return None if open_ else field.kind(editor.value())
-    assert isinstance(editor, QLineEdit)
-    text = editor.text().strip()
-    if field.kind is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return None if field.optional and not text else text
-
-
-def _write(field: Field, editor: QWidget, value: Any) -> None:
-    if isinstance(editor, QComboBox):
-        editor.setCurrentIndex(max(0, editor.findData(value)))
-    elif isinstance(editor, QCheckBox):
-        editor.setChecked(bool(value))
-    elif isinstance(editor, QSpinBox):
-        editor.setValue(editor.minimum() if value is None else int(value))
-    elif isinstance(editor, QDoubleSpinBox):
-        editor.setValue(editor.minimum() if value is None else float(value))
-    elif isinstance(editor, QLineEdit):
-        editor.setText(", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value or ""))

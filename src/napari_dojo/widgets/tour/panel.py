@@ -305,8 +305,8 @@ class Walk:
         panel = self._panel(ApplyPanel)
         name = next(iter(panel.sliders.values()))  # Probability, for instances
         slider = panel.sliders.slider(name)
-        low, high = slider.minimum(), slider.maximum()
-        slider.setValue(type(low)(low + (high - low) * (0.8 if slider.value() < (low + high) * 0.65 else 0.3)))
+        low, high = slider.range
+        slider.value = low + (high - low) * (0.8 if slider.value < (low + high) * 0.65 else 0.3)
 
 
 class TourPanel(Panel):

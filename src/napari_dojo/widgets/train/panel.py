@@ -22,9 +22,10 @@ from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Fix, Task
 from napari_dojo.widgets.common.closing import watch_window
-from napari_dojo.widgets.common.form import Fold, Form, calm, described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.icons import icon
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.options import Form
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.train.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Findings, Seen, best_device, look_at
