@@ -229,3 +229,13 @@ def test_frames_that_differ_in_brightness_are_told():
     frames = [field(20, height=2000 * level, noise=5) for level in (1, 0.3, 0.03)]
     assert "Frames differ" in dim_frames(frames)
     assert not dim_frames([field(20), np.zeros((1, 256, 256), np.uint16), field(20, seed=1)])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_percentiles_by_counting_are_those_of_numpy(dtype, n):
+    x = np.random.default_rng(n).integers(0, np.iinfo(dtype).max + 1, (1, 1, n)).astype(dtype)
+    found = Rule(3, 97.5).percentiles(x)
+    low, high = np.percentile(x.astype(float), [3, 97.5])
+    assert found.offset[0] == pytest.approx(low)
+    assert found.scale[0] == pytest.approx(high - low if high > low else 1.0)

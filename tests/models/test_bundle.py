@@ -339,3 +339,16 @@ def test_a_model_without_authors_and_with_any_class_names_is_valid(tmp_path, map
 
         made(tmp_path / "m", channels=2, maps=maps)
         assert isinstance(load_description(tmp_path / "m" / "rdf.yaml"), ModelDescr)
+
+
+def test_the_test_images_are_normalised_as_the_description_says(tmp_path):
+    """Other programs know percentiles only, also for a sample with few objects and padding."""
+    sample = np.random.default_rng(0).normal(500, 10, (1, 64, 64)).astype(np.uint16)
+    sample[0, 30:34, 30:34], sample[0, :4] = 9000, 0
+    built = Bundle.new(card())
+    save(built, tmp_path / "m", sample)
+    (stored,) = (np.load(p) for p in (tmp_path / "m").glob("test_output-*.npy"))
+    low, high = np.percentile(sample, [built.card.rule.low, built.card.rule.high])
+    with torch.no_grad():
+        wanted = built.net(torch.from_numpy(((sample - low) / (high - low)).astype(np.float32))[None]).numpy()
+    np.testing.assert_allclose(stored, wanted, atol=1e-4)

@@ -111,15 +111,15 @@ class Rule:
 
     def percentiles(self, x: NDArray[Any]) -> Normalization:
         """The numbers that the percentiles alone give for (C, *S), as other programs compute them."""
-        ends = [np.percentile(c.astype(np.float64), [self.low, self.high]) for c in x]
-        return Normalization(tuple(float(a) for a, _ in ends), tuple(float(b - a) if b > a else 1.0 for a, b in ends))
+        ends = [_percentiles(c.ravel(), (self.low, self.high)) for c in x]
+        return Normalization(tuple(a for a, _ in ends), tuple(b - a if b > a else 1.0 for a, b in ends))
 
     def _range(self, frames: Sequence[NDArray[Any]]) -> tuple[float, float]:
         """What becomes 0 and 1, of one channel."""
         v = np.concatenate([_finite(a) for a in frames])
         if v.size == 0:
             return 0.0, 0.0
-        low, high = (float(p) for p in np.percentile(v.astype(np.float64), [self.low, self.high]))
+        low, high = _percentiles(v, (self.low, self.high))
         high = self._top(v, frames, high)
         if high - low <= 1e-9 * max(abs(low), abs(high)):  # a few bright pixels on a constant ground
             low, high = float(v.min()), float(v.max())
@@ -166,6 +166,16 @@ def _imaged(a: NDArray[Any]) -> NDArray[Any] | None:
     out = a.astype(np.float64)
     out[where[0]] = np.nan
     return out
+
+
+def _percentiles(v: NDArray[Any], wanted: Sequence[float]) -> list[float]:
+    """Percentiles of (n,) as `np.percentile` has them; of 8 and 16 bits by counting, which is several times faster."""
+    if v.dtype not in (np.uint8, np.uint16):
+        return [float(p) for p in np.percentile(v.astype(np.float64), wanted)]
+    below = np.cumsum(np.bincount(v))
+    places = np.asarray(wanted) / 100 * (v.size - 1)
+    first, second = (np.searchsorted(below, np.asarray(f(places)), side="right") for f in (np.floor, np.ceil))
+    return [float(a + (b - a) * part) for a, b, part in zip(first, second, places % 1, strict=True)]
 
 
 def _finite(a: NDArray[Any]) -> NDArray[Any]:
