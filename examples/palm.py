@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from napari_dojo.metrics.scores import ssim
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.inference.predict import predict
+from napari_dojo.metrics.images import ssim
 from napari_dojo.models.bundle import load
 from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.smlm import DOUBT, film, support

@@ -12,7 +12,8 @@ from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import options_of
 from napari_dojo.settings import TrainSettings
-from napari_dojo.simulation.microscope import simulate, strokes
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.strokes import strokes
 from napari_dojo.tasks import TASKS
 from napari_dojo.tasks.semantic import SemanticOptions
 from napari_dojo.training.train import Target, train_steps

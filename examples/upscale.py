@@ -6,12 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from napari_dojo.metrics.scores import psnr
-
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.resample import cubic
 from napari_dojo.inference.predict import predict
+from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import load
 from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.microscope import simulate

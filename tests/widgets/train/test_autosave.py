@@ -21,8 +21,8 @@ from napari_dojo.errors import DojoError
 from napari_dojo.jobs import autosave as engine
 from napari_dojo.jobs.autosave import Draft, drafts
 from napari_dojo.paths import runs_folder
+from napari_dojo.widgets.train import autosave as module
 from napari_dojo.widgets.train.autosave import Autosave, restore
-from napari_dojo.widgets.train.panel import autosave as module
 
 pytestmark = pytest.mark.gui
 WHERE = {"scale": (0.5, 0.25), "translate": (3, 4), "rotate": 30, "shear": (0.1,), "units": ("um", "um")}
