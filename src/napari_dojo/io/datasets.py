@@ -21,7 +21,7 @@ from napari_dojo.io.names import is_by_product, nearest, stem_of
 from napari_dojo.io.pairing import OUTLINES, common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.roles import read_roles
 
-__all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset"]
+__all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset", "read_targets"]
 
 IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after stays in its file
 
@@ -252,8 +252,8 @@ def _read(files: tuple[Path, Path | None, Path | None], given: DatasetFiles, lay
     """The images of a file, each with its target and its region, checked; those of more than ``room`` bytes stay there."""
     path, target, region = files
     pictures = [replace(p, path=path) for p in images.read_all(path, lazy_above=room)]
-    targets = [None] * len(pictures) if target is None else _targets(target, layout.labels, pictures, given.axes)
-    masks = [None] * len(pictures) if region is None else _targets(region, True, pictures, given.axes)
+    targets = [None] * len(pictures) if target is None else read_targets(target, layout.labels, pictures, given.axes)
+    masks = [None] * len(pictures) if region is None else read_targets(region, True, pictures, given.axes)
     return [_one(*these, given, layout) for these in zip(pictures, targets, masks, strict=True)]
 
 
@@ -282,8 +282,22 @@ def _one(
     return _Read(picture, these, y, r, None if target is None else target.pixel_size)
 
 
-def _targets(path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None) -> list[images.Picture]:
-    """The target of each image of a file: of labels as whole numbers, also from outlines; of images as they lie."""
+def read_targets(
+    path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None = None
+) -> list[images.Picture]:
+    """Read the target of each image of a file.
+
+    Parameters
+    ----------
+    path : labels, a target image, or the outlines of objects.
+    labels : whole numbers are wanted; else images, as they lie. Colours come first where the image has none.
+    pictures : the images of one file.
+    named : their axes, as a person says.
+
+    Raises
+    ------
+    DojoError : unreadable, not as many as images, or no labels where labels are wanted.
+    """
     if labels and is_by_product(path):
         raise DojoError(
             f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
@@ -298,7 +312,6 @@ def _targets(path: Path, labels: bool, pictures: Sequence[images.Picture], named
         )
     if labels:
         return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
-    # the colours of a target whose image has none come first
     return [
         replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p
         for p, picture in zip(found, pictures, strict=True)

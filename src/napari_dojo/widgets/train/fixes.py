@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
+from napari_dojo.io.datasets import read_targets
 from napari_dojo.io.images import Picture
 from napari_dojo.io.pairing import list_inputs, pair_files
 from napari_dojo.tasks import Fix
@@ -62,16 +63,15 @@ def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
     given = files.given
     pairs: list[Any] = [(path, None) for path in list_inputs(given.input)]
     if given.target is not None:
-        pairs = list(pair_files(list_inputs(given.input), list_inputs(given.target))[0])
+        pairs = list(pair_files(list_inputs(given.input), list_inputs(given.target, targets=True))[0])
     read: list[tuple[str, Picture, Picture | None]] = []
     pixels = 0
     for path, target in pairs:
         with suppress(DojoError):
-            picture, answer = images.read(path), None if target is None else images.read(target, labels=labels)
-            if labels and answer is not None:
-                answer = replace(answer, data=images.as_labels(answer.data, target.name, rgb=answer.rgb))
-            read.append((path.name, picture, answer))
-            pixels += picture.data.size
+            pictures = list(images.read_all(path))
+            targets = [None] * len(pictures) if target is None else read_targets(target, labels, pictures, given.axes)
+            read += [(p.name, p, y) for p, y in zip(pictures, targets, strict=True)]
+            pixels += sum(p.data.size for p in pictures)
         if pixels > LARGEST:
             raise DojoError(f"The files in {given.input} are too large to be opened at once. Open some as layers.")
     return [_added(viewer, *found, labels) for found in read]
