@@ -96,6 +96,25 @@ def test_a_bad_file_among_good_ones_is_excluded_and_named(data: Path, capsys: py
     assert "but bad.tif holds text" in capsys.readouterr().err
 
 
+def test_long_names_and_folders_of_inputs_are_kept(data: Path) -> None:
+    train(data)
+    names = ["A" * 247, "C" * 240, "short"]
+    for name in names:
+        shutil.copyfile(data / "images" / "0.tif", data / "labels" / f"{name}.tif")
+    pattern = str(data / "labels" / "[ACs]*.tif")
+    assert main(["predict", str(data / "m"), pattern, "--out", str(data / "long")]) == 0
+    assert sorted(p.name for p in (data / "long").iterdir()) == [f"{name}.tif" for name in names]
+    for well in ("A1", "A2"):
+        (data / "wells [1]" / well).mkdir(parents=True)
+        shutil.copyfile(data / "images" / "0.tif", data / "wells [1]" / well / "img.tif")
+    wells = str(data / "wells [1]" / "*" / "img.tif")
+    assert main(["predict", str(data / "m"), wells, "--out", str(data / "out")]) == 0
+    assert sorted(str(p.relative_to(data / "out")) for p in (data / "out").rglob("*.tif")) == [
+        "A1/img.tif",
+        "A2/img.tif",
+    ]
+
+
 def test_a_run_is_resumed_on_its_own_data_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(data) == 0
     assert train(data, "--resume") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -140,7 +142,9 @@ def apply_steps(
         except (DojoError, MemoryError) as e:
             if count == 1:
                 raise
-            if answer is not None and isinstance(e.__cause__, OSError):  # the next one would meet the same
+            if (
+                answer is not None and isinstance(e.__cause__, OSError) and e.__cause__.errno != errno.ENAMETOOLONG
+            ):  # the next one would meet the same
                 raise DojoError(f"{e} Before that, {len(written)} of {count} images were done.") from e
             sentence = str(e) if isinstance(e, DojoError) else explained(e)
             bad.append(sentence if path.name in sentence else f"{path.name}: {sentence}")
@@ -199,7 +203,7 @@ class _Scratch:
     """Room for a large answer in a file beside it, where samples are written as they are ready."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(f".{path.stem}.part.npy")
+        self._path = path.with_name(f".{secrets.token_hex(8)}.part.npy")  # short: names may have 255 bytes
 
     def room(self, axes: Axes, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Zeros, in memory where they are few."""

@@ -80,7 +80,7 @@ def read_dataset(
         try:
             some = _read((path, target, regions.get(path)), given, layout, min(room, images.LAZY_ABOVE))
         except DojoError as e:
-            unread.append(Excluded(names[path], str(e)))
+            unread.append(Excluded(names[path], str(e) if names[path] in str(e) else f"{names[path]}: {e}"))
             continue
         read += some
         room = max(0, room - sum(r.picture.data.nbytes for r in some if type(r.picture.data) is np.ndarray))
