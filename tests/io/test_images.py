@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 from napari_dojo.errors import DojoError
-from napari_dojo.io.images import Picture, as_labels, read, write
+from napari_dojo.io.images import Picture, as_labels, read, with_channels, write
 
 SHAPE = {"T": 2, "Z": 3, "C": 4, "Y": 7, "X": 6}
 
@@ -581,6 +581,25 @@ def test_labels_in_colours() -> None:
         as_labels(coloured.astype(np.uint16), "a.png", rgb=True)
     assert as_labels(coloured.astype(np.uint16), "a.tif").shape == (7, 6, 3)  # T, Z or C: not ours to judge
     assert as_labels(np.array([[1.0, 2.0]]), "a").tolist() == [[1, 2]]
+
+
+def test_the_channels_that_a_model_takes() -> None:
+    plane = numbers("YX", np.uint8)
+    grey = Picture(np.dstack([plane] * 3), "YXC", rgb=True, path=Path("grey.png"))
+    picture, axes = with_channels(grey, "YXC", 1)
+    same(picture, plane)
+    assert (axes, picture.axes, picture.rgb) == ("YX", "YX", False)
+    assert with_channels(grey, "YXC", 3) == (grey, "YXC")
+    assert with_channels(grey, "YXC", None) == (grey, "YXC")
+    stack = Picture(np.stack([plane] * 2), "CYX", channel_names=("DAPI", "GFP"), path=Path("two.tif"))
+    with pytest.raises(DojoError, match=r"two\.tif has 2 channels \(DAPI, GFP\), and the model takes one\..*--channel"):
+        with_channels(stack, "CYX", 1)  # two equal channels are no grey picture
+    picture, axes = with_channels(stack, "CYX", 1, "gfp")
+    same(picture, plane)
+    assert (axes, picture.channel_names) == ("YX", ("GFP",))
+    coloured = Picture(np.dstack([plane, plane, plane.T[:7, :6].repeat(2, 0)[:7]]), "YXC", rgb=True, path=Path("c.png"))
+    with pytest.raises(DojoError, match=r"c\.png has 3 channels \(red, green, blue\)"):
+        with_channels(coloured, "YXC", 1)
 
 
 def test_loading_the_module_is_light() -> None:
