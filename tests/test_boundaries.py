@@ -155,6 +155,30 @@ def test_a_room_has_a_face(name: str) -> None:
     assert used <= public, f"{sorted(used - public)} are used outside of {name}, which does not show them"
 
 
+def test_panels_share_through_common_alone() -> None:
+    """A panel's folder uses another's ``panel`` where it opens that panel, and else nothing; the tour leads through all."""
+
+    def folder(module: str) -> str:
+        parts = module.split(".")
+        return parts[1] if len(parts) > 2 and parts[0] == "widgets" and parts[1] != "common" else ""
+
+    wrong = [
+        str(found)
+        for found, to in INSIDE
+        if folder(found.module) not in ("", "tour", folder(to)) and folder(to) and to.split(".")[2] != "panel"
+    ]
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
+def test_common_knows_no_panel() -> None:
+    wrong = [
+        str(found)
+        for found, to in INSIDE
+        if found.module.startswith("widgets.common") and to.startswith("widgets.") and to.split(".")[1] != "common"
+    ]
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
 def test_the_classroom_and_the_simulator_are_leant_on_by_nobody() -> None:
     """Only what shows them uses them: the panels, the command line and the demo."""
     wrong = [

@@ -55,7 +55,7 @@ def done(qtbot):
 
 
 def moved(qtbot, compare, threshold):
-    compare.threshold.setValue(threshold)
+    compare.threshold.value = threshold
     qtbot.waitUntil(lambda: compare._verdicts.threshold == threshold, timeout=10_000)
 
 
@@ -421,7 +421,7 @@ def test_a_compared_layer_that_goes_takes_its_figures_along(qtbot, viewer, pair,
     viewer.layers.remove(pair[1])
     qtbot.waitUntil(lambda: compare.found.text() == "")
     assert "There is no other layer of labels" in compare.message.text()
-    compare.threshold.setValue(0.8)
+    compare.threshold.value = 0.8
     qtbot.wait(150)
     assert compare.found.text() == ""
 

@@ -10,9 +10,8 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_dojo.models.card import Card
 from napari_dojo.widgets.common.form import form_layout
-from napari_dojo.widgets.common.layers import array_of, likely_axes
+from napari_dojo.widgets.common.layers import array_of, likely_axes, same_grid
 from napari_dojo.widgets.common.pick import LayerBox, images_of
-from napari_dojo.widgets.train.pair_rows import same_grid
 
 __all__ = ["ChannelRows", "beside", "needed"]
 

@@ -30,6 +30,7 @@ __all__ = [
     "provenance",
     "region_mask",
     "result_placement",
+    "same_grid",
     "source_of",
 ]
 
@@ -59,6 +60,11 @@ class Source:
 def array_of(layer: Any) -> Any:
     """The data of a layer, the finest level where there are several."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def same_grid(a: Any, b: Any) -> bool:
+    """Whether image ``b`` may be a channel beside ``a``."""
+    return not b.rgb and tuple(array_of(a).shape) == tuple(array_of(b).shape)
 
 
 def axes_choices(layer: Any) -> tuple[tuple[str, str], ...]:

@@ -26,9 +26,10 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.evaluation.compare import THRESHOLDS, Answer, compare_images, compare_labels
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
-from napari_dojo.widgets.common.form import calm, described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_choices, placement, provenance, region_mask
+from napari_dojo.widgets.common.options import slider
 from napari_dojo.widgets.common.panel import Panel, open_panel, plain_viewer
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired, shapes_of
 from napari_dojo.widgets.common.plot import RingPlot
@@ -187,7 +188,9 @@ class ComparePanel(Panel):
         self.compare_button.clicked.connect(self.compare)
 
     def _objects_page(self) -> QWidget:
-        self.threshold = _threshold_slider()
+        tip = "Two objects are partners from this share of common pixels on: intersection over union (IoU)."
+        self.threshold = slider("IoU threshold", tip, THRESHOLDS[0], THRESHOLDS[-1], 0.05)
+        self.threshold.value = 0.5
         self.plot = ApPlot(self.viewer)
         self.legend = Legend()
         page = QWidget()
@@ -195,13 +198,13 @@ class ComparePanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         form = form_layout()
-        form.addRow("IoU threshold", self.threshold)
+        form.addRow("IoU threshold", self.threshold.native)
         layout.addWidget(self.figures)
         layout.addLayout(form)
         layout.addWidget(self.legend)
         layout.addWidget(self.plot)
         layout.addStretch(1)
-        self.threshold.valueChanged.connect(self._judge)
+        self.threshold.changed.connect(self._judge)
         self.legend.clicked.connect(self._jump)
         return page
 
@@ -394,7 +397,7 @@ class ComparePanel(Panel):
     def _judge(self, *_: Any) -> None:
         """Judge the objects at the threshold, and paint that."""
         if self._answer is not None and isinstance(self._answer.found, Comparison):
-            self._work.ask(_paint, self._answer.found, round(self.threshold.value(), 2))
+            self._work.ask(_paint, self._answer.found, round(self.threshold.value, 2))
 
     def _judged(self, verdicts: Verdicts, image: NDArray[np.uint8]) -> None:
         self._verdicts, self._jumped = verdicts, {}
@@ -480,20 +483,6 @@ class ComparePanel(Panel):
         for plot in (self.plot, self.rings, self.profile):
             plot.end()
         super().end()
-
-
-def _threshold_slider() -> Any:
-    from superqt import QLabeledDoubleSlider
-
-    slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-    slider.setRange(THRESHOLDS[0], THRESHOLDS[-1])
-    slider.setDecimals(2)
-    slider.setSingleStep(0.05)  # type: ignore[arg-type]
-    slider.setValue(0.5)
-    tip = "Two objects are partners from this share of common pixels on: intersection over union (IoU)."
-    described(slider, "IoU threshold", tip)
-    calm(slider)
-    return slider
 
 
 # in the worker

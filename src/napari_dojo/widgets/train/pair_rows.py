@@ -24,10 +24,10 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, ROLES, Layout
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.form import NO_ARROW, NameBox, described, narrow
-from napari_dojo.widgets.common.layers import array_of, axes_choices, new_labels
+from napari_dojo.widgets.common.layers import array_of, axes_choices, new_labels, same_grid
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired, shapes_of
 
-__all__ = ["Answers", "PairRows", "Row", "fits", "fits_as", "kind_of", "same_grid"]
+__all__ = ["Answers", "PairRows", "Row", "fits", "fits_as", "kind_of"]
 
 SHOWN, LAST = 5, 1000  # rows: of more than so many a part; below all of them
 ANSWER = re.compile(r"clean|target|truth|high|sharp|fine|dense|dapi|stain|gt\b|label", re.IGNORECASE)
@@ -467,8 +467,3 @@ def _of_one_kind(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """The pairs whose images are of the kind that most of them have."""
     kinds = [kind_of(image) for image, _ in pairs]
     return [pair for pair, kind in zip(pairs, kinds, strict=True) if kind == max(kinds, key=kinds.count)]
-
-
-def same_grid(a: Any, b: Any) -> bool:
-    """Whether image ``b`` may be a channel beside ``a``."""
-    return not b.rgb and tuple(array_of(a).shape) == tuple(array_of(b).shape)
