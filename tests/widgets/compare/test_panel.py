@@ -331,13 +331,13 @@ def test_multiscale_and_lazy_labels(viewer, panel, done):
 @pytest.fixture
 def held(monkeypatch):
     """The worker waits until it is let go."""
-    go, real = threading.Event(), compare_module._answer
+    go, real = threading.Event(), compare_module.answer
 
     def answer(asked):
         go.wait(10)
         return real(asked)
 
-    monkeypatch.setattr(compare_module, "_answer", answer)
+    monkeypatch.setattr(compare_module, "answer", answer)
     yield go
     go.set()
 

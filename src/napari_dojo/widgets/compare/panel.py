@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from napari.viewer import Viewer  # napari reads the annotation to hand the viewer in
@@ -22,21 +20,33 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.errors import DojoError, explained
-from napari_dojo.evaluation.compare import THRESHOLDS, Answer, compare_images, compare_labels
+from napari_dojo.errors import explained
+from napari_dojo.evaluation.compare import THRESHOLDS, Answer
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_choices, placement, provenance, region_mask
+from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_choices, placement, provenance
 from napari_dojo.widgets.common.options import slider
 from napari_dojo.widgets.common.panel import Panel, open_panel, plain_viewer
-from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired, shapes_of
+from napari_dojo.widgets.common.pick import LayerBox, paired, shapes_of
 from napari_dojo.widgets.common.plot import RingPlot
 from napari_dojo.widgets.compare.objects import COLOURS, ApPlot, Legend
+from napari_dojo.widgets.compare.pair import (
+    Asked,
+    answer,
+    candidates,
+    comparable,
+    differently_placed,
+    known_kind,
+    likely_pair,
+    paint,
+    results_of,
+)
 from napari_dojo.widgets.compare.profile import Profile
+from napari_dojo.widgets.compare.words import class_table
 
-__all__ = ["ComparePanel", "comparable", "compare_layers", "likely_pair"]
+__all__ = ["ComparePanel", "compare_layers"]
 
 KINDS = (
     ("automatic", "What the layers' makers and values say."),
@@ -52,7 +62,7 @@ def compare_layers(viewer: Viewer) -> None:
     from napari.utils.notifications import show_warning
 
     viewer = plain_viewer(viewer)
-    chosen = [x for x in _candidates(viewer.layers) if x in viewer.layers.selection]
+    chosen = [x for x in candidates(viewer.layers) if x in viewer.layers.selection]
     panel = open_panel(viewer, ComparePanel, "Compare")
     pair = likely_pair(chosen) if len(chosen) == 2 else None
     if pair is None:
@@ -63,47 +73,6 @@ def compare_layers(viewer: Viewer) -> None:
         return
     panel.choose(*pair)
     panel.compare()
-
-
-def comparable(truth: Any, result: Any) -> bool:
-    """Whether two layers are of one kind and size."""
-
-    def kind(layer: Any) -> tuple[Any, ...]:
-        return (layer._type_string, getattr(layer, "rgb", False), tuple(array_of(layer).shape))
-
-    return truth is not result and kind(truth) == kind(result)
-
-
-def likely_pair(layers: Sequence[Any]) -> tuple[Any, Any] | None:
-    """Truth and result among layers: the newest result of a model with labels made by hand; else the first two that fit."""
-    for result in reversed(_results(layers)):
-        for _, truth in paired([result], labels_of(layers, ours=False), comparable):
-            return truth, result
-    layers = sorted(layers, key=lambda x: _made(x).get("kind") == "result")
-    return next(((a, b) for i, a in enumerate(layers) for b in layers[i + 1 :] if comparable(a, b)), None)
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """What to compare: two layers, their axes, objects or classes ("automatic", "images"), and where (a Shapes layer)."""
-
-    truth: Any
-    result: Any
-    axes: Axes | None
-    how: Literal["automatic", "objects", "classes", "images"]
-    region: Any
-
-    def mask(self) -> NDArray[np.bool_] | None:
-        """Where the truth is complete, bool (*S), S the spatial axes; None where it is everywhere."""
-        if self.region is None:
-            return None
-        shape = array_of(self.truth).shape
-        mask = region_mask(self.region, self.truth, self.axes.size(shape) if self.axes else shape[-2:])
-        if not mask.any():
-            raise DojoError(
-                f"{self.region.name} has no closed shape on {self.truth.name}. Draw one there, or compare everywhere."
-            )
-        return mask
 
 
 class ComparePanel(Panel):
@@ -237,12 +206,12 @@ class ComparePanel(Panel):
     def refresh(self) -> None:
         """Follow the viewer's layers; what was chosen stays."""
         lost = [x.name for x in self._compared if x not in self.viewer.layers] if self._busy else []
-        candidates = _candidates(self.viewer.layers)
-        pair = likely_pair(candidates) or (None, None)
+        found = candidates(self.viewer.layers)
+        pair = likely_pair(found) or (None, None)
         if not (self._touched or self._compared):
             _empty(self.truth_box)
             _empty(self.result_box)
-        self.truth_box.fill(candidates, pair[0])
+        self.truth_box.fill(found, pair[0])
         self._fill_regions()
         self._list_results()
         self.profile.follow()
@@ -262,10 +231,10 @@ class ComparePanel(Panel):
         self._list_results()
 
     def _list_results(self) -> None:
-        truth, candidates = self.truth_box.layer, _candidates(self.viewer.layers)
-        fitting = [x for x in candidates if truth is not None and comparable(truth, x)]
-        likely = [pair for pair in [likely_pair(candidates)] if pair and pair[0] is truth]
-        likely = likely or paired([truth], _results(fitting) or fitting, comparable)
+        truth, found = self.truth_box.layer, candidates(self.viewer.layers)
+        fitting = [x for x in found if truth is not None and comparable(truth, x)]
+        likely = [pair for pair in [likely_pair(found)] if pair and pair[0] is truth]
+        likely = likely or paired([truth], results_of(fitting) or fitting, comparable)
         self.result_box.fill(fitting, likely[0][1] if likely else None)
         self._pair_changed()
 
@@ -342,13 +311,13 @@ class ComparePanel(Panel):
         truth, names = self.truth_box.layer, self.third_box.currentData()
         axes = Axes.resolve(array_of(truth).shape, names) if names else None
         self._compared = (truth, self.result_box.layer)
-        how = _known_kind(*self._compared, self.how_box.currentData())
+        how = known_kind(*self._compared, self.how_box.currentData())
         asked = Asked(*self._compared, axes, how, self.region_box.currentData())
         self._busy = self._fresh = True
         self._edited = ""
         self._follow(True)
         self._say_why()
-        self._work.ask(_answer, asked)
+        self._work.ask(answer, asked)
 
     def _told(self, told: Any) -> None:
         """An answer, a picture of its verdicts, or an error."""
@@ -364,7 +333,7 @@ class ComparePanel(Panel):
             return
         self._answer = told
         edited = (CHANGED.format(self._edited),) if self._edited else ()
-        self._notes = _differently_placed(*self._compared) + told.notes + edited
+        self._notes = differently_placed(*self._compared) + told.notes + edited
         self._tell()
         self._present()
 
@@ -387,7 +356,7 @@ class ComparePanel(Panel):
             return
         self.found.setText(found.sentence)
         numbers = self._answer.numbers
-        table = _class_table(found, self._compared[0], numbers) if isinstance(found, ClassCounts) else ""
+        table = class_table(found, self._compared[0], numbers) if isinstance(found, ClassCounts) else ""
         shared = f" Shared: {self._answer.rings.sentence}." if self._answer.rings is not None else ""
         self.table.setText(table + escape(self._answer.basis + shared))
         self.rings.show_rings(self._answer.rings)
@@ -397,7 +366,7 @@ class ComparePanel(Panel):
     def _judge(self, *_: Any) -> None:
         """Judge the objects at the threshold, and paint that."""
         if self._answer is not None and isinstance(self._answer.found, Comparison):
-            self._work.ask(_paint, self._answer.found, round(self.threshold.value, 2))
+            self._work.ask(paint, self._answer.found, round(self.threshold.value, 2))
 
     def _judged(self, verdicts: Verdicts, image: NDArray[np.uint8]) -> None:
         self._verdicts, self._jumped = verdicts, {}
@@ -485,73 +454,11 @@ class ComparePanel(Panel):
         super().end()
 
 
-# in the worker
-
-
-def _paint(found: Comparison, threshold: float) -> tuple[Verdicts, NDArray[np.uint8]]:
-    verdicts = found.at(threshold)
-    return verdicts, found.paint(verdicts)
-
-
-def _answer(asked: Asked) -> Answer:
-    truth, result, axes = array_of(asked.truth), array_of(asked.result), asked.axes
-    if asked.how == "images":
-        return compare_images(truth, result, axes or Axes.resolve(truth.shape), asked.mask())
-    names = {**_class_names(asked.result), **_class_names(asked.truth)}
-    apart = axes.names.count("T") if axes else 0
-    return compare_labels(truth, result, asked.how, apart=apart, region=asked.mask(), names=names)
-
-
-# about layers
-
-
-def _candidates(layers: Iterable[Any]) -> list[Any]:
-    """What can be compared: labels, then images; no previews, and no earlier answers of this panel."""
-    layers = list(layers)
-    return [*labels_of(layers), *images_of(layers)]
-
-
 def _empty(box: LayerBox) -> None:
     """Forget what was chosen, quietly."""
     box.blockSignals(True)
     box.clear()
     box.blockSignals(False)
-
-
-def _results(layers: Iterable[Any]) -> list[Any]:
-    """Those that a model made."""
-    return [x for x in layers if _made(x).get("kind") == "result"]
-
-
-def _made(layer: Any) -> dict[str, Any]:
-    """What is known of the making of a layer."""
-    made = layer.metadata.get("napari_dojo")
-    return made if isinstance(made, dict) else {}
-
-
-def _known_kind(truth: Any, result: Any, wanted: Any) -> Any:
-    """Images; or objects or classes, as wanted or as the layers' makers say; else automatic."""
-    if truth._type_string == "image":
-        return "images"
-    if wanted != "automatic":
-        return wanted
-    tasks = {_made(x).get("task") for x in (truth, result)}
-    if "instances" in tasks:
-        return "objects"
-    return "classes" if "semantic" in tasks or _class_names(truth) or _class_names(result) else wanted
-
-
-def _class_names(layer: Any) -> dict[int, str]:
-    """Names of the classes by number, where the layer has them."""
-    table = layer.features
-    if not {"index", "class"} <= set(table):
-        return {}
-    return {int(i): str(name) for i, name in zip(table["index"], table["class"], strict=True)}
-
-
-def _differently_placed(truth: Any, result: Any) -> tuple[str, ...]:
-    same = all(np.allclose(getattr(truth, a), getattr(result, a)) for a in ("scale", "translate"))
-    return () if same else ("The layers differ in scale or position; they are compared pixel by pixel.",)
 
 
 def _look_at(viewer: Any, layer: Any, point: tuple[int, ...], pixels: float) -> None:
@@ -565,27 +472,3 @@ def _look_at(viewer: Any, layer: Any, point: tuple[int, ...], pixels: float) -> 
     if len(shown) == 2:
         width = 2 * np.sqrt(pixels / np.pi) * float(np.abs(np.asarray(layer.scale)[-2:]).max())
         camera.zoom = max(camera.zoom, WELL_SEEN / width)
-
-
-# in words
-
-
-def _class_table(counts: ClassCounts, truth: Any, numbers: Sequence[int]) -> str:
-    """IoU and Dice of each class and its pixels in the truth, with the truth's colours, as rich text."""
-    rows = []
-    for number, name, line in zip(numbers, counts.classes, counts.confusion, strict=True):
-        if name in counts.iou:
-            colour = truth.get_color(number)
-            square = "" if colour is None else f'<span style="color:{_hex(colour)}">■</span>'
-            cells = (f"{counts.iou[name]:.2f}", f"{counts.dice[name]:.2f}", f"{sum(line):,}")
-            rows.append(f"<tr><td>{square} {escape(name)}</td>{''.join(map(_cell, cells))}</tr>")
-    head = "<tr><td></td>" + "".join(map(_cell, ("IoU", "Dice", "pixels"))) + "</tr>"
-    return f'<table width="100%">{head}{"".join(rows)}</table>'
-
-
-def _cell(text: str) -> str:
-    return f'<td align="right">{text}</td>'
-
-
-def _hex(colour: Any) -> str:
-    return "#" + "".join(f"{round(255 * float(c)):02x}" for c in colour[:3])
