@@ -88,9 +88,9 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
         helped = "their targets, paired by file name" + ("; without them, from the images alone" if task.alone else "")
         parser.add_argument("--target", required=not task.alone, metavar="PATH", help=helped)
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
-    parser.add_argument("--start", metavar="MODEL", help="go on from a trained model (fine-tuning)")
+    parser.add_argument("--start", metavar="MODEL", help="fine-tune this trained model")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with the unfinished run in MODEL")
+    again.add_argument("--resume", action="store_true", help="resume the unfinished run in MODEL")
     again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     parser.add_argument("--axes", help="what the dimensions of the images are, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument(

@@ -186,7 +186,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
     many = batches(batch=8)
     said, who = run(steps=10, many=many, fn=small_memory(2))
     assert [e.text for e in said if isinstance(e, Message)] == [
-        f"The memory was too small: going on with {n} pieces per step." for n in (4, 2)
+        f"Not enough memory. Continuing with batch size {n}." for n in (4, 2)
     ]
     assert many.batch == 2
     assert who.step == 10

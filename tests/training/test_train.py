@@ -76,7 +76,7 @@ def test_a_model_that_is_no_better_than_no_learning_says_so(tmp_path: Path) -> N
     done = run(tmp_path / "m", replace(SETTINGS, steps=1))[-1]
     assert isinstance(done, Done)
     assert done.facts["score"]["headline"] < done.facts["baseline"]["headline"]
-    assert "no better than what needs no learning" in done.facts["behind"]
+    assert "not better than the baseline" in done.facts["behind"]
 
 
 def test_an_existing_model_is_kept_unless_told(tmp_path: Path) -> None:

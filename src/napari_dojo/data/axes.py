@@ -28,7 +28,7 @@ class Axes:
     ----------
     names : one letter of "TZCYX" for each axis of the array, in its order.
     spatial : "YX" (planes one by one) or "ZYX" (volumes).
-    along, reach : so many neighbours to each side along this axis ("T" or "Z") are channels of a sample, too, the
+    along, reach : this many context frames or planes on each side along this axis ("T" or "Z") are channels of a sample, too, the
         nearest ones repeated at the ends; "" and 0 : none.
     """
 
@@ -126,7 +126,7 @@ class Axes:
         return Axes(self.names.replace("C", ""), self.spatial)
 
     def with_neighbours(self, reach: int) -> Axes:
-        """The same with so many neighbours in time, else in Z where planes are worked on one by one."""
+        """The same axes with this many context frames, or context planes along Z if planes are processed one by one."""
         others = [self.names[i] for i in self._others]
         along = next((a for a in "TZ" if a in others), "")
         return replace(self, along=along if reach else "", reach=reach)

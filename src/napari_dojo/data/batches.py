@@ -1,7 +1,7 @@
 """Pairs and a task become batches: crop with margin, turn and scale, make the targets, trim, stack.
 
 All of it runs ahead of the loop in background threads; the last step, changes of intensity, runs on the device.
-Each batch has a random generator of its own, so that its number alone says what is in it.
+Each batch has its own random generator, so that its number determines its content.
 """
 
 from __future__ import annotations

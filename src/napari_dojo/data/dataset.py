@@ -30,7 +30,7 @@ class Layout:
     labels : they are labels; else images.
     finer : target pixels per input pixel along the axes where they are not 1.
     planes : where a target has no Z, the planes of its input are channels.
-    reach : so many neighbours to each side are channels, too, see `napari_dojo.data.axes.Axes`.
+    reach : context frames or planes on each side that are added as channels, see `napari_dojo.data.axes.Axes`.
     """
 
     labels: bool = True
@@ -147,7 +147,7 @@ class Dataset:
     axes : the axis names that the inputs came with; a model remembers them.
     pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
     channel_names : of the inputs, where they have some.
-    reach : so many neighbours to each side are channels, see `napari_dojo.data.axes.Axes`.
+    reach : context frames or planes on each side that are added as channels, see `napari_dojo.data.axes.Axes`.
     excluded : what was named or found, but is not used, with the reason.
     """
 
@@ -255,7 +255,7 @@ class Dataset:
         n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
         role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
         return _by_roles(
-            whole, [role.get(item.group, "training") for item in self.samples], "whole images, drawn by chance"
+            whole, [role.get(item.group, "training") for item in self.samples], "random split of whole images"
         )
 
 

@@ -77,7 +77,7 @@ class Kind:
         return np.dtype(np.int32)
 
     def predicted_channels(self, outputs: int, has_channels: bool, channels: int) -> int | None:
-        """Channels of the prediction for an input with so many ``channels``; None: no channel axis."""
+        """Channels of the prediction for an input with this many ``channels``; None: no channel axis."""
         return None
 
     def in_units(self, decoded: NDArray[Any], numbers: Normalization) -> NDArray[Any]:

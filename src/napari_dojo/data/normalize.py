@@ -24,7 +24,7 @@ BRIGHT = 6.0  # standard deviations of the noise from which on a pixel shows an 
 HOT = 3.0  # a single pixel that is normalised to more than this is a defect of the camera
 MOST_HOT = 0.02  # share of an image that such pixels are at most
 LOOKED_AT = 16  # frames of a series that are compared
-DIM = 5.0  # times that the brightest frame of a series is brighter than the dimmest, from which on a person is told
+DIM = 5.0  # times that the brightest frame of a series is brighter than the dimmest, from which a warning is given
 OBJECT = 9  # px; bright places that are smaller in all do not set the top
 
 

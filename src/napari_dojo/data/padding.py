@@ -17,7 +17,7 @@ __all__ = ["filled", "padding", "strided"]
 
 LOOKED_AT = 2**16  # pixels on which it is decided whether there may be padding
 SMALLEST = 16  # px; what is smaller is a defect of the camera, not padding
-LEVELS = 8  # padding is at least so many levels of the image away from its median
+LEVELS = 8  # padding is at least this many levels of the image away from its median
 APART = {True: 0.25, False: 0.1}  # share of that distance in which there is hardly a pixel, below and above the image
 LINED = 0.15  # share of a face that padding in a corner lines at least; elsewhere twice as much
 IN_BOX = 0.01  # share of a box within a frame that may have the value of the frame

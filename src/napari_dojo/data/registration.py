@@ -25,7 +25,7 @@ class Fit:
     ----------
     shift : px for each axis by which the second has to be moved to lie on the first.
     correlation : Pearson's r of the smoothed images after that, -1 to 1. Where no shift stands out, there is none.
-    chance : the standard deviation that r has by chance: large where an image shows few structures (Bartlett 1946).
+    chance : the standard deviation of r without any correlation: large where an image shows few structures (Bartlett 1946).
     """
 
     shift: tuple[float, ...]

@@ -63,7 +63,7 @@ def compare_labels(
     Parameters
     ----------
     how : what a number is: an object or a class. Automatic: classes where `class_like` says so of both.
-    apart : so many leading axes (time, separate images) hold planes in which the same number is another object.
+    apart : the number of leading axes (time, separate images) whose planes have separate objects.
     region : bool, of S or of its last axes; where the truth is complete.
     names : of classes, by number.
 
@@ -142,7 +142,7 @@ def class_like(labels: ArrayLike) -> bool:
 def class_names(truth: ArrayLike, predicted: ArrayLike, names: Mapping[int, str]) -> dict[int, str]:
     """The classes of two class images (*S) by number, as `metrics.ClassCounts.of` takes them.
 
-    0 is a class of its own where both images have it; else it means "not annotated". Classes that ``names`` does not
+    0 is a class if both images have it; else it means "not annotated". Classes that ``names`` does not
     have are called by their number.
 
     Raises

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Files", "among", "apply_steps", "folder_for", "predicted", "there_already"]
 
 LARGE = 2**28  # bytes of an answer that is written to the disk sample by sample
-SHARE = 100  # parts that the progress of one image is told in, where there are several
+SHARE = 100  # progress steps per image, where there are several
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def zoom_for(card: Card, diameter: float | None, pixel_size: Sequence[float] | N
 def box_around(box: Sequence[tuple[int, int]], size: Sequence[int], net: UNet) -> tuple[tuple[int, int], ...]:
     """The part of an image to compute so that ``box`` comes out as in the whole image.
 
-    It is wider by what the net sees, and starts on the net's stride.
+    It is wider by the receptive field of the network, and starts on its stride.
     """
     wide = []
     for (a, b), n, stride, reach in zip(box, size, net.stride, net.reach, strict=True):
@@ -427,7 +427,7 @@ def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: Predi
         unit = unit_text(card.unit)
         raise DojoError(
             f"The model {card.name} learned from pixels of {mine:.3g} {unit}, and this image has {there:.3g} {unit}. "
-            "Apply it to images of its own pixel size, or tell it to take any (--any-size)."
+            "Apply it to images of that pixel size, or allow any pixel size (--any-size)."
         )
 
 

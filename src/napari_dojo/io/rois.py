@@ -29,7 +29,7 @@ def write_rois(path: Path, labels: Any, axes: Axes) -> int:
     Parameters
     ----------
     path : ends in ``.zip``.
-    labels : whole numbers, 0 is no object. Each plane gets regions of its own, at its place in the stack. Regions are
+    labels : whole numbers, 0 is no object. Each plane gets separate regions, at its position in the stack. Regions are
         called by their label, in a stack with the place (``7-z3``, ``7-t2``, as ImageJ counts).
     axes : of the labels, without C.
 
@@ -51,7 +51,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
     """The closed lines around what is True in a plane, each as its corners (n, 2) of x and y.
 
     The corners lie between pixels: (0, 0) is the upper left corner of the first one, as in ImageJ. Pixels that touch at
-    a corner are inside one line; a hole is a line of its own, the other way round.
+    a corner are inside one line; a hole is a separate line in the opposite direction.
     """
     ahead = _edges(mask)
     found = []

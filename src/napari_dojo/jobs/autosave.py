@@ -133,7 +133,7 @@ class Draft:
                 reason = getattr(cause, "strerror", None) or cause
                 raise DojoError(
                     f"What you paint is not safe from a crash now, because {self.folder.parent} cannot be written "
-                    f"({reason}). Make room there or save your layers yourself; you can go on painting."
+                    f"({reason}). Free disk space there or save your layers yourself; you can continue to paint."
                 ) from error
 
     def read(self) -> Work:
@@ -152,7 +152,7 @@ class Draft:
             raise DojoError(f"The kept work in {self.folder} is damaged and cannot be brought back.") from error
 
     def claim(self) -> None:
-        """Go on with a draft of a dead or closed window as one's own.
+        """Take over the autosave of a window that was closed or crashed.
 
         Raises
         ------
@@ -164,7 +164,9 @@ class Draft:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DojoError(f"The kept work in {self.folder} is gone or damaged.") from error
             if runs.claimed(self.folder):
-                raise DojoError("This work goes on in another window already. Continue there, or start anew here.")
+                raise DojoError(
+                    "This autosave is already open in another window. Continue there, or start from scratch here."
+                )
             runs.claim(self.folder)
             self._stored = {k: (0, x["data"]) for k, x in self._about["layers"].items() if x["data"] is not None}
             self._ended = False
@@ -225,7 +227,7 @@ class Draft:
 
     def _block(self, part: NDArray[Any], kind: str) -> str:
         """Write the numbers as a file named after them and their type; images, which hardly get smaller, as they are."""
-        part = np.array(part, part.dtype.newbyteorder("="))  # painting may go on in the original
+        part = np.array(part, part.dtype.newbyteorder("="))  # the original may change meanwhile
         if kind == "labels" and part.min() >= 0:
             part = part.astype(np.min_scalar_type(int(part.max())))
         path = self.folder / f"{hashlib.sha256(part.data).hexdigest()[:24]}.{part.dtype.str[1:]}"

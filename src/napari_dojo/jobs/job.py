@@ -106,7 +106,7 @@ class Job:
         self._say({"pause": True})
 
     def go_on(self) -> None:
-        """Go on after a pause."""
+        """Resume after a pause."""
         self._paused = False
         self._say({"pause": False})
 
@@ -160,7 +160,7 @@ class Job:
                     self.pause()
                 return Message(
                     "warning",
-                    "The system ended the job, most likely because memory ran out. It goes on from its last saved state with half the batch.",
+                    "The system ended the job, most likely because memory ran out. It resumes from its last saved state with half the batch size.",
                 )
         if self._stopped:
             return Failed("Stopped.")
@@ -305,7 +305,7 @@ def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
 
 
 class _Gate:
-    """Open while the job may go on."""
+    """Set while the job may run."""
 
     def __init__(self) -> None:
         self.open = threading.Event()

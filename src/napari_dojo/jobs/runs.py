@@ -115,7 +115,7 @@ class Run:
         return self.folder
 
     def keep(self) -> None:
-        """Keep the best model; what only going on needs is deleted."""
+        """Keep the best model; what only a resumed run needs is deleted."""
         for name in ("state.pt", "settings.json"):
             (self.model / "run" / name).unlink(missing_ok=True)
         for path in (self.model / "run").glob("preview*.npy"):

@@ -97,7 +97,7 @@ task = TASKS[{task.name!r}]
 options = task.options({_arguments(_told(task.options, run.request["options"]))})
 dataset, notes = read_dataset(DatasetFiles({_arguments(asked)}), task.layout(options))
 settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
-start = {f"load({start!r})" if start else None}  # a trained model to go on from
+start = {f"load({start!r})" if start else None}  # a trained model to fine-tune
 target = Target(Path({str(run.model) + "-again"!r}))
 for event in train_steps(dataset, task, target, settings, options, start):
     print(event)

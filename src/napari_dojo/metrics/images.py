@@ -112,7 +112,7 @@ def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Mean PSNR (dB), SSIM and Pearson's r of so many images."""
+    """Mean PSNR (dB), SSIM and Pearson's r of the counted images."""
 
     images: int = 0
     psnr: float = 0.0

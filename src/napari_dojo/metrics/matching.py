@@ -127,7 +127,7 @@ class Comparison:
         Parameters
         ----------
         truth, predicted : whole numbers (*S), one per object, 0 = background.
-        apart : so many leading axes (time, separate images) hold planes in which the same number is another object.
+        apart : the number of leading axes (time, separate images) whose planes have separate objects.
         region : bool (*S), where the truth is complete; see `metrics.overlap`.
 
         Raises

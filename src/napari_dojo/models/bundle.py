@@ -213,7 +213,7 @@ def _title(name: str) -> str:
 
 
 def _ascii(name: str) -> str:
-    """Without accents; a blank for what has no letter of its own."""
+    """Without accents; a blank for characters without an ASCII equivalent."""
     letters = (c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     return "".join(c if c.isascii() else " " for c in letters)
 

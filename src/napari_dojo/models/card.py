@@ -53,7 +53,7 @@ class Card:
     diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
     zoom : factor by which images are scaled before the net sees them.
     finer : output px per input px along the axes where they are not 1.
-    reach : so many neighbours to each side are channels, too (``channels`` counts them).
+    reach : context frames or planes on each side that are added as channels (``channels`` counts them).
     channel_names : of the inputs, where they have some.
     target : the numbers that bring answers into the targets' units; None: they are in the input's.
     calibration : from the spread between answers to the turned image to the error that is to be expected.
@@ -102,7 +102,7 @@ class Card:
         return self.rule.measure_series(axes.frames(array)).repeated(1 + 2 * self.reach)
 
     def axes_for(self, names: str, shape: Sequence[int]) -> str:
-        """The axes of an image as this model takes them: planes become channels where it needs so many and there are none."""
+        """The axes of an image as this model takes them: planes become channels if it needs that many and the image has none."""
         needed, sizes = self.own_channels, dict(zip(names, shape, strict=True))
         planes = needed > 1 and self.spatial == "YX" and "C" not in names and sizes.get("Z") == needed
         return names.replace("Z", "C") if planes else names
@@ -177,7 +177,7 @@ class Card:
             return card
         except (TypeError, ValueError, KeyError) as e:
             raise DojoError(
-                f"{where} is damaged: its description lacks something ({e}). Copy it again or train it anew."
+                f"{where} is damaged: its description lacks something ({e}). Copy it again or retrain it."
             ) from e
 
 

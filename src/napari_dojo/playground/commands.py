@@ -206,7 +206,7 @@ def _plot(session: Session, path: Path) -> None:
 
 
 def _draw_plane(session: Session, plane: Any) -> None:
-    """The points on what the net says: as probability between two colours, else as classes or numbers."""
+    """The points on the decision surface: probabilities of two classes, else classes or values."""
     from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 
     from napari_dojo.playground.surface import Grid, surface

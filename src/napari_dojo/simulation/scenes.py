@@ -33,7 +33,7 @@ def random_scene(seed: int, shape: Sequence[int], finer: int = 1) -> Exposure:
     ----------
     seed : the same seed gives the same values.
     shape : (Y, X) or (Z, Y, X).
-    finer : the clean picture has so many times more pixels along each axis.
+    finer : upsampling factor of the clean image.
     """
     rng = np.random.default_rng([seed & 0x7FFFFFFF, 79])
     light = random_light(int(rng.integers(2**31)), [n * finer for n in shape])
@@ -47,9 +47,9 @@ def random_scene(seed: int, shape: Sequence[int], finer: int = 1) -> Exposure:
 
 
 def expose(light: NDArray[Any], photons: float, camera: Camera, rng: Rng, finer: int = 1) -> Exposure:
-    """Take a picture: ``light`` (*S) of 1 is so many photons. Counts are rounded, and clipped as the camera does.
+    """Take a picture: ``light`` (*S) of 1 is ``photons`` photons. Counts are rounded, and clipped as the camera does.
 
-    ``finer`` : the camera's pixels are so many times larger than those of ``light`` and of the clean picture.
+    ``finer`` : ratio of the camera's pixel size to that of ``light`` and of the clean image.
     """
     expected = np.maximum(np.asarray(light, np.float32), 0) * photons
     clean = np.minimum(camera.expected(expected), 2**camera.bits - 1)
@@ -106,7 +106,7 @@ def _one(rng: Rng, shape: Sequence[int]) -> Floats:
 
 
 def _drawn(kind: str, **ranges: tuple[float, float]) -> Callable[[Rng, Sequence[int]], Floats]:
-    """Light of a kind of the simulator, its options drawn by chance (logarithmically) from these ranges."""
+    """Light of a kind of the simulator, with random options (log-uniform) from these ranges."""
 
     def draw(rng: Rng, shape: Sequence[int]) -> Floats:
         options: dict[str, Any] = {k: float(np.exp(rng.uniform(*np.log(r)))) for k, r in ranges.items()}

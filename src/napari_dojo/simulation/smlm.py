@@ -48,7 +48,7 @@ class Film:
     pixel_size: float = PIXEL
 
     def picture(self, share: float = 1.0, smooth: float = 0.0, first: int = 0) -> Floats:
-        """Localisations of the first part of the film per pixel (Y, X), smoothed by a Gaussian of so many px.
+        """Localisations of the first part of the film per pixel (Y, X), smoothed by a Gaussian of ``smooth`` px.
 
         ``first`` : the first frame that counts.
         """
@@ -119,7 +119,7 @@ def support(localisations: Any, prediction: Any, blinks: float = 3.0) -> Floats:
     """How well localisations support a predicted image: 0 not at all, 1 fully; below `DOUBT` it should not be believed.
 
     As much prediction as there is elsewhere for one localisation lets one expect so many in a neighbourhood; the answer
-    is the probability that by chance no more are there than there are (Poisson's distribution, molecules counting once
+    is the probability of at most the localisations that are there (Poisson distribution, molecules counting once
     for each ``blinks`` localisations). The neighbourhood of a pixel is as small as lets one expect 4 molecules, at most
     20 px. Where nothing is predicted the answer is 1.
 

@@ -32,7 +32,7 @@ LISTED = 20  # excluded images whose reasons are listed
 
 @dataclass(frozen=True)
 class Fix:
-    """A remedy that the window can apply at one click; the task says it in plain values and functions.
+    """A fix that the window can apply with one click; the task says it in plain values and functions.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Task:
         a truth, it is the input.
     headline : counts -> the figure that chooses the model, larger is better; without a truth, the loss chooses it.
     measure : what that figure is, with its unit.
-    baseline : (inputs, truths, options) -> the answers without learning, and what that method is called.
+    baseline : (inputs, truths, options) -> the predictions of a method without deep learning, and its name.
     tune : (list of (maps, truth, region), decoding, options) -> the decoding that does best on them.
     resample : whether patches may be turned by any angle and scaled.
     quarter : (options) -> whether an image that is turned by a quarter is one more of its kind.
@@ -151,7 +151,7 @@ class Task:
     prepare : (pairs, options) -> the pairs as they are learned from.
     net : (options, pairs) -> arguments of the net that the task needs.
     views : (options, axes) -> the axes as which an image is answered, one after the other; the answer is their mean.
-    starts : other tasks whose models this one may go on from.
+    starts : other tasks whose models this one can fine-tune.
     turns : in how many ways (1 to 8) an image is flipped and turned for an answer, unless a person says otherwise.
     asks : what a target is called in the window.
     alone : it can be learned from inputs without targets, too.

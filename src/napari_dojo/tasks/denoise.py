@@ -50,7 +50,7 @@ class DenoiseOptions:
         int,
         Option(
             "Neighbours",
-            "So many images before and after each, in time or along Z, help to tell noise from signal; 0: none.",
+            "Number of frames or planes before and after each that help to separate noise from signal; 0: none.",
             0,
             3,
             advanced=True,

@@ -1,4 +1,4 @@
-"""What tasks share whose answers are images: do inputs and targets belong together, and what reaches one without learning."""
+"""What tasks share whose answers are images: checks of the pairs, and baselines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 def some(items: Sequence[T], most: int = LOOKED_AT) -> Sequence[T]:
-    """So many of the items, evenly spread."""
+    """``count`` of the items, evenly spread."""
     return items[:: max(1, -(-len(items) // most))]
 
 
@@ -73,7 +73,7 @@ def noise_of(items: Iterable[Sample], dataset: Dataset, of: Callable[[Sample], A
 def place_findings(dataset: Dataset, register: bool, alike: bool = True) -> tuple[Finding, ...]:
     """Whether targets show what their inputs show, and where: unrelated ones, and a common shift.
 
-    ``alike`` : they look alike; else only a clear shift is told.
+    ``alike`` : they look alike; else only a clear shift is reported.
     """
     looked = some([i for i in dataset.samples if i.y is not None])
     placed = [_Placed(i.name, shift_between(*_both(i, dataset))) for i in looked]

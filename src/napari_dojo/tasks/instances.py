@@ -28,7 +28,7 @@ from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings,
 if TYPE_CHECKING:
     from torch import Tensor
 
-CENTRE = 20.0  # px; the way to the centre is told in this unit
+CENTRE = 20.0  # px; unit of the distance to the centre
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
@@ -131,7 +131,7 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
 def depth(y: NDArray[Any]) -> NDArray[np.float32]:
     """How deep each pixel lies in its object: 0 outside, 1 at each object's deepest point; (*S) -> (*S) float32.
 
-    Objects that leave the array are taken to go on beyond its edge.
+    Objects at the edge are assumed to continue beyond it.
     """
     return _depth_and_edge(y)[0]
 

@@ -48,7 +48,7 @@ class Noise2VoidOptions:
         int,
         Option(
             "Neighbours",
-            "So many images before and after each, in time or along Z, help to tell noise from signal; 0: none.",
+            "Number of frames or planes before and after each that help to separate noise from signal; 0: none.",
             0,
             3,
             advanced=True,
@@ -58,7 +58,7 @@ class Noise2VoidOptions:
         Literal["neighbour", "median"],
         Option(
             "Hide by",
-            "What stands in a blind spot: a neighbour by chance, or the median of them with a smoother net (N2V2), "
+            "The value of a blind spot: a random neighbour, or the median of them with a smoother net (N2V2), "
             "for images in which a checkerboard is left.",
             advanced=True,
             words=("a neighbour", "the median (N2V2)"),
@@ -147,7 +147,7 @@ def example(
 
 
 def _spots(size: Sequence[int], lines: str, rng: np.random.Generator) -> NDArray[np.intp]:
-    """One place by chance in each cell of the plane: (n, dims); cells are wider where lines are hidden."""
+    """One random position in each cell of the plane: (n, dims); cells are wider where lines are hidden."""
     along = _along(len(size), lines)
     cell = np.array([1] * (len(size) - 2) + [EVERY] * 2) + along * (2 * LINE + 1)
     cell[:-2] = 1
@@ -176,7 +176,7 @@ def _by_chance(
 
 
 def _beside(x: NDArray[np.float32], places: NDArray[np.intp], steps: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Values of (C, *S) so many steps (..., dims) beside places (..., dims): (C, ...).
+    """Values of (C, *S) at offsets (..., dims) from positions (..., dims): (C, ...).
 
     Over a border it steps to the other side, so that none comes back to its place.
     """
@@ -187,12 +187,12 @@ def _beside(x: NDArray[np.float32], places: NDArray[np.intp], steps: NDArray[np.
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) -> ResidualScores:
-    """How much of the noise is gone, and whether what was taken away looks like noise; ``truth`` is the input."""
+    """How much of the noise is gone, and whether the residual looks like noise; ``truth`` is the input."""
     return ResidualScores.of(truth, result)
 
 
 def selection_score(counts: ResidualScores) -> float:
-    """1 where what was taken away is pure noise, less where neighbours in it are alike."""
+    """1 if the residual is pure noise, less if neighbours in it are correlated."""
     return counts.whiteness
 
 

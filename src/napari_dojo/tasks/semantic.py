@@ -34,7 +34,7 @@ class SemanticOptions:
         Literal["unlabelled", "background"],
         Option(
             "Label 0",
-            "What label 0 means: not annotated, or a class of its own (fully annotated images).",
+            "The meaning of label 0: not annotated, or a class (fully annotated images).",
             words=("not annotated", "background"),
         ),
     ] = "unlabelled"
@@ -61,7 +61,7 @@ def check(dataset: Dataset, options: SemanticOptions) -> Summary:
     if len(names) != len(values):
         numbers = ", ".join(map(str, values))
         said = f"{len(names)} class names were given, but the labels have {len(values)} classes: {numbers}."
-        findings.append(Finding("error", said, (Fix("Name them anew", "option", value=("classes", ())),)))
+        findings.append(Finding("error", said, (Fix("Rename them", "option", value=("classes", ())),)))
         names = _names(replace(options, classes=()), values)
     if 1 < len(values) <= MOST:
         findings += _zero_findings(counts, pixels, options)

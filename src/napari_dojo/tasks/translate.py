@@ -47,7 +47,7 @@ class TranslateOptions:
         int,
         Option(
             "Neighbours",
-            "So many planes above and below each (or images before and after) are seen, too; 0: none.",
+            "Number of context planes above and below each (or frames before and after); 0: none.",
             0,
             8,
             advanced=True,

@@ -199,7 +199,7 @@ def coarse(
 
 
 def _noisy(x: NDArray[Any], photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of light and camera on an image whose bright pixels are 1 and caught so many photons; read noise of 1.5."""
+    """Noise of light and camera on an image whose bright pixels are 1 and stand for ``photons`` photons; read noise of 1.5."""
     light = rng.poisson(np.maximum(x, 0) * photons) + rng.standard_normal(x.shape, np.float32) * 1.5
     return np.asarray(light / photons + np.minimum(x, 0), np.float32)
 

@@ -27,7 +27,7 @@ PAUSE = 0.5  # a consumer that waits longer than this, in seconds, has paused
 
 
 class Learner:
-    """The net, its running average and its optimizer: all that is needed to go on.
+    """The net, its running average and its optimizer: all that is needed to resume.
 
     The average of the weights over the last steps is what is judged and saved (Polyak averaging; on
     nuclei it finds 3 to 5 % more objects than the last weights).
@@ -57,7 +57,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore a `state`."""
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -229,13 +229,11 @@ def _smaller(learner: Learner, batches: Batches) -> Message:
         torch.cuda.empty_cache()
     if batches.batch > 1:
         batches.batch //= 2
-        return Message("warning", f"The memory was too small: going on with {batches.batch} pieces per step.")
+        return Message("warning", f"Not enough memory. Continuing with batch size {batches.batch}.")
     if learner.device.type == "cpu":
         raise MemoryError("not even one piece fits into memory")
     learner.move(torch.device("cpu"))
-    return Message(
-        "warning", "The graphics memory was too small even for one piece: going on on the CPU, which is slower."
-    )
+    return Message("warning", "Not enough GPU memory even for batch size 1. Continuing on the CPU, which is slower.")
 
 
 def _rate(peak: float, step: int, progress: float, steps: int | None) -> float:

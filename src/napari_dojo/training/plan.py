@@ -96,7 +96,7 @@ class Plan:
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
-    """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
+    """Decide everything that the user did not; ``start`` are the network arguments of a model to fine-tune."""
     dims, wish = len(data.sizes[0]), data.wish
     zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
@@ -134,7 +134,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
 def plan_for(
     dataset: Dataset, split: Split, facts: Summary, device: Device, settings: TrainSettings, start: Card | None = None
 ) -> Plan:
-    """The plan of a training on these data, going on from the model ``start`` where one is given.
+    """The plan of a training on these data, which fine-tunes the model ``start`` if one is given.
 
     Raises
     ------

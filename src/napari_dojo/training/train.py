@@ -49,8 +49,8 @@ class Target:
 
     Attributes
     ----------
-    out : the model's folder; ``out/run`` holds what is needed to go on.
-    resume : go on with what lies there; ``overwrite`` : replace it.
+    out : the model's folder; ``out/run`` holds what is needed to resume.
+    resume : continue the unfinished run in it; ``overwrite`` : replace it.
     name, description, license, authors : for the model card.
     began : time.monotonic() at which the budget starts to count.
     """
@@ -74,7 +74,7 @@ def train_steps(
     start: Bundle | None = None,
     control: Control | None = None,
 ) -> Iterator[Event]:
-    """Train a model on pairs and save it; with ``start``, go on from a trained one.
+    """Train a model on pairs and save it; with ``start``, fine-tune a trained one.
 
     Yields events, the last of which is Done with the model's folder. Asking for no more pauses; closing the generator
     loses what came after the last saved state.
@@ -164,12 +164,12 @@ class _Training:
         bundle, skipped = _fresh(self.card, self.start)
         if skipped:
             yield Message(
-                "info", "The answers differ from those of the model to start from: its last layer starts anew."
+                "info", "The number of outputs differs from that of the start model: its last layer is reinitialized."
             )
         learner = Learner(bundle.net, devices.prepare(self.device), self.plan.learning_rate)
         if self.target.resume and (self.run / "state.pt").exists():
             self._go_on(learner)
-            yield Message("info", f"Going on after step {learner.step}.")
+            yield Message("info", f"Resuming after step {learner.step}.")
         budget = Budget(
             self.target.began or time.monotonic(),
             None if self.plan.minutes else self.plan.steps,
@@ -258,7 +258,7 @@ class _Training:
         )
 
     def _net(self) -> dict[str, Any]:
-        """What the task needs of its net; of a net to go on from, what it is."""
+        """The network arguments that the task needs, or those of the model to fine-tune."""
         if self.start is None:
             return self.task.net(self.options, self.dataset)
         known = self.start.card.net_options
@@ -486,14 +486,14 @@ class _Training:
         return Done(str(self.target.out), facts)
 
     def _behind(self) -> str:
-        """A warning where there is a truth, and the saved model is no nearer to it than what needs no learning."""
+        """A warning if there is a ground truth and the saved model is not better than the baseline."""
         score, held = ((s or {}).get("headline") for s in (self.card.score, self.baseline))
         if self.task.target == "none" or score is None or held is None or score > held:
             return ""
-        return "It is no better than what needs no learning: give it more time or more images."
+        return "It is not better than the baseline. Train longer or add images."
 
     def _tune(self, best: float) -> float:
-        """Choose the decoding; the headline figure, with which going on is compared."""
+        """Choose the decoding; returns the main score, with which a resumed run is compared."""
         before = self.task.decoding(**self.card.decoding)
         seen, examples = 0.0, []
         for source, maps in zip(self.judged, self.best_maps, strict=False):
@@ -594,7 +594,7 @@ def _zoomed(dataset: Dataset, split: Split, zoom: float, labels: bool) -> tuple[
 
 
 def _some(parts: Sequence[Crop], pixels: float, seed: int) -> list[Crop]:
-    """So many of the parts, drawn by chance, that they hold about ``pixels``; large ones are cut to their middle."""
+    """A random choice of the parts that holds about ``pixels``; large ones are cut to their middle."""
     order = np.random.default_rng(seed).permutation(len(parts))
     chosen: list[Crop] = []
     seen = 0.0

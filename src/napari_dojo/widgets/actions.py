@@ -36,7 +36,7 @@ def segment_nuclei(viewer: Viewer) -> None:
     panel.refresh_models()
     if not panel.choose_model(NUCLEI):
         show_warning(
-            f"The model {NUCLEI} is not there. Install napari-dojo anew, or choose another model in the Apply panel."
+            f"The model {NUCLEI} is not there. Reinstall napari-dojo, or choose another model in the Apply panel."
         )
         return
     panel.image_box.choose(image)

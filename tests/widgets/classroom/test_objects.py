@@ -184,7 +184,7 @@ def test_likely_choices(source, field, viewer):
     assert widget.labels_box.layer is field
     assert [widget.measured_box.itemText(i) for i in range(widget.measured_box.count())] == [
         "cells",
-        "their shape alone",
+        "shape only",
     ]
     assert (widget.x_box.currentText(), widget.y_box.currentText()) == ("area (µm²)", "mean intensity")
     assert widget.message.text().startswith("6 objects. Choose a class")

@@ -93,7 +93,7 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 3, "less than a minute")
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
     train.start_button.click()
-    step(qtbot, tour, 4, "In some seconds a layer shows what it sees")
+    step(qtbot, tour, 4, "In a few seconds, a layer with the current prediction")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Please wait", False)
     said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "headline": 0.1}, OTSU))
     step(

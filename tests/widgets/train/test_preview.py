@@ -59,7 +59,7 @@ def test_the_answer_lies_on_the_image_and_steals_nothing(qtbot, viewer, made):
     np.testing.assert_array_equal(asked(qtbot, looks), data[None])
     answer(preview, looks[-1], np.ones((60, 80), np.int32))
     layer = preview.layer
-    assert layer.name == "a (what it sees now)"
+    assert layer.name == "a (current prediction)"
     np.testing.assert_allclose((*layer.scale, *layer.translate), (0.5, 0.25, 3, 4))
     assert viewer.layers.selection.active is row.images[0]
     answer(preview, looks[-1], np.full((60, 80), 2, np.int32))

@@ -67,7 +67,7 @@ def test_pause_stops_the_clock_and_goes_on(qtbot, filled, train):
     first_check(qtbot, train)
     training = train.progress.training
     train.progress.pause_button.click()
-    assert train.progress.pause_button.text() == "Go on"
+    assert train.progress.pause_button.text() == "Resume"
     qtbot.wait(600)
     before = len(training.history)
     qtbot.wait(600)
@@ -90,7 +90,7 @@ def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_view
     qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
     second.start_button.click()
     assert second.progress.training.state == "waiting"
-    assert "Another training (cells) is at work" in second.progress.message.text()
+    assert "Another training (cells) is running" in second.progress.message.text()
     assert second.progress.stop_button.text() == "Cancel"
     assert not second.progress.pause_button.isEnabled()
     first_check(qtbot, train)

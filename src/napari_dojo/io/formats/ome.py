@@ -75,7 +75,7 @@ def described(xml: str) -> tuple[str, tuple[OmeImage, ...]]:
 
 
 def master_of(xml: str, path: Path) -> str:
-    """The XML of the file that a file without one of its own refers to; empty where it refers to none, or it is gone."""
+    """The XML of the file that this file refers to; empty if it refers to none, or the file is missing."""
     try:
         binary = ElementTree.fromstring(xml).find("{*}BinaryOnly")
         file = None if binary is None else binary.get("MetadataFile")

@@ -32,7 +32,7 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
     if isinstance(node, zarr.Array):
         return _picture(path, node, {}, wanted)
     attributes = dict(node.attrs)
-    about: Any = attributes.get("ome", attributes)  # 0.5 has a level of its own
+    about: Any = attributes.get("ome", attributes)  # 0.5 nests them
     if "multiscales" not in about:
         if "bioformats2raw.layout" in about and (images := _converted(path)):
             one = read_zarr(images[wanted.image], Wanted(wanted.labels, wanted.lazy_above))

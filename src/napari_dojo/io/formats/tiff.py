@@ -25,7 +25,7 @@ SHRINKS = 10_000  # times, by compression; a TIFF that claims to hold more is da
 ALIKE = 0.9  # correlation from which a smaller image is a copy of a larger one
 EXTRAS = ("label", "macro", "map", "overview", "thumbnail")  # what slide scanners add to an image
 WHITE_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = 0, 2, 3, 4, 5, 6  # values of the tag PhotometricInterpretation
-# What tifffile logs and goes on, although planes or the file's own description are lost.
+# Warnings that tifffile only logs, although planes or the file's own description are lost.
 _LOST = re.compile(
     r"invalid (page )?offset|corrupted|failed to re|out of range|TiffTag (270|273|279|324|325|5083[89]) .*value offset"
 )

@@ -61,7 +61,7 @@ class BatchRows(QWidget):
         self.tables = QCheckBox("with a table (CSV)")
         described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
         self.replace = QCheckBox("Replace answers that are there")
-        described(self.replace, "Replace older answers", "Answers that are there already are written anew.")
+        described(self.replace, "Replace older results", "Overwrite existing result files.")
         self.what = sentence(lines=3)
         self.what.setAccessibleName("What is written")
         form = form_layout(self)
@@ -130,7 +130,7 @@ class BatchRows(QWidget):
             self.look_again()
 
     def written(self, count: int) -> None:
-        """So many answers are there now; says nothing, so that what was said of them stays."""
+        """Update the number of existing results without a message, so that the previous one stays."""
         if self.looked is not None:
             self.looked = replace(self.looked, there=count)
             self.replace.setChecked(False)

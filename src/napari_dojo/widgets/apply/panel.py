@@ -1,4 +1,4 @@
-"""The Apply panel: a model on images or files; answers are new layers that can be decoded anew without the net."""
+"""The Apply panel: a model on images or files; results are new layers that can be decoded again without the network."""
 
 from __future__ import annotations
 

@@ -47,17 +47,17 @@ class HonestyRows(QWidget):
         self.resolution_button = QPushButton("Resolution")
         self.support_button = QPushButton("Support")
         tips = {
-            self.residual_button: "Input less answer as a layer: structure in it was taken away by mistake.",
+            self.residual_button: "Input less answer as a layer: structure in it was removed by mistake.",
             self.resolution_button: "How fine the detail is, before and after: two noisy halves of the image are answered.",
             self.support_button: "Where fewer molecules were localised than the prediction lets one expect.",
         }
         self.text = sentence(lines=2)
-        self.text.setAccessibleName("Can it be believed")
+        self.text.setAccessibleName("Reliability")
         self.left, self.right = HonestyPlot(viewer), HonestyPlot(viewer)
         buttons, plots, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(QLabel("Can it be believed?"))
+        column.addWidget(QLabel("Reliability"))
         self._tips = tips
         for button, tip in tips.items():
             described(button, button.text(), tip)
@@ -224,7 +224,7 @@ class HonestyPlot(Plot):
             "away by mistake) and spread at each intensity, beside the noise of the image. Resolution: how much of the "
             "detail of each fineness two independent answers share; where it falls below 1/7, detail ends."
         )
-        super().__init__(viewer, "Can it be believed, curves", tip, ())
+        super().__init__(viewer, "Reliability, curves", tip, ())
         self.setFixedHeight(96)
 
     def show_curves(self, title: str, curves: list[tuple[Any, Any]], names: tuple[tuple[str, str | None], ...]) -> None:

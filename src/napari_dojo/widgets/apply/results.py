@@ -1,4 +1,4 @@
-"""The answers of the last run as layers: added one by one, decoded anew, measured, and forgotten without a trace."""
+"""The results of the last run as layers: added one by one, decoded again, measured and forgotten."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Results(QObject):
 
     @property
     def adjustable(self) -> bool:
-        """Whether they can be decoded anew."""
+        """Whether they can be decoded again."""
         return any(s.kept is not None for s in self.shown)
 
     @property
@@ -126,7 +126,7 @@ class Results(QObject):
         self._next()
 
     def decode(self, values: dict[str, Any]) -> None:
-        """Decode all of them anew, soon."""
+        """Decode all of them again, soon."""
         self._values = values
         if self.adjustable:
             self._decode_soon.start()

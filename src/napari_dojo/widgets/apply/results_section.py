@@ -70,7 +70,7 @@ class AnswerRows(QWidget):
         self._adjust.setLayout(head)
         head.setContentsMargins(0, 0, 0, 0)
         label = QLabel("Adjust (no need to apply again):")
-        label.setToolTip("Moving these changes the results at once: the net is not computed anew.")
+        label.setToolTip("Moving these updates the results at once, without a new prediction.")
         head.addWidget(label, 1)
         head.addWidget(self.reset_button)
         foot.addWidget(self.count, 1)
@@ -145,7 +145,7 @@ class AnswerRows(QWidget):
             else " Too large to change afterwards: move the sliders, then apply again."
         )
         self.said.emit(text + large)
-        if self.values != run.values:  # moved while the net was at work
+        if self.values != run.values:  # moved during prediction
             self._slid()
 
     # where it goes from here

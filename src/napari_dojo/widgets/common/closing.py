@@ -27,7 +27,7 @@ class WindowWatch(QObject):
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Ask when the window is told to close, and say so when it does."""
+        """Ask when the window is about to close, and report when it does."""
         window: Any = watched
         if watched is not self.parent() or event is None:
             return False

@@ -163,7 +163,7 @@ def described(widget: QWidget, name: str, tip: str) -> None:
 
 
 def sentence(text: str = "", lines: int = 1) -> QLabel:
-    """A label that wraps, with room for so many lines from the start."""
+    """A label that wraps, with room for ``lines`` lines from the start."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)

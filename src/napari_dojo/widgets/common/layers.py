@@ -242,7 +242,7 @@ def moved(where: Mapping[str, Any], start: Sequence[float]) -> dict[str, Any]:
 
 
 def finer_place(where: Mapping[str, Any], factors: Sequence[float]) -> dict[str, Any]:
-    """The same for an array with so many pixels for each old one: the outer edges of the pixels stay where they are."""
+    """The same for an array with ``factor`` pixels for each old one: the outer edges of the pixels stay where they are."""
     if all(f == 1 for f in factors):
         return dict(where)
     place = moved(where, [(1 / f - 1) / 2 for f in factors])

@@ -56,7 +56,7 @@ class Plot(pg.PlotWidget):
         viewer.events.theme.connect(self.recolour)
 
     def redraw(self) -> None:
-        """Show what was added; for plots that are told of points one by one."""
+        """Show what was added; for plots that receive points one by one."""
 
     def blank(self, on: bool) -> None:
         """Show no figures on the axes while there is nothing to read."""
@@ -130,15 +130,13 @@ class ScorePlot(Plot):
     """How good the model is at each check, and what no learning reaches."""
 
     def __init__(self, viewer: Any) -> None:
-        tip = (
-            "Score: how good the model is at each check, higher is better; the dashed line is reached without learning."
-        )
+        tip = "Score: how good the model is at each check, higher is better; the dashed line is the baseline."
         super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"),))
         self._curve = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
         self._line = pg.InfiniteLine(
             angle=0,
             pen=pg.mkPen("#888888", width=1.5, style=Qt.PenStyle.DashLine),
-            label="without learning",
+            label="baseline",
             labelOpts={"position": 0.6, "color": "#888888", "anchors": [(0.5, 0), (0.5, 1)]},
         )
         self.addItem(self._line)

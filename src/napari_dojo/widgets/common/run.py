@@ -66,7 +66,7 @@ class Runner(QObject):
 
     @property
     def job(self) -> Job | None:
-        """The job at work; None also while its request is being written."""
+        """The running job; None also while its request is being written."""
         return self._held[0] if self.busy and self._held else None
 
     def start(self, make: Callable[[], Path]) -> None:
@@ -86,13 +86,13 @@ class Runner(QObject):
             self.job.stop()
 
     def pause(self) -> None:
-        """Wait until told to go on."""
+        """Wait until resumed."""
         if self.job is not None and not self.paused:
             self.paused = True
             self.job.pause()
 
     def go_on(self) -> None:
-        """Go on after a pause."""
+        """Resume after a pause."""
         if self.job is not None and self.paused:
             self.paused = False
             self.job.go_on()

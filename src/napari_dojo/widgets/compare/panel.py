@@ -462,7 +462,7 @@ def _empty(box: LayerBox) -> None:
 
 
 def _look_at(viewer: Any, layer: Any, point: tuple[int, ...], pixels: float) -> None:
-    """Bring a pixel of a layer into the middle, so near that so many pixels around it are seen well."""
+    """Bring a pixel of a layer into the middle, zoomed so that the surrounding pixels are well visible."""
     world = np.asarray(layer.data_to_world(point))
     first = viewer.dims.ndim - len(world)
     viewer.dims.set_point(range(first, viewer.dims.ndim), world)

@@ -84,7 +84,7 @@ class Profile(QWidget):
         self.later()
 
     def later(self, event: Any = None) -> None:
-        """Show the line anew when the events at hand are through."""
+        """Redraw the line after the pending events."""
         self.plot.redraw_soon()
 
     def end(self) -> None:

@@ -418,7 +418,7 @@ class TourPanel(Panel):
 
     def _close(self) -> None:
         self._timer.stop()
-        QTimer.singleShot(0, self._leave)  # not inside the handler of its own button
+        QTimer.singleShot(0, self._leave)  # not inside the handler of its button
 
     def _leave(self) -> None:
         if not self._ended:

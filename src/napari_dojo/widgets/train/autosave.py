@@ -117,11 +117,11 @@ class Autosave(QObject):
         self._later()
 
     def restore(self, draft: Draft) -> Restored:
-        """Bring a draft back, and go on with it as one's own.
+        """Restore an autosave and take it over.
 
         Raises
         ------
-        DojoError : it is damaged, or another window goes on with it.
+        DojoError : it is damaged, or open in another window.
         """
         draft.claim()
         restored = restore(self._viewer, draft)
@@ -136,11 +136,11 @@ class Autosave(QObject):
 
     @property
     def left(self) -> Left:
-        """What another panel of the same window may go on with."""
+        """The autosave that another panel of the same window may take over."""
         return Left(self.draft, tuple(x.name for x, known in self._followed.items() if known.touched))
 
     def adopt(self, left: Left) -> None:
-        """Go on with a draft of this window, if all its layers are there still; else it is offered as any other."""
+        """Take over an autosave of this window if all its layers still exist; else it is offered like any other."""
         layers = [x for x in self._viewer.layers if x.name in left.names and x._type_string != "image"]
         if not (left.names and left.draft.written) or {x.name for x in layers} != set(left.names):
             return
@@ -385,7 +385,7 @@ def _found(viewer: Any, kept: Layer, taken: Sequence[Any]) -> Any:
 
 
 def _added(viewer: Any, kept: Layer, opened: dict[str, list[Any]]) -> Any:
-    """Add the layer anew."""
+    """Add the layer again."""
     from napari.layers import Image, Labels, Shapes
 
     make: Mapping[str, Any] = {**kept.state["make"], "name": kept.name}

@@ -93,7 +93,7 @@ def _plan_finding(device: Device, plan: Plan) -> Finding:
 
 
 class Findings(QWidget):
-    """Lines with a sign, the worst first, each with its remedies as buttons. ``fix`` says which was pressed."""
+    """Lines with a sign, the worst first, each with its fixes as buttons. ``fix`` says which was pressed."""
 
     fix = Signal(object, object)  # Fix, Finding
 
@@ -118,7 +118,7 @@ class Findings(QWidget):
         return "\n".join(f"{'✓' if f.level == 'ok' else '!'} {f.text}" for f in self._shown)
 
     def button(self, label: str) -> QPushButton | None:
-        """The remedy of this label, where it is offered."""
+        """The fix with this label, if it is offered."""
         return next((b for b in self.findChildren(QPushButton) if b.text() == label and not b.isHidden()), None)
 
     def show_findings(self, findings: Sequence[Finding]) -> None:

@@ -47,7 +47,7 @@ class ClassTable(QWidget):
 
     @property
     def named(self) -> bool:
-        """Whether a class has a name of its own."""
+        """Whether a class has a custom name."""
         return any(self.name_of(value, name) != name for value, name, _ in self._painted)
 
     def worded(self, text: str) -> str:

@@ -30,7 +30,7 @@ __all__ = ["opened", "rows_for", "work_on"]
 
 
 def rows_for(fix: Fix, material: Layers) -> list[Row]:
-    """The rows that a remedy concerns."""
+    """The rows that a fix concerns."""
     if not fix.samples:
         return list(material.rows)
     found = [material.row(item) for item in fix.samples]
@@ -38,7 +38,7 @@ def rows_for(fix: Fix, material: Layers) -> list[Row]:
 
 
 def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
-    """Apply a remedy of the kinds relabel, region, swap, leave out and show to the rows it concerns."""
+    """Apply a fix of the kinds relabel, region, swap, leave out and show to the rows it concerns."""
     if fix.kind == "show":
         _example(viewer, material, material.rows[0], fix.value)
         return
@@ -94,7 +94,7 @@ def _placed(picture: Picture) -> dict[str, Any]:
 
 
 def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
-    """Add what a remedy makes of the first sample of an image, over it."""
+    """Add the result of a fix for the first sample of an image, over it."""
     source = source_of(row.images[0], material.axes)
     x = np.asarray(source.axes.sample(joined(row.images) if len(row.images) == 1 else source.array, 0))
     found = made(x)[0]

@@ -29,7 +29,7 @@ from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, pair
 
 __all__ = ["Answers", "PairRows", "Row", "fits", "fits_as", "kind_of"]
 
-SHOWN, LAST = 5, 1000  # rows: of more than so many a part; below all of them
+SHOWN, LAST = 5, 1000  # rows: above this number only a part is shown
 ANSWER = re.compile(r"clean|target|truth|high|sharp|fine|dense|dapi|stain|gt\b|label", re.IGNORECASE)
 USE = {
     "automatic": "Training and validation are chosen by themselves.",
@@ -111,7 +111,7 @@ class _Line:
 
     def __init__(self, number: int) -> None:
         self.image = LayerBox(f"Image of pair {number}", "An image to learn from.")
-        self.answer = LayerBox(f"Answer of pair {number}", "What belongs to this image: what the model shall give.")
+        self.answer = LayerBox(f"Answer of pair {number}", "The target for this image: what the model should predict.")
         self.role = NameBox()
         for role in ROLES:
             self.role.addItem(role.removesuffix("matic"), role)

@@ -67,7 +67,7 @@ class TrainPanel(Panel):
         self._fine: set[str] = set()
         self._device: tuple[str, Device | None] = ("", None)
         self._at_once: Any = None  # the image of `at_once`
-        self._start = ""  # and the model that it goes on from
+        self._start = ""  # and the model that it fine-tunes
         self._tried: list[Fix] = []
         self._ask()
         self._tune()
@@ -103,7 +103,7 @@ class TrainPanel(Panel):
         self.column.addWidget(self.unfinished)
         form = form_layout()
         self.task_box = QComboBox()
-        described(self.task_box, "I want to", "What the model shall learn.")
+        described(self.task_box, "I want to", "The task of the model.")
         narrow(self.task_box)
         for task in TASKS.values():
             self.task_box.addItem(icon(task.name), task.title, task.name)
@@ -129,9 +129,7 @@ class TrainPanel(Panel):
     def _tune(self) -> None:
         form = form_layout()
         self.start_box = QComboBox()
-        described(
-            self.start_box, "Start from", "A trained model to go on from, which takes fewer images and less time."
-        )
+        described(self.start_box, "Start from", "A trained model to fine-tune, which needs fewer images and less time.")
         narrow(self.start_box)
         self.minutes_box = QDoubleSpinBox()
         self.minutes_box.setRange(0.1, 10080)
@@ -380,12 +378,12 @@ class TrainPanel(Panel):
     # one click
 
     def at_once(self, task: str, image: Any, minutes: float, start: str = "") -> None:
-        """Learn a task from one image alone and apply it to that image, with the remedies that the check offers.
+        """Learn a task from one image alone and apply it to that image, with the fixes that the check offers.
 
-        ``start`` names a model to go on from where it suits the image.
+        ``start`` names a model to fine-tune if it suits the image.
         """
         if self.progress.busy:
-            self.warn("A training is at work already. Wait until it is over, or stop it, and try again.")
+            self.warn("A training is already running. Wait until it has ended, or stop it, and try again.")
             return
         self.task_box.setCurrentIndex(self.task_box.findData(task))
         self.rows.set_rows([Row((image,), None)])
@@ -394,18 +392,18 @@ class TrainPanel(Panel):
         self._data_changed()
 
     def _go_at_once(self) -> None:
-        """After each look: mend what can be mended, else start, else say why not."""
+        """After each check: fix what can be fixed, else start, else show the reason."""
         if self._at_once is None:
             return
         errors = [f.text for f in self.findings.findings if f.level == "error"]
         offered = ((fix, f) for f in self.findings.findings if f.level == "warning" for fix in f.fixes)
-        mend = next(((fix, f) for fix, f in offered if fix.kind == "option" and fix not in self._tried), None)
+        fixing = next(((fix, f) for fix, f in offered if fix.kind == "option" and fix not in self._tried), None)
         if errors:
             self._at_once = None
             self.warn(errors[0])
-        elif mend is not None:
-            self._tried.append(mend[0])
-            self._fix(*mend)
+        elif fixing is not None:
+            self._tried.append(fixing[0])
+            self._fix(*fixing)
         else:
             self.start_box.setCurrentIndex(max(0, self.start_box.findText(self._start)))
             self.start()
@@ -483,7 +481,7 @@ class TrainPanel(Panel):
         desk().add(training)
 
     def _continue(self, run: Run) -> None:
-        """Go on with a run that was cut off."""
+        """Resume a run that was interrupted."""
         claim(run.folder)
         training = Training(self.viewer, run.folder, run.model, run.again, None)
         self._show(training)
@@ -548,7 +546,7 @@ class TrainPanel(Panel):
         self.progress.message.setText(f"Copied. It learns from files in {place}.")
 
     def end(self) -> None:
-        """The panel is closing; its training goes on."""
+        """The panel is closing; its training continues."""
         if not self._ended:
             desk().changed.disconnect(self._queue_moved)
             self._soon.stop()

@@ -24,7 +24,7 @@ EDGE = {2: (1024, 1024), 3: (24, 256, 256)}  # the largest part that is shown, p
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """A part of an image that the job shall show."""
+    """A part of an image to predict for the preview."""
 
     images: tuple[Any, ...]
     sample: int
@@ -124,7 +124,7 @@ class Preview:
             self._removed = True  # a person does not want it
         if self._removed:
             return
-        name = f"{look.images[0].name} (what it sees now)"
+        name = f"{look.images[0].name} (current prediction)"
         kind = "labels" if self._labels else "image"
         if layer is not None and layer.data.ndim == found.ndim and layer._type_string == kind:
             layer.data = found

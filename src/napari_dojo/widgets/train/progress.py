@@ -35,7 +35,7 @@ STOP = "End the training now and keep the best model so far."
 
 
 class ProgressSection(QWidget):
-    """Shows one training. The panel that holds it connects the buttons, and is told when the training is ``over``."""
+    """Shows one training. The panel that holds it connects the buttons, and is notified when the training is ``over``."""
 
     over = Signal(object)  # Done or Failed
     paused = Signal()  # or gone on
@@ -62,9 +62,9 @@ class ProgressSection(QWidget):
         curves.setSpacing(2)
         for plot in (self.losses, self.scores):
             curves.addWidget(plot, 1)
-        self.preview_box = QCheckBox("Show what it sees now")
+        self.preview_box = QCheckBox("Show current prediction")
         tip = "A layer with what the model finds in the active image, where you look at it; new at each check."
-        described(self.preview_box, "Show what it sees now", tip)
+        described(self.preview_box, "Show current prediction", tip)
         self.preview_box.setChecked(True)
         self.preview_box.toggled.connect(self._preview_turned)
         self.message = sentence(lines=2)
@@ -81,7 +81,7 @@ class ProgressSection(QWidget):
         self.apply_button = QPushButton("Apply")
         described(self.apply_button, "Apply this model", "Open the Apply panel with the model that was trained.")
         self.more_button = QPushButton("Train 5 more minutes")
-        tip = "Go on from where it ended, with the same images and labels as at the start."
+        tip = "Continue from where it ended, with the same images and labels."
         described(self.more_button, "Train 5 more minutes", tip)
         self.copy_button = QToolButton()
         self.copy_button.setText("Copy ▾")
@@ -95,7 +95,7 @@ class ProgressSection(QWidget):
         self.copy_button.setMenu(menu)
         self.copy_button.setStyleSheet(NO_ARROW)
         self.pause_button = QPushButton("Pause")
-        described(self.pause_button, "Pause", "Wait, and go on later; the time does not run meanwhile.")
+        described(self.pause_button, "Pause", "Pause training; the time does not run meanwhile.")
         self.stop_button = QPushButton("Stop and keep")
         described(self.stop_button, "Stop and keep", STOP)
         self.pause_button.clicked.connect(self._pause)
@@ -124,16 +124,14 @@ class ProgressSection(QWidget):
         grid.setVerticalSpacing(1)
         grid.setColumnMinimumWidth(0, 124)
         grid.setColumnStretch(1, 1)
-        self.score_name, self.baseline_name, self.test_name = (
-            sentence(n) for n in ("Validation", "Without learning", "Test")
-        )
+        self.score_name, self.baseline_name, self.test_name = (sentence(n) for n in ("Validation", "Baseline", "Test"))
         self.score, self.baseline, self.test = sentence(), sentence(), sentence()
         pairs = ((self.score_name, self.score), (self.baseline_name, self.baseline), (self.test_name, self.test))
         for i, pair in enumerate(pairs):
             for j, widget in enumerate(pair):
                 widget.setContentsMargins(0, 0, 0, 0)
                 grid.addWidget(widget, i, j)
-        self.baseline_name.setToolTip("What a simple method without learning reaches on the same images.")
+        self.baseline_name.setToolTip("The score of a simple method on the same images.")
         self.test_name.setToolTip("On images that nothing saw before the end.")
         self.test_name.setVisible(False)
         self._name_score("validation")
@@ -148,7 +146,7 @@ class ProgressSection(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether it waits or is at work."""
+        """Whether it is queued or running."""
         return self._training is not None and self._training.state != "over"
 
     @property
@@ -179,7 +177,7 @@ class ProgressSection(QWidget):
         training.watched = True
 
     def leave(self) -> None:
-        """Show it no more; it goes on."""
+        """Stop showing it; it continues."""
         if self._training is not None:
             self._training.said.disconnect(self._heard)
             self._training.watched = False
@@ -191,14 +189,14 @@ class ProgressSection(QWidget):
         self.stop_button.setText("Cancel")
         self.stop_button.setToolTip("Take this training out of the queue.")
         self.message.setText(
-            escape(f"Another training ({name}) is at work. This one begins by itself when that is over.")
+            escape(f"Another training ({name}) is running. This one is queued and starts when it has ended.")
         )
 
     def turn(self, running: bool) -> None:
         """Show the buttons of a running training or those to start one."""
         self.buttons.setCurrentIndex(int(running))
         paused = self._training is not None and self._training.runner.paused
-        self.pause_button.setText("Go on" if paused else "Pause")
+        self.pause_button.setText("Resume" if paused else "Pause")
         self.stop_button.setText("Stop and keep")
         self.stop_button.setToolTip(STOP)
         self.stop_button.setEnabled(running)
@@ -270,7 +268,7 @@ class ProgressSection(QWidget):
             label.setText(score.get("sentence", ""))
             label.setToolTip(_figures(score))
         if method := event.baseline.get("method"):
-            tip = f"What a simple method without learning ({method}) reaches on the same images."
+            tip = f"The score of a simple method ({method}) on the same images."
             self.baseline_name.setToolTip(tip)
 
     def _done(self, event: Done) -> None:
@@ -316,7 +314,7 @@ class ProgressSection(QWidget):
             runner.go_on()
         else:
             runner.pause()
-        self.pause_button.setText("Go on" if runner.paused else "Pause")
+        self.pause_button.setText("Resume" if runner.paused else "Pause")
         self.progress.setFormat("Paused" if runner.paused else "Learning ...")
         self.paused.emit()
 

@@ -1,4 +1,4 @@
-"""Trainings of this program: one at work, the others wait. They live on when their panel is closed."""
+"""Trainings of this program: one is running, the others are queued. They live on when their panel is closed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 6000  # events that are kept for a panel that opens later
 
 
 class Training(QObject):
-    """One training that was asked for: waiting, at work or over.
+    """One requested training: queued, running or over.
 
     ``said`` gives each event; ``history`` those so far, single steps thinned out. ``material`` is None for a run that
     is continued after a crash.
@@ -53,7 +53,7 @@ class Training(QObject):
 
     @property
     def end(self) -> Event | None:
-        """The last word, Done or Failed."""
+        """The last event, Done or Failed."""
         last = self.history[-1] if self.history else None
         return last if isinstance(last, (Done, Failed)) else None
 
@@ -64,7 +64,7 @@ class Training(QObject):
         self.runner.start(self._make)
 
     def again(self, minutes: float) -> None:
-        """Go on for so many minutes more after the end."""
+        """Train for more minutes after the end."""
         run = Run.read(self.folder)
         spent = self.end.facts.get("seconds", 0.0) / 60 if isinstance(self.end, Done) else 0.0
         if run is not None:
@@ -175,9 +175,9 @@ class Desk(QObject):
     def ask(self, names: str) -> bool:
         """Ask whether to stop the trainings because the window closes."""
         text = f"The training of {names} is not finished. Stop it, keep the best model so far, and close?"
-        box = QMessageBox(QMessageBox.Icon.Question, "Training is at work", text)
+        box = QMessageBox(QMessageBox.Icon.Question, "Training is running", text)
         stop = box.addButton("Stop and keep", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole)
+        box.addButton("Continue training", QMessageBox.ButtonRole.RejectRole)
         box.exec()
         return box.clickedButton() is stop
 

@@ -21,7 +21,7 @@ __all__ = ["Unfinished"]
 class Unfinished(QFrame):
     """One line for the latest draft and one for the latest run; hidden where there is neither.
 
-    ``draft_wanted`` : go on painting; ``run_wanted`` : go on training; ``changed`` : something was kept or discarded.
+    ``draft_wanted`` : restore the autosave; ``run_wanted`` : resume training; ``changed`` : something was kept or discarded.
     """
 
     draft_wanted = Signal(object)
