@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     for task in TASKS.values():
         _add_train(tasks.add_parser(task.name, help=task.sentence, description=task.sentence), task)
     _add_predict(commands.add_parser("predict", help="apply a model to images"))
-    _add_evaluate(commands.add_parser("evaluate", help="score a model on images whose truth is known"))
+    _add_evaluate(commands.add_parser("evaluate", help="evaluate a model on images with ground truth"))
     _add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
     classroom.add_arguments(
         commands.add_parser("classroom", help="teach a small net, without a window; check what students hand in"),
@@ -118,10 +118,8 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="where the answers go, one file for each input"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace answers that are there")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each input")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     _flags(parser, PredictSettings)
     group = parser.add_argument_group("decoding (default: as the model says)")

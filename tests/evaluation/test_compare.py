@@ -69,13 +69,13 @@ def test_what_is_asked_is_done(scene):
     assert isinstance(compare_labels(scene.labels > 0, scene.labels > 0, "objects").found, Comparison)
     with pytest.raises(DojoError, match="At most 50 classes"):
         compare_labels(np.arange(100).reshape(10, 10), np.arange(100).reshape(10, 10), "classes")
-    with pytest.raises(DojoError, match="The truth has no class"):
+    with pytest.raises(DojoError, match="The ground truth has no class"):
         compare_labels(np.zeros((4, 4), int), np.ones((4, 4), int), "classes")
 
 
 @pytest.mark.parametrize(
     ("truth", "result", "said"),
-    [(0, 0, "Neither layer"), (0, 1, "The truth has no object"), (1, 0, "The result has no object")],
+    [(0, 0, "Neither layer"), (0, 1, "The ground truth has no object"), (1, 0, "The result has no object")],
 )
 def test_no_objects_on_a_side(truth, result, said):
     answer = compare_labels(np.full((8, 8), truth), np.full((8, 8), result))
@@ -143,7 +143,7 @@ def test_images_are_scored_as_the_metrics_do():
     truth, result = noisy((40, 50))
     answer = compare_images(truth, result, Axes("YX"))
     assert answer.found == ImageScores.of(truth[None], result[None])
-    assert answer.basis == f"PSNR and SSIM refer to the range of the truth, {truth.min():g} to {truth.max():g}."
+    assert answer.basis == f"PSNR and SSIM refer to the range of the ground truth, {truth.min():g} to {truth.max():g}."
     assert answer.notes == ()
 
 
@@ -168,7 +168,7 @@ def test_odd_images_are_said():
     assert notes[0].startswith("3 values of the truth are not numbers")
     assert notes[1].startswith("1 values of the result are not numbers")
     same = compare_images(np.full((20, 20), 7.0), result, Axes("YX"))
-    assert "the same everywhere" in same.notes[-1]
+    assert "is constant" in same.notes[-1]
     nothing = compare_images(np.full((20, 20), np.nan), result, Axes("YX"))
     assert np.isfinite(nothing.found.psnr)
     with pytest.raises(DojoError, match="same size"):

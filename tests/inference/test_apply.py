@@ -146,7 +146,7 @@ def test_channels_are_measured_one_by_one(tmp_path: Path) -> None:
 
 def test_an_image_is_never_replaced_by_its_answer(folder: Path) -> None:
     there = Files(files(folder).inputs, folder / "in", overwrite=True)
-    with pytest.raises(DojoError, match=r"would replace the image a.tif itself"):
+    with pytest.raises(DojoError, match=r"would overwrite the image a.tif itself"):
         there.answers()
     (folder / "out").mkdir()
     (folder / "out" / "b.csv").write_text("mine")

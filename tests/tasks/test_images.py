@@ -81,7 +81,7 @@ def test_swapped_and_noisy_targets():
     assert fixes["Swap them"].kind == "swap"
     again = [simulate("nuclei", (128, 144), seed, photons=30.001).image for seed in range(3)]
     findings, _ = said(pairs(NOISY, again))
-    assert "learns from pairs of noisy images" in text(findings, "ok")
+    assert "training uses pairs of noisy images" in text(findings, "ok")
     assert DENOISE.check(pairs(NOISY, again), DENOISE.options()).options.error == "squared"
     assert DENOISE.check(pairs(), DENOISE.options()).options.error == "absolute"
 

@@ -193,7 +193,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
 
 
 def test_not_even_one_piece_fits():
-    with pytest.raises(MemoryError, match="not even one piece"):
+    with pytest.raises(MemoryError, match="not even batch size 1"):
         run(many=batches(batch=4), fn=small_memory(0))
 
 

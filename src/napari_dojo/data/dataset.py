@@ -195,7 +195,7 @@ class Dataset:
         DojoError : with the name of the image, what was needed and what came.
         """
         if not len(inputs):
-            raise DojoError("At least one image is needed to learn from; none was given. Choose an image or a folder.")
+            raise DojoError("No training image was given. Choose an image or a folder.")
         if targets is not None and len(targets) != len(inputs):
             raise DojoError(
                 f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets."

@@ -77,7 +77,7 @@ def compare_labels(
     like = [how != "classes" and class_like(x) for x in (t, p)]
     if how == "classes" or (how == "automatic" and all(like)):
         named = class_names(t, p, names or {})
-        zero = "Where the truth is 0 it is not annotated, and nothing counts."
+        zero = "Pixels with 0 in the ground truth are not annotated and do not count."
         basis = "0 is a class, since both have it." if 0 in named else "" if (t != 0).all() else zero
         return Answer(ClassCounts.of(t, p, named, inside), basis=basis, numbers=tuple(named))
     found = Comparison.of(t, p, apart, inside)
@@ -157,7 +157,9 @@ def class_names(truth: ArrayLike, predicted: ArrayLike, names: Mapping[int, str]
             "Compare them as objects."
         )
     if not t & set(numbers):
-        raise DojoError("The truth has no class: all of it is 0. Paint some of each class, or choose another truth.")
+        raise DojoError(
+            "The ground truth has no class: all of it is 0. Paint some of each class, or choose another layer."
+        )
     return {int(n): names.get(int(n), "background" if n == 0 else f"class {n}") for n in numbers}
 
 
@@ -167,9 +169,9 @@ def _emptiness(found: Comparison) -> Iterator[str]:
     if not n_true and not n_predicted:
         yield "Neither layer has an object: nothing to detect, no false positives."
     elif not n_true:
-        yield "The truth has no object, so all objects of the result are false positives. Is it the right layer?"
+        yield "The ground truth has no object, so all objects of the result are false positives. Is it the right layer?"
     elif not n_predicted:
-        yield "The result has no object, so all of the truth are missed. Is it the right layer?"
+        yield "The result has no object, so all objects of the ground truth are missed. Is it the right layer?"
 
 
 def _image_notes(spans: Sequence[tuple[float, float]], unknown: NDArray[np.int_], drawn: bool) -> Iterator[str]:
@@ -178,16 +180,16 @@ def _image_notes(spans: Sequence[tuple[float, float]], unknown: NDArray[np.int_]
     if unknown[1]:
         yield f"{unknown[1]:,} values of the result are not numbers (NaN or infinite) and count as 0."
     if all(low == high for low, high in spans):
-        yield "The truth is the same everywhere: PSNR and SSIM only say whether the result equals it."
+        yield "The ground truth is constant: PSNR and SSIM only show whether the result equals it."
     elif drawn:
-        yield "The truth looks like labels. To compare objects, turn both into Labels layers first."
+        yield "The ground truth looks like labels. To compare objects, turn both into Labels layers first."
 
 
 def _range(spans: Sequence[tuple[float, float]]) -> str:
     """Which range PSNR and SSIM refer to; ``spans`` are the ranges of the channels of all samples."""
     low, high = min((a for a, _ in spans), default=0.0), max((b for _, b in spans), default=0.0)
     if len(spans) < 2:
-        return f"PSNR and SSIM refer to the range of the truth, {low:g} to {high:g}."
+        return f"PSNR and SSIM refer to the range of the ground truth, {low:g} to {high:g}."
     return (
         f"Means of {len(spans)} planes or channels. PSNR and SSIM refer to the range that each has in the truth; "
         f"{low:g} to {high:g} in all."

@@ -44,7 +44,7 @@ class Files:
     inputs : images.
     out : folder of the answers, ``<stem>.tif`` each.
     axes : of the images; None where each file says so itself.
-    overwrite : replace answers that are there.
+    overwrite : overwrite existing results.
     tables : write ``<stem>.csv`` with measurements beside each answer.
     mark : added to the names of answers, such as " (predicted by M)".
     """
@@ -67,9 +67,7 @@ class Files:
         inputs = {p.resolve() for p in self.inputs}
         lost = next((p for p in answers if p.resolve() in inputs), None)
         if lost is not None:
-            raise DojoError(
-                f"The answer would replace the image {lost.name} itself. Choose another folder for answers."
-            )
+            raise DojoError(f"The result would overwrite the image {lost.name} itself. Choose another output folder.")
         tables = [p.with_suffix(".csv") if self.tables else None for p in answers]
         there = next((p for p in tables if p is not None and p.exists()), None)
         if there is not None and not self.overwrite:

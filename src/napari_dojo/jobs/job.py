@@ -453,7 +453,7 @@ class _Room:
         try:
             return np.lib.format.open_memmap(self.path, "w+", dtype, shape)
         except OSError as e:
-            raise DojoError(f"The answer cannot be written to {self.path.parent}: {e.strerror or e}. Make room.") from e
+            raise DojoError(f"The result cannot be written to {self.path.parent}: {e.strerror or e}. Make room.") from e
 
 
 def _kept(folder: Path, index: int, result: Any) -> dict[str, str | None]:

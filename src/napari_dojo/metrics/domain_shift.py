@@ -52,7 +52,7 @@ def unlike(known: Mapping[str, Sequence[float]], image: Mapping[str, float]) -> 
             words.append(less)
     if not words:
         return ""
-    return f"This image is {' and '.join(words)} than all that the model learned from: look at the answer with doubt."
+    return f"This image is {' and '.join(words)} than all training images: the prediction may be unreliable."
 
 
 def _figures(c: NDArray[np.float32]) -> dict[str, float]:

@@ -193,7 +193,7 @@ def _readme(card: Card) -> str:
             f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""
         ),
         *([f"- Objects: about {card.diameter:.0f} px in diameter"] if card.diameter else []),
-        f"- Answer: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
+        f"- Output: maps {', '.join(card.maps)}, decoded by napari-dojo with {card.decoding}",
         f"- Trained on: {card.data.get('images', '?')} images; {card.split.get('how', '')}",
         f"- Score ({card.score.get('from', 'none')}): {card.score.get('sentence', 'none')}; baseline: {card.baseline.get('sentence', 'none')}",
         f"- Training: {card.training}",

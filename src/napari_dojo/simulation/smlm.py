@@ -116,12 +116,12 @@ def film(
 
 
 def support(localisations: Any, prediction: Any, blinks: float = 3.0) -> Floats:
-    """How well localisations support a predicted image: 0 not at all, 1 fully; below `DOUBT` it should not be believed.
+    """How well localisations support a predicted image: 0 not at all, 1 fully; below `DOUBT` it is unreliable.
 
-    As much prediction as there is elsewhere for one localisation lets one expect so many in a neighbourhood; the answer
+    The amount of prediction per localisation elsewhere gives the number expected in a neighbourhood. The result
     is the probability of at most the localisations that are there (Poisson distribution, molecules counting once
     for each ``blinks`` localisations). The neighbourhood of a pixel is as small as lets one expect 4 molecules, at most
-    20 px. Where nothing is predicted the answer is 1.
+    20 px. Where nothing is predicted, the result is 1.
 
     Parameters
     ----------

@@ -60,12 +60,12 @@ class DenoiseOptions:
         Literal["automatic", "absolute", "squared"],
         Option(
             "Error",
-            "What is made small: the absolute error, which learns faster, or the squared error, which noisy targets need.",
+            "The loss: the absolute error, which trains faster, or the squared error, which noisy targets need.",
             advanced=True,
         ),
     ] = "automatic"
     register: Annotated[
-        bool, Option("Correct shifts", "Move each target onto its image before learning.", advanced=True)
+        bool, Option("Correct shifts", "Align each target with its image before training.", advanced=True)
     ] = False
     each: Annotated[
         bool,

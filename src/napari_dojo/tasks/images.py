@@ -117,7 +117,7 @@ def noise_findings(inputs: Sequence[Noise], targets: Sequence[Noise]) -> tuple[F
             text = f"Targets are noisier than the images, {ratio:.1f} times. Are they swapped?"
             found.append(Finding("warning", text, (Fix("Swap them", "swap"), Fix("Ignore it", "fine"))))
         elif both_noisy(inputs, targets):
-            found.append(Finding("ok", "Targets are as noisy as the images: it learns from pairs of noisy images"))
+            found.append(Finding("ok", "Targets are as noisy as the images: training uses pairs of noisy images"))
     saturated = _median(targets or inputs, "saturated")
     if saturated > 1e-3:
         found.append(

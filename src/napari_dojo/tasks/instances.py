@@ -56,7 +56,7 @@ class InstancesDecoding:
         float,
         Option("Separate", "Objects are separated where the way between them is this much shallower.", 0.01, 0.95),
     ] = 0.2
-    smallest: Annotated[float, Option("Smallest", "Objects of fewer pixels are left out.", 0, 1e9, "px")] = 12.0
+    smallest: Annotated[float, Option("Smallest", "Objects with fewer pixels are removed.", 0, 1e9, "px")] = 12.0
 
 
 def check(dataset: Dataset, options: InstancesOptions) -> Summary:

@@ -47,7 +47,7 @@ class SemanticDecoding:
     """How maps become classes."""
 
     smallest: Annotated[
-        float, Option("Smallest", "Pieces of fewer pixels take the class around them.", 0, 1e9, "px")
+        float, Option("Smallest", "Regions with fewer pixels get the class of their surroundings.", 0, 1e9, "px")
     ] = 0.0
 
 

@@ -54,13 +54,13 @@ class TranslateOptions:
         ),
     ] = 0
     register: Annotated[
-        bool, Option("Correct shifts", "Move each target onto its image before learning.", advanced=True)
+        bool, Option("Correct shifts", "Align each target with its image before training.", advanced=True)
     ] = False
     localisations: Annotated[
         bool,
         Option(
             "Localisations",
-            "The first channel holds single-molecule localisations: the answer comes with a map of where they support it.",
+            "The first channel holds single-molecule localisations: the result includes a map of how well they support it.",
             advanced=True,
         ),
     ] = False

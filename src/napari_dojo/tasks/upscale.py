@@ -37,7 +37,9 @@ WISH = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 class UpscaleOptions:
     """What is fixed when finer images are learned. ``channels`` follows from the images, ``alone`` from their targets."""
 
-    factor: Annotated[Literal[2, 3, 4], Option("Factor", "How many times finer the answer is.")] = 2
+    factor: Annotated[
+        Literal[2, 3, 4], Option("Factor", "How many times more pixels the result has along each axis.")
+    ] = 2
     along: Annotated[
         Literal["YX", "ZYX", "Z"],
         Option(
@@ -77,7 +79,7 @@ class UpscaleOptions:
         ),
     ] = "absolute"
     register: Annotated[
-        bool, Option("Correct shifts", "Move each target onto its image before learning.", advanced=True)
+        bool, Option("Correct shifts", "Align each target with its image before training.", advanced=True)
     ] = False
     channels: int = 1
     alone: bool = False
@@ -305,7 +307,7 @@ def _wider(x: NDArray[np.float32], factor: int, noise: Sequence[float]) -> float
 UPSCALE = Task(
     name="upscale",
     title="Super-resolve",
-    sentence="Images get more pixels, with detail as in the finer images that it learned from.",
+    sentence="Predicts images with more pixels and the detail of the high-resolution training images.",
     target="image",
     result=IMAGE,
     options=UpscaleOptions,

@@ -231,7 +231,7 @@ def _smaller(learner: Learner, batches: Batches) -> Message:
         batches.batch //= 2
         return Message("warning", f"Not enough memory. Continuing with batch size {batches.batch}.")
     if learner.device.type == "cpu":
-        raise MemoryError("not even one piece fits into memory")
+        raise MemoryError("not even batch size 1 fits into memory")
     learner.move(torch.device("cpu"))
     return Message("warning", "Not enough GPU memory even for batch size 1. Continuing on the CPU, which is slower.")
 

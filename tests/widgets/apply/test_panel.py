@@ -607,7 +607,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert f"color:{theme_colours(viewer)['text']}" in apply.message.text()
     assert len(viewer.layers) == 0
     apply.apply_button.click()
-    assert "3 of the answers are there already" in apply.message.text()
+    assert "3 of the results exist already" in apply.message.text()
     qtbot.waitUntil(nothing_left, timeout=5000)
 
 
@@ -617,7 +617,7 @@ def test_answers_that_are_there_are_replaced_only_when_told(qtbot, viewer, panel
     (folder / "in_bright" / "b.tif").write_text("older")
     apply = panel(ApplyPanel)
     choose_folder(qtbot, apply, folder / "in")
-    assert "1 of the answers are there already" in apply.message.text()
+    assert "1 of the results exist already" in apply.message.text()
     assert not apply.apply_button.isEnabled()
     assert apply.batch.replace.isVisibleTo(apply)
     apply.batch.replace.setChecked(True)
@@ -628,7 +628,7 @@ def test_answers_that_are_there_are_replaced_only_when_told(qtbot, viewer, panel
     apply.batch.replace.setChecked(True)
     qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
     apply.apply_button.click()
-    assert "would replace the image a.tif itself" in apply.message.text()
+    assert "would overwrite the image a.tif itself" in apply.message.text()
     assert tifffile.imread(folder / "in" / "a.tif").max() == 900
 
 

@@ -179,4 +179,4 @@ def test_a_folder_of_images_is_answered_by_images_that_say_what_they_are(qtbot, 
     out = tmp_path / "in_same"
     qtbot.waitUntil(lambda: "2 of 2 images are done" in apply.message.text(), timeout=60_000)
     assert sorted(p.name for p in out.iterdir()) == ["0 (predicted by same).tif", "1 (predicted by same).tif"]
-    assert "2 of the answers are there already" in apply.batch.why_not
+    assert "2 of the results exist already" in apply.batch.why_not

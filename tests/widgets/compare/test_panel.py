@@ -245,7 +245,11 @@ def test_only_inside_a_shape(viewer, pair, panel, done):
 
 @pytest.mark.parametrize(
     ("truth", "result", "said"),
-    [(0, 0, "Neither layer has an object"), (0, 1, "The truth has no object"), (1, 0, "The result has no object")],
+    [
+        (0, 0, "Neither layer has an object"),
+        (0, 1, "The ground truth has no object"),
+        (1, 0, "The result has no object"),
+    ],
 )
 def test_empty_labels(viewer, panel, done, truth, result, said):
     for value, name in ((truth, "mine"), (result, "yours")):

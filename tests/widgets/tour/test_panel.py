@@ -146,7 +146,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 4, "In some seconds")
     training = desk().of(viewer)
     training.state = "waiting"
-    step(qtbot, tour, 4, "It waits until another training is over")
+    step(qtbot, tour, 4, "Training is queued")
     training.state, training.runner.paused = "working", True
     step(qtbot, tour, 4, "paused")
     train = opened(viewer, TrainPanel)

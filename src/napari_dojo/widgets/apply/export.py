@@ -52,7 +52,7 @@ def _rois(shown: Shown, path: Path) -> None:
 
 EXPORTS = (
     Export("Table (CSV)", "Size, place, shape and intensity of each object, one line each.", ".csv", _csv),
-    Export("ImageJ TIFF", "The labels with pixel size, with a brightness at which all can be seen.", ".tif", _tiff),
+    Export("ImageJ TIFF", "The labels with pixel size, with a display range that shows all of them.", ".tif", _tiff),
     Export("ImageJ ROIs (zip)", "The outlines for ImageJ's ROI Manager; names are label numbers.", ".zip", _rois),
 )
 

@@ -57,10 +57,10 @@ class BatchRows(QWidget):
         self.looked: Looked | None = None
         self._why = ""
         self.images = PathEdit("Folder of images", "The images in it are answered one by one.")
-        self.answers = PathEdit("Folder of answers", "Where the answers go. It is made where it does not exist.")
+        self.answers = PathEdit("Output folder", "The folder for the results. It is created if it does not exist.")
         self.tables = QCheckBox("with a table (CSV)")
-        described(self.tables, "With a table", "Write measurements of each answer beside it, as a table (CSV).")
-        self.replace = QCheckBox("Replace answers that are there")
+        described(self.tables, "With a table", "Save the measurements of each result as a table (CSV).")
+        self.replace = QCheckBox("Overwrite existing results")
         described(self.replace, "Replace older results", "Overwrite existing result files.")
         self.what = sentence(lines=3)
         self.what.setAccessibleName("What is written")
@@ -106,7 +106,7 @@ class BatchRows(QWidget):
         if self._why or self.looked is None:
             return self._why or "Choose the folder of the images."
         if self.looked.there and not self.replace.isChecked():
-            return f"{self.looked.there} of the answers are there already. Choose another folder, or replace them."
+            return f"{self.looked.there} of the results exist already. Choose another folder, or overwrite them."
         return ""
 
     def files(self, axes: str | None) -> Files:

@@ -25,7 +25,7 @@ from napari_dojo.widgets.common.run import Runner
 
 __all__ = ["ApplyPanel"]
 
-APPLY_TIP = "Find what the model knows in this image. The answer is a new layer; the image stays as it is."
+APPLY_TIP = "Apply the model to this image. The result is a new layer; the image does not change."
 SHOWN = 2  # warnings that are shown at once
 
 

@@ -47,7 +47,7 @@ class HonestyRows(QWidget):
         self.resolution_button = QPushButton("Resolution")
         self.support_button = QPushButton("Support")
         tips = {
-            self.residual_button: "Input less answer as a layer: structure in it was removed by mistake.",
+            self.residual_button: "Input minus prediction as a layer: structure in it was removed by mistake.",
             self.resolution_button: "How fine the detail is, before and after: two noisy halves of the image are answered.",
             self.support_button: "Where fewer molecules were localised than the prediction lets one expect.",
         }
@@ -90,7 +90,7 @@ class HonestyRows(QWidget):
         if shown is None:
             return
         same = shown.card.target is None and not shown.card.finer
-        why = "" if same else "The answer has another unit or size than the image."
+        why = "" if same else "The result has another unit or size than the image."
         for button in (self.residual_button, self.resolution_button):
             button.setEnabled(same and not self._runner.busy)
             button.setToolTip(why or self._tips[button])
@@ -220,9 +220,9 @@ class HonestyPlot(Plot):
 
     def __init__(self, viewer: Any) -> None:
         tip = (
-            "Residual: how alike pixels of it are that lie so far apart (0: noise), and its mean (0: nothing was taken "
-            "away by mistake) and spread at each intensity, beside the noise of the image. Resolution: how much of the "
-            "detail of each fineness two independent answers share; where it falls below 1/7, detail ends."
+            "Residual: the correlation of its pixels by distance (0: noise), its mean (0: no structure was removed "
+            "by mistake) and its spread at each intensity, with the noise of the image. Resolution: how much of the "
+            "detail at each spatial frequency two independent predictions share; it ends where the curve falls below 1/7."
         )
         super().__init__(viewer, "Reliability, curves", tip, ())
         self.setFixedHeight(96)

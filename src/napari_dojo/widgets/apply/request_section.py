@@ -121,8 +121,8 @@ class Request(QWidget):
 
     def _choose_how(self, form: QFormLayout) -> None:
         self.whole_button, self.seen_button = QRadioButton("whole image"), QRadioButton("what I see")
-        described(self.whole_button, "Whole image", "Answer the whole image.")
-        tip = "Answer the part that the viewer shows now, of a series this time point: quick, to try things out."
+        described(self.whole_button, "Whole image", "Predict the whole image.")
+        tip = "Predict only the visible part, of a series this time point: fast, for tests."
         described(self.seen_button, "What I see", tip)
         self.whole_button.setChecked(True)
         self.where, self.where_label = QWidget(), QLabel("Where")

@@ -108,10 +108,10 @@ class ComparePanel(Panel):
     def _choose(self) -> None:
         self._form = form_layout()
         self.truth_box = LayerBox("Truth", "What is right: labels made by hand, or the clean image.")
-        self.result_box = LayerBox("Result", "What to judge. Layers of the truth's kind and size are listed.")
+        self.result_box = LayerBox("Result", "The result to compare. Layers of the same kind and size are listed.")
         self.swap_button = QToolButton()
         self.swap_button.setText("⇅")
-        described(self.swap_button, "Swap", "Let truth and result change places.")
+        described(self.swap_button, "Swap", "Swap ground truth and result.")
         self.third_box, self.region_box, self.how_box = QComboBox(), QComboBox(), QComboBox()
         described(self.third_box, "Third axis", "Volumes are compared as a whole, images of a series one by one.")
         described(self.region_box, "Only inside", "Compare only inside the shapes of this layer.")
@@ -282,7 +282,7 @@ class ComparePanel(Panel):
             why = f"There is no other {what} as large as {truth.name} ({size} px). Open one, or choose another truth."
         self.compare_button.setEnabled(not why and not self._busy)
         self.compare_button.setText("Comparing ..." if self._busy else "Compare")
-        described(self.compare_button, "Compare", why or "Compare the result with the truth.")
+        described(self.compare_button, "Compare", why or "Compare the result with the ground truth.")
         if why or self._why_shown:
             self.message.setText(self.marked("error", why) if why else "")
         self._why_shown = bool(why)

@@ -58,7 +58,7 @@ def look_at(asked: Asked) -> Seen:
     """
     told = () if asked.device is None else (Finding("ok", asked.device.sentence),)
     if asked.material.pixels > LARGEST:
-        return Seen((Finding("ok", "Large images: they are looked at when training starts."), *told))
+        return Seen((Finding("ok", "Large images are checked when training starts."), *told))
     options: Any = checked(asked.task.options, asked.options)
     dataset, notes = asked.material.pairs(asked.task, options)
     facts = asked.task.check(dataset, options)

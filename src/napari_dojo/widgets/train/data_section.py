@@ -40,8 +40,8 @@ class FolderRows(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.images = PathEdit("Images", "Folder of the images to learn from.")
-        self.answers = PathEdit("Labels", "Folder of the answers; files belong together by their names.")
+        self.images = PathEdit("Images", "Folder of the training images.")
+        self.answers = PathEdit("Labels", "Folder of the targets; files are paired by their names.")
         self.answers.edit.setPlaceholderText("found beside the images")
         self.takes = Answers()
         self.axes_box = QComboBox()

@@ -33,9 +33,9 @@ SHOWN, LAST = 5, 1000  # rows: above this number only a part is shown
 ANSWER = re.compile(r"clean|target|truth|high|sharp|fine|dense|dapi|stain|gt\b|label", re.IGNORECASE)
 USE = {
     "automatic": "Training and validation are chosen by themselves.",
-    "training": "The model learns from this image.",
-    "validation": "This image chooses the best model; it is not learned from.",
-    "test": "This image is never seen before the final score.",
+    "training": "This image is used for training.",
+    "validation": "This image is used to choose the best model, not for training.",
+    "test": "This image is used only for the final score.",
 }
 
 
@@ -110,8 +110,8 @@ class _Line:
     """The controls of one row."""
 
     def __init__(self, number: int) -> None:
-        self.image = LayerBox(f"Image of pair {number}", "An image to learn from.")
-        self.answer = LayerBox(f"Answer of pair {number}", "The target for this image: what the model should predict.")
+        self.image = LayerBox(f"Image of pair {number}", "A training image.")
+        self.answer = LayerBox(f"Target of pair {number}", "The target for this image: what the model should predict.")
         self.role = NameBox()
         for role in ROLES:
             self.role.addItem(role.removesuffix("matic"), role)
@@ -157,7 +157,7 @@ class _Line:
             more = f" + {len(self.extra)}" if self.extra else ""
             self.image.setItemText(i, self.image.layer.name + more)
         names = ", ".join(x.name for x in (self.image.layer, *self.extra) if x is not None)
-        self.image.setToolTip(f"Channels: {names}" if self.extra else "An image to learn from.")
+        self.image.setToolTip(f"Channels: {names}" if self.extra else "A training image.")
         self.more.setText("▢" if self.region is not None else "⋯")
         only = f"Annotated: inside {self.region.name}." if self.region is not None else "The whole image is annotated."
         self.more.setToolTip(f"Channels, annotated region, new labels, remove. {only}")
@@ -206,7 +206,7 @@ class PairRows(QWidget):
         described(
             self.labels_button,
             "New Labels layer",
-            "Make an empty Labels layer over the active image, ready to paint, and learn from it.",
+            "Make an empty Labels layer over the active image, ready to paint, and use it for training.",
         )
         self.fill_button = QPushButton("Find pairs")
         described(self.fill_button, "Find pairs", "Pair all images with labels of the same size, by their names.")

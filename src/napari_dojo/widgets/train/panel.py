@@ -543,7 +543,7 @@ class TrainPanel(Panel):
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(text)
-        self.progress.message.setText(f"Copied. It learns from files in {place}.")
+        self.progress.message.setText(f"Copied. It trains on files in {place}.")
 
     def end(self) -> None:
         """The panel is closing; its training continues."""

@@ -30,7 +30,7 @@ from napari_dojo.widgets.train.queue import Training
 
 __all__ = ["ProgressSection"]
 
-START = "Learn from the images above. Nothing in your layers is changed."
+START = "Train on the images above. Your layers are not changed."
 STOP = "End the training now and keep the best model so far."
 
 
@@ -63,7 +63,7 @@ class ProgressSection(QWidget):
         for plot in (self.losses, self.scores):
             curves.addWidget(plot, 1)
         self.preview_box = QCheckBox("Show current prediction")
-        tip = "A layer with what the model finds in the active image, where you look at it; new at each check."
+        tip = "A layer with the prediction for the visible part of the active image, updated at each validation."
         described(self.preview_box, "Show current prediction", tip)
         self.preview_box.setChecked(True)
         self.preview_box.toggled.connect(self._preview_turned)
@@ -229,7 +229,7 @@ class ProgressSection(QWidget):
 
     def _began(self, event: Started) -> None:
         self.message.setText(escape(event.plan.get("sentence", "")))
-        self.progress.setFormat("Learning ...")
+        self.progress.setFormat("Training ...")
         self.stop_button.setText("Stop and keep")
         self.stop_button.setToolTip(STOP)
         self.pause_button.setEnabled(self.stop_button.isEnabled())
@@ -240,7 +240,7 @@ class ProgressSection(QWidget):
     def _name_score(self, where: str, split: str = "") -> None:
         validation = where == "validation"
         self.score_name.setText("Validation" if validation else "Training images")
-        seen = "It does not learn from these images, but they choose the best model." if validation else ""
+        seen = "These images are not used for training, but to choose the best model." if validation else ""
         self.score_name.setToolTip(f"{split or 'How good the model is now.'} {seen}".strip())
 
     def _stepped(self, event: Step) -> None:
@@ -315,7 +315,7 @@ class ProgressSection(QWidget):
         else:
             runner.pause()
         self.pause_button.setText("Resume" if runner.paused else "Pause")
-        self.progress.setFormat("Paused" if runner.paused else "Learning ...")
+        self.progress.setFormat("Paused" if runner.paused else "Training ...")
         self.paused.emit()
 
     def _stop(self) -> None:

@@ -125,7 +125,7 @@ class Training(QObject):
         from napari.utils.notifications import show_info, show_warning
 
         if isinstance(event, Done):
-            show_info(f"The training is over: {self.name} is saved, and can be applied.")
+            show_info(f"Training has ended: {self.name} is saved, and can be applied.")
         else:
             show_warning(f"{self.name}: {event.sentence}")
 
