@@ -204,7 +204,7 @@ def _zero_decides(field: Field) -> bool:
 
 
 def _options(field: Field) -> dict[str, Any]:
-    """What magicgui is notified about an option besides its type."""
+    """The options for magicgui of a setting, besides its type."""
     if field.choices:
         return {"choices": [(words or str(c), c) for c, words in zip_longest(field.choices, field.option.words)]}
     if field.kind is tuple:
