@@ -164,7 +164,7 @@ def test_early_stopping_takes_the_best_weights_back() -> None:
     assert session.epochs == best + 7
     np.testing.assert_array_equal(session.net.parameters, snapshots[best])
     assert session.score("validation").loss == losses[best]  # type: ignore[union-attr]
-    assert f"the weights of epoch {best} are restored" in str(session.ended)
+    assert f"The weights of epoch {best} are restored" in str(session.ended)
     assert not session.diverged
     session.epoch()
     assert session.epochs == best + 8
