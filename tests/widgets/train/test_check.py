@@ -284,7 +284,7 @@ def test_a_folder_of_files(qtbot, viewer, train, scene, tmp_path):
     says(qtbot, train, "A folder of images is needed")
     train.data.folder.images.edit.setText(str(tmp_path / "images"))
     says(qtbot, train, "2 images of 128 x 128 px")
-    assert "1 image has no partner and is left out, c2.tif" in train.findings.text()
+    assert "Excluded: c2.tif has no target of the same name." in train.findings.text()
     assert train.start_button.isEnabled()
     train.data.folder.images.edit.setText(str(tmp_path / "none"))
     says(qtbot, train, "does not exist")
