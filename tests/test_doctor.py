@@ -137,7 +137,7 @@ def test_opengl_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "ok", "word"),
     [
-        (({"vendor": "Mesa", "renderer": "llvmpipe", "version": "4.5"}, ""), True, "slow, but right"),
+        (({"vendor": "Mesa", "renderer": "llvmpipe", "version": "4.5"}, ""), True, "slow, but correct"),
         (({"vendor": "NVIDIA", "renderer": "H100", "version": "4.6"}, ""), True, "4.6, H100 of NVIDIA"),
         (({"vendor": "", "renderer": "", "version": "()"}, ""), False, "no OpenGL context"),
         ((None, "it crashed (signal 6)"), False, "it crashed (signal 6). Update"),
@@ -187,7 +187,7 @@ def test_a_read_only_folder_cannot_be_written(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     assert doctor._writable("models", tmp_path) == Check(
-        "models", False, f"{tmp_path} cannot be written (Permission denied). Set NAPARI_DOJO_HOME to a folder of yours."
+        "models", False, f"{tmp_path} cannot be written (Permission denied). Set NAPARI_DOJO_HOME to a folder that you can write to."
     )
 
 

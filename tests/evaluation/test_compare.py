@@ -62,7 +62,7 @@ def test_strokes_count_only_where_they_are():
     answer = compare_labels(painted, np.roll(truth, 3, 1), "classes", names={1: "membrane", 2: "inside"})
     assert answer.found.classes == ("membrane", "inside")
     assert answer.found.pixels == np.count_nonzero(painted)
-    assert answer.basis.startswith("Where the truth is 0")
+    assert answer.basis.startswith("Pixels with 0 in the ground truth")
 
 
 def test_what_is_asked_is_done(scene):
