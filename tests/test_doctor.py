@@ -187,7 +187,9 @@ def test_a_read_only_folder_cannot_be_written(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     assert doctor._writable("models", tmp_path) == Check(
-        "models", False, f"{tmp_path} cannot be written (Permission denied). Set NAPARI_DOJO_HOME to a folder that you can write to."
+        "models",
+        False,
+        f"{tmp_path} cannot be written (Permission denied). Set NAPARI_DOJO_HOME to a folder that you can write to.",
     )
 
 
