@@ -25,7 +25,7 @@ from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Rule
 from napari_dojo.device import Device
 from napari_dojo.events import Control, Event, Validated, encode
-from napari_dojo.inference.predict import Predictor
+from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.tiles import padded
 from napari_dojo.nets.unet import fuse
 from napari_dojo.settings import TrainSettings

@@ -14,7 +14,7 @@ from napari_dojo.models.card import Card
 class Bright(torch.nn.Module):
     """A net that knows its task: inside and deep where the normalised image is above a half."""
 
-    stride, reach, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
+    stride, receptive_radius, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         last = x[:, -1:]

@@ -272,11 +272,14 @@ def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> N
     assert "torch" in capsys.readouterr().out
 
 
-def test_command_line_python_and_job_give_the_same_answer(data: Path) -> None:
+def test_command_line_python_and_job_predict_the_same(data: Path) -> None:
     from waiting import never, wait
 
+    from napari_dojo.inference.geometry import Image
     from napari_dojo.inference.predict import predict
-    from napari_dojo.jobs.job import Job, predict_request
+    from napari_dojo.io.images import Picture
+    from napari_dojo.jobs.job import Job
+    from napari_dojo.jobs.requests import predict_request
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
     from napari_dojo.simulation.microscope import simulate
@@ -286,10 +289,10 @@ def test_command_line_python_and_job_give_the_same_answer(data: Path) -> None:
     python = predict(load(find("nuclei-fluorescence")), image, "YX")
     assert main(["predict", "nuclei-fluorescence", str(data / "nuclei.tif"), "--out", str(data / "out")]) == 0
     model = find("nuclei-fluorescence")
-    job = Job(predict_request(data / "run", model, [image], axes=["YX"], names=["a"], keep_maps=False))
+    job = Job(predict_request(data / "run", model, [Image("a", Picture(image, "YX"))], maps=False))
     job.start()
     wait(job, never)
     job.close()
     assert python.max() > 5
     assert (tifffile.imread(data / "out" / "nuclei.tif") == python).all()
-    assert (np.load(data / "run" / "result-0.npy") == python).all()
+    assert (np.load(data / "run" / "prediction-0.npy") == python).all()

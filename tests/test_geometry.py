@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_dojo.inference.predict import predict, predict_steps
+from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.nets import build
@@ -64,7 +64,7 @@ def test_turned_images_are_turned_back(turns):
     for factor in (1, 2):
         bundle = interpolating((factor,) * 2, "denoise" if factor == 1 else "upscale")
         plain = predict(bundle, image, "YX")
-        np.testing.assert_allclose(predict(bundle, image, "YX", settings=PredictSettings(turns=turns)), plain, atol=0.1)
+        np.testing.assert_allclose(predict(bundle, image, "YX", settings=PredictSettings(tta=turns)), plain, atol=0.1)
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -96,7 +96,7 @@ def test_an_answer_that_cannot_fit_is_refused_with_the_figure(monkeypatch):
 
     large = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (20_000, 20_000), (0, 0))
     with pytest.raises(DojoError, match=r"needs about \d+\.\d GB of memory"):
-        next(predict_steps(interpolating((4, 4)), large, "YX"))
+        predict(interpolating((4, 4)), large, "YX")
 
 
 def test_other_pixel_sizes_are_refused_unless_told():
@@ -104,7 +104,7 @@ def test_other_pixel_sizes_are_refused_unless_told():
 
     bundle, image = interpolating((2, 2), pixel_size=(0.1, 0.1), unit="um"), spot((32, 32), (12, 13))
     assert predict(bundle, image, "YX", pixel_size=(0.105, 0.105)).shape == (64, 64)
-    with pytest.raises(DojoError, match=r"learned from pixels of 0.1 µm, and this image has 0.3 µm"):
+    with pytest.raises(DojoError, match=r"trained on pixels of 0.1 µm, and this image has 0.3 µm"):
         predict(bundle, image, "YX", pixel_size=(0.3, 0.3))
     any_size = PredictSettings(any_size=True)
     assert predict(bundle, image, "YX", pixel_size=(0.3, 0.3), settings=any_size).shape == (64, 64)

@@ -6,14 +6,27 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from napari_dojo import __version__
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Started, Step, Validated
+from napari_dojo.events import (
+    Control,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Progress,
+    Skipped,
+    Started,
+    Step,
+    Validated,
+    changed,
+    result_of,
+)
 from napari_dojo.playground import commands as classroom
 from napari_dojo.settings import Field, PredictSettings, TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Task
@@ -234,48 +247,35 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from napari_dojo.inference.apply import Files, apply_steps
+    from napari_dojo.inference.apply import apply
+    from napari_dojo.inference.sinks import TiffSink
+    from napari_dojo.inference.sources import FileSource
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
     inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
-    files = Files(inputs, args.out, args.axes, args.overwrite)
-    files.answers()  # says what is wrong before torch is loaded
+    sink = TiffSink(inputs, args.out, args.overwrite)
+    sink.check()  # says what is wrong before torch is loaded
+    from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
     from napari_dojo.models.card import decoding_of
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    done: Done | None = None
-    warnings: list[str] = []
-    with _bar() as bar:
-        row = bar.add_task("Applying", total=len(inputs))
-        for event in apply_steps(bundle, files, settings, decoding):
-            if isinstance(event, Progress):
-                bar.update(row, completed=len(inputs) * event.done // event.total)
-            elif isinstance(event, Done):
-                done = event
-            elif isinstance(event, Message) and not event.text.startswith("Left out"):
-                warnings.append(event.text)
-    assert done is not None
-    for sentence in [
-        *warnings[:MOST],
-        *([f"{len(warnings)} images in all have warnings."] if len(warnings) > MOST else []),
-    ]:
-        _warn(sentence)
-    written, bad, seconds = (done.facts[k] for k in ("written", "skipped", "seconds"))
-    for sentence in bad:
-        _warn(f"Left out: {sentence}")
-    print(f"{len(written)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
+    sources = [FileSource(path, args.axes) for path in inputs]
+    done = _watched(_last(apply(Ready.of(bundle, settings, decoding), sources, sink)), "Applying")
+    results, skipped, seconds = (done.facts[k] for k in ("results", "skipped", "seconds"))
+    print(f"{len(results)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
-        print(json.dumps({"written": written, "skipped": bad, "seconds": seconds}))
-    return 1 if bad or done.facts["stopped"] else 0
+        written = [r["prediction"] for r in results]
+        print(json.dumps({"written": written, "skipped": skipped, "seconds": seconds}))
+    return 1 if skipped or done.facts["stopped"] else 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from napari_dojo.evaluation.evaluate import evaluate_model
+    from napari_dojo.evaluation.evaluate import evaluate_steps
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
     from napari_dojo.models.bundle import load
     from napari_dojo.models.card import options_of
@@ -296,16 +296,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
         _warn(note)
-    with _bar() as bar:
-        row = bar.add_task("Scoring", total=len(pairs.samples))
-        objects = load(find(args.objects)) if args.objects else None
-        report = evaluate_model(bundle, pairs, settings, lambda: bar.advance(row), objects)
+    objects = load(find(args.objects)) if args.objects else None
+    report = _watched(evaluate_steps(bundle, pairs, settings, objects), "Scoring")
     print(report.table())
     if args.out:
         report.save(args.out)
     if args.json:
         print(json.dumps(report.as_dict()))
-    return 1 if pairs.excluded else 0
+    return 1 if pairs.excluded or len(report.rows) < len(pairs.samples) else 0
 
 
 def _models(args: argparse.Namespace) -> int:
@@ -350,6 +348,41 @@ def _demo(args: argparse.Namespace) -> int:
     from napari_dojo.demo import demo
 
     return demo(main, args.out, args.minutes, headless=args.headless)
+
+
+def _last(events: Iterator[Event]) -> Generator[Event, None, Done]:
+    """The same events, and the last of them, which is Done, as the result."""
+    for event in events:
+        yield event
+    if not isinstance(event, Done):
+        raise DojoError(getattr(event, "sentence", "Stopped before there was a result."))
+    return event
+
+
+T = TypeVar("T")
+
+
+def _watched(steps: Generator[Event, None, T], title: str) -> T:
+    """Draw a bar for work on several images; print why images were skipped, and the first of other warnings."""
+    skipped: list[str] = []
+    warnings: list[str] = []
+
+    def seen(event: Event) -> Event:
+        if isinstance(event, Progress):
+            bar.update(row, completed=event.done, total=event.total)
+        elif isinstance(event, Message):
+            warnings.append(event.text)
+        elif isinstance(event, Skipped):
+            skipped.append(f"Skipped: {event.sentence}")
+        return event
+
+    with _bar() as bar:
+        row = bar.add_task(title, total=None)
+        result = result_of(changed(steps, seen))
+    more = [f"{len(warnings)} images in all have warnings."] if len(warnings) > MOST else []
+    for sentence in [*warnings[:MOST], *more, *skipped]:
+        _warn(sentence)
+    return result
 
 
 def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 __all__ = [
     "Control",
@@ -13,11 +14,15 @@ __all__ = [
     "Failed",
     "Message",
     "Progress",
+    "Skipped",
     "Started",
     "Step",
+    "StoppedError",
     "Validated",
+    "changed",
     "decode",
     "encode",
+    "result_of",
 ]
 
 
@@ -74,6 +79,10 @@ class Progress(Event):
     done: int
     total: int
 
+    def among(self, index: int, count: int) -> Progress:
+        """The progress of part ``index`` of ``count`` equal parts as that of all of them."""
+        return Progress(index * self.total + self.done, count * self.total)
+
 
 @dataclass(frozen=True)
 class Message(Event):
@@ -81,6 +90,13 @@ class Message(Event):
 
     level: str
     text: str
+
+
+@dataclass(frozen=True)
+class Skipped(Event):
+    """One of several images could not be used; ``sentence`` names it and says why."""
+
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,38 @@ class Control:
 
     stop: bool = False
     look: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        """Raise StoppedError where the job is told to stop."""
+        if self.stop:
+            raise StoppedError
+
+
+class StoppedError(Exception):
+    """The work was told to stop before it had a result."""
+
+
+T = TypeVar("T")
+
+
+def changed(steps: Generator[Any, None, T], change: Callable[[Any], Event]) -> Generator[Event, None, T]:
+    """The events of a generator, each as ``change`` gives it, and its result."""
+    try:
+        while True:
+            yield change(next(steps))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def result_of(steps: Generator[Any, None, T]) -> T:
+    """Do all the steps of a generator, whatever they say, and give what it returns."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def encode(event: Event) -> str:

@@ -134,7 +134,7 @@ class PredictSettings:
         Literal["auto", "cpu", "cuda", "mps"],
         Option("Device", "The processor that computes the network.", advanced=True),
     ] = "auto"
-    turns: Annotated[
+    tta: Annotated[
         int,
         Option(
             "Test-time augmentation",
@@ -146,7 +146,7 @@ class PredictSettings:
             True,
         ),
     ] = 0
-    spread: Annotated[
+    uncertainty: Annotated[
         bool,
         Option(
             "Uncertainty",

@@ -10,8 +10,11 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Message, Progress
-from napari_dojo.inference.predict import Predictor, Result, box_around, predict, predict_steps, zoom_for
+from napari_dojo.events import Control, Message, Progress, StoppedError, result_of
+from napari_dojo.inference.geometry import Image, box_around, resolve
+from napari_dojo.inference.predict import Ready, predict, predict_image
+from napari_dojo.inference.predictor import Predictor
+from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.settings import PredictSettings
@@ -56,7 +59,7 @@ def bundle(dims=2, channels=1, **more):
 class Above(torch.nn.Module):
     """A net that knows its task: object where the normalised image is above a half."""
 
-    stride, reach, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
+    stride, receptive_radius, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
 
     def forward(self, x):
         return torch.cat([0.5 - x[:, :1], x[:, :1] - 0.5], 1)
@@ -73,8 +76,15 @@ def image(*size, seed=0):
     return (1000 + 30000 * gaussian_filter(rng.random(size), (0,) * (len(size) - 2) + (2, 2))).astype(np.float32)
 
 
+def steps(b, x, axes=None, tile=0, norm=None, control=None, **settings):
+    """The events of a prediction that keeps its maps."""
+    ready = Ready.of(b, PredictSettings(device="cpu", tile=tile, **settings))
+    image = resolve(b.card, Image("x", Picture(x, None), axes, norm), ready.settings)
+    return predict_image(ready, image, control or Control(), keep_maps=True)
+
+
 def final(b, x, axes=None, **more):
-    return next(e for e in list(predict_steps(b, x, axes, keep_maps=True, **more)) if isinstance(e, Result))
+    return result_of(steps(b, x, axes, **more))
 
 
 # --- the net on an image
@@ -92,20 +102,18 @@ def test_the_predictor_says_what_the_net_says(dims):
 
 def test_tiled_is_whole():
     b, x = bundle(), image(203, 157)
-    whole = final(b, x, predictor=Predictor(b.net, CPU))
-    tiled = Predictor(b.net, CPU, tile=64)
-    assert len(tiled.tiles((203, 157))) > 4
-    parts = final(b, x, predictor=tiled)
+    whole = final(b, x)
+    assert len(Predictor(b.net, CPU, tile=64).tiles((203, 157))) > 4
+    parts = final(b, x, tile=64)
     np.testing.assert_allclose(parts.maps, whole.maps, rtol=1e-4, atol=1e-5)
     assert (parts.array == whole.array).mean() > 0.9999
 
 
 def test_volumes_are_blended_close_to_the_whole():
     b, x = bundle(3), image(12, 90, 80)
-    whole = final(b, x, "ZYX", predictor=Predictor(b.net, CPU))
-    tiled = Predictor(b.net, CPU, tile=160)
-    assert len(tiled.tiles(x.shape)) > 1
-    error = np.abs(final(b, x, "ZYX", predictor=tiled).maps - whole.maps)
+    whole = final(b, x, "ZYX")
+    assert len(Predictor(b.net, CPU, tile=160).tiles(x.shape)) > 1
+    error = np.abs(final(b, x, "ZYX", tile=160).maps - whole.maps)
     assert error.mean() < 1e-3 * whole.maps.std()
 
 
@@ -115,7 +123,7 @@ def test_volumes_are_blended_close_to_the_whole():
 def test_a_crop_says_what_the_whole_says(box):
     b, x = bundle(), image(203, 157)
     whole = final(b, x)
-    wide = box_around(box, x.shape, b.net)
+    wide = box_around(b.card, Axes("YX"), x.shape, box)
     key = tuple(slice(*w) for w in wide)
     crop = final(b, x[key], norm=b.card.rule.measure(x[None]))
     inner = tuple(slice(a - w[0], z - w[0]) for (a, z), w in zip(box, wide, strict=True))
@@ -143,7 +151,9 @@ def test_out_of_memory_makes_smaller_tiles():
 
     predictor._net = small
     predictor._pixels = 300.0**2
-    np.testing.assert_array_equal(predict(b, x, predictor=predictor), predict(b, x))
+    n = Rule().measure(x[None])
+    found, wanted = (result_of(p.maps(x[None], n)) for p in (predictor, Predictor(b.net, CPU)))
+    np.testing.assert_array_equal(found, wanted)
     assert sizes[0] == 200
     assert max(sizes[1:]) <= 150
 
@@ -192,7 +202,7 @@ def test_frames_are_measured_together_or_one_by_one():
 
 def test_given_numbers_are_used():
     x = image(24, 24)
-    assert predict(above(), x, norm=Normalization((0.0,), (1.0,))).all()
+    assert final(above(), x, norm=Normalization((0.0,), (1.0,))).array.all()
 
 
 def test_objects_of_another_size_are_scaled_and_the_grid_stays():
@@ -204,49 +214,22 @@ def test_objects_of_another_size_are_scaled_and_the_grid_stays():
     assert (found == y).mean() > 0.97
 
 
-@pytest.mark.parametrize(
-    ("diameter", "pixel", "wanted"),
-    [
-        (None, None, 0.5),
-        (40.0, None, 0.25),
-        (40.0, (9.0, 9.0), 0.25),
-        (None, (0.2, 0.2), 0.5),
-        (None, (0.4, 0.4), 1.0),
-        (None, (0.25, 0.25), 0.5),
-        (None, (0.05, 0.05), 0.125),
-    ],
-)
-def test_zoom(diameter, pixel, wanted):
-    assert zoom_for(card(diameter=20.0, zoom=0.5, pixel_size=(0.2, 0.2)), diameter, pixel) == pytest.approx(wanted)
-
-
-def test_zoom_without_knowledge():
-    assert zoom_for(card(), 40.0, (1.0, 1.0)) == 1
-
-
 # --- words
 
 
 def test_progress_counts_the_tiles_of_all_samples():
-    b = above()
-    said = [
-        e
-        for e in predict_steps(b, image(3, 64, 64), "TYX", predictor=Predictor(b.net, CPU, tile=32))
-        if isinstance(e, Progress)
-    ]
+    said = [e for e in steps(above(), image(3, 64, 64), "TYX", tile=32) if isinstance(e, Progress)]
     assert [e.done for e in said] == list(range(1, len(said) + 1))
     assert {e.total for e in said} == {len(said)}
 
 
-def test_stop_gives_nothing():
-    b, control = above(), Control()
-    said = []
-    for e in predict_steps(b, image(64, 64), control=control, predictor=Predictor(b.net, CPU, tile=32)):
-        said.append(e)
-        control.stop = True
-    assert [type(e) for e in said] == [Progress, Message]
-    with pytest.raises(DojoError, match="stopped"):
-        predict(b, image(64, 64), control=Control(stop=True))
+def test_stop_ends_between_tiles():
+    control = Control()
+    said = steps(above(), image(64, 64), tile=32, control=control)
+    assert isinstance(next(said), Progress)
+    control.stop = True
+    with pytest.raises(StoppedError):
+        next(said)
 
 
 @pytest.mark.parametrize("x", [np.zeros((20, 24)), np.full((20, 24), 9, np.uint8), np.full((20, 24), np.nan)])
@@ -258,7 +241,7 @@ def test_an_image_without_signal_has_no_objects(x):
 @pytest.mark.parametrize(
     ("x", "axes", "says"),
     [
-        (np.zeros((3, 20, 24)), "CYX", r"needs 1 channel; this image \(CYX, 3 x 20 x 24\) has 3"),
+        (np.zeros((3, 20, 24)), "CYX", "has 3 channels, and the model takes one"),
         (np.zeros((3, 20, 24)), None, "Name the axes"),
         (np.zeros((0, 24)), None, "is empty"),
         (np.zeros((20, 24), complex), None, "image of numbers"),
@@ -271,7 +254,7 @@ def test_what_does_not_fit_is_refused(x, axes, says):
 
 
 def test_a_volume_model_needs_volumes():
-    with pytest.raises(DojoError, match="Volumes are needed"):
+    with pytest.raises(DojoError, match="This model is for volumes, and this image is flat"):
         predict(bundle(3), image(20, 24))
 
 
@@ -332,7 +315,7 @@ def test_hot_pixels_are_no_objects():
 class Same(torch.nn.Module):
     """A net that says what it sees."""
 
-    stride, reach, out_channels = (4, 4), (0, 0), 1
+    stride, receptive_radius, out_channels = (4, 4), (0, 0), 1
 
     def __init__(self, finer=1):
         super().__init__()
@@ -375,10 +358,10 @@ def test_frames_whole_or_each_by_itself():
 
 def test_frames_that_differ_in_brightness_are_said():
     x = np.stack([noisy(96, 96, height=h) for h in (4000, 1000, 200)])
-    events = list(predict_steps(bright(), x, "TYX"))
+    events = list(steps(bright(), x, "TYX"))
     (said,) = [e for e in events if isinstance(e, Message)]
     assert "--frames each" in said.text
-    events = list(predict_steps(bright(), x, "TYX", PredictSettings(frames="each")))
+    events = list(steps(bright(), x, "TYX", frames="each"))
     assert not [e for e in events if isinstance(e, Message)]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_dojo.events import Progress
 from napari_dojo.inference.tiles import padded, tile_edge, tiled, tiles_of
 from napari_dojo.nets.unet import UNet
 
@@ -17,7 +18,7 @@ def run(fn, x, tiles, stride, scale=(), outputs=None):
     size = [n * f for n, f in zip(x.shape[1:], scale or (1,) * (x.ndim - 1), strict=True)]
     out = np.zeros((outputs or x.shape[0], *size), np.float32)
     said = list(tiled(fn, x, out, tiles, stride, scale))
-    assert said == [(i + 1, len(tiles)) for i in range(len(tiles))]
+    assert said == [Progress(i + 1, len(tiles)) for i in range(len(tiles))]
     return out
 
 
@@ -100,8 +101,8 @@ def test_tiled_is_whole_where_the_halo_is_as_wide_as_the_net_sees(size, make, bl
     net = make()
     x = np.random.default_rng(0).normal(size=(1, *size)).astype(np.float32)
     whole = apply(net)(padded(x, net.stride))[(slice(None), *(slice(0, n) for n in size))]
-    edge = [2 * (-(-r // s) * s) + 2 * s for r, s in zip(net.reach, net.stride, strict=True)]
-    tiles = tiles_of(size, edge, net.reach, net.stride, blend)
+    edge = [2 * (-(-r // s) * s) + 2 * s for r, s in zip(net.receptive_radius, net.stride, strict=True)]
+    tiles = tiles_of(size, edge, net.receptive_radius, net.stride, blend)
     assert len(tiles) > 2
     out = run(apply(net), x, tiles, net.stride, outputs=2)
     np.testing.assert_allclose(out, whole, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -20,10 +19,14 @@ from waiting import never, wait
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Step
-from napari_dojo.inference.apply import Files
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, Step
+from napari_dojo.inference.geometry import Image
+from napari_dojo.inference.sinks import RunSink, Stored, TiffSink
 from napari_dojo.io import images
-from napari_dojo.jobs.job import KINDS, Job, predict_files_request, predict_request, train_request
+from napari_dojo.io.images import Picture
+from napari_dojo.jobs.job import Job
+from napari_dojo.jobs.requests import predict_files_request, predict_request, train_request
+from napari_dojo.jobs.worker import events_of
 
 SETTINGS = {"steps": 3, "batch": 2, "patch": 64, "width": 8, "depth": 2, "device": "cpu"}
 
@@ -63,13 +66,13 @@ def test_a_training_and_a_prediction_end_with_done(tmp_path: Path) -> None:
     said = wait(job, never)
     assert isinstance(said[-1], Done)
     image = discs(seed=5)[0][0]
-    folder = predict_request(tmp_path / "apply", tmp_path / "m", [image], axes=["YX"], names=["a"])
+    folder = predict_request(tmp_path / "apply", tmp_path / "m", [named("a", image)])
     job = Job(folder)
     job.start()
     done = wait(job, never)[-1]
     assert isinstance(done, Done)
-    result = done.facts["results"][0]
-    labels, maps = np.load(folder / result["answer"]), np.load(folder / result["maps"])
+    result = Stored(**done.facts["results"][0])
+    labels, maps = np.load(folder / str(result.prediction)), np.load(folder / str(result.maps))
     assert labels.shape == (96, 96)
     from napari_dojo.models.card import decoding_of, options_of, read_card
     from napari_dojo.tasks import TASKS
@@ -90,7 +93,7 @@ def test_stop_keeps_a_model_and_pause_holds_it(tmp_path: Path) -> None:
     job.events()
     time.sleep(0.5)
     assert not stepped(job.events())
-    job.go_on()
+    job.resume()
     wait(job, stepped)
     asked = time.monotonic()
     job.stop()
@@ -145,13 +148,13 @@ def test_a_request_that_finds_the_disk_full_leaves_nothing(tmp_path: Path, monke
     def full(file: Any, array: Any) -> None:
         raise OSError("65536 requested and 47040 written")  # numpy's word for it
 
-    monkeypatch.setattr("napari_dojo.jobs.job.np.save", full)
+    monkeypatch.setattr("napari_dojo.jobs.requests.np.save", full)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
     raw, labels = discs()
     with pytest.raises(DojoError, match=r"input-0.npy needs about .* MB, but the disk of .* is full"):
         train_request(tmp_path / "run", "instances", raw, labels, axes="YX", out=tmp_path / "m")
     with pytest.raises(DojoError, match="Make room there"):
-        predict_request(tmp_path / "run", tmp_path, raw, axes=["YX"] * 3, names=["a"] * 3)
+        predict_request(tmp_path / "run", tmp_path, [named("a", x) for x in raw])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,24 +164,38 @@ def any_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_dojo.models.bundle.load", lambda path: bright())
 
 
+def named(name: str, array: Any, axes: str = "YX", numbers: Normalization | None = None) -> Image:
+    """An image as the window hands it over."""
+    return Image(name, Picture(array, None), axes, numbers)
+
+
 def run_here(folder: Path, control: Control | None = None) -> list[Event]:
     """What the child would say."""
-    request = json.loads((folder / "request.json").read_text())
-    return list(KINDS[request["kind"]](request, folder, control or Control()))
+    return list(events_of(folder, control or Control()))
+
+
+def results(done: Event) -> list[Stored]:
+    """Where the predictions lie."""
+    assert isinstance(done, Done)
+    return [Stored(**r) for r in done.facts["results"]]
 
 
 def test_several_images_one_of_them_unfit(tmp_path: Path, any_model: None) -> None:
-    arrays = [squares(1), np.stack([squares(1)] * 3), squares(3), np.stack([squares(1), squares(2)])]
-    names = ["one", "colours", "three", "series"]
-    folder = predict_request(tmp_path, tmp_path, arrays, axes=["YX", "CYX", "YX", "TYX"], names=names)
+    given = [
+        named("one", squares(1)),
+        named("colours", np.stack([squares(1)] * 3), "CYX"),
+        named("three", squares(3)),
+        named("series", np.stack([squares(1), squares(2)]), "TYX"),
+    ]
+    folder = predict_request(tmp_path, tmp_path, given)
     said = run_here(folder)
-    done = said[-1]
+    done, found = said[-1], results(said[-1])
     assert isinstance(done, Done)
-    assert [r["name"] for r in done.facts["results"]] == ["one", "three", "series"]
-    assert [r["index"] for r in done.facts["results"]] == [0, 2, 3]
-    assert [np.load(folder / r["answer"]).max() for r in done.facts["results"]] == [1, 3, 2]
-    assert [np.load(folder / r["maps"]).shape for r in done.facts["results"]] == [(1, 2, 48, 52)] * 2 + [(2, 2, 48, 52)]
-    assert done.facts["skipped"][0].startswith("colours: The model bright needs 1 channel")
+    assert [(r.index, r.name, r.axes) for r in found] == [(0, "one", "YX"), (2, "three", "YX"), (3, "series", "TYX")]
+    assert [np.load(folder / str(r.prediction)).max() for r in found] == [1, 3, 2]
+    assert [np.load(folder / str(r.maps)).shape for r in found] == [(1, 2, 48, 52)] * 2 + [(2, 2, 48, 52)]
+    assert done.facts["skipped"][0].startswith("colours has 3 channels, and the model takes one")
+    assert [e.sentence for e in said if isinstance(e, Skipped)] == done.facts["skipped"]
     assert (done.facts["images"], done.facts["stopped"]) == (4, False)
     told = [(e.done, e.total) for e in said if isinstance(e, Progress)]
     assert told[-1] == (400, 400)
@@ -187,46 +204,42 @@ def test_several_images_one_of_them_unfit(tmp_path: Path, any_model: None) -> No
 
 def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: None) -> None:
     x = squares(2)
-    dim = Normalization((0.0,), (10_000.0,))
-    ask = {"axes": ["YX", "YX"], "names": ["a", "b"], "keep_maps": False}
-    done = run_here(predict_request(tmp_path / "a", tmp_path, [x, x], norms=[dim, None], **ask))[-1]
-    assert isinstance(done, Done)
-    assert [np.load(tmp_path / "a" / r["answer"]).max() for r in done.facts["results"]] == [0, 2]
-    assert [r["maps"] for r in done.facts["results"]] == [None, None]
-    done = run_here(predict_request(tmp_path / "b", tmp_path, [x, x], decoding={"smallest": 65.0}, **ask))[-1]
-    assert isinstance(done, Done)
-    assert [np.load(tmp_path / "b" / r["answer"]).max() for r in done.facts["results"]] == [0, 0]
+    given = [named("a", x, numbers=Normalization((0.0,), (10_000.0,))), named("b", x)]
+    found = results(run_here(predict_request(tmp_path / "a", tmp_path, given, maps=False))[-1])
+    assert [np.load(tmp_path / "a" / str(r.prediction)).max() for r in found] == [0, 2]
+    assert [r.maps for r in found] == [None, None]
+    asked = predict_request(tmp_path / "b", tmp_path, given, decoding={"smallest": 65.0}, maps=False)
+    assert [np.load(tmp_path / "b" / str(r.prediction)).max() for r in results(run_here(asked)[-1])] == [0, 0]
 
 
 def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None) -> None:
-    folder = predict_request(tmp_path, tmp_path, [squares(1)] * 3, axes=["YX"] * 3, names=list("abc"))
+    folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abc"])
     control, last = Control(), None
-    request = json.loads((folder / "request.json").read_text())
-    for event in KINDS["predict"](request, folder, control):
+    for event in events_of(folder, control):
         last = event
         control.stop = isinstance(event, Progress) and event.done > 100
     assert isinstance(last, Done)
-    assert [r["name"] for r in last.facts["results"]] == ["a"]
+    assert [r.name for r in results(last)] == ["a"]
     assert last.facts["stopped"]
-    assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped: nothing was changed.")
+    assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped before any image was done.")
 
 
 def test_large_maps_are_not_kept(tmp_path: Path, any_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_dojo.jobs.job._room_for_maps", lambda *_: False)
-    done = run_here(predict_request(tmp_path, tmp_path, [squares(1)], axes=["YX"], names=["a"]))[-1]
-    assert isinstance(done, Done)
-    assert done.facts["results"][0]["maps"] is None
+    monkeypatch.setattr(RunSink, "keeps_maps", lambda *_: False)
+    found = results(run_here(predict_request(tmp_path, tmp_path, [named("a", squares(1))]))[-1])
+    assert found[0].maps is None
     assert not list(tmp_path.glob("maps*"))
 
 
 def test_files_are_done_in_the_job(tmp_path: Path, any_model: None) -> None:
     for k in range(2):
         images.write(tmp_path / "in" / f"{k}.tif", squares(k + 1), "YX", (0.5, 0.5), "um")
-    files = Files(tuple(sorted((tmp_path / "in").iterdir())), tmp_path / "out", tables=True)
+    files = TiffSink(tuple(sorted((tmp_path / "in").iterdir())), tmp_path / "out", tables=True)
     folder = predict_files_request(tmp_path / "run", tmp_path, files, decoding={"smallest": 3.0})
     done = run_here(folder)[-1]
     assert isinstance(done, Done)
     assert done.result == str(tmp_path / "out")
-    assert [Path(p).name for p in done.facts["written"]] == ["0.tif", "1.tif"]
-    assert [images.read(p).data.max() for p in done.facts["written"]] == [1, 2]
+    assert [Path(str(r.prediction)).name for r in results(done)] == ["0.tif", "1.tif"]
+    assert [images.read(str(r.prediction)).data.max() for r in results(done)] == [1, 2]
+    assert results(done)[1].table == str(tmp_path / "out" / "1.csv")
     assert (tmp_path / "out" / "1.csv").exists()

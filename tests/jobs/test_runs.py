@@ -11,8 +11,11 @@ import time
 import pytest
 from discs import discs
 
-from napari_dojo.jobs.job import predict_request, train_request
-from napari_dojo.jobs.runs import SETTLED, WORKER, Run, claim, claimed, release, run_folder, sweep, unfinished
+from napari_dojo.inference.geometry import Image
+from napari_dojo.io.images import Picture
+from napari_dojo.jobs.claims import WORKER, claim, claimed, release
+from napari_dojo.jobs.requests import TrainRequest, predict_request, train_request
+from napari_dojo.jobs.runs import SETTLED, Run, run_folder, sweep, unfinished
 from napari_dojo.paths import runs_folder
 
 
@@ -46,7 +49,7 @@ def test_a_claim_holds_while_its_process_lives():
 
 def test_a_claim_of_a_dead_process_is_void():
     folder = asked()
-    code = "import sys; from pathlib import Path; from napari_dojo.jobs.runs import claim; claim(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from napari_dojo.jobs.claims import claim; claim(Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
     assert (folder / "owner.json").exists()
     assert not claimed(folder)
@@ -68,10 +71,10 @@ def test_nothing_was_saved_yet():
 
 def test_going_on_asks_for_more():
     run = Run.read(asked(steps=40, minutes=None))
-    request = json.loads((run.again() / "request.json").read_text())
-    assert (request["resume"], request["settings"]["steps"]) == (True, 40)
-    request = json.loads((run.again(7.5) / "request.json").read_text())
-    assert (request["settings"]["minutes"], request["settings"]["steps"]) == (7.5, None)
+    request = TrainRequest.read(run.again())
+    assert (request.resume, request.settings.steps) == (True, 40)
+    request = TrainRequest.read(run.again(7.5))
+    assert (request.settings.minutes, request.settings.steps) == (7.5, None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "train"}', '{"kind": "predict", "out": "x"}'])
@@ -85,9 +88,10 @@ def test_damaged_requests_are_no_runs(text):
 
 def test_predictions_of_the_dead_are_swept_away_and_trainings_stay(tmp_path):
     training = asked()
-    prediction = predict_request(run_folder("apply"), tmp_path, discs()[0], axes=["YX"] * 3, names=["a"] * 3)
+    given = [Image("a", Picture(x, "YX")) for x in discs()[0]]
+    prediction = predict_request(run_folder("apply"), tmp_path, given)
     release(prediction)
-    held = predict_request(run_folder("apply"), tmp_path, discs()[0], axes=["YX"] * 3, names=["a"] * 3)
+    held = predict_request(run_folder("apply"), tmp_path, given)
     claim(held)
     sweep()
     assert (training.exists(), prediction.exists(), held.exists()) == (True, False, True)

@@ -14,9 +14,10 @@ from napari_dojo.cli import main
 from napari_dojo.events import Control, Done
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_dataset
-from napari_dojo.jobs.job import KINDS, train_files_request, train_request
+from napari_dojo.jobs.requests import train_files_request, train_request
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
+from napari_dojo.jobs.worker import events_of
 from napari_dojo.models.bundle import load
 
 SETTINGS = {"steps": 3, "batch": 2, "patch": 64, "width": 8, "depth": 2, "device": "cpu", "augment": False}
@@ -54,7 +55,8 @@ def weights(path):
 def test_files_hold_what_the_run_learns_from(run):
     given = saved_data(run)
     pairs, notes = read_dataset(given)
-    assert notes == []
+    assert len(notes) == 1
+    assert "have no region" in notes[0]
     pictures, labels = discs()
     assert [i.name for i in pairs.samples] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]
     assert [i.role for i in pairs.samples][:2] == ["training", "validation"]
@@ -68,7 +70,7 @@ def test_files_hold_what_the_run_learns_from(run):
 
 
 def test_both_copies_run_and_give_the_same_model(run):
-    for event in KINDS["train"](run.request, run.folder, Control()):
+    for event in events_of(run.folder, Control()):
         last = event
     assert isinstance(last, Done)
     again = run.model.with_name("cells-again")

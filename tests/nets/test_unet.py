@@ -40,7 +40,7 @@ def net(kind, **more):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_output_pixel_sees_no_farther_than_it_says(kind):
     made = net(kind).double()
-    size = [2 * (-(-(r + 1) // s) * s) + 2 * s for r, s in zip(made.reach, made.stride, strict=True)]
+    size = [2 * (-(-(r + 1) // s) * s) + 2 * s for r, s in zip(made.receptive_radius, made.stride, strict=True)]
     x = torch.randn(1, 1, *size, dtype=torch.float64, requires_grad=True)
     out = made(x)
     farthest = np.zeros(len(size))
@@ -49,8 +49,8 @@ def test_an_output_pixel_sees_no_farther_than_it_says(kind):
         (seen,) = torch.autograd.grad(out[(0, 0, *at)], x, retain_graph=True)
         where = np.argwhere(seen[0, 0].numpy() != 0)
         farthest = np.maximum(farthest, np.abs(where - at).max(0))
-    assert (farthest <= made.reach).all(), (farthest, made.reach)
-    assert (farthest >= 0.5 * np.asarray(made.reach)).all(), "an upper bound, but not a wild one"
+    assert (farthest <= made.receptive_radius).all(), (farthest, made.receptive_radius)
+    assert (farthest >= 0.5 * np.asarray(made.receptive_radius)).all(), "an upper bound, but not a wild one"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +64,7 @@ def test_sizes_and_stride(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_shift_by_the_stride_shifts_the_answer(kind):
     made = net(kind)
-    size = [2 * (-(-r // s) * s) + 4 * s for r, s in zip(made.reach, made.stride, strict=True)]
+    size = [2 * (-(-r // s) * s) + 4 * s for r, s in zip(made.receptive_radius, made.stride, strict=True)]
     x = torch.randn(1, 1, *size)
     inner = tuple(slice(n // 2, n // 2 + s) for n, s in zip(size, made.stride, strict=True))
     dims = tuple(range(2, 2 + len(size)))

@@ -181,23 +181,23 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     walk.until(lambda: apply.results.layers, 90)
     result = apply.results.layers[0]
     walk.until(
-        lambda: apply.answer.export_button.isEnabled() and any("area" in str(c) for c in result.features.columns), 30
+        lambda: apply.outcome.export_button.isEnabled() and any("area" in str(c) for c in result.features.columns), 30
     )
     walk.look("applied")
     before = int((result.data > 0).sum())
     slider = apply.sliders.slider("threshold")
     walk.type(slider.native.findChild(QDoubleSpinBox), "0.95")  # the number beside a slider can be typed
     walk.until(lambda: int((result.data > 0).sum()) < before, 20)
-    walk.click(apply.answer.reset_button)
+    walk.click(apply.outcome.reset_button)
     walk.until(lambda: abs(int((result.data > 0).sum()) - before) <= 0.02 * before, 20)
     walk.look("threshold")
 
     # export
-    walk.until(apply.answer.export_button.isEnabled, 20)
-    monkeypatch.setattr(apply.answer, "ask_path", lambda kind, suggestion, several: tmp_path / suggestion.name)
-    for action in list(apply.answer.export_button.menu().actions()):
+    walk.until(apply.outcome.export_button.isEnabled, 20)
+    monkeypatch.setattr(apply.outcome, "ask_path", lambda kind, suggestion, several: tmp_path / suggestion.name)
+    for action in list(apply.outcome.export_button.menu().actions()):
         action.trigger()
-        walk.until(lambda: not apply.answer._writer.busy, 20)
+        walk.until(lambda: not apply.outcome._writer.busy, 20)
     written = {p.suffix for p in tmp_path.iterdir() if p.is_file()}
     assert {".csv", ".tif", ".zip"} <= written
     walk.look("exported")

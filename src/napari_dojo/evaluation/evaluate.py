@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,60 +10,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.report import Report, Row
+from napari_dojo.events import Done, Event, result_of
+from napari_dojo.inference.geometry import Image
+from napari_dojo.inference.sinks import ArraySink
+from napari_dojo.inference.sources import ArraySource
+from napari_dojo.io.images import Picture
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.objects import InstanceCounts
 
-__all__ = ["evaluate_model"]
+__all__ = ["evaluate_model", "evaluate_steps"]
 
 
-def evaluate_model(
-    bundle: Any,
-    pairs: Dataset,
-    settings: Any = None,
-    tick: Callable[[], None] = lambda: None,
-    objects: Any = None,
-) -> Report:
+def evaluate_model(bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None) -> Report:
+    """Apply a model to images with a ground truth, in one call; see `evaluate_steps`."""
+    return result_of(evaluate_steps(bundle, pairs, settings, objects))
+
+
+def evaluate_steps(
+    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None
+) -> Generator[Event, None, Report]:
     """Apply a model to images with a ground truth, and score its predictions beside the task's baseline.
+
+    Yields Progress over all images, Message where one looks unusual, and Skipped where the model cannot be applied to it.
 
     Parameters
     ----------
     bundle : `napari_dojo.models.bundle.Bundle`.
     pairs : the images and their ground truth.
     settings : `napari_dojo.settings.PredictSettings`.
-    tick : called after each image.
     objects : a bundle that segments the predicted images and the ground truth; the report then has the score of one against the
         other.
+
+    Raises
+    ------
+    DojoError : no image can be scored.
     """
-    from napari_dojo import device
-    from napari_dojo.inference.predict import Predictor, answer_sample, predict
     from napari_dojo.models.card import options_of
-    from napari_dojo.settings import PredictSettings
     from napari_dojo.tasks import TASKS
     from napari_dojo.tasks.images import best_filter, score_images
 
-    settings, card = settings or PredictSettings(), bundle.card
-    task, options = TASKS[card.task], options_of(card)
-    rule = replace(card.rule, frames=settings.frames or card.rule.frames)
-    predictor = Predictor(bundle.net, device.choose(settings.device), settings.tile)
-    inputs, truths, results = [], [], []
-    for item in pairs.samples:
-        x, norm = np.asarray(item.x), item.normalization(rule)
-        given = {"settings": settings, "predictor": predictor, "pixel_size": pairs.pixel_size}
-        if pairs.spatial == card.spatial:
-            results.append(answer_sample(bundle, x, norm, **given))
-        else:
-            results.append(predict(bundle, x, "C" + pairs.spatial, norm=norm, **given))
-        inputs.append(card.own(x))
-        truths.append(np.asarray(item.y))
-        tick()
+    card = bundle.card
+    task, options, in_context = TASKS[card.task], options_of(card), pairs.spatial == card.spatial
+    frames = settings.frames if settings is not None else None
+    rule = replace(card.rule, frames=frames or card.rule.frames)
+    images = [
+        _image(item.name, item.x, pairs, item.normalization(rule), in_context=in_context) for item in pairs.samples
+    ]
+    found = yield from _predicted(bundle, images, settings)
+    samples = [pairs.samples[i] for i in found]
+    inputs, truths = [card.own(np.asarray(s.x)) for s in samples], [np.asarray(s.y) for s in samples]
+    # an image of one channel may come without C
+    results = [x if x.ndim == y.ndim else x[None] for x, y in zip(found.values(), truths, strict=True)]
     score, baseline = task.score, task.baseline
     if task.target == "none":  # trained without targets; here there is a ground truth
         score, baseline = score_images, best_filter
     held, name = baseline(inputs, truths, options)
     rows = [
-        Row(item.name, *(score(found, truth, item.region, options) for found in both))
-        for item, truth, both in zip(pairs.samples, truths, zip(results, held, strict=True), strict=True)
+        Row(item.name, *(score(result, truth, item.region, options) for result in both))
+        for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = score_objects(objects, results, truths) if objects is not None else None
     return Report(tuple(rows), baseline_name=name, objects=agree)
@@ -77,17 +83,32 @@ def score_objects(segmenter: Any, results: Sequence[NDArray[Any]], truths: Seque
     segmenter : `napari_dojo.models.bundle.Bundle` of the task instances, for images of one channel.
     results, truths : images (K, *S); the first channel is segmented.
     """
-    from napari_dojo import device
-    from napari_dojo.inference.predict import Predictor, answer_sample
-    from napari_dojo.settings import PredictSettings
+    images = [
+        Image(f"image {i + 1}", Picture(np.asarray(x)[:1], f"C{'ZYX'[-(np.ndim(x) - 1) :]}"))
+        for both in zip(truths, results, strict=True)
+        for i, x in enumerate(both)
+    ]
+    found = result_of(_predicted(segmenter, images, None))
+    if len(found) < len(images):
+        raise DojoError(
+            f"The model {segmenter.card.name} could be applied to {len(found)} of {len(images)} images only."
+        )
+    return pool(InstanceCounts.of(found[i], found[i + 1]) for i in range(0, len(images), 2))
 
-    settings, rule = PredictSettings(), segmenter.card.rule
-    predictor = Predictor(segmenter.net, device.choose(settings.device), settings.tile)
 
-    def segment(image: NDArray[Any]) -> NDArray[Any]:
-        x = np.asarray(image)[:1]
-        return answer_sample(segmenter, x, rule.measure(x), predictor, settings)
+def _image(name: str, x: Any, pairs: Dataset, numbers: Any, *, in_context: bool) -> Image:
+    """A sample (C, *S) of a dataset as an image."""
+    picture = Picture(np.asarray(x), "C" + pairs.spatial, pixel_size=pairs.pixel_size, unit=pairs.unit)
+    return Image(name, picture, numbers=numbers, in_context=in_context)
 
-    return pool(
-        InstanceCounts.of(segment(truth), segment(result)) for truth, result in zip(truths, results, strict=True)
-    )
+
+def _predicted(bundle: Any, images: Sequence[Image], settings: Any) -> Generator[Event, None, dict[int, NDArray[Any]]]:
+    """Predictions by the index of the image; those that were skipped are missing."""
+    from napari_dojo.inference.apply import apply
+    from napari_dojo.inference.predict import Ready
+
+    sink = ArraySink()
+    for event in apply(Ready.of(bundle, settings), [ArraySource(image) for image in images], sink):
+        if not isinstance(event, Done):
+            yield event
+    return sink.found

@@ -2,7 +2,12 @@
 
 __all__ = [
     "apply",
+    "geometry",
     "predict",
+    "predictor",
+    "sinks",
+    "sources",
     "tables",
     "tiles",
+    "tta",
 ]

@@ -1,9 +1,9 @@
-"""What found objects are like: size, place, shape and intensity, one row each; of classes their share."""
+"""Objects as a table: size, place, shape and intensity, one row each; of classes their share."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import CLASSES, LABELS, Kind
 from napari_dojo.io.atomic import replacing
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.models.card import Card, options_of
+from napari_dojo.tasks import TASKS
 
-__all__ = ["Table", "measure", "measure_classes", "table_of", "typical_diameter", "write_csv"]
+__all__ = ["TABLES", "Table", "class_names", "measure", "measure_classes", "table_of", "typical_diameter", "write_csv"]
 
 Table = dict[str, NDArray[Any]]
 LARGE = 2**20  # numbers below it are looked up in a list
@@ -90,12 +92,33 @@ def measure_classes(
 def table_of(
     card: Card, labels: Any, image: Any, axes: Axes, pixel_size: Sequence[float] | None = None, unit: str | None = None
 ) -> Table:
-    """What a model found: its objects, or its classes."""
+    """What a model found, as `TABLES` has it for its kind of prediction."""
+    return TABLES[TASKS[card.task].result](card, labels, image, axes, pixel_size, unit)
+
+
+def class_names(card: Card) -> dict[int, str]:
+    """The names of the classes of a model whose predictions are classes, by label number."""
     options = options_of(card)
-    if hasattr(options, "classes"):
-        classes = dict(zip(options.values, options.classes, strict=True))
-        return measure_classes(labels, image, axes, classes, pixel_size, unit)
-    return measure(labels, image, axes, pixel_size, unit)
+    return dict(zip(options.values, options.classes, strict=True))
+
+
+def _objects_of(
+    card: Card, labels: Any, image: Any, axes: Axes, size: Sequence[float] | None, unit: str | None
+) -> Table:
+    return measure(labels, image, axes, size, unit)
+
+
+def _classes_of(
+    card: Card, labels: Any, image: Any, axes: Axes, size: Sequence[float] | None, unit: str | None
+) -> Table:
+    return measure_classes(labels, image, axes, class_names(card), size, unit)
+
+
+# The table of a prediction, by its kind; kinds without one are not there.
+TABLES: dict[Kind, Callable[[Card, Any, Any, Axes, Sequence[float] | None, str | None], Table]] = {
+    LABELS: _objects_of,
+    CLASSES: _classes_of,
+}
 
 
 def typical_diameter(x: Any) -> tuple[float, int] | None:

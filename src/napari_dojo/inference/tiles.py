@@ -1,7 +1,7 @@
-"""Any function of (C, *s) on an image of any size, piece by piece, as if it were done at once.
+"""Any function of (C, *s) on an image of any size, tile by tile, as if it were done at once.
 
-Pieces start at multiples of the net's stride and carry a halo. Where the halo is at least as wide as the net sees,
-the result equals that of the whole image exactly; where it is not, neighbours are blended.
+Tiles start at multiples of the network's stride and carry a halo. Where the halo is at least as wide as the receptive
+radius, the result equals that of the whole image exactly; where it is not, tiles that touch are blended.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.events import Progress
+
 __all__ = ["Tile", "padded", "tile_edge", "tiled", "tiles_of"]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One piece, each figure (start, stop) for each axis of S: what is read, what is written, and whose it is.
+    """One tile, each figure (start, stop) for each axis of S: what is read, what is written, and what is its own.
 
     ``core`` boxes cover the image once; ``write`` is the core and the blending zone; ``read`` has the halo on.
     """
@@ -33,10 +35,10 @@ class Tile:
 def tiles_of(
     size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int], blend: Sequence[int] | int = 0
 ) -> list[Tile]:
-    """Cover an image of ``size`` with pieces of at most ``edge`` px, halo included, on the grid of ``stride``.
+    """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, on the grid of ``stride``.
 
     ``blend`` px on either side of an inner border are computed twice and faded over; at most the halo, and
-    less where pieces are short.
+    less where tiles are short.
     """
     dims = len(size)
     blends = [blend] * dims if isinstance(blend, int) else list(blend)
@@ -50,9 +52,9 @@ def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[
         return [((0, n), (0, n), (0, n))]
     step = max(stride, (edge - 2 * halo) // stride * stride)
     count = -(-n // step)
-    step = ceil(ceil(n / count) / stride) * stride  # pieces of about the same size
+    step = ceil(ceil(n / count) / stride) * stride  # tiles of about the same size
     cores = [(a, min(n, a + step)) for a in range(0, n, step)]
-    room = [b - a if a == 0 or b == n else (b - a) // 2 for a, b in cores]  # never three pieces over one pixel
+    room = [b - a if a == 0 or b == n else (b - a) // 2 for a, b in cores]  # never three tiles over one pixel
     fade = [0, *(min(blend, halo, *pair) for pair in pairwise(room)), 0]  # the same on both sides of a border
     return [
         ((max(0, a - halo), min(n, b + halo)), (a - before, b + after), (a, b))
@@ -79,11 +81,12 @@ def tiled(
     tiles: Sequence[Tile],
     stride: Sequence[int],
     scale: Sequence[int] = (),
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[Progress]:
     """Apply ``fn`` (C, *s) -> (K, *s * scale) tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale).
 
-    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x`` also dask; ``out`` starts as zeros where tiles blend.
-    Yields (done, total) after each tile.
+    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x``
+    also dask; ``out`` starts as zeros where tiles blend.
+    Yields Progress after each tile.
     """
     factors = tuple(scale) or (1,) * len(stride)
     for i, tile in enumerate(tiles):
@@ -97,7 +100,7 @@ def tiled(
             out[where] = y[(slice(None), *inner)]
         else:
             out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, factors)
-        yield i + 1, len(tiles)
+        yield Progress(i + 1, len(tiles))
 
 
 def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:

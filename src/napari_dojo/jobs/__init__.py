@@ -1,8 +1,10 @@
-"""Long work in a child process: jobs, their folders, autosaved work, and runs told again as scripts."""
+"""Long work in a child process: jobs, their folders, autosaved work, and runs as scripts."""
 
 __all__ = [
     "autosave",
+    "claims",
     "job",
+    "requests",
     "runs",
     "scripts",
 ]

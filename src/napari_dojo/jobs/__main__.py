@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from napari_dojo.events import Event, encode
-from napari_dojo.jobs.job import main
-from napari_dojo.jobs.runs import WORKER, claim, release
+from napari_dojo.jobs.claims import WORKER, claim, release
+from napari_dojo.jobs.worker import main
 
 if __name__ == "__main__":
     with contextlib.suppress(AttributeError, OSError):

@@ -1,7 +1,7 @@
 """Drafts: a person's labels, regions and pair table, kept while they work, and read again after a crash.
 
 A draft is a folder among the runs. A kill at any moment leaves the last whole draft: pixels get a name with their hash,
-``draft.json`` is replaced last, and what it no longer names goes after that. Whose it is, says `napari_dojo.jobs.runs`.
+``draft.json`` is replaced last, and what it no longer names goes after that. Whose it is, says `napari_dojo.jobs.claims`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing, write_safely
-from napari_dojo.jobs import runs
+from napari_dojo.jobs import claims
 from napari_dojo.paths import runs_folder
 
 __all__ = ["Draft", "Layer", "Row", "Work", "drafts"]
@@ -120,7 +120,7 @@ class Draft:
             try:
                 if not self.written:
                     self.folder.mkdir(parents=True, exist_ok=True)
-                    runs.claim(self.folder)
+                    claims.claim(self.folder)
                 later = {
                     k for k, x in work.layers.items() if x.kind == "image" and k not in self._stored and _copied(x)
                 }
@@ -163,11 +163,11 @@ class Draft:
                 self._look()
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DojoError(f"The kept work in {self.folder} is gone or damaged.") from error
-            if runs.claimed(self.folder):
+            if claims.claimed(self.folder):
                 raise DojoError(
                     "This autosave is already open in another window. Continue there, or start from scratch here."
                 )
-            runs.claim(self.folder)
+            claims.claim(self.folder)
             self._stored = {k: (0, x["data"]) for k, x in self._about["layers"].items() if x["data"] is not None}
             self._ended = False
 
@@ -176,7 +176,7 @@ class Draft:
         with self._lock:
             self._ended = True
             if self.written:
-                runs.release(self.folder)
+                claims.release(self.folder)
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -199,7 +199,7 @@ class Draft:
         about |= {"choices": work.choices, "layers": entries}
         write_safely(self.folder / "draft.json", json.dumps(about, default=_plain).encode())
         self._stored = {k: x for k, x in self._stored.items() if k in entries}
-        named = {"draft.json", runs.OWNER}.union(*(x["data"]["blocks"] for x in entries.values() if x["data"]))
+        named = {"draft.json", claims.OWNER}.union(*(x["data"]["blocks"] for x in entries.values() if x["data"]))
         for path in self.folder.iterdir():
             if path.name not in named:
                 with suppress(OSError):
@@ -263,7 +263,7 @@ def drafts() -> list[Draft]:
     """The drafts whose window died or let go of them, newest first; those of more than 30 days are removed."""
     found = []
     for folder in runs_folder().glob("draft-*"):
-        if runs.claimed(folder):
+        if claims.claimed(folder):
             continue
         draft = Draft(folder)
         with suppress(OSError, ValueError, KeyError, TypeError):

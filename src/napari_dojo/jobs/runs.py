@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from napari_dojo.errors import DojoError
+from napari_dojo.jobs.claims import claimed
+from napari_dojo.jobs.requests import TrainRequest
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.paths import runs_folder
 
-__all__ = ["WORKER", "Run", "claim", "claimed", "release", "run_folder", "sweep", "unfinished"]
+__all__ = ["Run", "run_folder", "sweep", "unfinished"]
 
-OWNER, WORKER = "owner.json", "worker.json"
 SETTLED = 60.0  # seconds after which a folder without a request gets none any more
 
 
@@ -32,59 +30,25 @@ def run_folder(name: str) -> Path:
     return path
 
 
-def claim(folder: Path, name: str = OWNER) -> None:
-    """Say that this process works on the folder: as its owner, or as the job itself (``WORKER``)."""
-    import psutil
-
-    about = {"pid": os.getpid(), "began": psutil.Process().create_time(), "host": socket.gethostname()}
-    (folder / name).write_text(json.dumps(about))
-
-
-def release(folder: Path, name: str = OWNER) -> None:
-    """Work on it no more; when nobody does, the folder may be offered again."""
-    with contextlib.suppress(OSError):
-        (folder / name).unlink(missing_ok=True)
-
-
-def claimed(folder: Path) -> bool:
-    """Whether a process that is alive works on the folder. One of another machine is taken to be alive."""
-    return any(_alive(folder / name) for name in (OWNER, WORKER))
-
-
-def _alive(path: Path) -> bool:
-    import psutil
-
-    try:
-        about = json.loads(path.read_text())
-        if about["host"] != socket.gethostname():
-            return True
-        process = psutil.Process(about["pid"])
-        same = abs(process.create_time() - about["began"]) < 60  # the system's clock may have been set meanwhile
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return False
-
-
 @dataclass(frozen=True)
 class Run:
     """A training that was asked for and may have been cut off."""
 
     folder: Path
-    request: dict[str, Any]
+    request: TrainRequest
 
     @staticmethod
     def read(folder: Path) -> Run | None:
         """The run of a folder; None where it is no training or cannot be read."""
         try:
-            request = json.loads((folder / "request.json").read_text())
-            return Run(folder, request) if request["kind"] == "train" and request["out"] else None
-        except (OSError, ValueError, KeyError, TypeError):
+            return Run(folder, TrainRequest.read(folder))
+        except (OSError, ValueError, KeyError, TypeError, DojoError):
             return None
 
     @property
     def model(self) -> Path:
         """The folder of its model, which may not exist yet."""
-        return Path(self.request["out"])
+        return self.request.out
 
     @property
     def card(self) -> Card | None:
@@ -97,21 +61,20 @@ class Run:
     @property
     def share(self) -> float:
         """How far it came, 0 to 1."""
-        card, settings = self.card, self.request.get("settings", {})
+        card, settings = self.card, self.request.settings
         if card is None:
             return 0.0
-        for name, unit in (("steps", 1), ("minutes", 60)):
-            if settings.get(name):
-                done = card.training.get("steps" if name == "steps" else "seconds", 0)
-                return float(min(1.0, done / (settings[name] * unit)))
+        for asked, done in ((settings.steps, "steps"), ((settings.minutes or 0) * 60, "seconds")):
+            if asked:
+                return float(min(1.0, card.training.get(done, 0) / asked))
         return 0.0
 
     def again(self, minutes: float | None = None) -> Path:
         """Ask for the same training from its last saved state, in all for ``minutes`` where given; its folder."""
-        settings = dict(self.request["settings"])
+        settings = self.request.settings
         if minutes is not None:
-            settings |= {"minutes": minutes, "steps": None, "epochs": None}
-        (self.folder / "request.json").write_text(json.dumps({**self.request, "resume": True, "settings": settings}))
+            settings = replace(settings, minutes=minutes, steps=None, epochs=None)
+        replace(self.request, resume=True, settings=settings).write(self.folder)
         return self.folder
 
     def keep(self) -> None:

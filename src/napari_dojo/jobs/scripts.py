@@ -1,16 +1,18 @@
-"""A training of the window told again as a command or as Python, with its images saved as files."""
+"""A training of the window as a command or as Python, with its images saved as files."""
 
 from __future__ import annotations
 
 import csv
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from napari_dojo.data.axes import LETTERS
+from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles
 from napari_dojo.jobs.runs import Run
@@ -29,29 +31,31 @@ def saved_data(run: Run) -> DatasetFiles:
     DojoError : where they cannot be written.
     """
     request = run.request
-    if "files" in request:
-        return DatasetFiles(**request["files"])
+    if request.files is not None:
+        return request.files
+    arrays = request.arrays
+    if arrays is None:
+        raise DojoError(f"The run {run.folder.name} names no data.")
     folder = data_folder() / run.folder.name
-    names = _file_names(request["names"])
-    axes = str(request["axes"])
-    parts = {"images": request["inputs"], "labels": request["targets"] or [], "regions": request["regions"]}
+    names = _file_names(arrays.names)
+    parts = {"images": arrays.inputs, "labels": arrays.targets or (), "regions": arrays.regions}
     for part, files in parts.items():
         for name, file in zip(names, files, strict=False):
             path = folder / part / f"{name}.tif"
             if file is None or path.exists():
                 continue
             array = np.load(run.folder / file, mmap_mode="r")
-            letters = (axes if part == "images" else axes.replace("C", ""))[-array.ndim :]
+            letters = (arrays.axes if part == "images" else arrays.axes.replace("C", ""))[-array.ndim :]
             numbers = array if part != "regions" else array.astype(np.uint8)
             path.parent.mkdir(parents=True, exist_ok=True)
-            size, unit = request.get("pixel_size"), request.get("unit")
-            images.write(path, numbers, letters, size, unit, labels=part != "images")
+            images.write(path, numbers, letters, arrays.pixel_size, arrays.unit, labels=part != "images")
     roles = None
-    if any(role != "automatic" for role in request["roles"]):
+    if any(role != "automatic" for role in arrays.roles):
         roles = str(folder / "roles.csv")
-        with open(roles, "w", newline="") as file:
-            csv.writer(file).writerows((f"{n}.tif", r) for n, r in zip(names, request["roles"], strict=True))
-    region = str(folder / "regions") if any(request["regions"]) else None
+        with open(roles, "w", newline="") as out:
+            csv.writer(out).writerows((f"{n}.tif", r) for n, r in zip(names, arrays.roles, strict=True))
+    region = str(folder / "regions") if any(arrays.regions) else None
+    axes = arrays.axes
     stored = axes if axes.endswith("C") else "".join(a for a in LETTERS if a in axes)  # as `images.write` has them
     return DatasetFiles(str(folder / "images"), str(folder / "labels"), stored, region, None, roles)
 
@@ -65,11 +69,11 @@ def as_command(run: Run, given: DatasetFiles) -> str:
         "--region": given.region,
         "--group-by": given.group_by,
         "--roles": given.roles,
-        "--start": run.request.get("start"),
+        "--start": run.request.start,
         "--out": f"{run.model}-again",
     }
-    task = TASKS[run.request["task"]]
-    for cls, values in ((TrainSettings, run.request["settings"]), (task.options, run.request["options"])):
+    task = TASKS[run.request.task]
+    for cls, values in ((TrainSettings, asdict(run.request.settings)), (task.options, run.request.options)):
         flags |= {"--" + k.replace("_", "-"): v for k, v in _told(cls, values).items()}
     words = ["napari-dojo", "train", task.name]
     for flag, value in flags.items():
@@ -82,9 +86,9 @@ def as_command(run: Run, given: DatasetFiles) -> str:
 
 def as_python(run: Run, given: DatasetFiles) -> str:
     """A script that trains the same model, into a folder beside it."""
-    task = TASKS[run.request["task"]]
+    task = TASKS[run.request.task]
     asked = {k: v for k, v in asdict(given).items() if v is not None}
-    start = run.request.get("start")
+    start = run.request.start
     return f"""from pathlib import Path
 
 from napari_dojo.models.bundle import load
@@ -94,10 +98,10 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.training.train import Target, train_steps
 
 task = TASKS[{task.name!r}]
-options = task.options({_arguments(_told(task.options, run.request["options"]))})
+options = task.options({_arguments(_told(task.options, run.request.options))})
 dataset, notes = read_dataset(DatasetFiles({_arguments(asked)}), task.layout(options))
-settings = TrainSettings({_arguments(_told(TrainSettings, run.request["settings"]))})
-start = {f"load({start!r})" if start else None}  # a trained model to fine-tune
+settings = TrainSettings({_arguments(_told(TrainSettings, asdict(run.request.settings)))})
+start = {f"load({str(start)!r})" if start else None}  # a trained model to fine-tune
 target = Target(Path({str(run.model) + "-again"!r}))
 for event in train_steps(dataset, task, target, settings, options, start):
     print(event)
@@ -119,7 +123,7 @@ def _arguments(values: dict[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in values.items())
 
 
-def _file_names(names: list[str]) -> list[str]:
+def _file_names(names: Sequence[str]) -> list[str]:
     """Names of layers as names of files, each once."""
     found: list[str] = []
     for name in names:

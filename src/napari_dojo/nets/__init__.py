@@ -1,6 +1,21 @@
-"""The networks, by the name that a model file holds, and their losses. Nothing but torch."""
+"""The networks, by the name that a model file holds, and their losses. Nothing but torch, which loads with the first net."""
 
-from napari_dojo.nets.build import NETS, build
-from napari_dojo.nets.unet import UNet
+from __future__ import annotations
 
-__all__ = ["NETS", "UNet", "build", "losses", "unet"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_dojo.nets.registry import NETS, build
+    from napari_dojo.nets.unet import UNet
+
+__all__ = ["NETS", "UNet", "build", "geometry", "losses", "unet"]
+
+LATER = {"NETS": "registry", "UNet": "unet", "build": "registry"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch, loaded when it is asked for: sizes are known without it."""
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{LATER[name]}"), name)

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_dojo.nets import geometry
+from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
+
 __all__ = ["UNet"]
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-CUBIC = 2  # px to each side that an interpolated pixel is made of
 
 
 class Block(nn.Module):
@@ -67,8 +69,8 @@ class UNet(nn.Module):
         self,
         in_channels: int = 1,
         out_channels: int = 1,
-        stem: Sequence[int] = (2, 2),
-        pools: Sequence[Sequence[int]] = ((2, 2), (2, 2), (2, 2)),
+        stem: Sequence[int] = STEM,
+        pools: Sequence[Sequence[int]] = POOLS,
         width: int = 32,
         growth: float = 1.5,
         scale: Sequence[int] = (),
@@ -113,22 +115,12 @@ class UNet(nn.Module):
     @property
     def stride(self) -> tuple[int, ...]:
         """Image sizes must be multiples of this, for each spatial axis."""
-        return tuple(prod(steps) for steps in zip(self.stem, *self.pools, strict=True))
+        return geometry.stride(self.stem, self.pools)
 
     @property
-    def reach(self) -> tuple[int, ...]:
-        """How far, in pixels, an output pixel sees (an upper bound), for each spatial axis."""
-        far = []
-        for a in range(len(self.stem)):
-            cells = [self.stem[a]]
-            for pool in self.pools:
-                cells.append(cells[-1] * pool[a])
-            # two convolutions down and two up at each level but the coarsest, and the place inside a coarse cell
-            reach = 4 * sum(cells[:-1]) + 2 * cells[-1] + cells[-1]
-            # a blurred pool sees one cell more to each side
-            reach += sum(c for c, pool in zip(cells[:-1], self.pools, strict=True) if pool[a] > 1) if self.smooth else 0
-            far.append(max(reach, CUBIC if self.line else 0))
-        return tuple(far)
+    def receptive_radius(self) -> tuple[int, ...]:
+        """How far, in pixels, an output pixel depends on the image (an upper bound), for each spatial axis."""
+        return geometry.receptive_radius(self.stem, self.pools, smooth=self.smooth, direct=self.line is not None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *S) -> (N, K, *S * scale); S a multiple of `stride`."""

@@ -152,6 +152,7 @@ class Task:
     net : (options, pairs) -> arguments of the net that the task needs.
     views : (options, axes) -> the axes as which an image is answered, one after the other; the answer is their mean.
     starts : other tasks whose models this one can fine-tune.
+    support_map : (options) -> whether the first channel holds localisations, so that support of a prediction can be shown.
     turns : in how many ways (1 to 8) an image is flipped and turned for an answer, unless a person says otherwise.
     asks : what a target is called in the window.
     alone : it can be learned from inputs without targets, too.
@@ -189,6 +190,7 @@ class Task:
     own_units: bool = False
     alone: bool = False
     asks: str = "labels"
+    support_map: Callable[[Any], bool] = lambda options: False
     turns: int = 1
 
 

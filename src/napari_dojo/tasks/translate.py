@@ -147,5 +147,6 @@ TRANSLATE = Task(
     intensity=Intensity(gain=0.1, offset=0.05, gamma=0.0, noise=0.02),
     prepare=prepare,
     own_units=True,
+    support_map=lambda options: options.localisations,
     turns=8,
 )

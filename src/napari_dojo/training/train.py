@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,21 @@ from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Message, Started, Validated, encode
-from napari_dojo.inference.predict import Predictor, answer, maps_steps, turned_steps, turns_of
+from napari_dojo.events import (
+    Control,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Started,
+    StoppedError,
+    Validated,
+    encode,
+    result_of,
+)
+from napari_dojo.inference import tta
+from napari_dojo.inference.predict import decoded, predict_sample
+from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
@@ -317,13 +331,10 @@ class _Training:
         return told, -loss if self.task.target == "none" else self.task.selection_score(counts)
 
     def _maps(self, predictor: Predictor, source: Source) -> NDArray[np.float32]:
-        out = predictor.room(source.size)
-        for _ in predictor.steps(source.x, source.norm, out):
-            pass
-        return out
+        return result_of(predictor.maps(source.x, source.norm))
 
     def _answer(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
-        return answer(self.task, self.card, maps, decoding, self.options, source.norm)
+        return decoded(self.card, maps, source.norm, decoding)
 
     def _truth(self, source: Source) -> NDArray[Any]:
         """What is right; where nobody says it, the input."""
@@ -378,12 +389,10 @@ class _Training:
         x = np.load(look, mmap_mode="r")
         if x.ndim - 1 != len(self.card.spatial) or len(x) != self.card.channels:
             return None  # it learns from planes of the stack that is looked at
-        maps, norm = None, self.rule.measure(x)
-        for said in maps_steps(predictor, x, norm, self.plan.zoom, self.control):
-            maps = None if isinstance(said, tuple) else said
-        if maps is None:
+        try:
+            found = result_of(predict_sample(self.card, predictor, x, self.control, decoding))
+        except StoppedError:
             return None
-        found = answer(self.task, self.card, maps, decoding, self.options, norm)
         path = self.run / f"preview-{Path(look).stem.rpartition('-')[2]}.npy"
         try:
             with replacing(path, found.nbytes) as part, part.open("wb") as file:
@@ -519,14 +528,14 @@ class _Training:
         for source in self.judged:
             if sum(map(np.size, spread)) > CALIBRATED:
                 break
-            ways = turns_of(predictor, 8, self.task.quarter(self.options))
-            said = [
-                s for s in turned_steps(predictor, source.x, source.norm, ways, Control()) if not isinstance(s, tuple)
-            ]
+            quarter = self.task.quarter(self.options)
+            count = tta.orientations(8, predictor.stride, predictor.scale, quarter)
+            maps_of = partial(predictor.maps, norm=source.norm)
+            mean, deviation = result_of(tta.averaged(maps_of, source.x, count))
             numbers = self.card.answers(source.norm)
             truth = numbers.apply(self._truth(source))
-            spread.append(said[-1][1].ravel())
-            error.append(np.abs(said[-1][0] - truth).ravel())
+            spread.append(deviation.ravel())
+            error.append(np.abs(mean - truth).ravel())
         s, e = np.concatenate(spread), np.concatenate(error)
         power = float(np.mean(s.astype(np.float64) ** 2))
         if power <= 0:

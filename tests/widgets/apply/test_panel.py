@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +17,9 @@ from roifile import roiread
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
 from napari_dojo.events import Control, Failed, Message, Progress
+from napari_dojo.inference.sinks import RunSink
 from napari_dojo.io import images
-from napari_dojo.jobs.job import KINDS
+from napari_dojo.jobs.worker import events_of
 from napari_dojo.models.library import Model
 from napari_dojo.paths import runs_folder
 from napari_dojo.tasks import TASKS
@@ -77,9 +77,7 @@ def at_once(monkeypatch):
         try:
             folder = make()
             here.folders.append(folder)
-            request = json.loads((folder / "request.json").read_text())
-            events = KINDS[request["kind"]](request, folder, control)
-            for event in events:
+            for event in events_of(folder, control):
                 control.stop = bool(here.before(event)) or control.stop
                 runner._say(event)
         except Exception as error:
@@ -143,7 +141,7 @@ def test_what_fits_comes_first_and_what_does_not_says_why(qtbot, viewer, panel, 
 
     apply.image_box.choose(viewer.layers["flat"])
     assert listed() == ["plain", "✗ colours", "✗ volumes"]
-    assert "needs 3 channels; this image has 1" in apply.model_box.itemData(1, 3)  # the tooltip
+    assert "needs 3 channels (or planes); this image has 1" in apply.model_box.itemData(1, 3)  # the tooltip
     apply.choose_model("plain")
     assert apply.apply_button.isEnabled()
     apply.image_box.choose(viewer.layers["colours"])
@@ -327,7 +325,7 @@ def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_
     qtbot.wait(10)
     apply.image_box.choose(Group.VISIBLE)
     assert apply.image_box.currentText() == "All visible images (4)"
-    assert "1 of 4 images do not fit and are left out. colours: This model needs 1 channel" in apply.request.what.text()
+    assert "1 of 4 images do not fit and are skipped. colours: This model needs 1 channel" in apply.request.what.text()
     layers = run(qtbot, apply)
     assert [x.name for x in layers] == ["cells_1 bright", "cells_2 bright", "cells_3 bright"]
     assert [x.data.max() for x in layers] == [1, 2, 3]
@@ -338,7 +336,7 @@ def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert not any(x.data.any() for x in layers)
     viewer.layers.remove(layers[0])
-    apply.answer.reset_button.click()
+    apply.outcome.reset_button.click()
     qtbot.waitUntil(lambda: apply.count.text() == "5 objects", timeout=5000)
 
 
@@ -410,7 +408,7 @@ def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, view
 
 
 def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch):
-    monkeypatch.setattr("napari_dojo.jobs.job._room_for_maps", lambda *_: False)
+    monkeypatch.setattr(RunSink, "keeps_maps", lambda *_: False)
     known("bright")
     viewer.add_image(squares(2))
     apply = panel(ApplyPanel)
@@ -436,7 +434,7 @@ def test_run_folders_go_when_results_do(qtbot, viewer, panel, known, at_once):
     viewer.layers.remove(apply.results.layers[0])
     qtbot.waitUntil(nothing_left, timeout=5000)
     assert apply.count.text() == ""
-    assert not apply.answer.export_button.isEnabled()
+    assert not apply.outcome.export_button.isEnabled()
     run(qtbot, apply)
     assert not nothing_left()
     apply.end()
@@ -590,7 +588,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert "Choose the folder of the images" in apply.message.text()
     choose_folder(qtbot, apply, folder / "in")
     assert apply.batch.what.text() == "3 images. Each gives a TIFF with its pixel size: a.tif"
-    assert apply.batch.answers.edit.placeholderText() == str(folder / "in_bright")
+    assert apply.batch.predictions.edit.placeholderText() == str(folder / "in_bright")
     apply.batch.tables.setChecked(True)
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)
     apply.sliders.slider("smallest").value = 3
@@ -624,7 +622,7 @@ def test_answers_that_are_there_are_replaced_only_when_told(qtbot, viewer, panel
     assert apply.apply_button.isEnabled()
     apply.apply_button.click()
     assert tifffile.imread(folder / "in_bright" / "b.tif").max() == 2
-    apply.batch.answers.edit.setText(str(folder / "in"))
+    apply.batch.predictions.edit.setText(str(folder / "in"))
     apply.batch.replace.setChecked(True)
     qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
     apply.apply_button.click()
@@ -675,7 +673,7 @@ def test_a_bad_file_and_stop(qtbot, viewer, panel, known, at_once, folder):
     apply.apply_button.click()
     assert sorted(p.name for p in (folder / "in_bright").iterdir()) == ["a.tif"]
     assert "Stopped: 1 of 4 images are done and kept." in apply.message.text()
-    assert "Left out: A TIFF" in apply.message.text()
+    assert "Skipped: ab.tif" in apply.message.text()
 
 
 # --- tables and exports
@@ -691,8 +689,8 @@ def found(qtbot, viewer, panel, known, at_once):
 
 
 def export(qtbot, apply, monkeypatch, index, path):
-    monkeypatch.setattr(apply.answer, "ask_path", lambda kind, suggestion, several: path)
-    apply.answer.export_button.menu().actions()[index].trigger()
+    monkeypatch.setattr(apply.outcome, "ask_path", lambda kind, suggestion, several: path)
+    apply.outcome.export_button.menu().actions()[index].trigger()
     qtbot.waitUntil(lambda: "Writing" not in apply.message.text(), timeout=5000)
 
 
@@ -758,11 +756,11 @@ def test_a_stack_keeps_its_plane_distance(qtbot, viewer, panel, known, at_once, 
 
 
 def test_the_table_is_naparis_own(qtbot, viewer, found):
-    found.answer.table_button.click()
+    found.outcome.table_button.click()
     qtbot.waitUntil(lambda: len(found.results.layers[0].features) == 4, timeout=5000)
     (table,) = [w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]
     assert table.table.model().sourceModel().df["area_um2"].tolist()[1:] == [16] * 3
-    found.answer.table_button.click()  # and not a second one
+    found.outcome.table_button.click()  # and not a second one
     assert len([w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]) == 1
 
 
@@ -771,7 +769,7 @@ def test_without_a_table_the_panel_says_what_to_do(qtbot, viewer, found, monkeyp
         raise ValueError("no such widget")
 
     monkeypatch.setattr(type(viewer.window), "add_plugin_dock_widget", none)
-    found.answer.table_button.click()
+    found.outcome.table_button.click()
     assert "Export the measurements as CSV" in found.message.text()
 
 

@@ -55,15 +55,15 @@ def test_an_answer_says_what_it_is_and_lies_over_its_image(qtbot, viewer, applie
     np.testing.assert_allclose(layer.extent.world, image.extent.world)
     assert tuple(layer.contrast_limits) == tuple(image.contrast_limits)
     assert layer.metadata["napari_dojo"]["task"] == "denoise"
-    assert not apply.answer.table_button.isVisibleTo(apply)
+    assert not apply.outcome.table_button.isVisibleTo(apply)
     assert not apply.sliders.isVisibleTo(apply)
-    assert apply.answer.honesty.isVisibleTo(apply)
+    assert apply.outcome.reliability.isVisibleTo(apply)
 
 
 def test_the_residual_is_a_layer_with_curves(qtbot, viewer, applied):
     identity("same")
     viewer.add_image(simulate("nuclei", (64, 80), 1, photons=30).image, name="cells", scale=(2, 2))
-    honesty = applied("same").answer.honesty
+    honesty = applied("same").outcome.reliability
     honesty.residual_button.click()
     name = "cells (predicted by same) residual"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
@@ -80,7 +80,7 @@ def test_the_residual_is_a_layer_with_curves(qtbot, viewer, applied):
 def test_resolution_runs_the_net_on_two_halves(qtbot, viewer, applied):
     identity("same")
     viewer.add_image(simulate("nuclei", (96, 96), 1, photons=60).image, name="cells")
-    honesty = applied("same").answer.honesty
+    honesty = applied("same").outcome.reliability
     honesty.resolution_button.click()
     assert not honesty.resolution_button.isEnabled()
     qtbot.waitUntil(lambda: honesty.text.text().startswith("Before: "), timeout=60_000)
@@ -95,8 +95,8 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
     viewer.add_image(simulate("nuclei", (64, 64), 1).image, name="cells")
     apply = panel(ApplyPanel)
     apply.choose_model("same")
-    assert apply.request.spread_box.isVisibleTo(apply)
-    apply.request.spread_box.setChecked(True)
+    assert apply.request.uncertainty_box.isVisibleTo(apply)
+    apply.request.uncertainty_box.setChecked(True)
     apply.apply_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     layer = viewer.layers["cells (predicted by same) uncertainty"]
@@ -114,7 +114,7 @@ def test_finer_answers_lie_exactly_over_their_image(qtbot, viewer, applied):
     np.testing.assert_allclose(shown.layer.scale, (0.25, 0.125))
     outer = [layer.extent.world + np.outer((-0.5, 0.5), layer.scale) for layer in (shown.layer, image)]
     np.testing.assert_allclose(*outer)  # the borders of the outer pixels
-    honesty = applied("fine").answer.honesty
+    honesty = applied("fine").outcome.reliability
     assert not honesty.residual_button.isEnabled()
     assert "size" in honesty.residual_button.toolTip()
 
@@ -134,7 +134,7 @@ def test_two_layers_as_channels_and_where_nothing_supports_it(qtbot, viewer, pan
     assert apply.apply_button.isEnabled(), apply.message.text()
     apply.apply_button.click()
     qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=60_000)
-    honesty = apply.answer.honesty
+    honesty = apply.outcome.reliability
     assert honesty.support_button.isVisibleTo(apply)
     honesty.support_button.click()
     qtbot.waitUntil(lambda: "without enough localisations" in honesty.text.text(), timeout=20_000)
@@ -149,9 +149,9 @@ def test_answers_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_pa
     identity("same")
     viewer.add_image(simulate("nuclei", (64, 64), 1).image, name="cells", scale=(0.5, 0.5), units=("um", "um"))
     apply = applied("same")
-    menu = [a for a in apply.answer.export_button._menu.actions() if a.isVisible()]
+    menu = [a for a in apply.outcome.export_button._menu.actions() if a.isVisible()]
     assert [a.text() for a in menu] == ["ImageJ TIFF ..."]
-    apply.answer.ask_path = lambda kind, suggestion, several: tmp_path / suggestion.name
+    apply.outcome.ask_path = lambda kind, suggestion, several: tmp_path / suggestion.name
     menu[0].trigger()
     path = tmp_path / "cells (predicted by same).tif"
     qtbot.waitUntil(path.exists, timeout=10_000)

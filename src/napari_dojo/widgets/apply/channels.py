@@ -13,12 +13,7 @@ from napari_dojo.widgets.common.form import form_layout
 from napari_dojo.widgets.common.layers import array_of, likely_axes, same_grid
 from napari_dojo.widgets.common.pick import LayerBox, images_of
 
-__all__ = ["ChannelRows", "beside", "needed"]
-
-
-def needed(card: Card) -> int:
-    """How many channels an image needs for a model, those of neighbours not counted."""
-    return card.channels // (1 + 2 * card.reach)
+__all__ = ["ChannelRows", "beside"]
 
 
 def beside(layer: Any, layers: Sequence[Any]) -> list[Any]:
@@ -51,8 +46,8 @@ class ChannelRows(QWidget):
     def show_for(self, card: Card | None, layer: Any) -> None:
         """Ask for what this model needs beside this layer; for nothing where the layer has its channels itself."""
         there = beside(layer, self._viewer.layers)
-        more = needed(card) - 1 if card is not None else 0
-        asked = 0 < more <= len(there) and needed(card) != array_of(layer).shape[0] if card is not None else False
+        more = card.own_channels - 1 if card is not None else 0
+        asked = 0 < more <= len(there) and card.own_channels != array_of(layer).shape[0] if card is not None else False
         while len(self._boxes) < (more if asked else 0):
             self._append()
         names = card.channel_names[1:] if card is not None else ()

@@ -67,12 +67,12 @@ class DiameterRow(QWidget):
             self.button.setText("...")
             self._latest.ask(_measured, self._sample)
 
-    def _measured(self, answer: Any) -> None:
+    def _measured(self, found: Any) -> None:
         self.button.setText("Measure")
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
+        if isinstance(found, Exception):
+            self.failed.emit(explained(found))
             return
-        diameter, count = answer
+        diameter, count = found
         self.box.setValue(diameter)
         self.said.emit(f"About {diameter:g} px, measured on {count:,} bright object{'s' if count > 1 else ''}.")
 

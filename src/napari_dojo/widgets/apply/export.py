@@ -13,11 +13,12 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.apply import predicted
+from napari_dojo.inference.sinks import description_of
 from napari_dojo.inference.tables import write_csv
 from napari_dojo.io import images
 from napari_dojo.io.rois import write_rois
-from napari_dojo.widgets.apply.results import Shown, kind_of
+from napari_dojo.widgets.apply.kinds import look_of
+from napari_dojo.widgets.apply.results import Shown
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.plot import theme_colours
 
@@ -40,10 +41,12 @@ def _csv(shown: Shown, path: Path) -> None:
 
 def _tiff(shown: Shown, path: Path) -> None:
     asked, card = shown.asked, shown.card
-    axes, labels = asked.axes.without_channels().names, not kind_of(card).intensities
-    said = f"{card.name}: {card.task} of {asked.name}"
-    said = said if labels else f"{card.task} of {asked.name} {predicted(card.name)}"
-    images.write(path, shown.layer.data, axes, card.answer_size(asked.voxel_size), asked.unit, said, labels=labels)
+    axes, size, about = (
+        asked.axes.without_channels().names,
+        card.answer_size(asked.voxel_size),
+        description_of(card, asked.name),
+    )
+    images.write(path, shown.layer.data, axes, size, asked.unit, about, labels=look_of(card).labels)
 
 
 def _rois(shown: Shown, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rows for a folder of files: images, answers, what is written, and what stands in the way."""
+"""The rows for a folder of files: images, predictions, what is written, and what stands in the way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.inference.apply import Files, folder_for, predicted, there_already
+from napari_dojo.inference.sinks import TiffSink, folder_for, predicted_by
+from napari_dojo.inference.tables import TABLES
 from napari_dojo.io import images
 from napari_dojo.io.pairing import list_inputs, stem_of
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, sentence
@@ -25,15 +26,15 @@ TRIED = 3  # files that are looked at before a folder is given up
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """What a folder holds: its images, one of them as read, and how many answers are there already."""
+    """What a folder holds: its images, one of them as read, and how many predictions are there already."""
 
     inputs: tuple[Path, ...]
     first: images.Picture
-    there: int
+    existing: int
 
 
 def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
-    """Look at a folder; DojoError where there is no image in it that can be read. The rest as in `Files`."""
+    """Look at a folder; DojoError where there is no image in it that can be read. The rest as in `TiffSink`."""
     inputs = tuple(list_inputs(given))
     wrong: DojoError | None = None
     for path in inputs[:TRIED]:
@@ -42,22 +43,23 @@ def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
         except DojoError as error:
             wrong = wrong or error
             continue
-        return Looked(inputs, first, there_already(Files(inputs, Path(out).expanduser(), tables=tables, mark=mark)))
+        return Looked(inputs, first, TiffSink(inputs, Path(out).expanduser(), tables=tables, mark=mark).existing)
     raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
 
 
 class BatchRows(QWidget):
-    """A folder of images and one for the answers. ``changed`` says that something else is chosen, or known."""
+    """A folder of images and one for the predictions. ``changed`` says that something else is chosen, or known."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._model, self._mark = "model", ""
+        self._model = "model"
+        self._kind: Kind = LABELS
         self.looked: Looked | None = None
         self._why = ""
-        self.images = PathEdit("Folder of images", "The images in it are answered one by one.")
-        self.answers = PathEdit("Output folder", "The folder for the results. It is created if it does not exist.")
+        self.images = PathEdit("Folder of images", "The model is applied to the images in it one by one.")
+        self.predictions = PathEdit("Output folder", "The folder for the results. It is created if it does not exist.")
         self.tables = QCheckBox("with a table (CSV)")
         described(self.tables, "With a table", "Save the measurements of each result as a table (CSV).")
         self.replace = QCheckBox("Overwrite existing results")
@@ -66,7 +68,7 @@ class BatchRows(QWidget):
         self.what.setAccessibleName("What is written")
         form = form_layout(self)
         form.addRow("Images", self.images)
-        form.addRow("Save to", self.answers)
+        form.addRow("Save to", self.predictions)
         form.addRow("", self.tables)
         form.addRow(self.what)
         form.addRow("", self.replace)
@@ -77,19 +79,28 @@ class BatchRows(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(200)
         self._soon.timeout.connect(self._look)
-        for signal in (self.images.changed, self.answers.changed, self.tables.toggled):
+        for signal in (self.images.changed, self.predictions.changed, self.tables.toggled):
             signal.connect(self.look_again)
         self.replace.toggled.connect(self.changed)
 
     @property
     def out(self) -> Path:
-        """Where the answers go."""
-        return Path(self.answers.path).expanduser() if self.answers.path else folder_for(self.images.path, self._model)
+        """Where predictions go."""
+        return (
+            Path(self.predictions.path).expanduser()
+            if self.predictions.path
+            else folder_for(self.images.path, self._model)
+        )
 
     @property
     def _with_tables(self) -> bool:
-        """Whether tables are written, which images as answers do not have."""
-        return self.tables.isChecked() and not self._mark
+        """Whether tables are written, where the kind of prediction has one."""
+        return self.tables.isChecked() and self._kind in TABLES
+
+    @property
+    def _mark(self) -> str:
+        """What the names of predicted images say of them."""
+        return f" {predicted_by(self._model)}" if self._kind.intensities else ""
 
     @property
     def looking(self) -> bool:
@@ -105,12 +116,12 @@ class BatchRows(QWidget):
             return LOOKING
         if self._why or self.looked is None:
             return self._why or "Choose the folder of the images."
-        if self.looked.there and not self.replace.isChecked():
-            return f"{self.looked.there} of the results exist already. Choose another folder, or overwrite them."
+        if self.looked.existing and not self.replace.isChecked():
+            return f"{self.looked.existing} of the results exist already. Choose another folder, or overwrite them."
         return ""
 
-    def files(self, axes: str | None) -> Files:
-        """What is chosen.
+    def sink(self) -> TiffSink:
+        """The chosen files, and where their predictions go.
 
         Raises
         ------
@@ -118,21 +129,21 @@ class BatchRows(QWidget):
         """
         if self.why_not or self.looked is None:
             raise DojoError(self.why_not)
-        files = Files(self.looked.inputs, self.out, axes, self.replace.isChecked(), self._with_tables, self._mark)
-        files.answers()
-        return files
+        sink = TiffSink(self.looked.inputs, self.out, self.replace.isChecked(), self._with_tables, self._mark)
+        sink.check()
+        return sink
 
-    def set_model(self, name: str, result: Kind = LABELS) -> None:
-        """The answers of this model lie in a folder with its name, unless a person says otherwise; images say what made them."""
+    def set_model(self, name: str, kind: Kind = LABELS) -> None:
+        """Predictions of this model go to a folder with its name, unless a person says otherwise."""
         if name != self._model:
-            self._model, self._mark = name, f" {predicted(name)}" if result.intensities else ""
-            self.tables.setVisible(not result.intensities)
+            self._model, self._kind = name, kind
+            self.tables.setVisible(kind in TABLES)
             self.look_again()
 
     def written(self, count: int) -> None:
         """Update the number of existing results without a message, so that the previous one stays."""
         if self.looked is not None:
-            self.looked = replace(self.looked, there=count)
+            self.looked = replace(self.looked, existing=count)
             self.replace.setChecked(False)
             self.replace.setVisible(True)
 
@@ -151,23 +162,23 @@ class BatchRows(QWidget):
         self._latest.forget()
 
     def _look(self) -> None:
-        self.answers.edit.setPlaceholderText(str(self.out) if self.images.path else "")
+        self.predictions.edit.setPlaceholderText(str(self.out) if self.images.path else "")
         self.looked, self._why = None, ""
         if self.images.path:
             self._latest.ask(look, self.images.path, str(self.out), self._with_tables, self._mark)
         self._say()
 
-    def _told(self, answer: Any) -> None:
-        if isinstance(answer, Looked):
-            self.looked = answer
+    def _told(self, found: Any) -> None:
+        if isinstance(found, Looked):
+            self.looked = found
         else:
-            self._why = explained(answer)
+            self._why = explained(found)
         self._say()
 
     def _say(self) -> None:
         found = self.looked
         self.what.setText(LOOKING if self.looking else "")
-        self.replace.setVisible(bool(found and found.there))
+        self.replace.setVisible(bool(found and found.existing))
         if found is not None:
             n, table = len(found.inputs), ", and a table" if self._with_tables else ""
             stem = stem_of(found.inputs[0])
@@ -175,5 +186,5 @@ class BatchRows(QWidget):
             self.what.setText(
                 f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{table}: {name}"
             )
-            self.what.setToolTip(f"{found.inputs[0]} ...\nAnswers in {self.out}")
+            self.what.setToolTip(f"{found.inputs[0]} ...\nPredictions in {self.out}")
         self.changed.emit()

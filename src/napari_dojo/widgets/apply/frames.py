@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_dojo.models.card import Card
@@ -29,9 +31,9 @@ class FramesBox(QComboBox):
         self.show_for(None, 1)
 
     @property
-    def chosen(self) -> str | None:
+    def chosen(self) -> Literal["whole", "each"] | None:
         """What a person chose, "whole" or "each"; None where it is what the model does anyhow."""
-        found = str(self.currentData())
+        found: Literal["whole", "each"] = self.currentData()
         return None if self.isHidden() or found == self._default else found
 
     def show_for(self, card: Card | None, count: int) -> None:

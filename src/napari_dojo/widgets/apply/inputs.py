@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import renumbered
-from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
+from napari_dojo.inference.geometry import Box, Image, box_around, fitted_axes, misfit, numbers_of
+from napari_dojo.io.images import Picture
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
+from napari_dojo.settings import PredictSettings
 from napari_dojo.widgets.common.layers import finer_place, joined, moved, result_placement, source_of
 
-__all__ = ["Asked", "Box", "Run", "axis_words", "cut", "seen_box", "unfit", "write_request"]
-
-Box = tuple[tuple[int, int], ...]  # from and to, for each axis of an array
-MARGIN, GRID = 512, 64  # px; more than any net sees, and a multiple of every net's stride
+__all__ = ["Asked", "Run", "axis_words", "cut", "seen_box", "write_request"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +35,8 @@ class Asked:
     voxel_size : the same, with Z also where the model works plane by plane.
     beside : the folder of its file, where it has one.
     place : where labels of the whole image lie, as arguments of a new layer.
-    box : the part to answer; None is all of it.
-    finer : pixels of the answer for each pixel of the image, along the axes where they are not one.
+    box : the part to predict; None is all of it. ``wide`` : the part to compute, which is larger.
+    finer : predicted pixels for each pixel of the image, along the axes where they are not one.
     """
 
     name: str
@@ -48,6 +47,7 @@ class Asked:
     voxel_size: tuple[float, ...] | None
     beside: Path | None
     place: dict[str, Any]
+    wide: Box
     box: Box | None = None
     finer: dict[str, int] = field(default_factory=dict)
 
@@ -56,29 +56,16 @@ class Asked:
         """An image layer, with further ones as its channels, as it is now; DojoError where the model does not fit."""
         source = source_of(layer, names, volumes=card.spatial == "ZYX")
         array, taken = joined((layer, *more)), f"C{source.axes.names}" if more else source.axes.names
-        if why := unfit(card, array.shape, taken):
+        if why := misfit(card, taken, array.shape):
             raise DojoError(f"{layer.name}: {why}")
-        axes = Axes(card.axes_for(taken, array.shape), card.spatial).with_neighbours(card.reach)
+        axes = fitted_axes(card, taken, array.shape)
         place = result_placement(layer, source.axes if more else axes)
         box = ((0, len(more) + 1), *box) if more and box is not None else box
         size, unit, voxel = source.pixel_size, source.unit, source_of(layer, names).pixel_size
         beside = Path(layer.source.path).parent if layer.source.path else None
-        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, box, card.finer)
-
-    @property
-    def wide(self) -> Box:
-        """The part to compute: as wide as the net may see around ``box``, on a grid that its stride divides."""
-        shape = self.array.shape
-        if self.box is None:
-            return tuple((0, n) for n in shape)
-        near, wide = self.axes.reach, []
-        for name, n, (a, b) in zip(self.axes.names, shape, self.box, strict=True):
-            if name in self.axes.spatial and (a, b) != (0, n):
-                a, b = max(0, (a - MARGIN) // GRID * GRID), min(n, -(-(b + MARGIN) // GRID) * GRID)
-            elif name == self.axes.along:
-                a, b = max(0, a - near), min(n, b + near)
-            wide.append((a, b))
-        return tuple(wide)
+        whole = tuple((0, n) for n in array.shape)
+        wide = whole if box is None else box_around(card, axes, array.shape, box, size)
+        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, wide, box, card.finer)
 
     def part(self, box: Box) -> Any:
         """A part of the image, as it lies."""
@@ -86,11 +73,11 @@ class Asked:
 
     @property
     def image(self) -> Any:
-        """What the answer belongs to: the image, or the part."""
+        """What the prediction belongs to: the image, or the part."""
         return self.array if self.box is None else self.part(self.box)
 
     def inner(self, names: str) -> tuple[slice, ...]:
-        """Where ``box`` lies in an answer to ``wide`` that has these axes."""
+        """Where ``box`` lies in a prediction for ``wide`` that has these axes."""
         box, found = self.box or self.wide, {"C": slice(None)}
         for name, (w, _), (a, b) in zip(self.axes.names, self.wide, box, strict=True):
             f = self.finer.get(name, 1)
@@ -99,61 +86,36 @@ class Asked:
 
     @property
     def placement(self) -> dict[str, Any]:
-        """Where the answer lies, as arguments of a new layer."""
+        """Where the prediction lies, as arguments of a new layer."""
         place = self.place
         if self.box is not None:
             starts = [a for name, (a, _) in zip(self.axes.names, self.box, strict=True) if name != "C"]
             place = moved(place, starts)
         return finer_place(place, [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
 
-    def numbers(self, card: Card, frames: str | None = None) -> Normalization | None:
-        """How the whole image is normalised; None where ``array`` is what is computed anyhow, and measured there.
-
-        ``frames`` : "whole" or "each"; None: as the model does.
-        """
-        if self.box is None:
-            return None
-        axes, shape = self.axes, self.array.shape
-        if axes.count(shape) == 1 or (frames or card.rule.frames) != "each":
-            return card.numbers(self.array, axes)
-        others = [i for i, a in enumerate(axes.names) if a != "C" and a not in axes.spatial]
-        if any(self.box[i][1] - self.box[i][0] > 1 for i in others):
-            return None  # several frames in sight: each is measured by itself
-        index = np.ravel_multi_index([self.box[i][0] for i in others], [shape[i] for i in others])
-        return card.rule.measure(axes.sample(self.array, int(index)))
+    def request(self, card: Card, frames: str | None = None) -> Image:
+        """What the job gets: the part to compute, with the numbers of the whole image; takes as long as that is large."""
+        numbers = None if self.box is None else numbers_of(card, self.array, self.axes, self.box, frames)
+        picture = Picture(self.part(self.wide), None, pixel_size=self.pixel_size, unit=self.unit)
+        return Image(self.name, picture, self.axes.names, numbers)
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What is asked of a model at once, with which diameter (px) and values of the decoding, and how uncertain it is.
-
-    ``frames`` : "each" measures the brightness of each frame of a series by itself, "whole" once; None: as the model does.
-    """
+    """What is asked of a model at once: for which images, with which settings and values of the decoding."""
 
     model: Model
     asked: tuple[Asked, ...]
-    diameter: float | None
+    settings: PredictSettings
     values: dict[str, Any]
-    spread: bool = False
-    frames: str | None = None
 
 
 def write_request(folder: Path, run: Run) -> Path:
     """Measure and write what the job needs; takes as long as the images are large."""
-    from napari_dojo.jobs.job import predict_request
+    from napari_dojo.jobs.requests import predict_request
 
-    asked = run.asked
-    return predict_request(
-        folder,
-        run.model.path,
-        [np.asarray(a.part(a.wide)) for a in asked],
-        axes=[a.axes.names for a in asked],
-        names=[a.name for a in asked],
-        settings={"diameter": run.diameter, "spread": run.spread, "frames": run.frames},
-        pixel_sizes=[a.pixel_size for a in asked],
-        norms=[a.numbers(run.model.card, run.frames) for a in asked],
-        decoding=run.values,
-    )
+    images = [asked.request(run.model.card, run.settings.frames) for asked in run.asked]
+    return predict_request(folder, run.model.path, images, run.settings, run.values)
 
 
 def seen_box(viewer: Any, layer: Any, axes: Axes) -> Box:
@@ -189,24 +151,6 @@ def seen_box(viewer: Any, layer: Any, axes: Axes) -> Box:
     return tuple(box)
 
 
-def unfit(card: Card, shape: Sequence[int], names: str) -> str:
-    """Why a model cannot be applied to such an image; empty where it can."""
-    axes = Axes.resolve(shape, names)
-    if card.spatial == "ZYX" and "Z" not in names:
-        what = "is flat. Choose a stack" if len(shape) == 2 else "has no axis Z. Choose Z as its third axis"
-        return f"This model is for volumes, and this image {what}, or a 2-D model."
-    axes = Axes(card.axes_for(axes.names, shape), axes.spatial if card.spatial == "ZYX" else "YX")
-    channels, needed = axes.channels(shape), card.channels // (1 + 2 * card.reach)
-    if channels != needed:
-        return (
-            f"This model needs {needed} channel{'s' if needed > 1 else ''}; this image has {channels}. "
-            "Choose another model or image."
-        )
-    if "Z" in card.finer and "Z" not in names:
-        return "This model makes stacks finer along Z, and this image has no axis Z. Choose a stack."
-    return ""
-
-
 def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
     """What is done with the axes beyond Y and X: "20 time points, one by one"; of what is seen, "this time point only"."""
     sizes = dict(zip(axes.names, shape, strict=True))
@@ -229,16 +173,16 @@ def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
     return "; ".join(words)
 
 
-def cut(found: NDArray[Any], asked: Asked, names: str, objects: bool) -> NDArray[Any]:
-    """The answer to the part that was asked for, from that to the part that was computed; objects become 1..n again.
+def cut(found: NDArray[Any], asked: Asked, names: str, numbered: bool) -> NDArray[Any]:
+    """The prediction for the part that was asked for, out of that for the part that was computed.
 
-    ``names`` : the axes of the answer.
+    ``names`` : the axes of the prediction; ``numbered`` : its values number objects, which become 1..n again.
     """
     if asked.box is None:
         return found
     out = np.ascontiguousarray(found[asked.inner(names)])
     ours = asked.axes.without_channels()
-    for i in range(ours.count(out.shape) if objects else 0):
+    for i in range(ours.count(out.shape) if numbered else 0):
         part = ours.sample(out, i)[0]
         part[...] = renumbered(part)
     return out

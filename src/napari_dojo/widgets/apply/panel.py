@@ -10,14 +10,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QStackedWidget
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Done, Event, Failed, Message, Progress
+from napari_dojo.events import Done, Event, Failed, Message, Progress, Skipped
+from napari_dojo.inference.sinks import Stored
 from napari_dojo.jobs.runs import sweep
 from napari_dojo.models.library import Model, models
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.export import link_to
 from napari_dojo.widgets.apply.request_section import Request, Work
 from napari_dojo.widgets.apply.results import discard
-from napari_dojo.widgets.apply.results_section import AnswerRows
+from napari_dojo.widgets.apply.results_section import ResultsSection
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
@@ -44,19 +45,19 @@ class ApplyPanel(Panel):
         self._why_shown = False
         self._text_colour = theme_colours(self.viewer)["text"]
         self.request = Request(self.viewer, self.marked)
-        self.answer = AnswerRows(self.viewer)
+        self.outcome = ResultsSection(self.viewer)
         self.model_box, self.image_box = self.request.model_box, self.request.image_box
         self.third_box = self.request.third_box
         self.about, self.batch = self.request.about, self.request.batch
-        self.results, self.sliders, self.count = self.answer.results, self.answer.sliders, self.answer.count
+        self.results, self.sliders, self.count = self.outcome.results, self.outcome.sliders, self.outcome.count
         self.column.addWidget(self.request)
         self._go()
-        self.column.addWidget(self.answer)
+        self.column.addWidget(self.outcome)
         self.column.addStretch(1)
         self.align()
         self.request.changed.connect(self._judge)
         self.request.model_changed.connect(self._model_changed)
-        for part in (self.request, self.answer):
+        for part in (self.request, self.outcome):
             part.said.connect(self._said)
             part.failed.connect(self._failed)
         self.watch.changed.connect(self._layers_changed)
@@ -105,7 +106,7 @@ class ApplyPanel(Panel):
         self.request.refresh()
 
     def _model_changed(self) -> None:
-        self.answer.set_model(self.model)
+        self.outcome.set_model(self.model)
 
     def _judge(self) -> None:
         """Say why Apply cannot be pressed, where it cannot."""
@@ -128,7 +129,7 @@ class ApplyPanel(Panel):
         if self.runner.busy:
             return
         try:
-            self._work = self.request.work(self.answer.values)
+            self._work = self.request.work(self.outcome.values)
         except DojoError as error:
             self._failed(str(error))
             return
@@ -161,6 +162,9 @@ class ApplyPanel(Panel):
         elif isinstance(event, Message) and event.level == "warning":
             self._warnings.append(event.text)
             self._said("")
+        elif isinstance(event, Skipped):
+            self._warnings.append(f"Skipped: {event.sentence}")
+            self._said("")
         elif isinstance(event, Failed):
             if str(work.folder) not in event.sentence:  # else it holds the details
                 discard(work.folder)
@@ -173,11 +177,12 @@ class ApplyPanel(Panel):
     def _done(self, work: Work, event: Done) -> None:
         facts = event.facts
         self._ready(f"Done in {facts.get('seconds', 0):.1f} s")
-        done, count = len(facts.get("results") or facts.get("written") or ()), facts["images"]
+        found = [Stored(**r) for r in facts["results"]]
+        done, count = len(found), facts["images"]
         if facts["stopped"]:
             self._warnings.append(f"Stopped: {done:,} of {count:,} images are done and kept.")
         if work.run is not None:
-            self.answer.take(work.folder, work.run, facts["results"])
+            self.outcome.take(work.folder, work.run, found)
             return
         discard(work.folder)
         self._said(f"{done:,} of {count:,} images are done: {link_to(self.viewer, Path(event.result))}")
@@ -216,6 +221,6 @@ class ApplyPanel(Panel):
             self.runner.close()
             super().end()
             self.request.end()
-            self.answer.end()
+            self.outcome.end()
             if work is not None:
                 discard(work.folder, wait=True)

@@ -1,4 +1,4 @@
-"""Whether to believe an answer that is an image: its residual, its resolution, and where nothing supports it."""
+"""How reliable a predicted image is: its residual, its resolution, and where localisations do not support it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
 from napari_dojo.events import Done, Event, Failed
-from napari_dojo.jobs.job import predict_request
+from napari_dojo.inference.geometry import Image
+from napari_dojo.inference.sinks import Stored
+from napari_dojo.io.images import Picture
+from napari_dojo.jobs.requests import predict_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.metrics.reliability import REACH, Residual, Resolution, halves
 from napari_dojo.metrics.resolution import THRESHOLD, ring_correlation
 from napari_dojo.models.card import options_of
 from napari_dojo.simulation.smlm import DOUBT, support
-from napari_dojo.widgets.apply.results import Results, Shown, discard, kind_of
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.results import Results, Shown, discard
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, Plot
 from napari_dojo.widgets.common.run import Runner
 
-__all__ = ["HonestyRows"]
+__all__ = ["ReliabilitySection"]
 
 EDGE = 1024  # px of an image whose resolution is measured, in its middle
 Sample = tuple[NDArray[Any], NDArray[Any]]
 
 
-class HonestyRows(QWidget):
-    """Looks at the first answer of the last run. ``failed`` says why something did not work."""
+class ReliabilitySection(QWidget):
+    """Looks at the first predicted image of the last run. ``failed`` says why something did not work."""
 
     failed = Signal(str)
 
@@ -47,13 +51,13 @@ class HonestyRows(QWidget):
         self.resolution_button = QPushButton("Resolution")
         self.support_button = QPushButton("Support")
         tips = {
-            self.residual_button: "Input minus prediction as a layer: structure in it was removed by mistake.",
-            self.resolution_button: "How fine the detail is, before and after: two noisy halves of the image are answered.",
+            self.residual_button: "Image minus prediction as a layer: structure in it was removed by mistake.",
+            self.resolution_button: "How fine the detail is, before and after: the model is applied to two noisy halves of the image.",
             self.support_button: "Where fewer molecules were localised than the prediction lets one expect.",
         }
         self.text = sentence(lines=2)
         self.text.setAccessibleName("Reliability")
-        self.left, self.right = HonestyPlot(viewer), HonestyPlot(viewer)
+        self.left, self.right = ReliabilityPlot(viewer), ReliabilityPlot(viewer)
         buttons, plots, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -80,8 +84,8 @@ class HonestyRows(QWidget):
 
     @property
     def shown(self) -> Shown | None:
-        """The first answer that is an image."""
-        return next((s for s in self._results.shown if kind_of(s.card).intensities), None)
+        """The first prediction that is an image."""
+        return next((s for s in self._results.shown if TASKS[s.card.task].result.intensities), None)
 
     def refresh(self) -> None:
         """Offer what can be looked at."""
@@ -94,8 +98,7 @@ class HonestyRows(QWidget):
         for button in (self.residual_button, self.resolution_button):
             button.setEnabled(same and not self._runner.busy)
             button.setToolTip(why or self._tips[button])
-        options = options_of(shown.card)
-        self.support_button.setVisible(bool(getattr(options, "localisations", False)))
+        self.support_button.setVisible(TASKS[shown.card.task].support_map(options_of(shown.card)))
 
     def end(self) -> None:
         """The panel is closing."""
@@ -123,7 +126,7 @@ class HonestyRows(QWidget):
             return
         self._forget()
         folder = self._folder = run_folder("resolution")
-        self.text.setText("Answering two halves of the light ...")
+        self.text.setText("Applying the model to two halves of the light ...")
         self.resolution_button.setEnabled(False)
 
         def make() -> Path:
@@ -132,21 +135,20 @@ class HonestyRows(QWidget):
             pair = [x.astype(np.float32) for _ in range(2)]
             for image, half in zip(pair, self._halves, strict=True):
                 image[0] = half
-            spatial = shown.asked.axes.spatial
-            many = shown.card.channels
-            pair = [np.concatenate([p] * (many // len(p))) if many > len(p) else p for p in pair]
-            arrays = [p if many > 1 else p[0] for p in pair]
-            axes = ("C" if many > 1 else "") + spatial
-            return predict_request(folder, shown_path, arrays, axes=[axes] * 2, names=["a", "b"], keep_maps=False)
+            many, axes = shown.card.channels, f"C{shown.asked.axes.spatial}"
+            pair = [np.concatenate([p] * (many // len(p))) for p in pair]  # context frames: the image itself
+            pictures = [Picture(p, axes) for p in pair]
+            images = [Image(f"half {k + 1}", p, in_context=True) for k, p in enumerate(pictures)]
+            return predict_request(folder, model, images, maps=False)
 
-        shown_path = Path(shown.layer.metadata["napari_dojo"]["path"])
+        model = Path(shown.layer.metadata["napari_dojo"]["path"])
         self._runner.start(make)
 
     # what is found
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, Done) and self._folder is not None and self._halves is not None:
-            files = [self._folder / r["answer"] for r in event.facts["results"]]
+            files = [self._folder / str(Stored(**r).prediction) for r in event.facts["results"]]
             self._work.ask(_resolution_of, self._halves, files)
         elif isinstance(event, Failed):
             self._forget()
@@ -154,20 +156,20 @@ class HonestyRows(QWidget):
         if isinstance(event, (Done, Failed)):
             self.refresh()
 
-    def _told(self, answer: Any) -> None:
-        if isinstance(answer, Exception):
+    def _told(self, found: Any) -> None:
+        if isinstance(found, Exception):
             self.text.setText("")
-            self.failed.emit(explained(answer))
-        elif isinstance(answer, Resolution):
+            self.failed.emit(explained(found))
+        elif isinstance(found, Resolution):
             self._forget()
-            self._show_resolution(answer)
+            self._show_resolution(found)
         else:
-            shown, found = answer
-            if isinstance(found, Residual):
-                self._show_residual(shown, found)
+            shown, values = found
+            if isinstance(values, Residual):
+                self._show_residual(shown, values)
             else:
-                self._add(shown, "support", found, "viridis", (0.0, 1.0))
-                doubt = float((found < DOUBT).mean())
+                self._add(shown, "support", values, "viridis", (0.0, 1.0))
+                doubt = float((values < DOUBT).mean())
                 self.left.hide()
                 self.right.hide()
                 self.text.setText(
@@ -182,7 +184,7 @@ class HonestyRows(QWidget):
         curves = [(lags[middle], line[middle]) for line in along]
         self.left.show_curves("px apart", curves, (("x", TRAINING), ("y", VALIDATION)))
         curves = [(found.levels, found.means), (found.levels, found.deviations), (found.levels, found.expected)]
-        names = (("mean", TRAINING), ("spread", VALIDATION), ("noise", None))
+        names = (("mean", TRAINING), ("deviation", VALIDATION), ("noise", None))
         self.right.show_curves("", curves, names)
         self.left.show()
         self.right.show()
@@ -198,7 +200,7 @@ class HonestyRows(QWidget):
         self.text.setText(found.sentence)
 
     def _add(self, shown: Shown, what: str, data: NDArray[Any], colours: str, limits: tuple[float, float]) -> None:
-        """A layer over the answer; an older one of this kind is replaced."""
+        """A layer over the prediction; an older one of this kind is replaced."""
         if shown.layer not in self._viewer.layers:
             return
         name = f"{shown.layer.name} {what}"
@@ -215,13 +217,13 @@ class HonestyRows(QWidget):
             discard(folder)
 
 
-class HonestyPlot(Plot):
+class ReliabilityPlot(Plot):
     """A few curves, and what they are."""
 
     def __init__(self, viewer: Any) -> None:
         tip = (
             "Residual: the correlation of its pixels by distance (0: noise), its mean (0: no structure was removed "
-            "by mistake) and its spread at each intensity, with the noise of the image. Resolution: how much of the "
+            "by mistake) and its deviation at each intensity, with the noise of the image. Resolution: how much of the "
             "detail at each spatial frequency two independent predictions share; it ends where the curve falls below 1/7."
         )
         super().__init__(viewer, "Reliability, curves", tip, ())
@@ -241,7 +243,7 @@ class HonestyPlot(Plot):
 
 
 def _sample(shown: Shown) -> Sample:
-    """The first sample that was answered, (C, *S), and the answer to it (*S), of the layer's channel."""
+    """The first sample of the image, (C, *S), and the prediction for it (*S), of the layer's channel."""
     axes: Axes = shown.asked.axes
     x = np.asarray(Axes(axes.names, axes.spatial).sample(np.asarray(shown.asked.image), 0))
     return x, np.asarray(axes.without_channels().sample(np.asarray(shown.layer.data), 0)[0])
@@ -267,6 +269,6 @@ def _support_of(shown: Shown) -> tuple[Shown, NDArray[np.float32]]:
 
 
 def _resolution_of(pair: Sample, files: list[Path]) -> Resolution:
-    answers = [np.load(f) for f in files]
-    answers = [a if a.ndim == pair[0].ndim else a[0] for a in answers]
-    return Resolution(ring_correlation(*pair), ring_correlation(*answers))
+    predictions = [np.load(f) for f in files]
+    predictions = [p if p.ndim == pair[0].ndim else p[0] for p in predictions]
+    return Resolution(ring_correlation(*pair), ring_correlation(*predictions))

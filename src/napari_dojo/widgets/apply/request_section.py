@@ -24,16 +24,18 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
+from napari_dojo.inference.geometry import expected_diameter, misfit
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
+from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.apply.channels import ChannelRows, beside, needed
+from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import BatchRows
 from napari_dojo.widgets.apply.frames import FramesBox
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
-from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, unfit, write_request
+from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.layers import array_of, likely_axes
@@ -132,11 +134,11 @@ class Request(QWidget):
             group.addButton(button)
             row.addWidget(button)
         row.addStretch(1)
-        self.spread_box = QCheckBox("Also show how uncertain it is")
+        self.uncertainty_box = QCheckBox("Also show the uncertainty")
         described(
-            self.spread_box,
-            "Also show how uncertain it is",
-            "A second layer: how far the error is likely to go, from the answers to the image turned and flipped. "
+            self.uncertainty_box,
+            "Also show the uncertainty",
+            "A second layer: how large the error is likely to be, from the predictions for the image flipped and rotated. "
             "It takes eight times as long.",
         )
         self.diameter, self.diameter_label = DiameterRow(), QLabel("Diameter")
@@ -144,7 +146,7 @@ class Request(QWidget):
         self.frames_box = FramesBox()
         form.addRow(self.diameter_label, self.diameter)
         form.addRow(self.frames_box.label, self.frames_box)
-        form.addRow(self.spread_box)
+        form.addRow(self.uncertainty_box)
 
     # what is chosen
 
@@ -194,7 +196,7 @@ class Request(QWidget):
         model = self.model
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
-        self.spread_box.setVisible(model is not None and TASKS[model.card.task].result.intensities)
+        self.uncertainty_box.setVisible(model is not None and TASKS[model.card.task].result.intensities)
         if model is not None:
             self.batch.set_model(model.name, TASKS[model.card.task].result)
         self._show_axes()
@@ -232,7 +234,7 @@ class Request(QWidget):
         subject, model, chosen = self._subject, self.model, self.third_box.currentData()
         choices = subject.choices if subject else ()
         if not self._axes_by_hand and subject and model:
-            fits = (names for names, _ in choices if not unfit(model.card, subject.shape, names))
+            fits = (names for names, _ in choices if not misfit(model.card, names, subject.shape))
             chosen = subject.stated or next(fits, choices[0][0])
         self.third_box.clear()
         for names, words in choices:
@@ -249,7 +251,8 @@ class Request(QWidget):
         self._judge()
 
     def _show_diameter(self) -> None:
-        expected, subject, model = self._expected_diameter(), self._subject, self.model
+        subject, model = self._subject, self.model
+        expected = expected_diameter(model.card, self.pixel_size()[0]) if model else None
         for widget in (self.diameter, self.diameter_label):
             widget.setVisible(expected is not None)
         known = subject is not None and model is not None and not self._why_unfit(model.card)
@@ -265,19 +268,10 @@ class Request(QWidget):
         self.frames_box.show_for(card, count)
 
     @property
-    def _spread(self) -> bool:
-        """Whether the uncertainty is asked for."""
-        return self.spread_box.isVisibleTo(self) and self.spread_box.isChecked()
-
-    def _expected_diameter(self) -> float | None:
-        """The diameter in this image's pixels that the model takes where nobody says another."""
-        card = self.model.card if self.model else None
-        if card is None or not card.diameter:
-            return None
-        size, _ = self.pixel_size()
-        ratio = size[-1] / card.pixel_size[-1] if size and card.pixel_size else 1.0
-        ratio = 1.0 if 0.67 < ratio < 1.5 else ratio  # as `predict.zoom_for` has it
-        return round(card.diameter / ratio, 1)
+    def _settings(self) -> PredictSettings:
+        """How the model is applied."""
+        uncertainty = self.uncertainty_box.isVisibleTo(self) and self.uncertainty_box.isChecked()
+        return PredictSettings(diameter=self.diameter.typed, uncertainty=uncertainty, frames=self.frames_box.chosen)
 
     # what will be done, or why not
 
@@ -302,10 +296,10 @@ class Request(QWidget):
         """Why a model cannot be applied to the first image; empty where it can, or there is none."""
         if self._subject is None:
             return ""
-        shape, names = self._subject.shape, self.third_box.currentData()
-        if not self._several and 1 < needed(card) <= 1 + len(beside(self.image_box.layer, self._viewer.layers)):
-            return min(unfit(card, shape, names), unfit(card, (needed(card), *shape), f"C{names}"), key=len)
-        return unfit(card, shape, names)
+        shape, names, channels = self._subject.shape, self.third_box.currentData(), card.own_channels
+        if not self._several and 1 < channels <= 1 + len(beside(self.image_box.layer, self._viewer.layers)):
+            return min(misfit(card, names, shape), misfit(card, f"C{names}", (channels, *shape)), key=len)
+        return misfit(card, names, shape)
 
     @property
     def _several(self) -> bool:
@@ -323,7 +317,7 @@ class Request(QWidget):
         if not self._several:
             why = self._why_unfit(card)
             return {x.name: why for x in self.image_box.layers if why}
-        reasons = {x.name: unfit(card, array_of(x).shape, self._names(x)) for x in self.image_box.layers}
+        reasons = {x.name: misfit(card, self._names(x), array_of(x).shape) for x in self.image_box.layers}
         return {name: why for name, why in reasons.items() if why}
 
     def _judge(self, *_: Any) -> None:
@@ -347,7 +341,7 @@ class Request(QWidget):
         skipped = self._skipped(model.card)
         if 0 < len(skipped) < count:
             name, why = next(iter(skipped.items()))
-            text = f"{len(skipped)} of {count} images do not fit and are left out. {name}: {why}"
+            text = f"{len(skipped)} of {count} images do not fit and are skipped. {name}: {why}"
             yield self._marked("warning", text)
 
     # the job
@@ -381,21 +375,19 @@ class Request(QWidget):
                 wrong = error
         if wrong is not None and not asked:
             raise wrong
-        run = Run(model, tuple(asked), self.diameter.typed, values, self._spread, self.frames_box.chosen)
+        run = Run(model, tuple(asked), self._settings, values)
         folder = run_folder("apply")
         return Work(lambda: write_request(folder, run), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
-        from napari_dojo.jobs.job import predict_files_request
+        from napari_dojo.jobs.requests import predict_files_request
 
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
-        files = self.batch.files(None if stated else names)
-        settings = {"diameter": self.diameter.typed, "spread": self._spread, "frames": self.frames_box.chosen}
-        folder = run_folder("apply")
+        sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
         return Work(
-            lambda: predict_files_request(folder, model.path, files, settings=settings, decoding=values),
+            lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
             folder,
             None,
-            len(files.inputs),
+            len(sink.inputs),
         )

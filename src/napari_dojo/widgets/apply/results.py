@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.kinds import CLASSES, LABELS, Kind
 from napari_dojo.errors import explained
-from napari_dojo.inference.apply import predicted
-from napari_dojo.inference.tables import Table, table_of
+from napari_dojo.inference.sinks import Stored, predicted_by
+from napari_dojo.inference.tables import TABLES, Table, table_of
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.inputs import Asked, Run, cut
+from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import add_quietly, class_look, placement, provenance
+from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.table import features_of
 
-__all__ = ["Kept", "Results", "Shown", "count_words", "counted", "discard", "kind_of"]
+__all__ = ["Kept", "Results", "Shown", "discard"]
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue")  # of several images from one model
 
@@ -52,7 +52,7 @@ class Kept:
 
 @dataclass(eq=False)
 class Shown:
-    """One answer: its layer, what it answers, what it can be decoded from, and what it holds.
+    """One prediction: its layer, the image it is for, what it can be decoded from, and what it holds.
 
     ``channel`` : which of the model's images it is.
     """
@@ -68,8 +68,9 @@ class Shown:
         """Labels for these values, and what they hold."""
         assert self.kept is not None
         names = self.asked.axes.without_channels().names
-        labels = cut(self.kept.decoded(values), self.asked, names, kind_of(self.card) is LABELS)
-        return labels, counted(self.card, labels, self.asked.axes)
+        look = look_of(self.card)
+        labels = cut(self.kept.decoded(values), self.asked, names, look.numbered)
+        return labels, look.count(self.card, labels, self.asked.axes)
 
     def table(self) -> Table:
         """Measurements of the layer as it is now."""
@@ -78,7 +79,7 @@ class Shown:
 
 
 class Results(QObject):
-    """The answers of the last run.
+    """The predictions of the last run.
 
     ``changed`` says that there are others now, ``complete`` that all have come, ``failed`` why something did not work.
     """
@@ -93,7 +94,7 @@ class Results(QObject):
         self.shown: list[Shown] = []
         self.run: Run | None = None
         self._folder: Path | None = None
-        self._to_come: list[dict[str, Any]] = []
+        self._to_come: list[Stored] = []
         self._values: dict[str, Any] = {}
         self._reader, self._decoder, self._measurer = Latest(self), Latest(self), Latest(self)
         self._reader.told.connect(self._read)
@@ -114,10 +115,10 @@ class Results(QObject):
 
     @property
     def reading(self) -> bool:
-        """Whether answers of the last run are still to come."""
+        """Whether predictions of the last run are still to come."""
         return bool(self._to_come)
 
-    def take(self, folder: Path, run: Run, found: Sequence[dict[str, Any]]) -> None:
+    def take(self, folder: Path, run: Run, found: Sequence[Stored]) -> None:
         """Add what a job found, one by one; the folder is theirs from now on."""
         self.release()
         self._folder, self.run, self._values = folder, run, run.values
@@ -133,10 +134,10 @@ class Results(QObject):
 
     def measure(self) -> None:
         """Fill the features of all of them with measurements."""
-        self._measurer.ask(_tables, [s for s in self.shown if not kind_of(s.card).intensities])
+        self._measurer.ask(_tables, [s for s in self.shown if TASKS[s.card.task].result in TABLES])
 
     def follow(self) -> None:
-        """Forget answers whose layer a person removed."""
+        """Forget predictions whose layer a person removed."""
         left = [s for s in self.shown if s.layer in self._viewer.layers]
         if len(left) < len(self.shown):
             self.shown = left
@@ -165,48 +166,55 @@ class Results(QObject):
     def _next(self) -> None:
         if self._to_come and self.run is not None and self._folder is not None:
             found = self._to_come[0]
-            self._reader.ask(_read, self._folder, found, self.run.asked[found["index"]], self.run.model.card)
+            self._reader.ask(_read, self._folder, found, self.run.asked[found.index], self.run.model.card)
 
-    def _read(self, answer: Any) -> None:
+    def _read(self, found: Any) -> None:
         self._to_come.pop(0)
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
+        if isinstance(found, Exception):
+            self.failed.emit(explained(found))
         elif self.run is not None:
-            self._add(self.run, *answer)
+            self._add(self.run, *found)
         self._next()
         self.changed.emit()
         if not self.reading:
             self._measure_soon.start()
             self.complete.emit()
 
-    def _add(self, run: Run, asked: Asked, answer: _Answer) -> None:
+    def _add(self, run: Run, asked: Asked, read: _Read) -> None:
         model, part = run.model, "" if asked.box is None else " (part)"
         axes = asked.axes.without_channels()
-        facts = {"model": model.name, "path": str(model.path), "task": model.card.task, "diameter": run.diameter}
+        facts = {
+            "model": model.name,
+            "path": str(model.path),
+            "task": model.card.task,
+            "diameter": run.settings.diameter,
+        }
         facts |= {"axes": axes.names, "spatial": axes.spatial}
-        labels = not kind_of(model.card).intensities
-        for k, data in enumerate(answer.parts):
+        look = look_of(model.card)
+        for k, data in enumerate(read.parts):
             made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box, channel=k)
-            which = f" {model.card.maps[k]}" if len(answer.parts) > 1 else ""
-            made_by = f" {model.name}" if labels else f"{which} {predicted(model.name)}"
+            which = f" {model.card.maps[k]}" if len(read.parts) > 1 else ""
+            made_by = f" {model.name}" if look.labels else f"{which} {predicted_by(model.name)}"
             name = _new_name(self._viewer, f"{asked.name}{made_by}{part}")
-            dress = _look(model.card) if labels else self._image_look(model.card, asked, k, len(answer.parts), data)
+            dress = (
+                look.dress(model.card) if look.labels else self._image_look(model.card, asked, k, len(read.parts), data)
+            )
             place = asked.placement
-            layer = add_quietly(self._viewer, data, name, labels, metadata=made, **place, **dress)
-            self.shown.append(Shown(layer, asked, model.card, answer.kept, answer.count, k))
-            if answer.spreads is not None:
-                self._add_spread(layer, answer.spreads[k])
+            layer = add_quietly(self._viewer, data, name, look.labels, metadata=made, **place, **dress)
+            self.shown.append(Shown(layer, asked, model.card, read.kept, read.count, k))
+            if read.uncertainty is not None:
+                self._add_uncertainty(layer, read.uncertainty[k])
 
-    def _add_spread(self, layer: Any, spread: NDArray[np.float32]) -> None:
-        """How uncertain an answer is, below it, hidden."""
-        high = float(np.percentile(spread, 99.5)) or 1.0
+    def _add_uncertainty(self, layer: Any, uncertainty: NDArray[np.float32]) -> None:
+        """The uncertainty of a predicted image, below it, hidden."""
+        high = float(np.percentile(uncertainty, 99.5)) or 1.0
         made = provenance("honesty", layer.name, what="uncertainty")
         place = placement(layer, range(layer.ndim))
         dress = {"colormap": "inferno", "contrast_limits": (0.0, high), "visible": False}
-        add_quietly(self._viewer, spread, f"{layer.name} uncertainty", False, metadata=made, **dress, **place)
+        add_quietly(self._viewer, uncertainty, f"{layer.name} uncertainty", False, metadata=made, **dress, **place)
 
     def _image_look(self, card: Card, asked: Asked, k: int, count: int, data: NDArray[Any]) -> dict[str, Any]:
-        """How an answer looks: as the image where it has its units; several in colours that add up."""
+        """How a predicted image looks: as the image where it has its units; several in colours that add up."""
         image = next((x for x in self._viewer.layers if x.name == asked.name and x._type_string == "image"), None)
         colour = COLOURS[k % len(COLOURS)] if count > 1 else "gray"
         look: dict[str, Any] = {"colormap": colour, "blending": "additive" if count > 1 else "translucent_no_depth"}
@@ -222,11 +230,11 @@ class Results(QObject):
             return
         self._decoder.ask(_decode, [s for s in self.shown if s.kept is not None], self._values)
 
-    def _decoded(self, answer: Any) -> None:
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
+    def _decoded(self, found: Any) -> None:
+        if isinstance(found, Exception):
+            self.failed.emit(explained(found))
             return
-        values, done = answer
+        values, done = found
         for shown, (labels, count) in done:
             if shown in self.shown and shown.layer in self._viewer.layers:
                 shown.layer.data, shown.count = labels, count
@@ -234,43 +242,13 @@ class Results(QObject):
         self._measure_soon.start()
         self.changed.emit()
 
-    def _measured(self, answer: Any) -> None:
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
+    def _measured(self, found: Any) -> None:
+        if isinstance(found, Exception):
+            self.failed.emit(explained(found))
             return
-        for shown, table in answer:
+        for shown, table in found:
             if shown in self.shown and shown.layer in self._viewer.layers:
                 shown.layer.features = features_of(table)
-
-
-def kind_of(card: Card) -> Kind:
-    """What the predictions of a model are."""
-    return TASKS[card.task].result
-
-
-def counted(card: Card, labels: NDArray[Any], axes: Axes) -> Counter[str]:
-    """Objects of all samples, pixels of each class, or images."""
-    if kind_of(card).intensities:
-        return Counter(images=axes.count(labels.shape) if labels.ndim == len(axes.names) else 1)
-    if kind_of(card) is CLASSES:
-        options = options_of(card)
-        return Counter(
-            {name: int((labels == v).sum()) for v, name in zip(options.values, options.classes, strict=True)}
-        )
-    ours = axes.without_channels()
-    samples = (ours.sample(labels, i) for i in range(ours.count(labels.shape)))
-    return Counter(objects=sum(int(np.count_nonzero(np.unique(y))) for y in samples))
-
-
-def count_words(card: Card, count: Counter[str]) -> str:
-    """What was found, in words: "214 objects", "membrane 12%, inside 88%"; of images, not to trust them."""
-    if kind_of(card).intensities:
-        how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
-        return f"Predicted, not measured: {how} before you trust it."
-    if kind_of(card) is LABELS:
-        n = count["objects"]
-        return f"{n:,} object{'' if n == 1 else 's'}"
-    return ", ".join(f"{name} {n / max(1, count.total()):.0%}" for name, n in count.items())
 
 
 def discard(folder: Path, wait: bool = False) -> None:
@@ -282,7 +260,7 @@ def discard(folder: Path, wait: bool = False) -> None:
 
 
 def hide_others(viewer: Any, run: Run) -> None:
-    """Hide what would lie over the new answers: previews of trainings, and older answers of the model to the images."""
+    """Hide what would lie over new predictions: previews of trainings, and older predictions of the model for the images."""
     images = {a.name for a in run.asked}
     for layer in viewer.layers:
         ours = layer.metadata.get("napari_dojo")
@@ -293,30 +271,32 @@ def hide_others(viewer: Any, run: Run) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Answer:
-    """What a job left of one image: an array for each layer, how uncertain they are, what labels can be decoded from."""
+class _Read:
+    """What a job left of one image: an array for each layer, their uncertainty, what labels can be decoded from."""
 
     parts: list[NDArray[Any]]
     kept: Kept | None
     count: Counter[str]
-    spreads: list[NDArray[np.float32]] | None = None
+    uncertainty: list[NDArray[np.float32]] | None = None
 
 
-def _read(folder: Path, found: dict[str, Any], asked: Asked, card: Card) -> tuple[Asked, _Answer]:
-    whole, names = np.load(folder / found["answer"], mmap_mode="r"), str(found["axes"])
+def _read(folder: Path, found: Stored, asked: Asked, card: Card) -> tuple[Asked, _Read]:
+    whole, look = np.load(folder / str(found.prediction), mmap_mode="r"), look_of(card)
     kept = None
-    if found["maps"]:
-        maps = np.load(folder / found["maps"], mmap_mode="r")
+    if found.maps:
+        maps = np.load(folder / found.maps, mmap_mode="r")
         kept = Kept(card, maps, asked.axes.without_channels(), whole.shape)
-    answer = np.array(cut(whole, asked, names, kind_of(card) is LABELS))
-    spread = found.get("spread") and np.array(cut(np.load(folder / found["spread"]), asked, names, False))
-    count = counted(card, answer, asked.axes)
-    return asked, _Answer(_parts(answer, names), kept, count, None if spread is None else _parts(spread, names))
+    values = np.array(cut(whole, asked, found.axes, look.numbered))
+    uncertainty = None
+    if found.uncertainty:
+        whole = np.load(folder / found.uncertainty, mmap_mode="r")
+        uncertainty = _parts(np.array(cut(whole, asked, found.axes, False)), found.axes)
+    return asked, _Read(_parts(values, found.axes), kept, look.count(card, values, asked.axes), uncertainty)
 
 
-def _parts(answer: NDArray[Any], names: str) -> list[NDArray[Any]]:
-    """Each channel of an answer with these axes."""
-    return list(np.moveaxis(answer, names.index("C"), 0)) if "C" in names else [answer]
+def _parts(values: NDArray[Any], names: str) -> list[NDArray[Any]]:
+    """Each channel of a prediction with these axes."""
+    return list(np.moveaxis(values, names.index("C"), 0)) if "C" in names else [values]
 
 
 def _decode(shown: list[Shown], values: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Shown, Any]]]:
@@ -325,12 +305,6 @@ def _decode(shown: list[Shown], values: dict[str, Any]) -> tuple[dict[str, Any],
 
 def _tables(shown: list[Shown]) -> list[tuple[Shown, Table]]:
     return [(s, s.table()) for s in shown]
-
-
-def _look(card: Card) -> dict[str, Any]:
-    """How labels of a model look: classes have colours and names."""
-    options = options_of(card)
-    return {} if kind_of(card) is LABELS else class_look(options.values, options.classes)
 
 
 def _new_name(viewer: Any, wanted: str) -> str:

@@ -12,23 +12,26 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import explained
+from napari_dojo.inference.sinks import Stored
+from napari_dojo.inference.tables import TABLES
 from napari_dojo.models.card import decoding_of
 from napari_dojo.models.library import Model
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.export import Export, ExportButton, ask_path, link_to, write_all
 from napari_dojo.widgets.apply.inputs import Run
-from napari_dojo.widgets.apply.reliability import HonestyRows
-from napari_dojo.widgets.apply.results import Results, count_words, kind_of
+from napari_dojo.widgets.apply.kinds import look_of
+from napari_dojo.widgets.apply.reliability import ReliabilitySection
+from napari_dojo.widgets.apply.results import Results
 from napari_dojo.widgets.apply.sliders import Sliders
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.table import open_table
 
-__all__ = ["AnswerRows"]
+__all__ = ["ResultsSection"]
 
 
-class AnswerRows(QWidget):
+class ResultsSection(QWidget):
     """Results of the last run. ``said`` gives a sentence as rich text, ``failed`` one that something did not work."""
 
     said = Signal(str)
@@ -40,7 +43,7 @@ class AnswerRows(QWidget):
         self._model: Model | None = None
         self._beside = Path.home()  # where exports are suggested
         self.results = Results(viewer, self)
-        self.honesty = HonestyRows(viewer, self.results)
+        self.reliability = ReliabilitySection(viewer, self.results)
         self._writer = Latest(self)
         self.reset_button = QPushButton("Reset")
         described(self.reset_button, "Reset", "Back to the values that the model came with.")
@@ -58,7 +61,7 @@ class AnswerRows(QWidget):
         self.results.changed.connect(self._changed)
         self.results.complete.connect(self._complete)
         self.results.failed.connect(self.failed)
-        self.honesty.failed.connect(self.failed)
+        self.reliability.failed.connect(self.failed)
         self._writer.told.connect(self._written)
         self._changed()
 
@@ -79,7 +82,7 @@ class AnswerRows(QWidget):
         column.addWidget(self._adjust)
         column.addWidget(self.sliders)
         column.addLayout(foot)
-        column.addWidget(self.honesty)
+        column.addWidget(self.reliability)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class AnswerRows(QWidget):
             self._model = model
             self._show(model)
 
-    def take(self, folder: Path, run: Run, found: list[dict[str, Any]]) -> None:
+    def take(self, folder: Path, run: Run, found: list[Stored]) -> None:
         """Add what a job found; the folder is deleted when it is no longer needed."""
         self._beside = run.asked[0].beside or self._beside
         self.results.take(folder, run, found)
@@ -100,7 +103,7 @@ class AnswerRows(QWidget):
     def end(self) -> None:
         """The panel is closing."""
         self._writer.forget()
-        self.honesty.end()
+        self.reliability.end()
         self.results.release(wait=True)
 
     def ask_path(self, kind: Export, suggestion: Path, several: bool) -> Path | None:
@@ -113,8 +116,8 @@ class AnswerRows(QWidget):
         self.sliders.show_fields(fields, asdict(decoding_of(model.card)))
         for widget in (self._adjust, self.sliders):
             widget.setVisible(bool(fields))
-        self.table_button.setVisible(not task.result.intensities)
-        self.export_button.offer(not task.result.intensities)
+        self.table_button.setVisible(task.result in TABLES)
+        self.export_button.offer(look_of(model.card).labels)
 
     def _reset(self) -> None:
         if self._model is not None:
@@ -129,8 +132,8 @@ class AnswerRows(QWidget):
     def _changed(self) -> None:
         shown = self.results.shown
         total = sum((s.count for s in shown), Counter[str]())
-        self.count.setText(count_words(shown[0].card, total) if shown else "")
-        self.count.setToolTip("\n".join(f"{s.layer.name}: {count_words(s.card, s.count)}" for s in shown))
+        self.count.setText(look_of(shown[0].card).words(shown[0].card, total) if shown else "")
+        self.count.setToolTip("\n".join(f"{s.layer.name}: {look_of(s.card).words(s.card, s.count)}" for s in shown))
         for button in (self.table_button, self.export_button):
             button.setEnabled(bool(shown) and not self.results.reading)
 
@@ -141,7 +144,7 @@ class AnswerRows(QWidget):
         text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
         large = (
             ""
-            if self.results.adjustable or kind_of(run.model.card).intensities
+            if self.results.adjustable or not self.sliders.values()
             else " Too large to change afterwards: move the sliders, then apply again."
         )
         self.said.emit(text + large)
@@ -166,9 +169,9 @@ class AnswerRows(QWidget):
             self.said.emit("Writing ...")
             self._writer.ask(write_all, kind, shown, where, len(shown) > 1)
 
-    def _written(self, answer: Any) -> None:
-        if isinstance(answer, Exception):
-            self.failed.emit(explained(answer))
+    def _written(self, written: Any) -> None:
+        if isinstance(written, Exception):
+            self.failed.emit(explained(written))
             return
-        what = answer[0].name if len(answer) == 1 else f"{len(answer)} files"
-        self.said.emit(f"Written {escape(what)} to {link_to(self._viewer, answer[0].parent)}.")
+        what = written[0].name if len(written) == 1 else f"{len(written)} files"
+        self.said.emit(f"Written {escape(what)} to {link_to(self._viewer, written[0].parent)}.")

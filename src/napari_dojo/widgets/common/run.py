@@ -95,7 +95,7 @@ class Runner(QObject):
         """Resume after a pause."""
         if self.job is not None and self.paused:
             self.paused = False
-            self.job.go_on()
+            self.job.resume()
 
     def look(self, path: Path | None) -> None:
         """Tell the job what to show in previews."""

@@ -15,7 +15,8 @@ from napari_dojo.device import Device
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Done, Event
 from napari_dojo.jobs.autosave import Draft
-from napari_dojo.jobs.runs import Run, claim, run_folder
+from napari_dojo.jobs.claims import claim
+from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
 from napari_dojo.models.library import models
 from napari_dojo.paths import models_folder

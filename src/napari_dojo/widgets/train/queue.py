@@ -11,7 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_dojo.events import Done, Event, Failed, Step, Validated
-from napari_dojo.jobs.runs import Run, release
+from napari_dojo.jobs.claims import release
+from napari_dojo.jobs.runs import Run
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.train.preview import Preview

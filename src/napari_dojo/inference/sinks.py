@@ -1,0 +1,272 @@
+"""Where predictions go: TIFF files with tables, ``.npy`` files of a run folder, or arrays in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo import __version__
+from napari_dojo.errors import DojoError
+from napari_dojo.inference.geometry import Input
+from napari_dojo.inference.tables import TABLES, table_of, write_csv
+from napari_dojo.io import images
+from napari_dojo.io.atomic import replacing
+from napari_dojo.io.datasets import outputs
+from napari_dojo.io.pairing import stem_of
+from napari_dojo.models.card import Card
+from napari_dojo.tasks import TASKS
+
+if TYPE_CHECKING:
+    from napari_dojo.inference.predict import Prediction
+
+__all__ = ["ArraySink", "RunSink", "Sink", "Stored", "TiffSink", "description_of", "folder_for", "predicted_by"]
+
+LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the prediction for one image lies; None for what there is not.
+
+    Attributes
+    ----------
+    index, name : of the image among all that were given.
+    axes : of the prediction.
+    prediction, uncertainty, maps, table : files.
+    """
+
+    index: int
+    name: str
+    axes: str
+    prediction: str | None = None
+    uncertainty: str | None = None
+    maps: str | None = None
+    table: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+class Sink(Protocol):
+    """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`."""
+
+    @property
+    def where(self) -> str:
+        """The folder, or empty."""
+
+    def check(self) -> None:
+        """DojoError where predictions cannot go there."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Zeros for the prediction of image ``index``, to be filled sample by sample; DojoError: a full disk."""
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """Whether maps of this shape, (samples, K, *S), are wanted."""
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Keep a prediction; DojoError, caused by OSError, where the disk refuses it."""
+
+    def release(self, index: int) -> None:
+        """Clear away what `storage` left of an image."""
+
+
+def folder_for(given: str | Path, model: str) -> Path:
+    """Where predictions go unless a person says otherwise: beside what was given, with the model's name."""
+    path = Path(given).expanduser()
+    named = path if path.is_dir() else path.parent / stem_of(path.name.replace("*", "all").replace("?", "all"))
+    return named.with_name(f"{named.name}_{model}")
+
+
+def predicted_by(model: str) -> str:
+    """What the name of every predicted image says, whose intensities a network made up."""
+    return f"(predicted by {model})"
+
+
+def description_of(card: Card, name: str) -> str:
+    """What the file of a prediction for the image ``name`` says of itself."""
+    return f"{card.task} of {name} {predicted_by(card.name)}, napari-dojo {__version__}"
+
+
+@dataclass(frozen=True)
+class TiffSink:
+    """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables beside them.
+
+    Attributes
+    ----------
+    inputs : the images, one prediction each.
+    out : the folder.
+    overwrite : overwrite existing results.
+    tables : write ``<stem>.csv`` with measurements beside each prediction.
+    mark : added to the names, such as " (predicted by M)".
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    overwrite: bool = False
+    tables: bool = False
+    mark: str = ""
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self.out)
+
+    @property
+    def existing(self) -> int:
+        """How many of the predictions are there already."""
+        ends = (".tif", ".csv") if self.tables else (".tif",)
+        planned = self._planned if self.out.is_dir() else []
+        return sum(any(path.with_suffix(end).exists() for end in ends) for path in planned)
+
+    def paths(self) -> list[tuple[Path, Path | None]]:
+        """The image and the table of each input.
+
+        Raises
+        ------
+        DojoError : two inputs would share one, a prediction would replace an input, or it is there already.
+        """
+        predictions = outputs(self.inputs, self.out, self.overwrite, self.mark)
+        inputs = {p.resolve() for p in self.inputs}
+        lost = next((p for p in predictions if p.resolve() in inputs), None)
+        if lost is not None:
+            raise DojoError(f"The result would overwrite the image {lost.name} itself. Choose another output folder.")
+        tables = [p.with_suffix(".csv") if self.tables else None for p in predictions]
+        there = next((p for p in tables if p is not None and p.exists()), None)
+        if there is not None and not self.overwrite:
+            raise DojoError(f"{there} exists already. Choose another folder, or move it away.")
+        return list(zip(predictions, tables, strict=True))
+
+    def check(self) -> None:
+        """DojoError, see `paths`."""
+        self.paths()
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """In memory; large ones in a file beside the prediction."""
+        if float(np.prod(shape)) * np.dtype(dtype).itemsize < LARGE:
+            return np.zeros(shape, dtype)
+        return _memory_mapped(self._scratch(index), shape, dtype)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Write the TIFF, that of its uncertainty, and the table."""
+        path, kind = self._planned[index], TASKS[card.task].result
+        about, size = description_of(card, image.name), card.answer_size(image.pixel_size)
+        names = card.maps if kind.intensities and len(card.maps) > 1 else ()
+        write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
+        write(path, found.array, description=about, labels=not kind.intensities)
+        beside = table = None
+        if found.uncertainty is not None:
+            beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+            write(beside, found.uncertainty, description=f"Uncertainty of {about}")
+        if self.tables and kind in TABLES:
+            table = path.with_suffix(".csv")
+            n = len(image.axes.spatial)
+            measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
+            write_csv(table, table_of(card, found.array, image.array, image.axes, measured, image.unit))
+        files = (None if p is None else str(p) for p in (path, beside, None, table))
+        return Stored(index, image.name, found.axes.names, *files)
+
+    def release(self, index: int) -> None:
+        """Remove the file beside the prediction."""
+        self._scratch(index).unlink(missing_ok=True)
+
+    @cached_property
+    def _planned(self) -> list[Path]:
+        """Where each prediction goes, whatever is there."""
+        return outputs(self.inputs, self.out, True, self.mark)
+
+    def _scratch(self, index: int) -> Path:
+        return self.out / f".{os.getpid()}-{index}.part.npy"  # short: names may have 255 bytes
+
+
+@dataclass(frozen=True)
+class RunSink:
+    """``.npy`` files in the folder of a job, which another process maps into its memory."""
+
+    folder: Path
+    maps: bool = True
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def check(self) -> None:
+        """There is always room."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A file."""
+        return _memory_mapped(self.folder / f"prediction-{index}.npy", shape, dtype)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """Where they fit in memory and on the disk, with room left for others."""
+        import psutil
+
+        needed = 4.0 * np.prod(maps)
+        memory, disk = psutil.virtual_memory().available, shutil.disk_usage(self.folder).free
+        return bool(self.maps and needed < 0.3 * memory and needed < 0.5 * disk)
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Write what is not there already."""
+        found.array.flush()
+        uncertainty = self._save(f"uncertainty-{index}.npy", found.uncertainty)
+        maps = self._save(f"maps-{index}.npy", found.maps)
+        return Stored(index, image.name, found.axes.names, f"prediction-{index}.npy", uncertainty, maps)
+
+    def release(self, index: int) -> None:
+        """All is kept."""
+
+    def _save(self, name: str, array: NDArray[Any] | None) -> str | None:
+        if array is None:
+            return None
+        with replacing(self.folder / name, array.nbytes) as part, part.open("wb") as file:
+            np.save(file, array)
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySink:
+    """Arrays in memory; ``found`` holds the predictions by the index of the image."""
+
+    found: dict[int, Any] = field(default_factory=dict)
+    where: str = ""
+
+    def check(self) -> None:
+        """There is always room."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """In memory."""
+        return np.zeros(shape, dtype)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Keep the array."""
+        self.found[index] = found.array
+        return Stored(index, image.name, found.axes.names)
+
+    def release(self, index: int) -> None:
+        """All is kept."""
+
+
+def _memory_mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(path, "w+", dtype, shape)
+    except OSError as e:
+        raise DojoError(
+            f"The prediction cannot be written to {path.parent}: {e.strerror or e}. Make room there."
+        ) from e

@@ -1,0 +1,75 @@
+"""Where images come from that a model is applied to: files, or arrays in memory or in ``.npy`` files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_dojo.inference.geometry import Image
+from napari_dojo.io import images
+
+__all__ = ["ArraySource", "FileSource", "Source", "StoredSource"]
+
+
+class Source(Protocol):
+    """One image, read when its turn comes."""
+
+    @property
+    def name(self) -> str:
+        """What the user knows it by."""
+
+    def read(self) -> Image:
+        """The image; DojoError where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """An image file; ``axes`` as a person names them, None: as the file says."""
+
+    path: Path
+    axes: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.path.name
+
+    def read(self) -> Image:
+        """The full resolution of the first image in the file."""
+        return Image(self.name, replace(images.read(self.path), path=self.path), self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """An image that is there: numpy, dask or memory-mapped."""
+
+    image: Image
+
+    @property
+    def name(self) -> str:
+        """Of the image."""
+        return self.image.name
+
+    def read(self) -> Image:
+        """The image."""
+        return self.image
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSource:
+    """An image whose array lies in a ``.npy`` file, memory-mapped when it is read; ``image`` says all else of it."""
+
+    path: Path
+    image: Image
+
+    @property
+    def name(self) -> str:
+        """Of the image."""
+        return self.image.name
+
+    def read(self) -> Image:
+        """The image with its array."""
+        return replace(self.image, picture=replace(self.image.picture, data=np.load(self.path, mmap_mode="r")))

@@ -1,0 +1,378 @@
+"""What a job is asked for, as frozen values: written to ``request.json`` in its folder, arrays beside it, and read again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.normalize import Normalization
+from napari_dojo.inference.geometry import Image
+from napari_dojo.inference.sinks import RunSink, Sink, TiffSink
+from napari_dojo.inference.sources import FileSource, Source, StoredSource
+from napari_dojo.io.atomic import replacing, write_safely
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
+from napari_dojo.io.images import Picture
+from napari_dojo.jobs.claims import claim
+from napari_dojo.settings import PredictSettings, TrainSettings, checked
+
+__all__ = [
+    "Arrays",
+    "PredictFiles",
+    "PredictImages",
+    "Request",
+    "TrainRequest",
+    "predict_files_request",
+    "predict_request",
+    "train_files_request",
+    "train_request",
+]
+
+FILE = "request.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every request can do: be written to the folder of its job, and read from there."""
+
+    kind: ClassVar[str] = ""
+
+    def write(self, folder: Path) -> None:
+        """Write ``request.json``; DojoError where the disk is full."""
+        values = {"kind": self.kind, **asdict(self)}
+        write_safely(folder / FILE, json.dumps(values, default=str).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The request of a folder.
+
+        Raises
+        ------
+        OSError, ValueError, KeyError, TypeError, DojoError : there is none of this kind, or it is damaged.
+        """
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if values.pop("kind") != cls.kind:
+            raise ValueError(f"{folder / FILE} does not ask for {cls.kind!r}")
+        return cls.of(values)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        raise NotImplementedError
+
+
+# training -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Training data as ``.npy`` files in the folder of a job.
+
+    Attributes
+    ----------
+    inputs, targets, regions : names of files; None for what there is not.
+    axes : of the inputs; ``volumes`` : where they have Z, samples are volumes.
+    names, roles, channel_names : or empty.
+    pixel_size, target_pixel_size, unit : or None.
+    """
+
+    inputs: tuple[str, ...]
+    targets: tuple[str | None, ...] | None
+    axes: str
+    regions: tuple[str | None, ...] = ()
+    names: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
+    volumes: bool = True
+    pixel_size: tuple[float, ...] | None = None
+    target_pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+
+    def dataset(self, folder: Path, layout: Layout) -> Dataset:
+        """The arrays, memory-mapped, as samples; DojoError where they do not fit together."""
+        inputs = _loaded(folder, self.inputs)
+        return Dataset.of(
+            inputs,
+            None if self.targets is None else _loaded(folder, self.targets),
+            Axes.resolve(inputs[0].shape, self.axes, volumes=self.volumes),
+            layout=layout,
+            names=self.names,
+            roles=self.roles,
+            regions=_loaded(folder, self.regions),
+            pixel_size=self.pixel_size,
+            target_pixel_size=self.target_pixel_size,
+            unit=self.unit,
+            channel_names=self.channel_names,
+        )
+
+
+@dataclass(frozen=True)
+class TrainRequest(Request):
+    """A training: on files that the job reads, or on arrays in its folder.
+
+    Attributes
+    ----------
+    task : its name; ``options`` : of it, as they were chosen.
+    out : the model's folder; ``start`` : the model to start from.
+    """
+
+    kind: ClassVar[str] = "train"
+
+    task: str
+    out: Path
+    arrays: Arrays | None = None
+    files: DatasetFiles | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: TrainSettings = field(default_factory=TrainSettings)
+    start: Path | None = None
+    resume: bool = False
+    name: str = ""
+
+    def dataset(self, folder: Path, layout: Layout) -> tuple[Dataset, list[str]]:
+        """The training data, and sentences about what was skipped; DojoError where they cannot be used."""
+        if self.files is not None:
+            return read_dataset(self.files, layout)
+        if self.arrays is None:
+            raise ValueError("the request names no data")
+        return self.arrays.dataset(folder, layout), []
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        arrays, files, start = (values.pop(k, None) for k in ("arrays", "files", "start"))
+        return cls(
+            **{
+                **values,
+                "out": Path(values["out"]),
+                "arrays": arrays and Arrays(**_tuples(arrays)),
+                "files": files and DatasetFiles(**files),
+                "options": _tuples(values["options"]),
+                "settings": checked(TrainSettings, values["settings"]),
+                "start": start and Path(start),
+            }
+        )
+
+
+def train_request(
+    folder: Path,
+    task: str,
+    inputs: Sequence[Any],
+    targets: Sequence[Any] | None,
+    *,
+    axes: str,
+    out: Path,
+    **more: Any,
+) -> Path:
+    """Write what a training on arrays needs into a new folder of a job.
+
+    Parameters
+    ----------
+    inputs, targets : arrays as they lie; labels have the inputs' axes without C.
+    more : regions (arrays or None) and other values of `Arrays`; options, settings (plain values), start, resume, name.
+    """
+    with _new(folder):
+        regions = more.pop("regions", ())
+        about = {k: more.pop(k) for k in list(more) if k in Arrays.__dataclass_fields__}
+        arrays = Arrays(
+            _stored(folder, "input", inputs),  # type: ignore[arg-type]  # none of them is None
+            None if targets is None else _stored(folder, "target", targets),
+            axes,
+            _stored(folder, "region", regions),
+            **_tuples(about),
+        )
+        _training(task, out, more, arrays=arrays).write(folder)
+        return folder
+
+
+def train_files_request(folder: Path, task: str, given: DatasetFiles, *, out: Path, **more: Any) -> Path:
+    """The same for files, which the job reads; ``more`` : options, settings, start, resume, name."""
+    with _new(folder):
+        _training(task, out, more, files=given).write(folder)
+        return folder
+
+
+def _training(task: str, out: Path, more: dict[str, Any], **data: Any) -> TrainRequest:
+    settings = checked(TrainSettings, more.pop("settings", {}))
+    start = more.pop("start", None)
+    return TrainRequest(task, out, settings=settings, start=Path(start) if start else None, **data, **more)
+
+
+# applying -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Applying(Request):
+    """A model that is applied.
+
+    Attributes
+    ----------
+    decoding : values in place of the model's own.
+    """
+
+    model: Path
+    settings: PredictSettings
+    decoding: dict[str, Any]
+
+    def sources(self, folder: Path) -> list[Source]:
+        """The images."""
+        raise NotImplementedError
+
+    def sink(self, folder: Path) -> Sink:
+        """Where predictions go."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image in the folder of a job; see `napari_dojo.inference.geometry.Image`."""
+
+    file: str
+    name: str
+    axes: str | None
+    pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    numbers: Normalization | None = None
+    in_context: bool = False
+
+    def source(self, folder: Path) -> StoredSource:
+        """The image, read when its turn comes."""
+        nothing = np.zeros(0)
+        picture = Picture(nothing, None, pixel_size=self.pixel_size, unit=self.unit)
+        return StoredSource(folder / self.file, Image(self.name, picture, self.axes, self.numbers, self.in_context))
+
+    @staticmethod
+    def of(values: dict[str, Any]) -> StoredImage:
+        """From plain values."""
+        numbers = values.pop("numbers", None)
+        return StoredImage(**_tuples(values), numbers=numbers and Normalization(**_tuples(numbers)))
+
+
+@dataclass(frozen=True)
+class PredictImages(_Applying):
+    """A model applied to images in the folder of the job, where predictions go, too; ``maps`` : keep those as well."""
+
+    kind: ClassVar[str] = "predict"
+
+    images: tuple[StoredImage, ...]
+    maps: bool = True
+
+    def sources(self, folder: Path) -> list[Source]:
+        """Memory-mapped when their turn comes."""
+        return [image.source(folder) for image in self.images]
+
+    def sink(self, folder: Path) -> RunSink:
+        """The folder."""
+        return RunSink(folder, self.maps)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        images = tuple(StoredImage.of(v) for v in values.pop("images"))
+        return cls(**_applying(values), images=images)
+
+
+@dataclass(frozen=True)
+class PredictFiles(_Applying):
+    """A model applied to files; ``axes`` as a person names them."""
+
+    kind: ClassVar[str] = "predict_files"
+
+    files: TiffSink
+    axes: str | None = None
+
+    def sources(self, folder: Path) -> list[Source]:
+        """The files."""
+        return [FileSource(path, self.axes) for path in self.files.inputs]
+
+    def sink(self, folder: Path) -> TiffSink:
+        """TIFF files in a folder of the user's."""
+        return self.files
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        files = values.pop("files")
+        inputs = tuple(Path(p) for p in files.pop("inputs"))
+        return cls(**_applying(values), files=TiffSink(inputs, Path(files.pop("out")), **files))
+
+
+def predict_request(
+    folder: Path,
+    model: Path,
+    images: Sequence[Image],
+    settings: PredictSettings | None = None,
+    decoding: Mapping[str, Any] | None = None,
+    maps: bool = True,
+) -> Path:
+    """Write what a prediction for some images needs into a new folder of a job; see `PredictImages`."""
+    with _new(folder):
+        files = _stored(folder, "input", [image.picture.data for image in images])
+        stored = tuple(
+            StoredImage(
+                str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context
+            )
+            for f, i in zip(files, images, strict=True)
+        )
+        PredictImages(model, settings or PredictSettings(), dict(decoding or {}), stored, maps).write(folder)
+        return folder
+
+
+def predict_files_request(
+    folder: Path,
+    model: Path,
+    files: TiffSink,
+    axes: str | None = None,
+    settings: PredictSettings | None = None,
+    decoding: Mapping[str, Any] | None = None,
+) -> Path:
+    """The same for files, which the job reads; see `PredictFiles`."""
+    with _new(folder):
+        PredictFiles(model, settings or PredictSettings(), dict(decoding or {}), files, axes).write(folder)
+        return folder
+
+
+def _applying(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "model": Path(values["model"]), "settings": checked(PredictSettings, values["settings"])}
+
+
+# folders ------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _new(folder: Path) -> Iterator[None]:
+    """Make a job's folder, and claim it before anybody can find it unclaimed; it goes where its request fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        claim(folder)
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> tuple[str | None, ...]:
+    """The names of the files that arrays are written to; DojoError where the disk is full."""
+    names = tuple(None if array is None else f"{name}-{i}.npy" for i, array in enumerate(arrays))
+    for file, array in zip(names, arrays, strict=True):
+        if file is not None:
+            data = np.asarray(array)
+            with replacing(folder / file, data.nbytes) as part, part.open("wb") as out:
+                np.save(out, data)
+    return names
+
+
+def _loaded(folder: Path, names: Sequence[str | None]) -> list[Any]:
+    return [None if n is None else np.load(folder / n, mmap_mode="r") for n in names]
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists, as JSON has them, as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

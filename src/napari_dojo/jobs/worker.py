@@ -1,0 +1,112 @@
+"""The child's side of a job: does what the request in its folder asks, and says how it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.events import Control, Event, Failed, Message
+from napari_dojo.jobs.requests import PredictFiles, PredictImages, TrainRequest
+
+__all__ = ["events_of", "main"]
+
+PATIENCE = 20  # seconds that a child may take to end once its parent is gone
+
+
+def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
+    """Do what the folder asks; commands are lines of JSON, and their end ends the process."""
+    control, gate = Control(), _Gate()
+    threading.Thread(target=_obey, args=(commands, control, gate), daemon=True).start()
+    try:
+        for event in events_of(folder, control):
+            say(event)
+            gate.wait(control)
+    except Exception as e:
+        if not isinstance(e, (DojoError, MemoryError, OSError)):
+            traceback.print_exc()
+            say(Failed(f"{explained(e)} Details are in {folder / 'errors.txt'}."))
+        else:
+            say(Failed(explained(e)))
+
+
+def events_of(folder: Path, control: Control) -> Iterator[Event]:
+    """Do what the folder asks, in this process; DojoError where it cannot be done."""
+    kind = json.loads((folder / "request.json").read_text(encoding="utf-8"))["kind"]
+    yield from WORK[kind](folder, control)
+
+
+class _Gate:
+    """Open while the job may continue."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+
+    def wait(self, control: Control) -> None:
+        while not control.stop and not self.open.wait(0.1):
+            pass
+
+
+def _obey(commands: IO[str], control: Control, gate: _Gate) -> None:
+    """Read commands until the parent is gone; then stop, and end for sure after a while."""
+    for line in commands:
+        with contextlib.suppress(ValueError):
+            told = json.loads(line)
+            if told.get("stop"):
+                control.stop = True
+            if "look" in told:
+                control.look = told["look"]
+            if "pause" in told:
+                (gate.open.clear if told["pause"] else gate.open.set)()
+    control.stop = True
+    gate.open.set()
+    time.sleep(PATIENCE)
+    os._exit(1)
+
+
+def _train(folder: Path, control: Control) -> Iterator[Event]:
+    began = time.monotonic()
+    from napari_dojo.models.bundle import load
+    from napari_dojo.settings import checked
+    from napari_dojo.tasks import TASKS
+    from napari_dojo.training.train import Target, train_steps
+
+    request = TrainRequest.read(folder)
+    task = TASKS[request.task]
+    options: Any = checked(task.options, request.options)
+    dataset, notes = request.dataset(folder, task.layout(options))
+    yield from (Message("warning", note) for note in notes)
+    target = Target(request.out, request.resume, name=request.name, began=began)
+    start = load(request.start) if request.start else None
+    yield from train_steps(dataset, task, target, request.settings, options, start, control)
+
+
+def _predict(request: PredictImages | PredictFiles, folder: Path, control: Control) -> Iterator[Event]:
+    from napari_dojo.inference.apply import apply
+    from napari_dojo.inference.predict import Ready
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.card import decoding_of
+    from napari_dojo.settings import checked
+    from napari_dojo.tasks import TASKS
+
+    sources, sink = request.sources(folder), request.sink(folder)
+    bundle = load(request.model)
+    own = asdict(decoding_of(bundle.card))
+    decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **request.decoding})
+    yield from apply(Ready.of(bundle, request.settings, decoding), sources, sink, control)
+
+
+WORK: dict[str, Callable[[Path, Control], Iterator[Event]]] = {
+    TrainRequest.kind: _train,
+    PredictImages.kind: lambda folder, control: _predict(PredictImages.read(folder), folder, control),
+    PredictFiles.kind: lambda folder, control: _predict(PredictFiles.read(folder), folder, control),
+}

@@ -1,0 +1,85 @@
+"""How predictions of each kind are shown: as which layer, how they are counted, and what is said of them in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import CLASSES, IMAGE, LABELS, Kind
+from napari_dojo.inference.tables import class_names
+from napari_dojo.models.card import Card
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.common.layers import class_look
+
+__all__ = ["LOOKS", "Look", "look_of"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How predictions of one kind are shown.
+
+    Attributes
+    ----------
+    labels : as a Labels layer; else as an Image layer.
+    numbered : values number the objects, from 1 in each image: of a part they are renumbered.
+    count : (card, values, axes of the image) -> what there is of each.
+    words : (card, count) -> that in words.
+    dress : card -> arguments of a Labels layer.
+    """
+
+    labels: bool
+    numbered: bool
+    count: Callable[[Card, NDArray[Any], Axes], Counter[str]]
+    words: Callable[[Card, Counter[str]], str]
+    dress: Callable[[Card], dict[str, Any]]
+
+
+def look_of(card: Card) -> Look:
+    """How predictions of a model are shown."""
+    return LOOKS[TASKS[card.task].result]
+
+
+def _count_objects(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
+    ours = axes.without_channels()
+    samples = (ours.sample(values, i) for i in range(ours.count(values.shape)))
+    return Counter(objects=sum(int(np.count_nonzero(np.unique(y))) for y in samples))
+
+
+def _objects_in_words(card: Card, count: Counter[str]) -> str:
+    n = count["objects"]
+    return f"{n:,} object{'' if n == 1 else 's'}"
+
+
+def _count_pixels(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
+    return Counter({name: int((values == v).sum()) for v, name in class_names(card).items()})
+
+
+def _shares_in_words(card: Card, count: Counter[str]) -> str:
+    return ", ".join(f"{name} {n / max(1, count.total()):.0%}" for name, n in count.items())
+
+
+def _class_colours(card: Card) -> dict[str, Any]:
+    names = class_names(card)
+    return class_look(list(names), list(names.values()))
+
+
+def _count_images(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
+    return Counter(images=axes.count(values.shape) if values.ndim == len(axes.names) else 1)
+
+
+def _caution(card: Card, count: Counter[str]) -> str:
+    how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
+    return f"Predicted, not measured: {how} before you trust it."
+
+
+LOOKS: dict[Kind, Look] = {
+    LABELS: Look(True, True, _count_objects, _objects_in_words, lambda card: {}),
+    CLASSES: Look(True, False, _count_pixels, _shares_in_words, _class_colours),
+    IMAGE: Look(False, False, _count_images, _caution, lambda card: {}),
+}
