@@ -158,7 +158,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     assert apply.model.name == "nuclei-2"
     apply.image_box.setCurrentIndex(apply.image_box.findText(Group.FOLDER.value))
     walk.type(apply.batch.images.edit, str(folder))
-    walk.type(apply.batch.answers.edit, str(tmp_path / "answers"))
+    walk.type(apply.batch.predictions.edit, str(tmp_path / "answers"))
     apply.batch.tables.setChecked(True)
     walk.until(apply.apply_button.isEnabled, 20)
     walk.look("folder")
