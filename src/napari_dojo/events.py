@@ -125,13 +125,13 @@ class Control:
     look: dict[str, Any] | None = None
 
     def check(self) -> None:
-        """Raise StoppedError where the job is told to stop."""
+        """Raise StoppedError where the job must stop."""
         if self.stop:
             raise StoppedError
 
 
 class StoppedError(Exception):
-    """The work was told to stop before it had a result."""
+    """The work was stopped before it had a result."""
 
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["apply"]
 
-SHARE = 100  # parts in which the progress of one image is told, where there are several
+SHARE = 100  # progress steps per image, where there are several
 
 
 class _UnwritableError(DojoError):
