@@ -44,9 +44,9 @@ class Setting:
         scenes = [simulate("nuclei", (256, 256), seed) for seed in range(images)]
         pairs = Dataset.of([s.image for s in scenes], [s.labels for s in scenes])
         self.task = TASKS["instances"]
-        facts = self.task.check(pairs, self.task.options())
+        facts = self.task.summarize(pairs, self.task.options())
         self.options = facts.options
-        data = Data(((256, 256),) * images, 1, facts.outputs, facts.diameter, facts.thickness)
+        data = Data(((256, 256),) * images, 1, len(facts.maps), facts.diameter, facts.thickness)
         self.plan = make_plan(data, device, TrainSettings(minutes=10.0, patch=128, batch=8))
         parts = pairs.split(0.0, 0.0, 0).training
         self.sources = [

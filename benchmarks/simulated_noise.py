@@ -62,7 +62,7 @@ def lines(folder: Path, minutes: float) -> dict[str, Any]:
     from napari_dojo.tasks import TASKS
 
     task = TASKS["noise2void"]
-    said = [f.text for f in task.check(Dataset.of([x]), task.options()).findings if "line mask" in f.text]
+    said = [f.text for f in task.summarize(Dataset.of([x]), task.options()).findings if "line mask" in f.text]
     masked = train_and_apply(folder / "masked", "noise2void", x, "YX", "--minutes", minutes, "--lines", "x")
     plain = train_and_apply(folder / "plain", "noise2void", x, "YX", "--minutes", minutes)
     figures = {"noisy": psnr(y, x), "plain": psnr(y, plain), "lines": psnr(y, masked)}

@@ -19,7 +19,7 @@ steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 scene = simulate("nuclei", (256, 256), 1, photons=15)
 dataset = Dataset.of([scene.image], layout=Layout(labels=False))
 task = TASKS["noise2void"]
-print(". ".join(f.text for f in task.check(dataset, task.options()).findings))
+print(". ".join(f.text for f in task.summarize(dataset, task.options()).findings))
 with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "alone"
     list(train_steps(dataset, task, Target(model), TrainSettings(steps=steps, validation=0.0)))

@@ -24,7 +24,7 @@ class Bright(torch.nn.Module):
 def bright(**more: Any) -> Bundle:
     """Finds what is bright in the last channel; ``more`` are values of its card."""
     about = {
-        "name": "bright", "task": "instances", "options": {"diameter": 8.0}, "decoding": {"smallest": 5.0},
+        "name": "bright", "task": "instances", "options": {"diameter": 8.0}, "decoding": {"minimum_area": 5.0},
         "net": "unet", "net_options": {}, "axes": "YX", "spatial": "YX", "channels": 1, "maps": ("inside", "depth"),
     }  # fmt: skip
     return Bundle(Card(**{**about, **more}), Bright().eval())  # type: ignore[arg-type]

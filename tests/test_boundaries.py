@@ -36,7 +36,9 @@ WITH_TORCH = {
     "nets.registry",
     "nets.losses",
     "nets.unet",
+    "training.judge",
     "training.loop",
+    "training.recorder",
     "training.train",
 }
 RECEIVE_A_TASK = {"training.loop", "data.batches", "inference.tiles"}

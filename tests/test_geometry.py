@@ -23,7 +23,7 @@ def interpolating(scale: tuple[int, ...], task: str = "upscale", **more) -> Bund
     options = {"factor": max(*scale, 2), "along": "ZYX" if dims == 3 else "YX"} if task == "upscale" else {}
     about = {
         "name": "interpolation", "task": task, "options": options, "decoding": {}, "net": "unet", "net_options": net,
-        "axes": spatial, "spatial": spatial, "channels": 1, "maps": ("image 1",), "finer": finer,
+        "axes": spatial, "spatial": spatial, "channels": 1, "maps": ("image 1",), "upsampling": finer,
     }  # fmt: skip
     return Bundle(Card(**{**about, **more}), build("unet", in_channels=1, out_channels=1, **net).eval())
 
@@ -70,7 +70,7 @@ def test_turned_images_are_turned_back(turns):
 @pytest.mark.parametrize("factor", [2, 4])
 def test_a_stack_that_gets_finer_along_z(factor):
     options = {"factor": factor, "along": "Z"}
-    bundle = interpolating((factor, 1), options=options, finer={"Z": factor}, axes="ZYX")
+    bundle = interpolating((factor, 1), options=options, upsampling={"Z": factor}, axes="ZYX")
     image = spot((17, 33, 29), (8.3, 14.6, 17.2), 2.0)
     answer = predict(bundle, image, "ZYX")
     assert answer.shape == (17 * factor, 33, 29)

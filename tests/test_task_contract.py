@@ -16,7 +16,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import checked, fields_of
-from napari_dojo.tasks import TASKS, Finding, Summary
+from napari_dojo.tasks import TASKS, Finding, Summary, Task
 
 RNG = np.random.default_rng(0)
 EVERY = pytest.mark.parametrize("name", TASKS)
@@ -75,7 +75,7 @@ PERFECT = {"instances": inside_out, "semantic": one_hot}
 def images(name: str, dims: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """An input and its target, both as they lie."""
     y = DATA[name](dims)
-    if TASKS[name].target == "labels":
+    if TASKS[name].result.drawn:
         return (y > y.min()) + RNG.normal(0, 0.05, y.shape), y
     x = picture(dims)
     return x + RNG.normal(0, 10, x.shape), y
@@ -85,22 +85,21 @@ def pairs(name: str, dims: int = 2, x: np.ndarray | None = None) -> Dataset:
     """The task's training data; ``x`` in the place of the input."""
     task, axes = TASKS[name], "ZYX"[-dims:]
     given, y = images(name, dims)
-    targets = None if task.target == "none" else [y]
+    targets = None if task.target is None else [y]
     return Dataset.of([given if x is None else x], targets, Axes(axes, axes), layout=task.layout(task.options()))
 
 
 def case(name: str, dims: int = 2):
     """The task, an input (1, *S), what it is to become, and the facts. Without a target that is the input itself."""
     task, found = TASKS[name], pairs(name, dims)
-    facts = task.check(found, task.options())
+    facts = task.summarize(found, task.options())
     item = found.samples[0]
     y = np.asarray(item.x if item.y is None else item.y)
     return task, np.asarray(item.x, np.float32), y if y.dtype.kind == "i" else y.astype(np.float32), facts
 
 
-def net_for(task, facts, dims, name):
-    more = task.net(facts.options, pairs(name, dims))
-    return UNet(1, facts.outputs, (2,) * dims, ((2,) * dims,), 8, **more)
+def net_for(facts, dims):
+    return UNet(1, len(facts.maps), (2,) * dims, ((2,) * dims,), 8, **facts.hints.arguments)
 
 
 def test_every_task_is_tried_here():
@@ -113,7 +112,6 @@ def test_words(name):
     task = TASKS[name]
     assert task.title
     assert task.sentence.endswith(".")
-    assert task.measure
     assert task.name.isidentifier()
 
 
@@ -141,15 +139,14 @@ def test_check_understands_good_data(name, dims):
     assert not facts.errors
     assert isinstance(facts.options, task.options)
     assert isinstance(facts.decoding, task.decoding)
-    assert facts.outputs == task.channels(facts.options) == len(task.names(facts.options))
-    assert len(set(task.names(facts.options))) == facts.outputs
-    assert all(f >= 1 for f in task.finer(facts.options).values())
+    assert len(set(facts.maps)) == len(facts.maps) > 0
+    assert all(f >= 1 for f in task.layout(facts.options).upsampling.values())
 
 
 @EVERY
 def test_check_refuses_images_without_signal(name):
     task, x = TASKS[name], images(name)[0]
-    assert task.check(pairs(name, x=np.zeros(x.shape)), task.options()).errors
+    assert task.summarize(pairs(name, x=np.zeros(x.shape)), task.options()).errors
 
 
 @EVERY
@@ -185,7 +182,7 @@ def test_an_empty_patch_makes_a_target(name):
     for value in (0, int(y.max())):
         _, target, weight = task.example(x, np.full_like(y, value), None, facts.options, RNG)
         batch = [torch.from_numpy(a)[None] for a in (target, weight)]
-        assert torch.isfinite(task.loss(torch.zeros(1, facts.outputs, *target.shape[1:]), *batch, facts.options))
+        assert torch.isfinite(task.loss(torch.zeros(1, len(facts.maps), *target.shape[1:]), *batch, facts.options))
 
 
 @EVERY
@@ -197,7 +194,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
     parts = task.example(x, y, None, facts.options, RNG)
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
     torch.manual_seed(0)
-    net = net_for(task, facts, dims, name)
+    net = net_for(facts, dims)
     optimizer = torch.optim.Adam(net.parameters(), 5e-3)
     losses = []
     for _ in range(30):
@@ -215,7 +212,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
 def test_what_has_no_weight_teaches_nothing(name):
     task, x, y, facts = case(name)
     _, target, weight = task.example(x, y, None, facts.options, RNG)
-    out = torch.randn(1, facts.outputs, *target.shape[1:], requires_grad=True)
+    out = torch.randn(1, len(facts.maps), *target.shape[1:], requires_grad=True)
     loss = task.loss(out, torch.from_numpy(target)[None], torch.from_numpy(weight)[None] * 0, facts.options)
     loss.backward()
     assert torch.isfinite(loss)
@@ -228,28 +225,20 @@ def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
     task, x, y, facts = case(name, dims)
     target = task.example(x, y, None, facts.options, RNG)[1]
     maps = PERFECT.get(name, as_it_is)(target, facts.options)
-    assert len(maps) == facts.outputs
+    assert len(maps) == len(facts.maps)
     found = task.decode(maps, facts.decoding, facts.options)
     assert found.shape == y.shape
     np.testing.assert_array_equal(task.decode(maps, facts.decoding, facts.options), found)
-    tuned = task.tune([(maps, y, None)], facts.decoding, facts.options)
-    assert isinstance(tuned, task.decoding)
     right = task.score(y, y, None, facts.options)
-    best = task.selection_score(right)
-    assert task.selection_score(task.score(found, y, None, facts.options)) > 0.95 * best
+    best = right.selection_score
+    assert task.score(found, y, None, facts.options).selection_score > 0.95 * best
     assert isinstance(right.as_dict(), dict)
     wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
-    if task.target == "none":  # nobody knows what is right: the pooled score lies between the two
-        assert (
-            min(best, task.selection_score(wrong))
-            <= task.selection_score(right + wrong)
-            <= max(best, task.selection_score(wrong))
-        )
+    if task.target is None:  # nobody knows what is right: the pooled score lies between the two
+        assert min(best, wrong.selection_score) <= (right + wrong).selection_score <= max(best, wrong.selection_score)
         return
-    assert task.selection_score(wrong) < 0.9 * best
-    assert best > task.selection_score(right + wrong) > task.selection_score(wrong)
-    score = task.score(task.decode(maps, tuned, facts.options), y, None, facts.options)
-    assert task.selection_score(score) >= task.selection_score(task.score(found, y, None, facts.options))
+    assert wrong.selection_score < 0.9 * best
+    assert best > (right + wrong).selection_score > wrong.selection_score
 
 
 @EVERY
@@ -259,16 +248,22 @@ def test_baseline(name, dims):
     (found,), method = task.baseline([x], [y], facts.options)
     assert method
     assert found.shape == y.shape
-    assert task.selection_score(task.score(found, y, None, facts.options)) <= task.selection_score(
-        task.score(y, y, None, facts.options)
+    assert (
+        task.score(found, y, None, facts.options).selection_score
+        <= task.score(y, y, None, facts.options).selection_score
     )
 
 
 @EVERY
 def test_margin_is_a_few_pixels(name):
-    margin = TASKS[name].margin
+    margin = case(name)[-1].hints.margin_px
     assert all(0 <= margin(d) <= 64 for d in (None, 1.0, 20.0, 1e4))
     assert all(isinstance(margin(d), int) for d in (None, 20.0))
+
+
+def test_a_task_has_no_field_that_most_leave_alone():
+    assert len(dataclasses.fields(Task)) <= 16
+    assert all(f.default is f.default_factory is dataclasses.MISSING for f in dataclasses.fields(Task))
 
 
 def test_tasks_need_no_torch_but_to_learn():
@@ -280,17 +275,17 @@ from napari_dojo.tasks import TASKS
 labels = np.kron([[1, 2], [3, 1]], np.ones((12, 12), int))
 for task in TASKS.values():
     options = task.options()
-    y = labels if task.target == "labels" else labels.astype(np.float32)
+    y = labels if task.result.drawn else labels.astype(np.float32)
     x = labels + np.random.default_rng(0).random(labels.shape)
-    y = np.kron(y, np.ones((2, 2))) if task.finer(options) else y
-    pairs = Dataset.of([x], None if task.target == "none" else [y], layout=task.layout(options))
-    facts = task.check(pairs, options)
+    y = np.kron(y, np.ones((2, 2))) if task.layout(options).upsampling else y
+    pairs = Dataset.of([x], None if task.target is None else [y], layout=task.layout(options))
+    facts = task.summarize(pairs, options)
     item = task.prepare(pairs, facts.options).samples[0]
     y = item.x if item.y is None else item.y
     _, target, _ = task.example(item.x, y, None, facts.options, np.random.default_rng(0))
-    maps = np.zeros((facts.outputs, *target.shape[1:]), np.float32)
+    maps = np.zeros((len(facts.maps), *target.shape[1:]), np.float32)
     found = task.decode(maps, facts.decoding, facts.options)
-    task.selection_score(task.score(found, y, None, facts.options))
+    task.score(found, y, None, facts.options).selection_score
     task.baseline([item.x], [y], facts.options)
 loaded = {"torch", "napari", "bioimageio", "qtpy"} & set(sys.modules)
 assert not loaded, loaded

@@ -97,9 +97,10 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     parser.add_argument(
         "--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr"
     )
-    if task.target != "none":
-        helped = "their targets, paired by file name" + ("; without them, from the images alone" if task.alone else "")
-        parser.add_argument("--target", required=not task.alone, metavar="PATH", help=helped)
+    if task.target is not None:
+        alone = task.target.optional
+        helped = "their targets, paired by file name" + ("; without them, from the images alone" if alone else "")
+        parser.add_argument("--target", required=not alone, metavar="PATH", help=helped)
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
     parser.add_argument("--start", metavar="MODEL", help="fine-tune this trained model")
     again = parser.add_mutually_exclusive_group()
@@ -235,8 +236,8 @@ def _train(args: argparse.Namespace) -> int:
     print(f"{facts['sentence']} ({kind}); baseline: {facts['baseline'].get('sentence', '-')}")
     if facts["test"]:
         print(f"{facts['test']['sentence']} (test, never seen)")
-    if facts["behind"]:
-        print(facts["behind"])
+    if facts["warning"]:
+        print(facts["warning"])
     if facts["rising"]:
         print("It was still improving: more time will help.")
     for left in facts["excluded"]:

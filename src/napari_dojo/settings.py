@@ -27,6 +27,7 @@ class Option:
     unit: str = ""
     advanced: bool = False
     words: tuple[str, ...] = ()
+    trials: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

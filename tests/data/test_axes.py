@@ -114,10 +114,10 @@ def test_what_does_not_fit_is_refused(make, says):
         make()
 
 
-def test_neighbours_in_time_are_channels():
+def test_context_frames_are_channels():
     x = np.arange(5 * 2 * 3 * 4).reshape(5, 2, 3, 4)
-    axes = Axes("TCYX").with_neighbours(1)
-    assert (axes.along, axes.reach) == ("T", 1)
+    axes = Axes("TCYX").with_context(1)
+    assert (axes.along, axes.context) == ("T", 1)
     assert axes.channels(x.shape) == 6
     assert axes.own_channels(x.shape) == 2
     np.testing.assert_array_equal(axes.sample(x, 2), np.concatenate([x[1], x[2], x[3]]))
@@ -127,10 +127,10 @@ def test_neighbours_in_time_are_channels():
 
 def test_neighbours_in_z_where_planes_are_worked_on_one_by_one():
     x = np.arange(4 * 3 * 5).reshape(4, 3, 5)
-    axes = Axes("ZYX", "YX").with_neighbours(2)
+    axes = Axes("ZYX", "YX").with_context(2)
     assert axes.along == "Z"
     np.testing.assert_array_equal(axes.sample(x, 1), x[[0, 0, 1, 2, 3]])
-    alone = Axes("YX").with_neighbours(1)  # a single image is its own neighbour
+    alone = Axes("YX").with_context(1)  # a single image is its own neighbour
     np.testing.assert_array_equal(alone.sample(x[0], 0), np.stack([x[0]] * 3))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from napari_dojo.data.batches import Batches, Recipe, Source, draw
 from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.kinds import IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization, Rule
 
 PLAIN = Normalization((0.0,), (1.0,))
@@ -29,7 +30,7 @@ def labels(size=(70, 90), seed=0):
 
 def source(y, part=None, norm=PLAIN, region=None):
     item = Sample("a", y[None].astype(np.float32), y, region)
-    return Source.of(item, part or Crop(0, tuple((0, n) for n in y.shape)), norm, True)
+    return Source.of(item, part or Crop(0, tuple((0, n) for n in y.shape)), norm, LABELS)
 
 
 def patches(src, recipe, n=20, seed=0):
@@ -163,12 +164,12 @@ def test_patches_are_aimed_at_what_is_annotated():
 
 def test_target_images_turn_as_the_input_does():
     x = np.random.default_rng(0).random((1, 60, 60)).astype(np.float32)
-    src = Source.of(Sample("a", x, x), Crop(0, ((0, 60), (0, 60))), PLAIN, False)
+    src = Source.of(Sample("a", x, x), Crop(0, ((0, 60), (0, 60))), PLAIN, IMAGE)
 
     def example(x, y, region, rng):
         return x, y, np.ones((1, *x.shape[1:]), np.float32)
 
-    for a, b, _ in patches(src, Recipe((16, 16), example, labels=False)):
+    for a, b, _ in patches(src, Recipe((16, 16), example, nearest=False)):
         np.testing.assert_array_equal(a, b)
 
 

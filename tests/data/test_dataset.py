@@ -5,7 +5,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Crop, Dataset, Layout, Sample
-from napari_dojo.data.kinds import as_labels
+from napari_dojo.data.kinds import IMAGE, as_labels
 from napari_dojo.data.normalize import Rule
 from napari_dojo.errors import DojoError
 
@@ -51,10 +51,10 @@ def test_target_images_may_be_larger():
     x = np.zeros((8, 9))
     y = np.arange(16 * 18.0).reshape(16, 18)
     np.testing.assert_array_equal(
-        Dataset.of([x], [y], layout=Layout(labels=False, finer={"Y": 2, "X": 2})).samples[0].y, y[None]
+        Dataset.of([x], [y], layout=Layout(IMAGE, upsampling={"Y": 2, "X": 2})).samples[0].y, y[None]
     )
     with pytest.raises(DojoError, match="its target is 16 x 18; it came as 8 x 9"):
-        Dataset.of([x], [x], layout=Layout(labels=False, finer={"Y": 2, "X": 2}))
+        Dataset.of([x], [x], layout=Layout(IMAGE, upsampling={"Y": 2, "X": 2}))
 
 
 def test_a_region_may_be_given_once_or_for_each_frame():

@@ -132,7 +132,7 @@ def test_stop_keeps_what_is_done(folder: Path) -> None:
 
 
 def test_the_decoding_and_the_axes_are_used(folder: Path) -> None:
-    large = TASKS["instances"].decoding(smallest=100)
+    large = TASKS["instances"].decoding(minimum_area=100)
     list(steps(bright(), files(folder), decoding=large))
     assert tifffile.imread(folder / "out" / "c.tif").max() == 0
     series = np.stack([squares(1), squares(2)])
@@ -192,7 +192,7 @@ def test_the_inputs_type_is_written_back_when_asked(folder: Path) -> None:
 
 
 def test_finer_predictions_have_smaller_pixels(folder: Path) -> None:
-    fine = same("fine", "upscale", options={"factor": 2}, finer={"Y": 2, "X": 2}, net_options={"scale": [2, 2]})
+    fine = same("fine", "upscale", options={"factor": 2}, upsampling={"Y": 2, "X": 2}, net_options={"scale": [2, 2]})
     list(steps(fine, files(folder)))
     answer = images.read(folder / "out" / "a.tif")
     assert answer.data.shape == (96, 104)

@@ -78,7 +78,7 @@ def test_without_knowledge_nothing_is_scaled() -> None:
         (card(channels=3, reach=1), (9, 32, 32), "TYX", ""),
         (card(3), (32, 32), "YX", "is flat. Choose a stack, or a 2-D model"),
         (card(3), (5, 32, 32), "TYX", "Choose Z as its third axis, or a 2-D model"),
-        (card(task="upscale", finer={"Z": 2}), (32, 32), "YX", "this image has no axis Z"),
+        (card(task="upscale", upsampling={"Z": 2}), (32, 32), "YX", "this image has no axis Z"),
     ],
 )
 def test_a_misfit_says_why(made: Card, shape: tuple[int, ...], names: str, why: str) -> None:
@@ -128,7 +128,7 @@ def test_samples_come_with_their_context() -> None:
 
 
 def test_upsampling_wants_pixels_of_the_training_images() -> None:
-    made = card(task="upscale", finer={"Y": 2, "X": 2}, pixel_size=(0.2, 0.2), unit="um")
+    made = card(task="upscale", upsampling={"Y": 2, "X": 2}, pixel_size=(0.2, 0.2), unit="um")
     given = Image("x", Picture(np.eye(9), "YX", pixel_size=(0.4, 0.4)))
     with pytest.raises(DojoError, match=r"trained on pixels of 0.2 µm, and this image has 0.4"):
         resolve(made, given, PredictSettings())
@@ -143,7 +143,7 @@ def test_the_numbers_are_those_of_the_whole_image() -> None:
     assert numbers_of(each, stack, axes) is None
     assert numbers_of(each, stack, axes, box) == Rule().measure(stack[2][None])
     assert numbers_of(each, stack, axes, ((1, 3), (0, 9), (0, 9))) is None
-    context = numbers_of(card(channels=3, reach=1), stack, axes.with_neighbours(1), box)
+    context = numbers_of(card(channels=3, reach=1), stack, axes.with_context(1), box)
     assert context is not None
     assert context.scale == Rule().measure(stack[None]).scale * 3
 
@@ -152,7 +152,7 @@ def test_the_box_is_wider_by_what_the_network_depends_on() -> None:
     """Stride 4; radius 4 x 2 + 3 x 4 = 20 px."""
     shape, box = (3, 200, 300), ((1, 2), (70, 90), (100, 299))
     assert box_around(card(), Axes("TYX"), shape, box) == ((1, 2), (48, 112), (80, 300))
-    context = Axes("TYX").with_neighbours(1)
+    context = Axes("TYX").with_context(1)
     assert box_around(card(), context, shape, box)[0] == (0, 3)
     whole = ((0, 3), (0, 200), (0, 300))
     assert box_around(card(), Axes("TYX"), shape, whole) == whole

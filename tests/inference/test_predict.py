@@ -18,7 +18,6 @@ from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.settings import PredictSettings
-from napari_dojo.tasks import TASKS
 
 CPU = Device("cpu", "CPU", 10**9, 1)
 
@@ -232,9 +231,12 @@ def test_stop_ends_between_tiles():
         next(said)
 
 
+INSIDE = ("inside", "distance", "boundary", "direction y", "direction x", "centre y", "centre x")
+
+
 @pytest.mark.parametrize("x", [np.zeros((20, 24)), np.full((20, 24), 9, np.uint8), np.full((20, 24), np.nan)])
 def test_an_image_without_signal_has_no_objects(x):
-    b = bundle(task="instances", options={}, maps=TASKS["instances"].names(TASKS["instances"].options()))
+    b = bundle(task="instances", options={}, maps=INSIDE)
     assert not predict(b, x).any()
 
 
@@ -308,7 +310,7 @@ def test_padding_in_every_frame_and_blank_frames():
 def test_hot_pixels_are_no_objects():
     x = noisy(96, 96)
     x[[10, 20, 80], [70, 11, 80]] = 65535
-    y = predict(bright(decoding={"smallest": 0.0}), x, "YX")
+    y = predict(bright(decoding={"minimum_area": 0.0}), x, "YX")
     assert y.max() == 1
 
 

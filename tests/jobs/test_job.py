@@ -208,7 +208,7 @@ def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: N
     found = results(run_here(predict_request(tmp_path / "a", tmp_path, given, maps=False))[-1])
     assert [np.load(tmp_path / "a" / str(r.prediction)).max() for r in found] == [0, 2]
     assert [r.maps for r in found] == [None, None]
-    asked = predict_request(tmp_path / "b", tmp_path, given, decoding={"smallest": 65.0}, maps=False)
+    asked = predict_request(tmp_path / "b", tmp_path, given, decoding={"minimum_area": 65.0}, maps=False)
     assert [np.load(tmp_path / "b" / str(r.prediction)).max() for r in results(run_here(asked)[-1])] == [0, 0]
 
 
@@ -235,7 +235,7 @@ def test_files_are_done_in_the_job(tmp_path: Path, any_model: None) -> None:
     for k in range(2):
         images.write(tmp_path / "in" / f"{k}.tif", squares(k + 1), "YX", (0.5, 0.5), "um")
     files = TiffSink(tuple(sorted((tmp_path / "in").iterdir())), tmp_path / "out", tables=True)
-    folder = predict_files_request(tmp_path / "run", tmp_path, files, decoding={"smallest": 3.0})
+    folder = predict_files_request(tmp_path / "run", tmp_path, files, decoding={"minimum_area": 3.0})
     done = run_here(folder)[-1]
     assert isinstance(done, Done)
     assert done.result == str(tmp_path / "out")

@@ -27,7 +27,7 @@ def card(dims=2, channels=1, **more):
     values = {
         "name": "my model", "task": "semantic", "options": {"zero": "unlabelled", "values": [1, 2, 5], "classes": list(options.classes)},
         "decoding": {}, "net": "unet", "net_options": flat | {"width": 8}, "axes": "ZYX"[-dims:], "spatial": "ZYX"[-dims:],
-        "channels": channels, "maps": TASKS["semantic"].names(options), "pixel_size": (0.5,) * dims, "unit": "um",
+        "channels": channels, "maps": options.classes, "pixel_size": (0.5,) * dims, "unit": "um",
     }  # fmt: skip
     return Card(**values | more)
 

@@ -29,16 +29,16 @@ def noisy(seed: int, strength: float = 0.08) -> list[np.ndarray]:
 
 def test_two_noisy_images_are_learned_with_the_squared_error():
     pairs = Dataset.of(noisy(0), noisy(1), layout=LAYOUT)
-    assert DENOISE.check(pairs, DENOISE.options()).options.error == "squared"
-    assert DENOISE.check(Dataset.of(noisy(0), CLEAN, layout=LAYOUT), DENOISE.options()).options.error == "absolute"
+    assert DENOISE.summarize(pairs, DENOISE.options()).options.loss == "squared"
+    assert DENOISE.summarize(Dataset.of(noisy(0), CLEAN, layout=LAYOUT), DENOISE.options()).options.loss == "absolute"
 
 
-def test_neighbours_become_channels():
+def test_context_frames_become_channels():
     stack = np.stack(noisy(0))
-    options = DENOISE.options(neighbours=1)
+    options = DENOISE.options(context=1)
     pairs = Dataset.of([stack], [np.stack(CLEAN)], Axes("TYX"), layout=DENOISE.layout(options))
     assert (len(pairs.samples), pairs.channels) == (3, 3)
-    assert DENOISE.check(pairs, options).options.channels == 1
+    assert DENOISE.summarize(pairs, options).options.channels == 1
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def disc(size, centre, radius):
 def options(dims=2):
     y = disc((48,) * dims, (24,) * dims, 9).astype(np.int32)
     axes = Axes("ZYX"[-dims:], "ZYX"[-dims:])
-    return INSTANCES.check(Dataset.of([RNG.random(y.shape)], [y], axes), InstancesOptions()).options
+    return INSTANCES.summarize(Dataset.of([RNG.random(y.shape)], [y], axes), InstancesOptions()).options
 
 
 def perfect(y):
@@ -34,7 +34,7 @@ def decoded(y, **more):
 
 
 def ap(found, y):
-    return INSTANCES.selection_score(INSTANCES.score(found, y, None, options(y.ndim)))
+    return INSTANCES.score(found, y, None, options(y.ndim)).selection_score
 
 
 def two_discs():
@@ -93,9 +93,9 @@ def test_nothing_gives_nothing():
 def test_small_objects_are_left_out():
     y = two_discs()
     y[2:5, 2:5] = 3
-    assert decoded(y, smallest=0).max() == 3
-    assert decoded(y, smallest=10).max() == 2
-    assert decoded(y, smallest=10_000).max() == 0
+    assert decoded(y, minimum_area=0).max() == 3
+    assert decoded(y, minimum_area=10).max() == 2
+    assert decoded(y, minimum_area=10_000).max() == 0
 
 
 def test_a_higher_probability_gives_smaller_objects():
@@ -168,7 +168,7 @@ def test_numbers_do_not_matter():
 
 def check(ys, xs=None, **more):
     xs = xs or [RNG.random(y.shape) for y in ys]
-    return INSTANCES.check(Dataset.of(xs, ys, **more), InstancesOptions())
+    return INSTANCES.summarize(Dataset.of(xs, ys, **more), InstancesOptions())
 
 
 def test_check_counts_and_measures():
@@ -179,7 +179,7 @@ def test_check_counts_and_measures():
     assert facts.objects == 3
     assert facts.diameter == pytest.approx(20, rel=0.05)
     assert facts.thickness == pytest.approx(20, rel=0.1)
-    assert facts.outputs == INSTANCES.channels(facts.options) == len(INSTANCES.names(facts.options))
+    assert facts.maps[:3] == ("inside", "distance", "boundary")
     assert not facts.errors
     assert any("3 objects" in w for w in facts.warnings)
     assert any("1 image without objects" in f.text for f in facts.findings)
@@ -200,15 +200,3 @@ def test_check_says_what_is_wrong():
     for a in (5, 25, 45):
         mask[a : a + 8, a : a + 8] = 1
     assert any("one value in 3 pieces" in w for w in check([mask]).warnings)
-
-
-def test_tune_takes_the_separation_that_fits():
-    y = long()
-    maps = perfect(y)
-    maps[1] += 0.1 * np.cos(np.arange(150) * 2 * np.pi / 40)[None] * (y > 0)  # ripples that are no objects
-    first = InstancesDecoding(split=0.05)
-    assert ap(INSTANCES.decode(maps, first, options()), y) == 0
-    best = INSTANCES.tune([(maps, y, None)], first, options())
-    assert best.split == 0.3
-    assert ap(INSTANCES.decode(maps, best, options()), y) == 1
-    assert INSTANCES.tune([(perfect(y), y, None)], InstancesDecoding(), options()) == InstancesDecoding()

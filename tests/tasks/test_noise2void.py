@@ -5,6 +5,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.scenes import line_noise
 from napari_dojo.tasks import NOISE2VOID
@@ -67,7 +68,7 @@ def test_lines_are_hidden_as_a_whole(lines):
 
 def test_neighbours_in_time_stay_and_regions_count():
     x = RNG.normal(size=(3, 40, 40)).astype(np.float32)
-    hidden, target, _ = example(x, channels=1, neighbours=1)
+    hidden, target, _ = example(x, channels=1, context=1)
     np.testing.assert_array_equal(hidden[[0, 2]], x[[0, 2]])
     assert (hidden[1] != x[1]).any()
     np.testing.assert_array_equal(target, x[1:2])
@@ -83,12 +84,12 @@ def test_line_noise_is_found_and_the_mask_offered(white):
     for axis in ("x", "y"):
         noisy = line_noise(y if axis == "x" else y.T, 0.1 * span, np.random.default_rng(0))
         noisy = noisy if axis == "x" else noisy.T
-        found = Dataset.of([noisy + white * RNG.normal(0, span, y.shape)], layout=Layout(labels=False))
-        findings = NOISE2VOID.check(found, NOISE2VOID.options()).findings
+        found = Dataset.of([noisy + white * RNG.normal(0, span, y.shape)], layout=Layout(IMAGE))
+        findings = NOISE2VOID.summarize(found, NOISE2VOID.options()).findings
         (warning,) = (f for f in findings if "line mask" in f.text)
         assert f"correlated along {axis}" in warning.text
         assert warning.fixes[0].value == ("lines", axis)
-        again = NOISE2VOID.check(found, NOISE2VOID.options(lines=axis)).findings
+        again = NOISE2VOID.summarize(found, NOISE2VOID.options(lines=axis)).findings
         assert not any("use the line mask" in f.text for f in again)
 
 
@@ -96,7 +97,7 @@ def test_white_noise_needs_no_mask():
     for kind in ("nuclei", "cells", "filaments", "spots"):
         image = simulate(kind, (160, 160), 2, photons=30).image
         image = image if image.ndim == 2 else image[0]
-        findings = NOISE2VOID.check(Dataset.of([image], layout=Layout(labels=False)), NOISE2VOID.options()).findings
+        findings = NOISE2VOID.summarize(Dataset.of([image], layout=Layout(IMAGE)), NOISE2VOID.options()).findings
         assert not [f.text for f in findings if f.level != "ok"], kind
 
 
@@ -112,19 +113,23 @@ def test_the_baseline_takes_a_wider_filter_for_more_noise():
 
 def test_volumes_and_series_have_their_channels():
     volume = Dataset.of(
-        [np.zeros((6, 20, 20)) + RNG.random((6, 20, 20))], axes=Axes("ZYX", "ZYX"), layout=Layout(labels=False)
+        [np.zeros((6, 20, 20)) + RNG.random((6, 20, 20))], axes=Axes("ZYX", "ZYX"), layout=Layout(IMAGE)
     )
-    assert NOISE2VOID.check(volume, NOISE2VOID.options()).outputs == 1
-    series = Dataset.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(labels=False, reach=2))
+    assert NOISE2VOID.summarize(volume, NOISE2VOID.options()).options.channels == 1
+    series = Dataset.of([RNG.random((6, 20, 20))], axes=Axes("TYX"), layout=Layout(IMAGE, context=2))
     assert series.channels == 5
-    assert NOISE2VOID.check(series, NOISE2VOID.options(neighbours=2)).outputs == 1
+    assert NOISE2VOID.summarize(series, NOISE2VOID.options(context=2)).options.channels == 1
 
 
-def test_noise_in_lines_is_never_turned_by_a_quarter():
+def test_noise_in_lines_is_never_rotated_by_90_degrees():
     from napari_dojo.data.batches import Batches, Recipe, Source
     from napari_dojo.data.normalize import Normalization
 
-    assert [NOISE2VOID.quarter(NOISE2VOID.options(lines=k)) for k in ("none", "x", "y")] == [True, False, False]
+    assert [NOISE2VOID.augmentation(NOISE2VOID.options(lines=k)).quarter for k in ("none", "x", "y")] == [
+        True,
+        False,
+        False,
+    ]
     x = np.tile(np.arange(40, dtype=np.float32)[:, None], (1, 1, 40))  # each row is one value
     source = Source(x, None, None, Normalization((0.0,), (1.0,)), np.zeros((0, 2)))
     for quarter in (True, False):

@@ -15,7 +15,7 @@ OPTIONS = SemanticOptions(values=(1, 2, 7), classes=("sky", "cell", "wall"))
 
 def check(y, region=None, **more):
     pairs = Dataset.of([RNG.random(y.shape)], [y], regions=[] if region is None else [region])
-    return SEMANTIC.check(pairs, SemanticOptions(**more))
+    return SEMANTIC.summarize(pairs, SemanticOptions(**more))
 
 
 def painted(values=(0, 1, 2, 7), size=(40, 60)):
@@ -103,7 +103,7 @@ def test_specks_take_the_class_around_them():
     np.testing.assert_array_equal(SEMANTIC.decode(maps, SemanticDecoding(), OPTIONS), y)
     wanted = y.copy()
     wanted[4:6, 4:6] = 1
-    np.testing.assert_array_equal(SEMANTIC.decode(maps, SemanticDecoding(smallest=10), OPTIONS), wanted)
+    np.testing.assert_array_equal(SEMANTIC.decode(maps, SemanticDecoding(minimum_area=10), OPTIONS), wanted)
 
 
 def test_score_by_hand():
@@ -111,7 +111,7 @@ def test_score_by_hand():
     counts = SEMANTIC.score(np.array([[1, 2, 2, 7]]), truth, None, OPTIONS)
     assert counts.accuracy == pytest.approx(2 / 3)
     assert counts.iou == {"sky": 0.5, "cell": 0.5}
-    assert SEMANTIC.selection_score(counts) == 0.5
+    assert counts.selection_score == 0.5
 
 
 def test_the_baseline_is_the_most_frequent_class():

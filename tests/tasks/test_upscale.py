@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
 from napari_dojo.simulation.microscope import simulate
@@ -23,7 +24,7 @@ def pairs(x, y=None, axes="YX", factor=2, along="YX", **more):
 
 
 def check(found, **options):
-    facts = UPSCALE.check(found, UPSCALE.options(**options))
+    facts = UPSCALE.summarize(found, UPSCALE.options(**options))
     return facts, " ".join(f.text for f in facts.findings), {x.label: x for f in facts.findings for x in f.fixes}
 
 
@@ -104,18 +105,18 @@ def test_a_stack_teaches_itself(factor):
 
 def test_two_views_of_a_stack():
     options = UPSCALE.options(along="Z")
-    assert [v.names for v in UPSCALE.views(options, Axes("ZYX"))] == ["YZX", "YXZ"]
-    assert [v.names for v in UPSCALE.views(options, Axes("TCZYX"))] == ["TCYZX", "TCYXZ"]
+    assert [v.names for v in UPSCALE.layout(options).views(Axes("ZYX"))] == ["YZX", "YXZ"]
+    assert [v.names for v in UPSCALE.layout(options).views(Axes("TCZYX"))] == ["TCYZX", "TCYXZ"]
     with pytest.raises(DojoError, match="no axis Z"):
-        UPSCALE.views(options, Axes("YX"))
-    assert UPSCALE.views(UPSCALE.options(), Axes("YX")) == (Axes("YX"),)
+        UPSCALE.layout(options).views(Axes("YX"))
+    assert UPSCALE.layout(UPSCALE.options()).views(Axes("YX")) == (Axes("YX"),)
 
 
-def test_what_gets_finer():
-    assert UPSCALE.finer(UPSCALE.options(factor=3)) == {"Y": 3, "X": 3}
-    assert UPSCALE.finer(UPSCALE.options(factor=2, along="ZYX")) == {"Z": 2, "Y": 2, "X": 2}
-    assert UPSCALE.finer(UPSCALE.options(factor=4, along="Z")) == {"Z": 4}
-    assert UPSCALE.layout(UPSCALE.options(factor=4, along="Z")) == Layout(labels=False, finer={"Z": 4})
+def test_upsampling_by_axis():
+    assert UPSCALE.layout(UPSCALE.options(factor=3)).upsampling == {"Y": 3, "X": 3}
+    assert UPSCALE.layout(UPSCALE.options(factor=2, along="ZYX")).upsampling == {"Z": 2, "Y": 2, "X": 2}
+    assert UPSCALE.layout(UPSCALE.options(factor=4, along="Z")).upsampling == {"Z": 4}
+    assert UPSCALE.layout(UPSCALE.options(factor=4, along="Z")) == Layout(IMAGE, upsampling={"Z": 4}, sides=True)
 
 
 def test_the_baseline_is_bicubic():

@@ -11,6 +11,7 @@ import torch
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batches, Recipe, Source
 from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.device import Device, choose, cores, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
@@ -30,7 +31,7 @@ def batches(seed=0, start=0, batch=4):
     rng = np.random.default_rng(5)
     y = np.kron(rng.integers(0, 2, (6, 6)), np.ones((8, 8), int))
     x = (y + rng.normal(0, 0.1, y.shape)).astype(np.float32)
-    source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), True)
+    source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), LABELS)
     return Batches([source], Recipe((16, 16), example), batch, seed, start)
 
 

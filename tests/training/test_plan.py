@@ -82,7 +82,7 @@ def test_words_do_not_promise_more_than_is_known():
 
 
 def test_volumes_of_many_small_steps_have_as_many_pixels_in_each():
-    cube = Data(((64, 64, 64),) * 2, 1, 1, wish=Hints(patch=64, pixels=8 * 64 * 64))
+    cube = Data(((64, 64, 64),) * 2, 1, 1, hints=Hints(patch=64, pixels=8 * 64 * 64))
     flat = replace(cube, sizes=((256, 256),))
     for data in (cube, flat, replace(cube, spacing=(2.0, 1.0, 1.0))):
         plan = make_plan(data, CPU, TrainSettings())

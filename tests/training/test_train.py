@@ -64,8 +64,8 @@ def test_the_same_seed_and_steps_give_the_same_model(tmp_path: Path) -> None:
 def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
     done = run(tmp_path / "m", replace(SETTINGS, steps=150, batch=4, width=16, learning_rate=0.01))[-1]
     assert isinstance(done, Done)
-    held = done.facts["baseline"]["headline"]  # discs are found without learning, too
-    assert bool(done.facts["behind"]) == (done.facts["score"]["headline"] <= held)
+    held = done.facts["baseline"]["selection_score"]  # discs are found without learning, too
+    assert bool(done.facts["warning"]) == (done.facts["score"]["selection_score"] <= held)
     image, labels = (a[0] for a in discs(seed=9))
     answer = predict(load(tmp_path / "m"), image, "YX")
     assert answer.max() == 9
@@ -75,8 +75,8 @@ def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
 def test_a_model_that_is_no_better_than_no_learning_says_so(tmp_path: Path) -> None:
     done = run(tmp_path / "m", replace(SETTINGS, steps=1))[-1]
     assert isinstance(done, Done)
-    assert done.facts["score"]["headline"] < done.facts["baseline"]["headline"]
-    assert "not better than the baseline" in done.facts["behind"]
+    assert done.facts["score"]["selection_score"] < done.facts["baseline"]["selection_score"]
+    assert "no better than the baseline" in done.facts["warning"]
 
 
 def test_an_existing_model_is_kept_unless_told(tmp_path: Path) -> None:

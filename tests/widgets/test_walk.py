@@ -146,7 +146,10 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     training = train.progress.training
     assert training.name == "nuclei-2"
     walk.until(
-        lambda: max((e.score["headline"] for e in training.history if isinstance(e, Validated)), default=0) > 0.2, 120
+        lambda: (
+            max((e.score["selection_score"] for e in training.history if isinstance(e, Validated)), default=0) > 0.2
+        ),
+        120,
     )
     walk.click(train.progress.stop_button)
     walk.until(train.progress.after.isEnabled, 30)

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["Axes"]
+__all__ = ["LETTERS", "Axes", "own_channels"]
 
 LETTERS = "TZCYX"
 
@@ -28,14 +28,14 @@ class Axes:
     ----------
     names : one letter of "TZCYX" for each axis of the array, in its order.
     spatial : "YX" (planes one by one) or "ZYX" (volumes).
-    along, reach : this many context frames or planes on each side along this axis ("T" or "Z") are channels of a sample, too, the
-        nearest ones repeated at the ends; "" and 0 : none.
+    along, context : this many frames or planes to each side along this axis ("T" or "Z") are channels of a sample, too,
+        the nearest ones repeated at the ends; "" and 0 : none.
     """
 
     names: str
     spatial: str = "YX"
     along: str = ""
-    reach: int = 0
+    context: int = 0
 
     def __post_init__(self) -> None:
         wrong = [a for a in self.names if a not in LETTERS]
@@ -85,8 +85,8 @@ class Axes:
         return prod(shape[i] for i in self._others)
 
     def channels(self, shape: Sequence[int]) -> int:
-        """Number of channels of a sample of an array of this shape, those of its neighbours counted in."""
-        return self.own_channels(shape) * (1 + 2 * self.reach)
+        """Number of channels of a sample of an array of this shape, context included."""
+        return self.own_channels(shape) * (1 + 2 * self.context)
 
     def own_channels(self, shape: Sequence[int]) -> int:
         """Number of channels in an array of this shape."""
@@ -97,13 +97,13 @@ class Axes:
         return tuple(shape[self.names.index(a)] for a in self.spatial)
 
     def sample(self, array: Any, index: int) -> Any:
-        """Sample number ``index`` as (C, *S): a view of numpy, lazy for dask; with neighbours, which come in order, a copy."""
+        """Sample number ``index`` as (C, *S): a view of numpy, lazy for dask; with context, which comes in order, a copy."""
         where = np.unravel_index(index, tuple(array.shape[i] for i in self._others)) if self._others else ()
         if self.along not in (names := [self.names[i] for i in self._others]):
             own = self._part(array, where)
-            return np.concatenate([own] * (1 + 2 * self.reach)) if self.reach else own
+            return np.concatenate([own] * (1 + 2 * self.context)) if self.context else own
         at, last = names.index(self.along), array.shape[self.names.index(self.along)] - 1
-        near = [min(max(int(where[at]) + k, 0), last) for k in range(-self.reach, self.reach + 1)]
+        near = [min(max(int(where[at]) + k, 0), last) for k in range(-self.context, self.context + 1)]
         return np.concatenate([self._part(array, (*where[:at], k, *where[at + 1 :])) for k in near])
 
     def _part(self, array: Any, where: Sequence[Any]) -> Any:
@@ -118,18 +118,18 @@ class Axes:
 
     def frames(self, array: Any) -> list[Any]:
         """All samples (C, *S), without neighbours: what the intensities of an image or a series are measured on."""
-        alone = replace(self, along="", reach=0)
+        alone = replace(self, along="", context=0)
         return [alone.sample(array, i) for i in range(self.count(array.shape))]
 
     def without_channels(self) -> Axes:
         """The axes of labels that belong to such an image."""
         return Axes(self.names.replace("C", ""), self.spatial)
 
-    def with_neighbours(self, reach: int) -> Axes:
-        """The same axes with this many context frames, or context planes along Z if planes are processed one by one."""
+    def with_context(self, context: int) -> Axes:
+        """The same with this many context frames, else context planes where planes are worked on one by one."""
         others = [self.names[i] for i in self._others]
         along = next((a for a in "TZ" if a in others), "")
-        return replace(self, along=along if reach else "", reach=reach)
+        return replace(self, along=along if context else "", context=context)
 
     def result(
         self, shape: Sequence[int], channels: int | None = None, scale: Sequence[int] = ()
@@ -154,6 +154,12 @@ class Axes:
     @property
     def _others(self) -> tuple[int, ...]:
         return tuple(i for i, a in enumerate(self.names) if a != "C" and a not in self.spatial)
+
+
+def own_channels(x: Any, context: int) -> Any:
+    """The channels of a sample (C, *S), or of its numbers (C,), without those of its context frames or planes."""
+    many = len(x) // (1 + 2 * context)
+    return x[context * many : (context + 1) * many]
 
 
 def _guess(shape: Sequence[int], rgb: bool) -> str:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
@@ -54,7 +54,7 @@ class Recipe:
     augment : False takes patches as they lie.
     zoom : largest change of size, as a half width of the logarithm.
     aimed : share of the patches that are centred on something annotated.
-    labels : targets are labels, which are resampled to the nearest.
+    nearest : targets are resampled to the nearest pixel; else linearly.
     scale : target pixels per input pixel, for each axis; empty: 1.
     """
 
@@ -66,7 +66,7 @@ class Recipe:
     augment: bool = True
     zoom: float = 0.3
     aimed: float = 0.6
-    labels: bool = True
+    nearest: bool = True
     scale: tuple[int, ...] = ()
 
 
@@ -90,7 +90,7 @@ class Source:
         item: Sample,
         part: Crop,
         norm: Normalization,
-        labels: bool,
+        kind: Kind,
         seed: int = 0,
         target: Normalization | None = None,
         scale: Sequence[int] = (),
@@ -98,20 +98,13 @@ class Source:
         """The part of an item, with the places worth looking at."""
         x, padding = norm.clean(item.x) if isinstance(item.x, np.ndarray) else (item.x, None)
         x = x[(slice(None), *part.slices)]
-        finer = tuple(
-            slice(s.start * f, s.stop * f) for s, f in zip(part.slices, scale or [1] * len(part.box), strict=True)
-        )
-        y = None if item.y is None else item.y[(..., *finer)]
+        y = None if item.y is None else kind.crop(item.y, part.slices, scale)
         region = item.region
         if padding is not None:
             imaged = ~np.all(padding, 0)
             region = imaged if region is None else imaged & region
         region = None if region is None else region[part.slices]
-        anchors = (
-            _anchors(np.asarray(y), region, seed)
-            if labels and y is not None
-            else np.zeros((0, len(part.box)), np.int32)
-        )
+        anchors = np.zeros((0, len(part.box)), np.int32) if y is None else kind.places(y, region, seed)
         return Source(x, y, region, norm, anchors, target)
 
     @property
@@ -239,7 +232,7 @@ def _gather(
     there = where if (scale == 1).all() else _grid(window * scale, scale, *crop)
     x = _sample(source.norm.apply(source.x[(slice(None), *box)]), where, "bilinear")
     y: NDArray[Any] | None = None
-    if source.y is not None and recipe.labels:
+    if source.y is not None and recipe.nearest:
         y = _sample_labels(np.asarray(source.y[box]), where)
     elif source.y is not None:
         y = np.asarray(source.y[(slice(None), *finer)])
@@ -276,7 +269,7 @@ def _taken(
 
     x = turned(source.norm.apply(source.x[(slice(None), *box)]))
     y: Any = None
-    if source.y is not None and recipe.labels:
+    if source.y is not None and recipe.nearest:
         y = turned(np.asarray(source.y[box])).astype(np.int64 if source.y.dtype.itemsize > 4 else np.int32)
     elif source.y is not None:
         y = np.asarray(source.y[(slice(None), *finer)])
@@ -328,19 +321,3 @@ def _sample_labels(y: NDArray[Any], where: Tensor) -> NDArray[np.integer[Any]]:
         index = _sample(inverse.reshape(y.shape).astype(np.float32)[None], where, "nearest")[0]
         return values[index.astype(np.int64)].astype(np.int64)
     return _sample(y.astype(np.float32)[None], where, "nearest")[0].astype(np.int32)
-
-
-def _anchors(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int, most: int = 4000) -> NDArray[np.int32]:
-    """Annotated places, each label value as often as the others: (n, dims)."""
-    where = np.flatnonzero(y if region is None else np.where(region, y, 0))
-    if not len(where):
-        return np.zeros((0, y.ndim), np.int32)
-    rng = np.random.default_rng(seed)
-    values = y.ravel()[where]
-    order = np.argsort(values, kind="stable")
-    where, values = where[order], values[order]
-    first = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    last = np.r_[first[1:], len(values)]
-    each = max(1, min(ceil(most / len(first)), 500))
-    picks = (first[:, None] + rng.random((len(first), each)) * (last - first)[:, None]).astype(int)
-    return np.stack(np.unravel_index(where[picks.ravel()], y.shape), 1).astype(np.int32)

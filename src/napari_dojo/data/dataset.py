@@ -1,4 +1,4 @@
-"""Pairs of inputs and targets (or inputs alone): checked once, split once."""
+"""The dataset: samples with their targets (or without), checked once, split once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.axes import Axes
-from napari_dojo.data.kinds import as_labels
+from napari_dojo.data.axes import Axes, own_channels
+from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
@@ -23,30 +23,50 @@ FEW = 10  # from this many images on, whole images are kept aside; below, places
 
 @dataclass(frozen=True)
 class Layout:
-    """How the targets of a task lie to its inputs.
+    """How the targets of a task lie to its inputs, and predictions to images.
 
     Attributes
     ----------
-    labels : they are labels; else images.
-    finer : target pixels per input pixel along the axes where they are not 1.
+    kind : what targets are.
+    upsampling : target pixels per input pixel along the axes where they are not 1.
     planes : where a target has no Z, the planes of its input are channels.
-    reach : context frames or planes on each side that are added as channels, see `napari_dojo.data.axes.Axes`.
+    context : this many frames or planes to each side are channels, too, see `napari_dojo.data.axes.Axes`.
+    sides : a stack is predicted from two sides, as planes (Z, X) and (Z, Y), and the mean is taken.
+    support_map : the first channel holds localisations, so that the support of a prediction can be shown.
     """
 
-    labels: bool = True
-    finer: Mapping[str, int] = field(default_factory=dict)
+    kind: Kind = LABELS
+    upsampling: Mapping[str, int] = field(default_factory=dict)
     planes: bool = False
-    reach: int = 0
+    context: int = 0
+    sides: bool = False
+    support_map: bool = False
 
     def scale(self, spatial: str) -> tuple[int, ...]:
         """Target pixels per input pixel for each spatial axis."""
-        return tuple(self.finer.get(a, 1) for a in spatial)
+        return tuple(self.upsampling.get(a, 1) for a in spatial)
 
     def axes(self, axes: Axes, x: Sequence[int], y: Sequence[int] | None) -> Axes:
         """The axes of an input of shape ``x`` with a target of shape ``y``."""
         if self.planes and "Z" in axes.names and "C" not in axes.names and y is not None and len(y) == len(x) - 1:
             axes = Axes(axes.names.replace("Z", "C"))
-        return axes.with_neighbours(self.reach)
+        return axes.with_context(self.context)
+
+    def views(self, axes: Axes) -> tuple[Axes, ...]:
+        """The axes as which an image is predicted, one after the other; the prediction is their mean.
+
+        Raises
+        ------
+        DojoError : a stack is needed and ``axes`` have no Z.
+        """
+        if not self.sides:
+            return (axes,)
+        if "Z" not in axes.names:
+            raise DojoError(
+                f"This model upsamples stacks along Z; this image ({axes.names}) has no axis Z. Choose a stack."
+            )
+        sides = ({"Z": "Y", "Y": "Z"}, {"Z": "Y", "Y": "X", "X": "Z"})
+        return tuple(replace(axes, names="".join(side.get(a, a) for a in axes.names)) for side in sides)
 
 
 ONE_TO_ONE = Layout()
@@ -128,7 +148,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Split:
-    """Which parts teach, which choose the model, which nobody sees; ``how`` says it in a sentence."""
+    """Which crops train the model, which choose it (validation), which it never sees (test); ``how`` says it in words."""
 
     training: tuple[Crop, ...]
     validation: tuple[Crop, ...]
@@ -138,7 +158,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Aligned inputs and targets.
+    """Samples of aligned inputs and targets.
 
     Attributes
     ----------
@@ -147,7 +167,7 @@ class Dataset:
     axes : the axis names that the inputs came with; a model remembers them.
     pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
     channel_names : of the inputs, where they have some.
-    reach : context frames or planes on each side that are added as channels, see `napari_dojo.data.axes.Axes`.
+    context : this many frames or planes to each side are channels, see `napari_dojo.data.axes.Axes`.
     excluded : what was named or found, but is not used, with the reason.
     """
 
@@ -158,13 +178,17 @@ class Dataset:
     unit: str | None = None
     target_pixel_size: tuple[float, ...] | None = None
     channel_names: tuple[str, ...] = ()
-    reach: int = 0
+    context: int = 0
     excluded: tuple[Excluded, ...] = ()
 
     @property
     def channels(self) -> int:
-        """Channels of the inputs, neighbours counted in."""
+        """Channels of the inputs, context included."""
         return int(self.samples[0].x.shape[0])
+
+    def own(self, x: Any) -> Any:
+        """The channels of a sample (C, *S) itself, without its context."""
+        return own_channels(x, self.context)
 
     @staticmethod
     def of(
@@ -179,7 +203,7 @@ class Dataset:
         roles: Sequence[str] = (),
         **about: Any,
     ) -> Dataset:
-        """Check arrays and make them pairs.
+        """Check arrays and make them a dataset.
 
         Parameters
         ----------
@@ -217,20 +241,20 @@ class Dataset:
                 role=roles[i] if len(roles) else "automatic",
             )
             items += _samples(whole, axes, layout)
-        _same_channels("images", [i.x for i in items])
-        _same_channels("targets", [] if layout.labels else [i.y for i in items])
+        _same_counts("images", [len(i.x) for i in items])
+        _same_counts("targets", [layout.kind.channels(i.y) for i in items if i.y is not None])
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
         samples, excluded = _without_copies(items)
-        return Dataset(samples, axes.spatial, axes.names, reach=axes.reach, excluded=excluded, **about)
+        return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
 
     def split(
         self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
     ) -> Split:
-        """Choose what teaches and what judges.
+        """Split into training, validation and test.
 
-        Roles that a person gave win; an image without one goes with the images of its group, else it is for training. Else, with ten images or more, whole groups are drawn (by default 80 % training,
+        Roles that a person gave win; an image without one goes with the images of its group, else it is for training. Else, with ten images or more, whole groups are chosen at random (by default 80 % training,
         10 % validation, 10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is
         the shortest edge, in pixels, that a band may have.
         """
@@ -273,33 +297,18 @@ def _image(x: Any, name: str, axes: Axes) -> Any:
 
 
 def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
-    x, y, name, labels = whole.x, whole.y, whole.name, layout.labels
-    scale = layout.scale(axes.spatial)
-    y_axes, shape = axes.result(x.shape, None if labels else axes.own_channels(x.shape), scale)
+    x, y, name = whole.x, whole.y, whole.name
+    y_axes = axes
     if y is not None:
-        y = y if hasattr(y, "ndim") else np.asarray(y)
-        if labels or y.ndim == len(axes.names.replace("C", "")):
-            y_axes, shape = axes.result(x.shape, None, scale)
-        elif "C" not in axes.names and y.ndim == len(axes.names) + 1:  # an image of several channels beside one of one
-            y_axes, shape = axes.result(x.shape, y.shape[_channel_place(axes)], scale)
-        y = as_labels(y, name) if labels else y
-        fits = y.ndim == len(shape) and all(
-            a == b or n == "C" for a, b, n in zip(y.shape, shape, y_axes.names, strict=True)
-        )
-        if not fits:
-            rule = f"be {_times(scale)} times as large as the image" if layout.finer else "have the size of the image"
-            raise DojoError(
-                f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
-                f"it came as {_times(y.shape)}. {'Are they swapped?' if y.size < x.size else 'Do they belong together?'}"
-            )
+        y = layout.kind.checked(y if hasattr(y, "ndim") else np.asarray(y), name)
+        y_axes = _fitting(y, x, name, axes, layout)
     region = None if whole.region is None else np.asarray(whole.region).astype(bool)
     flat = axes.without_channels()
     count = axes.count(x.shape)
-    series = Series(axes.frames(x), 1 + 2 * axes.reach) if count > 1 else None
+    series = Series(axes.frames(x), 1 + 2 * axes.context) if count > 1 else None
     found = []
     for i in range(count):
         sx = axes.sample(x, i)
-        sy = None if y is None else y_axes.sample(y, i)
         sr = None if region is None else (region if region.shape == sx.shape[1:] else flat.sample(region, i)[0])
         if sr is not None and sr.shape != sx.shape[1:]:
             raise DojoError(
@@ -310,7 +319,7 @@ def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
                 whole,
                 name=f"{name} [{i}]" if count > 1 else name,
                 x=sx,
-                y=sy[0] if sy is not None and labels else sy,
+                y=None if y is None else layout.kind.sample(y_axes, y, i),
                 region=sr,
                 whole=series,
             )
@@ -318,8 +327,23 @@ def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:
     return found
 
 
-def _same_channels(what: str, arrays: Sequence[Any]) -> None:
-    counts = sorted({len(a) for a in arrays if a is not None})
+def _fitting(y: Any, x: Any, name: str, axes: Axes, layout: Layout) -> Axes:
+    """The axes of a target; DojoError where it does not fit to its input."""
+    scale = layout.scale(axes.spatial)
+    y_axes, shape = layout.kind.place(y.shape, axes, x.shape, scale)
+    if len(y.shape) == len(shape) and all(
+        a == b or n == "C" for a, b, n in zip(y.shape, shape, y_axes.names, strict=False)
+    ):
+        return y_axes
+    rule = f"be {_times(scale)} times as large as the image" if layout.upsampling else "have the size of the image"
+    raise DojoError(
+        f"The target must {rule}: {name} is {_times(x.shape)} ({axes.names}), so its target is {_times(shape)}; "
+        f"it came as {_times(y.shape)}. {'Are they swapped?' if y.size < x.size else 'Do they belong together?'}"
+    )
+
+
+def _same_counts(what: str, channels: Sequence[int | None]) -> None:
+    counts = sorted({n for n in channels if n is not None})
     if len(counts) > 1:
         raise DojoError(
             f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
@@ -406,11 +430,6 @@ def _by_place(whole: list[Crop], groups: Sequence[str], share: float, smallest: 
         return _by_roles(whole, roles, "the last image, because the images are small")
     how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
     return Split(tuple(training), tuple(validation), (), how)
-
-
-def _channel_place(axes: Axes) -> int:
-    """Where the channels of a target stand whose input has none: before the spatial axes."""
-    return min(axes.names.index(a) for a in axes.spatial)
 
 
 def _times(shape: Sequence[int]) -> str:

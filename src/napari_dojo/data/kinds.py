@@ -33,12 +33,16 @@ class Kind:
     dense : one value (or one for each channel) for each pixel; else one for the sample.
     intensities : values are intensities: they are interpolated, averaged over views, and have units.
     zooms : images are scaled to the size of objects that the model was trained on.
+    drawn : a person paints targets of this kind; images are measured, not painted.
+    tta : how many flipped and rotated versions of an image a prediction is averaged over (test-time augmentation, TTA).
     """
 
     name: str
     dense: bool = True
     intensities: bool = False
     zooms: bool = False
+    drawn: bool = False
+    tta: int = 1
 
     # as a target
 
@@ -46,8 +50,13 @@ class Kind:
         """A target as this kind is stored; DojoError, naming the image, where it is none."""
         return as_labels(y, name)
 
-    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
-        """The axes and the shape that a target must have beside an input of ``shape`` with ``axes``."""
+    def place(
+        self, given: Sequence[int], axes: Axes, shape: Sequence[int], scale: Sequence[int]
+    ) -> tuple[Axes, tuple[int, ...]]:
+        """The axes and the shape that a target, which came in the shape ``given``, must have.
+
+        Its input has ``axes`` and ``shape``; ``scale`` is target px per input px. C may differ.
+        """
         return axes.result(shape, None, scale)
 
     def sample(self, axes: Axes, y: Any, index: int) -> Any:
@@ -110,12 +119,14 @@ class _Image(Kind):
     def checked(self, y: Any, name: str) -> Any:
         return y
 
-    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
-        if y.ndim == len(axes.names.replace("C", "")):
+    def place(
+        self, given: Sequence[int], axes: Axes, shape: Sequence[int], scale: Sequence[int]
+    ) -> tuple[Axes, tuple[int, ...]]:
+        if len(given) == len(axes.names.replace("C", "")):
             return axes.result(shape, None, scale)
-        if "C" not in axes.names and y.ndim == len(axes.names) + 1:  # several channels beside an image of one
+        if "C" not in axes.names and len(given) == len(axes.names) + 1:  # several channels beside an image of one
             at = min(axes.names.index(a) for a in axes.spatial)
-            return axes.result(shape, y.shape[at], scale)
+            return axes.result(shape, given[at], scale)
         return axes.result(shape, axes.own_channels(shape), scale)
 
     def sample(self, axes: Axes, y: Any, index: int) -> Any:
@@ -149,8 +160,10 @@ class _Image(Kind):
 class _Category(Kind):
     """One whole number for a sample."""
 
-    def place(self, y: Any, axes: Axes, shape: Sequence[int], scale: Sequence[int]) -> tuple[Axes, tuple[int, ...]]:
-        return axes, tuple(np.shape(y))
+    def place(
+        self, given: Sequence[int], axes: Axes, shape: Sequence[int], scale: Sequence[int]
+    ) -> tuple[Axes, tuple[int, ...]]:
+        return axes, (axes.count(shape),) if axes.count(shape) > 1 else tuple(given)
 
     def sample(self, axes: Axes, y: Any, index: int) -> Any:
         return np.asarray(y).reshape(-1)[index]
@@ -171,9 +184,9 @@ class _Category(Kind):
         return np.zeros((), np.int32)
 
 
-LABELS = _Labels("labels", zooms=True)  # one number for each object, 0: background
-CLASSES = Kind("classes", zooms=True)  # one class for each pixel
-IMAGE = _Image("image", intensities=True)
+LABELS = _Labels("labels", zooms=True, drawn=True)  # one number for each object, 0: background
+CLASSES = Kind("classes", zooms=True, drawn=True)  # one class for each pixel
+IMAGE = _Image("image", intensities=True, tta=8)
 CATEGORY = _Category("category", dense=False)
 
 

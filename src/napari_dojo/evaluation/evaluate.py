@@ -18,6 +18,7 @@ from napari_dojo.inference.sinks import ArraySink
 from napari_dojo.inference.sources import ArraySource
 from napari_dojo.io.images import Picture
 from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.image_baselines import best_filter
 from napari_dojo.metrics.objects import InstanceCounts
 
 __all__ = ["evaluate_model", "evaluate_steps"]
@@ -49,7 +50,7 @@ def evaluate_steps(
     """
     from napari_dojo.models.card import options_of
     from napari_dojo.tasks import TASKS
-    from napari_dojo.tasks.images import best_filter, score_images
+    from napari_dojo.tasks.images import score_images
 
     card = bundle.card
     task, options, in_context = TASKS[card.task], options_of(card), pairs.spatial == card.spatial
@@ -64,8 +65,8 @@ def evaluate_steps(
     # an image of one channel may come without C
     results = [x if x.ndim == y.ndim else x[None] for x, y in zip(found.values(), truths, strict=True)]
     score, baseline = task.score, task.baseline
-    if task.target == "none":  # trained without targets; here there is a ground truth
-        score, baseline = score_images, best_filter
+    if task.target is None:  # trained without ground truth; here there is one
+        score, baseline = score_images("psnr"), best_filter
     held, name = baseline(inputs, truths, options)
     rows = [
         Row(item.name, *(score(result, truth, item.region, options) for result in both))

@@ -140,7 +140,7 @@ def misfit(card: Card, names: str, shape: Sequence[int]) -> str:
         return f"This model is for volumes, and this image {what}, or a 2-D model."
     if why := _wrong_channels(card.own_channels, card.axes_for(names, shape), shape):
         return why
-    if "Z" in card.finer and "Z" not in names:
+    if "Z" in card.upsampling and "Z" not in names:
         return "This model makes stacks finer along Z, and this image has no axis Z. Choose a stack."
     return ""
 
@@ -159,7 +159,7 @@ def fitted_axes(card: Card, names: str, shape: Sequence[int]) -> Axes:
     """The axes of an image as a model takes them: planes as channels where they are, context frames; DojoError: a misfit."""
     if why := misfit(card, names, shape):
         raise DojoError(why)
-    return Axes(card.axes_for(names, shape), card.spatial).with_neighbours(card.reach)
+    return Axes(card.axes_for(names, shape), card.spatial).with_context(card.context)
 
 
 def zoom_for(card: Card, diameter: float | None, pixel_size: Sequence[float] | None) -> float:
@@ -217,14 +217,14 @@ def box_around(
             margin, step = ceil(radius[name] / zoom + objects), stride[name]
             a, b = max(0, (a - margin) // step * step), min(n, -(-(b + margin) // step) * step)
         elif name == axes.along:
-            a, b = max(0, a - axes.reach), min(n, b + axes.reach)
+            a, b = max(0, a - axes.context), min(n, b + axes.context)
         wide.append((a, b))
     return tuple(wide)
 
 
 def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: PredictSettings) -> None:
     """Refuse to upsample what has other pixels than the training images: its detail would be of another size."""
-    if not card.finer or not card.pixel_size or not pixel_size or settings.any_size:
+    if not card.upsampling or not card.pixel_size or not pixel_size or settings.any_size:
         return
     mine, there = card.pixel_size[-1], pixel_size[-1]
     if not 0.9 < there / mine < 1.1:

@@ -81,8 +81,8 @@ class Ready:
         """In how many ways an image is flipped and rotated; 1: as it is."""
         if not self.task.result.intensities:
             return 1
-        wanted = self.settings.tta or (8 if self.uncertainty else self.task.turns)
-        quarter = self.task.quarter(self.options)
+        wanted = self.settings.tta or (8 if self.uncertainty else self.task.result.tta)
+        quarter = self.task.augmentation(self.options).quarter
         return tta.orientations(wanted, self.predictor.stride, self.predictor.scale, quarter)
 
 
@@ -269,7 +269,7 @@ class _Places:
         axes, shape, kind = image.axes, image.array.shape, ready.task.result
         outputs, scale = ready.predictor.outputs, ready.predictor.scale
         channels = kind.predicted_channels(outputs, "C" in axes.names, axes.own_channels(shape))
-        views = ready.task.views(ready.options, axes)
+        views = ready.task.layout(ready.options).views(axes)
         made = [view.result(shape, channels, scale) for view in views]
         as_input = ready.settings.dtype == "input" and len(views) == 1  # a mean of several views is not rounded
         dtype = kind.dtype(image.array.dtype if as_input else None)

@@ -252,7 +252,9 @@ def _read(files: tuple[Path, Path | None, Path | None], given: DatasetFiles, lay
     """The images of a file, each with its target and its region, checked; those of more than ``room`` bytes stay there."""
     path, target, region = files
     pictures = [replace(p, path=path) for p in images.read_all(path, lazy_above=room)]
-    targets = [None] * len(pictures) if target is None else read_targets(target, layout.labels, pictures, given.axes)
+    targets = (
+        [None] * len(pictures) if target is None else read_targets(target, layout.kind.drawn, pictures, given.axes)
+    )
     masks = [None] * len(pictures) if region is None else read_targets(region, True, pictures, given.axes)
     return [_one(*these, given, layout) for these in zip(pictures, targets, masks, strict=True)]
 
@@ -270,7 +272,7 @@ def _one(
     if layout.planes and not (named or picture.axes) and count == 3 and y is not None and y.ndim == 2:
         named = "CYX"  # a plane is wanted of a stack: nothing else fits
     these = axes_of(picture, named)
-    if given.channel and y is not None and not layout.labels and y.shape == picture.data.shape:  # they lie alike
+    if given.channel and y is not None and not layout.kind.drawn and y.shape == picture.data.shape:  # they lie alike
         y = chosen(y, these.names, given.channel, picture.channel_names, file=picture.name)[0]
     picture, names = images.with_channels(picture, these.names, given.channels, given.channel)
     these = Axes(names, these.spatial)

@@ -5,6 +5,7 @@ __all__ = [
     "baselines",
     "classes",
     "domain_shift",
+    "image_baselines",
     "images",
     "matching",
     "objects",

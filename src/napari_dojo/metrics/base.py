@@ -28,6 +28,14 @@ class Score(Protocol):
     def sentence(self) -> str:
         """The score in words that need no course, without a full stop."""
 
+    @property
+    def selection_score(self) -> float:
+        """The figure that selects the best model; larger is better."""
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is, with its unit."""
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
 

@@ -91,6 +91,16 @@ class ClassCounts:
         return sum(values) / len(values) if values else 0.0
 
     @property
+    def selection_score(self) -> float:
+        """Mean IoU over the classes."""
+        return float(self.mean_iou)
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is."""
+        return "mean IoU"
+
+    @property
     def sentence(self) -> str:
         """``93.1 % of the annotated pixels right, mean IoU 0.78``."""
         return f"{100 * self.accuracy:.1f} % of the annotated pixels right, mean IoU {self.mean_iou:.2f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,9 +118,17 @@ class ImageScores:
     psnr: float = 0.0
     ssim: float = 0.0
     pearson: float = 0.0
+    selected: Literal["psnr", "pearson"] = "psnr"
 
     @classmethod
-    def of(cls, truth: ArrayLike, predicted: ArrayLike, region: ArrayLike | None = None) -> ImageScores:
+    def of(
+        cls,
+        truth: ArrayLike,
+        predicted: ArrayLike,
+        region: ArrayLike | None = None,
+        *,
+        selected: Literal["psnr", "pearson"] = "psnr",
+    ) -> ImageScores:
         """Compare two images (C, *S): each channel with its own range, then their mean. ``region`` is bool (*S)."""
         t, p = np.asarray(truth), np.asarray(predicted)
         same_size(t, p)
@@ -130,7 +138,8 @@ class ImageScores:
             (psnr(a, b, region=region), ssim(a, b, region=region), pearson(a, b, region=region))
             for a, b in zip(t, p, strict=True)
         ]
-        return cls(1, *(float(v) for v in np.mean(each, axis=0)))
+        found = np.mean(each, axis=0)
+        return cls(1, float(found[0]), float(found[1]), float(found[2]), selected)
 
     def __add__(self, other: ImageScores) -> ImageScores:
         n = self.images + other.images
@@ -140,7 +149,18 @@ class ImageScores:
             a * self.psnr + b * other.psnr,
             a * self.ssim + b * other.ssim,
             a * self.pearson + b * other.pearson,
+            other.selected,
         )
+
+    @property
+    def selection_score(self) -> float:
+        """The figure that selects the best model."""
+        return self.psnr if self.selected == "psnr" else self.pearson
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is."""
+        return "PSNR, dB" if self.selected == "psnr" else "Pearson r"
 
     @property
     def sentence(self) -> str:

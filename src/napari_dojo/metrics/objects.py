@@ -242,6 +242,16 @@ class InstanceCounts:
         return self.fp[0]
 
     @property
+    def selection_score(self) -> float:
+        """Mean AP over the IoU thresholds."""
+        return float(np.mean(list(self.ap.values())))
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is."""
+        return "mean AP"
+
+    @property
     def sentence(self) -> str:
         """``detected 86 of 100, 9 false positives``."""
         return detected(self.detected, self.n_true, self.false_positives)

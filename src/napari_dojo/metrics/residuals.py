@@ -80,6 +80,16 @@ class ResidualScores:
         return 1 - abs(self.correlation)
 
     @property
+    def selection_score(self) -> float:
+        """Whiteness: shown, but without ground truth the loss selects the model."""
+        return self.whiteness
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is."""
+        return "whiteness"
+
+    @property
     def sentence(self) -> str:
         """``97 % of the estimated noise removed; neighbouring pixels of the residual correlate by 0.02``."""
         return f"{100 * self.removed:.0f} % of the estimated noise removed; neighbouring pixels of the residual correlate by {self.correlation:.2f}"

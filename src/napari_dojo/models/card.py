@@ -14,7 +14,7 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_dojo.data.axes import Axes
+from napari_dojo.data.axes import Axes, own_channels
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import checked
@@ -31,8 +31,8 @@ RDF, MACOS = "rdf.yaml", "__MACOSX"
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 KINDS: dict[str, Any] = {
     "name task net axes spatial description version": str,
-    "options decoding net_options finer split score baseline data training": dict,
-    "channels reach": int,
+    "options decoding net_options upsampling split score baseline data training": dict,
+    "channels context": int,
     "zoom calibration": (int, float),
 }
 
@@ -52,8 +52,8 @@ class Card:
     pixel_size, unit : of the training images, for each of ``spatial``; None where unknown.
     diameter : typical diameter of the objects in the training images, px; None for tasks without objects.
     zoom : factor by which images are scaled before the net sees them.
-    finer : output px per input px along the axes where they are not 1.
-    reach : context frames or planes on each side that are added as channels (``channels`` counts them).
+    upsampling : predicted px per image px along the axes where they are not 1.
+    context : this many frames or planes to each side are channels, too (``channels`` counts them).
     channel_names : of the inputs, where they have some.
     target : the numbers that bring answers into the targets' units; None: they are in the input's.
     calibration : from the spread between answers to the turned image to the error that is to be expected.
@@ -76,8 +76,8 @@ class Card:
     unit: str | None = None
     diameter: float | None = None
     zoom: float = 1.0
-    finer: dict[str, int] = field(default_factory=dict)
-    reach: int = 0
+    upsampling: dict[str, int] = field(default_factory=dict)
+    context: int = 0
     channel_names: tuple[str, ...] = ()
     target: Normalization | None = None
     calibration: float = 1.0
@@ -95,11 +95,11 @@ class Card:
     @property
     def own_channels(self) -> int:
         """Channels of an image, without those of its neighbours."""
-        return self.channels // (1 + 2 * self.reach)
+        return self.channels // (1 + 2 * self.context)
 
     def numbers(self, array: Any, axes: Axes) -> Normalization:
         """The numbers of a whole array for each of its samples, with their neighbours."""
-        return self.rule.measure_series(axes.frames(array)).repeated(1 + 2 * self.reach)
+        return self.rule.measure_series(axes.frames(array)).repeated(1 + 2 * self.context)
 
     def axes_for(self, names: str, shape: Sequence[int]) -> str:
         """The axes of an image as this model takes them: planes become channels if it needs that many and the image has none."""
@@ -116,8 +116,7 @@ class Card:
 
     def own(self, x: Any) -> Any:
         """The channels (C, *S) of a sample itself, without those of its neighbours."""
-        many = len(x) // (1 + 2 * self.reach)
-        return x[self.reach * many : (self.reach + 1) * many]
+        return own_channels(x, self.context)
 
     def answers(self, norm: Normalization) -> Normalization:
         """The numbers that bring answers to a sample, normalised by ``norm``, into their units."""
@@ -128,7 +127,7 @@ class Card:
         if pixel_size is None:
             return None
         axes = "ZYX"[-len(pixel_size) :]
-        return tuple(s / self.finer.get(a, 1) for a, s in zip(axes, pixel_size, strict=True))
+        return tuple(s / self.upsampling.get(a, 1) for a, s in zip(axes, pixel_size, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``config.napari_dojo``."""
@@ -151,8 +150,8 @@ class Card:
             raise ValueError("a size, or the spatial axes")
         if self.pixel_size and len(self.pixel_size) != len(self.spatial):
             raise ValueError("one pixel size for each spatial axis")
-        fine = all(a in ("Z", "Y", "X") and type(f) is int and 0 < f <= 16 for a, f in self.finer.items())
-        if not fine or not 0 <= self.reach <= 16:
+        fine = all(a in ("Z", "Y", "X") and type(f) is int and 0 < f <= 16 for a, f in self.upsampling.items())
+        if not fine or not 0 <= self.context <= 16:
             raise ValueError("a factor of the size, or the number of neighbours")
 
     @staticmethod

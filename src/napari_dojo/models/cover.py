@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Rule
 from napari_dojo.metrics.objects import overlap
 
-__all__ = ["COLOURS", "beside", "overlay"]
+__all__ = ["COLOURS", "beside", "overlay", "picture"]
 
 # Okabe and Ito's colours: told apart by the colour-blind
 COLOURS = {
@@ -20,6 +21,11 @@ COLOURS = {
     "model": "#0072B2",
     "baseline": "#E69F00",
 }
+
+
+def picture(kind: Kind, image: NDArray[Any], result: NDArray[Any]) -> NDArray[np.uint8]:
+    """A 2-D image (C, Y, X) with its result as RGB uint8: outlines on it, or beside it where it is an image."""
+    return beside(image, result) if kind.intensities else overlay(image, result)
 
 
 def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Task
+from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Target, Task
 from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
@@ -12,7 +12,9 @@ from napari_dojo.tasks.upscale import UPSCALE
 
 __all__ = [
     "DENOISE",
+    "INSTANCES",
     "NOISE2VOID",
+    "SEMANTIC",
     "TASKS",
     "TRANSLATE",
     "UPSCALE",
@@ -20,9 +22,19 @@ __all__ = [
     "Fix",
     "Hints",
     "Summary",
+    "Target",
     "Task",
     "base",
+    "findings",
+    "image_findings",
     "images",
+    "may_start_from",
 ]
 
 TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
+ALIKE = ({DENOISE.name, NOISE2VOID.name},)  # a model of one task is a good start for the others of its set
+
+
+def may_start_from(task: Task, name: str) -> bool:
+    """Whether a model for the task called ``name`` may be fine-tuned for ``task``."""
+    return name == task.name or any({name, task.name} <= names for names in ALIKE)

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.dataset import Dataset, Layout, Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
+from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,16 +51,23 @@ class InstancesDecoding:
     """How maps become objects."""
 
     threshold: Annotated[
-        float, Option("Probability", "A pixel belongs to an object from this probability on.", 0.01, 0.99)
+        float,
+        Option("Probability", "Pixels of at least this probability belong to objects.", 0.01, 0.99, trials=(0.4, 0.6)),
     ] = 0.5
     split: Annotated[
         float,
-        Option("Separate", "Objects are separated where the way between them is this much shallower.", 0.01, 0.95),
+        Option(
+            "Separation",
+            "Neighbouring objects are split where the normalised distance between them dips by this much (h of the h-maxima).",
+            0.01,
+            0.95,
+            trials=(0.12, 0.3),
+        ),
     ] = 0.2
-    smallest: Annotated[float, Option("Smallest", "Objects with fewer pixels are removed.", 0, 1e9, "px")] = 12.0
+    minimum_area: Annotated[float, Option("Minimum area", "Smaller objects are removed.", 0, 1e9, "px")] = 12.0
 
 
-def check(dataset: Dataset, options: InstancesOptions) -> Summary:
+def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     """Count and measure the labelled objects."""
     findings = [*size_findings(dataset), *swap_findings(dataset)]
     sizes, empty = [], 0
@@ -80,7 +88,7 @@ def check(dataset: Dataset, options: InstancesOptions) -> Summary:
                 "error", "No object is labelled: all labels are 0. Paint at least one object, each with its own number."
             )
         )
-        return Summary(options, _outputs(dims), tuple(findings))
+        return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
     findings += [*_number_findings(pieces, len(areas)), *corner_findings(dataset, diameter)]
@@ -94,15 +102,16 @@ def check(dataset: Dataset, options: InstancesOptions) -> Summary:
     if empty:
         findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
     thickness = _thickness(dataset.samples, diameter)
-    smallest = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
+    minimum_area = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
     return Summary(
         replace(options, diameter=float(diameter), dims=dims),
-        _outputs(dims),
+        _maps(dims),
+        InstancesDecoding(minimum_area=minimum_area),
         tuple(findings),
         objects=len(areas),
         diameter=float(diameter),
         thickness=thickness,
-        decoding=InstancesDecoding(smallest=smallest),
+        hints=Hints(margin=0.8),
     )
 
 
@@ -193,41 +202,14 @@ def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: Inst
     seeds, _ = ndi.label(tops, np.ones((3,) * inside.ndim))
     labels = watershed(-deep, seeds * (inside & (deep > 0.2)), mask=inside)
     sizes = np.bincount(labels.ravel())
-    keep = sizes >= decoding.smallest
+    keep = sizes >= decoding.minimum_area
     keep[0] = False
     return (np.cumsum(keep) * keep).astype(np.int32)[labels]
-
-
-def tune(
-    examples: Sequence[tuple[NDArray[np.float32], NDArray[Any], Any]],
-    decoding: InstancesDecoding,
-    options: InstancesOptions,
-) -> InstancesDecoding:
-    """The probability and separation that score best, one after the other; the defaults win where it hardly matters."""
-    best, top = decoding, _total(examples, decoding, options)
-    for trial in [{"split": s} for s in (0.12, 0.3)] + [{"threshold": t} for t in (0.4, 0.6)]:
-        candidate = replace(best, **trial)
-        value = _total(examples, candidate, options)
-        if value > top + 0.003:
-            best, top = candidate, value
-    return best
-
-
-def _total(examples: Sequence[tuple[Any, Any, Any]], decoding: InstancesDecoding, options: InstancesOptions) -> float:
-    counts = InstanceCounts()
-    for maps, truth, region in examples:
-        counts = counts + score(decode(maps, decoding, options), truth, region, options)
-    return selection_score(counts)
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
     """True positives, false positives and false negatives at each IoU."""
     return InstanceCounts.of(truth, result, region)
-
-
-def selection_score(counts: InstanceCounts) -> float:
-    """Mean AP over IoU .5 to .9."""
-    return float(np.mean(list(counts.ap.values())))
 
 
 def baseline(
@@ -237,8 +219,9 @@ def baseline(
     return [otsu_watershed(x) for x in inputs], "Otsu and watershed"
 
 
-def _outputs(dims: int) -> int:
-    return 3 + 2 * dims
+def _maps(dims: int) -> tuple[str, ...]:
+    """Names of the maps that the network predicts."""
+    return ("inside", "distance", "boundary", *(f"{m} {a}" for m in ("direction", "centre") for a in "zyx"[-dims:]))
 
 
 def _annotated(item: Sample) -> NDArray[Any]:
@@ -322,25 +305,17 @@ INSTANCES = Task(
     name="instances",
     title="Find every object",
     sentence="Each object gets its own number.",
-    target="labels",
+    target=Target(LABELS, "labels"),
     result=LABELS,
     options=InstancesOptions,
     decoding=InstancesDecoding,
-    check=check,
-    channels=lambda options: _outputs(options.dims),
-    names=lambda options: (
-        "inside",
-        "depth",
-        "between",
-        *(f"{m} {a}" for m in ("direction", "centre") for a in "zyx"[-options.dims :]),
-    ),
-    margin=lambda diameter: int(np.clip((diameter or 20) * 0.8, 8, 48)),
+    layout=lambda options: Layout(LABELS),
+    augmentation=lambda options: Augmentation(),
+    summarize=summarize,
+    prepare=as_given,
     example=example,
     loss=loss,
     decode=decode,
     score=score,
-    selection_score=selection_score,
-    measure="mean AP",
     baseline=baseline,
-    tune=tune,
 )

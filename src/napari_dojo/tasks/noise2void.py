@@ -15,14 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import Noise
 from napari_dojo.metrics.residuals import ResidualScores
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Finding, Fix, Summary, Task, size_findings
-from napari_dojo.tasks.denoise import WISH, ImageDecoding, decode, layout, loss, tune
-from napari_dojo.tasks.images import frame_findings, noise_findings, noise_of, own, some, without_saturated
+from napari_dojo.tasks.alignment import without_saturated
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary
+from napari_dojo.tasks.findings import size_findings
+from napari_dojo.tasks.image_findings import frame_findings, noise_findings
+from napari_dojo.tasks.images import (
+    CONTEXT,
+    FRAMES,
+    RESTORATION,
+    ImageDecoding,
+    image_names,
+    image_task,
+    noise_of,
+    some,
+)
 
 __all__ = ["NOISE2VOID", "Noise2VoidOptions"]
 
@@ -44,16 +55,7 @@ class Noise2VoidOptions:
             words=("none", "along x", "along y"),
         ),
     ] = "none"
-    neighbours: Annotated[
-        int,
-        Option(
-            "Neighbours",
-            "Number of frames or planes before and after each that help to separate noise from signal; 0: none.",
-            0,
-            3,
-            advanced=True,
-        ),
-    ] = 0
+    context: Annotated[int, CONTEXT] = 0
     hide: Annotated[
         Literal["neighbour", "median"],
         Option(
@@ -64,26 +66,31 @@ class Noise2VoidOptions:
             words=("a neighbour", "the median (N2V2)"),
         ),
     ] = "neighbour"
-    each: Annotated[
-        bool,
-        Option("Scale each", "Measure the brightness of each image of a series by itself.", advanced=True),
-    ] = False
+    frames: Annotated[Literal["whole", "each"], FRAMES] = "whole"
     channels: int = 1
 
-    error = "squared"  # blind spots need the mean of what may be there
+    loss = "squared"  # blind spots need the mean of what is likely
 
 
-def check(dataset: Dataset, options: Noise2VoidOptions) -> Summary:
-    """Is there noise, is it independent from pixel to pixel, and is there anything else."""
-    noisy = noise_of(some(dataset.samples), dataset, lambda i: own(i.x, dataset))
+def summarize(dataset: Dataset, options: Noise2VoidOptions) -> Summary:
+    """Whether there is noise, whether it is independent from pixel to pixel, and whether there is anything else."""
+    noisy = noise_of(some(dataset.samples), lambda i: dataset.own(i.x))
     findings = [
         *size_findings(dataset),
         *noise_findings(noisy, ()),
         *_noise_findings(noisy, options),
-        *frame_findings(dataset, options.each),
+        *frame_findings(dataset, options.frames),
     ]
-    channels = dataset.channels // (1 + 2 * dataset.reach)
-    return Summary(replace(options, channels=channels), channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
+    channels = dataset.channels // (1 + 2 * dataset.context)
+    smooth = options.hide == "median"  # with medians, no single pixel may shine through
+    return Summary(
+        replace(options, channels=channels),
+        image_names(channels),
+        ImageDecoding(),
+        tuple(findings),
+        frames=options.frames,
+        hints=replace(RESTORATION, arguments={**RESTORATION.arguments, "smooth": smooth}),
+    )
 
 
 def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[Finding]:
@@ -112,8 +119,8 @@ def _noise_findings(noisy: Sequence[Noise], options: Noise2VoidOptions) -> list[
 
 
 def prepare(dataset: Dataset, options: Noise2VoidOptions) -> Dataset:
-    """Without what is saturated."""
-    return without_saturated(dataset, lambda item: own(item.x, dataset))
+    """Saturated pixels excluded."""
+    return without_saturated(dataset, lambda sample: dataset.own(sample.x))
 
 
 def example(
@@ -191,11 +198,6 @@ def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) 
     return ResidualScores.of(truth, result)
 
 
-def selection_score(counts: ResidualScores) -> float:
-    """1 if the residual is pure noise, less if neighbours in it are correlated."""
-    return counts.whiteness
-
-
 def baseline(
     inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: Any
 ) -> tuple[list[NDArray[Any]], str]:
@@ -221,37 +223,17 @@ def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
     return float(np.mean((blind - plane) ** 2) / max(float(np.var(plane)), 1e-20))
 
 
-def net(options: Any, dataset: Dataset) -> dict[str, Any]:
-    """Intensities keep their meaning through the net; with medians, no single pixel may shine through."""
-    return {"norm": False, "smooth": options.hide == "median"}
-
-
-NOISE2VOID = Task(
+NOISE2VOID = image_task(
     name="noise2void",
     title="Denoise (no pairs)",
     sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
-    target="none",
-    result=IMAGE,
+    target=None,
     options=Noise2VoidOptions,
-    decoding=ImageDecoding,
-    check=check,
-    channels=lambda options: options.channels,
-    names=lambda options: tuple(f"image {k + 1}" for k in range(options.channels)),
-    margin=lambda diameter: 0,
-    example=example,
-    loss=loss,
-    decode=decode,
-    score=score,
-    selection_score=selection_score,
-    measure="whiteness",
-    baseline=baseline,
-    tune=tune,
-    layout=layout,
-    resample=False,
-    quarter=lambda options: options.lines == "none",
-    intensity=None,
+    layout=lambda options: Layout(IMAGE, context=options.context),
+    augmentation=lambda options: Augmentation(resample=False, quarter=options.lines == "none", intensity=None),
+    summarize=summarize,
     prepare=prepare,
-    net=net,
-    starts=("denoise",),
-    turns=8,
+    example=example,
+    score=score,
+    baseline=baseline,
 )

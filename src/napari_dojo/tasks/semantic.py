@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import CLASSES
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Finding, Fix, Summary, Task, corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Target, Task, as_given
+from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +47,12 @@ class SemanticOptions:
 class SemanticDecoding:
     """How maps become classes."""
 
-    smallest: Annotated[
-        float, Option("Smallest", "Regions with fewer pixels get the class of their surroundings.", 0, 1e9, "px")
+    minimum_area: Annotated[
+        float, Option("Minimum area", "Smaller regions take the class around them.", 0, 1e9, "px")
     ] = 0.0
 
 
-def check(dataset: Dataset, options: SemanticOptions) -> Summary:
+def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
     """Find the classes and how much of them is painted."""
     counts, pixels = _painted(dataset, options)
     values = options.values or tuple(sorted(counts))
@@ -76,11 +77,11 @@ def check(dataset: Dataset, options: SemanticOptions) -> Summary:
         findings.append(Finding("ok", f"{painted:.1%} of the pixels annotated: {share}"))
     return Summary(
         replace(options, values=values, classes=names),
-        max(2, len(values)),
+        names if len(values) > 1 else (*names, "other"),
+        SemanticDecoding(),
         tuple(findings),
         annotated=painted,
         painted=tuple((v, name, counts.get(v, 0)) for v, name in zip(values, names, strict=True)),
-        decoding=SemanticDecoding(),
     )
 
 
@@ -159,19 +160,14 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: SemanticOptions) 
 def decode(maps: NDArray[np.float32], decoding: SemanticDecoding, options: SemanticOptions) -> NDArray[np.int32]:
     """The class with the largest logit, as its label number; (K, *S) -> (*S)."""
     index = np.argmax(maps, axis=0)
-    if decoding.smallest > 1:
-        index = _without_specks(index, maps, decoding.smallest)
+    if decoding.minimum_area > 1:
+        index = _without_specks(index, maps, decoding.minimum_area)
     return np.asarray(options.values, np.int32)[index]
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: SemanticOptions) -> ClassCounts:
     """Confusion of the annotated pixels."""
     return ClassCounts.of(truth, result, dict(zip(options.values, options.classes, strict=True)), region)
-
-
-def selection_score(counts: ClassCounts) -> float:
-    """Mean IoU over the classes."""
-    return float(counts.mean_iou)
 
 
 def baseline(
@@ -184,13 +180,6 @@ def baseline(
         frequent += np.bincount(index[known].ravel(), minlength=len(frequent))
     value = options.values[int(np.argmax(frequent))]
     return [np.full(x.shape[1:], value, np.int32) for x in inputs], "most frequent class"
-
-
-def tune(
-    examples: Sequence[tuple[Any, Any, Any]], decoding: SemanticDecoding, options: SemanticOptions
-) -> SemanticDecoding:
-    """Nothing to choose."""
-    return decoding
 
 
 def _names(options: SemanticOptions, values: Sequence[int]) -> tuple[str, ...]:
@@ -226,20 +215,17 @@ SEMANTIC = Task(
     name="semantic",
     title="Sort pixels into classes",
     sentence="Each pixel gets one of your classes.",
-    target="labels",
+    target=Target(CLASSES, "labels"),
     result=CLASSES,
     options=SemanticOptions,
     decoding=SemanticDecoding,
-    check=check,
-    channels=lambda options: len(options.values),
-    names=lambda options: options.classes,
-    margin=lambda diameter: 0,
+    layout=lambda options: Layout(CLASSES),
+    augmentation=lambda options: Augmentation(),
+    summarize=summarize,
+    prepare=as_given,
     example=example,
     loss=loss,
     decode=decode,
     score=score,
-    selection_score=selection_score,
-    measure="mean IoU",
     baseline=baseline,
-    tune=tune,
 )

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout, Sample
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import measure_noise
@@ -24,13 +23,15 @@ from napari_dojo.data.resample import cubic
 from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Task, size_findings
-from napari_dojo.tasks.denoise import ImageDecoding, decode, loss, selection_score, tune
-from napari_dojo.tasks.images import as_bright, moved, place_findings, plain_example, score_images
+from napari_dojo.tasks.alignment import as_bright, moved
+from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Target
+from napari_dojo.tasks.findings import size_findings
+from napari_dojo.tasks.image_findings import place_findings
+from napari_dojo.tasks.images import LOSS, REGISTER, ImageDecoding, image_names, image_task, plain_example
 
 __all__ = ["UPSCALE", "UpscaleOptions"]
 
-WISH = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
+HINTS = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 
 
 @dataclass(frozen=True)
@@ -70,40 +71,40 @@ class UpscaleOptions:
             "Photons", "Caught in a bright pixel of the coarse image; fewer mean more noise.", 1, 1e6, advanced=True
         ),
     ] = 200.0
-    error: Annotated[
-        Literal["absolute", "squared"],
-        Option(
-            "Error",
-            "What is made small: the absolute error gives sharper edges, the squared error the mean of what may be there.",
-            advanced=True,
-        ),
-    ] = "absolute"
-    register: Annotated[
-        bool, Option("Correct shifts", "Align each target with its image before training.", advanced=True)
-    ] = False
+    loss: Annotated[Literal["absolute", "squared"], Option("Loss", LOSS, advanced=True)] = "absolute"
+    register: Annotated[bool, REGISTER] = False
     channels: int = 1
     alone: bool = False
 
 
-def finer(options: UpscaleOptions) -> dict[str, int]:
-    """Answer pixels per image pixel."""
+def upsampling(options: UpscaleOptions) -> dict[str, int]:
+    """Predicted pixels per image pixel, by axis."""
     return dict.fromkeys(options.along, int(options.factor))
 
 
-def check(dataset: Dataset, options: UpscaleOptions) -> Summary:
-    """Do the sizes, the places and the pixel sizes fit."""
+def summarize(dataset: Dataset, options: UpscaleOptions) -> Summary:
+    """Whether sizes, places and pixel sizes fit."""
     alone = dataset.samples[0].y is None
-    options = replace(options, channels=len(dataset.samples[0].x if alone else dataset.samples[0].y), alone=alone)
+    channels = len(dataset.samples[0].x if alone else dataset.samples[0].y)
+    options = replace(options, channels=channels, alone=alone)
     findings = [*size_findings(dataset), *_axis_findings(dataset, options)]
     if alone and options.along != "Z":
         how = "by bicubic interpolation" if options.degrade == "bicubic" else _microscope_words(dataset, options)
         show = (Fix("Show an example", "show", value=lambda x: coarse(x, options, dataset.pixel_size)),)
-        findings.append(
-            Finding("ok", f"Fine images alone: to learn from, they are made {options.factor} times coarser {how}", show)
-        )
+        text = f"Sharp images alone: for training, they are made {options.factor} times coarser {how}"
+        findings.append(Finding("ok", text, show))
     elif not alone:
         findings += [*place_findings(dataset, options.register), *_size_findings(dataset, options)]
-    return Summary(options, options.channels, tuple(findings), decoding=ImageDecoding(), wish=WISH)
+    hints = replace(HINTS, arguments=_network(dataset, options))
+    return Summary(options, image_names(channels), ImageDecoding(), tuple(findings), hints=hints)
+
+
+def _network(dataset: Dataset, options: UpscaleOptions) -> dict[str, Any]:
+    """The network adds what interpolation cannot know to the interpolated image."""
+    scale = [upsampling(options).get(a, 1) for a in dataset.spatial]
+    if options.along == "Z":  # trained on planes seen from the side
+        scale = [int(options.factor), 1]
+    return {"scale": scale, "direct": list(range(options.channels)), "norm": False}
 
 
 def _axis_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
@@ -164,7 +165,7 @@ def prepare(dataset: Dataset, options: UpscaleOptions) -> Dataset:
 
 
 def _made_coarse(dataset: Dataset, options: UpscaleOptions) -> Dataset:
-    factors = tuple(finer(options).get(a, 1) for a in dataset.spatial)
+    factors = tuple(upsampling(options).get(a, 1) for a in dataset.spatial)
 
     def item(old: Sample) -> Sample:
         cut = tuple(slice(0, n // f * f) for n, f in zip(old.size, factors, strict=True))
@@ -183,7 +184,7 @@ def coarse(
 ) -> NDArray[np.float32]:
     """A fine image (C, *S), S a multiple of the factor, as the coarse microscope would see it; ``pixel_size`` in µm."""
     spatial = "ZYX"[-(np.ndim(y) - 1) :]
-    factors = [finer(options).get(a, 1) for a in spatial]
+    factors = [upsampling(options).get(a, 1) for a in spatial]
     y = np.asarray(
         y[(slice(None), *(slice(0, n // f * f) for n, f in zip(y.shape[1:], factors, strict=True)))], np.float32
     )
@@ -216,7 +217,7 @@ def example(
     """Coarse image, with new noise where a microscope makes it, and fine target."""
     if options.alone and options.degrade == "microscope" and options.along != "Z":
         x = _noisy(x, options.photons, rng)
-    return plain_example(x, y, region)
+    return plain_example(x, y, region, options, rng)
 
 
 def baseline(
@@ -229,25 +230,7 @@ def baseline(
     return found, "bicubic interpolation"
 
 
-def net(options: UpscaleOptions, dataset: Dataset) -> dict[str, Any]:
-    """The net adds what interpolation cannot know to the interpolated image."""
-    factors = (int(options.factor), 1) if options.along == "Z" else [finer(options).get(a, 1) for a in dataset.spatial]
-    return {"scale": list(factors), "direct": list(range(options.channels)), "norm": False}
-
-
 # along Z ------------------------------------------------------------------------------------------------------------
-
-
-def views(options: UpscaleOptions, axes: Axes) -> tuple[Axes, ...]:
-    """Along Z a stack is answered from two sides, as planes (Z, X) and (Z, Y)."""
-    if options.along != "Z":
-        return (axes,)
-    if "Z" not in axes.names:
-        raise DojoError(
-            f"This model makes stacks finer along Z, and this image ({axes.names}) has no axis Z. Choose a stack."
-        )
-    sides = ({"Z": "Y", "Y": "Z"}, {"Z": "Y", "Y": "X", "X": "Z"})
-    return tuple(replace(axes, names="".join(side.get(a, a) for a in axes.names)) for side in sides)
 
 
 def _from_planes(dataset: Dataset, factor: int) -> Dataset:
@@ -304,34 +287,15 @@ def _wider(x: NDArray[np.float32], factor: int, noise: Sequence[float]) -> float
     return 6.0
 
 
-UPSCALE = Task(
+UPSCALE = image_task(
     name="upscale",
     title="Super-resolve",
-    sentence="Predicts images with more pixels and the detail of the high-resolution training images.",
-    target="image",
-    result=IMAGE,
+    sentence="Images get more pixels, with detail as in the sharp images that it was trained on.",
+    target=Target(IMAGE, "sharp image", optional=True),
     options=UpscaleOptions,
-    decoding=ImageDecoding,
-    check=check,
-    channels=lambda options: options.channels,
-    names=lambda options: tuple(f"image {k + 1}" for k in range(options.channels)),
-    margin=lambda diameter: 0,
-    example=example,
-    loss=loss,
-    decode=decode,
-    score=score_images,
-    selection_score=selection_score,
-    measure="PSNR, dB",
-    asks="sharp image",
-    baseline=baseline,
-    tune=tune,
-    layout=lambda options: Layout(labels=False, finer=finer(options)),
-    finer=finer,
-    resample=False,
-    intensity=None,
+    layout=lambda options: Layout(IMAGE, upsampling(options), sides=options.along == "Z"),
+    summarize=summarize,
     prepare=prepare,
-    net=net,
-    views=views,
-    alone=True,
-    turns=8,
+    example=example,
+    baseline=baseline,
 )

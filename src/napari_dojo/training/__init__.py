@@ -1,7 +1,11 @@
-"""From a dataset to a model: the plan, the loop, and all that goes with it."""
+"""From a dataset to a model: the preparation, the plan, the loop, and all that goes with it."""
 
 __all__ = [
+    "judge",
     "loop",
     "plan",
+    "prepare",
+    "recorder",
+    "resume",
     "train",
 ]

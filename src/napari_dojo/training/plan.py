@@ -33,7 +33,7 @@ class Data:
     channels, outputs : C and K.
     diameter, thickness : of the objects in px, None where the task has none.
     spacing : relative pixel size of each spatial axis, smallest 1.
-    wish : what the task would like.
+    hints : what the task would like.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -42,7 +42,7 @@ class Data:
     diameter: float | None = None
     thickness: float | None = None
     spacing: tuple[float, ...] = ()
-    wish: Hints = field(default_factory=Hints)
+    hints: Hints = field(default_factory=Hints)
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Plan:
         }
 
     @property
+    def stride(self) -> tuple[int, ...]:
+        """Image sizes must be multiples of this, for each spatial axis."""
+        return tuple(prod(steps) for steps in zip(self.stem, *self.pools, strict=True))
+
+    @property
     def long(self) -> str:
         """``about 1,300 steps in 5 min``; two digits, more are not known before the first step."""
         if not self.minutes:
@@ -92,30 +97,30 @@ class Plan:
     @property
     def sentence(self) -> str:
         """What the user reads."""
-        return f"{self.long}, {self.batch} pieces of {' x '.join(map(str, self.patch))} px each"
+        return f"{self.long}, batch size {self.batch}, patches of {' x '.join(map(str, self.patch))} px"
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
-    """Decide everything that the user did not; ``start`` are the network arguments of a model to fine-tune."""
-    dims, wish = len(data.sizes[0]), data.wish
+    """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
+    dims, hints = len(data.sizes[0]), data.hints
     zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     spacing = data.spacing or (1.0,) * dims
-    fine = wish.fine or (data.thickness is not None and data.thickness * zoom < THIN)
-    cells = _cells(smallest, spacing, fine, settings.depth or wish.levels or (4 if dims == 2 else 3))
+    fine = hints.fine or (data.thickness is not None and data.thickness * zoom < THIN)
+    cells = _cells(smallest, spacing, fine, settings.depth or hints.levels or (4 if dims == 2 else 3))
     stem, pools = cells[0], tuple(cells[1:])
-    width = settings.width or (wish.width or (32 if prod(stem) > 1 else 16)) * (1 if device.kind == "cpu" else 2)
+    width = settings.width or (hints.width or (32 if prod(stem) > 1 else 16)) * (1 if device.kind == "cpu" else 2)
     growth = 1.5
     if start:
         stem, pools = tuple(start["stem"]), tuple(tuple(p) for p in start["pools"])  # type: ignore[arg-type,attr-defined]
         width, growth = int(start["width"]), float(start["growth"])  # type: ignore[call-overload,arg-type]
     stride = [prod(steps) for steps in zip(stem, *pools, strict=True)]
-    edge = settings.patch or (wish.patch if dims == 2 else round((wish.pixels or 0) ** (1 / 3)))
+    edge = settings.patch or (hints.patch if dims == 2 else round((hints.pixels or 0) ** (1 / 3)))
     patch = tuple(
         max(s, round(min(p, -(-n // s) * s) / s) * s)
         for p, n, s in zip(_patch(dims, spacing, data.diameter, zoom, edge), smallest, stride, strict=True)
     )
-    pixels = (wish.pixels or PIXELS) * (1 if device.kind == "cpu" else 4)
+    pixels = (hints.pixels or PIXELS) * (1 if device.kind == "cpu" else 4)
     batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
     while batch > 1 and batch * prod(patch) * _bytes_per_pixel(width, stem) > device.memory:
         batch //= 2
@@ -127,12 +132,12 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         steps = max(1, int(learning / _seconds_per_step(batch * prod(patch), width, stem, device)))
     else:
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
-    rate = settings.learning_rate or (1e-3 if start else wish.rate or 3e-3)
+    rate = settings.learning_rate or (1e-3 if start else 3e-3)
     return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
 
 
 def plan_for(
-    dataset: Dataset, split: Split, facts: Summary, device: Device, settings: TrainSettings, start: Card | None = None
+    dataset: Dataset, split: Split, summary: Summary, device: Device, settings: TrainSettings, start: Card | None = None
 ) -> Plan:
     """The plan of a training on these data, which fine-tunes the model ``start`` if one is given.
 
@@ -142,7 +147,7 @@ def plan_for(
     """
     sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
     spacing = tuple(s / min(dataset.pixel_size) for s in dataset.pixel_size) if dataset.pixel_size else ()
-    data = Data(sizes, dataset.channels, facts.outputs, facts.diameter, facts.thickness, spacing, facts.wish)
+    data = Data(sizes, dataset.channels, len(summary.maps), summary.diameter, summary.thickness, spacing, summary.hints)
     if start is None:
         return make_plan(data, device, settings)
     if start.channels != dataset.channels or start.spatial != dataset.spatial:
@@ -151,8 +156,8 @@ def plan_for(
             f"{dataset.spatial} with {dataset.channels}. Start from another model, or from nothing."
         )
     zoom = start.zoom
-    if start.diameter and facts.diameter and not 1 / 1.5 < facts.diameter / start.diameter < 1.5:
-        zoom = start.zoom * start.diameter / facts.diameter
+    if start.diameter and summary.diameter and not 1 / 1.5 < summary.diameter / start.diameter < 1.5:
+        zoom = start.zoom * start.diameter / summary.diameter
     scaled = tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes)
     data = replace(data, sizes=scaled, diameter=None, thickness=None)
     return replace(make_plan(data, device, settings, start.net_options), zoom=zoom)

@@ -110,7 +110,7 @@ def test_the_margin_is_wide_and_on_a_grid(viewer):
 
 def test_a_part_says_what_the_whole_says(viewer):
     """Cut, measured on the whole, predicted and cut again: the same objects at the same places."""
-    image, made = scene((1400, 1300)), bright(decoding={"smallest": 20.0})
+    image, made = scene((1400, 1300)), bright(decoding={"minimum_area": 20.0})
     box = ((600, 760), (620, 700))
     part = asked(viewer, image, "YX", made.card, box, scale=(0.5, 0.25), translate=(3, 4))
     assert part.wide != ((0, 1400), (0, 1300))

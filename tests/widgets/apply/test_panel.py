@@ -255,7 +255,7 @@ def test_the_answer_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer
     assert [str(u) for u in layer.units] == ["micrometer"] * 2
     made = layer.metadata["napari_dojo"]
     assert (made["kind"], made["image"], made["model"], made["path"]) == ("result", "cells", "bright", str(model.path))
-    assert made["decoding"]["smallest"] == 5
+    assert made["decoding"]["minimum_area"] == 5
     assert apply.count.text() == "3 objects"
     assert apply.message.text() == 'Added the layer "cells bright".'
     assert viewer.layers.selection.active is other
@@ -332,7 +332,7 @@ def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_
     assert apply.count.text() == "6 objects"
     assert apply.count.toolTip().splitlines()[1] == "cells_2 bright: 2 objects"
     assert apply.message.text() == "Added 3 layers."
-    apply.sliders.slider("smallest").value = 100
+    apply.sliders.slider("minimum_area").value = 100
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert not any(x.data.any() for x in layers)
     viewer.layers.remove(layers[0])
@@ -375,7 +375,7 @@ def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
     assert sorted(np.unique(layer.data)) == [0, 1, 2]
     np.testing.assert_allclose(layer.translate, (1, 17, 19))
     assert apply.count.text() == "2 objects"
-    apply.sliders.slider("smallest").value = 65
+    apply.sliders.slider("minimum_area").value = 65
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
     assert layer.data.shape == (1, 34, 34)
     image.corner_pixels = np.array([[0, 47, 18], [0, 47, 51]])
@@ -384,20 +384,20 @@ def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
 
 
 def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, viewer, panel, known, at_once):
-    known(bright={}, other={"decoding": {"smallest": 30.0}})
+    known(bright={}, other={"decoding": {"minimum_area": 30.0}})
     viewer.add_image(squares(2), name="cells")
     apply = panel(ApplyPanel)
     apply.choose_model("bright")
-    apply.sliders.slider("smallest").value = 64
+    apply.sliders.slider("minimum_area").value = 64
     (first,) = run(qtbot, apply)
-    assert first.metadata["napari_dojo"]["decoding"]["smallest"] == 64
+    assert first.metadata["napari_dojo"]["decoding"]["minimum_area"] == 64
     assert apply.count.text() == "2 objects"
-    apply.sliders.slider("smallest").value = 65
+    apply.sliders.slider("minimum_area").value = 65
     qtbot.waitUntil(lambda: apply.count.text() == "0 objects", timeout=5000)
-    assert apply.sliders.values()["smallest"] == 65
+    assert apply.sliders.values()["minimum_area"] == 65
     apply.choose_model("other")
-    assert apply.sliders.values()["smallest"] == 30
-    apply.sliders.slider("smallest").value = 1
+    assert apply.sliders.values()["minimum_area"] == 30
+    apply.sliders.slider("minimum_area").value = 1
     qtbot.wait(150)
     assert apply.count.text() == "0 objects"  # the result of the other model is left alone
     apply.choose_model("bright")
@@ -414,7 +414,7 @@ def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_on
     apply = panel(ApplyPanel)
     run(qtbot, apply)
     assert "Too large to change" in apply.message.text()
-    apply.sliders.slider("smallest").value = 100
+    apply.sliders.slider("minimum_area").value = 100
     qtbot.wait(150)
     assert apply.count.text() == "2 objects"
 
@@ -446,7 +446,7 @@ def test_kept_maps_are_decoded_as_the_task_does():
     maps = rng.normal(size=(3, 2, 24, 32)).astype(np.float32)
     made = bright().card
     kept = Kept(made, maps, Axes("TYX"), (3, 24, 32))
-    values = {"threshold": 0.3, "split": 0.1, "smallest": 2.0}
+    values = {"threshold": 0.3, "split": 0.1, "minimum_area": 2.0}
     task = TASKS["instances"]
     for k, plane in enumerate(kept.decoded(values)):
         wanted = task.decode(maps[k], task.decoding(**values), task.options(**made.options))
@@ -591,7 +591,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert apply.batch.predictions.edit.placeholderText() == str(folder / "in_bright")
     apply.batch.tables.setChecked(True)
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)
-    apply.sliders.slider("smallest").value = 3
+    apply.sliders.slider("minimum_area").value = 3
     apply.apply_button.click()
     out = folder / "in_bright"
     assert sorted(p.name for p in out.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]

@@ -106,7 +106,7 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
 
 
 def test_finer_answers_lie_exactly_over_their_image(qtbot, viewer, applied):
-    identity("fine", "upscale", finer={"Y": 2, "X": 2}, options={"factor": 2},
+    identity("fine", "upscale", upsampling={"Y": 2, "X": 2}, options={"factor": 2},
              net_options={"scale": [2, 2]})  # fmt: skip
     image = viewer.add_image(simulate("spots", (33, 47), 1).image, name="spots", scale=(0.5, 0.25), translate=(3, 4))
     (shown,) = applied("fine").results.shown

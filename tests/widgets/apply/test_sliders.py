@@ -11,7 +11,7 @@ from napari_dojo.widgets.apply.sliders import Sliders, size_words
 pytestmark = pytest.mark.gui
 
 FIELDS = fields_of(TASKS["instances"].decoding)
-VALUES = {"threshold": 0.45, "split": 0.2, "smallest": 10.5}
+VALUES = {"threshold": 0.45, "split": 0.2, "minimum_area": 10.5}
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def sliders(qtbot):
 
 
 def test_values_that_were_not_moved_are_exact(sliders):
-    assert sliders.slider("smallest").value == 10
+    assert sliders.slider("minimum_area").value == 10
     assert sliders.values() == VALUES
-    sliders.slider("smallest").value = 20
-    assert sliders.values() == {**VALUES, "smallest": 20.0}
-    assert isinstance(sliders.values()["smallest"], float)
+    sliders.slider("minimum_area").value = 20
+    assert sliders.values() == {**VALUES, "minimum_area": 20.0}
+    assert isinstance(sliders.values()["minimum_area"], float)
 
 
 def test_showing_says_nothing_and_moving_does(qtbot, sliders):
@@ -40,18 +40,18 @@ def test_showing_says_nothing_and_moving_does(qtbot, sliders):
 
 
 def test_the_range_follows_the_value(sliders):
-    assert (sliders.slider("smallest").min, sliders.slider("smallest").max) == (0, 200)
-    sliders.show_fields(FIELDS, {**VALUES, "smallest": 300.0})
-    assert sliders.slider("smallest").max == 1200
+    assert (sliders.slider("minimum_area").min, sliders.slider("minimum_area").max) == (0, 200)
+    sliders.show_fields(FIELDS, {**VALUES, "minimum_area": 300.0})
+    assert sliders.slider("minimum_area").max == 1200
     assert sliders.slider("threshold").max == pytest.approx(0.99)
 
 
 def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
-    words = sliders._words["smallest"]
+    words = sliders._words["minimum_area"]
     assert words.text() == "10.5 px"
     sliders.set_pixel_size((0.5, 0.5))
     assert words.text() == "10.5 px: 2.62 µm², 1.8 µm across"
-    sliders.slider("smallest").value = 100
+    sliders.slider("minimum_area").value = 100
     assert words.text() == "100 px: 25 µm², 5.6 µm across"
     sliders.set_pixel_size(None)
     assert words.text() == "100 px"
@@ -64,8 +64,8 @@ def test_sizes_of_discs_and_balls():
 
 def test_another_task_has_other_sliders(sliders):
     other = fields_of(TASKS["semantic"].decoding)
-    sliders.show_fields(other, {"smallest": 0.0})
-    assert list(sliders.values()) == ["smallest"]
+    sliders.show_fields(other, {"minimum_area": 0.0})
+    assert list(sliders.values()) == ["minimum_area"]
 
 
 def test_every_slider_has_a_name_and_a_tip(sliders):

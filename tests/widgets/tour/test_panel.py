@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-SCORE = {"sentence": "detected 60 of 68, 4 false positives", "headline": 0.6}
-OTSU = {"sentence": "detected 47 of 68, 16 false positives", "headline": 0.4}
+SCORE = {"sentence": "detected 60 of 68, 4 false positives", "selection_score": 0.6}
+OTSU = {"sentence": "detected 47 of 68, 16 false positives", "selection_score": 0.4}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     train.start_button.click()
     step(qtbot, tour, 4, "In a few seconds, a layer with the current prediction")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Please wait", False)
-    said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "headline": 0.1}, OTSU))
+    said(viewer, Validated(1, 1.0, 1.0, {"sentence": "detected 20 of 68", "selection_score": 0.1}, OTSU))
     step(
         qtbot,
         tour,

@@ -130,7 +130,7 @@ def test_labels_in_one_corner(qtbot, viewer, train, scene):
     silent(qtbot, train, "is the rest empty")
     row = train.rows.rows()[0]
     assert row.region.name == "a region"
-    pairs, _ = train.data.material().pairs(train.task, train.task.options())
+    pairs, _ = train.data.material().dataset(train.task, train.task.options())
     region = pairs.samples[0].region
     assert region[labels > 0].all()
     assert 0.15 < region.mean() < 0.5
@@ -164,7 +164,7 @@ def test_constant_images_are_left_out(qtbot, viewer, train, scene):
     viewer.add_image(np.full((128, 128), 7.0), name="b2")
     viewer.add_labels(scene.labels.copy(), name="b2 labels")
     says(qtbot, train, "b2 is constant and teaches nothing")
-    press(train, "Leave out")
+    press(train, "Exclude")
     silent(qtbot, train, "constant")
     assert [r.name for r in train.rows.rows()] == ["a1"]
 
@@ -260,7 +260,7 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
         for n, region, role in (("a", shapes, "training"), ("b", None, "validation"))
     ]
     train.rows.set_rows(rows)
-    pairs, _ = train.data.material().pairs(train.task, train.task.options())
+    pairs, _ = train.data.material().dataset(train.task, train.task.options())
     assert [i.role for i in pairs.samples] == ["training", "validation"]
     assert pairs.channels == 2
     np.testing.assert_array_equal(pairs.samples[0].x[1], scene.image * 2.0 + 1)

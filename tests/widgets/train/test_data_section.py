@@ -82,7 +82,7 @@ def test_images_of_another_kind_are_left_out(qtbot, viewer, train, scene, other)
     train.rows.set_rows([*train.rows.rows(), Row(odd[:1], odd[1])])
     says(qtbot, train, "odd_3 and cells_1 differ in dimensions or colours")
     assert not train.start_button.isEnabled()
-    train.findings.button("Leave out").click()
+    train.findings.button("Exclude").click()
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
     assert [name for name, _ in names(train)] == ["cells_1", "cells_2"]
 

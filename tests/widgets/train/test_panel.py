@@ -143,9 +143,9 @@ def test_train_stop_apply(qtbot, filled, panel):
     assert result.metadata["napari_dojo"]["model"] == "cells"
     assert "object" in apply.count.text()
 
-    apply.sliders.slider("smallest").value = 200
+    apply.sliders.slider("minimum_area").value = 200
     apply.sliders.slider("threshold").value = 0.01
-    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["smallest"] == 200, timeout=20_000)
+    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["minimum_area"] == 200, timeout=20_000)
     sizes = np.bincount(result.data.ravel())[1:]
     assert (sizes[sizes > 0] >= 200).all()
     apply.end()

@@ -65,7 +65,7 @@ class Asked:
         beside = Path(layer.source.path).parent if layer.source.path else None
         whole = tuple((0, n) for n in array.shape)
         wide = whole if box is None else box_around(card, axes, array.shape, box, size)
-        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, wide, box, card.finer)
+        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, wide, box, card.upsampling)
 
     def part(self, box: Box) -> Any:
         """A part of the image, as it lies."""

@@ -74,7 +74,7 @@ def _count_images(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
 
 
 def _caution(card: Card, count: Counter[str]) -> str:
-    how = "look at the residual" if card.target is None and not card.finer else "compare it with a measured image"
+    how = "look at the residual" if card.target is None and not card.upsampling else "compare it with a measured image"
     return f"Predicted, not measured: {how} before you trust it."
 
 

@@ -93,12 +93,12 @@ class ReliabilitySection(QWidget):
         self.setVisible(shown is not None)
         if shown is None:
             return
-        same = shown.card.target is None and not shown.card.finer
+        same = shown.card.target is None and not shown.card.upsampling
         why = "" if same else "The result has another unit or size than the image."
         for button in (self.residual_button, self.resolution_button):
             button.setEnabled(same and not self._runner.busy)
             button.setToolTip(why or self._tips[button])
-        self.support_button.setVisible(TASKS[shown.card.task].support_map(options_of(shown.card)))
+        self.support_button.setVisible(TASKS[shown.card.task].layout(options_of(shown.card)).support_map)
 
     def end(self) -> None:
         """The panel is closing."""

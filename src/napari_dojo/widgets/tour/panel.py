@@ -147,7 +147,7 @@ class Walk:
             f"Validation: {checked.score.get('sentence', '')}. Baseline without deep learning: "
             f"{checked.baseline.get('sentence', '')}. "
         )
-        if checked.score.get("headline", 1) < checked.baseline.get("headline", 0):
+        if checked.score.get("selection_score", 1) < checked.baseline.get("selection_score", 0):
             return Prompt(text + "The model will soon be better than that ...", WAIT)
         if self._stopping(training):
             return Prompt(text + "The best model is saved.", "Stopping ...")

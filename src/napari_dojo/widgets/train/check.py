@@ -10,12 +10,11 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_dojo.data.dataset import Split
 from napari_dojo.device import Device, probe
 from napari_dojo.models.card import read_card
 from napari_dojo.settings import TrainSettings, checked
-from napari_dojo.tasks import Finding, Summary, Task
-from napari_dojo.training.plan import Plan, plan_for
+from napari_dojo.tasks import Finding, Task
+from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.train.training_data import LARGEST, Material
 
@@ -25,16 +24,12 @@ ORDER = ("error", "warning", "ok")
 best_device = cache(probe)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
-    """What was understood of the data, and what training would do; ``facts`` None where there was too much to look at."""
+    """What the check shows; ``setup`` None where there was too much to look at."""
 
     findings: tuple[Finding, ...]
-    facts: Summary | None = None
-    split: Split | None = None
-    plan: Plan | None = None
-    channels: int = 0
-    spatial: str = ""
+    setup: Setup | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,42 +49,16 @@ def look_at(asked: Asked) -> Seen:
 
     Raises
     ------
-    DojoError : where they cannot be learned from.
+    DojoError : where they cannot be trained on.
     """
-    told = () if asked.device is None else (Finding("ok", asked.device.sentence),)
     if asked.material.pixels > LARGEST:
-        return Seen((Finding("ok", "Large images are checked when training starts."), *told))
+        told = () if asked.device is None else (Finding("ok", asked.device.sentence),)
+        return Seen((Finding("ok", "Large images: they are checked when training starts."), *told))
     options: Any = checked(asked.task.options, asked.options)
-    dataset, notes = asked.material.pairs(asked.task, options)
-    facts = asked.task.check(dataset, options)
-    findings = [*facts.findings, *(Finding("warning", note) for note in notes)]
-    if facts.errors:
-        return Seen(tuple(findings), facts, channels=dataset.channels, spatial=dataset.spatial)
-    settings = checked(TrainSettings, asked.settings)
-    split, plan = dataset.split(settings.validation, settings.test, settings.seed), None
-    findings.append(_split_finding(split))
-    if asked.device is not None:
-        plan = plan_for(dataset, split, facts, asked.device, settings, read_card(asked.start) if asked.start else None)
-        findings.append(_plan_finding(asked.device, plan))
-    return Seen(tuple(findings), facts, split, plan, dataset.channels, dataset.spatial)
-
-
-def _split_finding(split: Split) -> Finding:
-    if not split.validation:
-        text = (
-            "No part is left for validation: scores will come from the training images. Add an image, or a larger one."
-        )
-        return Finding("warning", text)
-    whole = split.test or len(split.training) + len(split.validation) == len(
-        {p.item for p in split.training + split.validation}
-    )
-    test = f", {len(split.test)} for test" if split.test else ""
-    parts = f" ({len(split.training)} for training, {len(split.validation)} for validation{test})" if whole else ""
-    return Finding("ok", f"Validation: {split.how}{parts}")
-
-
-def _plan_finding(device: Device, plan: Plan) -> Finding:
-    return Finding("ok", f"{device.sentence}: {plan.long}")
+    dataset, notes = asked.material.dataset(asked.task, options)
+    start = read_card(asked.start) if asked.start else None
+    setup = prepare(dataset, asked.task, options, checked(TrainSettings, asked.settings), asked.device, start)
+    return Seen((*setup.findings, *(Finding("warning", note) for note in notes)), setup)
 
 
 class Findings(QWidget):

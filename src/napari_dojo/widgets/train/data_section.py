@@ -25,6 +25,8 @@ from napari_dojo.widgets.train.training_data import Files, Layers, Material
 
 __all__ = ["DataSection", "FolderRows"]
 
+NO_LABELS = "no labels"  # the code of the finding that a new Labels layer answers
+
 IN_FILES = (
     ("as the files say", None),
     ("Z (planes of a volume)", "ZYX"),
@@ -63,9 +65,9 @@ class FolderRows(QWidget):
         """What is chosen; None where the images are missing."""
         if not self.images.path:
             return None
-        found = likely_targets(self.images.path) if self.takes.kind == "labels" else None
+        found = likely_targets(self.images.path) if self.takes.drawn else None
         target = self.answers.path or (None if self.takes.optional else str(found or self.images.path))
-        target = None if self.takes.kind == "none" else target
+        target = None if self.takes.kind is None else target
         return DatasetFiles(self.images.path, target, self.axes_box.currentData())
 
     def take(self, answers: Answers) -> None:
@@ -73,7 +75,7 @@ class FolderRows(QWidget):
         self.takes = answers
         self._answers_label.setText(answers.word.capitalize())
         for widget in (self.answers, self._answers_label):
-            widget.setVisible(answers.kind != "none")
+            widget.setVisible(answers.kind is not None)
         self._show_guess()
 
     def _guess(self) -> None:
@@ -81,10 +83,10 @@ class FolderRows(QWidget):
         self.changed.emit()
 
     def _show_guess(self) -> None:
-        found = likely_targets(self.images.path) if self.images.path and self.takes.kind == "labels" else None
+        found = likely_targets(self.images.path) if self.images.path and self.takes.drawn else None
         short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
         alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
-        self.answers.edit.setPlaceholderText(short if self.takes.kind == "labels" else alone)
+        self.answers.edit.setPlaceholderText(short if self.takes.drawn else alone)
 
 
 class DataSection(QWidget):
@@ -151,18 +153,18 @@ class DataSection(QWidget):
         """What is missing or does not go together, and what to do; None where all can be looked at."""
         material = self.material()
         if material is None:
-            masks = [mask.name for _, mask in self._masks()] if self.rows.takes.kind == "labels" else []
+            masks = [mask.name for _, mask in self._masks()] if self.rows.takes.drawn else []
             if self.source_box.currentData() == "layers" and masks:
                 text = f"Labels are needed. {masks[0]} is an image, but looks like labels."
                 return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
-            return Finding("error", self._missing())
+            return self._missing()
         rows = material.rows if isinstance(material, Layers) else ()
         odd = [row.name for row in rows if kind_of(row.images[0]) != kind_of(rows[0].images[0])]
         if odd:
             text = (
                 f"{odd[0]} and {rows[0].name} differ in dimensions or colours. One model learns from one kind of image."
             )
-            return Finding("error", text, (Fix("Leave out", "leave out", tuple(odd)),))
+            return Finding("error", text, (Fix("Exclude", "exclude", tuple(odd)),))
         return None
 
     def take_masks(self) -> None:
@@ -188,18 +190,21 @@ class DataSection(QWidget):
         masks = [x for x in images if holds_labels(x)]
         return paired([x for x in images if x not in masks], masks, fits)
 
-    def _missing(self) -> str:
+    def _missing(self) -> Finding:
+        """What is missing before anything can be looked at."""
         if self.source_box.currentData() == "files":
-            return "A folder of images is needed. Choose it with the button at the right."
+            return Finding("error", "A folder of images is needed. Choose it with the button at the right.")
         kinds = [x._type_string for x in self._viewer.layers]
         if "image" not in kinds:
-            return "An image is needed. Open one (File > Open, or File > Open Sample > Dojo)."
+            return Finding("error", "An image is needed. Open one (File > Open, or File > Open Sample > Dojo).")
         word = self.rows.takes.word
-        if self.rows.takes.kind == "image":
-            return f"Pairs are needed: an image, and a {word} of a size that fits. Open both."
+        if self.rows.takes.kind is not None and not self.rows.takes.drawn:
+            return Finding("error", f"Pairs are needed: an image, and a {word} of a size that fits. Open both.")
         if "labels" not in kinds:
-            return "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
-        return "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+            text = "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
+        else:
+            text = "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+        return Finding("error", text, code=NO_LABELS)
 
     def notes(self) -> list[Finding]:
         """What the table leaves out: images of the same size that nobody uses, and what lies outside of regions."""

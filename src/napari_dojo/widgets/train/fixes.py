@@ -38,7 +38,7 @@ def rows_for(fix: Fix, material: Layers) -> list[Row]:
 
 
 def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
-    """Apply a fix of the kinds relabel, region, swap, leave out and show to the rows it concerns."""
+    """Apply a fix of the kinds relabel, region, swap, exclude and show to the rows it concerns."""
     if fix.kind == "show":
         _example(viewer, material, material.rows[0], fix.value)
         return
@@ -49,7 +49,7 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
             table.replace(row, replace(row, region=_drawn(viewer, material, row, fix.value)))
         elif fix.kind == "swap":
             table.replace(row, _swapped(viewer, row))
-        elif fix.kind == "leave out":
+        elif fix.kind == "exclude":
             table.replace(row, None)
 
 

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, ROLES, Layout
+from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.form import NO_ARROW, NameBox, described, narrow
 from napari_dojo.widgets.common.layers import array_of, axes_choices, new_labels, same_grid
@@ -72,9 +73,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a task takes as answers: "labels", "image" or "none", how they lie, and whether images alone will do."""
+    """What a task takes as targets: their kind (None: none), how they lie, and whether images alone will do."""
 
-    kind: str = "labels"
+    kind: Kind | None = LABELS
     layout: Layout = ONE_TO_ONE
     word: str = "labels"
     optional: bool = False
@@ -82,13 +83,21 @@ class Answers:
     @staticmethod
     def of(task: Task, options: Any) -> Answers:
         """What this task takes."""
-        return Answers(task.target, task.layout(options), task.asks, task.alone or task.target == "none")
+        layout, target = task.layout(options), task.target
+        if target is None:
+            return Answers(None, layout, "", True)
+        return Answers(target.kind, layout, target.word, target.optional)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a person paints them."""
+        return self.kind is not None and self.kind.drawn
 
     def among(self, layers: Sequence[Any], ours: bool = True) -> list[Any]:
         """The layers that may be an answer to something."""
-        if self.kind == "labels":
+        if self.drawn:
             return labels_of(layers, ours)
-        return images_of(layers, ours) if self.kind == "image" else []
+        return [] if self.kind is None else images_of(layers, ours)
 
 
 def fits(image: Any, answer: Any, layout: Layout = ONE_TO_ONE) -> bool:
@@ -99,10 +108,10 @@ def fits(image: Any, answer: Any, layout: Layout = ONE_TO_ONE) -> bool:
 def fits_as(image: Any, answer: Any, names: str, layout: Layout = ONE_TO_ONE) -> bool:
     """Whether an answer of this shape may belong to the image with these axes."""
     shape, wanted = tuple(array_of(image).shape), tuple(array_of(answer).shape)
-    if answer is image or (not layout.labels and getattr(answer, "rgb", False) != getattr(image, "rgb", False)):
+    if answer is image or (not layout.kind.drawn and getattr(answer, "rgb", False) != getattr(image, "rgb", False)):
         return False
     axes = layout.axes(Axes(names), shape, wanted)
-    channels = (None,) if layout.labels else (None, axes.own_channels(shape))
+    channels = (None,) if layout.kind.drawn else (None, axes.own_channels(shape))
     return any(axes.result(shape, c, layout.scale(axes.spatial))[1] == wanted for c in channels)
 
 
@@ -279,9 +288,9 @@ class PairRows(QWidget):
         self.takes = answers
         self._touched = bool(kept)
         self._heads[1].setText(answers.word.capitalize())
-        self._heads[1].setVisible(answers.kind != "none")
-        self.labels_button.setVisible(answers.kind == "labels")
-        what = "image" if answers.kind == "none" else "pair"
+        self._heads[1].setVisible(answers.kind is not None)
+        self.labels_button.setVisible(answers.drawn)
+        what = "image" if answers.kind is None else "pair"
         self.add_button.setText(f"+ {what}")
         self.fill_button.setText(f"Find {what}s")
         self._set(kept or self._found())
@@ -291,9 +300,9 @@ class PairRows(QWidget):
 
     def _found(self) -> list[Row]:
         layers = list(self._viewer.layers)
-        images = images_of(layers, ours=self.takes.kind == "labels")
+        images = images_of(layers, ours=self.takes.drawn)
         pairs = paired(images, self.takes.among(layers, ours=False), self._fits)
-        pairs = _of_one_kind(_told_apart(pairs) if self.takes.kind == "image" else pairs)
+        pairs = _of_one_kind(_told_apart(pairs) if not self.takes.drawn else pairs)
         if not pairs and self.takes.optional and images:
             active = self._viewer.layers.selection.active
             return [Row((active if any(active is x for x in images) else images[0],), None)]
@@ -353,7 +362,7 @@ class PairRows(QWidget):
         line.optional = self.takes.optional
         found = [x for x in self.takes.among(layers) if image is not None and self._fits(image, x)]
         line.answer.fill(found, nothing="(from the image alone)" if self.takes.optional else "")
-        line.answer.setVisible(self.takes.kind != "none")
+        line.answer.setVisible(self.takes.kind is not None)
         line.show()
 
     def _fill_menu(self, menu: QMenu, line: _Line) -> None:
@@ -368,7 +377,7 @@ class PairRows(QWidget):
                 action.setChecked(any(other is x for x in line.extra))
                 action.toggled.connect(lambda on, other=other: self._channel(line, other, on))
         channels.setEnabled(bool(channels.actions()))
-        if self.takes.kind == "image" and line.answer.layer is not None:
+        if not self.takes.drawn and line.answer.layer is not None:
             self._fill_also(menu.addMenu("Also predict"), line)
         inside: Any = menu.addMenu("Annotated")
         for region in (None, *shapes_of(layers)):
@@ -376,7 +385,7 @@ class PairRows(QWidget):
             action.setCheckable(True)
             action.setChecked(line.region is region)
             action.triggered.connect(lambda _=False, region=region: self._region(line, region))
-        if self.takes.kind == "labels":
+        if self.takes.drawn:
             menu.addAction("New labels for this image", lambda: self.make_labels(image))
         menu.addAction("Remove this pair", lambda: self._remove(line))
 

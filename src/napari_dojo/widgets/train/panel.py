@@ -18,10 +18,11 @@ from napari_dojo.jobs.autosave import Draft
 from napari_dojo.jobs.claims import claim
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
-from napari_dojo.models.library import models
+from napari_dojo.models.library import Model, models
 from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
-from napari_dojo.tasks import TASKS, Finding, Fix, Task
+from napari_dojo.tasks import TASKS, Finding, Fix, Task, may_start_from
+from napari_dojo.training.prepare import Setup
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.icons import icon
@@ -31,7 +32,7 @@ from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.train.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Findings, Seen, best_device, look_at
 from napari_dojo.widgets.train.classes import ClassTable
-from napari_dojo.widgets.train.data_section import DataSection
+from napari_dojo.widgets.train.data_section import NO_LABELS, DataSection
 from napari_dojo.widgets.train.fixes import opened, work_on
 from napari_dojo.widgets.train.pair_rows import Answers, Row
 from napari_dojo.widgets.train.progress import START, ProgressSection
@@ -307,8 +308,8 @@ class TrainPanel(Panel):
             return
         self._seen = answer
         self._fill_starts(answer)
-        if answer.facts is not None:
-            self.classes.show_painted(answer.facts.painted)
+        if answer.setup is not None:
+            self.classes.show_painted(answer.setup.summary.painted)
         found = (replace(f, text=self.classes.worded(f.text)) for f in (*answer.findings, *self.data.notes()))
         self._found([f for f in found if f.text not in self._fine])
         self._go_at_once()
@@ -334,7 +335,7 @@ class TrainPanel(Panel):
             self.lead(line.findChildren(type(self.start_button))[0])
         elif first and first[0].fixes:
             self.lead(self.findings.button(first[0].fixes[0].label))
-        elif first and first[0].text.startswith(("Labels are needed", "No Labels layer")):
+        elif first and first[0].code == NO_LABELS:
             self.lead(self.labels_button)
         elif asked and not first:
             self.lead(self.findings.button(asked[0].fixes[0].label))
@@ -356,7 +357,7 @@ class TrainPanel(Panel):
         else:
             try:
                 if isinstance(material, Files):
-                    self.data.take_rows(opened(self.viewer, material, self.data.rows.takes.kind == "labels"))
+                    self.data.take_rows(opened(self.viewer, material, self.data.rows.takes.drawn))
                     material = self.data.material()
                 if isinstance(material, Layers):
                     work_on(self.viewer, self.rows, material, fix)
@@ -364,16 +365,23 @@ class TrainPanel(Panel):
                 self.warn(explained(error))
         self._later()
 
+    def _possible_starts(self, setup: Setup) -> list[Model]:
+        """Models that this training can be started from."""
+        fits, upsampling = (setup.dataset.channels, setup.dataset.spatial), self.task.layout(setup.options).upsampling
+        return [
+            model
+            for model in models()
+            if may_start_from(self.task, model.card.task)
+            and (model.card.channels, model.card.spatial) == fits
+            and model.card.upsampling == dict(upsampling)
+        ]
+
     def _fill_starts(self, seen: Seen) -> None:
         chosen = self.start_box.currentData()
         self.start_box.clear()
         self.start_box.addItem("Nothing (new model)", None)
-        for model in models():
-            card = model.card
-            same = (card.channels, card.spatial) == (seen.channels, seen.spatial)
-            options: Any = seen.facts.options if seen.facts else self.task.options()
-            if same and card.task in (self.task.name, *self.task.starts) and card.finer == self.task.finer(options):
-                self.start_box.addItem(model.name, str(model.path))
+        for model in self._possible_starts(seen.setup) if seen.setup else ():
+            self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
 
     # one click

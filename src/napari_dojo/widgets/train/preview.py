@@ -47,7 +47,7 @@ class Preview:
         self._viewer, self._runner, self._folder, self._material = viewer, runner, folder, material
         self._layer: Any = None
         self._looks: list[_Look] = []
-        self._labels = material is not None and material.layout.labels
+        self._labels = material is not None and material.layout.kind.drawn
         self._colours = {}
         if material is not None and self._labels:
             self._colours = {id(row.images[0]): deepcopy(row.answer.colormap) for row in material.rows}
@@ -179,7 +179,7 @@ class Preview:
         image = images[0]
         array = array_of(image)
         axes = Axes.resolve(array.shape, material.axes)
-        if not material.layout.labels:
+        if not material.layout.kind.drawn:
             axes = Axes(
                 material.sample_axes(images).names.replace("C", "")
                 if len(images) > 1

@@ -235,7 +235,7 @@ class ProgressSection(QWidget):
         self.pause_button.setEnabled(self.stop_button.isEnabled())
         split = str(event.plan.get("split", ""))
         self._minutes = event.plan.get("minutes")
-        self._name_score("training" if split.startswith("No validation") else "validation", split)
+        self._name_score("validation" if event.plan.get("validated", True) else "training", split)
 
     def _name_score(self, where: str, split: str = "") -> None:
         validation = where == "validation"
@@ -260,8 +260,8 @@ class ProgressSection(QWidget):
         if event.validation_loss is not None:
             self.losses.judge(event.step, event.validation_loss)
             self.losses.redraw_soon()
-        if "headline" in event.score:
-            self.scores.add(event.step, event.score["headline"], event.baseline.get("headline"))
+        if "selection_score" in event.score:
+            self.scores.add(event.step, event.score["selection_score"], event.baseline.get("selection_score"))
             self.scores.name(event.score.get("measure", "score"))
             self.scores.redraw_soon()
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
@@ -280,8 +280,8 @@ class ProgressSection(QWidget):
         self.progress.setFormat(f"Done: {steps:,} step{'' if steps == 1 else 's'}" if steps else "Done")
         rising = " It was still improving: more time would help." if event.facts.get("rising") else ""
         text = escape(f"Saved as {Path(event.result).name}.{rising}")
-        if event.facts.get("behind"):
-            self._warnings.append(event.facts["behind"])
+        if event.facts.get("warning"):
+            self._warnings.append(event.facts["warning"])
         if self._warnings:
             text += "<br>" + self._panel.marked("warning", self._warnings[-1])
         self.message.setText(text)

@@ -26,7 +26,7 @@ LARGEST = 6e7  # pixels that are looked at at all before the start
 
 
 class Material(Protocol):
-    """What both kinds answer. `pairs` and `request` may take long and touch no window: call them in a thread."""
+    """What both kinds answer. `dataset` and `request` may take long and touch no window: call them in a thread."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class Material(Protocol):
     def pixels(self) -> float:
         """How much there is to look at; larger than `LARGEST`: looked at when training starts."""
 
-    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
+    def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """All or some of the data, and sentences about what was left out; DojoError where they do not fit."""
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
@@ -69,7 +69,7 @@ class Layers:
         lazy = any(not isinstance(a, np.ndarray) for a in arrays)
         return float("inf") if lazy and pixels > QUICK else pixels
 
-    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
+    def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """All of it."""
         inputs = [np.asarray(joined(row.images)) for row in self.rows]
         axes = Axes.resolve(inputs[0].shape, self.names)
@@ -96,7 +96,7 @@ class Layers:
         return [joined(row.answers) for row in self.rows] if all(row.answers for row in self.rows) else None
 
     def row(self, item: str) -> Row | None:
-        """The row of an item of `pairs`, which may be one of its planes ("stack [3]")."""
+        """The row of a sample of `dataset`, which may be one of its planes ("stack [3]")."""
         return next((r for r in self.rows if item == r.name or item.startswith(r.name + " [")), None)
 
     def sample_axes(self, images: Sequence[Any]) -> Axes:
@@ -124,7 +124,7 @@ class Layers:
         about: dict[str, Any] = {"pixel_size": source.pixel_size, "unit": source.unit}
         if len(images) > 1:
             about["channel_names"] = tuple(x.name for x in images)
-        if answer is not None and not self.layout.labels:
+        if answer is not None and not self.layout.kind.drawn:
             fine = source_of(answer)
             about["target_pixel_size"] = fine.pixel_size and fine.pixel_size[-len(source.axes.spatial) :]
         return about
@@ -151,7 +151,7 @@ class Files:
         """Always looked at in a thread."""
         return LARGEST
 
-    def pairs(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
+    def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
         """The first images, and what was left out of all."""
         return read_dataset(self.given, task.layout(options), 8 * QUICK)
 

@@ -10,12 +10,14 @@ from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
+from napari_dojo.metrics.image_baselines import best_filter, best_linear
 from napari_dojo.metrics.images import psnr
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import DENOISE, NOISE2VOID
-from napari_dojo.tasks.images import as_bright, best_filter, best_linear, moved, without_saturated
+from napari_dojo.tasks.alignment import as_bright, moved, without_saturated
 
-IMAGES = Layout(labels=False)
+IMAGES = Layout(IMAGE)
 SCENES = [simulate("nuclei", (128, 144), seed, photons=30) for seed in range(3)]
 NOISY = [s.image.astype(np.float32) for s in SCENES]
 CLEAN = [s.clean for s in SCENES]
@@ -29,7 +31,7 @@ def pairs(x=NOISY, y=CLEAN, axes="YX", **more):
 
 def said(found, task=DENOISE, **options):
     """The findings as level and text, and their remedies by label."""
-    facts = task.check(found, task.options(**options))
+    facts = task.summarize(found, task.options(**options))
     return facts.findings, {fix.label: fix for f in facts.findings for fix in f.fixes}
 
 
@@ -72,7 +74,7 @@ def test_other_places_are_refused_with_the_figure():
 def test_one_odd_pair_may_be_left_out():
     findings, fixes = said(pairs(NOISY, [CLEAN[0], CLEAN[1], CLEAN[0]], names=["a", "b", "c"]))
     assert "The target of c shows another place" in text(findings, "warning")
-    assert fixes["Leave out"].samples == ("c",)
+    assert fixes["Exclude"].samples == ("c",)
 
 
 def test_swapped_and_noisy_targets():
@@ -81,9 +83,9 @@ def test_swapped_and_noisy_targets():
     assert fixes["Swap them"].kind == "swap"
     again = [simulate("nuclei", (128, 144), seed, photons=30.001).image for seed in range(3)]
     findings, _ = said(pairs(NOISY, again))
-    assert "training uses pairs of noisy images" in text(findings, "ok")
-    assert DENOISE.check(pairs(NOISY, again), DENOISE.options()).options.error == "squared"
-    assert DENOISE.check(pairs(), DENOISE.options()).options.error == "absolute"
+    assert "training on pairs of noisy images" in text(findings, "ok")
+    assert DENOISE.summarize(pairs(NOISY, again), DENOISE.options()).options.loss == "squared"
+    assert DENOISE.summarize(pairs(), DENOISE.options()).options.loss == "absolute"
 
 
 def test_saturated_pixels_that_touch_are_kept_out():
@@ -131,11 +133,11 @@ def test_frames_of_very_different_brightness():
     series = np.stack([NOISY[0], (NOISY[0] - 100) / 100])
     findings, fixes = said(pairs([series], None, "TYX"), NOISE2VOID)
     assert "differ 100-fold in brightness" in text(findings, "warning")
-    assert fixes["Scale each by itself"].value == ("each", True)
-    assert "fold in brightness" not in text(said(pairs([series], None, "TYX"), NOISE2VOID, each=True)[0], "warning")
+    assert fixes["Scale each frame by itself"].value == ("frames", "each")
+    assert "fold in brightness" not in text(said(pairs([series], None, "TYX"), NOISE2VOID, frames="each")[0], "warning")
     findings, fixes = said(pairs([np.stack([series[0], series[1]] * 4)], None, "ZYX"), NOISE2VOID)
     assert "Planes differ" in text(findings, "warning")
-    assert "Scale each by itself" not in fixes
+    assert "Scale each frame by itself" not in fixes
 
 
 def test_the_best_filter_is_the_one_that_is_nearest():

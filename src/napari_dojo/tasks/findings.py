@@ -1,0 +1,144 @@
+"""What the check finds in the data of any task: sizes, images without signal, swapped or partly annotated labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.dataset import Dataset
+from napari_dojo.tasks.base import Finding, Fix
+
+__all__ = ["annotated_box", "corner_findings", "size_findings", "swap_findings"]
+
+LISTED = 20  # excluded images whose reasons are listed
+
+
+def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
+    """What holds for the images of any task: how many, how large, and which carry no signal."""
+    found = []
+    sizes = [" x ".join(map(str, item.size)) for item in dataset.samples]
+    kinds = sorted(set(sizes), key=sizes.count, reverse=True)
+    what = ", ".join(kinds[:3]) + (", ..." if len(kinds) > 3 else "")
+    n = len(sizes)
+    found.append(
+        Finding(
+            "ok",
+            f"{n} image{'s' if n > 1 else ''} of {what} px, {dataset.channels} channel{'s' if dataset.channels > 1 else ''}",
+        )
+    )
+    found += _excluded_findings(dataset)
+    tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
+    if len(tiny) == n:
+        found.append(
+            Finding("error", f"The images are too small to learn from ({kinds[0]} px). At least 16 x 16 px are needed.")
+        )
+    flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
+    if len(flat) == n:
+        found.append(Finding("error", "All images are constant, so there is nothing to see. Choose other images."))
+    elif flat:
+        found.append(
+            Finding(
+                "warning",
+                f"{flat[0]} is constant and teaches nothing."
+                if len(flat) == 1
+                else f"{len(flat)} images are constant and teach nothing, {flat[0]} among them.",
+                (Fix("Exclude", "exclude", tuple(flat)),),
+            )
+        )
+    broken = [
+        i.name
+        for i in dataset.samples
+        if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f" and not np.isfinite(i.x).all()
+    ]
+    if broken:
+        found.append(
+            Finding(
+                "warning",
+                f"{broken[0]}{f' and {len(broken) - 1} more images hold' if len(broken) > 1 else ' holds'} NaN or infinite values; they are read as 0 and as the extremes.",
+            )
+        )
+    return tuple(found)
+
+
+def _excluded_findings(dataset: Dataset) -> list[Finding]:
+    """What is not used, and why; of many, the last ones by name only."""
+    listed, more = dataset.excluded[:LISTED], dataset.excluded[LISTED:]
+    found = [Finding("warning", f"Excluded: {e.reason}") for e in listed]
+    if more:
+        found.append(Finding("warning", f"Excluded, too ({len(more)}): {', '.join(e.name for e in more)}."))
+    return found
+
+
+def swap_findings(dataset: Dataset) -> tuple[Finding, ...]:
+    """Images that look like labels, with labels that look like images.
+
+    Labels are flat pieces: most neighbours are equal. Images are not, unless they are.
+    """
+    swapped = [
+        i.name
+        for i in dataset.samples
+        if i.y is not None and _roughness(np.asarray(i.y)) > 0.5 and _roughness(np.asarray(i.x[0])) < 0.3
+    ]
+    if not swapped:
+        return ()
+    text = f"Image and labels of {swapped[0]} look swapped: the labels differ from pixel to pixel, the image is flat."
+    return (Finding("error", text, (Fix("Swap them", "swap", tuple(swapped)),)),)
+
+
+def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, ...]:
+    """Images of which less than half holds labels: is the rest empty, or not yet annotated?
+
+    ``diameter`` px is the margin that an object may need around it.
+    """
+    found: dict[str, str] = {}
+    for item in dataset.samples:
+        box = None if item.region is not None or item.y is None else annotated_box(np.asarray(item.y), diameter)
+        if box is None:
+            continue
+        plane = list(zip(box, item.size, strict=True))[-2:]
+        if np.prod([(s.stop - s.start) / n for s, n in plane]) < 0.5:
+            found.setdefault(item.name, _where(plane))
+    if not found:
+        return ()
+    first, where = next(iter(found.items()))
+    more = f" (and of {len(found) - 1} more)" if len(found) > 1 else ""
+    fixes = (
+        Fix("Draw the region", "region", tuple(found), lambda y: annotated_box(y, diameter)),
+        Fix("It is empty", "fine"),
+    )
+    text = f"Labels only in the {where} of {first}{more}: is the rest empty? If not, draw the region in which every object is labelled."
+    return (Finding("warning", text, fixes),)
+
+
+def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:
+    """The smallest box (one slice for each axis) that holds all labels and a margin in px; None where all are 0."""
+    box = []
+    for axis, n in enumerate(y.shape):
+        where = np.flatnonzero((y > 0).any(axis=tuple(a for a in range(y.ndim) if a != axis)))
+        if not len(where):
+            return None
+        box.append(slice(max(0, int(where[0] - margin)), min(n, int(where[-1] + 1 + margin))))
+    return tuple(box)
+
+
+def _where(plane: Sequence[tuple[slice, int]]) -> str:
+    """In words where a box (y, x) lies in an image."""
+    words = []
+    for (box, n), (low, high) in zip(plane, (("upper", "lower"), ("left", "right")), strict=True):
+        middle = (box.start + box.stop) / 2 / n
+        words.append(low if middle < 0.4 else high if middle > 0.6 else "")
+    return (" ".join(w for w in words if w) or "middle") + " part"
+
+
+def _roughness(a: NDArray[Any], edge: int = 512) -> float:
+    """Share of horizontal neighbours that differ, 0 to 1, in the middle of an array (*S)."""
+    part = a[tuple(slice(max(0, (n - edge) // 2), (n + edge) // 2) for n in a.shape)]
+    return float(np.mean(part[..., 1:] != part[..., :-1])) if part.shape[-1] > 1 else 0.0
+
+
+def _is_constant(x: NDArray[Any]) -> bool:
+    low, high = x.min(), x.max()
+    return bool(low == high) or not np.isfinite(x).any()

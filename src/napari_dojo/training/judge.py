@@ -1,0 +1,133 @@
+"""How good the network is while it is trained: scores on validation and test crops, the baseline, tuning, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.batches import Source
+from napari_dojo.data.dataset import Crop
+from napari_dojo.device import Device
+from napari_dojo.events import result_of
+from napari_dojo.inference import tta
+from napari_dojo.inference.predict import decoded
+from napari_dojo.inference.predictor import Predictor
+from napari_dojo.metrics.base import Score, pool
+from napari_dojo.models.card import Card
+from napari_dojo.settings import fields_of
+from napari_dojo.tasks import Task
+
+__all__ = ["Judge", "figures", "some_crops"]
+
+CALIBRATED = 500_000  # pixels on which errors are compared with the uncertainty
+TUNED = 1.5e6  # pixels on which decodings are compared
+GAIN = 0.003  # by which a decoding must be better to replace the one before
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Crops whose ground truth is known, and how results are scored on them.
+
+    ``card`` says how the network's maps become a result.
+    """
+
+    task: Task
+    options: Any
+    card: Card
+    device: Device
+    sources: tuple[Source, ...]
+
+    def predict(self, net: Any) -> list[NDArray[np.float32]]:
+        """Maps (K, *S) of each crop."""
+        predictor = Predictor(net, self.device)
+        return [result_of(predictor.maps(source.x, source.norm)) for source in self.sources]
+
+    def score(self, maps: Sequence[NDArray[np.float32]], decoding: Any) -> Score:
+        """The pooled score of the crops' maps, decoded so."""
+        pairs = zip(self.sources, maps, strict=False)
+        return pool([self._score(self.decoded(m, decoding, source), source) for source, m in pairs])
+
+    def baseline(self) -> dict[str, Any]:
+        """Figures of the task's baseline, and its name as "method"."""
+        inputs = [self.card.own(np.asarray(s.x)) for s in self.sources]
+        results, method = self.task.baseline(inputs, [self.truth(s) for s in self.sources], self.options)
+        score = pool([self._score(found, source) for source, found in zip(self.sources, results, strict=True)])
+        return {**figures(score), "method": method}
+
+    def tuned(self, maps: Sequence[NDArray[np.float32]], decoding: Any) -> Any:
+        """The decoding that scores best on validation: each value that declares ``trials``, one after the other."""
+        few = replace(self, sources=tuple(_first(self.sources, TUNED)))
+        best, top = decoding, few.score(maps, decoding).selection_score
+        for field in reversed(fields_of(type(decoding))):
+            for value in field.option.trials:
+                candidate = replace(best, **{field.name: value})
+                reached = few.score(maps, candidate).selection_score
+                if reached > top + GAIN:
+                    best, top = candidate, reached
+        return best
+
+    def calibration(self, net: Any) -> tuple[float, list[list[float]]] | None:
+        """From the deviation between flipped and rotated predictions to the expected error: a factor, and ten points.
+
+        None where predictions do not deviate.
+        """
+        predictor, deviation, error = Predictor(net, self.device), [], []
+        quarter = self.task.augmentation(self.options).quarter
+        count = tta.orientations(8, predictor.stride, predictor.scale, quarter)
+        for source in _first(self.sources, CALIBRATED):
+            maps_of = partial(predictor.maps, norm=source.norm)
+            mean, spread = result_of(tta.averaged(maps_of, source.x, count))
+            deviation.append(spread.ravel())
+            error.append(np.abs(mean - self.card.answers(source.norm).apply(self.truth(source))).ravel())
+        s, e = np.concatenate(deviation), np.concatenate(error)
+        power = float(np.mean(s.astype(np.float64) ** 2))
+        if power <= 0:
+            return None
+        factor = float(np.sqrt(np.mean(e.astype(np.float64) ** 2) / power))
+        tenths = np.array_split(np.argsort(s), 10)
+        return factor, [[float(factor * s[k].mean()), float(np.sqrt((e[k] ** 2).mean()))] for k in tenths if len(k)]
+
+    def decoded(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
+        """Maps of a crop as a result in its units."""
+        return decoded(self.card, maps, source.norm, decoding)
+
+    def truth(self, source: Source) -> NDArray[Any]:
+        """The ground truth of a crop; where nobody gave it, the input."""
+        return self.card.own(np.asarray(source.x)) if source.y is None else np.asarray(source.y)
+
+    def _score(self, result: NDArray[Any], source: Source) -> Score:
+        return self.task.score(result, self.truth(source), source.region, self.options)
+
+
+def figures(score: Score) -> dict[str, Any]:
+    """A score as plain values: its sentence, the figure that selects the model and its name, and all others."""
+    selection = {"selection_score": score.selection_score, "measure": score.selection_name}
+    return {"sentence": score.sentence, **selection, **score.as_dict()}
+
+
+def some_crops(crops: Sequence[Crop], pixels: float, seed: int) -> list[Crop]:
+    """Randomly chosen crops that hold about ``pixels`` in all; large ones are cut to their middle."""
+    chosen: list[Crop] = []
+    for i in np.random.default_rng(seed).permutation(len(crops)):
+        crop = crops[i]
+        edge = int(max(pixels / 2, 65536) ** (1 / len(crop.box)))
+        box = tuple((a + max(0, (b - a - edge) // 2), b - max(0, (b - a - edge + 1) // 2)) for a, b in crop.box)
+        chosen.append(replace(crop, box=box))
+        if sum(c.volume for c in chosen) >= pixels:
+            break
+    return chosen
+
+
+def _first(sources: Iterable[Source], pixels: float) -> list[Source]:
+    """The first sources, of at least ``pixels`` in all where there are that many."""
+    taken: list[Source] = []
+    for source in sources:
+        taken.append(source)
+        if sum(float(np.prod(s.size)) for s in taken) > pixels:
+            break
+    return taken

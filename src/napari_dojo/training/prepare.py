@@ -1,0 +1,137 @@
+"""THE preparation: from a dataset and choices to all that is decided before the first step. No torch.
+
+The check in the panel, the command line and the trainer call it, so that what is shown is what is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
+from napari_dojo.data.normalize import Rule
+from napari_dojo.data.resample import resize, resize_labels
+from napari_dojo.device import Device
+from napari_dojo.errors import DojoError
+from napari_dojo.models.card import Card
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import Finding, Summary, Task, may_start_from
+from napari_dojo.training.plan import Plan, plan_for
+
+__all__ = ["Setup", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A training before its first step.
+
+    Attributes
+    ----------
+    task, settings, device : as chosen; ``options`` are the task's, completed from the data.
+    dataset : as it is trained on, not yet scaled by the plan's zoom (see `scaled`).
+    summary : what was understood of the data as they were given.
+    split, plan : None where the summary has errors; ``plan`` also while the device is not known.
+    start : the card of the model to start from.
+    rule : how intensities are normalised.
+    """
+
+    task: Task
+    settings: TrainSettings
+    device: Device | None
+    dataset: Dataset
+    summary: Summary
+    split: Split | None
+    plan: Plan | None
+    start: Card | None
+    rule: Rule
+
+    @property
+    def options(self) -> Any:
+        """The task's options, completed from the data."""
+        return self.summary.options
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the user reads before the start: the data, the split and the plan."""
+        found = list(self.summary.findings)
+        if self.split is not None:
+            found.append(_split_finding(self.split))
+        if self.plan is not None and self.device is not None:
+            found.append(Finding("ok", f"{self.device.sentence}: {self.plan.long}"))
+        return tuple(found)
+
+    def scaled(self) -> tuple[Dataset, Split]:
+        """The dataset and its split at the network's scale.
+
+        Raises
+        ------
+        DojoError : the data have errors.
+        """
+        if self.split is None or self.plan is None:
+            raise DojoError(next(iter(self.summary.errors), "The device is not known yet."))
+        return _zoomed(self.dataset, self.split, self.plan.zoom, self.task)
+
+
+def prepare(
+    dataset: Dataset,
+    task: Task,
+    options: Any,
+    settings: TrainSettings,
+    device: Device | None,
+    start: Card | None = None,
+) -> Setup:
+    """Decide everything that a training needs; takes as long as the task's preparation of the data.
+
+    Parameters
+    ----------
+    options : the task's; ``device`` None plans nothing yet; ``start`` : the model to start from.
+
+    Raises
+    ------
+    DojoError : a start that does not fit, or data that cannot be split. Errors in the data are findings of the setup.
+    """
+    if start is not None and not may_start_from(task, start.task):
+        raise DojoError(
+            f"The model to start from ({start.name}) is for {start.task}; these data are for {task.name}. "
+            "Choose another model, or start from nothing."
+        )
+    summary = task.summarize(dataset, options)
+    rule = replace(start.rule if start else Rule(), frames=summary.frames)
+    setup = Setup(task, settings, device, dataset, summary, None, None, start, rule)
+    if summary.errors:
+        return setup
+    ready = task.prepare(dataset, summary.options)
+    split = ready.split(settings.validation, settings.test, settings.seed)
+    plan = None if device is None else plan_for(ready, split, summary, device, settings, start)
+    return replace(setup, dataset=ready, split=split, plan=plan)
+
+
+def _split_finding(split: Split) -> Finding:
+    if not split.validation:
+        text = "No part is left for validation: scores come from the training images. Add an image, or a larger one."
+        return Finding("warning", text, code="no validation")
+    held = split.training + split.validation
+    whole = split.test or len(held) == len({crop.item for crop in held})
+    test = f", {len(split.test)} for test" if split.test else ""
+    crops = f" ({len(split.training)} for training, {len(split.validation)} for validation{test})" if whole else ""
+    return Finding("ok", f"Validation: {split.how}{crops}")
+
+
+def _zoomed(dataset: Dataset, split: Split, zoom: float, task: Task) -> tuple[Dataset, Split]:
+    if zoom == 1:
+        return dataset, split
+    kind = task.layout(task.options()).kind
+
+    def sample(old: Sample) -> Sample:
+        size = tuple(max(1, round(n * zoom)) for n in old.size)
+        y = None if old.y is None else kind.resize(old.y, size)
+        region = None if old.region is None else resize_labels(old.region, size)
+        return replace(old, x=resize(np.asarray(old.x), size), y=y, region=region)
+
+    def crop(old: Crop) -> Crop:
+        return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
+
+    training, validation, test = (tuple(map(crop, crops)) for crops in (split.training, split.validation, split.test))
+    return replace(dataset, samples=tuple(map(sample, dataset.samples))), Split(training, validation, test, split.how)

@@ -1,0 +1,81 @@
+"""Scores on crops whose ground truth is known, and the decoding that suits them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from discs import discs
+
+from napari_dojo.data.batches import Source
+from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.kinds import LABELS
+from napari_dojo.data.normalize import Normalization
+from napari_dojo.device import Device
+from napari_dojo.models.card import Card
+from napari_dojo.tasks import INSTANCES
+from napari_dojo.tasks.instances import InstancesDecoding, InstancesOptions
+from napari_dojo.training.judge import Judge, figures, some_crops
+
+OPTIONS = InstancesOptions(diameter=20.0)
+PLAIN = Normalization((0.0,), (1.0,))
+MAPS = ("inside", "distance", "boundary", "direction y", "direction x", "centre y", "centre x")
+CARD = Card("m", "instances", {}, {}, "unet", {}, "YX", "YX", 1, MAPS)
+
+
+def judge(*labels: np.ndarray) -> Judge:
+    sources = []
+    for y in labels:
+        whole = Crop(0, tuple((0, n) for n in y.shape))
+        sources.append(Source.of(Sample("a", (y > 0).astype(np.float32)[None], y), whole, PLAIN, LABELS))
+    return Judge(INSTANCES, OPTIONS, CARD, Device("cpu", "CPU", 10**9, 1), tuple(sources))
+
+
+def perfect(y: np.ndarray) -> np.ndarray:
+    """What a perfect network predicts."""
+    maps = INSTANCES.example(np.zeros((1, *y.shape), np.float32), y, None, OPTIONS, np.random.default_rng(0))[1]
+    maps[0] = np.where(maps[0] > 0, 8, -8)
+    return maps
+
+
+def rod() -> np.ndarray:
+    y = np.zeros((40, 150), np.int32)
+    y[12:28, 10:140] = 1
+    return y
+
+
+def test_perfect_maps_score_1_and_no_maps_score_0():
+    y = discs()[1][0]
+    found = judge(y)
+    assert found.score([perfect(y)], InstancesDecoding()).selection_score > 0.99
+    assert found.score([np.full_like(perfect(y), -8)], InstancesDecoding()).selection_score == 0
+
+
+def test_the_separation_that_fits_is_chosen():
+    y = rod()
+    maps = perfect(y)
+    maps[1] += 0.1 * np.cos(np.arange(150) * 2 * np.pi / 40)[None] * (y > 0)  # ripples that are no objects
+    split = InstancesDecoding(split=0.05)
+    assert judge(y).score([maps], split).selection_score == 0
+    best = judge(y).tuned([maps], split)
+    assert best == replace(split, split=0.3)
+    assert judge(y).score([maps], best).selection_score == 1
+
+
+def test_a_decoding_that_is_right_stays():
+    assert judge(rod()).tuned([perfect(rod())], InstancesDecoding()) == InstancesDecoding()
+
+
+def test_figures_name_what_selects_the_model():
+    y = rod()
+    told = figures(judge(y).score([perfect(y)], InstancesDecoding()))
+    assert (told["measure"], told["selection_score"]) == ("mean AP", 1.0)
+    assert told["ap"]["0.5"] == 1.0
+
+
+def test_crops_are_chosen_until_they_hold_enough():
+    crops = [Crop(i, ((0, 1000), (0, 1000))) for i in range(20)]
+    few = some_crops(crops, 5e5, 0)
+    assert 5e5 <= sum(c.volume for c in few) < 1e6
+    assert some_crops(crops, 5e5, 0) == few
+    assert len(some_crops(crops, 1e12, 0)) == 20
