@@ -217,7 +217,7 @@ def test_padding_is_not_trained_on():
     x[0, :, :25] = 0
     y = (x[0] > 700).astype(np.int32)
     item = Sample("a", x, y)
-    made = Source.of(item, Crop(0, ((0, 80), (0, 80))), item.normalization(Rule()), True)
+    made = Source.of(item, Crop(0, ((0, 80), (0, 80))), item.normalization(Rule()), LABELS)
     assert made.region is not None
     assert not made.region[:, :25].any()
     assert made.region[:, 27:].all()

@@ -12,12 +12,13 @@ import tifffile
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Excluded, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.errors import DojoError
 from napari_dojo.io import datasets as folders
 from napari_dojo.io.datasets import DatasetFiles, outputs, read_dataset
 from napari_dojo.io.images import write
 from napari_dojo.io.rois import write_rois
-from napari_dojo.tasks.base import size_findings
+from napari_dojo.tasks.findings import size_findings
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_one_channel_is_used(tmp_path: Path) -> None:
     clean = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "images"), channel="2")
     (tmp_path / "clean").mkdir()
     write(tmp_path / "clean" / "a.tif", two + 1, "CYX")
-    dataset, _ = read_dataset(replace(clean, target=str(tmp_path / "clean")), Layout(labels=False))
+    dataset, _ = read_dataset(replace(clean, target=str(tmp_path / "clean")), Layout(IMAGE))
     np.testing.assert_array_equal(dataset.samples[0].y, two[1:] + 1)
 
 
