@@ -69,7 +69,7 @@ def test_a_region_may_be_given_once_or_for_each_frame():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Dataset.of([]), "At least one image"),
+        (lambda: Dataset.of([]), "No training image"),
         (lambda: Dataset.of([np.zeros((8, 8))], []), "there are 1 images and 0 targets"),
         (lambda: Dataset.of([np.zeros((8, 8))], [np.zeros((8, 9), int)]), "image 1 is 8 x 8 .*it came as 8 x 9"),
         (lambda: Dataset.of([np.zeros((0, 8))]), "image 1 is empty"),
@@ -223,7 +223,7 @@ def test_roles_win():
     assert [p.item for p in s.training] == list(range(10))
     assert [p.item for p in s.validation] == [10]
     assert [p.item for p in s.test] == [11]
-    with pytest.raises(DojoError, match="At least one image must be for training"):
+    with pytest.raises(DojoError, match="No training image must be for training"):
         pairs(2, (8, 9), roles=["test", "test"]).split()
 
 

@@ -75,7 +75,7 @@ def test_without_knowledge_nothing_is_scaled() -> None:
         (card(), (32, 32, 3), "YXC", "needs 1 channel; this image has 3 (YXC, 32 x 32 x 3)"),
         (card(channels=3), (32, 32), "YX", "needs 3 channels (or planes); this image has 1"),
         (card(channels=3), (3, 32, 32), "ZYX", ""),
-        (card(channels=3, reach=1), (9, 32, 32), "TYX", ""),
+        (card(channels=3, context=1), (9, 32, 32), "TYX", ""),
         (card(3), (32, 32), "YX", "is flat. Choose a stack, or a 2-D model"),
         (card(3), (5, 32, 32), "TYX", "Choose Z as its third axis, or a 2-D model"),
         (card(task="upscale", upsampling={"Z": 2}), (32, 32), "YX", "this image has no axis Z"),
@@ -92,7 +92,7 @@ def test_a_misfit_says_why(made: Card, shape: tuple[int, ...], names: str, why: 
 
 def test_planes_become_channels_and_frames_context() -> None:
     assert fitted_axes(card(channels=3), "ZYX", (3, 32, 32)).names == "CYX"
-    axes = fitted_axes(card(channels=3, reach=1), "TYX", (9, 32, 32))
+    axes = fitted_axes(card(channels=3, context=1), "TYX", (9, 32, 32))
     assert axes.channels((9, 32, 32)) == 3
 
 
@@ -120,11 +120,11 @@ def test_no_image(x: Any, why: str) -> None:
 def test_samples_come_with_their_context() -> None:
     x = np.arange(3 * 8 * 9).reshape(3, 8, 9)
     given = Image("x", Picture(x, "CYX"), numbers=Normalization((0.0,) * 3, (1.0,) * 3), in_context=True)
-    made = resolve(card(channels=3, reach=1), given, PredictSettings())
-    assert (made.axes.reach, made.axes.channels(x.shape)) == (0, 3)
+    made = resolve(card(channels=3, context=1), given, PredictSettings())
+    assert (made.axes.context, made.axes.channels(x.shape)) == (0, 3)
     assert made.numbers == given.numbers
     with pytest.raises(DojoError, match="needs 5 channels"):
-        resolve(card(channels=5, reach=2), given, PredictSettings())
+        resolve(card(channels=5, context=2), given, PredictSettings())
 
 
 def test_upsampling_wants_pixels_of_the_training_images() -> None:
@@ -143,7 +143,7 @@ def test_the_numbers_are_those_of_the_whole_image() -> None:
     assert numbers_of(each, stack, axes) is None
     assert numbers_of(each, stack, axes, box) == Rule().measure(stack[2][None])
     assert numbers_of(each, stack, axes, ((1, 3), (0, 9), (0, 9))) is None
-    context = numbers_of(card(channels=3, reach=1), stack, axes.with_context(1), box)
+    context = numbers_of(card(channels=3, context=1), stack, axes.with_context(1), box)
     assert context is not None
     assert context.scale == Rule().measure(stack[None]).scale * 3
 

@@ -54,7 +54,7 @@ class Fix:
 class Finding:
     """One line of the check before training: ``level`` is "ok", "warning" or "error" (training cannot start).
 
-    ``code`` tells findings apart that a window treats in a way of its own; "" for all others.
+    ``code`` tells findings apart that a window treats differently; "" for all others.
     """
 
     level: Literal["ok", "warning", "error"]

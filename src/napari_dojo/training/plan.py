@@ -101,7 +101,7 @@ class Plan:
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
-    """Decide everything that the user did not; ``start`` are the net arguments of a model to go on from."""
+    """Decide everything that the user did not; ``start`` are the net arguments of a model to start from."""
     dims, hints = len(data.sizes[0]), data.hints
     zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))

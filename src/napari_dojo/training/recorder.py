@@ -210,7 +210,7 @@ def _target_numbers(setup: Setup, dataset: Dataset, split: Split) -> Normalizati
 
 
 def _seen(setup: Setup, dataset: Dataset, split: Split) -> dict[str, list[float]]:
-    """What training images look like, where results are intensities: domain shift is told from it."""
+    """What training images look like, where results are intensities: domain shift is measured from it."""
     if not setup.task.result.intensities:
         return {}
     samples = _trained_on(dataset, split)
