@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_dojo.data.axes import LETTERS
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles
+from napari_dojo.jobs.requests import Arrays
 from napari_dojo.jobs.runs import Run
 from napari_dojo.paths import data_folder
 from napari_dojo.settings import TrainSettings, fields_of
@@ -24,11 +26,11 @@ __all__ = ["as_command", "as_python", "saved_data"]
 
 
 def saved_data(run: Run) -> DatasetFiles:
-    """What a run learns from as files; its arrays are written as TIFF into the user's data folder, once.
+    """The training data of a run as files; its arrays are written as TIFF into the user's data folder, once.
 
     Raises
     ------
-    DojoError : where they cannot be written.
+    DojoError : they cannot be written.
     """
     request = run.request
     if request.files is not None:
@@ -38,26 +40,49 @@ def saved_data(run: Run) -> DatasetFiles:
         raise DojoError(f"The run {run.folder.name} names no data.")
     folder = data_folder() / run.folder.name
     names = _file_names(arrays.names)
-    parts = {"images": arrays.inputs, "labels": arrays.targets or (), "regions": arrays.regions}
-    for part, files in parts.items():
+    for part, files in (("images", arrays.inputs), ("targets", arrays.targets or ()), ("regions", arrays.regions)):
         for name, file in zip(names, files, strict=False):
             path = folder / part / f"{name}.tif"
-            if file is None or path.exists():
-                continue
-            array = np.load(run.folder / file, mmap_mode="r")
-            letters = (arrays.axes if part == "images" else arrays.axes.replace("C", ""))[-array.ndim :]
-            numbers = array if part != "regions" else array.astype(np.uint8)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            images.write(path, numbers, letters, arrays.pixel_size, arrays.unit, labels=part != "images")
+            if file is not None and not path.exists():
+                _write(path, np.load(run.folder / file, mmap_mode="r"), run, arrays, part)
     roles = None
     if any(role != "automatic" for role in arrays.roles):
         roles = str(folder / "roles.csv")
         with open(roles, "w", newline="") as out:
             csv.writer(out).writerows((f"{n}.tif", r) for n, r in zip(names, arrays.roles, strict=True))
+    target = str(folder / "targets") if arrays.targets else None
     region = str(folder / "regions") if any(arrays.regions) else None
     axes = arrays.axes
     stored = axes if axes.endswith("C") else "".join(a for a in LETTERS if a in axes)  # as `images.write` has them
-    return DatasetFiles(str(folder / "images"), str(folder / "labels"), stored, region, None, roles)
+    return DatasetFiles(str(folder / "images"), target, stored, region, None, roles)
+
+
+def _write(path: Path, array: Any, run: Run, arrays: Arrays, part: str) -> None:
+    """Write one array of a run: an input, its target in the kind that the task takes, or its region."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size, unit = arrays.pixel_size, arrays.unit
+    if part == "images":
+        names = arrays.channel_names if "C" in arrays.axes else ()
+        images.write(path, array, arrays.axes, size, unit, channel_names=names)
+        return
+    axes = _target_axes(arrays.axes, array.ndim)
+    if part == "regions":
+        images.write(path, array.astype(np.uint8), axes, size, unit, labels=True)
+        return
+    task = TASKS[run.request.task]
+    kind = task.layout(task.options(**run.request.options)).kind
+    images.write(path, array, axes, arrays.target_pixel_size or size, unit, labels=not kind.intensities)
+
+
+def _target_axes(axes: str, ndim: int) -> str:
+    """The axes of a target of ``ndim`` dimensions beside an input with ``axes``: without C where it has none."""
+    plain = axes.replace("C", "")
+    if ndim <= len(plain):
+        return plain[-ndim:]
+    if ndim == len(axes):
+        return axes
+    at = min(plain.index(a) for a in plain if a in "ZYX")  # several channels beside an input of one
+    return f"{plain[:at]}C{plain[at:]}"
 
 
 def as_command(run: Run, given: DatasetFiles) -> str:

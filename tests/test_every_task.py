@@ -1,0 +1,218 @@
+"""Every task from end to end, through every seam: what the check shows is what training does, and every way gives the same.
+
+check -> Setup (equal to the panel's) -> two steps -> saved, loaded -> predicted from a file, an array and a layer (equal)
+-> evaluated -> Copy as command and as Python, both executed (the same weights).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from napari.layers import Image, Labels
+from scipy.ndimage import gaussian_filter
+
+from napari_dojo.cli import main
+from napari_dojo.device import choose
+from napari_dojo.events import Control, Done, Started
+from napari_dojo.inference.predict import predict
+from napari_dojo.io import images
+from napari_dojo.jobs.requests import predict_request
+from napari_dojo.jobs.runs import Run, run_folder
+from napari_dojo.jobs.scripts import as_command, as_python, saved_data
+from napari_dojo.jobs.worker import events_of
+from napari_dojo.models.bundle import load
+from napari_dojo.settings import PredictSettings, TrainSettings
+from napari_dojo.tasks import TASKS
+from napari_dojo.training.prepare import Setup, prepare
+
+pytestmark = pytest.mark.gui  # layers of napari
+
+SETTINGS = {"steps": 2, "batch": 2, "patch": 16, "width": 4, "depth": 2, "device": "cpu", "augment": False}
+SIZE = {2: (48, 64), 3: (8, 32, 48)}
+
+
+def discs(dims: int, seed: int) -> np.ndarray:
+    """Labels of discs or balls, int32 (*S)."""
+    rng, size = np.random.default_rng(seed), SIZE[dims]
+    y = np.zeros(size, np.int32)
+    for k in range(6):
+        centre = [rng.uniform(3, n - 3) for n in size]
+        y[sum((g - c) ** 2 for g, c in zip(np.indices(size), centre, strict=True)) < 25] = k + 1
+    return y
+
+
+@dataclass(frozen=True)
+class Case:
+    """Training data of a task: axes, options, inputs and targets as they lie."""
+
+    task: str
+    axes: str
+    inputs: list[np.ndarray]
+    targets: list[np.ndarray] | None
+    options: dict[str, Any]
+
+
+def case(task: str, axes: str, **options: Any) -> Case:
+    """Three images with what the task takes as targets."""
+    dims, inputs, targets = len(axes.replace("C", "").replace("T", "")), [], []
+    for seed in range(3):
+        y = discs(dims, seed)
+        clean = gaussian_filter(100.0 * (y > 0) + 20, 1).astype(np.float32)
+        noisy = np.random.default_rng(seed).normal(clean, 8).clip(0).astype(np.uint16)
+        fine = np.repeat(np.repeat(clean, 2, -1), 2, -2) if task == "upscale" else clean
+        inputs.append(np.stack([noisy, noisy // 2]) if axes.startswith("C") else noisy)
+        targets.append({"instances": y, "semantic": (y > 0).astype(np.uint8) + 1}.get(task, fine))
+    return Case(task, axes, inputs, None if TASKS[task].target is None else targets, options)
+
+
+def series(task: str, **options: Any) -> Case:
+    """The same images as the frames of two series."""
+    given = case(task, "YX")
+    stacks = [np.stack(given.inputs), np.stack(given.inputs[::-1])]
+    targets = None if given.targets is None else [np.stack(given.targets), np.stack(given.targets[::-1])]
+    return Case(task, "TYX", stacks, targets, options)
+
+
+def alone(axes: str, **options: Any) -> Case:
+    """Super-resolution from images alone."""
+    given = case("upscale", axes)
+    return Case("upscale", axes, given.inputs, None, options)
+
+
+CASES = {
+    "instances-2d": case("instances", "YX"),
+    "instances-3d": case("instances", "ZYX"),
+    "instances-channels": case("instances", "CYX"),
+    "semantic-2d": case("semantic", "YX"),
+    "semantic-3d": case("semantic", "ZYX"),
+    "denoise-2d": case("denoise", "YX"),
+    "denoise-3d": case("denoise", "ZYX"),
+    "denoise-squared": case("denoise", "YX", loss="squared", register=True),
+    "denoise-series": series("denoise", context=1),
+    "instances-series": series("instances"),
+    "noise2void-2d": case("noise2void", "YX", lines="x"),
+    "noise2void-3d": case("noise2void", "ZYX"),
+    "translate-2d": case("translate", "YX"),
+    "translate-channels": case("translate", "CYX"),
+    "translate-3d": case("translate", "ZYX"),
+    "upscale-2d": case("upscale", "YX"),
+    "upscale-3d": case("upscale", "ZYX"),
+    "upscale-alone": alone("YX", factor=4),
+    "upscale-along-z": alone("ZYX", along="Z", factor=2),
+}
+
+
+def layer(array: np.ndarray, name: str, labels: bool = False) -> Any:
+    return Labels(array, name=name) if labels else Image(array, name=name, rgb=False)
+
+
+def training_data(given: Case) -> Any:
+    """What the Train panel trains on: rows of layers."""
+    from napari_dojo.widgets.train.pair_rows import Row
+    from napari_dojo.widgets.train.training_data import Layers
+
+    task = TASKS[given.task]
+    layout, rows = task.layout(task.options(**given.options)), []
+    for i, x in enumerate(given.inputs):
+        target = None
+        if given.targets is not None:
+            target = layer(given.targets[i], f"target {i}", task.target is not None and task.target.kind.drawn)
+        rows.append(Row((layer(x, f"image {i}"),), target))
+    return Layers(tuple(rows), given.axes, layout)
+
+
+def same_setup(a: Setup, b: Setup) -> None:
+    assert a.plan == b.plan
+    assert a.split == b.split
+    assert (a.summary.options, a.summary.maps, a.summary.hints) == (b.summary.options, b.summary.maps, b.summary.hints)
+    assert [(f.level, f.text) for f in a.findings] == [(f.level, f.text) for f in b.findings]
+    assert (a.dataset.spatial, a.dataset.channels) == (b.dataset.spatial, b.dataset.channels)
+    for x, y in zip(a.dataset.samples, b.dataset.samples, strict=True):
+        np.testing.assert_array_equal(x.x, y.x)
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in load(path).net.parameters()])
+
+
+def test_every_task_is_here() -> None:
+    assert {given.task for given in CASES.values()} == set(TASKS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_from_end_to_end(name: str, own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_dojo.widgets.train.check import Asked, look_at
+
+    given, device = CASES[name], choose("cpu")
+    task, data = TASKS[given.task], training_data(CASES[name])
+    seen = look_at(Asked(task, data, given.options, SETTINGS, None, device)).setup
+    assert seen is not None
+
+    folder = data.request(
+        run_folder("model"), task, out=own_home / "models" / "model", options=given.options, settings=SETTINGS
+    )
+    run = Run.read(folder)
+    assert run is not None
+    dataset, _ = run.request.dataset(folder, task.layout(task.options(**given.options)))
+    same_setup(seen, prepare(dataset, task, task.options(**given.options), TrainSettings(**SETTINGS), device))
+
+    events = list(events_of(folder, Control()))
+    started = next(e for e in events if isinstance(e, Started))
+    assert seen.plan is not None
+    assert (started.plan["patch"], started.plan["batch"]) == (seen.plan.patch, seen.plan.batch)
+    assert isinstance(events[-1], Done)
+    bundle = load(run.model)
+    assert bundle.card.maps == seen.summary.maps
+
+    files = saved_data(run)
+    by_file = predicted_from_file(run.model, Path(files.input), tmp_path / "out", given)
+    x = given.inputs[0]
+    by_array = predict(bundle, x, given.axes)
+    by_layer = predicted_from_layer(bundle, run.model, x, given.axes)
+    np.testing.assert_array_equal(by_array, by_layer)
+    np.testing.assert_allclose(np.asarray(by_array, np.float64), by_file, atol=1e-4)
+
+    if given.targets is not None:
+        evaluated(run.model, files, capsys)
+    copies_give_the_same_model(run, files)
+
+
+def predicted_from_file(model: Path, folder: Path, out: Path, given: Case) -> np.ndarray:
+    assert main(["predict", str(model), str(folder), "--axes", given.axes, "--out", str(out)]) == 0
+    first = sorted(out.glob("*.tif"))[0]
+    return np.asarray(images.read(first).data, np.float64)
+
+
+def predicted_from_layer(bundle: Any, model: Path, x: np.ndarray, axes: str) -> np.ndarray:
+    from napari_dojo.widgets.apply.inputs import Asked
+
+    asked = Asked.of(layer(x, "image 0"), axes, bundle.card)
+    folder = predict_request(run_folder("apply"), model, [asked.request(bundle.card)], PredictSettings(), {})
+    done = list(events_of(folder, Control()))[-1]
+    assert isinstance(done, Done)
+    return np.load(folder / done.facts["results"][0]["prediction"])
+
+
+def evaluated(model: Path, files: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    argv = ["evaluate", str(model), "--input", files.input, "--target", files.target, "--axes", files.axes, "--json"]
+    assert main(argv) == 0
+    scores = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert scores["images"] >= 3
+    assert scores["baseline"]
+
+
+def copies_give_the_same_model(run: Run, files: Any) -> None:
+    again = run.model.with_name("model-again")
+    assert main(shlex.split(as_command(run, files))[1:]) == 0
+    torch.testing.assert_close(weights(again), weights(run.model))
+    again.rename(again.with_name("by-command"))
+    exec(compile(as_python(run, files), "copy.py", "exec"), {"__name__": "__main__"})
+    torch.testing.assert_close(weights(again), weights(run.model))
