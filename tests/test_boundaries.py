@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import napari_dojo
+from napari_dojo.tasks import TASKS
 
 ROOT = Path(napari_dojo.__file__).parent
 # The rooms in the order of imports: a module imports from its own room and from rooms that stand above it.
@@ -290,3 +291,55 @@ for name in {names!r}:
 )
 def test_imports_are_read_right(source: str, package: bool, expected: list[tuple[str, bool]]) -> None:
     assert [(found.target, found.at_once) for found in imports_of("tasks.y", source, package)] == expected
+
+
+# what the source must not ask -----------------------------------------------------------------------------------------
+
+TASK_NAMES = set(TASKS)
+KIND_NAMES = {"LABELS", "CLASSES", "IMAGE", "CATEGORY"}
+VALUES = {
+    "jobs.scripts",
+    "models.card",
+    "io.formats.plain_pickle",
+    "playground.exercise",
+    "playground.settings",
+}  # convert data
+
+
+def questions(module: str, source: str) -> Iterator[str]:
+    """Comparisons with a task's name or with what its kind is, options that are sniffed, and tuples as protocol."""
+    for node in ast.walk(ast.parse(source)):
+        where = f"{module}, line {getattr(node, 'lineno', 0)}: "
+        if isinstance(node, ast.Compare):
+            for side in (node.left, *node.comparators):
+                name = isinstance(side, ast.Constant) and side.value in TASK_NAMES
+                kind = isinstance(side, ast.Name) and side.id in KIND_NAMES
+                if (name or kind) and room(module) != "tasks":
+                    yield where + ast.unparse(node)
+        if isinstance(node, ast.Call) and node.args:
+            call, first = ast.unparse(node.func), ast.unparse(node.args[0])
+            if call in ("hasattr", "getattr") and "option" in first:
+                yield where + ast.unparse(node)
+            if call == "isinstance" and "tuple" in ast.unparse(node.args[1]) and module not in VALUES:
+                yield where + ast.unparse(node)
+
+
+def test_nobody_asks_which_task_or_kind_it_is() -> None:
+    found = [q for module, path in MODULES.items() for q in questions(module, path.read_text(encoding="utf-8"))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "card.task == 'instances'",
+        "task.name == 'semantic'",
+        "kind is LABELS",
+        "task.result != IMAGE",
+        "hasattr(options, 'classes')",
+        "getattr(task.options(), 'each', False)",
+        "isinstance(said, tuple)",
+    ],
+)
+def test_such_questions_are_seen(source: str) -> None:
+    assert list(questions("training.train", source))

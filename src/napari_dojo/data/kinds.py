@@ -34,6 +34,7 @@ class Kind:
     intensities : values are intensities: they are interpolated, averaged over views, and have units.
     zooms : images are scaled to the size of objects that the model was trained on.
     drawn : a person paints targets of this kind; images are measured, not painted.
+    objects, classes : what numbers stand for: one object each, or classes, which have names.
     tta : how many flipped and rotated versions of an image a prediction is averaged over (test-time augmentation, TTA).
     """
 
@@ -42,6 +43,8 @@ class Kind:
     intensities: bool = False
     zooms: bool = False
     drawn: bool = False
+    objects: bool = False
+    classes: bool = False
     tta: int = 1
 
     # as a target
@@ -184,8 +187,8 @@ class _Category(Kind):
         return np.zeros((), np.int32)
 
 
-LABELS = _Labels("labels", zooms=True, drawn=True)  # one number for each object, 0: background
-CLASSES = Kind("classes", zooms=True, drawn=True)  # one class for each pixel
+LABELS = _Labels("labels", zooms=True, drawn=True, objects=True)  # one number for each object, 0: background
+CLASSES = Kind("classes", zooms=True, drawn=True, classes=True)  # one class for each pixel
 IMAGE = _Image("image", intensities=True, tta=8)
 CATEGORY = _Category("category", dense=False)
 

@@ -13,11 +13,13 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.compare import Answer, compare_images, compare_labels
 from napari_dojo.metrics.matching import Comparison, Verdicts
+from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import array_of, region_mask
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
 
 __all__ = [
     "Asked",
+    "Painted",
     "answer",
     "candidates",
     "comparable",
@@ -93,10 +95,11 @@ def known_kind(truth: Any, result: Any, wanted: Any) -> Any:
         return "images"
     if wanted != "automatic":
         return wanted
-    tasks = {made(x).get("task") for x in (truth, result)}
-    if "instances" in tasks:
+    kinds = [TASKS[t].result for x in (truth, result) if (t := made(x).get("task")) in TASKS]
+    if any(kind.objects for kind in kinds):
         return "objects"
-    return "classes" if "semantic" in tasks or class_names(truth) or class_names(result) else wanted
+    named = any(kind.classes for kind in kinds) or class_names(truth) or class_names(result)
+    return "classes" if named else wanted
 
 
 def class_names(layer: Any) -> dict[int, str]:
@@ -113,10 +116,18 @@ def differently_placed(truth: Any, result: Any) -> tuple[str, ...]:
     return () if same else ("The layers differ in scale or position; they are compared pixel by pixel.",)
 
 
-def paint(found: Comparison, threshold: float) -> tuple[Verdicts, NDArray[np.uint8]]:
+@dataclass(frozen=True, eq=False)
+class Painted:
     """The verdicts at an IoU threshold, and their picture (*S), uint8."""
+
+    verdicts: Verdicts
+    image: NDArray[np.uint8]
+
+
+def paint(found: Comparison, threshold: float) -> Painted:
+    """The verdicts at an IoU threshold and their picture."""
     verdicts = found.at(threshold)
-    return verdicts, found.paint(verdicts)
+    return Painted(verdicts, found.paint(verdicts))
 
 
 def answer(asked: Asked) -> Answer:

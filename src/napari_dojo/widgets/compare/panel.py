@@ -34,6 +34,7 @@ from napari_dojo.widgets.common.plot import RingPlot
 from napari_dojo.widgets.compare.objects import COLOURS, ApPlot, Legend
 from napari_dojo.widgets.compare.pair import (
     Asked,
+    Painted,
     answer,
     candidates,
     comparable,
@@ -323,8 +324,8 @@ class ComparePanel(Panel):
         """An answer, a picture of its verdicts, or an error."""
         if any(x not in self.viewer.layers for x in self._compared):
             return  # `refresh` is about to say it
-        if isinstance(told, tuple):
-            self._judged(*told)
+        if isinstance(told, Painted):
+            self._judged(told.verdicts, told.image)
             return
         self._busy = False
         self._say_why()

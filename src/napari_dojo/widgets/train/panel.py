@@ -239,7 +239,7 @@ class TrainPanel(Panel):
         for name, (plain, hidden) in self.options.items():
             plain.setVisible(name == self.task.name and bool(plain.values()))
             hidden.setVisible(name == self.task.name and bool(hidden.values()))
-        self.rows.classes = hasattr(self.task.options(), "classes")
+        self.rows.classes = self.task.result.classes
         self._take_answers()
         self.classes_fold.setVisible(self.rows.classes)
         self.align()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
@@ -75,7 +76,8 @@ class Unfinished(QFrame):
         return line, text
 
     def _found(self, answer: object) -> None:
-        self.draft, self.run = answer if isinstance(answer, tuple) else (None, None)
+        left = answer if isinstance(answer, LeftBehind) else LeftBehind()
+        self.draft, self.run = left.draft, left.run
         if self.draft is not None:
             when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
             self._draft_text.setText(escape(f"Unsaved labels: {self.draft.title}, {when}. They open as they were."))
@@ -123,10 +125,18 @@ class Unfinished(QFrame):
         self.refresh()
 
 
-def _find() -> tuple[Draft | None, Run | None]:
-    """The latest of both; what can no longer be used is swept away."""
+@dataclass(frozen=True, eq=False)
+class LeftBehind:
+    """The latest painting that was not saved, and the latest training that was cut off."""
+
+    draft: Draft | None = None
+    run: Run | None = None
+
+
+def _find() -> LeftBehind:
+    """What an earlier session left; what can no longer be used is swept away."""
     try:
         sweep()
-        return next(iter(drafts()), None), next(iter(unfinished()), None)
+        return LeftBehind(next(iter(drafts()), None), next(iter(unfinished()), None))
     except (OSError, DojoError):
-        return None, None
+        return LeftBehind()
