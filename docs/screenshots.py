@@ -256,7 +256,7 @@ def train_classes(stage: Stage) -> None:
 
 @state
 def train_channels(stage: Stage) -> None:
-    from napari_dojo.widgets.train.pair_rows import Row
+    from napari_dojo.widgets.train.rows import Row
 
     body, nuclei, labels = stage.sample("cells")
     box = [[20, 20], [20, 380], [400, 380], [400, 20]]
@@ -576,7 +576,7 @@ def palm_support(stage: Stage) -> None:
     dense.visible = sparse.visible = wide.visible = True
     panel = stage.open("Train")
     choose_task(panel, "translate")
-    from napari_dojo.widgets.train.pair_rows import Row
+    from napari_dojo.widgets.train.rows import Row
 
     panel.rows.set_rows([Row((sparse, wide), dense)])
     panel.options["translate"][1].set_values({"localisations": True})

@@ -119,7 +119,7 @@ def test_the_button_does_each_step_of_the_training(qtbot, viewer, tour, no_job):
     assert viewer.dims.current_step[0] == (before + 1) % 5
     press(qtbot, tour, "Open Train")
     train = opened(viewer, TrainPanel)
-    assert [(r.name, r.answer.name) for r in train.rows.rows()] == [
+    assert [(r.name, r.target.name) for r in train.rows.rows()] == [
         ("nuclei to train on", "nuclei to train on: labels")
     ]
     assert (train.minutes_box.value(), train.data.axes, train.task.name) == (0.7, "TYX", "instances")
@@ -151,7 +151,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 4, "paused")
     train = opened(viewer, TrainPanel)
     viewer.window.remove_dock_widget(train)  # the training goes on, and the tour finds it
-    training.runner.go_on = lambda: setattr(training.runner, "paused", False)
+    training.runner.resume = lambda: setattr(training.runner, "paused", False)
     qtbot.wait(120)
     press(qtbot, tour, "Resume")
     step(qtbot, tour, 4, "In some seconds")

@@ -30,7 +30,7 @@ CHOICES = {"task": "instances", "minutes": 5.0}
 
 
 def row(images, labels=None, region=None, role="automatic"):
-    return SimpleNamespace(images=tuple(images), answer=labels, region=region, role=role)
+    return SimpleNamespace(images=tuple(images), target=labels, region=region, role=role)
 
 
 @pytest.fixture
@@ -379,7 +379,7 @@ from napari_dojo.widgets.train.autosave import Autosave
 viewer = napari.Viewer(show=False)
 image = viewer.add_image(np.random.default_rng(0).random((512, 512)), name="cells")
 labels = viewer.add_labels(np.zeros((512, 512), np.int32), name="l")
-row = SimpleNamespace(images=(image,), answer=labels, region=None, role="automatic")
+row = SimpleNamespace(images=(image,), target=labels, region=None, role="automatic")
 autosave = Autosave(viewer, lambda: ([row], {}))
 stroke = labels.block_history()
 stroke.__enter__()  # the mouse button is never let go

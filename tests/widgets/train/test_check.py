@@ -66,7 +66,7 @@ def test_a_mask_is_numbered(qtbot, viewer, train, scene):
     assert train.start_button.isEnabled()
     press(train, "Number them")
     silent(qtbot, train, "has one value")
-    numbered = train.rows.rows()[0].answer
+    numbered = train.rows.rows()[0].target
     assert numbered.name == "a labels numbered"
     assert numbered.data.max() >= 3
     np.testing.assert_array_equal(numbered.data > 0, mask > 0)
@@ -80,7 +80,7 @@ def test_a_stack_of_masks_is_numbered_plane_by_plane(qtbot, viewer, train, scene
     says(qtbot, train, "has one value in")
     press(train, "Number them")
     silent(qtbot, train, "has one value")
-    data = train.rows.rows()[0].answer.data
+    data = train.rows.rows()[0].target.data
     np.testing.assert_array_equal(data[0], data[1])
 
 
@@ -154,7 +154,7 @@ def test_image_and_labels_swapped(qtbot, viewer, train, scene):
     press(train, "Swap them")
     ready(qtbot, train)
     row = train.rows.rows()[0]
-    np.testing.assert_array_equal(row.answer.data, scene.labels)
+    np.testing.assert_array_equal(row.target.data, scene.labels)
     np.testing.assert_array_equal(row.images[0].data, scene.image.astype(np.uint16))
 
 
@@ -253,7 +253,7 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
         viewer.add_image(scene.image * 2.0 + 1, name=f"{name} gfp")
         viewer.add_labels(scene.labels, name=f"{name} labels")
     shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")
-    from napari_dojo.widgets.train.pair_rows import Row
+    from napari_dojo.widgets.train.rows import Row
 
     rows = [
         Row((viewer.layers[f"{n} dapi"], viewer.layers[f"{n} gfp"]), viewer.layers[f"{n} labels"], region, role)
@@ -321,7 +321,7 @@ def test_a_noisy_image_and_its_clean_one_are_swapped_back(qtbot, viewer, train):
     press(train, "Swap them")
     ready(qtbot, train)
     (row,) = train.rows.rows()
-    assert (row.images, row.answer) == ((noisy,), clean)
+    assert (row.images, row.target) == ((noisy,), clean)
 
 
 def test_a_shifted_target_is_moved(qtbot, viewer, train):

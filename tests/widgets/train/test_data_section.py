@@ -8,8 +8,8 @@ import pytest
 from napari_dojo.io import images
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.common.layers import holds_labels
-from napari_dojo.widgets.train.pair_rows import Row
 from napari_dojo.widgets.train.panel import TrainPanel
+from napari_dojo.widgets.train.rows import Row
 
 pytestmark = pytest.mark.gui
 
@@ -29,7 +29,7 @@ def says(qtbot, train, words):
 
 
 def names(train):
-    return [(row.name, row.answer.name) for row in train.rows.rows()]
+    return [(row.name, row.target.name) for row in train.rows.rows()]
 
 
 def test_masks_opened_as_images_become_labels(qtbot, viewer, train, scene):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_dojo.widgets.common.layers import region_mask
-from napari_dojo.widgets.train.pair_rows import PairRows, Row
+from napari_dojo.widgets.train.pair_rows import PairRows
+from napari_dojo.widgets.train.rows import Row
 
 pytestmark = pytest.mark.gui
 
@@ -29,7 +30,7 @@ def actions(table, row, menu=None):
 
 
 def named(table):
-    return [(tuple(x.name for x in r.images), r.answer.name, r.region and r.region.name, r.role) for r in table.rows()]
+    return [(tuple(x.name for x in r.images), r.target.name, r.region and r.region.name, r.role) for r in table.rows()]
 
 
 def test_pairs_are_found_by_name(table):
@@ -62,7 +63,7 @@ def test_the_menu_removes_a_pair(table):
 
 def test_choices_stay_with_their_layers(viewer, table):
     rows = table.rows()
-    table.set_rows([Row(rows[1].images, rows[1].answer, None, "test"), rows[0]])
+    table.set_rows([Row(rows[1].images, rows[1].target, None, "test"), rows[0]])
     viewer.layers.move(0, 4)
     viewer.layers["b"].name = "c"
     table.refresh()
@@ -74,7 +75,7 @@ def test_choices_stay_with_their_layers(viewer, table):
 
 def test_replace(table):
     a, b = table.rows()
-    table.replace(b, Row(b.images, b.answer, None, "validation"))
+    table.replace(b, Row(b.images, b.target, None, "validation"))
     assert [r.role for r in table.rows()] == ["automatic", "validation"]
     table.replace(a, None)
     assert [r.name for r in table.rows()] == ["b"]

@@ -28,7 +28,7 @@ def ready(qtbot, train):
 def test_rows_fill_themselves(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
-    assert [(r.name, r.answer.name) for r in train.rows.rows()] == [
+    assert [(r.name, r.target.name) for r in train.rows.rows()] == [
         (f"cells_{k}", f"cells_{k} labels") for k in range(3)
     ]
     assert "3 images of 96 x 96 px" in train.findings.text()

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_dojo.widgets.train.pair_rows import Row
 from napari_dojo.widgets.train.preview import Preview
+from napari_dojo.widgets.train.rows import Row
 from napari_dojo.widgets.train.training_data import Layers
 
 pytestmark = pytest.mark.gui
@@ -135,7 +135,7 @@ def test_of_a_volume_a_box_is_asked_for(qtbot, viewer, made):
 def test_channels_of_several_layers_go_together(qtbot, viewer, made):
     row = pair(viewer, np.eye(40))
     other = viewer.add_image(np.eye(40) * 7, name="b")
-    preview, looks = made([Row((row.images[0], other), row.answer)])
+    preview, looks = made([Row((row.images[0], other), row.target)])
     viewer.layers.selection.active = other
     preview.follow()
     np.testing.assert_array_equal(asked(qtbot, looks), np.stack([np.eye(40), np.eye(40) * 7]))

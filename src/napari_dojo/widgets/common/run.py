@@ -82,7 +82,7 @@ class Runner(QObject):
             self._forget()
             self._say(Failed("Stopped before it began."))
         elif self.job is not None:
-            self.go_on()
+            self.resume()
             self.job.stop()
 
     def pause(self) -> None:
@@ -91,7 +91,7 @@ class Runner(QObject):
             self.paused = True
             self.job.pause()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Resume after a pause."""
         if self.job is not None and self.paused:
             self.paused = False

@@ -19,9 +19,9 @@ from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.compare.panel import ComparePanel
-from napari_dojo.widgets.train.pair_rows import Row
 from napari_dojo.widgets.train.panel import TrainPanel
 from napari_dojo.widgets.train.queue import Training, desk
+from napari_dojo.widgets.train.rows import Row
 
 __all__ = ["Prompt", "TourPanel", "Walk", "sample"]
 
@@ -132,7 +132,7 @@ class Walk:
             return Prompt("Training is queued. It starts when the running one has ended.", WAIT)
         if training.runner.paused:
             return Prompt(
-                "Training is paused.", "Resume", self._on_panel(training, "pause_button", training.runner.go_on)
+                "Training is paused.", "Resume", self._on_panel(training, "pause_button", training.runner.resume)
             )
         labels, checked = self._layer("training", "labels"), _last_check(training)
         if checked is None:

@@ -82,7 +82,7 @@ class Autosave(QObject):
     Parameters
     ----------
     viewer : of the layers.
-    state : gives the rows of the table (each with ``images``, ``answer``, ``region``: layers; ``role``) and the other
+    state : gives the rows of the table (each with ``images``, ``target``, ``region``: layers; ``role``) and the other
         choices as plain values.
     """
 
@@ -183,7 +183,7 @@ class Autosave(QObject):
             self._save()
 
     def _listen(self, rows: Sequence[Any]) -> None:
-        there = [x for row in rows for x in (*row.images, row.answer, row.region) if x is not None]
+        there = [x for row in rows for x in (*row.images, row.target, row.region) if x is not None]
         there += [x for x, known in self._followed.items() if known.touched]
         there = [x for x in there if x in self._viewer.layers]
         for layer in [x for x in self._followed if x not in there]:
@@ -270,7 +270,7 @@ class Autosave(QObject):
         kept = {self._followed[x].key: _layer(x, self._followed[x].version) for x in there}
         keys = {x: self._followed[x].key for x in there}
         table = [
-            Row(tuple(keys[x] for x in r.images if x in keys), keys.get(r.answer), keys.get(r.region), r.role)
+            Row(tuple(keys[x] for x in r.images if x in keys), keys.get(r.target), keys.get(r.region), r.role)
             for r in rows
         ]
         title = next((kept[r.images[0]].name for r in table if r.images), next(iter(kept.values())).name)

@@ -20,12 +20,13 @@ from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
 from napari_dojo.widgets.common.layers import axes_choices, holds_labels, labels_from, same_grid
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
-from napari_dojo.widgets.train.pair_rows import Answers, PairRows, Row, fits, fits_as, kind_of
+from napari_dojo.widgets.train.pair_rows import PairRows
+from napari_dojo.widgets.train.rows import Row, Targets, fits, fits_as, kind_of
 from napari_dojo.widgets.train.training_data import Files, Layers, Material
 
 __all__ = ["DataSection", "FolderRows"]
 
-NO_LABELS = "no labels"  # the code of the finding that a new Labels layer answers
+NO_LABELS = "no labels"  # the code of the finding that a new Labels layer solves
 
 IN_FILES = (
     ("as the files say", None),
@@ -43,9 +44,9 @@ class FolderRows(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images = PathEdit("Images", "Folder of the training images.")
-        self.answers = PathEdit("Labels", "Folder of the targets; files are paired by their names.")
-        self.answers.edit.setPlaceholderText("found beside the images")
-        self.takes = Answers()
+        self.targets = PathEdit("Labels", "Folder of the targets; files are paired by their names.")
+        self.targets.edit.setPlaceholderText("found beside the images")
+        self.takes = Targets()
         self.axes_box = QComboBox()
         described(self.axes_box, "Third axis", "What the axis before Y and X is, where the files have one.")
         narrow(self.axes_box)
@@ -53,11 +54,11 @@ class FolderRows(QWidget):
             self.axes_box.addItem(words, axes)
         form = form_layout(self)
         form.addRow("Images", self.images)
-        self._answers_label = QLabel("Labels")
-        form.addRow(self._answers_label, self.answers)
+        self._targets_label = QLabel("Labels")
+        form.addRow(self._targets_label, self.targets)
         form.addRow("Third axis", self.axes_box)
         self.images.changed.connect(self._guess)
-        self.answers.changed.connect(self.changed)
+        self.targets.changed.connect(self.changed)
         self.axes_box.activated.connect(lambda *_: self.changed.emit())
 
     @property
@@ -66,16 +67,16 @@ class FolderRows(QWidget):
         if not self.images.path:
             return None
         found = likely_targets(self.images.path) if self.takes.drawn else None
-        target = self.answers.path or (None if self.takes.optional else str(found or self.images.path))
+        target = self.targets.path or (None if self.takes.optional else str(found or self.images.path))
         target = None if self.takes.kind is None else target
         return DatasetFiles(self.images.path, target, self.axes_box.currentData())
 
-    def take(self, answers: Answers) -> None:
-        """Another task takes other answers."""
-        self.takes = answers
-        self._answers_label.setText(answers.word.capitalize())
-        for widget in (self.answers, self._answers_label):
-            widget.setVisible(answers.kind is not None)
+    def take(self, targets: Targets) -> None:
+        """Another task takes other targets."""
+        self.takes = targets
+        self._targets_label.setText(targets.word.capitalize())
+        for widget in (self.targets, self._targets_label):
+            widget.setVisible(targets.kind is not None)
         self._show_guess()
 
     def _guess(self) -> None:
@@ -86,7 +87,7 @@ class FolderRows(QWidget):
         found = likely_targets(self.images.path) if self.images.path and self.takes.drawn else None
         short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
         alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
-        self.answers.edit.setPlaceholderText(short if self.takes.drawn else alone)
+        self.targets.edit.setPlaceholderText(short if self.takes.drawn else alone)
 
 
 class DataSection(QWidget):
@@ -211,10 +212,10 @@ class DataSection(QWidget):
         rows = self.rows.rows()
         if self.source_box.currentData() == "files" or not rows:
             return []
-        used = [x for row in rows for x in (*row.images, *row.answers)]
+        used = [x for row in rows for x in (*row.images, *row.targets)]
         images = [x for x in images_of(self._viewer.layers) if x not in used and not holds_labels(x)]
         unused = [x.name for x in images if same_grid(rows[0].images[0], x)]
-        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.answer for row in rows)]
+        labels = [x for x in labels_of(self._viewer.layers, ours=False) if all(x is not row.target for row in rows)]
         other = [a.name for a, _ in paired(images, labels, fits) if kind_of(a) != kind_of(rows[0].images[0])]
         found = []
         if other:
@@ -226,10 +227,10 @@ class DataSection(QWidget):
             found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
         return found
 
-    def take(self, answers: Answers) -> None:
-        """Another task takes other answers."""
-        self.rows.take(answers)
-        self.folder.take(answers)
+    def take(self, targets: Targets) -> None:
+        """Another task takes other targets."""
+        self.rows.take(targets)
+        self.folder.take(targets)
 
     def choices(self) -> dict[str, Any]:
         """What is chosen besides layers, for saving."""
@@ -237,14 +238,14 @@ class DataSection(QWidget):
         return {
             "source": self.source_box.currentData(),
             "axes": self.axes,
-            "folder": [folder.images.path, folder.answers.path, folder.axes_box.currentData()],
+            "folder": [folder.images.path, folder.targets.path, folder.axes_box.currentData()],
         }
 
     def set_choices(self, choices: dict[str, Any]) -> None:
         """Choose what was saved."""
         images, labels, axes = choices.get("folder") or ("", "", None)
         self.folder.images.edit.setText(images)
-        self.folder.answers.edit.setText(labels)
+        self.folder.targets.edit.setText(labels)
         self.folder.axes_box.setCurrentIndex(max(0, self.folder.axes_box.findData(axes)))
         self.source_box.setCurrentIndex(max(0, self.source_box.findData(choices.get("source"))))
         self.third_box.setCurrentIndex(max(0, self.third_box.findData(choices.get("axes"))))
@@ -257,8 +258,8 @@ class DataSection(QWidget):
         rows, chosen = self.rows.rows(), self.axes
         choices = axes_choices(rows[0].images[0]) if rows else ()
         if rows:
-            image, answer, layout = rows[0].images[0], rows[0].answer, self.rows.takes.layout
-            choices = tuple(c for c in choices if answer is None or fits_as(image, answer, c[0], layout)) or choices
+            image, target, layout = rows[0].images[0], rows[0].target, self.rows.takes.layout
+            choices = tuple(c for c in choices if target is None or fits_as(image, target, c[0], layout)) or choices
         self.third_box.clear()
         for names, words in choices:
             self.third_box.addItem(words, names)

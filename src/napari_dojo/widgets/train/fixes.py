@@ -23,7 +23,8 @@ from napari_dojo.widgets.common.layers import (
     result_placement,
     source_of,
 )
-from napari_dojo.widgets.train.pair_rows import PairRows, Row
+from napari_dojo.widgets.train.pair_rows import PairRows
+from napari_dojo.widgets.train.rows import Row
 from napari_dojo.widgets.train.training_data import LARGEST, Files, Layers, changed_labels
 
 __all__ = ["opened", "rows_for", "work_on"]
@@ -44,7 +45,7 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
         return
     for row in rows_for(fix, material):
         if fix.kind == "relabel":
-            table.replace(row, replace(row, answer=_relabelled(viewer, material, row, fix.value)))
+            table.replace(row, replace(row, target=_relabelled(viewer, material, row, fix.value)))
         elif fix.kind == "region":
             table.replace(row, replace(row, region=_drawn(viewer, material, row, fix.value)))
         elif fix.kind == "swap":
@@ -77,14 +78,14 @@ def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
     return [_added(viewer, *found, labels) for found in read]
 
 
-def _added(viewer: Any, name: str, picture: Picture, answer: Picture | None, labels: bool) -> Row:
+def _added(viewer: Any, name: str, picture: Picture, target: Picture | None, labels: bool) -> Row:
     image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **_placed(picture))
-    if answer is None:
+    if target is None:
         return Row((image,), None)
     if labels:
-        size = replace(answer, pixel_size=answer.pixel_size or picture.pixel_size, unit=answer.unit or picture.unit)
-        return Row((image,), viewer.add_labels(answer.data, name=f"{name} labels", **_placed(size)))
-    return Row((image,), viewer.add_image(answer.data, name=f"{name} target", rgb=answer.rgb, **_placed(answer)))
+        size = replace(target, pixel_size=target.pixel_size or picture.pixel_size, unit=target.unit or picture.unit)
+        return Row((image,), viewer.add_labels(target.data, name=f"{name} labels", **_placed(size)))
+    return Row((image,), viewer.add_image(target.data, name=f"{name} target", rgb=target.rgb, **_placed(target)))
 
 
 def _placed(picture: Picture) -> dict[str, Any]:
@@ -106,14 +107,14 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
     labels = changed_labels(material, row, change)
     where = result_placement(row.images[0], material.image_axes(row))
-    row.answer.visible = False
-    return viewer.add_labels(labels, name=f"{row.answer.name} numbered", **where)
+    row.target.visible = False
+    return viewer.add_labels(labels, name=f"{row.target.name} numbered", **where)
 
 
 def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
     """A Shapes layer with a first guess of the annotated region, ready to be moved."""
     image = row.images[0]
-    box = (box_of(np.asarray(array_of(row.answer))) or [slice(0, n) for n in array_of(row.answer).shape])[-2:]
+    box = (box_of(np.asarray(array_of(row.target))) or [slice(0, n) for n in array_of(row.target).shape])[-2:]
     (top, bottom), (left, right) = ((s.start - 0.5, s.stop - 0.5) for s in box)
     world = material.image_axes(row).names.replace("C", "") if image.rgb else material.image_axes(row).names
     layer = viewer.add_shapes(
@@ -122,7 +123,7 @@ def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
         name=f"{row.name} region",
         edge_color="#F0E442",
         face_color="#F0E44218",
-        edge_width=max(1.0, max(array_of(row.answer).shape[-2:]) / 300),
+        edge_width=max(1.0, max(array_of(row.target).shape[-2:]) / 300),
         **placement(image, [world.index("Y"), world.index("X")]),
     )
     layer.mode = "select"
@@ -131,13 +132,13 @@ def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
 
 def _swapped(viewer: Any, row: Row) -> Row:
     """The image's numbers as labels and the labels' as an image; two images change places."""
-    image, labels = row.images[0], row.answer
+    image, labels = row.images[0], row.target
     if labels._type_string == "image":
-        return replace(row, images=(labels,), answer=image)
+        return replace(row, images=(labels,), target=image)
     where = {k: v for k, v in placement(image, range(image.ndim)).items()}
     numbers = np.asarray(array_of(image))
     new_labels = viewer.add_labels(numbers.astype(np.int32), name=f"{image.name} as labels", **where)
     new_image = viewer.add_image(np.asarray(array_of(labels)), name=f"{labels.name} as image", **where)
     viewer.layers.move(viewer.layers.index(new_image), viewer.layers.index(new_labels))
     image.visible = labels.visible = False
-    return replace(row, images=(new_image,), answer=new_labels)
+    return replace(row, images=(new_image,), target=new_labels)

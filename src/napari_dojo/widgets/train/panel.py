@@ -34,9 +34,9 @@ from napari_dojo.widgets.train.check import Asked, Findings, Seen, best_device, 
 from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.data_section import NO_LABELS, DataSection
 from napari_dojo.widgets.train.fixes import opened, work_on
-from napari_dojo.widgets.train.pair_rows import Answers, Row
 from napari_dojo.widgets.train.progress import START, ProgressSection
 from napari_dojo.widgets.train.queue import Training, desk
+from napari_dojo.widgets.train.rows import Row, Targets
 from napari_dojo.widgets.train.training_data import Files, Layers
 from napari_dojo.widgets.train.unfinished import Unfinished
 
@@ -124,7 +124,7 @@ class TrainPanel(Panel):
                 form_.changed.connect(self._option_changed)
             self.options[task.name] = (plain, hidden)
             self.column.addWidget(plain)
-        self.classes = ClassTable(lambda: [row.answer for row in self.data.rows.rows()])
+        self.classes = ClassTable(lambda: [row.target for row in self.data.rows.rows()])
         self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
         self.column.addWidget(self.classes_fold)
 
@@ -240,21 +240,21 @@ class TrainPanel(Panel):
             plain.setVisible(name == self.task.name and bool(plain.values()))
             hidden.setVisible(name == self.task.name and bool(hidden.values()))
         self.rows.classes = self.task.result.classes
-        self._take_answers()
+        self._take_targets()
         self.classes_fold.setVisible(self.rows.classes)
         self.align()
         self._data_changed()
 
-    def _take_answers(self) -> None:
-        """Ask for the answers that the task takes with its options."""
+    def _take_targets(self) -> None:
+        """Ask for the targets that the task takes with its options."""
         try:
             options: Any = checked(self.task.options, self.option_values())
         except DojoError:
             return  # the check says it
-        self.data.take(Answers.of(self.task, options))
+        self.data.take(Targets.of(self.task, options))
 
     def _option_changed(self, *_: Any) -> None:
-        self._take_answers()
+        self._take_targets()
         self._later()
 
     def _layers_changed(self) -> None:
@@ -296,22 +296,22 @@ class TrainPanel(Panel):
         if not self.findings.findings:
             self.findings.show_findings([Finding("ok", "Looking at the images ...")])
 
-    def _probed(self, answer: Any) -> None:
-        self._device = (self._device[0], answer if isinstance(answer, Device) else None)
+    def _probed(self, found: Any) -> None:
+        self._device = (self._device[0], found if isinstance(found, Device) else None)
         self._later()
 
-    def _looked(self, answer: Any) -> None:
+    def _looked(self, found: Any) -> None:
         if self._ended or self.progress.busy:
             return
-        if isinstance(answer, Exception):
-            self._found([Finding("error", explained(answer))])
+        if isinstance(found, Exception):
+            self._found([Finding("error", explained(found))])
             return
-        self._seen = answer
-        self._fill_starts(answer)
-        if answer.setup is not None:
-            self.classes.show_painted(answer.setup.summary.painted)
-        found = (replace(f, text=self.classes.worded(f.text)) for f in (*answer.findings, *self.data.notes()))
-        self._found([f for f in found if f.text not in self._fine])
+        self._seen = found
+        self._fill_starts(found)
+        if found.setup is not None:
+            self.classes.show_painted(found.setup.summary.painted)
+        lines = (replace(f, text=self.classes.worded(f.text)) for f in (*found.findings, *self.data.notes()))
+        self._found([f for f in lines if f.text not in self._fine])
         self._go_at_once()
 
     def _found(self, findings: list[Finding]) -> None:
@@ -528,7 +528,7 @@ class TrainPanel(Panel):
         panel.choose_model(training.model if training is not None else None)
         active = self.viewer.layers.selection.active
         image = next(
-            (row.images[0] for row in self.rows.rows() if row.answer is not None and row.answer is active), None
+            (row.images[0] for row in self.rows.rows() if row.target is not None and row.target is active), None
         )
         if image is not None:  # what it should give is not what it is given
             panel.image_box.choose(image)
@@ -543,12 +543,12 @@ class TrainPanel(Panel):
         self.progress.message.setText("Writing the images as files ...")
         self._copying.ask(_copied_text, run, tell)
 
-    def _copied(self, answer: Any) -> None:
-        if isinstance(answer, Exception):
-            self.warn(explained(answer))
-            self.progress.message.setText(self.marked("error", explained(answer)))
+    def _copied(self, found: Any) -> None:
+        if isinstance(found, Exception):
+            self.warn(explained(found))
+            self.progress.message.setText(self.marked("error", explained(found)))
             return
-        text, place = answer
+        text, place = found
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(text)

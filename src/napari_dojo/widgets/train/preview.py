@@ -32,7 +32,7 @@ class _Look:
     place: dict[str, Any]
 
     def placed(self, shape: Sequence[int]) -> dict[str, Any]:
-        """The place of an answer of this shape, whose pixels may be finer."""
+        """The place of a prediction of this shape, whose pixels may be finer."""
         factors = [n / (b.stop - b.start) for n, b in zip(shape, self.box, strict=True)]
         return finer_place(self.place, factors)
 
@@ -50,7 +50,7 @@ class Preview:
         self._labels = material is not None and material.layout.kind.drawn
         self._colours = {}
         if material is not None and self._labels:
-            self._colours = {id(row.images[0]): deepcopy(row.answer.colormap) for row in material.rows}
+            self._colours = {id(row.images[0]): deepcopy(row.target.colormap) for row in material.rows}
         self.on = True
         self._running = False
         self._removed = self._fresh = False
@@ -158,10 +158,10 @@ class Preview:
         return {"colormap": "gray", "opacity": 1.0, "contrast_limits": (low, max(high, low + 1e-6))}
 
     def _hide_labels(self, look: _Look) -> None:
-        """The labels would hide the answer; those that a person is painting stay."""
+        """The labels would hide the prediction; those that a person is painting stay."""
         for row in self._material.rows if self._material is not None else ():
-            if self._labels and row.images[0] is look.images[0] and row.answer.mode == "pan_zoom":
-                row.answer.visible = False
+            if self._labels and row.images[0] is look.images[0] and row.target.mode == "pan_zoom":
+                row.target.visible = False
 
     def _where(self) -> _Look | None:
         """The active image, else one that is learned from; the plane and the part that are in view."""

@@ -311,7 +311,7 @@ class ProgressSection(QWidget):
             return
         runner = self._training.runner
         if runner.paused:
-            runner.go_on()
+            runner.resume()
         else:
             runner.pause()
         self.pause_button.setText("Resume" if runner.paused else "Pause")

@@ -17,7 +17,7 @@ from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.jobs.requests import train_files_request, train_request
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.layers import array_of, joined, region_mask, source_of
-from napari_dojo.widgets.train.pair_rows import Row
+from napari_dojo.widgets.train.rows import Row
 
 __all__ = ["LARGEST", "QUICK", "Files", "Layers", "Material", "changed_labels"]
 
@@ -26,7 +26,7 @@ LARGEST = 6e7  # pixels that are looked at at all before the start
 
 
 class Material(Protocol):
-    """What both kinds answer. `dataset` and `request` may take long and touch no window: call them in a thread."""
+    """What both kinds of data can do. `dataset` and `request` may take long and touch no window: call them in a thread."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class Material(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Rows of layers; ``axes`` names the dimensions of each image layer, ``layout`` how answers lie to them."""
+    """Rows of layers; ``axes`` names the dimensions of each image layer, ``layout`` how targets lie to them."""
 
     rows: tuple[Row, ...]
     axes: str
@@ -64,7 +64,7 @@ class Layers:
     @property
     def pixels(self) -> float:
         """Infinite where layers are lazy and large."""
-        arrays = [array_of(x) for row in self.rows for x in (*row.images, *row.answers)]
+        arrays = [array_of(x) for row in self.rows for x in (*row.images, *row.targets)]
         pixels = sum(float(np.prod(a.shape)) for a in arrays)
         lazy = any(not isinstance(a, np.ndarray) for a in arrays)
         return float("inf") if lazy and pixels > QUICK else pixels
@@ -92,8 +92,8 @@ class Layers:
 
     @property
     def _targets(self) -> list[Any] | None:
-        """The answers, several of one image as channels; None where there are none."""
-        return [joined(row.answers) for row in self.rows] if all(row.answers for row in self.rows) else None
+        """The targets, several of one image as channels; None where there are none."""
+        return [joined(row.targets) for row in self.rows] if all(row.targets for row in self.rows) else None
 
     def row(self, item: str) -> Row | None:
         """The row of a sample of `dataset`, which may be one of its planes ("stack [3]")."""
@@ -101,8 +101,8 @@ class Layers:
 
     def sample_axes(self, images: Sequence[Any]) -> Axes:
         """The axes of the array of some image layers, as samples of it are learned from."""
-        shape, answer = joined(images).shape, self.rows[0].answer
-        wanted = None if answer is None else array_of(answer).shape
+        shape, target = joined(images).shape, self.rows[0].target
+        wanted = None if target is None else array_of(target).shape
         return self.layout.axes(Axes.resolve(shape, self.names), shape, wanted)
 
     def image_axes(self, row: Row) -> Axes:
@@ -118,14 +118,14 @@ class Layers:
         }
 
     def _about(self) -> dict[str, Any]:
-        """Pixel sizes of images and answers, the names of channels."""
-        images, answer = self.rows[0].images, self.rows[0].answer
+        """Pixel sizes of images and targets, the names of channels."""
+        images, target = self.rows[0].images, self.rows[0].target
         source = source_of(images[0], self.axes)
         about: dict[str, Any] = {"pixel_size": source.pixel_size, "unit": source.unit}
         if len(images) > 1:
             about["channel_names"] = tuple(x.name for x in images)
-        if answer is not None and not self.layout.kind.drawn:
-            fine = source_of(answer)
+        if target is not None and not self.layout.kind.drawn:
+            fine = source_of(target)
             about["target_pixel_size"] = fine.pixel_size and fine.pixel_size[-len(source.axes.spatial) :]
         return about
 
@@ -162,7 +162,7 @@ class Files:
 
 def changed_labels(material: Layers, row: Row, change: Any) -> NDArray[Any]:
     """Labels of a row with ``change`` applied to each sample (*S); the layer is left as it is."""
-    old = np.asarray(array_of(row.answer))
+    old = np.asarray(array_of(row.target))
     new, axes = np.zeros(old.shape, np.int32), material.image_axes(row).without_channels()
     for i in range(axes.count(old.shape)):
         axes.sample(new, i)[0] = change(axes.sample(old, i)[0])

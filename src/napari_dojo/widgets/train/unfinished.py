@@ -75,8 +75,8 @@ class Unfinished(QFrame):
         self._layout.addWidget(line)
         return line, text
 
-    def _found(self, answer: object) -> None:
-        left = answer if isinstance(answer, LeftBehind) else LeftBehind()
+    def _found(self, found: object) -> None:
+        left = found if isinstance(found, LeftBehind) else LeftBehind()
         self.draft, self.run = left.draft, left.run
         if self.draft is not None:
             when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
