@@ -248,8 +248,8 @@ def test_names_of_classes_reach_the_model(qtbot, viewer, train, scene):
 
 
 def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene):
-    for name in ("a", "b"):
-        viewer.add_image(scene.image, name=f"{name} dapi")
+    for k, name in enumerate(("a", "b")):
+        viewer.add_image(scene.image + k, name=f"{name} dapi")
         viewer.add_image(scene.image * 2.0 + 1, name=f"{name} gfp")
         viewer.add_labels(scene.labels, name=f"{name} labels")
     shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")
