@@ -1,3 +1,3 @@
 """The Train panel."""
 
-__all__ = ["rows", "panel", "queue"]
+__all__ = ["panel", "queue", "rows"]
