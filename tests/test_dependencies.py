@@ -12,10 +12,6 @@ import pytest
 from test_boundaries import IMPORTS
 
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-# Declared, though no line of the package imports them, and why
-WITHOUT_IMPORT = {
-    "magicgui": "napari makes the forms of the classroom's widgets with it",
-}
 
 pytestmark = pytest.mark.skipif(not PROJECT.is_file(), reason="the sources are not here")
 
@@ -44,7 +40,7 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 def test_every_declared_dependency_is_imported() -> None:
     imported = set().union(*distributions().values())
-    unused = declared() - imported - set(WITHOUT_IMPORT)
+    unused = declared() - imported
     assert not unused, f"no line of the package imports {sorted(unused)}"
 
 

@@ -223,7 +223,7 @@ def test_roles_win():
     assert [p.item for p in s.training] == list(range(10))
     assert [p.item for p in s.validation] == [10]
     assert [p.item for p in s.test] == [11]
-    with pytest.raises(DojoError, match="No training image must be for training"):
+    with pytest.raises(DojoError, match="At least one image must be for training; all were kept aside"):
         pairs(2, (8, 9), roles=["test", "test"]).split()
 
 
