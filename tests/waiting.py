@@ -1,4 +1,4 @@
-"""Wait for what a job says."""
+"""Wait for what a job reports, or for its silence."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 60) ->
             return said
         time.sleep(0.02)
     raise AssertionError(f"nothing came in {seconds} s; so far {said[-3:]}")
+
+
+def quiet(job: Job, seconds: float = 60, silence: float = 0.3) -> None:
+    """Wait until the job, which still runs, has said nothing for ``silence`` seconds."""
+    last = time.monotonic()
+    end = last + seconds
+    while time.monotonic() - last < silence:
+        assert time.monotonic() < end, f"not silent within {seconds} s"
+        time.sleep(0.02)
+        if job.events():
+            last = time.monotonic()
+    assert not job.finished
 
 
 def never(said: list[Event]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from bright import bright, squares
 from discs import discs
-from waiting import never, wait
+from waiting import never, quiet, wait
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
@@ -89,10 +89,7 @@ def test_stop_keeps_a_model_and_pause_holds_it(tmp_path: Path) -> None:
     job.start()
     wait(job, stepped)
     job.pause()
-    time.sleep(0.5)
-    job.events()
-    time.sleep(0.5)
-    assert not stepped(job.events())
+    quiet(job)
     job.resume()
     wait(job, stepped)
     asked = time.monotonic()

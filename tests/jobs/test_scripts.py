@@ -1,7 +1,8 @@
-"""A training told again as a command and as Python: both are run, and give the same weights as the first."""
+"""A training as a command and as Python: both are run, and give the same weights as the training itself."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -36,9 +37,9 @@ def run(own_home):
             labels,
             axes="YX",
             out=own_home / "models" / "cells",
-            names=["a b", "a/b", "c"][: len(pictures)],
-            roles=["training", "validation", "automatic"][: len(pictures)],
-            regions=[half, *[None] * (len(pictures) - 1)],
+            names=["a b", "a/b", "c"],
+            roles=["training", "validation", "automatic"],
+            regions=[half, None, None],
             settings=SETTINGS,
             options={"diameter": 12.0},
             pixel_size=(0.5, 0.5),
@@ -52,21 +53,21 @@ def weights(path):
     return torch.cat([p.flatten() for p in load(path).net.parameters()])
 
 
-def test_files_hold_what_the_run_learns_from(run):
+def test_files_hold_what_the_run_trains_on(run):
     given = saved_data(run)
-    pairs, notes = read_dataset(given)
+    dataset, notes = read_dataset(given)
     assert len(notes) == 1
     assert "have no region" in notes[0]
     pictures, labels = discs()
-    assert [i.name for i in pairs.samples] == ["a_b.tif", "a_b_2.tif", "c.tif"][: len(pictures)]
-    assert [i.role for i in pairs.samples][:2] == ["training", "validation"]
-    for item, x, y in zip(pairs.samples, pictures, labels, strict=True):
-        np.testing.assert_array_equal(item.x[0], x)
-        np.testing.assert_array_equal(item.y, y)
-    assert pairs.samples[0].region[:, :40].all()
-    assert not pairs.samples[0].region[:, 40:].any()
-    assert pairs.pixel_size == pytest.approx((0.5, 0.5))
-    assert images.read(given.input + "/c.tif").unit == "um" if len(pictures) > 2 else True
+    assert [i.name for i in dataset.samples] == ["a_b.tif", "a_b_2.tif", "c.tif"]
+    assert [i.role for i in dataset.samples] == ["training", "validation", "automatic"]
+    for sample, x, y in zip(dataset.samples, pictures, labels, strict=True):
+        np.testing.assert_array_equal(sample.x[0], x)
+        np.testing.assert_array_equal(sample.y, y)
+    assert dataset.samples[0].region[:, :40].all()
+    assert not dataset.samples[0].region[:, 40:].any()
+    assert dataset.pixel_size == pytest.approx((0.5, 0.5))
+    assert images.read(given.input + "/c.tif").unit == "um"
 
 
 def test_both_copies_run_and_give_the_same_model(run):
@@ -77,8 +78,6 @@ def test_both_copies_run_and_give_the_same_model(run):
     command = as_command(run, saved_data(run))
     assert "--diameter 12.0" in command
     assert "--no-augment" in command
-    import shlex
-
     assert main(shlex.split(command)[1:]) == 0
     torch.testing.assert_close(weights(again), weights(run.model))
     again.rename(again.with_name("by-command"))
