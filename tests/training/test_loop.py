@@ -61,7 +61,17 @@ class Judge:
 
 
 def run(
-    judge=None, steps=20, who=None, many=None, control=None, seed=0, fn=loss, intensity=None, listen=None, began=None, **budget
+    judge=None,
+    steps=20,
+    who=None,
+    many=None,
+    control=None,
+    seed=0,
+    fn=loss,
+    intensity=None,
+    listen=None,
+    began=None,
+    **budget,
 ):
     judge, who = judge or Judge(), who or learner()
     said = []
