@@ -9,9 +9,10 @@ import torch
 
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
+from napari_dojo.nets.base import Network
 
 
-class Bright(torch.nn.Module):
+class Bright(Network):
     """A net that knows its task: inside and deep where the normalised image is above a half."""
 
     stride, receptive_radius, scale, out_channels = (4, 4), (0, 0), (1, 1), 2

@@ -34,6 +34,7 @@ WITH_TORCH = {
     "inference.predict",
     "inference.predictor",
     "models.bundle",
+    "nets.base",
     "nets.registry",
     "nets.losses",
     "nets.unet",

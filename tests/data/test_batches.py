@@ -169,7 +169,7 @@ def test_target_images_turn_as_the_input_does():
     def example(x, y, region, rng):
         return x, y, np.ones((1, *x.shape[1:]), np.float32)
 
-    for a, b, _ in patches(src, Recipe((16, 16), example, nearest=False)):
+    for a, b, _ in patches(src, Recipe((16, 16), example, kind=IMAGE)):
         np.testing.assert_array_equal(a, b)
 
 

@@ -17,6 +17,7 @@ from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
+from napari_dojo.nets.base import Network
 from napari_dojo.settings import PredictSettings
 
 CPU = Device("cpu", "CPU", 10**9, 1)
@@ -55,7 +56,7 @@ def bundle(dims=2, channels=1, **more):
     return b
 
 
-class Above(torch.nn.Module):
+class Above(Network):
     """A net that knows its task: object where the normalised image is above a half."""
 
     stride, receptive_radius, scale, out_channels = (4, 4), (0, 0), (1, 1), 2
@@ -314,7 +315,7 @@ def test_hot_pixels_are_no_objects():
     assert y.max() == 1
 
 
-class Same(torch.nn.Module):
+class Same(Network):
     """A net that says what it sees."""
 
     stride, receptive_radius, out_channels = (4, 4), (0, 0), 1

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from napari_dojo.data.dataset import Crop, Sample
-from napari_dojo.data.kinds import Kind
+from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.data.normalize import Normalization
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
@@ -54,7 +54,7 @@ class Recipe:
     augment : False takes patches as they lie.
     zoom : largest change of size, as a half width of the logarithm.
     aimed : share of the patches that are centred on something annotated.
-    nearest : targets are resampled to the nearest pixel; else linearly.
+    kind : what targets are: how they are cut and resampled.
     scale : target pixels per input pixel, for each axis; empty: 1.
     """
 
@@ -66,7 +66,7 @@ class Recipe:
     augment: bool = True
     zoom: float = 0.3
     aimed: float = 0.6
-    nearest: bool = True
+    kind: Kind = LABELS
     scale: tuple[int, ...] = ()
 
 
@@ -176,10 +176,10 @@ def draw(
     window = size + 2 * recipe.margin
     x, y, region = _gather(source, matrix, centre, window, recipe)
     x, target, weight = recipe.example(x, y, region, rng)
-    m, scale = recipe.margin, recipe.scale or (1,) * len(size)
+    m, kind = recipe.margin, recipe.kind
     inner = (slice(None), *(slice(m, m + n) for n in recipe.size))
-    finer = (slice(None), *(slice(f * m, f * (m + n)) for n, f in zip(recipe.size, scale, strict=True)))
-    return np.ascontiguousarray(x[inner]), np.ascontiguousarray(target[finer]), np.ascontiguousarray(weight[finer])
+    target, weight = (kind.inner(a, m, recipe.size, recipe.scale) for a in (target, weight))
+    return np.ascontiguousarray(x[inner]), np.ascontiguousarray(target), np.ascontiguousarray(weight)
 
 
 def _turn(recipe: Recipe, dims: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -231,10 +231,12 @@ def _gather(
     where = _grid(window, np.ones_like(scale), *crop)
     there = where if (scale == 1).all() else _grid(window * scale, scale, *crop)
     x = _sample(source.norm.apply(source.x[(slice(None), *box)]), where, "bilinear")
-    y: NDArray[Any] | None = None
-    if source.y is not None and recipe.nearest:
+    y: Any = source.y
+    if y is None or not recipe.kind.dense:
+        pass
+    elif not recipe.kind.intensities:
         y = _sample_labels(np.asarray(source.y[box]), where)
-    elif source.y is not None:
+    else:
         y = np.asarray(source.y[(slice(None), *finer)])
         y = _sample(source.target.apply(y) if source.target else y.astype(np.float32), there, "bilinear")
     region = (
@@ -268,10 +270,12 @@ def _taken(
         return a.transpose(*range(ahead), *(ahead + back))
 
     x = turned(source.norm.apply(source.x[(slice(None), *box)]))
-    y: Any = None
-    if source.y is not None and recipe.nearest:
+    y: Any = source.y
+    if y is None or not recipe.kind.dense:
+        pass
+    elif not recipe.kind.intensities:
         y = turned(np.asarray(source.y[box])).astype(np.int64 if source.y.dtype.itemsize > 4 else np.int32)
-    elif source.y is not None:
+    else:
         y = np.asarray(source.y[(slice(None), *finer)])
         y = turned(source.target.apply(y) if source.target else y.astype(np.float32))
     region = None

@@ -74,6 +74,11 @@ class Kind:
         """The part of a sample's target that belongs to a box of its input; ``scale`` target px per input px."""
         return y[(..., *(slice(s.start * f, s.stop * f) for s, f in zip(box, scale or (1,) * len(box), strict=True)))]
 
+    def inner(self, a: Any, margin: int, size: Sequence[int], scale: Sequence[int]) -> Any:
+        """A patch's target or weight (K, *window * scale) without the ``margin`` px around the patch of ``size`` px."""
+        cut = zip(size, scale or (1,) * len(size), strict=True)
+        return a[(slice(None), *(slice(f * margin, f * (margin + n)) for n, f in cut))]
+
     def resize(self, y: Any, size: Sequence[int]) -> Any:
         """A sample's target on another grid of spatial size ``size``."""
         return resize_labels(np.asarray(y), tuple(size))
@@ -101,6 +106,16 @@ class Kind:
         decoded = decoded.copy()
         decoded[where] = level
         return decoded
+
+    def predicted(
+        self, axes: Axes, shape: Sequence[int], channels: int | None, scale: Sequence[int]
+    ) -> tuple[Axes, tuple[int, ...]]:
+        """Axes and shape of the prediction for an image with ``axes`` and ``shape``."""
+        return axes.result(shape, channels, scale)
+
+    def at(self, prediction: Any, axes: Axes, index: int) -> Any:
+        """The place of sample ``index`` in a prediction with ``axes``, to be written to."""
+        return axes.sample(prediction, index)
 
     def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
         """The prediction for a sample that shows nothing; ``level`` is the value of each channel of an image."""
@@ -176,6 +191,17 @@ class _Category(Kind):
 
     def resize(self, y: Any, size: Sequence[int]) -> Any:
         return y
+
+    def inner(self, a: Any, margin: int, size: Sequence[int], scale: Sequence[int]) -> Any:
+        return a
+
+    def predicted(
+        self, axes: Axes, shape: Sequence[int], channels: int | None, scale: Sequence[int]
+    ) -> tuple[Axes, tuple[int, ...]]:
+        return axes, (axes.count(shape),)
+
+    def at(self, prediction: Any, axes: Axes, index: int) -> Any:
+        return prediction[index : index + 1]
 
     def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
         return np.zeros((0, 0), np.int32)

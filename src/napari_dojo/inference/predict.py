@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo import device as devices
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress, changed, result_of
@@ -258,6 +259,7 @@ class _Places:
     ``axes``, ``shape``, ``dtype`` : of the prediction; ``views`` : axes of the image with those of the prediction.
     """
 
+    kind: Kind
     axes: Axes
     shape: tuple[int, ...]
     dtype: Any
@@ -270,12 +272,13 @@ class _Places:
         outputs, scale = ready.predictor.outputs, ready.predictor.scale
         channels = kind.predicted_channels(outputs, "C" in axes.names, axes.own_channels(shape))
         views = ready.task.layout(ready.options).views(axes)
-        made = [view.result(shape, channels, scale) for view in views]
+        made = [kind.predicted(view, shape, channels, scale) for view in views]
         as_input = ready.settings.dtype == "input" and len(views) == 1  # a mean of several views is not rounded
         dtype = kind.dtype(image.array.dtype if as_input else None)
         count = sum(view.count(shape) for view in views)
         pairs = tuple((view, result) for view, (result, _) in zip(views, made, strict=True))
-        return _Places(axes.result(shape, channels)[0], made[0][1], dtype, pairs, count)
+        named = kind.predicted(axes, shape, channels, ())[0]
+        return _Places(kind, named, made[0][1], dtype, pairs, count)
 
     def samples(self, array: Any) -> Iterator[tuple[Any, tuple[Axes, int]]]:
         """Each sample (C, *S), and the place of its prediction."""
@@ -285,7 +288,7 @@ class _Places:
 
     def add(self, out: Any, where: tuple[Axes, int], found: NDArray[Any]) -> None:
         """Write a prediction; of several views the mean."""
-        place = where[0].sample(out, where[1])
+        place = self.kind.at(out, *where)
         found = found if found.ndim == place.ndim else found[None]
         if len(self.views) == 1:
             place[...] = found if place.dtype.kind == "f" or found.dtype.kind != "f" else _rounded(found, place.dtype)

@@ -15,7 +15,8 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize
 from napari_dojo.events import Control, Progress
 from napari_dojo.inference.tiles import Tile, tile_edge, tiled, tiles_of
-from napari_dojo.nets.unet import UNet, fuse
+from napari_dojo.nets.base import Network
+from napari_dojo.nets.unet import fuse
 
 __all__ = ["Predictor"]
 
@@ -32,13 +33,14 @@ class Predictor:
     tile : edge of the tiles, px; 0: what fits in memory.
     """
 
-    def __init__(self, net: UNet, device: devices.Device, tile: int = 0) -> None:
+    def __init__(self, net: Network, device: devices.Device, tile: int = 0) -> None:
         self.device = device
         self._torch = devices.prepare(device)
         self._net = fuse(deepcopy(net).eval()).to(self._torch)
         self.stride: tuple[int, ...] = tuple(net.stride)
         self.receptive_radius: tuple[int, ...] = tuple(net.receptive_radius)
         self.outputs = int(net.out_channels)
+        self.dense = net.dense
         self.scale: tuple[int, ...] = tuple(net.scale)
         self._pixels = float(tile) ** 2 if tile else TILE_PIXELS[device.kind]
 
@@ -51,7 +53,7 @@ class Predictor:
     def maps(
         self, x: Any, norm: Normalization, zoom: float = 1.0, control: Control | None = None
     ) -> Generator[Progress, None, NDArray[np.float32]]:
-        """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back.
+        """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back; (K,) where it is not dense.
 
         Raises
         ------
@@ -61,12 +63,20 @@ class Predictor:
         if zoom != 1:
             x = resize(norm.apply(x), tuple(max(1, round(n * zoom)) for n in size))
             norm = Normalization((0.0,) * x.shape[0], (1.0,) * x.shape[0])
+        if not self.dense:
+            yield Progress(1, 1)
+            return self._whole(norm.apply(x))
         out = self.zeros(x.shape[1:])
         for event in self.steps(x, norm, out):
             yield event
             if control is not None:
                 control.check()
         return out if zoom == 1 else resize(out, size)
+
+    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (K,) for a normalised image (C, *S), mirrored to a multiple of the stride."""
+        more = [(0, -n % s) for n, s in zip(x.shape[1:], self.stride, strict=True)]
+        return self(np.pad(x, [(0, 0), *more], mode="symmetric"))
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
         """Room for the maps (K, *S * scale) of an image of this size."""

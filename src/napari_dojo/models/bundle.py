@@ -40,7 +40,7 @@ class Bundle:
     """A trained net, in evaluation, on the CPU, and all that is known of it."""
 
     card: Card
-    net: nets.UNet
+    net: nets.Network
 
     @staticmethod
     def new(card: Card) -> Bundle:
@@ -105,17 +105,17 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     return path
 
 
-def _net(card: Card) -> nets.UNet:
+def _net(card: Card) -> nets.Network:
     options = {**card.net_options, "in_channels": card.channels, "out_channels": len(card.maps)}
     if not all(isinstance(k, str) and k != "name" for k in options):
         raise DojoError(f"The model {card.name} describes a net with unknown arguments and is refused.")
     net = nets.build(card.net, **options).eval()
-    if len(net.stem) != len(card.spatial):
+    if net.dims != len(card.spatial):
         raise DojoError(f"The model {card.name} is damaged: its net does not work in {card.spatial}.")
     return net
 
 
-def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
+def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
     axes = [a.lower() for a in card.spatial]
     unit = UNITS.get(card.unit or "")
     size = card.pixel_size or (1.0,) * len(axes)
@@ -135,7 +135,7 @@ def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: boo
     outputs = [
         {"type": "batch"},
         {"type": "channel", "channel_names": _identifiers(card.maps)},
-        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes)],
+        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes) if net.dense],
     ]
     percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
     state = {
@@ -157,7 +157,7 @@ def _rdf(card: Card, net: nets.UNet, names: dict[str, str], sha: str, cover: boo
         **({"covers": ["cover.png"]} if cover else {}),
         **({"authors": [{"name": a} for a in card.authors]} if card.authors else {}),
         **({"license": card.license} if card.license else {}),
-        "tags": [card.task, f"{len(axes)}d", "napari-dojo", "unet", "pytorch"],
+        "tags": [card.task, f"{len(axes)}d", "napari-dojo", card.net, "pytorch"],
         "inputs": [{
             "id": "image",
             "axes": inputs,

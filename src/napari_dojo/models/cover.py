@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_dojo.data.kinds import Kind
+from napari_dojo.data.kinds import CLASSES, IMAGE, LABELS, Kind
 from napari_dojo.data.normalize import Rule
 from napari_dojo.metrics.objects import overlap
 
@@ -23,9 +24,9 @@ COLOURS = {
 }
 
 
-def picture(kind: Kind, image: NDArray[Any], result: NDArray[Any]) -> NDArray[np.uint8]:
-    """A 2-D image (C, Y, X) with its result as RGB uint8: outlines on it, or beside it where it is an image."""
-    return beside(image, result) if kind.intensities else overlay(image, result)
+def picture(kind: Kind, image: NDArray[Any], result: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """A 2-D image (C, Y, X) with its result as RGB uint8: outlines on it, or beside it; None where a kind has no picture."""
+    return PICTURES[kind](image, result) if kind in PICTURES else None
 
 
 def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:
@@ -95,3 +96,6 @@ def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
         b[:-1] |= differ
     edge &= labels != 0
     return edge
+
+
+PICTURES: dict[Kind, Callable[[Any, Any], NDArray[np.uint8]]] = {LABELS: overlay, CLASSES: overlay, IMAGE: beside}

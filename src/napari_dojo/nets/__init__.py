@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_dojo.nets.base import Network
     from napari_dojo.nets.registry import NETS, build
     from napari_dojo.nets.unet import UNet
 
-__all__ = ["NETS", "UNet", "build", "geometry", "losses", "unet"]
+__all__ = ["NETS", "Network", "UNet", "base", "build", "geometry", "losses", "unet"]
 
-LATER = {"NETS": "registry", "UNet": "unet", "build": "registry"}
+LATER = {"NETS": "registry", "Network": "base", "UNet": "unet", "build": "registry"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The nets, by the name that a model file holds. Nothing but these is ever built from a file."""
+"""The networks, by the name that a model file holds. Nothing but these is ever built from a file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 import torch
 
 from napari_dojo.errors import DojoError
+from napari_dojo.nets.base import Network
 from napari_dojo.nets.unet import UNet
 
 __all__ = ["NETS", "UNet", "build"]
 
-NETS = {"unet": UNet}
+NETS: dict[str, type[Network]] = {"unet": UNet}
 LARGEST = 500_000_000  # weights
 
 
-def build(name: str, **kwargs: Any) -> UNet:
-    """The net of this name; DojoError where it is unknown or its arguments do not fit."""
+def build(name: str, **kwargs: Any) -> Network:
+    """The network of this name; DojoError where it is unknown or its arguments do not fit."""
     if name not in NETS:
         raise DojoError(
             f"The model needs a net called {name!r}, which this version does not have; it has {', '.join(NETS)}."

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_dojo.nets import geometry
+from napari_dojo.nets.base import Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
 __all__ = ["UNet"]
@@ -48,7 +49,7 @@ class Block(nn.Module):
         return F.relu(self.body(x) + self.around(x), inplace=True)
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """Encoder, decoder, and sums of equal size between them.
 
     Parameters

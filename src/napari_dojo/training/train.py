@@ -199,7 +199,7 @@ class _Training:
             quarter=augmentation.quarter,
             augment=self.settings.augment,
             aimed=0.6 if summary.annotated > 0.5 else 0.9,
-            nearest=not task.layout(options).kind.intensities,
+            kind=task.layout(options).kind,
             scale=self.scale,
         )
 

@@ -1,0 +1,44 @@
+"""What every network says about itself: the rest of the program asks nothing else of it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module):
+    """A network (N, C, *S) -> maps (N, K, *S * scale), or, where it is not dense, (N, K).
+
+    Attributes
+    ----------
+    dense : it predicts a value for each pixel, tile by tile; else for the whole image, which it takes at once.
+    dims : number of spatial axes, 2 or 3.
+    out_channels : K.
+    scale : output pixels per input pixel, for each spatial axis.
+    stride : image sizes must be multiples of this, for each spatial axis.
+    receptive_radius : how far, in pixels, an output pixel depends on the image (an upper bound).
+    """
+
+    dense = True
+    out_channels: int
+    scale: tuple[int, ...]
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial axes."""
+        return len(self.scale)
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Image sizes must be multiples of this, for each spatial axis."""
+        raise NotImplementedError
+
+    @property
+    def receptive_radius(self) -> tuple[int, ...]:
+        """How far, in pixels, an output pixel depends on the image, for each spatial axis."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict."""
+        raise NotImplementedError
