@@ -39,13 +39,13 @@ class Fix:
     kind : "relabel" (``value``: function of a whole labels array that gives a new one), "region" (``value``: function
         of it that gives the annotated box, slices, as a first guess), "swap" (image and labels change places),
         "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
-        "exclude" (the samples are not trained on), "show" (``value``: function of an image (C, *S) that gives one to
+        "exclude" (the samples are not trained on), "correct" and "take" (a prediction is corrected, or taken as it is), "show" (``value``: function of an image (C, *S) that gives one to
         look at) or "fine" (what was asked is as it should be).
     samples : names of the samples concerned; empty: all.
     """
 
     label: str
-    kind: Literal["relabel", "region", "swap", "option", "task", "exclude", "show", "fine"]
+    kind: Literal["relabel", "region", "swap", "option", "task", "exclude", "correct", "take", "show", "fine"]
     samples: tuple[str, ...] = ()
     value: Any = None
 

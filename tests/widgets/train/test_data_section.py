@@ -7,7 +7,7 @@ import pytest
 
 from napari_dojo.io import images
 from napari_dojo.simulation.microscope import simulate
-from napari_dojo.widgets.common.layers import holds_labels
+from napari_dojo.widgets.common.layers import add_quietly, holds_labels, provenance
 from napari_dojo.widgets.train.panel import TrainPanel
 from napari_dojo.widgets.train.rows import Row
 
@@ -121,3 +121,58 @@ def test_files_that_are_too_large_to_be_opened_are_said(qtbot, viewer, train, fo
     train.findings.button("Number them").click()
     assert "too large to be opened at once" in said[0]
     assert list(viewer.layers) == []
+
+
+def predicted(viewer, data, image="a", labels=True):
+    """A layer as the Apply panel adds it."""
+    made_by = provenance("result", image, model="nuclei-fluorescence")
+    return add_quietly(viewer, data, f"{image} nuclei-fluorescence", labels, metadata=made_by)
+
+
+def test_predictions_are_not_proposed_as_labels(qtbot, viewer, panel, scenes):
+    viewer.add_image(scenes[0].image, name="a")
+    layer = predicted(viewer, scenes[0].labels)
+    train = panel(TrainPanel)
+    says(qtbot, train, "Labels made by a model: correct them first.")
+    assert train.rows.rows() == []
+    assert train.rows._lines[0].target.layer is None
+    assert not train.start_button.isEnabled()
+    train.findings.button("Use uncorrected").click()
+    says(qtbot, train, "is not corrected: the new model learns its mistakes")
+    assert names(train) == [("a", layer.name)]
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+
+
+def test_a_corrected_prediction_is_proposed(qtbot, viewer, panel, scenes):
+    viewer.add_image(scenes[0].image, name="a")
+    layer = predicted(viewer, scenes[0].labels)
+    train = panel(TrainPanel)
+    says(qtbot, train, "Labels made by a model: correct them first.")
+    train.findings.button("Correct them").click()
+    assert (viewer.layers.selection.active, layer.mode) == (layer, "paint")
+    layer.paint((20, 20), 99)
+    qtbot.waitUntil(lambda: names(train) == [("a", layer.name)], timeout=5000)
+    says(qtbot, train, "objects, diameter")
+    assert "not corrected" not in train.findings.text()
+
+
+def test_predicted_images_are_no_clean_images(qtbot, viewer, panel):
+    rng = np.random.default_rng(0)
+    viewer.add_image(rng.random((64, 64)), name="a")
+    predicted(viewer, rng.random((64, 64)), labels=False)
+    train = panel(TrainPanel)
+    train.task_box.setCurrentIndex(train.task_box.findData("denoise"))
+    says(qtbot, train, "A measured clean image is needed")
+    assert train.rows.rows() == []
+
+
+def test_predictions_are_no_unsaved_labels(qtbot, viewer, panel, scenes):
+    viewer.add_image(scenes[0].image, name="a")
+    layer = predicted(viewer, scenes[0].labels)
+    train = panel(TrainPanel)
+    says(qtbot, train, "Labels made by a model")
+    train.findings.button("Use uncorrected").click()
+    layer.data = layer.data * 2  # decoded again
+    assert train.autosave.left.names == ()
+    layer.paint((20, 20), 99)
+    assert train.autosave.left.names == (layer.name,)

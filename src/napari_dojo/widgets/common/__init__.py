@@ -1,3 +1,17 @@
 """What the panels share."""
 
-__all__ = ["closing", "form", "icons", "latest", "layers", "options", "panel", "pick", "plot", "run", "table", "turns"]
+__all__ = [
+    "closing",
+    "form",
+    "icons",
+    "latest",
+    "layers",
+    "options",
+    "panel",
+    "pick",
+    "plot",
+    "provenance",
+    "run",
+    "table",
+    "turns",
+]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
+from napari_dojo.widgets.common.provenance import watch_corrections
 
 __all__ = [
     "Source",
@@ -274,6 +275,7 @@ def add_quietly(viewer: Any, data: NDArray[Any], name: str, labels: bool = True,
     centre, zoom, step = camera.center, camera.zoom, viewer.dims.current_step
     had_layers, ndim = len(viewer.layers) > 0, viewer.dims.ndim
     layer = viewer.add_layer((Labels if labels else Image)(data, name=name, **more))
+    watch_corrections(layer)
     if had_layers:
         viewer.layers.selection = {x for x in selected if x in viewer.layers}
         if active in viewer.layers:

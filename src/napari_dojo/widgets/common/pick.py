@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined
 from qtpy.QtWidgets import QWidget
 
 from napari_dojo.widgets.common.form import NameBox, described, narrow
+from napari_dojo.widgets.common.provenance import is_uncorrected, made, watch_corrections
 
 __all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "previews_of", "shapes_of"]
 
@@ -42,6 +43,7 @@ class LayerWatch(QObject):
             self._leave(layer)
 
     def _follow(self, layer: Any) -> None:
+        watch_corrections(layer)
         layer.events.name.connect(self._later)
         layer.events.data.connect(self._painted)
         if hasattr(layer.events, "paint"):
@@ -88,8 +90,11 @@ class LayerBox(NameBox):
         """Choose a layer that is listed."""
         self.setCurrentIndex(next((i for i in range(self.count()) if self.itemData(i) is layer), -1))
 
-    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "") -> None:
-        """List these layers, and ``nothing``; what was chosen stays chosen, else the default is, else the first."""
+    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "", guess: bool = True) -> None:
+        """List these layers, and ``nothing``; what was chosen stays chosen, else the default is, else the first.
+
+        Without ``guess`` none is chosen in the place of a missing default.
+        """
         layers = list(layers)
         chosen = self.layer
         chosen = next((x for x in layers if x is chosen), default if default is not None else None)
@@ -101,7 +106,7 @@ class LayerBox(NameBox):
             self.addItem(layer.name, layer)
             self.setItemData(self.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
         self.choose(chosen)
-        if self.currentIndex() < 0 and (layers or nothing):
+        if self.currentIndex() < 0 and guess and (layers or nothing):
             self.setCurrentIndex(0)
         self.blockSignals(False)
 
@@ -110,17 +115,17 @@ class LayerBox(NameBox):
 
 
 def images_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
-    """The image layers; without previews and the like, and without results of models unless ``ours``."""
+    """The image layers; without previews and the like, and without uncorrected predictions unless ``ours``."""
     shown = ("preview", "honesty", "example")
     found = [x for x in layers if x._type_string == "image" and not any(_made(x, kind) for kind in shown)]
-    return found if ours else [x for x in found if not _made(x, "result")]
+    return found if ours else [x for x in found if not is_uncorrected(x.metadata)]
 
 
 def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
-    """The labels layers; without previews and comparisons, and without results of models unless ``ours``."""
+    """The labels layers; without previews and comparisons, and without uncorrected predictions unless ``ours``."""
     shown = ("preview", "comparison")
     found = [x for x in layers if x._type_string == "labels" and not any(_made(x, kind) for kind in shown)]
-    return found if ours else [x for x in found if not _made(x, "result")]
+    return found if ours else [x for x in found if not is_uncorrected(x.metadata)]
 
 
 def previews_of(layers: Iterable[Any]) -> list[Any]:
@@ -153,5 +158,4 @@ def paired(images: list[Any], labels: list[Any], fits: Callable[[Any, Any], bool
 
 
 def _made(layer: Any, kind: str) -> bool:
-    ours = layer.metadata.get("napari_dojo")
-    return isinstance(ours, dict) and ours.get("kind") == kind
+    return made(layer.metadata).get("kind") == kind

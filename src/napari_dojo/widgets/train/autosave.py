@@ -17,6 +17,7 @@ from napari_dojo.io import images
 from napari_dojo.jobs.autosave import Draft, Layer, Row, Work
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, placement
+from napari_dojo.widgets.common.provenance import is_uncorrected
 
 __all__ = ["Autosave", "Left", "Restored", "restore"]
 
@@ -215,7 +216,7 @@ class Autosave(QObject):
             return
         if event.type in EDITS:
             known.version += 1
-            if event.source._type_string != "image":
+            if _by_person(event):
                 known.touched = True
         elif event.type == "set_data":
             if not known.touched:
@@ -275,6 +276,12 @@ class Autosave(QObject):
         ]
         title = next((kept[r.images[0]].name for r in table if r.images), next(iter(kept.values())).name)
         return Work(title, tuple(table), choices, kept)
+
+
+def _by_person(event: Any) -> bool:
+    """Whether an edit is a person's; the data of a prediction change, too, when it is decoded again."""
+    layer = event.source
+    return layer._type_string != "image" and not (event.type == "data" and is_uncorrected(layer.metadata))
 
 
 def restore(viewer: Any, draft: Draft) -> Restored:

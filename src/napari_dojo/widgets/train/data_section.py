@@ -20,6 +20,7 @@ from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
 from napari_dojo.widgets.common.layers import axes_choices, holds_labels, labels_from, same_grid
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
+from napari_dojo.widgets.common.provenance import is_uncorrected, model_of
 from napari_dojo.widgets.train.pair_rows import PairRows
 from napari_dojo.widgets.train.rows import Row, Targets, fits, fits_as, kind_of
 from napari_dojo.widgets.train.training_data import Files, Layers, Material
@@ -158,7 +159,7 @@ class DataSection(QWidget):
             if self.source_box.currentData() == "layers" and masks:
                 text = f"Labels are needed. {masks[0]} is an image, but looks like labels."
                 return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
-            return self._missing()
+            return self._predicted() or self._missing()
         rows = material.rows if isinstance(material, Layers) else ()
         odd = [row.name for row in rows if kind_of(row.images[0]) != kind_of(rows[0].images[0])]
         if odd:
@@ -176,6 +177,24 @@ class DataSection(QWidget):
             mask.visible = False
             rows.append(Row((image,), labels))
         self.rows.set_rows(rows)
+
+    def _predicted(self) -> Finding | None:
+        """That the only targets there are were made by a model; None where that is not so."""
+        found = self.rows.predictions() if self.source_box.currentData() == "layers" else []
+        if not found:
+            return None
+        names, model = tuple(x.name for _, x in found), _model(found[0][1])
+        take = Fix("Use uncorrected", "take", names)
+        if not self.rows.takes.drawn:
+            return Finding(
+                "error", f"{names[0]} comes from {model}. A measured {self.rows.takes.word} is needed.", (take,)
+            )
+        text = f"Labels made by a model: correct them first. {names[0]} comes from {model}."
+        return Finding("error", text, (Fix("Correct them", "correct", names[:1]), take))
+
+    def take_predictions(self) -> None:
+        """Train on predictions that nobody corrected, because a person wants it."""
+        self.rows.set_rows([*self.rows.rows(), *(Row((a,), b) for a, b in self.rows.predictions())])
 
     def take_rows(self, rows: Sequence[Row]) -> None:
         """Learn from these layers; what was said of the axes of files holds for them."""
@@ -222,6 +241,12 @@ class DataSection(QWidget):
             found.append(Finding("ok", f"Not used: {', '.join(other[:3])}, of another kind than {rows[0].name}"))
         if unused and len(rows) == 1:
             found.append(Finding("ok", f"Not used: {', '.join(unused[:3])} (the button ⋯ adds channels)"))
+        taken = [row.target for row in rows if row.target is not None and is_uncorrected(row.target.metadata)]
+        for layer in taken[:1]:
+            text = f"{layer.name} was made by {_model(layer)} and is not corrected: the new model learns its mistakes."
+            found.append(Finding("warning", text))
+        if left := self.rows.predictions():
+            found.append(Finding("ok", f"Not used: {', '.join(b.name for _, b in left[:3])}, made by a model"))
         inside = [row.name for row in rows if row.region is not None]
         if inside:
             found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
@@ -269,3 +294,8 @@ class DataSection(QWidget):
         long = bool(choices) and len(choices[0][0].replace("C", "")) >= 4
         self.third_label.setText("First axes" if long else "Third axis")
         self.changed.emit()
+
+
+def _model(layer: Any) -> str:
+    """The model that made a layer, in words."""
+    return f"the model {model_of(layer.metadata)}" if model_of(layer.metadata) else "a model"

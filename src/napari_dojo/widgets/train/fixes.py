@@ -27,7 +27,7 @@ from napari_dojo.widgets.train.pair_rows import PairRows
 from napari_dojo.widgets.train.rows import Row
 from napari_dojo.widgets.train.training_data import LARGEST, Files, Layers, changed_labels
 
-__all__ = ["opened", "rows_for", "work_on"]
+__all__ = ["correct", "opened", "rows_for", "work_on"]
 
 
 def rows_for(fix: Fix, material: Layers) -> list[Row]:
@@ -52,6 +52,15 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
             table.replace(row, _swapped(viewer, row))
         elif fix.kind == "exclude":
             table.replace(row, None)
+
+
+def correct(viewer: Any, name: str) -> None:
+    """Show and select a predicted Labels layer, brush in hand."""
+    layer = viewer.layers[name]
+    layer.visible = True
+    viewer.layers.selection.active = layer
+    if layer.mode == "pan_zoom":
+        layer.mode = "paint"
 
 
 def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:

@@ -36,6 +36,7 @@ class PairLine:
         for box in (self.image, self.target, self.role):
             narrow(box)
             box.setMinimumContentsLength(2)
+        self.target.setPlaceholderText("none yet")
         self.more = QToolButton()
         self.more.setText("⋯")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

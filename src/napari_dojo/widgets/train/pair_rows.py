@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.layers import new_labels, same_grid
 from napari_dojo.widgets.common.pick import images_of, paired, shapes_of
+from napari_dojo.widgets.common.provenance import is_uncorrected
 from napari_dojo.widgets.train.pair_line import PairLine
 from napari_dojo.widgets.train.rows import Row, Targets, fits, of_one_kind, region_of, told_apart
 
@@ -104,6 +105,12 @@ class PairRows(QWidget):
         rows = [r for r in self.rows() if r.images[0] is not old.images[0] or r.target is not old.target]
         at = next((i for i, r in enumerate(self.rows()) if r.target is old.target), len(rows))
         self.set_rows([*rows[:at], *([new] if new else []), *rows[at:]])
+
+    def predictions(self) -> list[tuple[Any, Any]]:
+        """Images without a target of their own, each with a prediction that nobody corrected."""
+        layers, used = self._viewer.layers, [r.images[0] for r in self.rows()]
+        images = [x for x in images_of(layers, ours=self.takes.drawn) if not any(x is u for u in used)]
+        return paired(images, [x for x in self.takes.among(layers) if is_uncorrected(x.metadata)], self._fits)
 
     def refresh(self) -> None:
         """Follow the viewer's layers."""
@@ -217,7 +224,10 @@ class PairRows(QWidget):
         image = line.image.layer
         line.optional = self.takes.optional
         found = [x for x in self.takes.among(layers) if image is not None and self._fits(image, x)]
-        line.target.fill(found, nothing="(from the image alone)" if self.takes.optional else "")
+        own = [x for x in found if not is_uncorrected(x.metadata)]
+        listed = [*own, *(x for x in found if x not in own)]
+        alone = "(from the image alone)" if self.takes.optional else ""
+        line.target.fill(listed, nothing=alone, guess=bool(own))
         line.target.setVisible(self.takes.kind is not None)
         line.show()
 

@@ -33,7 +33,7 @@ from napari_dojo.widgets.train.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Findings, Seen, best_device, look_at
 from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.data_section import NO_LABELS, DataSection
-from napari_dojo.widgets.train.fixes import opened, work_on
+from napari_dojo.widgets.train.fixes import correct, opened, work_on
 from napari_dojo.widgets.train.progress import START, ProgressSection
 from napari_dojo.widgets.train.queue import Training, desk
 from napari_dojo.widgets.train.rows import Row, Targets
@@ -71,6 +71,7 @@ class TrainPanel(Panel):
         self._at_once: Any = None  # the image of `at_once`
         self._start = ""  # and the model that it fine-tunes
         self._tried: list[Fix] = []
+        self._predicted = 0  # predictions that nobody corrected
         self._ask()
         self._tune()
         self._go()
@@ -176,7 +177,7 @@ class TrainPanel(Panel):
 
     def _connect(self) -> None:
         self.watch.changed.connect(self._layers_changed)
-        self.watch.painted.connect(self._later)
+        self.watch.painted.connect(self._painted)
         self.task_box.currentIndexChanged.connect(self._task_changed)
         self.data.changed.connect(self._data_changed)
         for signal in (self.minutes_box.valueChanged, self.start_box.activated, self.settings.changed):
@@ -263,7 +264,15 @@ class TrainPanel(Panel):
         if training is not None:
             training.preview.follow()
 
+    def _painted(self) -> None:
+        predicted = len(self.rows.predictions())
+        if predicted != self._predicted:  # one was corrected: now it is a person's
+            self.rows.refresh()
+        self._predicted = len(self.rows.predictions())
+        self._later()
+
     def _data_changed(self) -> None:
+        self._predicted = len(self.rows.predictions())
         material = self.data.material()
         if not self.progress.busy:
             self.name_edit.setPlaceholderText(free_name(material.name if material else "model"))
@@ -333,7 +342,7 @@ class TrainPanel(Panel):
         elif self.unfinished.draft is not None or self.unfinished.run is not None:
             line = self.unfinished.draft_line if self.unfinished.draft else self.unfinished.run_line
             self.lead(line.findChildren(type(self.start_button))[0])
-        elif first and first[0].fixes:
+        elif first and first[0].fixes and first[0].fixes[0].kind != "take":
             self.lead(self.findings.button(first[0].fixes[0].label))
         elif first and first[0].code == NO_LABELS:
             self.lead(self.labels_button)
@@ -352,6 +361,10 @@ class TrainPanel(Panel):
                 form.set_values(dict([fix.value]))
         elif fix.kind == "task":
             self.task_box.setCurrentIndex(self.task_box.findData(fix.value))
+        elif fix.kind == "correct":
+            correct(self.viewer, fix.samples[0])
+        elif fix.kind == "take":
+            self.data.take_predictions()
         elif material is None:
             self.data.take_masks()
         else:
