@@ -168,3 +168,59 @@ def test_turned_off_it_says_so_to_the_job(qtbot, viewer, made):
     assert looks[-1] is None
     preview.turn(True)
     qtbot.waitUntil(lambda: len(looks) == 3, timeout=5000)
+
+
+def shown(viewer):
+    return [x.name for x in viewer.layers if x.visible]
+
+
+@pytest.mark.parametrize("selected", ["image", "labels", "nothing"])
+def test_the_image_of_the_preview_is_shown_alone(qtbot, viewer, made, selected):
+    """Several images at one origin: the preview lies on its own image, whichever of the pair is selected."""
+    rows = [pair(viewer, np.full((40, 40), float(k)), f"i{k}") for k in range(4)]
+    viewer.layers["i0 labels"].visible = False
+    before = shown(viewer)
+    viewer.layers.selection.active = {"image": rows[1].images[0], "labels": rows[1].target, "nothing": None}[selected]
+    if selected == "nothing":
+        rows[3].images[0].visible = rows[3].target.visible = False
+        before = shown(viewer)
+    which = 2 if selected == "nothing" else 1  # else the topmost that is visible
+    preview, looks = made(rows)
+    preview.follow()
+    assert asked(qtbot, looks).max() == which
+    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert shown(viewer) == [f"i{which}", f"i{which} labels", f"i{which} (current prediction)"]
+    preview.end()
+    assert [x for x in shown(viewer) if "current" not in x] == before
+    assert preview.layer.visible == (selected == "nothing")  # elsewhere it would lie on another image
+
+
+def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
+    rows = [pair(viewer, np.full((40, 40), float(k)), f"i{k}") for k in range(2)]
+    preview, looks = made(rows)
+    viewer.layers.selection.active = rows[0].images[0]
+    asked(qtbot, looks)
+    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert shown(viewer)[0] == "i0"
+    viewer.layers.selection.active = rows[1].target
+    count = len(looks)
+    qtbot.waitUntil(lambda: len(looks) > count or np.load(looks[-1]).max() == 1, timeout=5000)
+    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert shown(viewer) == ["i1", "i1 labels", "i1 (current prediction)"]
+    rows[0].images[0].visible = True  # a person wants both
+    preview.turn(False)
+    assert shown(viewer) == ["i0", "i0 labels", "i1", "i1 labels"]
+
+
+def test_over_labels_of_a_person_it_is_drawn_as_outlines(qtbot, viewer, made):
+    row = pair(viewer, np.eye(40))
+    preview, looks = made([row])
+    preview.follow()
+    asked(qtbot, looks)
+    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert row.target.visible
+    assert preview.layer.contour == 2
+    viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
+    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
+    answer(preview, looks[-1], np.ones((50, 50), np.int32))
+    assert preview.layer.contour == 0

@@ -63,7 +63,7 @@ class ImageBox(LayerBox):
         layers = self.layers
         return layers[0] if layers else None
 
-    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "") -> None:
+    def fill(self, layers: Iterable[Any], default: Any = None, nothing: str = "", guess: bool = True) -> None:
         """List these layers, and the groups there are; what was chosen stays chosen. Says nothing."""
         layers = list(layers)
         chosen = self.group

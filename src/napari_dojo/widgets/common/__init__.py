@@ -1,6 +1,7 @@
 """What the panels share."""
 
 __all__ = [
+    "alone",
     "closing",
     "form",
     "icons",

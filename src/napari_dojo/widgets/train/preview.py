@@ -1,4 +1,4 @@
-"""What the model sees now: one layer, added once and changed in place while training runs."""
+"""The current prediction: one layer, added once and changed in place while training runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.widgets.common.alone import Alone, lies_on, pair_in_view
 from napari_dojo.widgets.common.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
 from napari_dojo.widgets.common.pick import previews_of
 from napari_dojo.widgets.common.run import Runner
@@ -54,6 +55,8 @@ class Preview:
         self.on = True
         self._running = False
         self._removed = self._fresh = False
+        self._alone = Alone(viewer.layers)
+        self._shown: tuple[Any, ...] = ()  # the images that are shown alone
 
     @property
     def layer(self) -> Any:
@@ -74,12 +77,16 @@ class Preview:
         if self._running:
             self._running = False
             self._viewer.layers.selection.events.active.disconnect(self._moved)
+            shown = self._shown
+            self._put_back()
+            if self.layer is not None and not lies_on(shown, self._stack):
+                self.layer.visible = False  # it would lie over another image
 
     def forget(self) -> None:
         """Let go of the viewer and its layers."""
         self.end()
         self._viewer = self._material = self._layer = None
-        self._looks, self._colours = [], {}
+        self._looks, self._colours, self._alone = [], {}, Alone(())
 
     def turn(self, on: bool) -> None:
         """Show it or not."""
@@ -87,10 +94,15 @@ class Preview:
         if not on and self._running:
             self._looks = []
             self._runner.look(None)
+            self._put_back()
+        if self.layer is not None:
+            self.layer.visible = on
         self.follow()
 
     def follow(self) -> None:
         """Ask for what the user looks at now, where that is something new."""
+        if self._layer is not None and self.layer is None:
+            self._put_back()  # a person has removed it
         if not (self.on and self._running and self._folder.exists() and self._runner.job):
             return
         look = self._where()
@@ -111,40 +123,75 @@ class Preview:
             self._put(found if self._labels else found[0], look)
         self.follow()
 
+    @property
+    def _stack(self) -> list[tuple[Any, bool]]:
+        """All layers but the live one from the lowest to the topmost, and whether each is visible."""
+        return [(x, x.visible) for x in self._viewer.layers if x is not self._layer]
+
+    def _show_alone(self, look: _Look) -> None:
+        """Show the image of the live layer without the others, its labels and region as they are."""
+        if self._shown != look.images:
+            row = self._row(look)
+            beside = () if row is None else (row.region, *(row.targets if self._labels else ()))
+            self._alone.show((*look.images, self._layer), beside)
+            self._shown = look.images
+
+    def _put_back(self) -> None:
+        self._alone.put_back()
+        self._shown = ()
+
+    def _row(self, look: _Look) -> Any:
+        """The row that an image belongs to; None for an image that is not trained on."""
+        rows = self._material.rows if self._material is not None else ()
+        return next((row for row in rows if row.images[0] is look.images[0]), None)
+
     def _moved(self, event: Any = None) -> None:
-        self.follow()
+        if self._viewer.layers.selection.active is not None:  # none for a moment: another one is being selected
+            self.follow()
 
     def _look_of(self, path: str | None) -> _Look | None:
         number = Path(path).stem.rpartition("-")[2] if path else ""
         return self._looks[int(number)] if number.isdigit() and int(number) < len(self._looks) else None
 
     def _put(self, found: Any, look: _Look) -> None:
-        layer = self.layer
-        if layer is None and self._layer is not None:
+        if self.layer is None and self._layer is not None:
             self._removed = True  # a person does not want it
         if self._removed:
             return
-        name = f"{look.images[0].name} (current prediction)"
         kind = "labels" if self._labels else "image"
+        layer = self.layer
         if layer is not None and layer.data.ndim == found.ndim and layer._type_string == kind:
-            layer.data = found
-            if self._fresh:
-                self._hide_labels(look)
-                for attribute, value in self._dress(found, look).items():
-                    setattr(layer, attribute, value)
-                layer.visible, self._fresh = True, False
-            if layer.name != name or not np.array_equal(layer.translate, look.placed(found.shape)["translate"]):
-                layer.name = name
-                for attribute in ("scale", "rotate", "shear", "affine", "translate"):
-                    setattr(layer, attribute, look.placed(found.shape)[attribute])
-            return
-        if layer is not None:
-            self._viewer.layers.remove(layer)
-        self._hide_labels(look)
-        more = provenance("preview", look.images[0].name)
-        dress, place = self._dress(found, look), look.placed(found.shape)
-        self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
+            self._change(layer, found, look)
+        else:
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            more = provenance("preview", look.images[0].name)
+            dress, place = self._dress(found, look), look.placed(found.shape)
+            name = _name(look)
+            self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
         self._fresh = False
+        if self._labels:
+            self._outline(look)
+        self._show_alone(look)
+
+    def _change(self, layer: Any, found: Any, look: _Look) -> None:
+        """Show another prediction in the layer, perhaps of another image or place."""
+        layer.data = found
+        if self._fresh:
+            for attribute, value in self._dress(found, look).items():
+                setattr(layer, attribute, value)
+            layer.visible = True
+            self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
+        place = look.placed(found.shape)
+        if layer.name != _name(look) or not np.array_equal(layer.translate, place["translate"]):
+            layer.name = _name(look)
+            for attribute in ("scale", "rotate", "shear", "affine", "translate"):
+                setattr(layer, attribute, place[attribute])
+
+    def _outline(self, look: _Look) -> None:
+        """Outlines, where a person has labels of their own under them; else filled."""
+        own = self._row(look) is not None and len(look.box) == 2
+        self._layer.contour, self._layer.opacity = (2, 1.0) if own else (0, 0.5)
 
     def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
         """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
@@ -157,24 +204,11 @@ class Preview:
             low, high = (float(v) for v in np.percentile(found, [0.5, 99.8]))
         return {"colormap": "gray", "opacity": 1.0, "contrast_limits": (low, max(high, low + 1e-6))}
 
-    def _hide_labels(self, look: _Look) -> None:
-        """The labels would hide the prediction; those that a person is painting stay."""
-        for row in self._material.rows if self._material is not None else ():
-            if self._labels and row.images[0] is look.images[0] and row.target.mode == "pan_zoom":
-                row.target.visible = False
-
     def _where(self) -> _Look | None:
-        """The active image, else one that is learned from; the plane and the part that are in view."""
+        """What is in view: an image, its plane and its part."""
         material = self._material
-        if material is None:
-            return None
-        there = [row.images for row in material.rows if row.images[0] in self._viewer.layers]
-        active = self._viewer.layers.selection.active
-        images = next((i for i in there if active in i), None)
-        if images is None and len(material.rows[0].images) == 1 and _alike(active, there[0][0] if there else None):
-            images = (active,)
-        images = images or next((i for i in there if i[0].visible), there[0] if there else None)
-        if images is None:
+        images = self._images_in_view()
+        if material is None or not images:
             return None
         image = images[0]
         array = array_of(image)
@@ -197,6 +231,20 @@ class Preview:
         place = placement(image, [world.index(a) for a in axes.spatial])
         return _Look(images, sample, box, moved(place, [b.start for b in box]))
 
+    def _images_in_view(self) -> tuple[Any, ...]:
+        """The images of the pair that a person looks at, or the active image where the model fits it; else none."""
+        rows = [] if self._material is None else list(self._material.rows)
+        rows = [row for row in rows if row.images[0] in self._viewer.layers]
+        active = self._viewer.layers.selection.active
+        if active is not None and active is self._layer:
+            active = self._looks[-1].images[0] if self._looks else None
+        pairs = [row.layers for row in rows]
+        known = any(active is x for pair in pairs for x in pair)
+        if rows and len(rows[0].images) == 1 and not known and _alike(active, rows[0].images[0]):
+            return (active,)
+        k = pair_in_view(pairs, active, self._stack)
+        return () if k is None else tuple(rows[k].images)
+
     def _write(self, look: _Look, path: Path) -> None:
         """The part of the image as a file (C, *S), in a thread; then tell the job."""
         assert self._material is not None
@@ -207,6 +255,10 @@ class Preview:
         except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough
             return
         self._runner.look(path)
+
+
+def _name(look: _Look) -> str:
+    return f"{look.images[0].name} (current prediction)"
 
 
 def _alike(layer: Any, other: Any) -> bool:
