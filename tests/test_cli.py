@@ -115,6 +115,15 @@ def test_long_names_and_folders_of_inputs_are_kept(data: Path) -> None:
     ]
 
 
+def test_tables_and_outlines_beside_the_results(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = data / "out"
+    given = [str(data / "images"), "--out", str(out), "--device", "cpu"]
+    assert main(["predict", "nuclei-fluorescence", *given, "--diameter", "14", "--tables", "--rois"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == [f"{i}{end}" for i in range(3) for end in (".csv", ".tif", ".zip")]
+    assert main(["predict", "denoise-fluorescence", *given, "--overwrite", "--tables"]) == 2
+    assert "Leave --tables and --rois out." in sentence(capsys)
+
+
 def test_a_run_is_resumed_on_its_own_data_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(data) == 0
     assert train(data, "--resume") == 0

@@ -132,8 +132,10 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each input")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each image")
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
+    parser.add_argument("--rois", action="store_true", help="the outlines as ImageJ ROIs (zip) beside each result")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     _flags(parser, PredictSettings)
     group = parser.add_argument_group("decoding (default: as the model says)")
@@ -251,12 +253,13 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sinks import TiffSink
     from napari_dojo.inference.sources import FileSource
+    from napari_dojo.inference.tables import TABLES
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
     inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
-    sink = TiffSink(inputs, args.out, args.overwrite)
+    sink = TiffSink(inputs, args.out, args.overwrite, tables=args.tables, rois=args.rois)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -264,11 +267,16 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
+    if (args.tables or args.rois) and task.result not in TABLES:
+        raise DojoError(
+            f"The model {bundle.card.name} predicts images; tables and ROIs are of objects and classes. "
+            "Leave --tables and --rois out."
+        )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
     sources = [FileSource(path, args.axes) for path in inputs]
     done = _watched(_last(apply(Ready.of(bundle, settings, decoding), sources, sink)), "Applying")
     results, skipped, seconds = (done.facts[k] for k in ("results", "skipped", "seconds"))
-    print(f"{len(results)} of {len(inputs)} images done in {seconds:.1f} s, written to {args.out}.")
+    print(f"{len(results)} of {done.facts['images']} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
         written = [r["prediction"] for r in results]
         print(json.dumps({"written": written, "skipped": skipped, "seconds": seconds}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,53 @@ def test_a_bad_file_is_skipped_and_named(folder: Path) -> None:
     assert "Name the axes" in done.facts["skipped"][1]
     assert [e.sentence for e in said if isinstance(e, Skipped)] == done.facts["skipped"]
     assert not done.facts["stopped"]
+
+
+def scenes(path: Path) -> None:
+    """A file with three images of 1, 2 and 3 squares and of different sizes."""
+    with tifffile.TiffWriter(path) as tif:
+        for k in range(3):
+            tif.write(squares(k + 1)[: 44 + 2 * k], photometric="minisblack", metadata=None)
+
+
+def test_each_image_of_a_file_gives_a_prediction(folder: Path) -> None:
+    scenes(folder / "in" / "b.tif")
+    said = list(steps(bright(), files(folder, tables=True)))
+    done = said[-1]
+    assert (len(done.facts["results"]), done.facts["skipped"], done.facts["images"]) == (5, [], 5)
+    assert [r["index"] for r in done.facts["results"]] == [0, 1, 1, 1, 2]
+    assert [r["name"] for r in done.facts["results"]][1:3] == ["b.tif (image 1)", "b.tif (image 2)"]
+    names = [f"{name}{end}" for name in ("a", "b_image1", "b_image2", "b_image3", "c") for end in (".csv", ".tif")]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == names
+    for k in range(3):
+        answer = tifffile.imread(folder / "out" / f"b_image{k + 1}.tif")
+        assert (answer.max(), answer.shape) == (k + 1, (44 + 2 * k, 52))
+    told = [(e.done, e.total) for e in said if isinstance(e, Progress)]
+    assert told[-1] == (500, 500)
+
+
+def test_an_image_of_a_file_that_cannot_be_written_is_named(folder: Path) -> None:
+    scenes(folder / "in" / "b.tif")
+    (folder / "out").mkdir()
+    (folder / "out" / "b_image2.tif").write_text("mine")
+    done = list(steps(bright(), files(folder)))[-1]
+    (why,) = done.facts["skipped"]
+    assert why.startswith("b.tif (image 2): ")
+    assert "b_image2.tif exists already" in why
+    assert (len(done.facts["results"]), done.facts["images"]) == (4, 5)
+    assert (folder / "out" / "b_image2.tif").read_text() == "mine"
+    images.write(folder / "in" / "b_image3.tif", squares(1), "YX")
+    done = list(steps(bright(), files(folder, overwrite=True)))[-1]
+    assert "b_image3.tif" in done.facts["skipped"][0]
+    assert tifffile.imread(folder / "out" / "b_image3.tif").max() == 1
+
+
+def test_outlines_lie_beside_predictions_with_objects(folder: Path) -> None:
+    images.write(folder / "in" / "b.tif", np.zeros((48, 52), np.uint16), "YX")
+    done = list(steps(bright(), files(folder, rois=True)))[-1]
+    assert [r["rois"] and Path(r["rois"]).name for r in done.facts["results"]] == ["a.zip", None, "c.zip"]
+    with zipfile.ZipFile(folder / "out" / "c.zip") as rois:
+        assert len(rois.namelist()) == 3
 
 
 def test_one_bad_file_alone_says_what_is_wrong(folder: Path) -> None:

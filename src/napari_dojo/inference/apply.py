@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,7 @@ class _UnwritableError(DojoError):
 
 
 def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
-    """Apply a model to images one by one.
+    """Apply a model to images one by one, to each of those that a source holds.
 
     An image that cannot be read or does not fit is skipped; a prediction that cannot be written ends it. What was written
     stays. Yields Progress over all images, Message and Skipped, and last Done (``results``: `Stored` values as dicts, ``skipped``:
@@ -38,52 +39,61 @@ def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control 
     ------
     DojoError : nothing could be done, or a prediction could not be written.
     """
-    began, control, count = time.monotonic(), control or Control(), len(sources)
+    began, control = time.monotonic(), control or Control()
     sink.check()
     stored: list[Stored] = []
     skipped: list[str] = []
-    for i, source in enumerate(sources):
+    turns = deque((i, 0) for i in range(len(sources)))  # a source, and which of its images
+    while turns:
+        i, number = turns.popleft()
+        name = sources[i].name + (f" (image {number + 1})" if number else "")
         try:
-            steps = _one(ready, source, sink, i, control)
-            stored.append((yield from changed(steps, partial(_told, source.name, i, count))))
+            image = _read(sources[i], number, control)
+            name = image.name
+            if not number:
+                turns.extendleft((i, n) for n in range(image.picture.images - 1, 0, -1))
+            at, count = len(stored) + len(skipped), len(stored) + len(skipped) + 1 + len(turns)
+            stored.append((yield from changed(_one(ready, image, sink, i, control), partial(_told, name, at, count))))
         except StoppedError:
+            turns.appendleft((i, number))
             break
         except _UnwritableError as e:
             raise DojoError(f"{e} Before that, {len(stored)} of {count} images were done." if stored else str(e)) from e
         except (DojoError, MemoryError) as e:
-            if count == 1:
+            if not (stored or skipped or turns):
                 raise
-            skipped.append(_named(source.name, explained(e)))
+            skipped.append(_named(name, explained(e)))
             yield Skipped(skipped[-1])
         finally:
             sink.release(i)
-        yield Progress(SHARE * (i + 1), SHARE * count)
+        done = len(stored) + len(skipped)
+        yield Progress(SHARE * done, SHARE * (done + len(turns)))
     if not stored and control.stop:
         yield Failed("Stopped before any image was done.")
         return
     if not stored:
-        raise DojoError(f"None of the {count} images could be done. The first: {skipped[0]}")
-    facts: dict[str, Any] = {"results": [s.as_dict() for s in stored], "skipped": skipped, "images": count}
-    facts |= {"stopped": len(stored) + len(skipped) < count, "seconds": round(time.monotonic() - began, 2)}
-    yield Done(sink.where, facts)
+        raise DojoError(f"None of the {len(skipped)} images could be done. The first: {skipped[0]}")
+    facts: dict[str, Any] = {"results": [s.as_dict() for s in stored], "skipped": skipped}
+    facts |= {"images": len(stored) + len(skipped) + len(turns), "stopped": bool(turns)}
+    yield Done(sink.where, facts | {"seconds": round(time.monotonic() - began, 2)})
 
 
-def _one(ready: Ready, source: Source, sink: Sink, index: int, control: Control) -> Generator[Event, None, Stored]:
-    """Read, predict, write."""
+def _read(source: Source, number: int, control: Control) -> Image:
+    control.check()
+    return source.read(number)
+
+
+def _one(ready: Ready, image: Image, sink: Sink, index: int, control: Control) -> Generator[Event, None, Stored]:
+    """Predict, write."""
     from napari_dojo.inference.predict import predict_image
 
     card = ready.card
-    image = resolve(card, _read(source, control), ready.settings)
-    size = image.axes.size(image.array.shape)
-    maps = sink.keeps_maps((image.axes.count(image.array.shape), ready.predictor.outputs, *size))
-    found = yield from predict_image(ready, image, control, _storage(sink, index), maps)
+    given = resolve(card, image, ready.settings)
+    size = given.axes.size(given.array.shape)
+    maps = sink.keeps_maps((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
+    found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
     with _writing():
-        return sink.write(index, card, image, found)
-
-
-def _read(source: Source, control: Control) -> Image:
-    control.check()
-    return source.read()
+        return sink.write(index, card, given, found)
 
 
 def _storage(sink: Sink, index: int) -> Callable[[tuple[int, ...], Any], Any]:

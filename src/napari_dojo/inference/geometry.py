@@ -70,6 +70,7 @@ class Input:
     zoom : factor from its pixels to those that the network is applied to.
     numbers : how it is normalised; None: each sample by its own numbers.
     warnings : sentences for the user.
+    number : among the images of its file, from 1; 0 where it is the only one.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Input:
     zoom: float
     numbers: Normalization | None
     warnings: tuple[str, ...] = ()
+    number: int = 0
 
 
 def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
@@ -109,7 +111,8 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
     numbers = image.numbers or numbers_of(card, array, axes, frames=settings.frames)
     zoom = zoom_for(card, settings.diameter, picture.pixel_size)
     warnings = (*picture.notes, *_doubts(card, array, axes, picture.pixel_size, settings))
-    return Input(image.name, array, axes, picture.pixel_size, picture.unit, zoom, numbers, warnings)
+    number = picture.image + 1 if picture.images > 1 else 0
+    return Input(image.name, array, axes, picture.pixel_size, picture.unit, zoom, numbers, warnings, number)
 
 
 def _doubts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from napari_dojo.io import images
 from napari_dojo.io.atomic import replacing
 from napari_dojo.io.datasets import outputs
 from napari_dojo.io.pairing import stem_of
+from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
 
@@ -39,7 +41,7 @@ class Stored:
     ----------
     index, name : of the image among all that were given.
     axes : of the prediction.
-    prediction, uncertainty, maps, table : files.
+    prediction, uncertainty, maps, table, rois : files.
     """
 
     index: int
@@ -49,6 +51,7 @@ class Stored:
     uncertainty: str | None = None
     maps: str | None = None
     table: str | None = None
+    rois: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -97,15 +100,18 @@ def description_of(card: Card, name: str) -> str:
 
 @dataclass(frozen=True)
 class TiffSink:
-    """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables beside them.
+    """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables and outlines beside them.
+
+    Of a file with several images, each gives ``<stem>_image1.tif`` and so on.
 
     Attributes
     ----------
-    inputs : the images, one prediction each.
+    inputs : the files of the images.
     out : the folder.
     overwrite : overwrite existing results.
-    tables : write ``<stem>.csv`` with measurements beside each prediction.
+    tables : write ``<stem>.csv`` with measurements beside each prediction that has some.
     mark : added to the names, such as " (predicted by M)".
+    rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
     """
 
     inputs: tuple[Path, ...]
@@ -113,6 +119,7 @@ class TiffSink:
     overwrite: bool = False
     tables: bool = False
     mark: str = ""
+    rois: bool = False
 
     @property
     def where(self) -> str:
@@ -122,12 +129,11 @@ class TiffSink:
     @property
     def existing(self) -> int:
         """How many of the predictions are there already."""
-        ends = (".tif", ".csv") if self.tables else (".tif",)
         planned = self._planned if self.out.is_dir() else []
-        return sum(any(path.with_suffix(end).exists() for end in ends) for path in planned)
+        return sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
 
-    def paths(self) -> list[tuple[Path, Path | None]]:
-        """The image and the table of each input.
+    def paths(self) -> list[tuple[Path, ...]]:
+        """The files for each input that holds one image: the prediction, its table and its outlines.
 
         Raises
         ------
@@ -138,11 +144,10 @@ class TiffSink:
         lost = next((p for p in predictions if p.resolve() in inputs), None)
         if lost is not None:
             raise DojoError(f"The result would overwrite the image {lost.name} itself. Choose another output folder.")
-        tables = [p.with_suffix(".csv") if self.tables else None for p in predictions]
-        there = next((p for p in tables if p is not None and p.exists()), None)
-        if there is not None and not self.overwrite:
-            raise DojoError(f"{there} exists already. Choose another folder, or move it away.")
-        return list(zip(predictions, tables, strict=True))
+        files = [self._files(p) for p in predictions]
+        for some in files:
+            self._check_free(some)
+        return files
 
     def check(self) -> None:
         """DojoError, see `paths`."""
@@ -160,12 +165,12 @@ class TiffSink:
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write the TIFF, that of its uncertainty, and the table."""
-        path, kind = self._planned[index], TASKS[card.task].result
+        path, kind = self._place(index, image.number), TASKS[card.task].result
         about, size = description_of(card, image.name), card.answer_size(image.pixel_size)
         names = card.maps if kind.intensities and len(card.maps) > 1 else ()
         write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
         write(path, found.array, description=about, labels=not kind.intensities)
-        beside = table = None
+        beside = table = rois = None
         if found.uncertainty is not None:
             beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
             write(beside, found.uncertainty, description=f"Uncertainty of {about}")
@@ -174,12 +179,38 @@ class TiffSink:
             n = len(image.axes.spatial)
             measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
             write_csv(table, table_of(card, found.array, image.array, image.axes, measured, image.unit))
-        files = (None if p is None else str(p) for p in (path, beside, None, table))
+        if self.rois and kind in TABLES and found.array.any():
+            rois = path.with_suffix(".zip")
+            write_rois(rois, found.array, found.axes)
+        files = (None if p is None else str(p) for p in (path, beside, None, table, rois))
         return Stored(index, image.name, found.axes.names, *files)
 
     def release(self, index: int) -> None:
         """Remove the file beside the prediction."""
         self._scratch(index).unlink(missing_ok=True)
+
+    def _place(self, index: int, number: int) -> Path:
+        """Where the prediction for an image of a file goes; DojoError where something is there that may not be replaced."""
+        path = self._planned[index]
+        if not number:
+            return path
+        path = path.with_name(f"{path.stem}_image{number}{path.suffix}")
+        if path in self._planned:
+            raise DojoError(f"The prediction of another file goes to {path.name}. Rename one of the two files.")
+        if path.resolve() in {p.resolve() for p in self.inputs}:
+            raise DojoError(f"The result would overwrite the image {path.name} itself. Choose another output folder.")
+        self._check_free(self._files(path))
+        return path
+
+    def _files(self, prediction: Path) -> tuple[Path, ...]:
+        """A prediction and what is written beside it."""
+        ends = [end for end, wanted in ((".csv", self.tables), (".zip", self.rois)) if wanted]
+        return (prediction, *(prediction.with_suffix(end) for end in ends))
+
+    def _check_free(self, files: Sequence[Path]) -> None:
+        there = next((p for p in files if os.path.lexists(p)), None)
+        if there is not None and not self.overwrite:
+            raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
 
     @cached_property
     def _planned(self) -> list[Path]:

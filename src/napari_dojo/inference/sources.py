@@ -15,19 +15,19 @@ __all__ = ["ArraySource", "FileSource", "Source", "StoredSource"]
 
 
 class Source(Protocol):
-    """One image, read when its turn comes."""
+    """One image, or several, read when their turn comes."""
 
     @property
     def name(self) -> str:
         """What the user knows it by."""
 
-    def read(self) -> Image:
-        """The image; DojoError where it cannot be read."""
+    def read(self, number: int = 0) -> Image:
+        """Image ``number`` of those that its picture says there are; DojoError where it cannot be read."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """An image file; ``axes`` as a person names them, None: as the file says."""
+    """An image file with one image or several; ``axes`` as a person names them, None: as the file says."""
 
     path: Path
     axes: str | None = None
@@ -37,9 +37,10 @@ class FileSource:
         """Of the file."""
         return self.path.name
 
-    def read(self) -> Image:
-        """The full resolution of the first image in the file."""
-        return Image(self.name, replace(images.read(self.path), path=self.path), self.axes)
+    def read(self, number: int = 0) -> Image:
+        """The full resolution of one image in the file."""
+        picture = replace(images.read(self.path, image=number), path=self.path)
+        return Image(picture.name, picture, self.axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class ArraySource:
         """Of the image."""
         return self.image.name
 
-    def read(self) -> Image:
+    def read(self, number: int = 0) -> Image:
         """The image."""
         return self.image
 
@@ -70,6 +71,6 @@ class StoredSource:
         """Of the image."""
         return self.image.name
 
-    def read(self) -> Image:
+    def read(self, number: int = 0) -> Image:
         """The image with its array."""
         return replace(self.image, picture=replace(self.image.picture, data=np.load(self.path, mmap_mode="r")))

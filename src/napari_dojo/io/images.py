@@ -43,8 +43,10 @@ _STARTS = {
 }
 
 
-def read(path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE) -> Picture:
-    """Read the first image of a file, in full resolution; a note says how many others there are.
+def read(
+    path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE, image: int | None = None
+) -> Picture:
+    """Read one image of a file, in full resolution.
 
     Parameters
     ----------
@@ -53,14 +55,15 @@ def read(path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE
     labels : the numbers of a palette are its values; else its colours are.
     lazy_above : bytes; a larger TIFF, ``.npy`` or Zarr stays in its file (memory-mapped where it is not compressed,
         else dask).
+    image : its number, from 0; None: the first one, with a note that says how many others there are.
 
     Raises
     ------
     DojoError : missing, empty, truncated, foreign, unreadable, without pixels or not made of real numbers.
     """
-    first = _read(path, Wanted(labels, lazy_above))
+    first = _read(path, Wanted(labels, lazy_above, image or 0))
     left = first.images - 1
-    if not left:
+    if not left or image is not None:
         return first
     note = f"{first.path.name} holds {first.images} images; the first was read, {left} {'were' if left > 1 else 'was'} left out."
     return replace(first, notes=(*first.notes, note))

@@ -331,8 +331,8 @@ def test_a_shifted_target_is_moved(qtbot, viewer, train):
     choose(train, "denoise")
     says(qtbot, train, "shifted against the images by")
     press(train, "Correct the shift")
-    says(qtbot, train, "are moved by")
-    told = re.search(r"moved by (\S+), (\S+) px", train.findings.text())
+    says(qtbot, train, "px to match the images")
+    told = re.search(r"shifted by (\S+), (\S+) px", train.findings.text())
     np.testing.assert_allclose([float(t) for t in told.groups()], (-4, 3), atol=0.15)
     ready(qtbot, train)
 
