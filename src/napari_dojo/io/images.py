@@ -43,9 +43,7 @@ _STARTS = {
 }
 
 
-def read(
-    path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE, image: int | None = None
-) -> Picture:
+def read(path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE, image: int | None = None) -> Picture:
     """Read one image of a file, in full resolution.
 
     Parameters
