@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "napari-dojo", description="Teach neural networks on your own images, and apply them."
+        "napari-dojo", description="Train neural networks on your own images, and apply them."
     )
     parser.add_argument("--version", action="version", version=f"napari-dojo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="evaluate a model on images with ground truth"))
     _add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
     classroom.add_arguments(
-        commands.add_parser("classroom", help="teach a small net, without a window; check what students hand in"),
+        commands.add_parser("classroom", help="train a small network without a window; check submissions"),
         _flags,
     )
     doctor = commands.add_parser("doctor", help="check versions, graphics, torch and folders")

@@ -165,7 +165,7 @@ def test_odd_images_are_said():
     truth, result = noisy((20, 20))
     truth[0, :3], result[1, 1] = np.nan, np.inf
     notes = compare_images(truth, result, Axes("YX")).notes
-    assert notes[0].startswith("3 values of the truth are not numbers")
+    assert notes[0].startswith("3 values of the ground truth are not numbers")
     assert notes[1].startswith("1 values of the result are not numbers")
     same = compare_images(np.full((20, 20), 7.0), result, Axes("YX"))
     assert "is constant" in same.notes[-1]

@@ -256,7 +256,7 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path):
         ({"weights": {}}, "names no weights"),
         ({"weights": "x"}, "names no weights"),
         ({"weights__pytorch_state_dict__source": "gone.pt"}, "is incomplete"),
-        ({"config__napari_dojo__net": "os.system"}, "needs a net called 'os.system'"),
+        ({"config__napari_dojo__net": "os.system"}, "needs a network called 'os.system'"),
         ({"config__napari_dojo__net_options__width": 10**6}, "unreasonable size"),
         ({"config__napari_dojo__net_options__width": "wide"}, "does not fit"),
         ({"config__napari_dojo__net_options": {"name": "x"}}, "unknown arguments"),

@@ -45,7 +45,7 @@ class Axes:
                 f"got {self.names!r}. Write for example YX, ZYX, TYX or CYX."
             )
         if self.spatial not in ("YX", "ZYX"):
-            raise DojoError(f"A net works in YX or ZYX; got {self.spatial!r}.")
+            raise DojoError(f"A network works in YX or ZYX; got {self.spatial!r}.")
         if not set(self.spatial) <= set(self.names):
             raise DojoError(
                 f"Volumes are needed (an axis Z), but this image has the axes {self.names}. "

@@ -104,7 +104,7 @@ def compare_images(truth: Any, result: Any, axes: Axes, region: NDArray[np.bool_
     """
     if truth.shape != result.shape or 0 in truth.shape:
         raise DojoError(
-            f"Two images of the same size are needed: truth {truth.shape}, result {result.shape}. "
+            f"Two images of the same size are needed: ground truth {truth.shape}, result {result.shape}. "
             "Choose the two that belong together."
         )
     n = axes.count(truth.shape)
@@ -176,7 +176,7 @@ def _emptiness(found: Comparison) -> Iterator[str]:
 
 def _image_notes(spans: Sequence[tuple[float, float]], unknown: NDArray[np.int_], drawn: bool) -> Iterator[str]:
     if unknown[0]:
-        yield f"{unknown[0]:,} values of the truth are not numbers (NaN or infinite) and do not count."
+        yield f"{unknown[0]:,} values of the ground truth are not numbers (NaN or infinite) and do not count."
     if unknown[1]:
         yield f"{unknown[1]:,} values of the result are not numbers (NaN or infinite) and count as 0."
     if all(low == high for low, high in spans):
@@ -191,7 +191,7 @@ def _range(spans: Sequence[tuple[float, float]]) -> str:
     if len(spans) < 2:
         return f"PSNR and SSIM refer to the range of the ground truth, {low:g} to {high:g}."
     return (
-        f"Means of {len(spans)} planes or channels. PSNR and SSIM refer to the range that each has in the truth; "
+        f"Means of {len(spans)} planes or channels. PSNR and SSIM refer to the range that each has in the ground truth; "
         f"{low:g} to {high:g} in all."
     )
 

@@ -144,7 +144,7 @@ def misfit(card: Card, names: str, shape: Sequence[int]) -> str:
     if why := _wrong_channels(card.own_channels, card.axes_for(names, shape), shape):
         return why
     if "Z" in card.upsampling and "Z" not in names:
-        return "This model makes stacks finer along Z, and this image has no axis Z. Choose a stack."
+        return "This model upsamples stacks along Z, and this image has no axis Z. Choose a stack."
     return ""
 
 

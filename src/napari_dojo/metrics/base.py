@@ -55,6 +55,6 @@ def same_size(truth: NDArray[Any], other: NDArray[Any], what: str = "prediction"
     """DojoError that names both sizes where the ground truth and ``other`` differ in shape."""
     if truth.shape != other.shape:
         raise DojoError(
-            f"The truth and the {what} must have the same size: truth {truth.shape}, {what} {other.shape}. "
+            f"The ground truth and the {what} must have the same size: ground truth {truth.shape}, {what} {other.shape}. "
             "Choose the two that belong together."
         )

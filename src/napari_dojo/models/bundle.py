@@ -108,10 +108,10 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
 def _net(card: Card) -> nets.Network:
     options = {**card.net_options, "in_channels": card.channels, "out_channels": len(card.maps)}
     if not all(isinstance(k, str) and k != "name" for k in options):
-        raise DojoError(f"The model {card.name} describes a net with unknown arguments and is refused.")
+        raise DojoError(f"The model {card.name} describes a network with unknown arguments and is refused.")
     net = nets.build(card.net, **options).eval()
     if net.dims != len(card.spatial):
-        raise DojoError(f"The model {card.name} is damaged: its net does not work in {card.spatial}.")
+        raise DojoError(f"The model {card.name} is damaged: its network does not work in {card.spatial}.")
     return net
 
 

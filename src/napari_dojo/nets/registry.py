@@ -20,14 +20,14 @@ def build(name: str, **kwargs: Any) -> Network:
     """The network of this name; DojoError where it is unknown or its arguments do not fit."""
     if name not in NETS:
         raise DojoError(
-            f"The model needs a net called {name!r}, which this version does not have; it has {', '.join(NETS)}."
+            f"The model needs a network called {name!r}, which this version does not have; it has {', '.join(NETS)}."
         )
     try:
         with torch.device("meta"):  # counts the weights without making them
             many = sum(p.numel() for p in NETS[name](**kwargs).parameters())
         net = NETS[name](**kwargs) if many <= LARGEST else None
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as e:
-        raise DojoError(f"The model's description of its net {name!r} does not fit: {e}.") from e
+        raise DojoError(f"The model's description of its network {name!r} does not fit: {e}.") from e
     if net is None:
-        raise DojoError(f"The model describes a net of unreasonable size ({many} weights) and is refused.")
+        raise DojoError(f"The model describes a network of unreasonable size ({many} weights) and is refused.")
     return net

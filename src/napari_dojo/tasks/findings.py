@@ -33,7 +33,7 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
     tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
         found.append(
-            Finding("error", f"The images are too small to learn from ({kinds[0]} px). At least 16 x 16 px are needed.")
+            Finding("error", f"The images are too small to train on ({kinds[0]} px). At least 16 x 16 px are needed.")
         )
     flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
     if len(flat) == n:
@@ -42,9 +42,9 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
         found.append(
             Finding(
                 "warning",
-                f"{flat[0]} is constant and teaches nothing."
+                f"{flat[0]} is constant: nothing can be learned from it."
                 if len(flat) == 1
-                else f"{len(flat)} images are constant and teach nothing, {flat[0]} among them.",
+                else f"{len(flat)} images are constant: nothing can be learned from them, {flat[0]} among them.",
                 (Fix("Exclude", "exclude", tuple(flat)),),
             )
         )

@@ -60,7 +60,7 @@ class Noise2VoidOptions:
         Literal["neighbour", "median"],
         Option(
             "Hide by",
-            "The value of a blind spot: a random neighbour, or the median of them with a smoother net (N2V2), "
+            "The value of a blind spot: a random neighbour, or the median of them with a smoother network (N2V2), "
             "for images in which a checkerboard is left.",
             advanced=True,
             words=("a neighbour", "the median (N2V2)"),

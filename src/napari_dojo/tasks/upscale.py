@@ -44,8 +44,8 @@ class UpscaleOptions:
     along: Annotated[
         Literal["YX", "ZYX", "Z"],
         Option(
-            "Finer along",
-            "Which axes get finer: the plane, the whole volume, or Z alone (planes closer together, learned from the stack itself).",
+            "Upsample along",
+            "Which axes get more pixels: the plane, the whole volume, or Z alone (planes closer together, trained on the stack itself).",
             words=("the plane (Y, X)", "the volume (Z, Y, X)", "Z alone"),
         ),
     ] = "YX"
@@ -109,10 +109,10 @@ def _network(dataset: Dataset, options: UpscaleOptions) -> dict[str, Any]:
 
 def _axis_findings(dataset: Dataset, options: UpscaleOptions) -> list[Finding]:
     if "Z" in options.along and dataset.spatial != "ZYX":
-        text = "Finer along Z needs stacks; these images are flat. Name their third axis Z, or choose the plane."
+        text = "Upsampling along Z needs stacks; these images are flat. Name their third axis Z, or choose the plane."
         return [Finding("error", text, (Fix("The plane", "option", value=("along", "YX")),))]
     if options.along == "Z" and not options.alone:
-        text = "Along Z a stack teaches itself: choose stacks alone, without targets, or let the volume get finer."
+        text = "Along Z a model is trained on the stack itself: choose stacks alone, without targets, or upsample the volume."
         return [Finding("error", text, (Fix("The volume", "option", value=("along", "ZYX")),))]
     small = min(min(i.size) for i in dataset.samples)
     if options.alone and options.along != "Z" and small < 8 * options.factor:

@@ -436,7 +436,7 @@ def test_sizes_that_changed_are_said(qtbot, viewer, pair, panel, done, monkeypat
     monkeypatch.setattr(compare, "warn", said.append)
     pair[1].data = np.ones((30, 60), np.int32)
     done(compare)
-    assert "must have the same size: truth (60, 60), prediction (30, 60)" in said[0]
+    assert "must have the same size: ground truth (60, 60), prediction (30, 60)" in said[0]
     assert compare.compare_button.isEnabled()
 
 

@@ -163,7 +163,7 @@ def test_constant_images_are_left_out(qtbot, viewer, train, scene):
     viewer.add_labels(scene.labels, name="a1 labels")
     viewer.add_image(np.full((128, 128), 7.0), name="b2")
     viewer.add_labels(scene.labels.copy(), name="b2 labels")
-    says(qtbot, train, "b2 is constant and teaches nothing")
+    says(qtbot, train, "b2 is constant: nothing can be learned")
     press(train, "Exclude")
     silent(qtbot, train, "constant")
     assert [r.name for r in train.rows.rows()] == ["a1"]
@@ -187,8 +187,8 @@ def test_objects_given_as_classes(qtbot, viewer, train, scene):
         (lambda i, y: (np.where(np.indices(i.shape)[0] < 3, np.nan, i / 9.0), y), "holds NaN or infinite values", True),
         (lambda i, y: (i, np.zeros_like(y)), "No object is labelled", False),
         (lambda i, y: (i, np.where(y == 1, 1, 0)), "Only 1 object is labelled", True),
-        (lambda i, y: (i[:4, :4], y[:4, :4] * 0 + 1), "too small to learn from", False),
-        (lambda i, y: (i[:1, :1], y[:1, :1] * 0 + 1), "too small to learn from", False),
+        (lambda i, y: (i[:4, :4], y[:4, :4] * 0 + 1), "too small to train on", False),
+        (lambda i, y: (i[:1, :1], y[:1, :1] * 0 + 1), "too small to train on", False),
         (lambda i, y: (np.zeros_like(i), y), "constant", False),
         (lambda i, y: (i[:40, :40], np.where(y[:40, :40] > 0, y[:40, :40], 1)), "No part is left for validation", True),
     ],

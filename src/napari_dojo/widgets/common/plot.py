@@ -92,7 +92,7 @@ class LossPlot(Plot):
 
     def __init__(self, viewer: Any) -> None:
         tip = (
-            "Loss: how wrong the net is, lower is better. It is measured on images it learns from (training) "
+            "Loss: how wrong predictions are; lower is better. Measured on images it learns from (training) "
             "and on others (validation)."
         )
         legend = ((None, "", "loss:"), (TRAINING, "━", "training"), (VALIDATION, "●", "valid."))

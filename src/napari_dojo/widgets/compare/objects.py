@@ -29,11 +29,11 @@ QToolButton { border: none; background: transparent; text-align: left; padding: 
 QToolButton:hover, QToolButton:focus { text-decoration: underline; }
 """
 MEANING = {
-    Verdict.MATCHED: "Objects of the truth that have a partner in the result: their IoU reaches the threshold.",
-    Verdict.MISSED: "Objects of the truth that have no partner.",
+    Verdict.MATCHED: "Objects of the ground truth that have a partner in the result: their IoU reaches the threshold.",
+    Verdict.MISSED: "Objects of the ground truth that have no partner.",
     Verdict.FALSE_POSITIVE: "Objects of the result that have no partner.",
-    Verdict.SPLIT: "Objects of the truth without partner that hold most of two or more objects of the result.",
-    Verdict.MERGED: "Objects of the truth of which two or more lie for the most part in one object of the result.",
+    Verdict.SPLIT: "Objects of the ground truth without partner that hold most of two or more objects of the result.",
+    Verdict.MERGED: "Objects of the ground truth of which two or more lie for the most part in one object of the result.",
 }
 
 
