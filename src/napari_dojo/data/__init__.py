@@ -5,6 +5,7 @@ __all__ = [
     "axes",
     "batches",
     "channels",
+    "coverage",
     "dataset",
     "kinds",
     "noise",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes, own_channels
+from napari_dojo.data.coverage import balanced, numbers_in, on_both_sides
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
@@ -18,6 +19,7 @@ from napari_dojo.errors import DojoError
 __all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Excluded", "Layout", "Sample", "Split"]
 
 ROLES = ("automatic", "training", "validation", "test")
+TRIES = 30  # random splits, of which the one with the most classes on both sides is taken
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
 
 
@@ -148,12 +150,16 @@ class Crop:
 
 @dataclass(frozen=True)
 class Split:
-    """Which crops train the model, which choose it (validation), which it never sees (test); ``how`` says it in words."""
+    """Which crops train the model, which choose it (validation), which it never sees (test); ``how`` says it in words.
+
+    ``one_sided`` : classes that lie only in training or only in validation, so that no score tells of them.
+    """
 
     training: tuple[Crop, ...]
     validation: tuple[Crop, ...]
     test: tuple[Crop, ...]
     how: str
+    one_sided: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,31 +256,65 @@ class Dataset:
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
 
     def split(
-        self, validation: float | None = None, test: float | None = None, seed: int = 0, smallest: int = 32
+        self,
+        validation: float | None = None,
+        test: float | None = None,
+        seed: int = 0,
+        smallest: int = 32,
+        strata: Sequence[NDArray[Any]] = (),
     ) -> Split:
         """Split into training, validation and test.
 
-        Roles that a person gave win; an image without one goes with the images of its group, else it is for training. Else, with ten images or more, whole groups are chosen at random (by default 80 % training,
-        10 % validation, 10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is
-        the shortest edge, in pixels, that a band may have.
+        Roles that a person gave win; an image without one goes with the images of its group, else it is for training.
+        Else, with ten images or more, whole groups are chosen at random (by default 80 % training, 10 % validation,
+        10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is the shortest edge,
+        in pixels, that a band may have. ``strata`` (see `napari_dojo.data.coverage`), one array (*S) for each sample,
+        are put on both sides where that is possible.
         """
+        found = self._split(validation, test, seed, smallest, strata)
+        if not (strata and found.validation):
+            return found
+        both = on_both_sides(strata, _boxes(found.training), _boxes(found.validation))
+        return replace(found, one_sided=tuple(v for v in numbers_in(strata) if v not in both))
+
+    def _split(
+        self, validation: float | None, test: float | None, seed: int, smallest: int, strata: Sequence[NDArray[Any]]
+    ) -> Split:
         whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
         if any(item.role != "automatic" for item in self.samples):
             return _by_roles(whole, _full_roles(self.samples), "as the roles say")
         groups = sorted({item.group for item in self.samples})
         validation = 0.1 if validation is None else validation
         if len(self.samples) >= FEW and len(groups) >= 3:
-            return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed)
+            return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed, strata)
         if test:
             if len(groups) < 3:
                 raise DojoError(
                     f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images."
                 )
-            return self._by_group(whole, groups, validation, test, seed)
-        return _by_place(whole, [i.group for i in self.samples], max(validation, 0.2) if validation else 0.0, smallest)
+            return self._by_group(whole, groups, validation, test, seed, strata)
+        share = max(validation, 0.2) if validation else 0.0
+        found = _by_place(whole, [i.group for i in self.samples], share, smallest)
+        return _with_strata(found, whole, [i.group for i in self.samples], share, smallest, strata)
 
-    def _by_group(self, whole: list[Crop], groups: list[str], validation: float, test: float, seed: int) -> Split:
-        order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    def _by_group(
+        self,
+        whole: list[Crop],
+        groups: list[str],
+        validation: float,
+        test: float,
+        seed: int,
+        strata: Sequence[NDArray[Any]],
+    ) -> Split:
+        """The first of some random splits, or the one with the most strata on both sides."""
+        rng = np.random.default_rng(seed)
+        tried = [self._shuffled(whole, groups, validation, test, rng) for _ in range(TRIES if strata else 1)]
+        return max(tried, key=lambda split: _both(split, strata)) if validation and strata else tried[0]
+
+    def _shuffled(
+        self, whole: list[Crop], groups: list[str], validation: float, test: float, rng: np.random.Generator
+    ) -> Split:
+        order = [groups[i] for i in rng.permutation(len(groups))]
         n_test = min(len(order) - 2, max(1, round(test * len(order)))) if test else 0
         n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
         role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
@@ -430,6 +470,35 @@ def _by_place(whole: list[Crop], groups: Sequence[str], share: float, smallest: 
         return _by_roles(whole, roles, "the last image, because the images are small")
     how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
     return Split(tuple(training), tuple(validation), (), how)
+
+
+def _with_strata(
+    split: Split,
+    whole: list[Crop],
+    groups: Sequence[str],
+    share: float,
+    smallest: int,
+    strata: Sequence[NDArray[Any]],
+) -> Split:
+    """The split, or one with more of the strata on both sides."""
+    if not share or not strata or _both(split, strata, 0.02) == len(numbers_in(strata)):
+        return split
+    training, validation = balanced(strata, groups, share, smallest)
+    train, held = (tuple(Crop(i, box) for i, box in boxes) for boxes in (training, validation))
+    others = [Split(train, held, (), "parts of the images with some of each class")] if train and held else []
+    if len(set(groups)) > 1:
+        for name in dict.fromkeys(groups):
+            roles = ["validation" if group == name else "training" for group in groups]
+            others.append(_by_roles(whole, roles, "one image, because the images are small"))
+    return max([split, *others], key=lambda found: _both(found, strata))
+
+
+def _both(split: Split, strata: Sequence[NDArray[Any]], fewest: float = 0.0) -> int:
+    return len(on_both_sides(strata, _boxes(split.training), _boxes(split.validation), fewest))
+
+
+def _boxes(crops: Sequence[Crop]) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
+    return [(crop.item, crop.box) for crop in crops]
 
 
 def _times(shape: Sequence[int]) -> str:

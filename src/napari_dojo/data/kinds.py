@@ -87,6 +87,19 @@ class Kind:
         """Places worth training on, (n, dims) px: each label value as often as the others; none: anywhere."""
         return _annotated_places(np.asarray(y), region, seed)
 
+    def strata(
+        self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
+    ) -> NDArray[np.integer[Any]] | None:
+        """What should lie in training and in validation, see `napari_dojo.data.coverage`; None where nothing has to.
+
+        ``numbers`` are the label values that count as classes.
+        """
+        return None
+
+    def scores(self, both: int) -> bool:
+        """Whether a score means something where this many strata lie in training and in validation."""
+        return True
+
     # as a prediction
 
     def dtype(self, wanted: Any) -> np.dtype[Any]:
@@ -126,8 +139,41 @@ class Kind:
 class _Labels(Kind):
     """A number for each object, 1..n."""
 
+    def strata(
+        self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
+    ) -> NDArray[np.integer[Any]] | None:
+        """1 in the middle of each object."""
+        from scipy.ndimage import find_objects
+
+        y = np.asarray(y) if region is None else np.where(region, y, 0)
+        middle = np.zeros(y.shape, np.uint8)
+        for box in find_objects(_dense(y)):
+            if box is not None:
+                middle[tuple((s.start + s.stop) // 2 for s in box)] = 1
+        return middle
+
+    def scores(self, both: int) -> bool:
+        return both > 0
+
     def padded(self, decoded: NDArray[Any], where: NDArray[np.bool_], level: Any) -> NDArray[Any]:
         return renumbered(super().padded(decoded, where, level))
+
+
+@dataclass(frozen=True, eq=False)
+class _Classes(Kind):
+    """A class for each pixel."""
+
+    def strata(
+        self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
+    ) -> NDArray[np.integer[Any]] | None:
+        """The place of each class among the numbers, from 1 on."""
+        y, found = np.asarray(y), np.zeros(np.shape(y), np.uint16)
+        for k, value in enumerate(numbers, 1):
+            found[y == value] = k
+        return found if region is None else np.where(region, found, 0)
+
+    def scores(self, both: int) -> bool:
+        return both > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +260,7 @@ class _Category(Kind):
 
 
 LABELS = _Labels("labels", zooms=True, drawn=True, objects=True)  # one number for each object, 0: background
-CLASSES = Kind("classes", zooms=True, drawn=True, classes=True)  # one class for each pixel
+CLASSES = _Classes("classes", zooms=True, drawn=True, classes=True)  # one class for each pixel
 IMAGE = _Image("image", intensities=True, tta=8)
 CATEGORY = _Category("category", dense=False)
 
@@ -261,6 +307,13 @@ def renumbered(labels: NDArray[Any]) -> NDArray[np.int32]:
     present = np.bincount(labels.ravel()) > 0
     present[0] = False
     return np.asarray((np.cumsum(present) * present).astype(np.int32)[labels])
+
+
+def _dense(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """The same objects with numbers that are not much larger than there are objects."""
+    if labels.size and int(labels.max()) > labels.size:
+        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + (1 if labels.min() > 0 else 0)
+    return labels.astype(np.int32)
 
 
 def _annotated_places(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:

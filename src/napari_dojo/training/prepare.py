@@ -5,11 +5,13 @@ The check in the panel, the command line and the trainer call it, so that what i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from napari_dojo.data.coverage import numbers_in
 from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resample import resize, resize_labels
@@ -35,6 +37,8 @@ class Setup:
     split, plan : None where the summary has errors; ``plan`` also while the device is not known.
     start : the card of the model to start from.
     rule : how intensities are normalised.
+    scored : whether a score means something; False where training and validation cannot hold the same classes, or
+        objects at all. Then all is trained on, unless a person said otherwise.
     """
 
     task: Task
@@ -46,6 +50,7 @@ class Setup:
     plan: Plan | None
     start: Card | None
     rule: Rule
+    scored: bool = True
 
     @property
     def options(self) -> Any:
@@ -57,7 +62,7 @@ class Setup:
         """What the user reads before the start: the data, the split and the plan."""
         found = list(self.summary.findings)
         if self.split is not None:
-            found.append(_split_finding(self.split))
+            found.append(_split_finding(self.split, self.scored, [name for _, name, _ in self.summary.painted]))
         if self.plan is not None and self.device is not None:
             found.append(Finding("ok", f"{self.device.sentence}: {self.plan.long}"))
         return tuple(found)
@@ -103,15 +108,41 @@ def prepare(
     if summary.errors:
         return setup
     ready = task.prepare(dataset, summary.options)
-    split = ready.split(settings.validation, settings.test, settings.seed)
+    split, scored = _split(ready, task, summary, settings)
     plan = None if device is None else plan_for(ready, split, summary, device, settings, start)
-    return replace(setup, dataset=ready, split=split, plan=plan)
+    return replace(setup, dataset=ready, split=split, plan=plan, scored=scored)
 
 
-def _split_finding(split: Split) -> Finding:
+def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettings) -> tuple[Split, bool]:
+    """The split, and whether a score on its validation part means something."""
+    kind, numbers = task.layout(summary.options).kind, [value for value, *_ in summary.painted]
+    found = [None if s.y is None else kind.strata(s.y, s.region, numbers) for s in dataset.samples]
+    strata = [s for s in found if s is not None] if all(s is not None for s in found) else []
+    split = dataset.split(settings.validation, settings.test, settings.seed, strata=strata)
+    if not (strata and split.validation):
+        return split, True
+    if kind.scores(len(numbers_in(strata)) - len(split.one_sided)):
+        return split, True
+    if all(sample.role == "automatic" for sample in dataset.samples):
+        rest = dataset.split(0.0, settings.test, settings.seed)
+        split = replace(rest, how="nothing: no part would hold the same classes", one_sided=split.one_sided)
+    return split, False
+
+
+def _split_finding(split: Split, scored: bool, names: Sequence[str]) -> Finding:
+    """How the data are split; ``names`` of the classes."""
+    one_sided = ", ".join(names[v - 1] for v in split.one_sided) if names else "objects"
+    if not scored:
+        text = f"No score is possible: {one_sided} would be only in training or only in validation. Label more places."
+        return Finding("warning", text, code="no score")
     if not split.validation:
         text = "No part is left for validation: scores come from the training images. Add an image, or a larger one."
         return Finding("warning", text, code="no validation")
+    if split.one_sided:
+        text = (
+            f"Scores say nothing about {one_sided}, which is only in training or only in validation. Label more places."
+        )
+        return Finding("warning", text, code="one side")
     held = split.training + split.validation
     whole = split.test or len(held) == len({crop.item for crop in held})
     test = f", {len(split.test)} for test" if split.test else ""
@@ -134,4 +165,6 @@ def _zoomed(dataset: Dataset, split: Split, zoom: float, task: Task) -> tuple[Da
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
 
     training, validation, test = (tuple(map(crop, crops)) for crops in (split.training, split.validation, split.test))
-    return replace(dataset, samples=tuple(map(sample, dataset.samples))), Split(training, validation, test, split.how)
+    return replace(dataset, samples=tuple(map(sample, dataset.samples))), replace(
+        split, training=training, validation=validation, test=test
+    )

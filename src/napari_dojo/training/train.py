@@ -100,6 +100,7 @@ class _Training:
         """The whole training."""
         yield Started(self._told())
         yield from [Message("warning", w) for w in self.setup.summary.warnings]
+        yield from [Message("warning", f.text) for f in self.setup.findings if f.code in ("no score", "one side")]
         torch.manual_seed(self.settings.seed)
         bundle, fits = _initial(self.card, self.start)
         if not fits:
@@ -161,6 +162,7 @@ class _Training:
             "device": self.device.sentence,
             "split": how,
             "validated": bool(self.split.validation),
+            "scored": self.setup.scored,
             "findings": [{"level": f.level, "text": f.text} for f in self.setup.summary.findings],
         }
 
@@ -307,7 +309,7 @@ class _Training:
     def _warning(self) -> str:
         """That the saved model is no better than the baseline, where there is a ground truth to tell."""
         score, held = ((s or {}).get("selection_score") for s in (self.card.score, self.baseline))
-        if self.task.target is None or score is None or held is None or score > held:
+        if not self.setup.scored or self.task.target is None or score is None or held is None or score > held:
             return ""
         return NO_BETTER
 

@@ -343,3 +343,36 @@ def test_targets_of_another_place_are_refused(qtbot, viewer, train):
     choose(train, "denoise")
     says(qtbot, train, "show different places")
     assert not train.start_button.isEnabled()
+
+
+# --- scores that mean nothing
+
+
+def test_strokes_whose_band_would_hold_one_class_are_split_so_that_both_have_both(qtbot, viewer, train, scene):
+    strokes = np.zeros((128, 128), int)
+    for x in (4, 40):
+        strokes[10:14, x : x + 10], strokes[30:34, x : x + 10] = 1, 2
+    viewer.add_image(scene.image, name="a")
+    viewer.add_labels(strokes, name="a labels")
+    semantic(train)
+    ready(qtbot, train)
+    split = train._seen.setup.split
+    for side in (split.training, split.validation):
+        assert {v for crop in side for v in np.unique(strokes[crop.slices])} >= {1, 2}
+
+
+def test_where_no_score_is_possible_none_is_shown(qtbot, viewer, train):
+    strokes = np.zeros((192, 192), int)
+    strokes[10:14, 10:14], strokes[20:24, 10:14] = 1, 2
+    viewer.add_image(simulate("nuclei", (192, 192), 4, diameter=16).image, name="a")
+    viewer.add_labels(strokes, name="a labels")
+    semantic(train)
+    says(qtbot, train, "No score is possible: class 1, class 2 would be only in training or only in validation")
+    assert train.start_button.isEnabled()
+    assert train._seen.setup.split.validation == ()
+    train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu", "steps": 3})
+    train.start_button.click()
+    qtbot.waitUntil(lambda: train.progress.after.isEnabled(), timeout=90_000)
+    assert "not possible" in train.progress.score.text()
+    assert train.progress.baseline.text() == ""
+    assert "no better" not in train.progress.message.text()

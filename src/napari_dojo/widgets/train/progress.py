@@ -31,6 +31,7 @@ from napari_dojo.widgets.train.queue import Training
 __all__ = ["ProgressSection"]
 
 START = "Train on the images above. Your layers are not changed."
+NO_SCORE = "not possible: training and validation would hold different classes"
 STOP = "End the training now and keep the best model so far."
 
 
@@ -48,6 +49,7 @@ class ProgressSection(QWidget):
         self._where = "validation"
         self._minutes: float | None = None
         self._replaying = False
+        self._scored = True
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -236,6 +238,7 @@ class ProgressSection(QWidget):
         split = str(event.plan.get("split", ""))
         self._minutes = event.plan.get("minutes")
         self._name_score("validation" if event.plan.get("validated", True) else "training", split)
+        self._scored = bool(event.plan.get("scored", True))
 
     def _name_score(self, where: str, split: str = "") -> None:
         validation = where == "validation"
@@ -260,10 +263,13 @@ class ProgressSection(QWidget):
         if event.validation_loss is not None:
             self.losses.judge(event.step, event.validation_loss)
             self.losses.redraw_soon()
-        if "selection_score" in event.score:
+        if "selection_score" in event.score and self._scored:
             self.scores.add(event.step, event.score["selection_score"], event.baseline.get("selection_score"))
             self.scores.name(event.score.get("measure", "score"))
             self.scores.redraw_soon()
+        if not self._scored:
+            self.score.setText(NO_SCORE)
+            return
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
             label.setText(score.get("sentence", ""))
             label.setToolTip(_figures(score))
@@ -286,7 +292,7 @@ class ProgressSection(QWidget):
             text += "<br>" + self._panel.marked("warning", self._warnings[-1])
         self.message.setText(text)
         self.message.setToolTip(event.result)
-        if event.facts.get("sentence"):
+        if event.facts.get("sentence") and self._scored:
             self.score.setText(event.facts["sentence"])
         test = event.facts.get("test") or {}
         self.test_name.setVisible(bool(test))
