@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from pyqtgraph import PlotWidget
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
-    QApplication,
     QComboBox,
     QLineEdit,
     QWidget,
 )
 
 import napari_dojo
+from settled import settled
 from napari_dojo.simulation.microscope import simulate
 
 pytestmark = pytest.mark.gui
@@ -39,7 +41,7 @@ def kinds():
 def made(request, qtbot, viewer, panel):
     module, name = request.param
     widget = panel(getattr(import_module(module), name))
-    qtbot.wait(30)
+    settled(qtbot, widget)
     return widget
 
 
@@ -54,7 +56,10 @@ def controls_of(widget):
                 yield control
 
 
-def test_every_control_has_a_name_and_a_tooltip(made):
+def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
+    assert made.minimumSizeHint().width() <= 340
+    widest = max((c.minimumSizeHint().width() for c in made.findChildren(QWidget) if c.isVisibleTo(made)), default=0)
+    assert widest <= 330
     bare = [
         f"{type(c).__name__} {getattr(c, 'text', lambda: '')()!r}"
         for c in controls_of(made)
@@ -68,63 +73,71 @@ def test_it_opens_without_layers_and_follows_them(qtbot, viewer, made):
     scene = simulate("nuclei", (64, 64), 0)
     image = viewer.add_image(scene.image, name="first")
     labels = viewer.add_labels(scene.labels, name="first labels")
-    qtbot.wait(400)
+    settled(qtbot, made)
     shown = [b for b in made.findChildren(QComboBox) if image in [b.itemData(i) for i in range(b.count())]]
     image.name = "renamed"
-    qtbot.wait(60)
+    settled(qtbot, made)
     assert all("renamed" in [b.itemText(i) for i in range(b.count())] for b in shown)
     viewer.layers.remove(image)
     viewer.layers.remove(labels)
-    qtbot.wait(400)
+    settled(qtbot, made)
     left = [b for b in made.findChildren(QComboBox) if image in [b.itemData(i) for i in range(b.count())]]
     assert left == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "data"),
-    [
-        ("image", np.zeros((1, 1))),
-        ("image", np.full((20, 30), np.nan)),
-        ("image", np.zeros((3, 4, 20, 20), np.uint16)),
-        ("image", np.zeros((20, 30, 3), np.uint8)),
-        ("image", [np.zeros((64, 64)), np.zeros((32, 32))]),
-        ("labels", np.zeros((20, 30), int)),
-        ("labels", np.zeros((3, 20, 30), int)),
-        ("points", np.zeros((3, 2))),
-        ("shapes", [np.zeros((4, 2))]),
-    ],
+ODD = (
+    ("image", np.zeros((1, 1))),
+    ("image", np.full((20, 30), np.nan)),
+    ("image", np.zeros((3, 4, 20, 20), np.uint16)),
+    ("image", np.zeros((20, 30, 3), np.uint8)),
+    ("image", [np.zeros((64, 64)), np.zeros((32, 32))]),
+    ("labels", np.zeros((20, 30), int)),
+    ("labels", np.zeros((3, 20, 30), int)),
+    ("points", np.zeros((3, 2))),
+    ("shapes", [np.zeros((4, 2))]),
 )
-def test_odd_layers_do_no_harm(qtbot, viewer, made, kind, data):
-    getattr(viewer, f"add_{kind}")(data, name="odd", **({"contrast_limits": (0, 1)} if kind == "image" else {}))
-    qtbot.wait(400)
-    viewer.layers.clear()
-    qtbot.wait(20)
 
 
-def test_rotated_and_lazy_layers_do_no_harm(qtbot, viewer, made):
+def test_odd_layers_raise_nothing(qtbot, viewer, made):
+    """What is raised in a slot fails the test."""
+    for kind, data in ODD:
+        more = {"contrast_limits": (0, 1)} if kind == "image" else {}
+        layer = getattr(viewer, f"add_{kind}")(data, name="odd", **more)
+        settled(qtbot, made)
+        viewer.layers.remove(layer)
+        settled(qtbot, made)
+
+
+def test_rotated_and_lazy_layers_raise_nothing(qtbot, viewer, made):
     import dask.array as da
 
     scene = simulate("nuclei", (64, 64), 0)
     viewer.add_image(da.from_array(scene.image, chunks=32), name="lazy", rotate=30, shear=[0.2], scale=(0.5, 0.5))
     viewer.add_labels(scene.labels, name="lazy labels", rotate=30, shear=[0.2], scale=(0.5, 0.5))
-    qtbot.wait(600)
+    settled(qtbot, made)
 
 
-def test_it_is_narrow_enough(made):
-    assert made.minimumSizeHint().width() <= 340
-    widest = max((c.minimumSizeHint().width() for c in made.findChildren(QWidget) if c.isVisibleTo(made)), default=0)
-    assert widest <= 330
+def lightness(widget):
+    """Mean of a widget's picture, 0 to 255."""
+    picture = widget.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+    return np.frombuffer(picture.constBits().asstring(picture.sizeInBytes()), np.uint8).mean()
 
 
-def test_it_changes_its_colours_with_the_theme(qtbot, viewer, made):
+def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
+    shown = [made, *made.findChildren(PlotWidget)]
+    found = {}
     for theme in ("light", "dark"):
         viewer.theme = theme
-        qtbot.wait(10)
+        settled(qtbot, made)
+        found[theme] = np.array([lightness(widget) for widget in shown])
+    assert (found["light"] > 150).all()
+    assert (found["dark"] < 100).all()
 
 
 def test_it_ends_once_and_for_all(qtbot, viewer, made):
     made.end()
     made.end()
+    shown = [(box, box.count()) for box in made.findChildren(QComboBox)]
     viewer.add_image(np.zeros((20, 20)), name="after")
-    qtbot.wait(30)
-    assert QApplication.instance() is not None
+    settled(qtbot, made)
+    assert [(box, box.count()) for box in made.findChildren(QComboBox)] == shown

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from bright import bright, squares
 from roifile import roiread
+from settled import settled
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
@@ -398,7 +399,7 @@ def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, view
     apply.choose_model("other")
     assert apply.sliders.values()["minimum_area"] == 30
     apply.sliders.slider("minimum_area").value = 1
-    qtbot.wait(150)
+    settled(qtbot, apply)
     assert apply.count.text() == "0 objects"  # the result of the other model is left alone
     apply.choose_model("bright")
     before = len(viewer.layers)
@@ -415,7 +416,7 @@ def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_on
     run(qtbot, apply)
     assert "Too large to change" in apply.message.text()
     apply.sliders.slider("minimum_area").value = 100
-    qtbot.wait(150)
+    settled(qtbot, apply)
     assert apply.count.text() == "2 objects"
 
 
@@ -475,7 +476,7 @@ def test_awkward_images_are_answered(qtbot, viewer, panel, known, at_once, image
     (layer,) = run(qtbot, apply)
     assert layer.data.shape == image.shape
     assert "object" in apply.count.text()
-    qtbot.wait(450)  # measured
+    settled(qtbot, apply)  # measured
     assert not warned
 
 

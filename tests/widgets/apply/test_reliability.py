@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from same import same
+from settled import settled
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.metrics.images import psnr
@@ -73,7 +74,7 @@ def test_the_residual_is_a_layer_with_curves(qtbot, viewer, applied):
     assert len(honesty.left.plotItem.curves) == 2
     assert len(honesty.right.plotItem.curves) == 3
     honesty.residual_button.click()
-    qtbot.wait(300)
+    settled(qtbot, honesty)
     assert sum(x.name.endswith("residual") for x in viewer.layers) == 1
 
 

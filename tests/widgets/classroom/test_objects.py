@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
+from settled import settled
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import PointSet, Session, Setup
@@ -51,7 +52,7 @@ def source(qtbot, viewer):
         made.append(widget)
         widget.show()
         if ready:
-            qtbot.waitUntil(lambda: widget._objects is not None, timeout=10_000)
+            qtbot.waitUntil(lambda: widget.objects is not None, timeout=10_000)
         return widget
 
     yield make
@@ -61,7 +62,7 @@ def source(qtbot, viewer):
 
 def give(source, wanted):
     """Classes by the numbers of the objects."""
-    rows = {number: row for row, (_, number) in enumerate(source._objects.keys)}
+    rows = {number: row for row, (_, number) in enumerate(source.objects.keys)}
     for number, k in wanted.items():
         source.class_buttons[k].click()
         source.give(rows[number])
@@ -173,9 +174,8 @@ def test_titles():
 def test_nothing_is_measured_before_it_is_seen(viewer, field, qtbot):
     widget = ObjectsSource(viewer)
     qtbot.addWidget(widget)
-    qtbot.wait(50)
-    assert widget._objects is None
-    assert not widget._work.busy
+    settled(qtbot, widget)
+    assert widget.objects is None
     widget.end()
 
 
@@ -200,7 +200,7 @@ def test_points_are_told_when_each_class_has_an_object(source, field):
     assert len(found) == 2
     points = found[-1]
     assert isinstance(points, PointSet)
-    xy = widget._objects.plane(("area_um2", "mean_intensity"))
+    xy = widget.objects.plane(("area_um2", "mean_intensity"))
     assert points.rows == tuple((*xy[row], k) for row, k in ((0, 0), (3, 1), (4, 1)))
     session = Session(Setup(points=points))
     assert session.data.counts == (3, 0, 0)
@@ -222,12 +222,12 @@ def test_the_same_click_again_takes_a_class_back(source, field):
     widget = source()
     give(widget, {2: 0})
     give(widget, {2: 1})
-    assert widget._given == {(0, 2): 1}
+    assert widget.assigned == {(0, 2): 1}
     give(widget, {2: 1})
-    assert widget._given == {}
+    assert widget.assigned == {}
     give(widget, {2: 1, 4: 0})
     widget.clear_button.click()
-    assert widget._given == {}
+    assert widget.assigned == {}
     assert not widget.clear_button.isEnabled()
 
 
@@ -237,7 +237,7 @@ def test_another_column_moves_the_points(source, field, qtbot):
     give(widget, {2: 0, 9: 1})
     widget.x_box.setCurrentIndex(widget.x_box.findText("centroid x (px)"))
     widget.x_box.activated.emit(widget.x_box.currentIndex())
-    xy = widget._objects.plane(("centroid_x_px", "mean_intensity"))
+    xy = widget.objects.plane(("centroid_x_px", "mean_intensity"))
     assert found[-1].rows == ((*xy[0], 0.0), (*xy[3], 1.0))
 
 
@@ -254,7 +254,7 @@ def test_the_prediction_colours_all_objects_in_place(source, field, viewer):
     widget.show_prediction(predict)
     layer = viewer.layers[-1]
     assert layer.name == "cells labels: predicted class"
-    np.testing.assert_allclose(asked[0][:6], widget._objects.plane(("area_um2", "mean_intensity")))
+    np.testing.assert_allclose(asked[0][:6], widget.objects.plane(("area_um2", "mean_intensity")))
     expected = np.where(field.data == 0, 0, np.where(np.isin(field.data, (4, 9, 11)), 2, 1))
     np.testing.assert_array_equal(layer.data, expected)
     np.testing.assert_array_equal(layer.scale, field.scale)
@@ -295,14 +295,14 @@ def test_while_it_is_not_seen_the_layers_are_as_they_were(source, field, viewer,
     widget.hide()
     assert (field.visible, ours.visible) == (True, False)
     assert not widget.click_button.isChecked()
-    before = widget._objects
+    before = widget.objects
     field.data = field.data.copy()
-    qtbot.wait(500)
-    assert widget._objects is before
+    settled(qtbot, widget)
+    assert widget.objects is before
     widget.show()
     assert (field.visible, ours.visible) == (False, True)
-    qtbot.waitUntil(lambda: widget._objects not in (None, before), timeout=10_000)
-    assert widget._given == {(0, 7): 0, (0, 11): 1}
+    qtbot.waitUntil(lambda: widget.objects not in (None, before), timeout=10_000)
+    assert widget.assigned == {(0, 7): 0, (0, 11): 1}
     widget.end()
     assert (field.visible, ours.visible) == (True, False)
 
@@ -324,7 +324,7 @@ def test_rings_follow_the_theme(source, field, viewer):
     rings = []
     for theme in ("light", "dark"):
         viewer.theme = theme
-        rings.append(widget.plot._given.opts["pen"].color().lightness())
+        rings.append(widget.plot.rings.opts["pen"].color().lightness())
     assert rings[0] < 60
     assert rings[1] > 200
 
@@ -336,10 +336,10 @@ def test_clicks_in_the_plane(source, field, qtbot):
     plot = widget.plot
     assert plot.nearest(QPointF(0, 0)) is None
     for row in (1, 4):
-        place = plot.plotItem.vb.mapViewToScene(QPointF(*widget._xy()[row]))
+        place = plot.plotItem.vb.mapViewToScene(QPointF(*widget.objects.plane((widget.x_box.currentData(), widget.y_box.currentData()))[row]))
         QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(place))
-        qtbot.waitUntil(lambda row=row: widget._objects.keys[row] in widget._given)
-    assert widget._given == {(0, 4): 0, (0, 11): 0}
+        qtbot.waitUntil(lambda row=row: widget.objects.keys[row] in widget.assigned)
+    assert widget.assigned == {(0, 4): 0, (0, 11): 0}
 
 
 def test_clicks_in_the_image(qtbot, make_napari_viewer):
@@ -350,7 +350,7 @@ def test_clicks_in_the_image(qtbot, make_napari_viewer):
     widget = ObjectsSource(viewer)
     qtbot.addWidget(widget)
     widget.show()
-    qtbot.waitUntil(lambda: widget._objects is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.objects is not None, timeout=10_000)
     canvas = viewer.window._qt_viewer.canvas.native
 
     def click(y, x, drag=0):
@@ -366,19 +366,20 @@ def test_clicks_in_the_image(qtbot, make_napari_viewer):
         qtbot.wait(20)
 
     click(26, 48)
-    assert widget._given == {}  # the button is off
+    assert widget.assigned == {}  # the button is off
     widget.click_button.click()
     click(4, 4)
     widget.class_buttons[1].click()
     click(26, 26)
     click(15, 15)  # background
-    assert widget._given == {(0, 7): 0, (0, 9): 1}
+    assert widget.assigned == {(0, 7): 0, (0, 9): 1}
     click(26, 46, drag=20)  # moves the image
-    assert len(widget._given) == 2
-    ours = viewer.layers[-1]
+    assert len(widget.assigned) == 2
     viewer.layers.selection.active = layer
     assert not widget.click_button.isChecked()
-    assert widget._click not in ours.mouse_drag_callbacks
+    viewer.layers.selection.active = viewer.layers[-1]
+    click(26, 48)
+    assert len(widget.assigned) == 2
     widget.end()
 
 
@@ -390,13 +391,13 @@ def test_the_first_object_on_the_way_in_3d(source, viewer):
     widget.click_button.click()
     layer = viewer.layers[-1]
     event = SimpleNamespace(position=(3.0, 5.0, 5.0), view_direction=np.array([1.0, 0, 0]), dims_displayed=[0, 1, 2])
-    assert widget._row_at(layer, event) == 0
+    assert widget.row_at(layer, event) == 0
     event.view_direction = np.array([-1.0, 0, 0])
-    assert widget._row_at(layer, event) == 1
+    assert widget.row_at(layer, event) == 1
     event.dims_displayed, event.position = [1, 2], (5.0, 13.0, 14.0)
-    assert widget._row_at(layer, event) == 2
+    assert widget.row_at(layer, event) == 2
     event.position = (50.0, 13.0, 14.0)
-    assert widget._row_at(layer, event) is None
+    assert widget.row_at(layer, event) is None
 
 
 # bad input
@@ -421,7 +422,7 @@ def test_a_layer_that_is_deleted(source, field, viewer, qtbot):
     viewer.layers.remove(field)
     qtbot.waitUntil(lambda: "cells labels was removed" in widget.message.text())
     assert [x.name for x in viewer.layers] == ["cells"]
-    assert (widget._given, len(found)) == ({}, 1)
+    assert (widget.assigned, len(found)) == ({}, 1)
     widget.show_prediction(lambda xy: np.zeros(len(xy)))
     assert len(viewer.layers) == 1
 
@@ -430,8 +431,8 @@ def test_a_layer_that_is_deleted_while_it_is_measured(source, field, viewer, qtb
     widget = source(ready=False)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: "was removed" in widget.message.text())
-    qtbot.wait(300)
-    assert widget._objects is None
+    settled(qtbot, widget)
+    assert widget.objects is None
 
 
 def test_a_coloured_layer_that_a_person_removed_stays_away(source, field, viewer, qtbot):
@@ -446,14 +447,14 @@ def test_a_coloured_layer_that_a_person_removed_stays_away(source, field, viewer
     assert len(viewer.layers) == 3
 
 
-def test_labels_that_are_painted_are_measured_anew(source, field, qtbot):
+def test_painted_labels_are_measured_again(source, field, qtbot):
     widget = source()
     give(widget, {7: 0, 11: 1})
     data = field.data.copy()
     data[35:39, 50:58] = 44
     field.data = data
-    qtbot.waitUntil(lambda: widget._objects is not None and len(widget._objects.keys) == 7, timeout=10_000)
-    assert widget._given == {(0, 7): 0, (0, 11): 1}
+    qtbot.waitUntil(lambda: widget.objects is not None and len(widget.objects.keys) == 7, timeout=10_000)
+    assert widget.assigned == {(0, 7): 0, (0, 11): 1}
     assert [b.text() for b in widget.class_buttons][:2] == ["class 0 (1)", "class 1 (1)"]
 
 
@@ -461,7 +462,7 @@ def test_the_layers_own_table_is_taken(source, viewer, field):
     field.features = {"index": [2, 4, 7, 9, 11, 30], "roundness": [1, 2, 3, 4, 5, 6], "brightness": [6, 1, 2, 5, 4, 3]}
     widget = source()
     assert widget.measured_box.currentText() == "the layer's table"
-    assert list(widget._objects.columns) == ["roundness", "brightness"]
+    assert list(widget.objects.columns) == ["roundness", "brightness"]
 
 
 def test_an_image_that_has_no_numbers(source, viewer, qtbot):
@@ -470,7 +471,7 @@ def test_an_image_that_has_no_numbers(source, viewer, qtbot):
     viewer.add_labels(labels, name="labels")
     widget = source()
     assert "mean intensity" in widget.message.text()
-    assert "mean_intensity" not in widget._objects.columns
+    assert "mean_intensity" not in widget.objects.columns
 
 
 def test_it_ends_once_and_for_all(source, field, viewer, qtbot):
@@ -479,5 +480,5 @@ def test_it_ends_once_and_for_all(source, field, viewer, qtbot):
     widget.end()
     field.data = field.data * 0
     viewer.add_labels(squares()[0])
-    qtbot.wait(500)
-    assert widget._objects is None
+    settled(qtbot, widget)
+    assert widget.objects is None

@@ -38,7 +38,7 @@ class Walk:
     def look(self, name):
         """A picture, where one is wanted."""
         if self.folder:
-            self.qtbot.wait(250)
+            self.qtbot.wait(200)
             self.step += 1
             self.folder.mkdir(parents=True, exist_ok=True)
             self.viewer.window._qt_window.grab().save(str(self.folder / f"classroom-{self.step:02d}-{name}.png"))
@@ -231,7 +231,7 @@ def test_own_objects_with_the_mouse(walk):
     panel.folds["points"].button.setChecked(True)
     panel.data.objects_fold.button.click()
     source = panel.data.objects
-    walk.until(lambda: source._objects is not None)
+    walk.until(lambda: source.objects is not None)
     assert layer.visible
     walk.click(source.click_button)
     walk.qtbot.wait(200)
@@ -240,7 +240,7 @@ def test_own_objects_with_the_mouse(walk):
         for number in numbers:
             y, x = layer.data_to_world(np.argwhere(labels == number).mean(0))
             walk.click_canvas(x, y, up=False)
-    assert source._given == {(0, 1): 0, (0, 6): 0, (0, 5): 1, (0, 10): 1}
+    assert source.assigned == {(0, 1): 0, (0, 6): 0, (0, 5): 1, (0, 10): 1}
     walk.look("objects-given")
     panel.lesson.set(learning_rate=0.5, batch_size=1)
     walk.play()
@@ -266,7 +266,7 @@ def test_own_objects_make_room_for_the_lesson(walk):
     panel.folds["points"].button.setChecked(True)
     panel.data.objects_fold.button.click()
     source = panel.data.objects
-    walk.until(lambda: source._objects is not None)
+    walk.until(lambda: source.objects is not None)
     panel.lesson.step()
     assert [x.name for x in viewer.layers if "class" in x.name] == []
 

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from settled import settled
 
 from napari_dojo.evaluation.compare import THRESHOLDS
 from napari_dojo.metrics.classes import ClassCounts
@@ -359,7 +360,7 @@ def test_a_layer_removed_while_it_is_compared(qtbot, viewer, pair, panel, held, 
     held.set()
     qtbot.waitUntil(lambda: bool(said))
     assert said == [f"{name} was removed while it was compared. Choose another layer."]
-    qtbot.wait(100)
+    settled(qtbot, compare)
     assert compare.found.text() == ""
     assert not any(x.name.startswith("truth vs") for x in viewer.layers)
 
@@ -369,7 +370,7 @@ def test_a_panel_closed_while_it_compares(qtbot, viewer, pair, panel, held):
     compare.compare_button.click()
     compare.end()
     held.set()
-    qtbot.wait(200)
+    settled(qtbot, compare)
     assert len(viewer.layers) == 3
 
 
@@ -388,7 +389,7 @@ def test_another_pair_chosen_while_it_compares(qtbot, viewer, pair, panel, held)
     compare.swap_button.click()
     assert compare.compare_button.text() == "Compare"
     held.set()
-    qtbot.wait(200)
+    settled(qtbot, compare)
     assert compare.found.text() == ""
     assert len(viewer.layers) == 3
 
@@ -426,7 +427,7 @@ def test_a_compared_layer_that_goes_takes_its_figures_along(qtbot, viewer, pair,
     qtbot.waitUntil(lambda: compare.found.text() == "")
     assert "There is no other layer of labels" in compare.message.text()
     compare.threshold.value = 0.8
-    qtbot.wait(150)
+    settled(qtbot, compare)
     assert compare.found.text() == ""
 
 

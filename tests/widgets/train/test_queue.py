@@ -41,6 +41,17 @@ def child_of(training):
     return psutil.Process(training.runner.job._process.pid)
 
 
+def silent(qtbot, training):
+    """Wait until the job says nothing more."""
+
+    def still():
+        before = len(training.history)
+        qtbot.wait(200)
+        return len(training.history) == before
+
+    qtbot.waitUntil(still, timeout=20_000)
+
+
 def over(qtbot, training):
     qtbot.waitUntil(lambda: training.state == "over", timeout=60_000)
 
@@ -68,10 +79,8 @@ def test_pause_stops_the_clock_and_goes_on(qtbot, filled, train):
     training = train.progress.training
     train.progress.pause_button.click()
     assert train.progress.pause_button.text() == "Resume"
-    qtbot.wait(600)
+    silent(qtbot, training)
     before = len(training.history)
-    qtbot.wait(600)
-    assert len(training.history) == before
     assert train.progress.progress.format() == "Paused"
     train.progress.pause_button.click()
     qtbot.waitUntil(lambda: len(training.history) > before, timeout=10_000)

@@ -41,6 +41,11 @@ class ObjectsSource(QWidget):
     points : a `napari_dojo.playground.PointSet` of kind "custom", all of it training, after a class or a measurement
         changed; only if each class up to the highest has an object. Coordinates are z-scored over all objects.
 
+    Attributes
+    ----------
+    objects : the measured objects; None until they are measured.
+    assigned : the class that the user assigned, by (frame, number) of the object.
+
     Parameters
     ----------
     viewer : the napari viewer.
@@ -52,8 +57,8 @@ class ObjectsSource(QWidget):
         super().__init__(parent)
         self.viewer = plain_viewer(viewer)
         self._asked: tuple[Any, Any] = (None, None)
-        self._objects: Objects | None = None
-        self._given: dict[Key, int] = {}
+        self.objects: Objects | None = None
+        self.assigned: dict[Key, int] = {}
         self._numbers: NDArray[np.uint8] | None = None  # (n,) predicted classes, as numbers of the layer
         self._layer: Any = None
         self._hidden: Any = None
@@ -64,7 +69,7 @@ class ObjectsSource(QWidget):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(400)
-        self._soon.timeout.connect(self._measure_anew)
+        self._soon.timeout.connect(self._measure_again)
         self._watch = LayerWatch(self.viewer, self)
         self._watch.changed.connect(self.refresh)
 
@@ -148,31 +153,31 @@ class ObjectsSource(QWidget):
 
     def _say(self, first: str = "") -> None:
         """Show counts on the buttons, and what to do next."""
-        given = list(self._rows_given().values())
+        assigned = list(self._assigned_rows().values())
         for k, button in enumerate(self.class_buttons):
-            button.setText(f"class {k} ({given.count(k)})")
-        ready = self._objects is not None
+            button.setText(f"class {k} ({assigned.count(k)})")
+        ready = self.objects is not None
         why = "" if ready else "No objects are measured yet."
         tip = why or "Click an object in the image to assign the selected class. Drag to move the image."
         self.click_button.setEnabled(ready)
         described(self.click_button, "Click objects in the image", tip)
-        self.clear_button.setEnabled(bool(given))
-        text = [first or self._next(given)]
-        if self._objects is not None:
-            text += [*self._objects.notes, *self._without_figures()]
+        self.clear_button.setEnabled(bool(assigned))
+        text = [first or self._next(assigned)]
+        if self.objects is not None:
+            text += [*self.objects.notes, *self._without_figures()]
         self.message.setText(" ".join(t for t in text if t))
 
-    def _next(self, given: list[int]) -> str:
+    def _next(self, assigned: list[int]) -> str:
         """What to do next, or the number of assigned classes."""
-        if self._objects is None:
+        if self.objects is None:
             return ""
-        n, missing = len(self._objects.keys), _missing_class(given)
-        if not given:
+        n, missing = len(self.objects.keys), _missing_class(assigned)
+        if not assigned:
             return f"{n:,} objects. Choose a class and click a few of its objects, here or in the image."
         if missing is not None:
-            return f"{len(given)} of {n:,} objects have a class. Assign class {missing} to some, too."
+            return f"{len(assigned)} of {n:,} objects have a class. Assign class {missing} to some, too."
         return (
-            f"{len(given)} of {n:,} objects have a class; the network trains on these. During training, all objects are "
+            f"{len(assigned)} of {n:,} objects have a class; the network trains on these. During training, all objects are "
             "coloured by their predicted class."
         )
 
@@ -231,7 +236,7 @@ class ObjectsSource(QWidget):
         """Forget everything about the previous objects."""
         self.click_button.setChecked(False)
         self._unpaint()
-        self._given, self._unwanted = {}, False
+        self.assigned, self._unwanted = {}, False
         if labels is not None:
             for event in _events(labels):
                 event.disconnect(self._changed)
@@ -240,7 +245,7 @@ class ObjectsSource(QWidget):
         """The labels or their table changed."""
         self._soon.start()
 
-    def _measure_anew(self) -> None:
+    def _measure_again(self) -> None:
         """Measure again after a change; assigned classes are kept."""
         self._stale = not self._awake
         if self._stale:
@@ -266,7 +271,7 @@ class ObjectsSource(QWidget):
 
     def _forget(self) -> None:
         """Show no objects."""
-        self._objects = self._numbers = None
+        self.objects = self._numbers = None
         self.plot.show_objects(np.zeros((0, 2)), np.zeros(0, np.uint8), {})
         self.plot.show_surface(None)
 
@@ -276,7 +281,7 @@ class ObjectsSource(QWidget):
             self._unpaint()
             self._say(explained(answer))
             return
-        self._objects = answer
+        self.objects = answer
         for box, default in zip((self.x_box, self.y_box), _likely_columns(list(answer.columns)), strict=True):
             chosen = box.currentData()
             box.clear()
@@ -297,47 +302,47 @@ class ObjectsSource(QWidget):
 
     def give(self, row: int) -> None:
         """Assign the selected class to an object, or remove it if the object has it already."""
-        if self._objects is None or not np.isfinite(self._xy()[row, 0]):
+        if self.objects is None or not np.isfinite(self._xy()[row, 0]):
             self._say("This object has no value in the two columns. Choose another.")
             return
-        key, chosen = self._objects.keys[row], self.classes.checkedId()
-        if self._given.get(key) == chosen:
-            del self._given[key]
+        key, chosen = self.objects.keys[row], self.classes.checkedId()
+        if self.assigned.get(key) == chosen:
+            del self.assigned[key]
             self.viewer.status = f"object {key[1]}: no class"
         else:
-            self._given[key] = chosen
+            self.assigned[key] = chosen
             self.viewer.status = f"object {key[1]}: class {chosen}"
         self._unwanted = False
         self._show()
         self._tell()
 
     def _clear(self) -> None:
-        self._given = {}
+        self.assigned = {}
         self._show()
         self._tell()
 
     def _tell(self) -> None:
         """Emit the points if they are sufficient for training."""
-        given = self._rows_given()
+        assigned = self._assigned_rows()
         self._say()
-        if self._objects is None or not given or _missing_class(list(given.values())) is not None:
+        if self.objects is None or not assigned or _missing_class(list(assigned.values())) is not None:
             return
         xy = self._xy()
-        rows = tuple((float(xy[r, 0]), float(xy[r, 1]), float(k)) for r, k in given.items())
+        rows = tuple((float(xy[r, 0]), float(xy[r, 1]), float(k)) for r, k in assigned.items())
         self.points.emit(PointSet(kind="custom", training=len(rows), validation=0, test=0, rows=rows))
 
     def _xy(self) -> NDArray[np.float64]:
         """The z-scored coordinates of the objects, (n, 2)."""
-        if self._objects is None:
+        if self.objects is None:
             return np.zeros((0, 2))
-        return self._objects.plane((self.x_box.currentData(), self.y_box.currentData()))
+        return self.objects.plane((self.x_box.currentData(), self.y_box.currentData()))
 
-    def _rows_given(self) -> dict[int, int]:
+    def _assigned_rows(self) -> dict[int, int]:
         """The assigned classes by row, of objects that have coordinates."""
-        if self._objects is None:
+        if self.objects is None:
             return {}
-        rows, fine = {key: row for row, key in enumerate(self._objects.keys)}, np.isfinite(self._xy()[:, 0])
-        return {rows[key]: k for key, k in self._given.items() if key in rows and fine[rows[key]]}
+        rows, fine = {key: row for row, key in enumerate(self.objects.keys)}, np.isfinite(self._xy()[:, 0])
+        return {rows[key]: k for key, k in self.assigned.items() if key in rows and fine[rows[key]]}
 
     # predictions
 
@@ -349,7 +354,7 @@ class ObjectsSource(QWidget):
         predict : returns class numbers (n,), from 0, for points (n, 2) in z-scored coordinates; invalid numbers get no
             colour.
         """
-        if self._objects is None or self._ended:
+        if self.objects is None or self._ended:
             return
         xy = self._xy()
         fine = np.isfinite(xy[:, 0])
@@ -366,17 +371,17 @@ class ObjectsSource(QWidget):
 
     def _show(self, in_image: bool = False) -> None:
         """Show the objects in plot and image with predicted classes, before training with assigned ones."""
-        if self._objects is None:
+        if self.objects is None:
             return
-        given = self._rows_given()
+        assigned = self._assigned_rows()
         numbers = self._numbers
         if numbers is None:
-            numbers = np.full(len(self._objects.keys), NONE, np.uint8)
-            for row, k in given.items():
+            numbers = np.full(len(self.objects.keys), NONE, np.uint8)
+            for row, k in assigned.items():
                 numbers[row] = k + 1
-        self.plot.show_objects(self._xy(), numbers, given)
-        if in_image or self._layer is not None or given or self._numbers is not None:
-            self._paint(self._objects, numbers)
+        self.plot.show_objects(self._xy(), numbers, assigned)
+        if in_image or self._layer is not None or assigned or self._numbers is not None:
+            self._paint(self.objects, numbers)
 
     def _paint(self, objects: Objects, numbers: NDArray[np.uint8]) -> None:
         """Show the class of each object in an extra layer, updated in place; the objects' layer is hidden."""
@@ -425,7 +430,7 @@ class ObjectsSource(QWidget):
         """Start or stop to handle clicks in the image."""
         selection = self.viewer.layers.selection
         selection.events.active.disconnect(self._other_active)
-        if on and self._objects is not None:
+        if on and self.objects is not None:
             self._unwanted = False
             self._show(in_image=True)
             selection.active = self._layer
@@ -451,23 +456,23 @@ class ObjectsSource(QWidget):
         while event.type == "mouse_move":
             yield
         if np.abs(np.asarray(event.pos, float) - start).max() <= 3:
-            row = self._row_at(layer, event)
+            row = self.row_at(layer, event)
             if row is not None:
                 self.give(row)
 
-    def _row_at(self, layer: Any, event: Any) -> int | None:
+    def row_at(self, layer: Any, event: Any) -> int | None:
         """The row of the object under the mouse; in 3-D the first one along the view ray."""
-        if self._objects is None:
+        if self.objects is None:
             return None
         place = np.asarray(layer.world_to_data(event.position), float)[None]
         if len(event.dims_displayed) == 3 and layer.ndim >= 3:
             ends = layer.get_ray_intersections(event.position, event.view_direction, event.dims_displayed)
             if ends[0] is None:
                 return None
-            place = np.linspace(ends[0], ends[1], 2 * max(self._objects.rows.shape))
+            place = np.linspace(ends[0], ends[1], 2 * max(self.objects.rows.shape))
         where = np.round(place).astype(int)
-        where = where[((where >= 0) & (where < self._objects.rows.shape)).all(1)]
-        rows = self._objects.rows[tuple(where.T)]
+        where = where[((where >= 0) & (where < self.objects.rows.shape)).all(1)]
+        rows = self.objects.rows[tuple(where.T)]
         return int(rows[rows > 0][0]) - 1 if (rows > 0).any() else None
 
     # the end
@@ -481,7 +486,7 @@ class ObjectsSource(QWidget):
         self._work.forget()
         self._watch.close()
         self._leave(self._asked[0])
-        self._asked, self._objects = (None, None), None
+        self._asked, self.objects = (None, None), None
         self.plot.end()
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802
@@ -490,9 +495,9 @@ class ObjectsSource(QWidget):
         super().closeEvent(event)
 
 
-def _missing_class(given: list[int]) -> int | None:
+def _missing_class(assigned: list[int]) -> int | None:
     """The first class without an object although it is needed; None if there is none."""
-    return next((k for k in range(max([1, *given]) + 1) if k not in given), None)
+    return next((k for k in range(max([1, *assigned]) + 1) if k not in assigned), None)
 
 
 def _likely_columns(names: list[str]) -> tuple[str, str]:

@@ -37,28 +37,28 @@ class ObjectsPlot(Plot):
         self.setFixedHeight(190)
         self._picture = pg.ImageItem()
         self._picture.setOpacity(0.25)
-        self._all, self._given = pg.ScatterPlotItem(), pg.ScatterPlotItem()
-        for item in (self._picture, self._all, self._given):
+        self._all, self.rings = pg.ScatterPlotItem(), pg.ScatterPlotItem()
+        for item in (self._picture, self._all, self.rings):
             self.addItem(item)
         self._xy: NDArray[np.float64] = np.zeros((0, 2))
         self.scene().sigMouseClicked.connect(self._on_click)
 
-    def show_objects(self, xy: NDArray[np.float64], numbers: NDArray[np.uint8], given: dict[int, int]) -> None:
+    def show_objects(self, xy: NDArray[np.float64], numbers: NDArray[np.uint8], assigned: dict[int, int]) -> None:
         """Show objects (n, 2) in the colours of their classes (n,), with rings for assigned classes."""
         self._xy = xy
         fine = np.isfinite(xy[:, 0])
         brushes = [pg.mkBrush(_colour(n)) for n in range(NONE + 1)]  # one for each colour: pyqtgraph draws each once
         self._all.setData(pos=xy[fine], brush=[brushes[n] for n in numbers[fine]], pen=None, size=6)
-        rows = [row for row in given if fine[row]]
-        brushes = [pg.mkBrush(COLOURS[given[row]]) for row in rows]
-        self._given.setData(pos=xy[rows], brush=brushes, pen=self._ring(), size=12)
+        rows = [row for row in assigned if fine[row]]
+        brushes = [pg.mkBrush(COLOURS[assigned[row]]) for row in rows]
+        self.rings.setData(pos=xy[rows], brush=brushes, pen=self._ring(), size=12)
 
     def recolour(self, event: Any = None) -> None:
         """Use the colours of the viewer's theme."""
         super().recolour(event)
-        given = getattr(self, "_given", None)  # the first call comes before it exists
-        if given is not None:
-            given.setPen(self._ring())
+        rings = getattr(self, "rings", None)  # the first call comes before it exists
+        if rings is not None:
+            rings.setPen(self._ring())
 
     def _ring(self) -> Any:
         return pg.mkPen(theme_colours(self._viewer)["text"], width=2)
