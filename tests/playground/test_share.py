@@ -145,7 +145,7 @@ def test_every_cut_and_every_wrong_letter_is_noticed() -> None:
 
 
 def test_a_newer_version_says_so() -> None:
-    with pytest.raises(DojoError, match=r"of version 2, from a newer napari-dojo\. Update"):
+    with pytest.raises(DojoError, match=r"version 2, from a newer napari-dojo\. Update"):
         from_text(packed(plain(), version=2))
     with pytest.raises(DojoError, match="format 7, from a newer version"):
         from_text(packed(plain(exercise={**EXERCISE.as_dict(), "format": 7})))

@@ -95,7 +95,7 @@ def test_one_point_by_hand() -> None:
     found = stages(session, point=0)
     assert found["sum", 0].lines == ("0·0.5 + 0·(-0.25) + 0 = 0",)
     assert found["activation", 0].lines == ("sigmoid(0) = 0.5",)
-    assert found["loss", -1].lines == ("wanted 1, got 0.5: loss 0.693",)
+    assert found["loss", -1].lines == ("target 1, output 0.5: loss 0.693",)
     assert found["slope", 0].lines == ("out: -0.5",)
     assert found["gradient", 0].lines == ("x to out: -0.25", "y to out: 0.125", "bias of out: -0.5")
     assert found["update", 0].lines[0] == "x to out: 0.025 = 0 - 0.1 x (-0.25)"

@@ -30,7 +30,7 @@ class _Placed:
 def place_findings(dataset: Dataset, register: bool, alike: bool = True) -> tuple[Finding, ...]:
     """Whether targets show what their inputs show, and where: unrelated ones, and a common shift.
 
-    ``alike`` : they look alike; else only a clear shift is told.
+    ``alike`` : they look alike; else only a clear shift is reported.
     """
     looked = some([i for i in dataset.samples if i.y is not None])
     placed = [_Placed(i.name, shift_between(*both_as_one_channel(i, dataset))) for i in looked]
