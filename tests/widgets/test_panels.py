@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QWidget,
 )
+from settled import settled
 
 import napari_dojo
-from settled import settled
 from napari_dojo.simulation.microscope import simulate
 
 pytestmark = pytest.mark.gui

@@ -336,7 +336,9 @@ def test_clicks_in_the_plane(source, field, qtbot):
     plot = widget.plot
     assert plot.nearest(QPointF(0, 0)) is None
     for row in (1, 4):
-        place = plot.plotItem.vb.mapViewToScene(QPointF(*widget.objects.plane((widget.x_box.currentData(), widget.y_box.currentData()))[row]))
+        place = plot.plotItem.vb.mapViewToScene(
+            QPointF(*widget.objects.plane((widget.x_box.currentData(), widget.y_box.currentData()))[row])
+        )
         QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(place))
         qtbot.waitUntil(lambda row=row: widget.objects.keys[row] in widget.assigned)
     assert widget.assigned == {(0, 4): 0, (0, 11): 0}
