@@ -87,8 +87,8 @@ def test_pixel_sizes_of_answers():
         ((2, 2), (1.0, 0.4, 0.2), (1.0, 0.2, 0.1)),
         ((2, 3, 3), (1.0, 0.3, 0.3), (0.5, 0.1, 0.1)),
     ):
-        assert interpolating(scale).card.answer_size(given) == pytest.approx(wanted)
-    assert interpolating((2, 2)).card.answer_size(None) is None
+        assert interpolating(scale).card.predicted_size(given) == pytest.approx(wanted)
+    assert interpolating((2, 2)).card.predicted_size(None) is None
 
 
 def test_an_answer_that_cannot_fit_is_refused_with_the_figure(monkeypatch):

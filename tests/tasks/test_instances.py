@@ -5,7 +5,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
-from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions, depth
+from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions, normalised_distance
 
 RNG = np.random.default_rng(0)
 
@@ -133,18 +133,18 @@ def test_depth_by_its_definition(seed, size):
     grid = np.moveaxis(np.indices(size), 0, -1)[..., None, :]
     d = np.linalg.norm(grid - points, axis=-1)
     y = np.where(d.min(-1) < 4, d.argmin(-1) + 1, 0)
-    np.testing.assert_allclose(depth(y), slow_depth(y), atol=1e-5)
+    np.testing.assert_allclose(normalised_distance(y), slow_depth(y), atol=1e-5)
 
 
 def test_depth_of_nothing_and_of_everything():
-    assert not depth(np.zeros((6, 6), int)).any()
-    np.testing.assert_array_equal(depth(np.ones((6, 6), int)), 1)
+    assert not normalised_distance(np.zeros((6, 6), int)).any()
+    np.testing.assert_array_equal(normalised_distance(np.ones((6, 6), int)), 1)
 
 
 def test_depth_goes_up_to_1_whatever_the_size():
     y = two_discs()
     y[disc(y.shape, (8, 80), 4)] = 3
-    assert [depth(y)[y == n].max() for n in (3, 5, 9)] == [1, 1, 1]
+    assert [normalised_distance(y)[y == n].max() for n in (3, 5, 9)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("axis", [0, 1])

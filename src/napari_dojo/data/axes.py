@@ -134,9 +134,9 @@ class Axes:
     def result(
         self, shape: Sequence[int], channels: int | None = None, scale: Sequence[int] = ()
     ) -> tuple[Axes, tuple[int, ...]]:
-        """Axes and shape of the answer to an array of this shape.
+        """Axes and shape of the prediction for an array of this shape.
 
-        ``channels`` None means that the answer has no channel axis (labels); more than one puts C where it was, or
+        ``channels`` None means that it has no channel axis (labels); more than one puts C where it was, or
         before the spatial axes. ``scale`` multiplies the spatial axes (super-resolution).
         """
         sizes = dict(zip(self.names, shape, strict=True))

@@ -181,7 +181,7 @@ def decoded(card: Card, maps: NDArray[np.float32], norm: Normalization, decoding
     """
     task = TASKS[card.task]
     found = task.decode(maps, decoding or decoding_of(card), options_of(card))
-    return task.result.in_units(found, card.answers(norm))
+    return task.result.in_units(found, card.prediction_numbers(norm))
 
 
 def _sample(
@@ -208,7 +208,7 @@ def _imaged(
         return _Sample(decoded(ready.card, maps, norm, ready.decoding), maps)
     mean, deviation = yield from tta.averaged(maps_of, x, count)
     values = decoded(ready.card, mean, norm, ready.decoding)
-    scale = ready.card.answers(norm).scale
+    scale = ready.card.prediction_numbers(norm).scale
     error = Normalization((0.0,) * len(scale), scale).invert(deviation * ready.card.calibration)
     return _Sample(values, mean, error)
 

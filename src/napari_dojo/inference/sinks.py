@@ -166,7 +166,7 @@ class TiffSink:
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write the TIFF, that of its uncertainty, and the table."""
         path, kind = self._place(index, image.number), TASKS[card.task].result
-        about, size = description_of(card, image.name), card.answer_size(image.pixel_size)
+        about, size = description_of(card, image.name), card.predicted_size(image.pixel_size)
         names = card.maps if kind.intensities and len(card.maps) > 1 else ()
         write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
         write(path, found.array, description=about, labels=not kind.intensities)

@@ -120,7 +120,7 @@ def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: 
     unit = UNITS.get(card.unit or "")
     size = card.pixel_size or (1.0,) * len(axes)
 
-    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the answer
+    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the output
 
     def space(a: str, i: int, extent: Any, factor: int) -> dict[str, Any]:
         known = {"unit": unit} if unit else {}

@@ -55,8 +55,8 @@ class Card:
     upsampling : predicted px per image px along the axes where they are not 1.
     context : this many frames or planes to each side are channels, too (``channels`` counts them).
     channel_names : of the inputs, where they have some.
-    target : the numbers that bring answers into the targets' units; None: they are in the input's.
-    calibration : from the spread between answers to the turned image to the error that is to be expected.
+    target : the numbers that bring predictions into the targets' units; None: they are in the input's.
+    calibration : from the deviation between flipped and rotated predictions to the expected error.
     split, score, baseline, data, training : what it was trained on and how good it is.
     parent : the name of the model that it was fine-tuned from.
     """
@@ -118,12 +118,12 @@ class Card:
         """The channels (C, *S) of a sample itself, without those of its neighbours."""
         return own_channels(x, self.context)
 
-    def answers(self, norm: Normalization) -> Normalization:
-        """The numbers that bring answers to a sample, normalised by ``norm``, into their units."""
+    def prediction_numbers(self, norm: Normalization) -> Normalization:
+        """The numbers that bring predictions for a sample, normalised by ``norm``, into their units."""
         return self.target or Normalization(tuple(self.own(norm.offset)), tuple(self.own(norm.scale)))
 
-    def answer_size(self, pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
-        """The pixel size (Y, X) or (Z, Y, X) of an answer to an image whose pixels are so large."""
+    def predicted_size(self, pixel_size: Sequence[float] | None) -> tuple[float, ...] | None:
+        """The pixel size (Y, X) or (Z, Y, X) of the prediction for an image with this pixel size."""
         if pixel_size is None:
             return None
         axes = "ZYX"[-len(pixel_size) :]
@@ -331,7 +331,7 @@ def options_of(card: Card) -> Any:
 
 
 def decoding_of(card: Card) -> Any:
-    """How a model's maps become its answer, as its task's dataclass."""
+    """How a model's maps become its result, as its task's dataclass."""
     options_of(card)
     return checked(TASKS[card.task].decoding, card.decoding)
 

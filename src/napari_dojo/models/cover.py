@@ -67,21 +67,21 @@ def overlay(image: Any, labels: ArrayLike, truth: ArrayLike | None = None) -> ND
     return picture
 
 
-def beside(image: NDArray[Any], answer: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image and the answer to it side by side, as high as the answer.
+def beside(image: NDArray[Any], result: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image and the result to it side by side, as high as the result.
 
     Parameters
     ----------
-    image, answer : (C, Y, X) and (K, Y, X), any dtype; the mean of the channels is shown in grey.
+    image, result : (C, Y, X) and (K, Y, X), any dtype; the mean of the channels is shown in grey.
 
     Returns
     -------
     uint8 (Y, 2 X, 3).
     """
     halves = []
-    for x in (image, answer):
+    for x in (image, result):
         grey = np.clip(Rule().measure(x).apply(x), 0, 1).mean(0)
-        at = [(np.arange(m) * n // m).astype(int) for n, m in zip(grey.shape, answer.shape[1:], strict=True)]
+        at = [(np.arange(m) * n // m).astype(int) for n, m in zip(grey.shape, result.shape[1:], strict=True)]
         halves.append(grey[np.ix_(*at)])
     return np.repeat((np.concatenate(halves, 1) * 255).astype(np.uint8)[..., None], 3, -1)
 

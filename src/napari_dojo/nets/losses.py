@@ -37,7 +37,7 @@ def l1(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """1 - Dice over the batch, mean over the K maps (Milletari et al. 2016, arXiv:1606.04797).
 
-    A map that is absent from target and answer counts as right.
+    A map that is absent from target and prediction counts as right.
     """
     dims = [0, *range(2, probability.ndim)]
     both = (probability * target * weight).sum(dims)

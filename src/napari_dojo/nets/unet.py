@@ -105,7 +105,7 @@ class UNet(Network):
         self.down = nn.ModuleList(Block(dims, i, o, norm) for i, o in zip(inputs, widths, strict=True))
         self.narrow = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(Block(dims, w, w, norm) for w in widths[:-1])
-        pixels = prod(self.stem) * prod(self.scale)  # of the answer, in one cell
+        pixels = prod(self.stem) * prod(self.scale)  # of the output, in one cell
         self.head = conv(widths[0], out_channels * pixels, 1)
         with torch.no_grad():
             # the pixels of a cell begin alike, so that no checkerboard has to be unlearned (arXiv:1707.02937)

@@ -1,10 +1,10 @@
-"""Instances: each object gets its own number.
+"""Instances: each object gets its own label.
 
-The net predicts, for each pixel, whether it lies in an object and how deep: the distance to the object's edge, 1 at
-the deepest point of each object whatever its size. Deep places that a shallower saddle separates become seeds, from
-which a watershed floods the objects. Touching, elongated, concave and large objects are all one deep place each.
-Three more answers are asked of the net only while it learns, because they teach it where objects end: which pixels
-lie between two objects, the direction away from the nearest edge, and the way to the object's centre.
+The network predicts, for each pixel, whether it lies inside an object, and the normalised distance to the object's edge: 1
+at the innermost point of each object, whatever its size. Its h-maxima are seeds, from which a watershed floods the objects;
+touching, elongated, concave and large objects have one maximum each. Three more maps are predicted during training only,
+because they teach the network where objects end: the boundary between objects, the direction away from the nearest edge, and
+the offset to the object's centre.
 (Distance maps for cells: Naylor et al. 2019, IEEE TMI 38:448; h-maxima: Soille 2003. LOG.md has what was compared.)
 """
 
@@ -37,7 +37,7 @@ __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
 
 @dataclass(frozen=True)
 class InstancesOptions:
-    """What is fixed when instances are learned. ``dims`` follows from the images."""
+    """What is fixed at training. ``dims`` follows from the images."""
 
     diameter: Annotated[
         float,
@@ -137,12 +137,12 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(label(np.asarray(y), connectivity=1), np.int32)
 
 
-def depth(y: NDArray[Any]) -> NDArray[np.float32]:
-    """How deep each pixel lies in its object: 0 outside, 1 at each object's deepest point; (*S) -> (*S) float32.
+def normalised_distance(y: NDArray[Any]) -> NDArray[np.float32]:
+    """The distance of each pixel to the edge of its object: 0 outside, 1 at each object's innermost point; (*S) -> (*S) float32.
 
     Objects at the edge are assumed to continue beyond it.
     """
-    return _depth_and_edge(y)[0]
+    return _distance_and_edge(y)[0]
 
 
 def example(
@@ -152,26 +152,26 @@ def example(
     options: InstancesOptions,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Targets, each (*S): inside, depth, between, direction (one for each axis), centre (one for each axis)."""
+    """Targets, each (*S): inside, distance, boundary, direction (one per axis), centre (one per axis)."""
     numbers = _numbered(y)
     inside = numbers > 0
-    deep, edge = _depth_and_edge(numbers)
+    distance, edge = _distance_and_edge(numbers)
     grid = np.indices(y.shape, dtype=np.float32)
     away = grid - edge
     away /= np.maximum(np.sqrt((away**2).sum(0)), 1e-6)
-    centre = _centres(numbers, deep, grid) - grid
+    centre = _centres(numbers, distance, grid) - grid
     target = np.concatenate(
-        [inside[None], deep[None], _between(numbers)[None], away * inside, centre * inside / CENTRE]
+        [inside[None], distance[None], _boundary(numbers)[None], away * inside, centre * inside / CENTRE]
     )
     weight = np.ones((1, *y.shape), np.float32) if region is None else region[None].astype(np.float32)
     return x, target.astype(np.float32), weight
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
-    """Cross-entropy and soft Dice of "inside" and "between", errors of depth, direction and centre."""
+    """Cross-entropy and soft Dice of "inside" and "boundary", errors of distance, direction and centre."""
     from napari_dojo.nets.losses import binary_cross_entropy, l1, soft_dice
 
-    inside, between = target[:, :1], target[:, 2:3]
+    inside, boundary = target[:, :1], target[:, 2:3]
     dims = (target.shape[1] - 3) // 2
     in_objects = inside * weight
     away = (out[:, 3 : 3 + dims] - target[:, 3 : 3 + dims]).square()
@@ -181,15 +181,15 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions)
         binary_cross_entropy(out[:, :1], inside, weight)
         + 0.5 * soft_dice(out[:, :1].sigmoid(), inside, weight)
         + 2 * l1(out[:, 1:2], target[:, 1:2], weight)
-        + binary_cross_entropy(out[:, 2:3], between, weight * (1 + 2 * between))
-        + 0.5 * soft_dice(out[:, 2:3].sigmoid(), between, weight)
+        + binary_cross_entropy(out[:, 2:3], boundary, weight * (1 + 2 * boundary))
+        + 0.5 * soft_dice(out[:, 2:3].sigmoid(), boundary, weight)
         + 0.5 * (away * in_objects).sum() / objects
         + 0.5 * (centre * in_objects).sum() / objects
     )
 
 
 def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
-    """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the depth are used."""
+    """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the distance are used."""
     from scipy import ndimage as ndi
     from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed
@@ -197,10 +197,12 @@ def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: Inst
     inside = maps[0] > np.log(decoding.threshold / (1 - decoding.threshold))
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
-    deep = ndi.gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
-    tops = local_maxima(reconstruction(deep - decoding.split, deep, method="dilation"))  # equal heights are one top
+    distance = ndi.gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
+    tops = local_maxima(
+        reconstruction(distance - decoding.split, distance, method="dilation")
+    )  # equal heights are one top
     seeds, _ = ndi.label(tops, np.ones((3,) * inside.ndim))
-    labels = watershed(-deep, seeds * (inside & (deep > 0.2)), mask=inside)
+    labels = watershed(-distance, seeds * (inside & (distance > 0.2)), mask=inside)
     sizes = np.bincount(labels.ravel())
     keep = sizes >= decoding.minimum_area
     keep[0] = False
@@ -240,7 +242,7 @@ def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
     return numbers.astype(np.int32)[inverse].reshape(y.shape)
 
 
-def _depth_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def _distance_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Depth (*S), and the place of the nearest pixel that is not in the object, (dims, *S)."""
     from scipy.ndimage import distance_transform_edt
 
@@ -261,15 +263,15 @@ def _depth_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.in
     return np.where(inside, d / np.maximum(deepest, 1)[y], 0).astype(np.float32), edge
 
 
-def _centres(y: NDArray[Any], deep: NDArray[np.float32], grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each pixel the centre of its object, weighted towards the deep, (dims, *S)."""
-    weight, numbers = (deep**2).ravel(), y.ravel()
+def _centres(y: NDArray[Any], distance: NDArray[np.float32], grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each pixel the centre of its object, weighted towards the distance, (dims, *S)."""
+    weight, numbers = (distance**2).ravel(), y.ravel()
     n = int(y.max()) + 1
     total = np.maximum(np.bincount(numbers, weight, n), 1e-6)
     return np.stack([(np.bincount(numbers, weight * g.ravel(), n) / total)[y] for g in grid]).astype(np.float32)
 
 
-def _between(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:
+def _boundary(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:
     """Pixels with two different objects within two pixels."""
     from scipy.ndimage import maximum_filter, minimum_filter
 

@@ -45,7 +45,7 @@ LITTLE = 0.015  # noise over the range of the image, below which there is hardly
 
 @dataclass(frozen=True)
 class Noise2VoidOptions:
-    """What is fixed when denoising is learned from noisy images alone. ``channels`` follows from them."""
+    """What is fixed at training. ``channels`` follows from them."""
 
     lines: Annotated[
         Literal["none", "x", "y"],

@@ -1,4 +1,4 @@
-"""Semantic: each pixel gets a class; a few strokes are enough to learn from."""
+"""Semantic: each pixel gets a class; a few strokes are enough to train."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OBJECTS = Fix("Find objects instead", "task", value="instances")
 
 @dataclass(frozen=True)
 class SemanticOptions:
-    """What is fixed when classes are learned. ``values`` are the label numbers of the classes, found in the data."""
+    """What is fixed at training. ``values`` are the label numbers of the classes, found in the data."""
 
     zero: Annotated[
         Literal["unlabelled", "background"],

@@ -37,7 +37,7 @@ __all__ = ["TRANSLATE", "TranslateOptions"]
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """What is fixed when a translation is learned. ``channels`` follows from the targets."""
+    """What is fixed at training. ``channels`` follows from the targets."""
 
     outputs: Annotated[
         tuple[str, ...], Option("Names", "Names of the predicted channels, in their order.", advanced=True)

@@ -36,7 +36,7 @@ HINTS = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 
 @dataclass(frozen=True)
 class UpscaleOptions:
-    """What is fixed when finer images are learned. ``channels`` follows from the images, ``alone`` from their targets."""
+    """What is fixed at training. ``channels`` follows from the images, ``alone`` from their targets."""
 
     factor: Annotated[
         Literal[2, 3, 4], Option("Factor", "How many times more pixels the result has along each axis.")

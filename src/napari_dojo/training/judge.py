@@ -83,7 +83,7 @@ class Judge:
             maps_of = partial(predictor.maps, norm=source.norm)
             mean, spread = result_of(tta.averaged(maps_of, source.x, count))
             deviation.append(spread.ravel())
-            error.append(np.abs(mean - self.card.answers(source.norm).apply(self.truth(source))).ravel())
+            error.append(np.abs(mean - self.card.prediction_numbers(source.norm).apply(self.truth(source))).ravel())
         s, e = np.concatenate(deviation), np.concatenate(error)
         power = float(np.mean(s.astype(np.float64) ** 2))
         if power <= 0:

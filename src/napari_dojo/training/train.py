@@ -143,7 +143,7 @@ class _Training:
         kind, found = self.task.layout(self.options).kind, []
         for k, crop in enumerate(crops):
             sample, norm = self.dataset.samples[crop.item], self.norms[crop.item]
-            target = self.card.answers(norm) if kind.intensities else None
+            target = self.card.prediction_numbers(norm) if kind.intensities else None
             found.append(Source.of(sample, crop, norm, kind, self.settings.seed + k, target, self.scale))
         return found
 

@@ -43,7 +43,7 @@ def _tiff(shown: Shown, path: Path) -> None:
     asked, card = shown.asked, shown.card
     axes, size, about = (
         asked.axes.without_channels().names,
-        card.answer_size(asked.voxel_size),
+        card.predicted_size(asked.voxel_size),
         description_of(card, asked.name),
     )
     images.write(path, shown.layer.data, axes, size, asked.unit, about, labels=look_of(card).labels)
