@@ -2,6 +2,7 @@
 
 __all__ = [
     "apply",
+    "decoding",
     "geometry",
     "predict",
     "predictor",

@@ -17,6 +17,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress, changed, result_of
 from napari_dojo.inference import tta
+from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.images import Picture
@@ -171,17 +172,29 @@ def predict_sample(
     return decoded(card, maps, norm, decoding)
 
 
-def decoded(card: Card, maps: NDArray[np.float32], norm: Normalization, decoding: Any = None) -> NDArray[Any]:
+def decoded(
+    card: Card, maps: NDArray[np.float32], norm: Normalization, decoding: Any = None, control: Control | None = None
+) -> NDArray[Any]:
     """Maps (K, *S) as labels (*S), or as an image (K, *S) in the units of the targets.
 
     Parameters
     ----------
     norm : the numbers that the input was normalised by.
     decoding : the model's own where None.
+
+    Raises
+    ------
+    StoppedError : where ``control`` says so.
     """
-    task = TASKS[card.task]
-    found = task.decode(maps, decoding or decoding_of(card), options_of(card))
+    task, control = TASKS[card.task], control or Control()
+    steps = decode_steps(task, maps, decoding or decoding_of(card), options_of(card))
+    found = result_of(changed(steps, partial(_unless_stopped, control)))
     return task.result.in_units(found, card.prediction_numbers(norm))
+
+
+def _unless_stopped(control: Control, event: Event) -> Event:
+    control.check()
+    return event
 
 
 def _sample(
@@ -205,9 +218,9 @@ def _imaged(
     maps_of = partial(ready.predictor.maps, norm=norm, zoom=zoom, control=control)
     if count == 1 and not ready.uncertainty:
         maps = yield from maps_of(x)
-        return _Sample(decoded(ready.card, maps, norm, ready.decoding), maps)
+        return _Sample(decoded(ready.card, maps, norm, ready.decoding, control), maps)
     mean, deviation = yield from tta.averaged(maps_of, x, count)
-    values = decoded(ready.card, mean, norm, ready.decoding)
+    values = decoded(ready.card, mean, norm, ready.decoding, control)
     scale = ready.card.prediction_numbers(norm).scale
     error = Normalization((0.0,) * len(scale), scale).invert(deviation * ready.card.calibration)
     return _Sample(values, mean, error)

@@ -25,11 +25,13 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CENTRE = 20.0  # px; unit of the distance to the centre
+LOWEST = 0.2  # normalised distance that an object must exceed somewhere
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
@@ -190,19 +192,13 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions)
 
 def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
     """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the distance are used."""
-    from scipy import ndimage as ndi
-    from skimage.morphology import local_maxima, reconstruction
-    from skimage.segmentation import watershed
+    from scipy.ndimage import gaussian_filter
 
     inside = maps[0] > np.log(decoding.threshold / (1 - decoding.threshold))
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
-    distance = ndi.gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
-    tops = local_maxima(
-        reconstruction(distance - decoding.split, distance, method="dilation")
-    )  # equal heights are one top
-    seeds, _ = ndi.label(tops, np.ones((3,) * inside.ndim))
-    labels = watershed(-distance, seeds * (inside & (distance > 0.2)), mask=inside)
+    distance = gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
+    labels = split_objects(inside, distance, decoding.split, LOWEST)
     sizes = np.bincount(labels.ravel())
     keep = sizes >= decoding.minimum_area
     keep[0] = False
