@@ -19,6 +19,7 @@ __all__ = [
     "Step",
     "StoppedError",
     "Validated",
+    "among",
     "changed",
     "decode",
     "encode",
@@ -145,6 +146,11 @@ def changed(steps: Generator[Any, None, T], change: Callable[[Any], Event]) -> G
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def among(index: int, count: int, event: Any) -> Any:
+    """An event of part ``index`` of ``count`` equal parts as one of all of them."""
+    return event.among(index, count) if isinstance(event, Progress) else event
 
 
 def result_of(steps: Generator[Any, None, T]) -> T:

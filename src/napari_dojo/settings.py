@@ -180,6 +180,15 @@ class PredictSettings:
             advanced=True,
         ),
     ] = None
+    planes: Annotated[
+        Literal["link", "number"],
+        Option(
+            "Planes",
+            "Objects of a stack whose planes are segmented one by one: link them through the planes where they overlap, so "
+            "that each is one 3-D object, or number the objects of each plane on their own, without a number in two planes.",
+            words=("linked to 3-D objects", "numbered in each plane"),
+        ),
+    ] = "link"
     tile: Annotated[
         int,
         Option("Tile", "Edge length of the tiles; 0: what fits in memory.", 0, 16384, "px", True),

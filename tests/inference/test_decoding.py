@@ -37,7 +37,9 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    "maps", [discs((900, 1400), 700, 12), tissue((800, 900), 60), discs((800, 800), 9, 150)], ids=["discs", "tissue", "large"]
+    "maps",
+    [discs((900, 1400), 700, 12), tissue((800, 900), 60), discs((800, 800), 9, 150)],
+    ids=["discs", "tissue", "large"],
 )
 def test_blocks_give_the_objects_of_the_whole(maps):
     decoding = INSTANCES.decoding()

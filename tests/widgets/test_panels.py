@@ -22,6 +22,7 @@ from settled import settled
 
 import napari_dojo
 from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.common.panel import Panel
 
 pytestmark = pytest.mark.gui
 
@@ -132,6 +133,17 @@ def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
         found[theme] = np.array([lightness(widget) for widget in shown])
     assert (found["light"] > 150).all()
     assert (found["dark"] < 100).all()
+
+
+@pytest.mark.parametrize("tabify", [False, True])
+def test_a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
+    """Whoever docks it: napari's own menu puts panels below each other."""
+    window = viewer.window._qt_window
+    second = Panel(viewer)
+    dock = viewer.window.add_dock_widget(second, name="second", area="right", tabify=tabify)
+    qtbot.wait(30)
+    assert made.parent() in window.tabifiedDockWidgets(dock)
+    second.end()
 
 
 def test_it_ends_once_and_for_all(qtbot, viewer, made):

@@ -4,6 +4,7 @@ __all__ = [
     "apply",
     "decoding",
     "geometry",
+    "linking",
     "predict",
     "predictor",
     "sinks",

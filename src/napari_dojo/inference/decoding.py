@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import ceil
 from typing import Any
 
@@ -53,9 +53,7 @@ class _Block:
         )
 
 
-def decode_steps(
-    task: Task, maps: Any, decoding: Any, options: Any
-) -> Generator[Progress, None, NDArray[Any]]:
+def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generator[Progress, None, NDArray[Any]]:
     """What ``task.decode`` makes of maps (K, *S), block by block where objects are found in a large image.
 
     Each block is looked at with a halo of an object, and more where one is cut, so that an object is found as in the whole
@@ -101,4 +99,4 @@ def _cores(size: Sequence[int]) -> Iterator[Core]:
     """Equal blocks that cover an image; one where it is not much larger than a block."""
     edge = EDGE[len(size)]
     cuts = [np.linspace(0, n, max(1, round(n / edge)) + 1).astype(int).tolist() for n in size]
-    return product(*(list(zip(c, c[1:], strict=False)) for c in cuts))
+    return product(*(list(pairwise(c)) for c in cuts))

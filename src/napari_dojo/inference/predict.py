@@ -15,10 +15,11 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Event, Message, Progress, changed, result_of
+from napari_dojo.events import Control, Event, Message, Progress, among, changed, result_of
 from napari_dojo.inference import tta
 from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
+from napari_dojo.inference.linking import link_planes, linked_axes
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.images import Picture
 from napari_dojo.metrics.domain_shift import profile, unlike
@@ -39,7 +40,7 @@ class Prediction:
     Attributes
     ----------
     array : labels or classes int32 without C, or an image with the predicted channels; else in the image's axes.
-    axes : of ``array``.
+    axes : of ``array``; volumes where the objects of planes are linked.
     maps : of the network, (samples, K, *S) float32, from which it may be decoded again; None unless asked for.
     uncertainty : of images, where asked for: how large the error is likely to be, in the units of ``array``.
     """
@@ -123,13 +124,17 @@ def predict_image(
     maps = np.stack([ready.predictor.zeros(size)] * places.count) if keep_maps else None
     for i, (x, where) in enumerate(places.samples(image.array)):
         norm = image.numbers or ready.card.rule.measure(x)
-        found = yield from changed(_sample(ready, x, norm, image.zoom, control), partial(_among, i, places.count))
+        found = yield from changed(_sample(ready, x, norm, image.zoom, control), partial(among, i, places.count))
         places.add(out, where, found.values)
         if uncertainty is not None and found.uncertainty is not None:
             places.add(uncertainty, where, found.uncertainty)
         if maps is not None and found.maps is not None:
             maps[i] = found.maps
-    return Prediction(out, places.axes, maps, uncertainty)
+    axes = places.axes
+    if ready.task.result.objects:
+        link_planes(out, axes, ready.settings.planes)
+        axes = linked_axes(axes, ready.task.result, ready.settings.planes)
+    return Prediction(out, axes, maps, uncertainty)
 
 
 def predict(
@@ -224,10 +229,6 @@ def _imaged(
     scale = ready.card.prediction_numbers(norm).scale
     error = Normalization((0.0,) * len(scale), scale).invert(deviation * ready.card.calibration)
     return _Sample(values, mean, error)
-
-
-def _among(index: int, count: int, event: Event) -> Event:
-    return event.among(index, count) if isinstance(event, Progress) else event
 
 
 def _is_blank(x: Any) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo import __version__
+from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.tables import TABLES, table_of, write_csv
@@ -176,9 +177,10 @@ class TiffSink:
             write(beside, found.uncertainty, description=f"Uncertainty of {about}")
         if self.tables and kind in TABLES:
             table = path.with_suffix(".csv")
-            n = len(image.axes.spatial)
+            axes = Axes(image.axes.names, found.axes.spatial)
+            n = len(axes.spatial)
             measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
-            write_csv(table, table_of(card, found.array, image.array, image.axes, measured, image.unit))
+            write_csv(table, table_of(card, found.array, image.array, axes, measured, image.unit))
         if self.rois and kind in TABLES and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)

@@ -17,7 +17,17 @@ from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.models.card import Card, options_of
 from napari_dojo.tasks import TASKS
 
-__all__ = ["TABLES", "Table", "class_names", "measure", "measure_classes", "table_of", "typical_diameter", "write_csv"]
+__all__ = [
+    "TABLES",
+    "Table",
+    "class_names",
+    "measure",
+    "measure_classes",
+    "place_of",
+    "table_of",
+    "typical_diameter",
+    "write_csv",
+]
 
 Table = dict[str, NDArray[Any]]
 LARGE = 2**20  # numbers below it are looked up in a list
@@ -138,6 +148,17 @@ def typical_diameter(x: Any) -> tuple[float, int] | None:
     median, flat = float(np.median(sizes)), np.ndim(x) == 3
     diameter = 2 * np.sqrt(median / np.pi) if flat else (6 * median / np.pi) ** (1 / 3)
     return round(float(diameter), 1), len(sizes)
+
+
+def place_of(row: Mapping[str, Any], names: str) -> tuple[float, ...] | None:
+    """Where the object of a row of `measure` lies in labels with these axes, px; None where the row does not say."""
+    found = []
+    for name in names:
+        value = row.get(f"centroid_{name.lower()}_px", row.get(POSITION.get(name, "")))
+        if value is None:
+            return None
+        found.append(float(value))
+    return tuple(found)
 
 
 def write_csv(path: Path, table: Table) -> None:

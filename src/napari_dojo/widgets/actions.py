@@ -10,10 +10,10 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
 from napari_dojo.inference.tables import Table, measure
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import array_of, axes_choices, source_of
+from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels, source_of
 from napari_dojo.widgets.common.panel import open_panel, plain_viewer
 from napari_dojo.widgets.common.pick import images_of
-from napari_dojo.widgets.common.table import features_of, open_table
+from napari_dojo.widgets.common.table import open_table
 
 __all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
 
@@ -80,17 +80,17 @@ def measure_objects(viewer: Viewer) -> None:
         show_warning("Labels to measure are needed. Choose a Labels layer in the layer list, and try again.")
         return
     found = next(((x, names) for x in images_of(viewer.layers) if (names := _axes_over(x, labels))), None)
-    image, names = found or (None, _axes_of(labels))
+    image, names = found or (None, axes_of_labels(labels))
 
     def show(answer: Any) -> None:
         if isinstance(answer, Exception):
             show_warning(explained(answer))
         elif labels in viewer.layers:
-            labels.features = features_of(answer)
+            labels.features = answer
             n = len(answer["index"])
             on = f" on {image.name}" if image is not None else "; no image has their size, so without intensities"
-            table = "" if open_table(viewer, [labels]) else ". The table is in the features of the layer"
-            show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}{table}.")
+            open_table(viewer, [labels])
+            show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}.")
 
     work = Latest(viewer.window._qt_window)
     work.told.connect(show)
@@ -102,15 +102,9 @@ def _axes_over(image: Any, labels: Any) -> str | None:
     """The axes of an image that the labels may belong to: theirs, and channels; None where the sizes differ."""
     shape, wanted = array_of(image).shape, tuple(array_of(labels).shape)
     fits = [names for names, _ in axes_choices(image) if Axes(names).result(shape, None)[1] == wanted]
-    return next((names for names in fits if names.replace("C", "") == _axes_of(labels)), fits[0] if fits else None)
-
-
-def _axes_of(labels: Any) -> str:
-    """The axes of a labels layer: as the model knew that made it, else the likeliest."""
-    made = labels.metadata.get("napari_dojo")
-    known = str(made.get("axes", "")) if isinstance(made, dict) else ""
-    choices = [names for names, _ in axes_choices(labels) if "C" not in names]
-    return known if len(known) == array_of(labels).ndim else choices[0]
+    return next(
+        (names for names in fits if names.replace("C", "") == axes_of_labels(labels)), fits[0] if fits else None
+    )
 
 
 def _measured(labels: Any, image: Any, names: str) -> Table:

@@ -117,7 +117,7 @@ def test_a_part_says_what_the_whole_says(viewer):
     whole = predict(made, image, "YX")
     sink = ArraySink()
     list(apply(Ready.of(made), [ArraySource(part.request(made.card))], sink))
-    mine, wanted = cut(sink.found[0], part, "YX", numbered=True), whole[600:760, 620:700]
+    mine, wanted = cut(sink.found[0], part, Axes("YX"), numbered=True), whole[600:760, 620:700]
     np.testing.assert_array_equal(mine > 0, wanted > 0)
     pairs = {(a, b) for a, b in zip(mine.ravel(), wanted.ravel(), strict=True)}
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})  # one number for one

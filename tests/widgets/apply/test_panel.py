@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import tifffile
 from bright import bright, squares
+from qtpy.QtCore import Qt
 from roifile import roiread
 from settled import settled
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.events import Control, Failed, Message, Progress
+from napari_dojo.events import Control, Failed, Message, Progress, result_of
 from napari_dojo.inference.sinks import RunSink
+from napari_dojo.inference.tables import measure
 from napari_dojo.io import images
 from napari_dojo.jobs.worker import events_of
 from napari_dojo.models.library import Model
@@ -26,11 +29,13 @@ from napari_dojo.paths import runs_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
 from napari_dojo.widgets.apply import panel as apply_module
+from napari_dojo.widgets.apply import results as results_module
 from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.results import Kept
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.table import Measurements, open_table
 
 pytestmark = pytest.mark.gui
 
@@ -261,13 +266,12 @@ def test_the_answer_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer
     assert apply.message.text() == 'Added the layer "cells bright".'
     assert viewer.layers.selection.active is other
     assert camera.zoom == 3.3
-    qtbot.waitUntil(lambda: len(layer.features) == 4, timeout=5000)
+    qtbot.waitUntil(lambda: len(layer.features) == 3, timeout=5000)
     rows = layer.features
-    assert rows["index"].tolist() == [0, 1, 2, 3]  # row 0 is the background, as napari has it
-    assert rows["area_px"].tolist()[1:] == [64] * 3
-    assert rows["area_um2"].tolist()[1:] == [8] * 3
-    assert rows["mean_intensity"].tolist()[1:] == [900] * 3
-    assert np.isnan(rows["area_px"][0])
+    assert rows["index"].tolist() == [1, 2, 3]
+    assert rows["area_px"].tolist() == [64] * 3
+    assert rows["area_um2"].tolist() == [8] * 3
+    assert rows["mean_intensity"].tolist() == [900] * 3
     assert apply._leading is apply.apply_button
 
 
@@ -280,8 +284,8 @@ def test_classes_have_colours_names_and_shares(qtbot, viewer, panel, known, at_o
     assert layer.get_color(3) is not None
     assert apply.count.text() == "bright 5%, dark 95%"
     qtbot.waitUntil(lambda: "share" in layer.features, timeout=5000)
-    assert layer.features["class"].tolist() == ["", "bright", "dark"]
-    assert layer.features["area_px"].tolist()[1:] == [128, 48 * 52 - 128]
+    assert layer.features["class"].tolist() == ["bright", "dark"]
+    assert layer.features["area_px"].tolist() == [128, 48 * 52 - 128]
 
 
 def test_a_series_is_counted_and_measured_frame_by_frame(qtbot, viewer, panel, known, at_once):
@@ -449,7 +453,7 @@ def test_kept_maps_are_decoded_as_the_task_does():
     kept = Kept(made, maps, Axes("TYX"), (3, 24, 32))
     values = {"threshold": 0.3, "split": 0.1, "minimum_area": 2.0}
     task = TASKS["instances"]
-    for k, plane in enumerate(kept.decoded(values)):
+    for k, plane in enumerate(result_of(kept.steps(values))):
         wanted = task.decode(maps[k], task.decoding(**values), task.options(**made.options))
         np.testing.assert_array_equal(plane, wanted)
 
@@ -756,22 +760,186 @@ def test_a_stack_keeps_its_plane_distance(qtbot, viewer, panel, known, at_once, 
     assert {roi.name for roi in roiread(tmp_path / "a.zip")} == {f"{n}-z{z}" for n in (1, 2) for z in range(1, 6)}
 
 
-def test_the_table_is_naparis_own(qtbot, viewer, found):
+def tables(viewer):
+    return [w for w in viewer.window.dock_widgets.values() if isinstance(w, Measurements)]
+
+
+def test_the_table_leads_to_the_objects(qtbot, viewer, found):
+    layer = found.results.layers[0]
     found.outcome.table_button.click()
-    qtbot.waitUntil(lambda: len(found.results.layers[0].features) == 4, timeout=5000)
-    (table,) = [w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]
-    assert table.table.model().sourceModel().df["area_um2"].tolist()[1:] == [16] * 3
+    qtbot.waitUntil(lambda: len(layer.features) == 3, timeout=5000)
+    (table,) = tables(viewer)
+    rows = table.view.model()
+    heads = [rows.headerData(k, Qt.Orientation.Horizontal) for k in range(rows.columnCount())]
+    assert heads.count("index") == 1
+    assert table.view.verticalHeader().isHidden()
+    assert [rows.index(k, 0).data() for k in range(rows.rowCount())] == ["1", "2", "3"]
+    assert not any(rows.index(k, c).data() == "nan" for k in range(3) for c in range(len(heads)))
+    table.view.sortByColumn(heads.index("centroid_x_px"), Qt.SortOrder.DescendingOrder)
+    table.view.selectRow(0)
+    assert layer.selected_label == 3
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (31.5 * 0.5, 39.5 * 0.5))
+    layer.mode = "paint"
+    table.view.selectRow(2)
+    assert layer.selected_label == 3  # the brush stays as it is
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (7.5 * 0.5, 7.5 * 0.5))
     found.outcome.table_button.click()  # and not a second one
-    assert len([w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "FeaturesTable"]) == 1
+    assert len(tables(viewer)) == 1
+    viewer.layers.remove(layer)
+    assert table.box.count() == 0
 
 
-def test_without_a_table_the_panel_says_what_to_do(qtbot, viewer, found, monkeypatch, warned):
-    def none(*_):
-        raise ValueError("no such widget")
+def test_the_table_leads_to_the_plane_of_an_object(qtbot, viewer):
+    labels = np.zeros((5, 20, 20), np.uint8)
+    labels[3, 4:8, 10:14] = 7
+    layer = viewer.add_labels(labels, scale=(2, 1, 1))
+    layer.features = measure(labels, None, Axes("ZYX", "YX"))
+    open_table(viewer, [layer]).view.selectRow(0)
+    assert viewer.dims.point[0] == 6
+    assert layer.selected_label == 7
 
-    monkeypatch.setattr(type(viewer.window), "add_plugin_dock_widget", none)
-    found.outcome.table_button.click()
-    assert "Export the measurements as CSV" in found.message.text()
+
+# --- what a person painted, and results that are being updated
+
+
+def move(qtbot, apply, value):
+    apply.sliders.slider("minimum_area").value = value
+    assert apply.results.busy
+    qtbot.waitUntil(lambda: not apply.results.busy, timeout=5000)
+
+
+def test_what_a_person_painted_in_a_result_stays(qtbot, viewer, found):
+    layer = found.results.layers[0]
+    viewer.layers.selection.active = layer
+    layer.fill((40, 2), 9)
+    painted = layer.data.copy()
+    assert (painted == 9).any()
+    move(qtbot, found, 6)
+    np.testing.assert_array_equal(layer.data, painted)
+    (new,) = found.results.layers
+    assert new is not layer
+    assert new.name == "cells bright (2)"
+    assert sorted(np.unique(new.data)) == [0, 1, 2, 3]
+    assert not layer.visible
+    assert viewer.layers.selection.active is new
+    assert "You have painted in" in found.message.text()
+    move(qtbot, found, 65)
+    assert not new.data.any()  # nobody has painted in this one
+    np.testing.assert_array_equal(layer.data, painted)
+    layer.undo()
+    assert not (layer.data == 9).any()
+
+
+def test_what_is_painted_counts(qtbot, viewer, found):
+    layer = found.results.layers[0]
+    layer.selected_label = 0
+    layer.fill((5, 5), 0)
+    qtbot.waitUntil(lambda: found.count.text() == "2 objects", timeout=5000)
+    assert layer.features["index"].tolist() == [2, 3]
+
+
+def test_table_and_exports_wait_until_results_are_updated(qtbot, viewer, found):
+    found.sliders.slider("minimum_area").value = 65
+    assert found.count.text() == "Updating ..."
+    for button in (found.outcome.table_button, found.outcome.export_button):
+        assert not button.isEnabled()
+        assert "being updated" in button.toolTip()
+    qtbot.waitUntil(lambda: found.count.text() == "0 objects", timeout=5000)
+    assert found.outcome.export_button.isEnabled()
+    assert found.outcome.table_button.isEnabled()
+
+
+def test_a_long_update_shows_its_progress_and_another_value_interrupts_it(qtbot, viewer, found, monkeypatch):
+    begun, ended, bars = [], [], []
+
+    def slow(task, maps, decoding, options):
+        begun.append(decoding.minimum_area)
+        for k in range(100 if decoding.minimum_area == 6 else 1):
+            yield Progress(k, 100)
+            threading.Event().wait(0.02)
+        ended.append(decoding.minimum_area)
+        return task.decode(np.asarray(maps), decoding, options)
+
+    monkeypatch.setattr(results_module, "decode_steps", slow)
+    found.sliders.slider("minimum_area").value = 6
+    qtbot.waitUntil(lambda: "Updating" in found.progress.format(), timeout=5000)
+    bars.append(found.progress.value())
+    moved = time.monotonic()
+    found.sliders.slider("minimum_area").value = 65
+    qtbot.waitUntil(lambda: begun == [6, 65], timeout=5000)
+    assert time.monotonic() - moved < 0.3
+    qtbot.waitUntil(lambda: not found.results.busy, timeout=5000)
+    assert ended == [65]
+    assert found.count.text() == "0 objects"
+    assert found.progress.format() == ""
+
+
+def test_numbers_stay_with_their_objects(qtbot, viewer, panel, known, at_once):
+    known("bright")
+    image = squares(3)
+    image[4:12, 4:7] = 100  # the first is smaller
+    viewer.add_image(image)
+    apply = panel(ApplyPanel)
+    (layer,) = run(qtbot, apply)
+    numbers = [layer.data[8, 9], layer.data[20, 24], layer.data[32, 40]]
+    move(qtbot, apply, 50)
+    assert [layer.data[8, 9], layer.data[20, 24], layer.data[32, 40]] == [0, *numbers[1:]]
+
+
+def test_another_models_segmentation_is_hidden(qtbot, viewer, panel, known, at_once):
+    known("bright", "other")
+    viewer.add_image(squares(2), name="cells")
+    apply = panel(ApplyPanel)
+    apply.choose_model("bright")
+    (first,) = run(qtbot, apply)
+    apply.choose_model("other")
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: not apply.results.reading and len(viewer.layers) == 3, timeout=5000)
+    assert not first.visible
+    assert apply.results.layers[0].visible
+
+
+# --- planes of a volume
+
+
+@pytest.fixture
+def volume():
+    """Two columns; the first begins one plane later, so that numbers of planes differ."""
+    planes = np.stack([squares(2)] * 5)
+    planes[0, 4:12, 4:12] = 100
+    return planes
+
+
+def test_planes_are_linked_to_objects(qtbot, viewer, panel, known, at_once, volume):
+    known("bright")
+    viewer.add_image(volume, scale=(2, 0.5, 0.5), units=("um",) * 3)
+    apply = panel(ApplyPanel)
+    assert apply.request.planes_box.native.isVisibleTo(apply)
+    (layer,) = run(qtbot, apply)
+    assert apply.count.text() == "2 objects"
+    assert len(np.unique(layer.data[:, 20, 24])) == 1
+    assert sorted(np.unique(layer.data)) == [0, 1, 2]
+    qtbot.waitUntil(lambda: "volume_um3" in layer.features, timeout=5000)
+    assert sorted(layer.features["volume_px"]) == [4 * 64, 5 * 64]
+    assert sorted(layer.features["volume_um3"]) == [128, 160]
+    move(qtbot, apply, 6)
+    assert apply.count.text() == "2 objects"
+    assert layer.metadata["napari_dojo"]["spatial"] == "ZYX"
+
+
+def test_or_numbered_in_each_plane(qtbot, viewer, panel, known, at_once, volume):
+    known("bright")
+    viewer.add_image(volume)
+    apply = panel(ApplyPanel)
+    apply.request.planes_box.value = "number"
+    (layer,) = run(qtbot, apply)
+    assert apply.count.text() == "9 objects"
+    assert sorted(np.unique(layer.data)) == list(range(10))
+    qtbot.waitUntil(lambda: "plane" in layer.features, timeout=5000)
+    assert layer.features["index"].tolist() == list(range(1, 10))
+    apply.third_box.setCurrentIndex(apply.third_box.findData("TYX"))
+    apply.third_box.activated.emit(1)
+    assert not apply.request.planes_box.native.isVisibleTo(apply)
 
 
 # --- one click
@@ -801,15 +969,15 @@ def test_measuring_any_labels(qtbot, viewer, monkeypatch, warned):
     measure_objects(viewer)
     qtbot.waitUntil(lambda: bool(said), timeout=5000)
     assert said[-1] == "Measured 1 object; no image has their size, so without intensities."
-    assert labels.features["area_px"].tolist()[1:] == [128]
+    assert labels.features["area_px"].tolist() == [128]
     viewer.add_image(np.zeros((9, 9)))
     viewer.add_image(np.stack([squares(2)] * 2), name="two", scale=(1, 0.5, 0.5), units=("px", "um", "um"))
     viewer.layers.selection.active = labels
     measure_objects(viewer)
     qtbot.waitUntil(lambda: len(said) == 2, timeout=5000)
     assert said[-1] == "Measured 1 object on two."
-    assert labels.features["mean_intensity_c1"].tolist()[1:] == [900]
-    assert labels.features["area_um2"].tolist()[1:] == [32]
+    assert labels.features["mean_intensity_c1"].tolist() == [900]
+    assert labels.features["area_um2"].tolist() == [32]
 
 
 # --- the real thing
@@ -839,7 +1007,7 @@ def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes)
     assert layer.data.shape == (96, 96)
     truth = len(np.unique(scenes[0].labels)) - 1
     assert abs(int(layer.data.max()) - truth) <= 0.3 * truth
-    qtbot.waitUntil(lambda: len(layer.features) == layer.data.max() + 1, timeout=10_000)
+    qtbot.waitUntil(lambda: len(layer.features) == layer.data.max(), timeout=10_000)
     apply.image_box.choose(viewer.layers["large"])
     apply.apply_button.click()
     qtbot.waitUntil(lambda: apply.runner.job is not None, timeout=20_000)

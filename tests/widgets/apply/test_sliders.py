@@ -23,11 +23,20 @@ def sliders(qtbot):
 
 
 def test_values_that_were_not_moved_are_exact(sliders):
-    assert sliders.slider("minimum_area").value == 10
-    assert sliders.values() == VALUES
+    assert sliders.slider("threshold").value == VALUES["threshold"]
+    assert {**sliders.values(), "minimum_area": 10.5} == VALUES
     sliders.slider("minimum_area").value = 20
     assert sliders.values() == {**VALUES, "minimum_area": 20.0}
     assert isinstance(sliders.values()["minimum_area"], float)
+
+
+def test_a_size_is_one_number(sliders):
+    """At least 10.5 px are at least 11 px: the slider shows 11, its value is 11, and no other number stands beside it."""
+    made = sliders.slider("minimum_area")
+    assert made.value == 11
+    assert sliders.values()["minimum_area"] == 11
+    sliders.set_pixel_size((0.5, 0.5))
+    assert "px" not in sliders._words["minimum_area"].text()
 
 
 def test_showing_says_nothing_and_moving_does(qtbot, sliders):
@@ -48,18 +57,19 @@ def test_the_range_follows_the_value(sliders):
 
 def test_sizes_are_said_in_micrometres_where_they_are_known(sliders):
     words = sliders._words["minimum_area"]
-    assert words.text() == "10.5 px"
+    assert words.text() == ""
     sliders.set_pixel_size((0.5, 0.5))
-    assert words.text() == "10.5 px: 2.62 µm², 1.8 µm across"
+    assert words.text() == "2.75 µm², 1.9 µm across"
     sliders.slider("minimum_area").value = 100
-    assert words.text() == "100 px: 25 µm², 5.6 µm across"
+    assert words.text() == "25 µm², 5.6 µm across"
     sliders.set_pixel_size(None)
-    assert words.text() == "100 px"
+    assert words.text() == ""
+    assert words.isHidden()
 
 
 def test_sizes_of_discs_and_balls():
-    assert size_words(100, (1, 1)) == "100 px: 100 µm², 11 µm across"
-    assert size_words(1000, (0.5, 0.2, 0.2)) == "1000 px: 20 µm³, 3.4 µm across"
+    assert size_words(100, (1, 1)) == "100 µm², 11 µm across"
+    assert size_words(1000, (0.5, 0.2, 0.2)) == "20 µm³, 3.4 µm across"
 
 
 def test_another_task_has_other_sliders(sliders):

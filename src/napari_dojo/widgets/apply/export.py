@@ -22,7 +22,10 @@ from napari_dojo.widgets.apply.results import Shown
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.plot import theme_colours
 
-__all__ = ["EXPORTS", "Export", "ExportButton", "ask_path", "link_to", "write_all"]
+__all__ = ["EXPORTS", "EXPORT_TIP", "Export", "ExportButton", "ask_path", "link_to", "write_all"]
+
+
+EXPORT_TIP = "Save the result as a table, as a TIFF for ImageJ, or as ROIs."
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Export:
 
 
 def _csv(shown: Shown, path: Path) -> None:
-    write_csv(path, shown.table())
+    write_csv(path, shown.table()[0])
 
 
 def _tiff(shown: Shown, path: Path) -> None:
@@ -67,7 +70,7 @@ class ExportButton(QPushButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Export", parent)
-        described(self, "Export", "Save the result as a table, as a TIFF for ImageJ, or as ROIs.")
+        described(self, "Export", EXPORT_TIP)
         self._menu = menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for kind in EXPORTS:

@@ -173,15 +173,15 @@ def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
     return "; ".join(words)
 
 
-def cut(found: NDArray[Any], asked: Asked, names: str, numbered: bool) -> NDArray[Any]:
+def cut(found: NDArray[Any], asked: Asked, axes: Axes, numbered: bool) -> NDArray[Any]:
     """The prediction for the part that was asked for, out of that for the part that was computed.
 
-    ``names`` : the axes of the prediction; ``numbered`` : its values number objects, which become 1..n again.
+    ``axes`` : of the prediction, C of labels aside; ``numbered`` : its values number objects, which become 1..n again.
     """
     if asked.box is None:
         return found
-    out = np.ascontiguousarray(found[asked.inner(names)])
-    ours = asked.axes.without_channels()
+    ours = axes.without_channels() if numbered else axes
+    out = np.ascontiguousarray(found[asked.inner(ours.names)])
     for i in range(ours.count(out.shape) if numbered else 0):
         part = ours.sample(out, i)[0]
         part[...] = renumbered(part)

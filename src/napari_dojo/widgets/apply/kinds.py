@@ -27,14 +27,12 @@ class Look:
     Attributes
     ----------
     labels : as a Labels layer; else as an Image layer.
-    numbered : values number the objects, from 1 in each image: of a part they are renumbered.
     count : (card, values, axes of the image) -> what there is of each.
     words : (card, count) -> that in words.
     dress : card -> arguments of a Labels layer.
     """
 
     labels: bool
-    numbered: bool
     count: Callable[[Card, NDArray[Any], Axes], Counter[str]]
     words: Callable[[Card, Counter[str]], str]
     dress: Callable[[Card], dict[str, Any]]
@@ -79,7 +77,7 @@ def _caution(card: Card, count: Counter[str]) -> str:
 
 
 LOOKS: dict[Kind, Look] = {
-    LABELS: Look(True, True, _count_objects, _objects_in_words, lambda card: {}),
-    CLASSES: Look(True, False, _count_pixels, _shares_in_words, _class_colours),
-    IMAGE: Look(False, False, _count_images, _caution, lambda card: {}),
+    LABELS: Look(True, _count_objects, _objects_in_words, lambda card: {}),
+    CLASSES: Look(True, _count_pixels, _shares_in_words, _class_colours),
+    IMAGE: Look(False, _count_images, _caution, lambda card: {}),
 }

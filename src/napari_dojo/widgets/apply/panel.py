@@ -60,6 +60,7 @@ class ApplyPanel(Panel):
         for part in (self.request, self.outcome):
             part.said.connect(self._said)
             part.failed.connect(self._failed)
+        self.outcome.working.connect(self._working)
         self.watch.changed.connect(self._layers_changed)
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
@@ -173,6 +174,14 @@ class ApplyPanel(Panel):
         elif isinstance(event, Done):
             self._work = None
             self._done(work, event)
+
+    def _working(self, done: int, total: int) -> None:
+        """Results are being decoded again; (0, 0) : they are not."""
+        if self.runner.busy:
+            return
+        self.progress.setRange(0, max(1, total))
+        self.progress.setValue(done)
+        self.progress.setFormat("Updating, %p %" if total else "")
 
     def _done(self, work: Work, event: Done) -> None:
         facts = event.facts

@@ -25,10 +25,11 @@ from qtpy.QtWidgets import (
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import expected_diameter, misfit
+from napari_dojo.inference.linking import linked_axes
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
-from napari_dojo.settings import PredictSettings
+from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
@@ -39,10 +40,12 @@ from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, w
 from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.layers import array_of, likely_axes
+from napari_dojo.widgets.common.options import field_widget
 from napari_dojo.widgets.common.pick import images_of
 
 __all__ = ["Request", "Work"]
 
+_PLANES = next(f for f in fields_of(PredictSettings) if f.name == "planes")
 NO_MODEL = "There is no model yet. Train one in the Train panel."
 
 
@@ -146,6 +149,8 @@ class Request(QWidget):
         self.frames_box = FramesBox()
         form.addRow(self.diameter_label, self.diameter)
         form.addRow(self.frames_box.label, self.frames_box)
+        self.planes_box, self.planes_label = field_widget(_PLANES), QLabel(_PLANES.option.label)
+        form.addRow(self.planes_label, self.planes_box.native)
         form.addRow(self.uncertainty_box)
 
     # what is chosen
@@ -266,12 +271,23 @@ class Request(QWidget):
         if subject is not None and card is not None and not self._why_unfit(card):
             count = Axes(card.axes_for(self.third_box.currentData(), subject.shape), card.spatial).count(subject.shape)
         self.frames_box.show_for(card, count)
+        linked = False
+        if count > 1 and card is not None:
+            axes = Axes(self.third_box.currentData(), card.spatial)
+            linked = linked_axes(axes, TASKS[card.task].result, "link") != axes
+        for widget in (self.planes_box.native, self.planes_label):
+            widget.setVisible(linked)
 
     @property
     def _settings(self) -> PredictSettings:
         """How the model is applied."""
         uncertainty = self.uncertainty_box.isVisibleTo(self) and self.uncertainty_box.isChecked()
-        return PredictSettings(diameter=self.diameter.typed, uncertainty=uncertainty, frames=self.frames_box.chosen)
+        return PredictSettings(
+            diameter=self.diameter.typed,
+            uncertainty=uncertainty,
+            frames=self.frames_box.chosen,
+            planes=self.planes_box.value,
+        )
 
     # what will be done, or why not
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
+from napari_dojo.events import Event, Progress, among, changed
+from napari_dojo.inference.decoding import decode_steps
+from napari_dojo.inference.linking import Planes, link_planes, linked_axes, same_numbers
 from napari_dojo.inference.sinks import Stored, predicted_by
 from napari_dojo.inference.tables import TABLES, Table, table_of
 from napari_dojo.models.card import Card, decoding_of, options_of
@@ -23,11 +29,11 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.inputs import Asked, Run, cut
 from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
-from napari_dojo.widgets.common.table import features_of
+from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 
 __all__ = ["Kept", "Results", "Shown", "discard"]
 
+PATIENCE = 0.25  # s that decoding may take before another value interrupts it, and before its progress is shown
 COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue")  # of several images from one model
 
 
@@ -39,14 +45,19 @@ class Kept:
     maps: NDArray[np.float32]
     axes: Axes
     shape: tuple[int, ...]
+    planes: Planes = "link"
 
-    def decoded(self, values: dict[str, Any]) -> NDArray[np.int32]:
-        """Labels in the image's axes for these values of the decoding."""
-        task = TASKS[self.card.task]
+    def steps(self, values: dict[str, Any]) -> Generator[Event, None, NDArray[np.int32]]:
+        """Labels in the image's axes for these values of the decoding; yields Progress."""
+        task, count = TASKS[self.card.task], len(self.maps)
         decoding, options = replace(decoding_of(self.card), **values), options_of(self.card)
         out = np.zeros(self.shape, np.int32)
-        for i in range(len(self.maps)):
-            self.axes.sample(out, i)[0] = task.decode(np.asarray(self.maps[i]), decoding, options)
+        for i in range(count):
+            yield Progress(i, count)
+            steps = decode_steps(task, self.maps[i], decoding, options)
+            self.axes.sample(out, i)[0] = yield from changed(steps, partial(among, i, count))
+        if task.result.objects:
+            link_planes(out, self.axes, self.planes)
         return out
 
 
@@ -54,7 +65,11 @@ class Kept:
 class Shown:
     """One prediction: its layer, the image it is for, what it can be decoded from, and what it holds.
 
-    ``channel`` : which of the model's images it is.
+    Attributes
+    ----------
+    axes : of the image; what is spatial is one object: volumes where planes are linked.
+    mark : the fingerprint of what the layer was given; another one says that a person has changed it.
+    channel : which of the model's images it is.
     """
 
     layer: Any
@@ -62,31 +77,56 @@ class Shown:
     card: Card
     kept: Kept | None
     count: Counter[str]
+    axes: Axes
+    mark: int = 0
     channel: int = 0
 
-    def decoded(self, values: dict[str, Any]) -> tuple[NDArray[np.int32], Counter[str]]:
-        """Labels for these values, and what they hold."""
-        assert self.kept is not None
-        names = self.asked.axes.without_channels().names
-        look = look_of(self.card)
-        labels = cut(self.kept.decoded(values), self.asked, names, look.numbered)
-        return labels, look.count(self.card, labels, self.asked.axes)
+    @property
+    def painted(self) -> bool:
+        """Whether the layer holds something else than the prediction: a person's work."""
+        return fingerprint(self.layer.data) != self.mark
 
-    def table(self) -> Table:
-        """Measurements of the layer as it is now."""
-        asked = self.asked
-        return table_of(self.card, self.layer.data, asked.image, asked.axes, asked.pixel_size, asked.unit)
+    def steps(self, values: dict[str, Any]) -> Generator[Event, None, _Decoded]:
+        """Labels for these values, with the numbers that their objects have in the layer, and what they hold."""
+        assert self.kept is not None
+        ours, look, numbered = self.axes.without_channels(), look_of(self.card), TASKS[self.card.task].result.objects
+        before = np.asarray(self.layer.data)
+        labels = cut((yield from self.kept.steps(values)), self.asked, self.axes, numbered)
+        for i in range(ours.count(labels.shape) if numbered and before.shape == labels.shape else 0):
+            part = ours.sample(labels, i)[0]
+            part[...] = same_numbers(ours.sample(before, i)[0], part)
+        return _Decoded(self, labels, look.count(self.card, labels, self.axes), fingerprint(labels))
+
+    def table(self) -> tuple[Table, Counter[str]]:
+        """Measurements of the layer as it is now, and what it holds."""
+        asked, data = self.asked, self.layer.data
+        size = asked.voxel_size if len(self.axes.spatial) == 3 else asked.pixel_size
+        table = table_of(self.card, data, asked.image, self.axes, size, asked.unit)
+        return table, look_of(self.card).count(self.card, data, self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """New labels of a prediction, what they hold, and their fingerprint."""
+
+    shown: Shown
+    labels: NDArray[np.int32]
+    count: Counter[str]
+    mark: int
 
 
 class Results(QObject):
     """The predictions of the last run.
 
-    ``changed`` says that there are others now, ``complete`` that all have come, ``failed`` why something did not work.
+    ``changed`` says that there are others now, or are about to be, ``complete`` that all have come, ``failed`` why something
+    did not work, ``said`` gives a sentence for the user, ``working`` how far decoding again is: (done, of), (0, 0) at its end.
     """
 
     changed = Signal()
     complete = Signal()
     failed = Signal(str)
+    said = Signal(str)
+    working = Signal(int, int)
 
     def __init__(self, viewer: Any, parent: QObject) -> None:
         super().__init__(parent)
@@ -99,6 +139,8 @@ class Results(QObject):
         self._reader, self._decoder, self._measurer = Latest(self), Latest(self), Latest(self)
         self._reader.told.connect(self._read)
         self._decoder.told.connect(self._decoded)
+        self._decoder.stepped.connect(self._stepped)
+        self._begun = 0.0
         self._measurer.told.connect(self._measured)
         self._decode_soon = self._timer(60, self._decode)
         self._measure_soon = self._timer(400, self.measure)
@@ -118,6 +160,11 @@ class Results(QObject):
         """Whether predictions of the last run are still to come."""
         return bool(self._to_come)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the layers are about to change: predictions are to come, or are being decoded again."""
+        return self.reading or self._decode_soon.isActive() or self._decoder.busy
+
     def take(self, folder: Path, run: Run, found: Sequence[Stored]) -> None:
         """Add what a job found, one by one; the folder is theirs from now on."""
         self.release()
@@ -127,10 +174,11 @@ class Results(QObject):
         self._next()
 
     def decode(self, values: dict[str, Any]) -> None:
-        """Decode all of them again, soon."""
+        """Decode all of them again, soon; what is being decoded for more than a moment is given up."""
         self._values = values
-        if self.adjustable:
+        if self.adjustable and not self._decode_soon.isActive():
             self._decode_soon.start()
+            self.changed.emit()
 
     def measure(self) -> None:
         """Fill the features of all of them with measurements."""
@@ -151,7 +199,10 @@ class Results(QObject):
             timer.stop()
         for work in (self._reader, self._decoder, self._measurer):
             work.forget()
+        for shown in self.shown:
+            self._listen(shown.layer, False)
         self.shown, self._to_come, self.run = [], [], None
+        self.working.emit(0, 0)
         folder, self._folder = self._folder, None
         if folder is not None:
             discard(folder, wait)
@@ -166,7 +217,7 @@ class Results(QObject):
     def _next(self) -> None:
         if self._to_come and self.run is not None and self._folder is not None:
             found = self._to_come[0]
-            self._reader.ask(_read, self._folder, found, self.run.asked[found.index], self.run.model.card)
+            self._reader.ask(_read, self._folder, found, self.run.asked[found.index], self.run)
 
     def _read(self, found: Any) -> None:
         self._to_come.pop(0)
@@ -182,7 +233,7 @@ class Results(QObject):
 
     def _add(self, run: Run, asked: Asked, read: _Read) -> None:
         model, part = run.model, "" if asked.box is None else " (part)"
-        axes = asked.axes.without_channels()
+        axes = read.axes.without_channels()
         facts = {
             "model": model.name,
             "path": str(model.path),
@@ -201,7 +252,8 @@ class Results(QObject):
             )
             place = asked.placement
             layer = add_quietly(self._viewer, data, name, look.labels, metadata=made, **place, **dress)
-            self.shown.append(Shown(layer, asked, model.card, read.kept, read.count, k))
+            self.shown.append(Shown(layer, asked, model.card, read.kept, read.count, read.axes, read.marks[k], k))
+            self._listen(layer)
             if read.uncertainty is not None:
                 self._add_uncertainty(layer, read.uncertainty[k])
 
@@ -225,30 +277,71 @@ class Results(QObject):
         return {**look, "contrast_limits": (low, high if high > low else low + 1)}
 
     def _decode(self) -> None:
-        if self._decoder.busy or self.reading:  # one after the other, so that each is seen
+        quick = time.monotonic() - self._begun < PATIENCE  # it is about to be seen
+        if self.reading or (self._decoder.busy and quick):
             self._decode_soon.start()
             return
+        self._begun = time.monotonic()
         self._decoder.ask(_decode, [s for s in self.shown if s.kept is not None], self._values)
 
+    def _stepped(self, said: Progress) -> None:
+        if time.monotonic() - self._begun > PATIENCE:
+            self.working.emit(said.done, said.total)
+
     def _decoded(self, found: Any) -> None:
+        self.working.emit(0, 0)
         if isinstance(found, Exception):
             self.failed.emit(explained(found))
             return
         values, done = found
-        for shown, (labels, count) in done:
-            if shown in self.shown and shown.layer in self._viewer.layers:
-                shown.layer.data, shown.count = labels, count
-                shown.layer.metadata["napari_dojo"]["decoding"] = values
+        for new in done:
+            shown = new.shown
+            if shown not in self.shown or shown.layer not in self._viewer.layers:
+                continue
+            if shown.painted:
+                self._leave(shown, new.labels)
+            else:
+                shown.layer.data = new.labels
+            shown.count, shown.mark = new.count, new.mark
+            shown.layer.metadata["napari_dojo"]["decoding"] = values
         self._measure_soon.start()
         self.changed.emit()
+
+    def _leave(self, shown: Shown, labels: NDArray[np.int32]) -> None:
+        """Put labels in a new layer, because a person has painted in that of the prediction, which is theirs now."""
+        theirs, selection = shown.layer, self._viewer.layers.selection
+        self._listen(theirs, False)
+        made = {"napari_dojo": dict(theirs.metadata["napari_dojo"])}
+        name = _new_name(self._viewer, theirs.name)
+        place, dress = placement(theirs, range(theirs.ndim)), look_of(shown.card).dress(shown.card)
+        shown.layer = add_quietly(self._viewer, labels, name, metadata=made, **place, **dress)
+        self._listen(shown.layer)
+        if selection.active is theirs:
+            selection.active = shown.layer
+        theirs.visible = False
+        self.said.emit(
+            f'You have painted in "{escape(theirs.name)}": it stays as it is, hidden. The new values are shown in '
+            f'"{escape(name)}".'
+        )
+
+    def _listen(self, layer: Any, on: bool = True) -> None:
+        """Count and measure again after a person painted in a layer."""
+        paint = getattr(layer.events, "paint", None)
+        if paint is not None:
+            (paint.connect if on else paint.disconnect)(self._painted)
+
+    def _painted(self, *_: Any) -> None:
+        if not self.reading:
+            self._measure_soon.start()
 
     def _measured(self, found: Any) -> None:
         if isinstance(found, Exception):
             self.failed.emit(explained(found))
             return
-        for shown, table in found:
+        for shown, (table, count) in found:
             if shown in self.shown and shown.layer in self._viewer.layers:
-                shown.layer.features = features_of(table)
+                shown.layer.features, shown.count = table, count
+        self.changed.emit()
 
 
 def discard(folder: Path, wait: bool = False) -> None:
@@ -260,38 +353,50 @@ def discard(folder: Path, wait: bool = False) -> None:
 
 
 def hide_others(viewer: Any, run: Run) -> None:
-    """Hide what would lie over new predictions: previews of trainings, and older predictions of the model for the images."""
-    images = {a.name for a in run.asked}
+    """Hide what would lie over new predictions: previews of trainings, and older predictions for the images.
+
+    Of images those of the same model; of labels all, because only one segmentation can be seen at a time.
+    """
+    images, labels = {a.name for a in run.asked}, look_of(run.model.card).labels
     for layer in viewer.layers:
         ours = layer.metadata.get("napari_dojo")
-        kind = ours.get("kind") if isinstance(ours, dict) else None
-        again = kind == "result" and ours.get("image") in images and ours.get("model") == run.model.name
-        if kind == "preview" or again:
+        if not isinstance(ours, dict):
+            continue
+        both = labels and layer._type_string == "labels"
+        again = ours.get("kind") == "result" and ours.get("image") in images
+        if ours.get("kind") == "preview" or (again and (both or ours.get("model") == run.model.name)):
             layer.visible = False
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """What a job left of one image: an array for each layer, their uncertainty, what labels can be decoded from."""
+    """What a job left of one image: an array for each layer, their uncertainty, what labels can be decoded from.
+
+    ``axes`` : see `Shown`; ``marks`` : fingerprints of the arrays.
+    """
 
     parts: list[NDArray[Any]]
     kept: Kept | None
     count: Counter[str]
+    axes: Axes
+    marks: list[int]
     uncertainty: list[NDArray[np.float32]] | None = None
 
 
-def _read(folder: Path, found: Stored, asked: Asked, card: Card) -> tuple[Asked, _Read]:
-    whole, look = np.load(folder / str(found.prediction), mmap_mode="r"), look_of(card)
-    kept = None
+def _read(folder: Path, found: Stored, asked: Asked, run: Run) -> tuple[Asked, _Read]:
+    card, planes = run.model.card, run.settings.planes
+    whole, kind = np.load(folder / str(found.prediction), mmap_mode="r"), TASKS[card.task].result
+    axes, kept = linked_axes(asked.axes, kind, planes), None
     if found.maps:
         maps = np.load(folder / found.maps, mmap_mode="r")
-        kept = Kept(card, maps, asked.axes.without_channels(), whole.shape)
-    values = np.array(cut(whole, asked, found.axes, look.numbered))
+        kept = Kept(card, maps, asked.axes.without_channels(), whole.shape, planes)
+    values = np.array(cut(whole, asked, Axes(found.axes, axes.spatial), kind.objects))
     uncertainty = None
     if found.uncertainty:
         whole = np.load(folder / found.uncertainty, mmap_mode="r")
-        uncertainty = _parts(np.array(cut(whole, asked, found.axes, False)), found.axes)
-    return asked, _Read(_parts(values, found.axes), kept, look.count(card, values, asked.axes), uncertainty)
+        uncertainty = _parts(np.array(cut(whole, asked, Axes(found.axes, axes.spatial), False)), found.axes)
+    parts, count = _parts(values, found.axes), look_of(card).count(card, values, axes)
+    return asked, _Read(parts, kept, count, axes, [fingerprint(part) for part in parts], uncertainty)
 
 
 def _parts(values: NDArray[Any], names: str) -> list[NDArray[Any]]:
@@ -299,11 +404,16 @@ def _parts(values: NDArray[Any], names: str) -> list[NDArray[Any]]:
     return list(np.moveaxis(values, names.index("C"), 0)) if "C" in names else [values]
 
 
-def _decode(shown: list[Shown], values: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Shown, Any]]]:
-    return values, [(s, s.decoded(values)) for s in shown]
+def _decode(
+    shown: list[Shown], values: dict[str, Any]
+) -> Generator[Event, None, tuple[dict[str, Any], list[_Decoded]]]:
+    done = []
+    for i, s in enumerate(shown):
+        done.append((yield from changed(s.steps(values), partial(among, i, len(shown)))))
+    return values, done
 
 
-def _tables(shown: list[Shown]) -> list[tuple[Shown, Table]]:
+def _tables(shown: list[Shown]) -> list[tuple[Shown, tuple[Table, Counter[str]]]]:
     return [(s, s.table()) for s in shown]
 
 

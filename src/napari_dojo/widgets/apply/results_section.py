@@ -18,7 +18,7 @@ from napari_dojo.models.card import decoding_of
 from napari_dojo.models.library import Model
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.apply.export import Export, ExportButton, ask_path, link_to, write_all
+from napari_dojo.widgets.apply.export import EXPORT_TIP, Export, ExportButton, ask_path, link_to, write_all
 from napari_dojo.widgets.apply.inputs import Run
 from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.apply.reliability import ReliabilitySection
@@ -30,12 +30,21 @@ from napari_dojo.widgets.common.table import open_table
 
 __all__ = ["ResultsSection"]
 
+TABLE_TIP = (
+    "Size, place and intensity of each object, in a table below the image. A click on a row leads to the object."
+)
+WAIT = "The results are being updated. A moment ..."
+
 
 class ResultsSection(QWidget):
-    """Results of the last run. ``said`` gives a sentence as rich text, ``failed`` one that something did not work."""
+    """Results of the last run. ``said`` gives a sentence as rich text, ``failed`` one that something did not work.
+
+    ``working`` : how far updating the results is, (done, of); (0, 0) at its end.
+    """
 
     said = Signal(str)
     failed = Signal(str)
+    working = Signal(int, int)
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -51,7 +60,7 @@ class ResultsSection(QWidget):
         self.count = sentence()
         self.count.setAccessibleName("What was found")
         self.table_button = QPushButton("Table")
-        described(self.table_button, "Table", "Size, place and intensity of each object, in a table below the image.")
+        described(self.table_button, "Table", TABLE_TIP)
         self.export_button = ExportButton()
         self._lay_out()
         self.reset_button.clicked.connect(self._reset)
@@ -61,6 +70,8 @@ class ResultsSection(QWidget):
         self.results.changed.connect(self._changed)
         self.results.complete.connect(self._complete)
         self.results.failed.connect(self.failed)
+        self.results.said.connect(self.said)
+        self.results.working.connect(self.working)
         self.reliability.failed.connect(self.failed)
         self._writer.told.connect(self._written)
         self._changed()
@@ -132,10 +143,13 @@ class ResultsSection(QWidget):
     def _changed(self) -> None:
         shown = self.results.shown
         total = sum((s.count for s in shown), Counter[str]())
-        self.count.setText(look_of(shown[0].card).words(shown[0].card, total) if shown else "")
+        busy = self.results.busy
+        words = look_of(shown[0].card).words(shown[0].card, total) if shown else ""
+        self.count.setText("Updating ..." if shown and busy else words)
         self.count.setToolTip("\n".join(f"{s.layer.name}: {look_of(s.card).words(s.card, s.count)}" for s in shown))
-        for button in (self.table_button, self.export_button):
-            button.setEnabled(bool(shown) and not self.results.reading)
+        for button, tip in ((self.table_button, TABLE_TIP), (self.export_button, EXPORT_TIP)):
+            button.setEnabled(bool(shown) and not busy)
+            button.setToolTip(WAIT if shown and busy else tip)
 
     def _complete(self) -> None:
         run, names = self.results.run, [layer.name for layer in self.results.layers]
@@ -155,8 +169,7 @@ class ResultsSection(QWidget):
 
     def _show_table(self) -> None:
         self.results.measure()
-        if not open_table(self._viewer, self.results.layers):
-            self.failed.emit("This version of napari has no table. Export the measurements as CSV instead.")
+        open_table(self._viewer, self.results.layers)
 
     def _export(self, kind: Export) -> None:
         shown = list(self.results.shown)

@@ -19,13 +19,13 @@ MOST = 1000  # an option that may be larger gets a slider as long as its value a
 
 
 def size_words(pixels: float, pixel_size: Sequence[float] | None) -> str:
-    """A size in pixels, in µm² or µm³ where known, and how wide such a disc or ball is: "9 px: 3 µm², 2 µm across"."""
+    """A size in pixels in µm² or µm³, and how wide such a disc or ball is: "3 µm², 2 µm across"; empty where unknown."""
     if pixel_size is None:
-        return f"{pixels:g} px"
+        return ""
     n = len(pixel_size)
     size = pixels * math.prod(pixel_size)
     across = 2 * math.sqrt(size / math.pi) if n == 2 else (6 * size / math.pi) ** (1 / 3)
-    return f"{pixels:g} px: {size:.3g} µm{'²³'[n - 2]}, {across:.2g} µm across"
+    return f"{size:.3g} µm{'²³'[n - 2]}, {across:.2g} µm across"
 
 
 class Sliders(QWidget):
@@ -52,8 +52,9 @@ class Sliders(QWidget):
         for name, (field, made) in self._sliders.items():
             with made.changed.blocked():
                 made.range = _range(field, values[name])
-                made.value = min(max(values[name], made.min), made.max)
-            self._given[name] = made.value, values[name]
+                value = math.ceil(values[name]) if _whole(field) else values[name]  # what is at least 10.5 px has 11
+                made.value = min(max(value, made.min), made.max)
+            self._given[name] = made.value, field.kind(value)
         self._say()
 
     def set_pixel_size(self, size: Sequence[float] | None) -> None:
@@ -78,7 +79,7 @@ class Sliders(QWidget):
         made = slider(o.label, o.help, *_range(field), step=1 if whole else 0.01)
         made.changed.connect(self._moved)
         in_pixels = whole and o.unit == "px"
-        label = QLabel(o.label + (f" ({o.unit})" if o.unit and not in_pixels else ""))
+        label = QLabel(o.label + (f" ({o.unit})" if o.unit else ""))
         label.setToolTip(o.help)
         label.setBuddy(made.native)
         self._layout.addRow(label, made.native)
@@ -94,6 +95,7 @@ class Sliders(QWidget):
     def _say(self) -> None:
         for name, label in self._words.items():
             label.setText(size_words(self.values()[name], self._pixel_size))
+            label.setVisible(bool(label.text()))
 
 
 def _whole(field: Field) -> bool:

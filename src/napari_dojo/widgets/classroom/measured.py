@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import POSITION, Table, measure
-from napari_dojo.widgets.actions import _axes_of, _axes_over
-from napari_dojo.widgets.common.layers import array_of, source_of
+from napari_dojo.widgets.actions import _axes_over
+from napari_dojo.widgets.common.layers import array_of, axes_of_labels, source_of
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Key", "Objects", "objects_of", "own_table", "title_of"]
@@ -99,7 +99,7 @@ def _flat(labels: Any) -> bool:
 
 def _names(labels: Any, image: Any) -> str:
     """The axes of the measured array."""
-    names = _axes_of(labels) if image is None else _axes_over(image, labels)
+    names = axes_of_labels(labels) if image is None else _axes_over(image, labels)
     if names is None:
         raise DojoError(
             f"{image.name} and {labels.name} differ in size. Choose another image, or measure the shape only."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
@@ -18,10 +18,14 @@ class Latest(QObject):
     """One call at a time; a call that came meanwhile waits, and one that was overtaken is never told.
 
     ``told`` gives the answer of the latest call in the window's thread: what it returned, or the exception it raised.
+    A function that is a generator is worked off step by step: ``stepped`` gives what it yields, and it ends at the next
+    step where it was overtaken or forgotten.
     """
 
     told = Signal(object)
+    stepped = Signal(object)
     _done = Signal(object, object)
+    _step = Signal(object, object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -29,6 +33,7 @@ class Latest(QObject):
         self._wanted: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._now: object = None
         self._done.connect(self._finished, Qt.ConnectionType.QueuedConnection)
+        self._step.connect(self._stepped, Qt.ConnectionType.QueuedConnection)
 
     @property
     def busy(self) -> bool:
@@ -55,10 +60,28 @@ class Latest(QObject):
         try:
             with short_turns():
                 answer = function(*arguments)
+                if isinstance(answer, Generator):
+                    answer = self._worked_off(key, answer)
         except Exception as error:
             answer = error
         with contextlib.suppress(RuntimeError):  # the window is gone
             self._done.emit(key, answer)
+
+    def _worked_off(self, key: object, steps: Generator[Any, None, Any]) -> Any:
+        """The result of a generator; None where it was overtaken."""
+        while key is self._now:
+            try:
+                said = next(steps)
+            except StopIteration as end:
+                return end.value
+            with contextlib.suppress(RuntimeError):  # the window is gone
+                self._step.emit(key, said)
+        steps.close()
+        return None
+
+    def _stepped(self, key: object, said: Any) -> None:
+        if key is self._now:
+            self.stepped.emit(said)
 
     def _finished(self, key: object, answer: Any) -> None:
         self._busy = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +22,10 @@ __all__ = [
     "add_quietly",
     "array_of",
     "axes_choices",
+    "axes_of_labels",
     "class_look",
     "finer_place",
+    "fingerprint",
     "holds_labels",
     "joined",
     "labels_from",
@@ -66,6 +69,14 @@ def array_of(layer: Any) -> Any:
 def same_grid(a: Any, b: Any) -> bool:
     """Whether image ``b`` may be a channel beside ``a``."""
     return not b.rgb and tuple(array_of(a).shape) == tuple(array_of(b).shape)
+
+
+def axes_of_labels(labels: Any) -> str:
+    """The axes of a labels layer: as the model knew that made it, else the likeliest."""
+    made = labels.metadata.get("napari_dojo")
+    known = str(made.get("axes", "")) if isinstance(made, dict) else ""
+    choices = [names for names, _ in axes_choices(labels) if "C" not in names]
+    return known if len(known) == array_of(labels).ndim else choices[0]
 
 
 def axes_choices(layer: Any) -> tuple[tuple[str, str], ...]:
@@ -254,6 +265,11 @@ def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
     """What made a layer, for its metadata: ``kind`` is "result", "preview", "comparison", "honesty" or "example"."""
     made = {"kind": kind, "image": image, "made by": f"napari-dojo {__version__}"}
     return {"napari_dojo": {**made, "when": datetime.now().isoformat(timespec="seconds"), **facts}}
+
+
+def fingerprint(array: Any) -> int:
+    """A number that is another one where any value of an array is: whether a person has changed what a layer was given."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).data)
 
 
 def class_look(values: Sequence[int], names: Sequence[str]) -> dict[str, Any]:

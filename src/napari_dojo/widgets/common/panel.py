@@ -5,15 +5,24 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFormLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import Fold
 from napari_dojo.widgets.common.pick import LayerWatch
 from napari_dojo.widgets.common.plot import theme_colours
 
-__all__ = ["Panel", "open_panel", "plain_viewer"]
+__all__ = ["Panel", "open_panel", "plain_viewer", "raised"]
 
 
 WIDTH = 350  # px, that a panel has when it opens
@@ -77,8 +86,21 @@ class Panel(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self._docked and self.parent() is None:
                 self.end()
+            if not self._docked and isinstance(self.parent(), QDockWidget):
+                QTimer.singleShot(0, self._tab)  # napari is about to put the dock in its place
             self._docked = self.parent() is not None
         return bool(super().event(event))
+
+    def _tab(self) -> None:
+        """Lie behind the same tabs as the other panels of this side, whatever opened this one."""
+        dock = self.parent()
+        window = dock.parent() if isinstance(dock, QDockWidget) else None
+        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        beside = [d for d in window.findChildren(QDockWidget) if d is not dock and _in_the_way(window, dock, d)]
+        if beside and dock not in window.tabifiedDockWidgets(beside[0]):
+            window.tabifyDockWidget(beside[0], dock)
+            dock.raise_()
 
     def align(self) -> None:
         """Let the fields of all forms begin at one edge; those of folds, which have longer names, begin at theirs."""
@@ -122,6 +144,12 @@ class Panel(QWidget):
         return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
 
 
+def _in_the_way(window: QMainWindow, dock: QDockWidget, other: QDockWidget) -> bool:
+    """Whether another dock takes its height from one."""
+    same = window.dockWidgetArea(other) == window.dockWidgetArea(dock)
+    return same and not other.isHidden() and not other.isFloating()
+
+
 def _label(form: QFormLayout, row: int) -> QLabel | None:
     item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
     widget = item.widget() if item is not None else None
@@ -133,18 +161,19 @@ def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:
     viewer = plain_viewer(viewer)
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, kind):
-            _raise(widget)
+            raised(widget)
             return widget
     try:
         _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title, tabify=True)
     except (ValueError, KeyError):  # napari does not know the plugin: run from the sources
         panel = kind(viewer)
         viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right", tabify=True)
-    _raise(panel)
+    raised(panel)
     return panel
 
 
-def _raise(panel: QWidget) -> None:
+def raised(panel: QWidget) -> None:
+    """Bring a docked widget before the others of its place."""
     dock = panel.parent()
     if isinstance(dock, QWidget):
         dock.show()

@@ -1,4 +1,4 @@
-"""Measurements as the features of a layer, and the viewer's own table of them."""
+"""The measurements of layers as a table below the image: a click on a row leads to the object."""
 
 from __future__ import annotations
 
@@ -6,40 +6,164 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout, QWidget
 
-from napari_dojo.inference.tables import Table
+from napari_dojo.inference.tables import place_of
+from napari_dojo.widgets.common.closing import watch_window
+from napari_dojo.widgets.common.form import NameBox, described
+from napari_dojo.widgets.common.layers import axes_of_labels
+from napari_dojo.widgets.common.panel import plain_viewer, raised
 
-__all__ = ["features_of", "open_table"]
+__all__ = ["Measurements", "go_to", "open_table"]
 
-POSITIONS = {"frame", "plane"}
-
-
-def features_of(table: Table) -> Table:
-    """The table as the features of a labels layer.
-
-    napari takes the row's place for the label where a row is clicked, so the background comes first, as row 0.
-    """
-    if POSITIONS & set(table) or 0 in table["index"]:
-        return table
-    return {
-        name: np.concatenate([[0 if name == "index" else "" if column.dtype.kind == "O" else np.nan], column])
-        for name, column in table.items()
-    }
+TITLE = "Measurements (Dojo)"
+PAINTING = {"paint", "fill", "erase", "polygon"}
+RAW = Qt.ItemDataRole.UserRole
 
 
-def open_table(viewer: Any, layers: Sequence[Any]) -> bool:
-    """Select the layers and show napari's table of their features below the canvas; False where it has none."""
-    viewer.layers.selection = set(layers)
-    try:
-        dock, _ = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
-    except (ValueError, KeyError, ImportError, AttributeError):  # older than 0.6.2, or without its own plugins
-        return False
-    window = dock.parent()
-    if isinstance(dock, QDockWidget) and isinstance(window, QMainWindow) and not dock.property("napari-dojo"):
-        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        dock.setProperty("napari-dojo", True)  # placed once; then it stays where a person puts it
-    dock.show()
-    dock.raise_()
-    return True
+class _Rows(QAbstractTableModel):
+    """The features of a layer; ``RAW`` is what is sorted by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: list[str] = []
+        self._columns: list[Any] = []
+
+    def show_features(self, features: Any) -> None:
+        """Show these, a data frame."""
+        self.beginResetModel()
+        self._names = [str(c) for c in features.columns]
+        self._columns = [features[c].to_numpy() for c in features.columns]
+        self.endResetModel()
+
+    def row(self, k: int) -> dict[str, Any]:
+        """The values of a row, by the names of the columns."""
+        return {name: column[k] for name, column in zip(self._names, self._columns, strict=True)}
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        """Of objects."""
+        return len(self._columns[0]) if self._columns else 0
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        """Of measurements."""
+        return len(self._names)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A value: as text, and as it is sorted by."""
+        if not index.isValid() or role not in (Qt.ItemDataRole.DisplayRole, RAW):
+            return None
+        value = self._columns[index.column()][index.row()]
+        value = value.item() if isinstance(value, np.generic) else value
+        return value if role == RAW else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """The names of the columns; rows have none, for their first column is their number."""
+        shown = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
+        return self._names[section] if shown else None
+
+
+class Measurements(QWidget):
+    """The measurements of one of some layers, as they are at any time."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Any = None
+        self.box = NameBox()
+        described(self.box, "Layer", "The layer whose measurements are shown.")
+        self.view, self._rows, sorted_rows = QTableView(), _Rows(), QSortFilterProxyModel(self)
+        described(self.view, "Measurements", "A click on a row leads to its object; a click on a heading sorts by it.")
+        sorted_rows.setSourceModel(self._rows)
+        sorted_rows.setSortRole(RAW)
+        self.view.setModel(sorted_rows)
+        self.view.setSortingEnabled(True)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        head = self.view.verticalHeader()
+        if head is not None:
+            head.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.addWidget(self.box)
+        column.addWidget(self.view)
+        self.box.currentIndexChanged.connect(self._chosen)
+        selection = self.view.selectionModel()
+        if selection is not None:
+            selection.currentRowChanged.connect(self._clicked)
+        viewer.layers.events.removed.connect(self._removed)
+        watch_window(viewer).closing.connect(self.end)
+
+    def show_layers(self, layers: Sequence[Any]) -> None:
+        """Offer these layers, and show the first."""
+        self.box.clear()
+        for layer in layers:
+            self.box.addItem(layer.name, layer)
+        self.box.setVisible(len(layers) > 1)
+
+    def end(self) -> None:
+        """Listen no more."""
+        self._follow(None)
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _chosen(self, *_: Any) -> None:
+        self._follow(self.box.currentData())
+
+    def _follow(self, layer: Any) -> None:
+        if self._layer is not None:
+            self._layer.events.features.disconnect(self._refresh)
+        self._layer = layer
+        if layer is not None:
+            layer.events.features.connect(self._refresh)
+            self._refresh()
+
+    def _refresh(self, *_: Any) -> None:
+        if self._layer is not None:
+            self._rows.show_features(self._layer.features)
+        self.view.resizeColumnsToContents()
+
+    def _removed(self, event: Any) -> None:
+        at = self.box.findData(event.value)
+        if at >= 0:
+            self.box.removeItem(at)
+
+    def _clicked(self, current: QModelIndex, before: QModelIndex) -> None:
+        model = self.view.model()
+        if self._layer is not None and current.isValid() and isinstance(model, QSortFilterProxyModel):
+            go_to(self._viewer, self._layer, self._rows.row(model.mapToSource(current).row()))
+
+
+def go_to(viewer: Any, layer: Any, row: dict[str, Any]) -> None:
+    """Show the object of a row of measurements in the middle of the canvas, and select its label unless a brush is in hand."""
+    place = place_of(row, axes_of_labels(layer))
+    if place is None:
+        return
+    world = layer.data_to_world(place)
+    first = viewer.dims.ndim - len(world)
+    shown = viewer.dims.displayed
+    for axis, at in enumerate(world, first):
+        if axis not in shown:
+            viewer.dims.set_point(axis, at)
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+    centre = list(camera.center)
+    for k, axis in enumerate(shown, len(centre) - len(shown)):
+        if axis >= first:
+            centre[k] = world[axis - first]
+    camera.center = tuple(centre)
+    if str(layer.mode) not in PAINTING:
+        layer.selected_label = int(row["index"])
+
+
+def open_table(viewer: Any, layers: Sequence[Any]) -> Measurements:
+    """Show the measurements of layers below the canvas."""
+    viewer = plain_viewer(viewer)
+    table = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, Measurements)), None)
+    if table is None:
+        table = Measurements(viewer)
+        viewer.window.add_dock_widget(table, name=TITLE, area="bottom")
+    table.show_layers(layers)
+    raised(table)
+    return table
