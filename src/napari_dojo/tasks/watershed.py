@@ -70,7 +70,9 @@ def _passes(basins: NDArray[np.int32], distance: NDArray[np.float32]) -> list[tu
     first = np.diff(keys, prepend=-1) != 0
     keys, distances = keys[first], distances[first]
     highest = np.argsort(-distances, kind="stable")
-    return list(zip((keys // n)[highest].tolist(), (keys % n)[highest].tolist(), distances[highest].tolist(), strict=True))
+    return list(
+        zip((keys // n)[highest].tolist(), (keys % n)[highest].tolist(), distances[highest].tolist(), strict=True)
+    )
 
 
 def _meetings(
