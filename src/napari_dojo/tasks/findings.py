@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.tasks.base import Finding, Fix
+from napari_dojo.tasks.unlabelled import outside, unlabelled
 
-__all__ = ["annotated_box", "corner_findings", "size_findings", "swap_findings"]
+__all__ = ["annotated_box", "corner_findings", "label_findings", "size_findings", "swap_findings"]
 
+LOOKED_AT = 6e6  # pixels in which unlabelled objects are looked for
+UNLABELLED = 0.15  # of the labelled objects, from which on the annotation is called incomplete
 LISTED = 20  # excluded images whose reasons are listed
 
 
@@ -95,11 +98,7 @@ def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, .
     """
     found: dict[str, str] = {}
     for item in dataset.samples:
-        box = None if item.region is not None or item.y is None else annotated_box(np.asarray(item.y), diameter)
-        if box is None:
-            continue
-        plane = list(zip(box, item.size, strict=True))[-2:]
-        if np.prod([(s.stop - s.start) / n for s, n in plane]) < 0.5:
+        if (plane := _in_a_corner(item, diameter)) is not None:
             found.setdefault(item.name, _where(plane))
     if not found:
         return ()
@@ -113,6 +112,53 @@ def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, .
     return (Finding("warning", text, fixes),)
 
 
+def label_findings(dataset: Dataset, diameter: float) -> tuple[Finding, ...]:
+    """Objects that look unlabelled, and labelled ones outside of the regions. ``diameter`` of the objects, px."""
+    missing: dict[str, NDArray[Any]] = {}
+    lost: dict[str, int] = {}
+    pixels = 0.0
+    for item in dataset.samples:
+        if item.region is not None and (n := outside(np.asarray(item.y), item.region)):
+            lost[item.name] = n
+        pixels += float(np.prod(item.size))
+        if pixels > LOOKED_AT or _in_a_corner(item, diameter):
+            continue
+        places = unlabelled(item.x, np.asarray(item.y), item.region, diameter)
+        objects = len(np.unique(item.y)) - 1
+        if len(places) >= max(2, UNLABELLED * objects):
+            missing[item.name] = places
+    return (*_missing_finding(missing), *_lost_finding(lost))
+
+
+def _missing_finding(missing: Mapping[str, NDArray[Any]]) -> tuple[Finding, ...]:
+    if not missing:
+        return ()
+    names, n = tuple(missing), sum(map(len, missing.values()))
+    where = names[0] if len(names) == 1 else f"{len(names)} images, {names[0]} among them"
+    text = (
+        f"{n} objects look unlabelled in {where}, and count as background: label them, or draw the region in which "
+        "every object is labelled."
+    )
+    fixes = (
+        Fix("Show them", "mark", names, dict(missing)),
+        Fix("Draw the region", "region", names, annotated_box),
+        Fix("No objects", "fine"),
+    )
+    return (Finding("warning", text, fixes, "unlabelled"),)
+
+
+def _lost_finding(lost: Mapping[str, int]) -> tuple[Finding, ...]:
+    if not lost:
+        return ()
+    names, n = tuple(lost), sum(lost.values())
+    what = "1 labelled object lies" if n == 1 else f"{n} labelled objects lie"
+    used = "is not used" if n == 1 else "are not used"
+    text = f"{what} outside the region of {names[0]}{' and others' if len(names) > 1 else ''} and {used}: enlarge it."
+    return (
+        Finding("warning", text, (Fix("Enlarge the region", "region", names, annotated_box), Fix("Leave it", "fine"))),
+    )
+
+
 def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:
     """The smallest box (one slice for each axis) that holds all labels and a margin in px; None where all are 0."""
     box = []
@@ -122,6 +168,14 @@ def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | N
             return None
         box.append(slice(max(0, int(where[0] - margin)), min(n, int(where[-1] + 1 + margin))))
     return tuple(box)
+
+
+def _in_a_corner(item: Sample, margin: float) -> list[tuple[slice, int]] | None:
+    """Where all labels lie in the plane, (box, size) for Y and X, if that is less than half of it; else None."""
+    box = None if item.region is not None or item.y is None else annotated_box(np.asarray(item.y), margin)
+    plane = [] if box is None else list(zip(box, item.size, strict=True))[-2:]
+    share = np.prod([(s.stop - s.start) / n for s, n in plane])
+    return plane if plane and share < 0.5 else None
 
 
 def _where(plane: Sequence[tuple[slice, int]]) -> str:

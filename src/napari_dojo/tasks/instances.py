@@ -24,7 +24,7 @@ from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
-from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
@@ -93,7 +93,11 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
-    findings += [*_number_findings(pieces, len(areas)), *corner_findings(dataset, diameter)]
+    findings += [
+        *_number_findings(pieces, len(areas)),
+        *corner_findings(dataset, diameter),
+        *label_findings(dataset, diameter),
+    ]
     findings.append(
         Finding(
             "ok",

@@ -376,3 +376,37 @@ def test_where_no_score_is_possible_none_is_shown(qtbot, viewer, train):
     assert "not possible" in train.progress.score.text()
     assert train.progress.baseline.text() == ""
     assert "no better" not in train.progress.message.text()
+
+
+# --- incomplete annotation
+
+
+def test_objects_without_a_label_are_shown(qtbot, viewer, train, scene):
+    left = np.unique(scene.labels)[2::2]
+    viewer.add_image(scene.image, name="a", scale=(0.5, 0.5), translate=(3, 4))
+    y = np.where(np.isin(scene.labels, left), 0, scene.labels)
+    labels = viewer.add_labels(y, name="a labels", scale=(0.5, 0.5), translate=(3, 4))
+    labels.mode = "paint"
+    viewer.layers.selection.active = labels
+    says(qtbot, train, "objects look unlabelled in a, and count as background")
+    press(train, "Show them")
+    points = viewer.layers["a unlabelled"]
+    places = np.round(points.data).astype(int)
+    assert np.isin(scene.labels[tuple(places.T)], left).mean() > 0.8
+    np.testing.assert_allclose((*points.scale, *points.translate), (0.5, 0.5, 3, 4))
+    assert (viewer.layers.selection.active, labels.mode) == (labels, "paint")
+    press(train, "No objects")
+    silent(qtbot, train, "look unlabelled")
+
+
+def test_objects_outside_the_region_are_told(qtbot, viewer, train, scene):
+    image = viewer.add_image(scene.image, name="a")
+    labels = viewer.add_labels(scene.labels, name="a labels")
+    shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")
+    from napari_dojo.widgets.train.rows import Row
+
+    train.rows.set_rows([Row((image,), labels, shapes)])
+    says(qtbot, train, "outside the region of a and are not used: enlarge it.")
+    press(train, "Enlarge the region")
+    silent(qtbot, train, "outside the region")
+    assert train.rows.rows()[0].region is not shapes

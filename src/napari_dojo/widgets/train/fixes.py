@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
@@ -39,9 +40,13 @@ def rows_for(fix: Fix, material: Layers) -> list[Row]:
 
 
 def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
-    """Apply a fix of the kinds relabel, region, swap, exclude and show to the rows it concerns."""
+    """Apply a fix of the kinds relabel, region, swap, exclude, show and mark to the rows it concerns."""
     if fix.kind == "show":
         _example(viewer, material, material.rows[0], fix.value)
+        return
+    if fix.kind == "mark":
+        for sample, places in fix.value.items():
+            _marked(viewer, material, sample, places)
         return
     for row in rows_for(fix, material):
         if fix.kind == "relabel":
@@ -111,6 +116,35 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
     where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
     place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
     viewer.add_image(found, name=f"{row.name} example", metadata=provenance("example", row.name), **place)
+
+
+def _marked(viewer: Any, material: Layers, sample: str, places: NDArray[Any]) -> None:
+    """Circles around places of a sample, over its image."""
+    row = material.row(sample)
+    if row is None:
+        return
+    image, axes = row.images[0], material.image_axes(row)
+    world = axes.names.replace("C", "")
+    points = np.zeros((len(places), len(world)))
+    for k, a in enumerate(axes.spatial):
+        points[:, world.index(a)] = places[:, k]
+    others = [a for a in world if a not in axes.spatial]
+    sizes = [array_of(image).shape[axes.names.index(a)] for a in others]
+    index = int(sample.rpartition("[")[2].rstrip("]")) if sample != row.name else 0
+    for a, at in zip(others, np.unravel_index(index, sizes) if sizes else (), strict=True):
+        points[:, world.index(a)] = at
+    keep = [i for i, a in enumerate(axes.names if not image.rgb else world) if a != "C"]
+    active = viewer.layers.selection.active
+    viewer.add_points(
+        points,
+        name=f"{sample} unlabelled",
+        size=max(6, round(0.03 * max(axes.size(array_of(image).shape)))),
+        face_color="transparent",
+        border_color="#F0E442",
+        metadata=provenance("mark", row.name),
+        **placement(image, keep),
+    )
+    viewer.layers.selection.active = active
 
 
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
