@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes, own_channels
 from napari_dojo.data.coverage import balanced, numbers_in, on_both_sides
-from napari_dojo.data.kinds import LABELS, Kind
+from napari_dojo.data.kinds import LABELS, Kind, as_image
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
@@ -329,11 +329,7 @@ def _image(x: Any, name: str, axes: Axes) -> Any:
         raise DojoError(
             f"{name} has {x.ndim} dimensions, but the axes {axes.names} name {len(axes.names)}: {_times(x.shape)}."
         )
-    if np.dtype(x.dtype).kind not in "biuf":
-        raise DojoError(f"An image of numbers is needed; {name} is of type {x.dtype}.")
-    if 0 in x.shape:
-        raise DojoError(f"{name} is empty: {_times(x.shape)}.")
-    return x
+    return as_image(x, name)
 
 
 def _samples(whole: Sample, axes: Axes, layout: Layout) -> list[Sample]:

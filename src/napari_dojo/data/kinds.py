@@ -18,9 +18,11 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.errors import DojoError
 
-__all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_labels", "renumbered"]
+__all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_image", "as_labels", "renumbered"]
 
 MOST_PLACES = 4000  # annotated places that are kept of one crop
+MEASURED = 1e15  # no camera counts so far: larger values mark what is missing, and their squares overflow
+LOOKED_THROUGH = 2_000_000_000  # bytes; larger arrays in a file are not searched for such values
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +183,7 @@ class _Image(Kind):
     """One or more channels of intensities, (K, *S)."""
 
     def checked(self, y: Any, name: str) -> Any:
-        return y
+        return as_image(y, f"The target of {name}")
 
     def place(
         self, given: Sequence[int], axes: Axes, shape: Sequence[int], scale: Sequence[int]
@@ -263,6 +265,39 @@ LABELS = _Labels("labels", zooms=True, drawn=True, objects=True)  # one number f
 CLASSES = _Classes("classes", zooms=True, drawn=True, classes=True)  # one class for each pixel
 IMAGE = _Image("image", intensities=True, tta=8)
 CATEGORY = _Category("category", dense=False)
+
+
+def as_image(x: Any, name: str) -> Any:
+    """An image in a type that can be computed with; most come back as they are.
+
+    Booleans become uint8, halves float32; values beyond `MEASURED`, which programs use for "nothing here", become NaN.
+
+    Parameters
+    ----------
+    x : any axes, numpy, memory-mapped or dask.
+    name : what the user knows it by.
+
+    Raises
+    ------
+    DojoError : no real numbers, or no pixels at all.
+    """
+    x = x if hasattr(x, "ndim") else np.asarray(x)
+    dtype = np.dtype(x.dtype)
+    if dtype.kind not in "biuf":
+        raise DojoError(f"An image of numbers is needed; {name} is of type {dtype}.")
+    if 0 in x.shape:
+        raise DojoError(f"{name} is empty: {' x '.join(map(str, x.shape))}.")
+    if dtype.kind == "b":
+        return x.view(np.uint8) if isinstance(x, np.ndarray) else x.astype(np.uint8)
+    if dtype == np.float16:
+        return x.astype(np.float32)
+    if dtype.itemsize < 4 or not isinstance(x, np.ndarray) or x.nbytes > LOOKED_THROUGH:
+        return x
+    if np.fmin.reduce(x, axis=None) >= -MEASURED and np.fmax.reduce(x, axis=None) <= MEASURED:
+        return x
+    if dtype.kind == "f" and not np.isfinite(x).any():
+        return x
+    return np.where((x >= -MEASURED) & (x <= MEASURED), x, np.nan).astype(np.float32)
 
 
 def as_labels(y: Any, name: str) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.padding import filled, padding, strided
 
-__all__ = ["Normalization", "Rule", "dim_frames"]
+__all__ = ["Normalization", "Rule", "dim_frames", "finite"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
@@ -43,11 +43,7 @@ class Normalization:
         wide = x.dtype.itemsize > 2  # 32-bit integers and floats: subtract before rounding to float32
         kind = np.float64 if wide else np.float32
         out = ((x - offset.astype(kind)) * (1 / scale).astype(kind)).astype(np.float32, copy=False)
-        if x.dtype.kind == "f" and not np.isfinite(out).all():
-            finite = out[np.isfinite(out)]
-            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-            out = np.nan_to_num(out, nan=0.0, posinf=high, neginf=low)
-        return out
+        return finite(out) if x.dtype.kind == "f" else out
 
     def clean(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """An image (C, *S) as a network may see it, still in its units, and where it is padding (None: nowhere).
@@ -140,6 +136,15 @@ class Rule:
         if most - middle > 3 * noise:  # the brightest fiftieth shows objects
             return high
         return max(high, float(np.percentile(objects, 75))) if len(objects) >= OBJECT else high
+
+
+def finite(x: NDArray[Any]) -> NDArray[Any]:
+    """An array whose NaN are 0, and whose infinities are the largest and smallest finite value."""
+    known = np.isfinite(x)
+    if known.all():
+        return x
+    low, high = (x[known].min(), x[known].max()) if known.any() else (0.0, 0.0)
+    return np.nan_to_num(x, nan=0.0, posinf=high, neginf=low)
 
 
 def dim_frames(frames: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import as_image
 from napari_dojo.data.normalize import Normalization, dim_frames
 from napari_dojo.data.units import size_doubt, size_ratio, unit_text
 from napari_dojo.errors import DojoError
@@ -91,11 +92,8 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
     ------
     DojoError : the image is empty or holds no numbers, what its axes are is not known, or the model does not fit.
     """
-    picture = image.picture
-    if np.dtype(picture.data.dtype).kind not in "biuf":
-        raise DojoError(f"An image of numbers is needed; this one is of type {picture.data.dtype}.")
-    if 0 in picture.data.shape:
-        raise DojoError("The image is empty.")
+    picture = replace(image.picture, data=as_image(image.picture.data, image.name))
+    image = replace(image, picture=picture)
     _same_pixels(card, picture.pixel_size, settings)
     names = _names(card, image)
     if image.in_context:

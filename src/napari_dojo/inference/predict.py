@@ -333,10 +333,18 @@ def _check_memory(ready: Ready, image: Input, places: _Places, keep_maps: bool) 
     outputs, shape = ready.predictor.outputs, image.array.shape
     sample = float(np.prod(image.axes.size(shape))) * np.prod(ready.predictor.scale)
     needed = sample * (4 * outputs * 2 + 40) + 4 * float(np.prod(places.shape))
+    if image.zoom > 1:  # the image and its maps are enlarged before the network sees them
+        needed += sample * image.zoom ** len(image.axes.spatial) * 4 * (2 * image.axes.channels(shape) + outputs)
     needed += 4 * outputs * sample * image.axes.count(shape) if keep_maps else 0
     there = psutil.virtual_memory().available
     if needed > 0.9 * there:
         raise DojoError(
             f"This image needs about {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free. "
-            "Apply the model to a part of it, or to a smaller image."
+            f"Apply the model to a part of it{_or_another_size(image)}."
         )
+
+
+def _or_another_size(image: Input) -> str:
+    if image.zoom <= 2:
+        return ", or to a smaller image"
+    return f", or name a larger diameter: the image is enlarged {image.zoom:.3g} times for the network"

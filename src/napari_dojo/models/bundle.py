@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import frexp, ldexp
+from math import frexp, ldexp, prod
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dojo import __version__, nets
+from napari_dojo.data.normalize import Normalization, finite
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.images import png_bytes
-from napari_dojo.models.card import Card, Folder, read_card
+from napari_dojo.models.card import Card, Folder, decoding_of, options_of, read_card
+from napari_dojo.tasks import TASKS
 
 __all__ = ["Bundle", "load", "save"]
 
@@ -52,15 +54,19 @@ def load(path: str | Path) -> Bundle:
     """Read a model folder or zip; DojoError where it is missing, damaged, foreign or hostile."""
     folder = Folder(Path(path))
     card = read_card(path)
+    _check_decoding(card)
     raw = folder.weights()
     damaged = f"The weights of the model {folder.path.name} are damaged. Copy it again or train it again."
     net = _net(card)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of odd files before it refuses them
-            net.load_state_dict(torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True))
+            state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+            net.load_state_dict(state)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, AttributeError) as e:
         raise DojoError(damaged) from e
+    if not all(v.isfinite().all() and not v.is_complex() for v in state.values()):
+        raise DojoError(f"The weights of the model {folder.path.name} hold values that are no numbers. Train it again.")
     return Bundle(card, net.eval())
 
 
@@ -78,9 +84,10 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     """
     path = Path(path)
     card = replace(bundle.card, version=bundle.card.version or __version__)
-    test_in = np.asarray(sample, np.float32)[None]  # (1, C, *S)
+    sample = finite(np.asarray(sample))
+    test_in = sample.astype(np.float32)[None]  # (1, C, *S)
     with torch.no_grad():
-        x = torch.from_numpy(card.rule.percentiles(np.asarray(sample)).apply(sample))[None]
+        x = torch.from_numpy(card.rule.percentiles(sample).apply(sample))[None]
         test_out = bundle.net(x).numpy()
     weights = io.BytesIO()
     torch.save({k: v.contiguous() for k, v in bundle.net.state_dict().items()}, weights)
@@ -112,7 +119,21 @@ def _net(card: Card) -> nets.Network:
     net = nets.build(card.net, **options).eval()
     if net.dims != len(card.spatial):
         raise DojoError(f"The model {card.name} is damaged: its network does not work in {card.spatial}.")
+    if prod(net.scale) != prod(card.upsampling.values()):
+        raise DojoError(f"The model {card.name} is damaged: its network does not upsample by {card.upsampling}.")
     return net
+
+
+def _check_decoding(card: Card) -> None:
+    """DojoError where the maps, the options and the decoding of a card do not fit together."""
+    options, decoding, task = options_of(card), decoding_of(card), TASKS[card.task]
+    try:
+        found = task.decode(np.zeros((len(card.maps), *(16,) * len(card.spatial)), np.float32), decoding, options)
+        task.result.in_units(found, card.answers(Normalization(*((1.0,) * card.channels,) * 2)))
+    except Exception as e:  # whatever decoding meets in values that are not its own
+        raise DojoError(
+            f"The model {card.name} is damaged: its maps do not fit to the task {card.task} ({type(e).__name__})."
+        ) from e
 
 
 def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from napari_dojo.data.axes import Axes, own_channels
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
-from napari_dojo.settings import checked
+from napari_dojo.models.plain_yaml import plain_yaml
+from napari_dojo.settings import checked, fields_of
 from napari_dojo.tasks import TASKS
 
 __all__ = ["Card", "Folder", "decoding_of", "options_of", "read_card"]
@@ -27,6 +28,7 @@ LARGEST = 4_000_000  # bytes of an rdf.yaml
 LARGEST_FILE = 2**32  # bytes of a file in a zip, unpacked
 DENSE, RATIO = 2**26, 100  # a file of more bytes that shrank by more than this factor is no model's
 MANY = 10_000  # files in a zip
+MOST_ZOOM, MOST_MAPS = 10_000, 1_000
 RDF, MACOS = "rdf.yaml", "__MACOSX"
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 KINDS: dict[str, Any] = {
@@ -146,8 +148,17 @@ class Card:
             *(self.pixel_size or ()),
             self.rule.high - self.rule.low,
         ]
-        if not all(isfinite(n) and n > 0 for n in numbers) or self.spatial not in ("YX", "ZYX"):
-            raise ValueError("a size, or the spatial axes")
+        if not all(isfinite(n) and n > 0 for n in numbers) or not 1 / MOST_ZOOM <= self.zoom <= MOST_ZOOM:
+            raise ValueError("a size")
+        if self.spatial not in ("YX", "ZYX") or len(self.maps) > MOST_MAPS or not self.maps:
+            raise ValueError("the spatial axes, or the names of the maps")
+        if not 1 <= self.channels <= MOST_MAPS:
+            raise ValueError("the number of channels")
+        if self.target and not len(self.target.offset) == len(self.target.scale) == len(self.maps):
+            raise ValueError("the numbers of the targets")
+        Axes(self.axes)
+        if not (0 <= self.rule.low and self.rule.high <= 100) or self.rule.frames not in ("whole", "each"):
+            raise ValueError("the rule of normalisation")
         if self.pixel_size and len(self.pixel_size) != len(self.spatial):
             raise ValueError("one pixel size for each spatial axis")
         fine = all(a in ("Z", "Y", "X") and type(f) is int and 0 < f <= 16 for a, f in self.upsampling.items())
@@ -174,9 +185,9 @@ class Card:
             card = Card(**{k: v for k, v in values.items() if k in known})
             card._check()
             return card
-        except (TypeError, ValueError, KeyError) as e:
+        except (TypeError, ValueError, KeyError, AttributeError, DojoError) as e:
             raise DojoError(
-                f"{where} is damaged: its description lacks something ({e}). Copy it again or retrain it."
+                f"{where} is damaged: its description is incomplete or wrong ({e}). Copy it again or train it again."
             ) from e
 
 
@@ -204,10 +215,25 @@ class Folder:
             raise DojoError(f"The model {self.path.name} names a file outside of itself ({name}) and is refused.")
         with self._readable(name):
             if self.path.is_dir():
-                return (self._root / name).read_bytes()
+                return self._regular(name).read_bytes()
             entry = self._entries()[name]
             with zipfile.ZipFile(self.path) as z:
                 return z.read(entry)
+
+    def _regular(self, name: str) -> Path:
+        """A file of the folder; DojoError where it is a link that leads outside, a pipe or a device, or too large."""
+        path = self._root / name
+        about = path.stat()
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise DojoError(f"The model {self.path.name} holds a link that leads outside of it ({name}) and is refused.")
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(name)
+        if not stat.S_ISREG(about.st_mode):
+            raise DojoError(f"The model {self.path.name} is refused: {name} is not a file.")
+        if about.st_size > (LARGEST if name == RDF else LARGEST_FILE):
+            size = f"{about.st_size / 1e6:,.0f} MB"
+            raise DojoError(f"The model {self.path.name} is refused: {name} is too large for a model ({size}).")
+        return path
 
     def weights(self) -> bytes:
         """The file of the weights; DojoError where it is missing, or is not what ``rdf.yaml`` says."""
@@ -277,20 +303,14 @@ class Folder:
 
     def description(self) -> dict[str, Any]:
         """``rdf.yaml`` as plain values."""
-        import yaml
-
         if not self.path.exists():
             raise DojoError(f"There is no model at {self.path}. `napari-dojo models list` shows those there are.")
         if not self.is_model:
             raise DojoError(f"{self.path} is not a model: it holds no {RDF}. Choose the folder of a model.")
         raw = self.read(RDF)
-        if len(raw) > LARGEST:
-            raise DojoError(
-                f"The description of the model {self.path.name} is too large ({len(raw)} bytes) and is refused."
-            )
         try:
-            values = yaml.load(raw, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+            values = plain_yaml(raw)
+        except ValueError as e:
             raise DojoError(
                 f"The model {self.path.name} is damaged: its {RDF} cannot be read. Copy it again or train it again."
             ) from e
@@ -324,9 +344,17 @@ def options_of(card: Card) -> Any:
         raise DojoError(
             f"The model {card.name} is for the task {card.task!r}, which this version does not have. Update napari-dojo."
         )
+    cls = TASKS[card.task].options
+    asked = {f.name for f in fields_of(cls)}
+    found = {k: tuple(v) if isinstance(v, list) else v for k, v in card.options.items()}
     try:
-        return TASKS[card.task].options(**{k: tuple(v) if isinstance(v, list) else v for k, v in card.options.items()})
-    except TypeError as e:
+        default = checked(cls, {k: v for k, v in found.items() if k in asked})
+        left = {k: v for k, v in found.items() if k not in asked}
+        for name, value in left.items():  # what training found in the data
+            if type(value) is not type(getattr(default, name, None)):
+                raise TypeError(f"{name} is {value!r:.60}")
+        return replace(default, **left)
+    except (DojoError, TypeError) as e:
         raise DojoError(f"The model {card.name} is damaged: its options do not fit ({e}).") from e
 
 

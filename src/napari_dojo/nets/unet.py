@@ -22,6 +22,7 @@ from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
 __all__ = ["UNet"]
 
+LARGEST = 1024  # px; images are padded to multiples of the stride
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -93,8 +94,9 @@ class UNet(Network):
             or len(self.scale) != dims
             or any(len(pool) != dims for pool in self.pools)
             or not all(1 <= s <= 16 for s in steps)
+            or max(geometry.stride(self.stem, self.pools)) > LARGEST
         ):
-            raise ValueError(f"stem {stem}, pools {pools}, scale {scale}: 2 or 3 steps each, of 1 to 16 pixels")
+            raise ValueError("stem, pools and scale need 2 or 3 steps each, of 1 to 16 pixels")
         if min(in_channels, out_channels, width) < 1 or not 0 < growth <= 8:
             raise ValueError(f"{in_channels} to {out_channels} channels, width {width}, growth {growth}")
         if len(direct) not in (0, out_channels) or not all(0 <= c < in_channels for c in direct):
