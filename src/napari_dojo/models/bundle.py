@@ -127,8 +127,9 @@ def _net(card: Card) -> nets.Network:
 def _check_decoding(card: Card) -> None:
     """DojoError where the maps, the options and the decoding of a card do not fit together."""
     options, decoding, task = options_of(card), decoding_of(card), TASKS[card.task]
+    size = (16,) * len(card.spatial) if task.result.dense else ()
     try:
-        found = task.decode(np.zeros((len(card.maps), *(16,) * len(card.spatial)), np.float32), decoding, options)
+        found = task.decode(np.zeros((len(card.maps), *size), np.float32), decoding, options)
         task.result.in_units(found, card.answers(Normalization(*((1.0,) * card.channels,) * 2)))
     except Exception as e:  # whatever decoding meets in values that are not its own
         raise DojoError(
