@@ -42,18 +42,75 @@ CPU = Device("cpu", "CPU", 2, 4_000_000_000)
 AXES = ("YX", "YX", "CYX", "YXC", "ZYX", "TYX")
 ODD_AXES = ("TZYX", "TCYX", "ZCYX", "TZCYX", "XY", "YXZ", "QYX", "X", "")
 DTYPES = ("uint8", "uint16", "float32")
-ODD_DTYPES = "float64 bool int8 int16 int32 int64 uint32 uint64 float16 complex64 >u2 >f4".split()
+ODD_DTYPES = [
+    "float64",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint32",
+    "uint64",
+    "float16",
+    "complex64",
+    ">u2",
+    ">f4",
+]
 FILLS = ("discs", "discs", "noise")
-ODD_FILLS = (
-    "constant zeros sparse nan some_nan inf huge tiny negative full_range checkerboard line hot padded".split()
-)
+ODD_FILLS = [
+    "constant",
+    "zeros",
+    "sparse",
+    "nan",
+    "some_nan",
+    "inf",
+    "huge",
+    "tiny",
+    "negative",
+    "full_range",
+    "checkerboard",
+    "line",
+    "hot",
+    "padded",
+]
 LABELS = ("discs", "discs", "strokes")
-ODD_LABELS = "none one each_pixel float fraction negative huge nan bool shape rgb background_one".split()
+ODD_LABELS = [
+    "none",
+    "one",
+    "each_pixel",
+    "float",
+    "fraction",
+    "negative",
+    "huge",
+    "nan",
+    "bool",
+    "shape",
+    "rgb",
+    "background_one",
+]
 FILES = ("tif", "npy", "png", "bmp")
-ODD = (
-    "truncated empty text wrong_suffix rgb rgba grey_alpha missing folder garbage_tiff zero_pages object_npy pickled_npy palette "
-    "bit_png two_sizes other_dtype other_axes upper_case no_suffix"
-).split()
+ODD = [
+    "truncated",
+    "empty",
+    "text",
+    "wrong_suffix",
+    "rgb",
+    "rgba",
+    "grey_alpha",
+    "missing",
+    "folder",
+    "garbage_tiff",
+    "zero_pages",
+    "object_npy",
+    "pickled_npy",
+    "palette",
+    "bit_png",
+    "two_sizes",
+    "other_dtype",
+    "other_axes",
+    "upper_case",
+    "no_suffix",
+]
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class Card:
         if self.target and not len(self.target.offset) == len(self.target.scale) == len(self.maps):
             raise ValueError("the numbers of the targets")
         Axes(self.axes)
-        if not (0 <= self.rule.low and self.rule.high <= 100) or self.rule.frames not in ("whole", "each"):
+        if not (self.rule.low >= 0 and self.rule.high <= 100) or self.rule.frames not in ("whole", "each"):
             raise ValueError("the rule of normalisation")
         if self.pixel_size and len(self.pixel_size) != len(self.spatial):
             raise ValueError("one pixel size for each spatial axis")
@@ -225,7 +225,9 @@ class Folder:
         path = self._root / name
         about = path.stat()
         if not path.resolve().is_relative_to(self._root.resolve()):
-            raise DojoError(f"The model {self.path.name} holds a link that leads outside of it ({name}) and is refused.")
+            raise DojoError(
+                f"The model {self.path.name} holds a link that leads outside of it ({name}) and is refused."
+            )
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(name)
         if not stat.S_ISREG(about.st_mode):
