@@ -130,8 +130,8 @@ def _check_decoding(card: Card) -> None:
     size = (16,) * len(card.spatial) if task.result.dense else ()
     try:
         found = task.decode(np.zeros((len(card.maps), *size), np.float32), decoding, options)
-        task.result.in_units(found, card.answers(Normalization(*((1.0,) * card.channels,) * 2)))
-    except Exception as e:  # whatever decoding meets in values that are not its own
+        task.result.in_units(found, card.prediction_numbers(Normalization(*((1.0,) * card.channels,) * 2)))
+    except (TypeError, ValueError, LookupError, ArithmeticError) as e:
         raise DojoError(
             f"The model {card.name} is damaged: its maps do not fit to the task {card.task} ({type(e).__name__})."
         ) from e

@@ -350,7 +350,7 @@ def options_of(card: Card) -> Any:
     asked = {f.name for f in fields_of(cls)}
     found = {k: tuple(v) if isinstance(v, list) else v for k, v in card.options.items()}
     try:
-        default = checked(cls, {k: v for k, v in found.items() if k in asked})
+        default: Any = checked(cls, {k: v for k, v in found.items() if k in asked})
         left = {k: v for k, v in found.items() if k not in asked}
         for name, value in left.items():  # what training found in the data
             if type(value) is not type(getattr(default, name, None)):
