@@ -9,7 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Started, Step, Validated, decode, encode
+from napari_dojo.events import (
+    Control,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Progress,
+    Skipped,
+    Started,
+    Step,
+    Validated,
+    decode,
+    encode,
+)
 
 ALL = [
     Started({"patch": [128, 128], "minutes": None}),
@@ -18,6 +31,7 @@ ALL = [
     Validated(3, 0.5, None, {"ap": {"0.5": 1.0}}, {}, "a/preview.npy"),
     Progress(1, 4),
     Message("warning", "Gewebe \u2713 \u00b5m\nzwei Zeilen"),
+    Skipped("b.tif has 2 channels."),
     Done("models/m", {"steps": 3}),
     Failed("The disk is full."),
 ]

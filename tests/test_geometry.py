@@ -1,4 +1,4 @@
-"""A point source lies at the same place in input and answer, to a tenth of an input pixel, whatever the factor."""
+"""A point source lies at the same place in input and prediction, to a tenth of an input pixel, whatever the factor."""
 
 from __future__ import annotations
 
@@ -40,22 +40,24 @@ def centre(image: np.ndarray) -> np.ndarray:
     return np.array([(light * g).sum() / light.sum() for g in np.indices(image.shape)])
 
 
-SIZES = [((41, 57), (17.3, 30.8)), ((64, 64), (31.5, 12.25)), ((13, 23, 26), (6.2, 10.7, 13.4))]
+FLAT = [((41, 57), (17.3, 30.8)), ((40, 40), (19.5, 12.25))]
+VOLUME = ((9, 19, 22), (4.2, 8.7, 11.4))
 
 
-@pytest.mark.parametrize(("size", "at"), SIZES)
-@pytest.mark.parametrize("factor", [1, 2, 3, 4])
-@pytest.mark.parametrize("tile", [0, 24])
-def test_a_point_source_stays_where_it_is(size, at, factor, tile):
+@pytest.mark.parametrize(
+    ("size", "at", "factor"),
+    [*((*image, factor) for image, factor in product(FLAT, (1, 2, 3, 4))), *((*VOLUME, factor) for factor in (1, 2, 3))],
+)
+def test_a_point_source_stays_where_it_is(size, at, factor):
     bundle = interpolating((factor,) * len(size), "denoise" if factor == 1 else "upscale")
     image = spot(size, at)
-    answer = predict(bundle, image, bundle.card.axes, settings=PredictSettings(tile=tile))
+    answer = predict(bundle, image, bundle.card.axes)
     assert answer.shape == tuple(n * factor for n in size)
     # pixel j of the answer lies at (j + .5) / factor - .5 in pixels of the input
     found = (centre(answer) + 0.5) / factor - 0.5
     np.testing.assert_allclose(found, centre(image), atol=0.1)
-    whole = predict(bundle, image, bundle.card.axes)
-    np.testing.assert_allclose(answer, whole, atol=1e-3 * np.ptp(whole))
+    tiled = predict(bundle, image, bundle.card.axes, settings=PredictSettings(tile=32 if len(size) == 2 else 16))
+    np.testing.assert_allclose(tiled, answer, atol=1e-3 * np.ptp(answer))
 
 
 @pytest.mark.parametrize("turns", [2, 4, 8])

@@ -118,8 +118,10 @@ def test_the_installed_sample_data_and_models_are_there(installed: Path) -> None
             assert (installed / "napari_dojo" / sample["uri"]).is_file(), sample
         else:
             assert sample["command"] in said["functions"], sample
-    for model in (installed / "napari_dojo" / "models").glob("*/"):
-        assert (model / "rdf.yaml").is_file(), model
+    shipped = Path("models", "shipped")
+    names = {path.parent.name for path in (PACKAGE / shipped).glob("*/rdf.yaml")}
+    assert len(names) >= 3
+    assert {path.parent.name for path in (installed / "napari_dojo" / shipped).glob("*/rdf.yaml")} == names
 
 
 @pytest.mark.gui

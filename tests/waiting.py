@@ -9,7 +9,7 @@ from napari_dojo.events import Event
 from napari_dojo.jobs.job import Job
 
 
-def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 60) -> list[Event]:
+def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 180) -> list[Event]:
     """Events until something holds, or the job has finished."""
     said: list[Event] = []
     end = time.monotonic() + seconds
@@ -21,7 +21,7 @@ def wait(job: Job, until: Callable[[list[Event]], bool], seconds: float = 60) ->
     raise AssertionError(f"nothing came in {seconds} s; so far {said[-3:]}")
 
 
-def quiet(job: Job, seconds: float = 60, silence: float = 0.3) -> None:
+def quiet(job: Job, seconds: float = 180, silence: float = 0.3) -> None:
     """Wait until the job, which still runs, has said nothing for ``silence`` seconds."""
     last = time.monotonic()
     end = last + seconds

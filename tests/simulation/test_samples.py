@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,16 @@ ALL = [name for name in samples.__all__ if name != "folder"]
 FILES = sorted(samples.folder("nuclei_train").parent.rglob("*.tif"))
 
 
+@cache
+def layers_of(name: str) -> list[Any]:
+    """The layers of a sample, made once."""
+    made: list[Any] = getattr(samples, name)()
+    return made
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_layers(name: str) -> None:
-    layers = getattr(samples, name)()
+    layers = layers_of(name)
     names = [options["name"] for _, options, _ in layers]
     assert len(set(names)) == len(names)
     for data, options, kind in layers:
@@ -40,7 +49,7 @@ def test_layers(name: str) -> None:
 def test_napari_takes_them_without_a_word(name: str) -> None:
     from napari.layers import Layer
 
-    for data, options, kind in getattr(samples, name)():
+    for data, options, kind in layers_of(name):
         layer = Layer.create(data, options, kind)
         assert layer.name == options["name"]
         assert layer._type_string == kind
@@ -51,7 +60,7 @@ def test_napari_takes_them_without_a_word(name: str) -> None:
 
 
 def test_training_set() -> None:
-    (images, options, _), (labels, _, _) = samples.nuclei_train()
+    (images, options, _), (labels, _, _) = layers_of("nuclei_train")
     assert images.shape == labels.shape == (5, 256, 256)
     assert options["axis_labels"] == ("t", "y", "x")
     assert options["units"] == ("pixel", "um", "um")
@@ -60,17 +69,17 @@ def test_training_set() -> None:
         assert np.array_equal(np.unique(truth), np.arange(truth.max() + 1))
         assert truth.max() > 25
         assert image[truth > 0].mean() > image[truth == 0].mean() + 20
-    assert samples.nuclei_test()[0][0].shape == (2, 256, 256)
+    assert layers_of("nuclei_test")[0][0].shape == (2, 256, 256)
 
 
 def test_scales() -> None:
-    assert samples.nuclei_3d()[0][1]["scale"] == pytest.approx((1.0, 0.5, 0.5))
-    assert samples.skimage_cell()[0][1]["scale"] == (0.107, 0.107)
-    assert samples.skimage_tissue()[0][1]["rgb"]
+    assert layers_of("nuclei_3d")[0][1]["scale"] == pytest.approx((1.0, 0.5, 0.5))
+    assert layers_of("skimage_cell")[0][1]["scale"] == (0.107, 0.107)
+    assert layers_of("skimage_tissue")[0][1]["rgb"]
 
 
 def test_strokes_agree_with_the_truth() -> None:
-    strokes = samples.cells_strokes()[-1][0]
+    strokes = layers_of("cells_strokes")[-1][0]
     truth = tifffile.imread(samples.folder("cells") / "truth" / "cells.tif")
     assert set(np.unique(strokes)) == {0, 1, 2, 3}
     assert np.array_equal(strokes[strokes > 0], truth[strokes > 0])
@@ -97,7 +106,7 @@ def test_files_have_axes_and_size(file: Path) -> None:
 
 
 def test_the_files_are_what_the_simulator_draws(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "scripts" / "make_samples.py"
+    script = Path(__file__).resolve().parents[2] / "scripts" / "make_samples.py"
     if not script.is_file():
         pytest.skip("needs the source folder")
     from importlib.util import module_from_spec, spec_from_file_location
