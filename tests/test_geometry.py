@@ -46,7 +46,10 @@ VOLUME = ((9, 19, 22), (4.2, 8.7, 11.4))
 
 @pytest.mark.parametrize(
     ("size", "at", "factor"),
-    [*((*image, factor) for image, factor in product(FLAT, (1, 2, 3, 4))), *((*VOLUME, factor) for factor in (1, 2, 3))],
+    [
+        *((*image, factor) for image, factor in product(FLAT, (1, 2, 3, 4))),
+        *((*VOLUME, factor) for factor in (1, 2, 3)),
+    ],
 )
 def test_a_point_source_stays_where_it_is(size, at, factor):
     bundle = interpolating((factor,) * len(size), "denoise" if factor == 1 else "upscale")

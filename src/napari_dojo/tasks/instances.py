@@ -143,14 +143,6 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(label(np.asarray(y), connectivity=1), np.int32)
 
 
-def normalised_distance(y: NDArray[Any]) -> NDArray[np.float32]:
-    """The distance of each pixel to the edge of its object: 0 outside, 1 at each object's innermost point; (*S) -> (*S) float32.
-
-    Objects at the edge are assumed to continue beyond it.
-    """
-    return _distance_and_edge(y)[0]
-
-
 def example(
     x: NDArray[np.float32],
     y: NDArray[Any],
