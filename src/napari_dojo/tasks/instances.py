@@ -25,6 +25,7 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
+from napari_dojo.tasks.label_findings import background_findings, edge_findings, label_shift_findings
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class InstancesDecoding:
 
 def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     """Count and measure the labelled objects."""
-    findings = [*size_findings(dataset), *swap_findings(dataset)]
+    findings = [*size_findings(dataset), *swap_findings(dataset), *edge_findings(dataset)]
+    findings += [*background_findings(dataset), *label_shift_findings(dataset)]
     sizes, empty = [], 0
     pieces: dict[str, tuple[int, int]] = {}
     for item in dataset.samples:

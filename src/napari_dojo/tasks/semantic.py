@@ -15,6 +15,7 @@ from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
+from napari_dojo.tasks.label_findings import edge_findings, label_shift_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +58,8 @@ def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
     counts, pixels = _painted(dataset, options)
     values = options.values or tuple(sorted(counts))
     painted = sum(counts.values()) / max(pixels, 1)
-    findings = [*size_findings(dataset), *swap_findings(dataset), *_class_findings(values, options)]
+    findings = [*size_findings(dataset), *swap_findings(dataset), *edge_findings(dataset, classes=True)]
+    findings += _class_findings(values, options)
     names = _names(options, values)
     if len(names) != len(values):
         numbers = ", ".join(map(str, values))
@@ -67,7 +69,7 @@ def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
     if 1 < len(values) <= MOST:
         findings += _zero_findings(counts, pixels, options)
         if options.zero == "background":
-            findings += corner_findings(dataset)
+            findings += [*corner_findings(dataset), *label_shift_findings(dataset)]
     for v, name in zip(values, names, strict=True):
         if 0 < counts.get(v, 0) < 50:
             findings.append(Finding("warning", f"{name} has only {counts[v]} annotated pixels; paint more of it."))
