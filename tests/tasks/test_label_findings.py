@@ -108,7 +108,12 @@ def test_one_of_several_is_shifted() -> None:
 
 
 def all_findings(data: Dataset) -> tuple[Finding, ...]:
-    return (*edge_findings(data), *edge_findings(data, classes=True), *background_findings(data), *label_shift_findings(data))
+    return (
+        *edge_findings(data),
+        *edge_findings(data, classes=True),
+        *background_findings(data),
+        *label_shift_findings(data),
+    )
 
 
 def test_labels_that_are_right() -> None:
@@ -138,7 +143,11 @@ def test_volumes() -> None:
 
 
 def test_the_check_of_the_tasks_tells_it() -> None:
-    for change, words in ((resized, "interpolation"), (lambda y: y + 1, "background"), (lambda y: moved(y, (6, 6)), "shifted")):
+    for change, words in (
+        (resized, "interpolation"),
+        (lambda y: y + 1, "background"),
+        (lambda y: moved(y, (6, 6)), "shifted"),
+    ):
         task = TASKS["instances"]
         assert any(words in said for said in task.summarize(changed(change), task.options()).warnings)
     task = TASKS["semantic"]

@@ -79,7 +79,9 @@ def label_shift_findings(dataset: Dataset) -> tuple[Finding, ...]:
     findings = []
     for (down, right), names in list(_alike(shifts).items())[:LISTED]:
         every = len(looked) > 1 and len(names) >= 0.8 * len(looked)
-        which = f"of {'all' if len(names) == len(looked) else 'most'} images" if every else f"of {names[0]}{_more(names)}"
+        which = (
+            f"of {'all' if len(names) == len(looked) else 'most'} images" if every else f"of {names[0]}{_more(names)}"
+        )
         where = " and ".join(_words(down, "below", "above") + _words(right, "to the right of", "to the left of"))
         text = (
             f"The labels {which} lie {where} what they mark, as their edges show: shifted by {down:+d}, {right:+d} px (y, x). "
