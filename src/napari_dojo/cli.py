@@ -403,6 +403,7 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None
 
     before = signal.signal(signal.SIGINT, stop)
     done: Done | None = None
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}  # names may hold brackets
     try:
         with _bar() as bar:
             row = bar.add_task(title, total=None)
@@ -414,11 +415,11 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None
                 elif isinstance(event, Progress):
                     bar.update(row, completed=event.done, total=event.total)
                 elif isinstance(event, Started):
-                    bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", highlight=False)
+                    bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", **plain)
                 elif isinstance(event, Message):
-                    bar.console.print(event.text, highlight=False)
+                    bar.console.print(event.text, **plain)
                 elif isinstance(event, Validated):
-                    bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", highlight=False)
+                    bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", **plain)
                 elif isinstance(event, Done):
                     done = event
                 elif isinstance(event, Failed):

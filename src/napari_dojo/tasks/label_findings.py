@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,7 @@ def label_shift_findings(dataset: Dataset) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def with_nearest(y: NDArray[np.int32]) -> NDArray[np.int32]:
+def with_nearest(y: NDArray[Any]) -> NDArray[Any]:
     """Labels (*S) in which specks along edges have the number of the nearest labelled area, or of the background."""
     from scipy.ndimage import distance_transform_edt
     from skimage.measure import label
@@ -101,15 +102,16 @@ def with_nearest(y: NDArray[np.int32]) -> NDArray[np.int32]:
     known = _hit(pieces, cores)[pieces] | (y == 0)
     if not known.any():
         return y
-    return np.asarray(y[tuple(distance_transform_edt(~known, return_distances=False, return_indices=True))])
+    nearest: NDArray[Any] = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.asarray(y[tuple(nearest)])
 
 
-def without_number(y: NDArray[np.int32], number: int) -> NDArray[np.int32]:
+def without_number(y: NDArray[Any], number: int) -> NDArray[Any]:
     """Labels with 0 in place of a number."""
     return np.where(y == number, 0, y)
 
 
-def moved(y: NDArray[np.int32], shift: tuple[int, int]) -> NDArray[np.int32]:
+def moved(y: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
     """Labels (*S) moved in their planes by (y, x) px; 0 comes in from outside."""
     out = np.zeros_like(y)
     to = tuple(slice(max(0, s), n + min(0, s)) for s, n in zip(shift, y.shape[-2:], strict=True))
@@ -123,12 +125,12 @@ def _more(names: Mapping[str, object] | Sequence[str]) -> str:
     return f" (and of {n} more)" if n else ""
 
 
-def _middle(y: NDArray[np.int32]) -> NDArray[np.int32]:
+def _middle(y: NDArray[Any]) -> NDArray[Any]:
     most = (32,) * (y.ndim - 2) + (EDGE, EDGE)
     return y[tuple(slice(max(0, (n - m) // 2), max(0, (n - m) // 2) + m) for n, m in zip(y.shape, most, strict=True))]
 
 
-def _cores(y: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _cores(y: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels whose four neighbours in the plane have the same number."""
     cores = np.zeros(y.shape, bool)
     middle = y[..., 1:-1, 1:-1]
@@ -137,12 +139,12 @@ def _cores(y: NDArray[np.int32]) -> NDArray[np.bool_]:
     return cores
 
 
-def _hit(numbers: NDArray[np.int32], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _hit(numbers: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of the numbers 0..n occur where something is True."""
     return np.bincount(numbers[where], minlength=int(numbers.max()) + 1) > 0
 
 
-def _areas_and_specks(y: NDArray[np.int32], classes: bool) -> tuple[int, int]:
+def _areas_and_specks(y: NDArray[Any], classes: bool) -> tuple[int, int]:
     """How many areas there are, and how many specks whose number lies between those around them.
 
     An area has a pixel whose neighbours have the same number, a speck has none. Of ``classes``, numbers are counted;
@@ -162,7 +164,7 @@ def _areas_and_specks(y: NDArray[np.int32], classes: bool) -> tuple[int, int]:
     return int(core[first:].sum()), int((_hit(pieces, between) & ~core)[first:].sum())
 
 
-def _background(y: NDArray[np.int32]) -> tuple[int, float] | None:
+def _background(y: NDArray[Any]) -> tuple[int, float] | None:
     """The number that covers most of the labels, and their share of it, where it lies around the objects and 0 does not."""
     values, ranks, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(values) < 3 or values[-1] == 0:
@@ -196,7 +198,7 @@ def _shift_of(item: Sample) -> tuple[int, int] | None:
     return (down, right) if clear and max(abs(down), abs(right)) >= FAR else None
 
 
-def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """The middle of an image (C, Y, X) and of its labels (Y, X); of a volume the plane with the most labels."""
     y = np.asarray(item.y)
     cut = tuple(slice(max(0, (n - 2 * EDGE) // 2), max(0, (n - 2 * EDGE) // 2) + 2 * EDGE) for n in y.shape[-2:])
@@ -206,7 +208,7 @@ def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     return np.asarray(item.x[(slice(0, 4), *where)], np.float32), y[where]
 
 
-def _rims(y: NDArray[np.int32]) -> NDArray[np.float32]:
+def _rims(y: NDArray[Any]) -> NDArray[np.float32]:
     """Where labels (Y, X) end, smoothed, with mean 0."""
     from scipy.ndimage import gaussian_filter
 
