@@ -25,7 +25,7 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
-from napari_dojo.tasks.label_findings import background_findings, edge_findings, label_shift_findings
+from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.settings import Option
 from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
-from napari_dojo.tasks.label_findings import edge_findings, label_shift_findings
+from napari_dojo.tasks.label_defects import edge_findings, label_shift_findings
 
 if TYPE_CHECKING:
     from torch import Tensor

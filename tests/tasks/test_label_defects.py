@@ -13,7 +13,7 @@ from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import CLASSES
 from napari_dojo.simulation.scenes import simulate
 from napari_dojo.tasks import TASKS, Finding
-from napari_dojo.tasks.label_findings import (
+from napari_dojo.tasks.label_defects import (
     background_findings,
     edge_findings,
     label_shift_findings,
