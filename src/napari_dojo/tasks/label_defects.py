@@ -114,9 +114,10 @@ def without_number(y: NDArray[Any], number: int) -> NDArray[Any]:
 def moved(y: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
     """Labels (*S) moved in their planes by (y, x) px; 0 comes in from outside."""
     out = np.zeros_like(y)
-    to = tuple(slice(max(0, s), n + min(0, s)) for s, n in zip(shift, y.shape[-2:], strict=True))
-    come = tuple(slice(max(0, -s), n + min(0, -s)) for s, n in zip(shift, y.shape[-2:], strict=True))
-    out[(..., *to)] = y[(..., *come)]
+    (down, right), (rows, columns) = shift, y.shape[-2:]
+    to_rows, to_columns = slice(max(0, down), rows + min(0, down)), slice(max(0, right), columns + min(0, right))
+    rows_of, columns_of = slice(max(0, -down), rows + min(0, -down)), slice(max(0, -right), columns + min(0, -right))
+    out[..., to_rows, to_columns] = y[..., rows_of, columns_of]
     return out
 
 
