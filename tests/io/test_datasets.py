@@ -15,6 +15,7 @@ from napari_dojo.data.dataset import Excluded, Layout
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.errors import DojoError
 from napari_dojo.io import datasets as folders
+from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles, outputs, read_dataset
 from napari_dojo.io.images import write
 from napari_dojo.io.rois import write_rois
@@ -262,3 +263,13 @@ def test_the_segmentation_of_cellpose_is_a_target(tmp_path: Path) -> None:
     dataset, _ = read_dataset(DatasetFiles(str(tmp_path), str(tmp_path)), Layout())
     assert len(dataset.samples) == 2
     np.testing.assert_array_equal(dataset.samples[1].y, squares())
+
+
+def test_of_a_large_folder_the_first_images_are_looked_at_and_said(tmp_path: Path) -> None:
+    for i in range(4):
+        images.write(tmp_path / f"{i}.tif", np.full((16, 16), i, np.uint8) + np.eye(16, dtype=np.uint8), "YX")
+    some, notes = read_dataset(DatasetFiles(str(tmp_path)), Layout(IMAGE), 2 * 16 * 16)
+    assert len(some.samples) == 2
+    assert notes == ["The first 2 of 4 images were looked at; the plan for all of them may differ."]
+    everything, notes = read_dataset(DatasetFiles(str(tmp_path)), Layout(IMAGE))
+    assert (len(everything.samples), notes) == (4, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,47 +71,62 @@ def read_dataset(
     regions, notes = _regions(given, found, names)
     roles = read_roles(given.roles, list(names.values())) if given.roles else {}
     groups = _groups(given.group_by, names)
-    unread: list[Excluded] = []
-    read: list[_Read] = []
-    room = int(IN_MEMORY * psutil.virtual_memory().available)
-    for path, target in found.pairs:
-        if sum(float(np.prod(r.picture.data.shape)) for r in read) >= most:
-            break
-        try:
-            some = _read((path, target, regions.get(path)), given, layout, min(room, images.LAZY_ABOVE))
-        except DojoError as e:
-            unread.append(Excluded(names[path], str(e) if names[path] in str(e) else f"{names[path]}: {e}"))
-            continue
-        read += some
-        room = max(0, room - sum(r.picture.data.nbytes for r in some if type(r.picture.data) is np.ndarray))
+    files = [(path, target, regions.get(path)) for path, target in found.pairs]
+    read, unread = _read_all(files, given, layout, names, most)
+    some = len({r.picture.path for r in read}) + len(unread)
+    if some < len(files):
+        notes.append(f"The first {some} of {len(files)} images were looked at; the plan for all of them may differ.")
     read, odd = _alike(read, names)
     if not read:
-        first_reason = unread[0].reason
-        raise DojoError(
-            first_reason
-            if len(unread) == 1
-            else f"None of the {len(unread)} images can be used. The first: {first_reason}"
-        )
+        first = unread[0].reason
+        many = f"None of the {len(unread)} images can be used. The first: {first}"
+        raise DojoError(first if len(unread) == 1 else many)
     if any(type(r.picture.data) is not np.ndarray for r in read):
         notes.append("The images need more memory than is free: patches are read from their files during training.")
     notes += dict.fromkeys(note for r in read for note in r.picture.notes)
-    first = read[0]
-    size = first.picture.pixel_size
+    one = read[0]
+    size = one.picture.pixel_size
     dataset = Dataset.of(
         [r.picture.data for r in read],
         None if given.target is None else [r.target for r in read],
-        first.axes,
+        one.axes,
         layout=layout,
         names=[_name(r, names) for r in read],
         groups=[groups[r.picture.path] for r in read],
         regions=[r.region for r in read] if regions else (),
         roles=[roles.get(names[r.picture.path], "automatic") for r in read] if roles else (),
-        pixel_size=size if size and len(size) == len(first.axes.spatial) else None,
-        unit=first.picture.unit,
-        target_pixel_size=first.target_size,
-        channel_names=first.picture.channel_names,
+        pixel_size=size if size and len(size) == len(one.axes.spatial) else None,
+        unit=one.picture.unit,
+        target_pixel_size=one.target_size,
+        channel_names=one.picture.channel_names,
     )
     return replace(dataset, excluded=(*found.excluded, *unread, *odd, *dataset.excluded)), notes
+
+
+def _read_all(
+    files: Sequence[tuple[Path, Path | None, Path | None]],
+    given: DatasetFiles,
+    layout: Layout,
+    names: Mapping[Path, str],
+    most: float,
+) -> tuple[list[_Read], list[Excluded]]:
+    """The images of files, no more after ``most`` pixels, and the files that cannot be read with the reason."""
+    read: list[_Read] = []
+    unread: list[Excluded] = []
+    room, pixels = int(IN_MEMORY * psutil.virtual_memory().available), 0.0
+    for these in files:
+        if pixels >= most:
+            break
+        try:
+            some = _read(these, given, layout, min(room, images.LAZY_ABOVE))
+        except DojoError as e:
+            name = names[these[0]]
+            unread.append(Excluded(name, str(e) if name in str(e) else f"{name}: {e}"))
+            continue
+        read += some
+        pixels += sum(float(np.prod(r.picture.data.shape)) for r in some)
+        room = max(0, room - sum(r.picture.data.nbytes for r in some if type(r.picture.data) is np.ndarray))
+    return read, unread
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,8 +152,8 @@ class Files:
         return LARGEST
 
     def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
-        """The first images, and what was left out of all."""
-        return read_dataset(self.given, task.layout(options), 8 * QUICK)
+        """All images, of a large folder the first ones; and sentences about the rest."""
+        return read_dataset(self.given, task.layout(options), LARGEST)
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Name the files to the job."""
