@@ -28,7 +28,7 @@ from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.jobs import claims
 from napari_dojo.paths import runs_folder
 
-__all__ = ["Draft", "Layer", "Row", "Work", "drafts"]
+__all__ = ["Draft", "Layer", "Row", "Work", "drafts", "painted_in"]
 
 LARGEST = 256_000_000  # bytes; larger images that lie in no file are not copied
 BLOCK = 2**22  # pixels that are written together: painting in a huge layer rewrites a part of it
@@ -257,6 +257,13 @@ class Draft:
         if lengths is None:
             return array
         return np.split(array, np.cumsum(lengths)[:-1]) if lengths else []
+
+
+def painted_in(work: Work) -> tuple[int, int]:
+    """How many different numbers were painted in all, and in how many Labels layers."""
+    labels = [np.asarray(x.data) for x in work.layers.values() if x.kind == "labels" and x.data is not None]
+    counts = [int(np.count_nonzero(np.unique(y))) for y in labels]
+    return sum(counts), sum(n > 0 for n in counts)
 
 
 def drafts() -> list[Draft]:

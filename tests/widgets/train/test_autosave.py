@@ -16,14 +16,17 @@ import pytest
 import tifffile
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton
 from settled import settled
 
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs import autosave as engine
 from napari_dojo.jobs.autosave import Draft, drafts
 from napari_dojo.paths import runs_folder
+from napari_dojo.widgets.classroom.borrowed import camera_of
 from napari_dojo.widgets.train import autosave as module
 from napari_dojo.widgets.train.autosave import Autosave, restore
+from napari_dojo.widgets.train.unfinished import Unfinished
 
 pytestmark = pytest.mark.gui
 WHERE = {"scale": (0.5, 0.25), "translate": (3, 4), "rotate": 30, "shear": (0.1,), "units": ("um", "um")}
@@ -375,6 +378,8 @@ import sys, time
 from types import SimpleNamespace
 import napari, numpy as np
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton
+from napari_dojo.widgets.classroom.borrowed import camera_of
 from napari_dojo.widgets.train import autosave as module
 from napari_dojo.widgets.train.autosave import Autosave
 
@@ -422,3 +427,45 @@ def test_a_kill_loses_no_more_than_the_longest_wait(qapp):
     lost = [killed - when for count, when in painted.items() if count not in found]
     print(f"{len(painted)} strokes, {len(lost)} lost, the oldest {max(lost, default=0):.1f} s before the kill")
     assert max(lost, default=0) <= 2.5
+
+
+def test_layers_come_back_in_their_place_from_the_first_moment(qtbot, viewer, pair, saving):
+    """No layer is in the viewer without its units and scale, and the camera looks at all of them."""
+    image, labels = pair
+    autosave = saving([row([image], labels)])
+    labels.paint((20, 20), 1)
+    saved(qtbot, autosave)
+    autosave.end(True)
+    viewer.layers.clear()
+    viewer.reset_view()
+    came = []
+    viewer.layers.events.inserted.connect(lambda e: came.append(([str(u) for u in e.value.units], *e.value.scale)))
+    restore(viewer, Draft(autosave.draft.folder))
+    assert came == [(["micrometer"] * 2, 0.5, 0.25)] * 2
+    seen = camera_of(viewer)
+    zoom, centre = seen.zoom, seen.center
+    viewer.reset_view()
+    assert (seen.zoom, seen.center) == (pytest.approx(zoom), pytest.approx(centre))
+
+
+def test_discarding_asks_with_the_count(qtbot, viewer, pair, saving, monkeypatch):
+    image, labels = pair
+    autosave = saving([row([image], labels)])
+    labels.paint((10, 10), 1)
+    labels.paint((40, 40), 2)
+    saved(qtbot, autosave, lambda layers: 2 in layers["cells labels"].data)
+    autosave.end(True)
+    asked: list[str] = []
+    monkeypatch.setattr(Unfinished, "ask", lambda self, text: bool(asked.append(text)))
+    line = Unfinished()
+    qtbot.addWidget(line)
+    line.refresh()
+    qtbot.waitUntil(lambda: line.draft is not None, timeout=5000)
+    button = next(b for b in line.draft_line.findChildren(QPushButton) if b.text() == "Discard")
+    button.click()
+    assert "cells (2 objects or classes)?" in asked[0]
+    assert len(drafts()) == 1  # it was not meant
+    monkeypatch.setattr(Unfinished, "ask", lambda self, text: True)
+    button.click()
+    qtbot.waitUntil(lambda: not drafts(), timeout=5000)
+    line.end()

@@ -73,6 +73,29 @@ def test_a_mask_is_numbered(qtbot, viewer, train, scene):
     assert set(np.unique(viewer.layers["a labels"].data)) == {0, 255}  # the person's own stays
 
 
+def test_a_fix_keeps_the_brush_and_takes_the_next_free_number(qtbot, viewer, train, scene):
+    viewer.add_image(scene.image, name="a")
+    mask = viewer.add_labels((scene.labels > 0).astype(np.uint8), name="a labels")
+    mask.mode, mask.brush_size, mask.opacity, mask.contiguous = "paint", 7, 0.4, False
+    viewer.layers.selection.active = mask
+    says(qtbot, train, "has one value in")
+    press(train, "Number them")
+    numbered = train.rows.rows()[0].target
+    assert viewer.layers.selection.active is numbered
+    assert (numbered.mode, numbered.brush_size, numbered.opacity, numbered.contiguous) == ("paint", 7, 0.4, False)
+    assert numbered.selected_label == numbered.data.max() + 1
+    assert mask.selected_label == 1
+
+
+def test_a_fix_leaves_the_selection_of_another_layer(qtbot, viewer, train, scene):
+    image = viewer.add_image(scene.image, name="a")
+    viewer.add_labels((scene.labels > 0).astype(np.uint8), name="a labels")
+    viewer.layers.selection.active = image
+    says(qtbot, train, "has one value in")
+    press(train, "Number them")
+    assert viewer.layers.selection.active is image
+
+
 def test_a_stack_of_masks_is_numbered_plane_by_plane(qtbot, viewer, train, scene):
     mask = np.stack([scene.labels > 0] * 3).astype(np.uint8)
     viewer.add_image(np.stack([scene.image] * 3), name="a", axis_labels=("t", "y", "x"))

@@ -57,6 +57,9 @@ def over(qtbot, training):
 
 
 def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, filled, panel, train):
+    train.minutes_box.setValue(7.5)
+    train.rows.set_rows(train.rows.rows()[:2])
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
     train.start_button.click()
     first_check(qtbot, train)
     training = desk().of(filled)
@@ -64,6 +67,9 @@ def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, fille
     train.end()
     assert training.state == "working"
     again = panel(TrainPanel)
+    assert (again.minutes_box.value(), again.name_edit.text()) == (7.5, "cells")
+    assert again.settings.values()["width"] == 4
+    assert [row.name for row in again.rows.rows()] == ["cells_0", "cells_1"]
     assert again.progress.training is training
     assert again.progress.score.text()
     assert again.progress.buttons.currentIndex() == 1

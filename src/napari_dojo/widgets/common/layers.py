@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import permutations
@@ -35,9 +36,11 @@ __all__ = [
     "region_mask",
     "result_placement",
     "same_grid",
+    "same_tool",
     "source_of",
 ]
 
+TOOL = ("brush_size", "contiguous", "n_edit_dimensions", "preserve_labels", "contour", "opacity", "blending", "mode")
 FLAT = 0.12  # share of neighbours that differ, of which labels have less
 MEANING = {"Z": "Z (planes of a volume)", "T": "time, or separate images", "C": "channels"}
 
@@ -161,6 +164,26 @@ def new_labels(viewer: Any, image: Any, classes: bool = False) -> Any:
     layer.mode = "paint"
     viewer.layers.selection.active = layer
     return layer
+
+
+@contextmanager
+def same_tool(viewer: Any, old: Any) -> Iterator[Callable[[Any], Any]]:
+    """While a Labels layer takes the place of ``old``: the function given takes over its brush, mode and look.
+
+    The new layer is selected where the old one was, and paints with the next free number; else the selection stays.
+    """
+    active, taken = viewer.layers.selection.active, []
+    tool = {name: getattr(old, name) for name in TOOL}  # a layer that is hidden loses its mode
+
+    def take_over(new: Any) -> Any:
+        for name, value in tool.items():
+            setattr(new, name, value)
+        new.selected_label = int(np.max(array_of(new), initial=0)) + 1
+        taken.append(new)
+        return new
+
+    yield take_over
+    viewer.layers.selection.active = taken[0] if taken and active is old else active
 
 
 def holds_labels(image: Any) -> bool:

@@ -291,7 +291,7 @@ def restore(viewer: Any, draft: Draft) -> Restored:
     ------
     DojoError : the draft is damaged as a whole.
     """
-    work = draft.read()
+    work, empty = draft.read(), not viewer.layers
     layers: dict[str, Any] = {}
     lost: list[str] = []
     opened: dict[str, list[Any]] = {}
@@ -304,6 +304,8 @@ def restore(viewer: Any, draft: Draft) -> Restored:
         layers[key] = layer
     for layer in {x for found in opened.values() for x in found}:  # a file may hold more than was used
         viewer.layers.remove(layer)
+    if empty:  # napari looked at the first layer alone
+        viewer.reset_view()
     rows = []
     for row in work.rows:
         shown = tuple(layers[k] for k in row.images if k in layers)
@@ -395,11 +397,17 @@ def _added(viewer: Any, kept: Layer, opened: dict[str, list[Any]]) -> Any:
     """Add the layer again."""
     from napari.layers import Image, Labels, Shapes
 
-    make: Mapping[str, Any] = {**kept.state["make"], "name": kept.name}
+    place = {
+        name: value if name in ("units", "axis_labels") else np.asarray(value)
+        for name, value in kept.state["place"].items()
+    }
+    make: Mapping[str, Any] = {**kept.state["make"], **place, "name": kept.name}
     if kept.kind == "image" and kept.data is None:
         layer = _opened(viewer, kept, opened)
         layer.name = kept.name
         layer.metadata.update(make.get("metadata", {}))
+        for name, value in place.items():
+            setattr(layer, name, value)
     elif kept.data is None:
         raise DojoError(f"The copy of {kept.name} is damaged.")
     else:
@@ -407,8 +415,6 @@ def _added(viewer: Any, kept: Layer, opened: dict[str, list[Any]]) -> Any:
             make = {**make, "colormap": dict(kept.state["colours"])}
         kind = {"image": Image, "labels": Labels, "shapes": Shapes}[kept.kind]
         layer = viewer.add_layer(kind(kept.data, **make))
-    for name, value in kept.state["place"].items():
-        setattr(layer, name, np.asarray(value) if name not in ("units", "axis_labels") else value)
     for name, value in kept.state["look"].items():
         with suppress(AttributeError, KeyError, TypeError, ValueError):  # of another version of napari
             setattr(layer, name, value)

@@ -16,12 +16,14 @@ from napari_dojo.io.images import Picture
 from napari_dojo.io.pairing import list_inputs, pair_files
 from napari_dojo.tasks import Fix
 from napari_dojo.widgets.common.layers import (
+    add_quietly,
     array_of,
     finer_place,
     joined,
     placement,
     provenance,
     result_placement,
+    same_tool,
     source_of,
 )
 from napari_dojo.widgets.train.pair_rows import PairRows
@@ -115,7 +117,8 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
     found = made(x)[0]
     where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
     place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
-    viewer.add_image(found, name=f"{row.name} example", metadata=provenance("example", row.name), **place)
+    made = provenance("example", row.name)
+    add_quietly(viewer, found, f"{row.name} example", labels=False, metadata=made, **place)
 
 
 def _marked(viewer: Any, material: Layers, sample: str, places: NDArray[Any]) -> None:
@@ -150,8 +153,9 @@ def _marked(viewer: Any, material: Layers, sample: str, places: NDArray[Any]) ->
 def _relabelled(viewer: Any, material: Layers, row: Row, change: Any) -> Any:
     labels = changed_labels(material, row, change)
     where = result_placement(row.images[0], material.image_axes(row))
-    row.target.visible = False
-    return viewer.add_labels(labels, name=f"{row.target.name} numbered", **where)
+    with same_tool(viewer, row.target) as take_over:
+        row.target.visible = False
+        return take_over(viewer.add_labels(labels, name=f"{row.target.name} numbered", **where))
 
 
 def _drawn(viewer: Any, material: Layers, row: Row, box_of: Any) -> Any:
@@ -180,8 +184,9 @@ def _swapped(viewer: Any, row: Row) -> Row:
         return replace(row, images=(labels,), target=image)
     where = {k: v for k, v in placement(image, range(image.ndim)).items()}
     numbers = np.asarray(array_of(image))
-    new_labels = viewer.add_labels(numbers.astype(np.int32), name=f"{image.name} as labels", **where)
-    new_image = viewer.add_image(np.asarray(array_of(labels)), name=f"{labels.name} as image", **where)
+    with same_tool(viewer, labels) as take_over:
+        new_labels = take_over(viewer.add_labels(numbers.astype(np.int32), name=f"{image.name} as labels", **where))
+        new_image = viewer.add_image(np.asarray(array_of(labels)), name=f"{labels.name} as image", **where)
     viewer.layers.move(viewer.layers.index(new_image), viewer.layers.index(new_labels))
     image.visible = labels.visible = False
     return replace(row, images=(new_image,), target=new_labels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ class TrainPanel(Panel):
         self.unfinished.refresh()
         there = desk().of(self.viewer)
         if there is not None:
+            self._choose(there)
             self._show(there)
 
     # what is shown
@@ -457,7 +459,9 @@ class TrainPanel(Panel):
             "settings": self.setting_values(),
             **({"start": start} if start else {}),
         }
-        training = Training(self.viewer, folder, model, lambda: material.request(folder, task, **more), material)
+        choices = {**self._state()[1], "name": model.name}
+        make = lambda: material.request(folder, task, **more)  # noqa: E731
+        training = Training(self.viewer, folder, model, make, material, choices)
         training.preview.on = self.progress.preview_box.isChecked()
         self._show(training)
         desk().add(training)
@@ -505,7 +509,8 @@ class TrainPanel(Panel):
     def _continue(self, run: Run) -> None:
         """Resume a run that was interrupted."""
         claim(run.folder)
-        training = Training(self.viewer, run.folder, run.model, run.again, None)
+        training = Training(self.viewer, run.folder, run.model, run.again, None, _choices_of(run))
+        self._choose(training)
         self._show(training)
         desk().add(training)
 
@@ -516,19 +521,36 @@ class TrainPanel(Panel):
         except DojoError as error:
             self.warn(str(error))
             return
-        choices = back.choices
-        self.task_box.setCurrentIndex(max(0, self.task_box.findData(choices.get("task"))))
-        for form in self.options[self.task.name]:
-            form.set_values(choices.get("options", {}))
-        self.settings.set_values(choices.get("settings", {}))
-        self.minutes_box.setValue(choices.get("minutes", 5))
-        self.name_edit.setText(choices.get("name", ""))
-        self.rows.set_rows([Row(images, labels, region, role) for images, labels, region, role in back.rows if labels])
-        self.data.set_choices(choices.get("data", {}))
-        self.classes.set_custom(choices.get("classes", {}))
+        rows = [Row(images, labels, region, role) for images, labels, region, role in back.rows if labels]
+        self._set_choices(back.choices, rows)
         if back.sentence:
             self.warn(back.sentence)
         self._data_changed()
+
+    def _choose(self, training: Training) -> None:
+        """Show what a training was started with."""
+        rows, material = None, training.material
+        if isinstance(material, Layers):
+            rows = [row for row in material.rows if all(x in self.viewer.layers for x in row.layers)]
+        self._set_choices(training.choices, rows)
+        self.name_edit.setPlaceholderText(training.name)
+
+    def _set_choices(self, choices: Mapping[str, Any], rows: Sequence[Row] | None) -> None:
+        """Choose what was saved; ``rows`` None leaves the table."""
+        self.task_box.setCurrentIndex(max(0, self.task_box.findData(choices.get("task"))))
+        for form in self.options[self.task.name]:
+            form.set_values(choices.get("options", {}))
+        self._take_targets()
+        self.settings.set_values(choices.get("settings", {}))
+        self.minutes_box.setValue(choices.get("minutes") or 5)
+        self.name_edit.setText(choices.get("name", ""))
+        if rows is not None:
+            self.rows.set_rows(rows)
+        self.data.set_choices(choices.get("data", {}))
+        self.classes.set_custom(choices.get("classes", {}))
+        if (start := choices.get("start")) and self.start_box.findData(start) < 0:
+            self.start_box.addItem(Path(start).name, start)
+        self.start_box.setCurrentIndex(max(0, self.start_box.findData(start)))
 
     # afterwards
 
@@ -579,6 +601,20 @@ class TrainPanel(Panel):
             watch_window(self.viewer).left["draft"] = self.autosave.left
             self.autosave.end(keep=True)
         super().end()
+
+
+def _choices_of(run: Run) -> dict[str, Any]:
+    """What a run was started with, as the panel keeps it."""
+    request = run.request
+    settings = asdict(request.settings)
+    return {
+        "task": request.task,
+        "options": request.options,
+        "settings": settings,
+        "minutes": settings["minutes"],
+        "start": str(request.start) if request.start else None,
+        "name": run.model.name,
+    }
 
 
 def _copied_text(run: Run, tell: Any) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,24 @@ class Training(QObject):
     """One requested training: queued, running or over.
 
     ``said`` gives each event; ``history`` those so far, single steps thinned out. ``material`` is None for a run that
-    is continued after a crash.
+    is continued after a crash. ``choices`` are those of the panel that started it, for one that opens later.
     """
 
     said = Signal(object)
 
     def __init__(
-        self, viewer: Any, folder: Path, model: Path, make: Callable[[], Path], material: Material | None
+        self,
+        viewer: Any,
+        folder: Path,
+        model: Path,
+        make: Callable[[], Path],
+        material: Material | None,
+        choices: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.model = folder, model
         self.viewer, self.material = viewer, material
+        self.choices = dict(choices or {})
         self.state = "waiting"
         self.history: list[Event] = []
         self.runner = Runner(self)

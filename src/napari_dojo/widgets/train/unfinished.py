@@ -8,10 +8,10 @@ from datetime import datetime
 from html import escape
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
-from napari_dojo.jobs.autosave import Draft, drafts
+from napari_dojo.jobs.autosave import Draft, drafts, painted_in
 from napari_dojo.jobs.runs import Run, sweep, unfinished
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
@@ -33,6 +33,7 @@ class Unfinished(QFrame):
         super().__init__()
         self.draft: Draft | None = None
         self.run: Run | None = None
+        self._painted = ""
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(3)
@@ -77,10 +78,11 @@ class Unfinished(QFrame):
 
     def _found(self, found: object) -> None:
         left = found if isinstance(found, LeftBehind) else LeftBehind()
-        self.draft, self.run = left.draft, left.run
+        self.draft, self.run, self._painted = left.draft, left.run, left.painted
         if self.draft is not None:
             when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
-            self._draft_text.setText(escape(f"Unsaved labels: {self.draft.title}, {when}. They open as they were."))
+            what = f"{self.draft.title}, {self._painted}, {when}"
+            self._draft_text.setText(escape(f"Unsaved labels: {what}. They open as they were."))
         if self.run is not None:
             share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
             self._run_text.setText(escape(f"Unfinished training: {self.run.model.name}{share}. Its images were kept."))
@@ -105,6 +107,9 @@ class Unfinished(QFrame):
 
     def _discard_draft(self) -> None:
         if self.draft is not None:
+            text = f"Discard the unsaved labels of {self.draft.title} ({self._painted})? They cannot be brought back."
+            if not self.ask(text):
+                return
             self.draft.discard()
         self.refresh()
 
@@ -121,8 +126,19 @@ class Unfinished(QFrame):
 
     def _discard_run(self) -> None:
         if self.run is not None:
+            model = f"its model ({self.run.share:.0%} trained)" if self.run.card else "its images"
+            if not self.ask(f"Discard the training {self.run.model.name} and {model}? They cannot be brought back."):
+                return
             self.run.discard()
         self.refresh()
+
+    def ask(self, text: str) -> bool:
+        """Ask whether to discard something."""
+        box = QMessageBox(QMessageBox.Icon.Question, "Discard", text, parent=self)
+        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Keep", QMessageBox.ButtonRole.RejectRole))
+        box.exec()
+        return box.clickedButton() is discard
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +147,21 @@ class LeftBehind:
 
     draft: Draft | None = None
     run: Run | None = None
+    painted: str = ""  # what the painting holds, in words
 
 
 def _find() -> LeftBehind:
     """What an earlier session left; what can no longer be used is swept away."""
     try:
         sweep()
-        return LeftBehind(next(iter(drafts()), None), next(iter(unfinished()), None))
+        draft = next(iter(drafts()), None)
+        return LeftBehind(draft, next(iter(unfinished()), None), "" if draft is None else _painted(draft))
     except (OSError, DojoError):
         return LeftBehind()
+
+
+def _painted(draft: Draft) -> str:
+    """What a draft holds: "24 objects"."""
+    objects, layers = painted_in(draft.read())
+    what = f"{objects:,} object{'' if objects == 1 else 's'} or classes"
+    return f"{what} in {layers} layers" if layers > 1 else what
