@@ -120,6 +120,10 @@ def test_tables_and_outlines_beside_the_results(data: Path, capsys: pytest.Captu
     given = [str(data / "images"), "--out", str(out), "--device", "cpu"]
     assert main(["predict", "nuclei-fluorescence", *given, "--diameter", "14", "--tables", "--rois"]) == 0
     assert sorted(p.name for p in out.iterdir()) == [f"{i}{end}" for i in range(3) for end in (".csv", ".tif", ".zip")]
+    assert main(["predict", "nuclei-fluorescence", *given, "--overwrite", "--measure", "feret,perimeter"]) == 0
+    assert (out / "0.csv").read_text().splitlines()[0].endswith("centroid_x_px,perimeter_px,feret_px")
+    assert main(["predict", "nuclei-fluorescence", *given, "--overwrite", "--measure", "girth"]) == 2
+    assert "no measurement 'girth'" in sentence(capsys)
     assert main(["predict", "denoise-fluorescence", *given, "--overwrite", "--tables"]) == 2
     assert "Leave --tables and --rois out." in sentence(capsys)
 

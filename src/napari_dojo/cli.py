@@ -130,11 +130,17 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
+    from napari_dojo.inference.tables import MEASUREMENTS
+
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each image")
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
     parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
+    known = ", ".join(m.name for m in MEASUREMENTS)
+    parser.add_argument(
+        "--measure", metavar="NAMES", help=f"what the tables hold of objects, separated by commas: {known}"
+    )
     parser.add_argument("--rois", action="store_true", help="the outlines as ImageJ ROIs (zip) beside each result")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     _flags(parser, PredictSettings)
@@ -253,13 +259,19 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sinks import TiffSink
     from napari_dojo.inference.sources import FileSource
-    from napari_dojo.inference.tables import TABLES
+    from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
     inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
-    sink = TiffSink(inputs, args.out, args.overwrite, tables=args.tables, rois=args.rois)
+    tables = args.tables or args.measure is not None
+    names = (
+        USUAL
+        if args.measure is None
+        else chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
+    )
+    sink = TiffSink(inputs, args.out, args.overwrite, tables=tables, rois=args.rois, measurements=names)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -267,7 +279,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = load(find(args.model))
     task = TASKS[bundle.card.task]
-    if (args.tables or args.rois) and task.result not in TABLES:
+    if (tables or args.rois) and task.result not in TABLES:
         raise DojoError(
             f"The model {bundle.card.name} predicts images; tables and ROIs are of objects and classes. "
             "Leave --tables and --rois out."

@@ -11,7 +11,15 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.tables import measure, measure_classes, table_of, typical_diameter, write_csv
+from napari_dojo.inference.tables import (
+    chosen_measurements,
+    measure,
+    measure_classes,
+    place_of,
+    table_of,
+    typical_diameter,
+    write_csv,
+)
 from napari_dojo.models.card import Card
 
 YX = Axes("YX")
@@ -167,3 +175,37 @@ def test_a_table_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(DojoError, match="a folder of this name is there"):
         write_csv(tmp_path / "a.csv", {"index": np.arange(2)})
+
+
+def test_what_is_measured_can_be_chosen() -> None:
+    disc = np.zeros((60, 60), np.uint8)
+    y, x = np.indices(disc.shape)
+    disc[(y - 30) ** 2 + (x - 25) ** 2 < 15**2] = 4
+    image = np.stack([np.full(disc.shape, 2.0), x.astype(float)])
+    names = chosen_measurements(["feret", "circularity", "perimeter", "total_intensity", "std_intensity"])
+    assert names == ("perimeter", "circularity", "feret", "total_intensity", "std_intensity")
+    table = measure(disc, image, Axes("CYX"), (0.5, 0.5), "um", names)
+    assert "solidity" not in table
+    assert table["perimeter_px"][0] == pytest.approx(2 * np.pi * 15, rel=0.05)
+    assert table["perimeter_um"][0] == pytest.approx(table["perimeter_px"][0] / 2)
+    assert table["feret_px"][0] == pytest.approx(30, rel=0.05)
+    assert table["circularity"][0] == pytest.approx(1, abs=0.1)
+    assert table["total_intensity_c0"][0] == pytest.approx(2 * table["area_px"][0])
+    assert table["std_intensity_c0"][0] == 0
+    assert table["std_intensity_c1"][0] == pytest.approx(7.5, rel=0.05)
+    volume = measure(np.stack([disc] * 3), None, Axes("ZYX", "ZYX"), chosen=("perimeter", "equivalent_diameter"))
+    assert "perimeter_px" not in volume
+    assert "equivalent_diameter_px" in volume
+
+
+def test_a_measurement_that_there_is_not() -> None:
+    with pytest.raises(DojoError, match=r"no measurement 'girth'.*perimeter"):
+        chosen_measurements(["girth"])
+
+
+def test_where_an_object_is() -> None:
+    labels = np.stack([boxes(), np.zeros_like(boxes())])
+    table = measure(labels, None, Axes("ZYX", "YX"))
+    row = {name: column[0] for name, column in table.items()}
+    assert place_of(row, "ZYX") == (0, 3.5, 12.5)
+    assert place_of(row, "TYX") is None

@@ -17,7 +17,7 @@ from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import Input
-from napari_dojo.inference.tables import TABLES, table_of, write_csv
+from napari_dojo.inference.tables import TABLES, USUAL, table_of, write_csv
 from napari_dojo.io import images
 from napari_dojo.io.atomic import replacing
 from napari_dojo.io.datasets import outputs
@@ -111,6 +111,7 @@ class TiffSink:
     out : the folder.
     overwrite : overwrite existing results.
     tables : write ``<stem>.csv`` with measurements beside each prediction that has some.
+    measurements : what the tables hold of objects.
     mark : added to the names, such as " (predicted by M)".
     rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
     """
@@ -120,6 +121,7 @@ class TiffSink:
     overwrite: bool = False
     tables: bool = False
     mark: str = ""
+    measurements: tuple[str, ...] = USUAL
     rois: bool = False
 
     @property
@@ -180,7 +182,7 @@ class TiffSink:
             axes = Axes(image.axes.names, found.axes.spatial)
             n = len(axes.spatial)
             measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
-            write_csv(table, table_of(card, found.array, image.array, axes, measured, image.unit))
+            write_csv(table, table_of(card, found.array, image.array, axes, measured, image.unit, self.measurements))
         if self.rois and kind in TABLES and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import CLASSES, LABELS, Kind
+from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.models.card import Card, options_of
 from napari_dojo.tasks import TASKS
 
 __all__ = [
+    "MEASUREMENTS",
     "TABLES",
+    "USUAL",
+    "Measurement",
     "Table",
+    "chosen_measurements",
     "class_names",
     "measure",
     "measure_classes",
@@ -34,8 +40,64 @@ LARGE = 2**20  # numbers below it are looked up in a list
 POSITION = {"T": "frame", "Z": "plane"}
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement that may be chosen.
+
+    Attributes
+    ----------
+    name, help : for flags and menus; ``name`` is the column's, too.
+    found : the property of `skimage.measure.regionprops` that it is, or is computed from.
+    flat : it is of 2-D objects only.
+    intensity : it is of each channel of the image.
+    length : it is in px, and in the unit of the pixel size.
+    usual : it is there unless others are chosen.
+    """
+
+    name: str
+    help: str
+    found: str
+    flat: bool = False
+    intensity: bool = False
+    length: bool = False
+    usual: bool = False
+
+
+MEASUREMENTS = (
+    Measurement("equivalent_diameter", "diameter of a disc or ball of the same size", "equivalent_diameter_area", False, False, True, True),
+    Measurement("eccentricity", "0 for a circle, towards 1 for a line", "eccentricity", True, usual=True),
+    Measurement("solidity", "area over that of the convex hull", "solidity", True, usual=True),
+    Measurement("perimeter", "length of the outline", "perimeter", True, length=True),
+    Measurement("circularity", "4 pi area / perimeter², 1 for a circle", "perimeter", True),
+    Measurement("feret", "largest distance between two points of the outline", "feret_diameter_max", True, length=True),
+    Measurement("major_axis", "length of the ellipse with the same moments", "axis_major_length", True, length=True),
+    Measurement("minor_axis", "width of the ellipse with the same moments", "axis_minor_length", True, length=True),
+    Measurement("orientation", "angle between Y and the major axis, -90 to 90 degrees", "orientation", True),
+    Measurement("mean_intensity", "of each channel", "intensity_mean", intensity=True, usual=True),
+    Measurement("min_intensity", "of each channel", "intensity_min", intensity=True, usual=True),
+    Measurement("max_intensity", "of each channel", "intensity_max", intensity=True, usual=True),
+    Measurement("total_intensity", "sum over the object, of each channel", "intensity_mean", intensity=True),
+    Measurement("std_intensity", "standard deviation, of each channel", "intensity_std", intensity=True),
+)  # fmt: skip
+USUAL = tuple(m.name for m in MEASUREMENTS if m.usual)
+
+
+def chosen_measurements(names: Sequence[str]) -> tuple[str, ...]:
+    """The names in the order of `MEASUREMENTS`; DojoError where there is none of a name."""
+    known = [m.name for m in MEASUREMENTS]
+    wrong = next((n for n in names if n not in known), None)
+    if wrong is not None:
+        raise DojoError(f"There is no measurement {wrong!r}. Choose among {', '.join(known)}.")
+    return tuple(n for n in known if n in names)
+
+
 def measure(
-    labels: Any, image: Any, axes: Axes, pixel_size: Sequence[float] | None = None, unit: str | None = None
+    labels: Any,
+    image: Any,
+    axes: Axes,
+    pixel_size: Sequence[float] | None = None,
+    unit: str | None = None,
+    chosen: Sequence[str] = USUAL,
 ) -> Table:
     """One row for each object of each sample, in the order of samples and numbers.
 
@@ -45,25 +107,29 @@ def measure(
     image : as it lies, with axes ``axes``; None where there is none to look at.
     axes : of the image; ``spatial`` says whether planes or volumes are measured.
     pixel_size, unit : of the spatial axes; without a unit there are only sizes in px.
+    chosen : names of `MEASUREMENTS`.
 
     Returns
     -------
     Columns by name, the unit last in the name: ``index`` (the label), ``frame`` and ``plane`` (counted from 0, where
-    there are such), ``area_px`` or ``volume_px``, ``centroid_y_px`` ..., ``equivalent_diameter_px``, these in
-    ``um`` too where known, ``eccentricity`` and ``solidity`` of flat objects, and ``mean_intensity``,
-    ``min_intensity``, ``max_intensity``, with ``_c0`` ... where there are several channels. Places are those of pixel
-    centres, from the first pixel of the labels.
+    there are such), ``area_px`` or ``volume_px``, ``centroid_y_px`` ..., these in ``um`` too where known, and what was
+    chosen of the `MEASUREMENTS` that there are for objects of this dimension; intensities with ``_c0`` ... where there
+    are several channels. Places are those of pixel centres, from the first pixel of the labels.
     """
     ours = axes.without_channels()
+    flat = len(axes.spatial) == 2
+    wanted = [
+        m for m in MEASUREMENTS if m.name in chosen and (flat or not m.flat) and (image is not None or not m.intensity)
+    ]
     rows = []
     for i in range(ours.count(labels.shape)):
         y = np.asarray(ours.sample(labels, i)[0])
         x = None if image is None else np.asarray(axes.sample(image, i))
-        found = _objects(y, x)
+        found = _objects(y, x, wanted)
         where = _positions(ours, labels.shape, i, len(found["label"]))
         rows.append({"index": found.pop("label"), **where, **found})
     joined = {k: np.concatenate([row[k] for row in rows]) for k in rows[0]}
-    return _named(joined, axes.spatial, pixel_size, unit)
+    return _named(joined, axes.spatial, pixel_size, unit, wanted)
 
 
 def measure_classes(
@@ -100,10 +166,16 @@ def measure_classes(
 
 
 def table_of(
-    card: Card, labels: Any, image: Any, axes: Axes, pixel_size: Sequence[float] | None = None, unit: str | None = None
+    card: Card,
+    labels: Any,
+    image: Any,
+    axes: Axes,
+    pixel_size: Sequence[float] | None = None,
+    unit: str | None = None,
+    chosen: Sequence[str] = USUAL,
 ) -> Table:
-    """What a model found, as `TABLES` has it for its kind of prediction."""
-    return TABLES[TASKS[card.task].result](card, labels, image, axes, pixel_size, unit)
+    """What a model found, as `TABLES` has it for its kind of prediction; ``chosen`` : measurements of objects."""
+    return TABLES[TASKS[card.task].result](card, labels, image, axes, pixel_size, unit, chosen)
 
 
 def class_names(card: Card) -> dict[int, str]:
@@ -113,19 +185,31 @@ def class_names(card: Card) -> dict[int, str]:
 
 
 def _objects_of(
-    card: Card, labels: Any, image: Any, axes: Axes, size: Sequence[float] | None, unit: str | None
+    card: Card,
+    labels: Any,
+    image: Any,
+    axes: Axes,
+    size: Sequence[float] | None,
+    unit: str | None,
+    chosen: Sequence[str],
 ) -> Table:
-    return measure(labels, image, axes, size, unit)
+    return measure(labels, image, axes, size, unit, chosen)
 
 
 def _classes_of(
-    card: Card, labels: Any, image: Any, axes: Axes, size: Sequence[float] | None, unit: str | None
+    card: Card,
+    labels: Any,
+    image: Any,
+    axes: Axes,
+    size: Sequence[float] | None,
+    unit: str | None,
+    chosen: Sequence[str],
 ) -> Table:
     return measure_classes(labels, image, axes, class_names(card), size, unit)
 
 
 # The table of a prediction, by its kind; kinds without one are not there.
-TABLES: dict[Kind, Callable[[Card, Any, Any, Axes, Sequence[float] | None, str | None], Table]] = {
+TABLES: dict[Kind, Callable[[Card, Any, Any, Axes, Sequence[float] | None, str | None, Sequence[str]], Table]] = {
     LABELS: _objects_of,
     CLASSES: _classes_of,
 }
@@ -175,19 +259,16 @@ def write_csv(path: Path, table: Table) -> None:
         writer.writerows(rows)
 
 
-def _objects(y: NDArray[Any], x: NDArray[Any] | None) -> Table:
+def _objects(y: NDArray[Any], x: NDArray[Any] | None, wanted: Sequence[Measurement]) -> Table:
     """Properties of one sample, labels (*S) and image (C, *S), in px."""
     from skimage.measure import regionprops_table
 
-    names = ["label", "area", "centroid", "equivalent_diameter_area"]
-    if y.ndim == 2:
-        names += ["eccentricity", "solidity"]
     if x is not None:
-        names += ["intensity_mean", "intensity_min", "intensity_max"]
         x = x[0] if len(x) == 1 else np.moveaxis(x, 0, -1)
     values, dense = _dense(y)
+    names = dict.fromkeys(["label", "area", "centroid", *(m.found for m in wanted)])
     with np.errstate(invalid="ignore"):  # NaN in the image is NaN in the table
-        found: Table = regionprops_table(dense, x, properties=names)
+        found: Table = regionprops_table(dense, x, properties=tuple(names))
     found["label"] = values[found["label"]]
     found["area"] = found["area"].astype(np.int64)
     return found
@@ -218,27 +299,40 @@ def _positions(axes: Axes, shape: Sequence[int], index: int, rows: int) -> Table
     return {POSITION[a]: np.full(rows, int(i)) for a, i in zip(letters, where, strict=True)}
 
 
-def _named(found: Table, spatial: str, pixel_size: Sequence[float] | None, unit: str | None) -> Table:
+def _named(
+    found: Table, spatial: str, pixel_size: Sequence[float] | None, unit: str | None, wanted: Sequence[Measurement]
+) -> Table:
     """The columns as people read them, with units in their names."""
-    n, physical = len(spatial), pixel_size is not None and bool(unit)
-    pixels = found["area"]
-    size, letters = ("area", "volume")[n - 2], spatial.lower()
+    n, step = len(spatial), np.asarray(pixel_size, float) if pixel_size is not None and unit else None
+    pixels, size, letters = found["area"], ("area", "volume")[n - 2], spatial.lower()
     table = {k: found[k] for k in ("index", *POSITION.values()) if k in found}
     table[f"{size}_px"] = pixels
     table |= {f"centroid_{a}_px": found[f"centroid-{i}"] for i, a in enumerate(letters)}
-    table["equivalent_diameter_px"] = found["equivalent_diameter_area"]
-    if physical and pixel_size is not None:
-        step = np.asarray(pixel_size, float)
+    lengths = [m for m in wanted if m.length]
+    table |= {f"{m.name}_px": found[m.found] for m in lengths}
+    if step is not None:
         table[f"{size}_{unit}{n}"] = pixels * step.prod()
         table |= {f"centroid_{a}_{unit}": found[f"centroid-{i}"] * step[i] for i, a in enumerate(letters)}
-        table[f"equivalent_diameter_{unit}"] = found["equivalent_diameter_area"] * step.prod() ** (1 / n)
-    table |= {k: found[k] for k in ("eccentricity", "solidity") if k in found}
-    for name in ("mean", "min", "max"):
-        for k in found:
-            column, _, channel = k.partition("-")
-            if column == f"intensity_{name}":
-                table[f"{name}_intensity" + (f"_c{channel}" if channel else "")] = found[k]
+        table |= {f"{m.name}_{unit}": found[m.found] * step.prod() ** (1 / n) for m in lengths}
+    for m in wanted:
+        if not m.length:
+            table |= _columns(m, found)
     return table
+
+
+def _columns(m: Measurement, found: Table) -> Table:
+    """A measurement without unit, of each channel where it has several."""
+    computed: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+        "circularity": lambda p: np.minimum(1, 4 * np.pi * found["area"] / np.maximum(p, 1e-9) ** 2),
+        "orientation": np.rad2deg,
+        "total_intensity": lambda mean: mean * found["area"],
+    }
+    columns = {}
+    for key, values in found.items():
+        column, _, channel = key.partition("-")
+        if column == m.found:
+            columns[m.name + (f"_c{channel}" if channel else "")] = computed.get(m.name, np.asarray)(values)
+    return columns
 
 
 def _texts(column: NDArray[Any]) -> list[str]:

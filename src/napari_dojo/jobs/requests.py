@@ -301,7 +301,7 @@ class PredictFiles(_Applying):
         """The request of plain values."""
         files = values.pop("files")
         inputs = tuple(Path(p) for p in files.pop("inputs"))
-        return cls(**_applying(values), files=TiffSink(inputs, Path(files.pop("out")), **files))
+        return cls(**_applying(values), files=TiffSink(inputs, Path(files.pop("out")), **_tuples(files)))
 
 
 def predict_request(

@@ -11,6 +11,7 @@ from napari_dojo.errors import explained
 from napari_dojo.inference.tables import Table, measure
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels, source_of
+from napari_dojo.widgets.common.measurements import chosen_here
 from napari_dojo.widgets.common.panel import open_panel, plain_viewer
 from napari_dojo.widgets.common.pick import images_of
 from napari_dojo.widgets.common.table import open_table
@@ -112,4 +113,4 @@ def _measured(labels: Any, image: Any, names: str) -> Table:
     planes = isinstance(made, dict) and made.get("spatial") == "YX"
     source = source_of(labels if image is None else image, names, volumes=not planes)
     x = None if image is None else source.array
-    return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit)
+    return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit, chosen_here())

@@ -789,6 +789,23 @@ def test_the_table_leads_to_the_objects(qtbot, viewer, found):
     assert table.box.count() == 0
 
 
+def test_measurements_are_chosen_and_remembered(qtbot, viewer, panel, found, monkeypatch, tmp_path):
+    layer, button = found.results.layers[0], found.outcome.columns_button
+    qtbot.waitUntil(lambda: "solidity" in layer.features, timeout=5000)
+    actions = {a.text(): a for a in button.menu().actions()}
+    assert "feret" not in layer.features
+    assert not actions["feret"].isChecked()
+    actions["feret"].setChecked(True)
+    actions["solidity"].setChecked(False)
+    qtbot.waitUntil(lambda: "feret_px" in layer.features, timeout=5000)
+    assert "solidity" not in layer.features
+    export(qtbot, found, monkeypatch, 0, tmp_path / "a.csv")
+    assert "feret_um" in (tmp_path / "a.csv").read_text().splitlines()[0]
+    again = {a.text(): a.isChecked() for a in panel(ApplyPanel).outcome.columns_button.menu().actions()}
+    assert again["feret"]
+    assert not again["solidity"]
+
+
 def test_the_table_leads_to_the_plane_of_an_object(qtbot, viewer):
     labels = np.zeros((5, 20, 20), np.uint8)
     labels[3, 4:8, 10:14] = 7

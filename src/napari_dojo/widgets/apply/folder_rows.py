@@ -17,6 +17,7 @@ from napari_dojo.io import images
 from napari_dojo.io.pairing import list_inputs, stem_of
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, sentence
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.measurements import chosen_here
 
 __all__ = ["BatchRows", "Looked"]
 
@@ -130,6 +131,7 @@ class BatchRows(QWidget):
         if self.why_not or self.looked is None:
             raise DojoError(self.why_not)
         sink = TiffSink(self.looked.inputs, self.out, self.replace.isChecked(), self._with_tables, self._mark)
+        sink = replace(sink, measurements=chosen_here())
         sink.check()
         return sink
 

@@ -30,6 +30,7 @@ from napari_dojo.widgets.apply.inputs import Asked, Run, cut
 from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
+from napari_dojo.widgets.common.measurements import chosen_here
 
 __all__ = ["Kept", "Results", "Shown", "discard"]
 
@@ -101,7 +102,7 @@ class Shown:
         """Measurements of the layer as it is now, and what it holds."""
         asked, data = self.asked, self.layer.data
         size = asked.voxel_size if len(self.axes.spatial) == 3 else asked.pixel_size
-        table = table_of(self.card, data, asked.image, self.axes, size, asked.unit)
+        table = table_of(self.card, data, asked.image, self.axes, size, asked.unit, chosen_here())
         return table, look_of(self.card).count(self.card, data, self.axes)
 
 

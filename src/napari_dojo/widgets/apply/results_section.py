@@ -26,6 +26,7 @@ from napari_dojo.widgets.apply.results import Results
 from napari_dojo.widgets.apply.sliders import Sliders
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.measurements import MeasurementsButton
 from napari_dojo.widgets.common.table import open_table
 
 __all__ = ["ResultsSection"]
@@ -61,11 +62,13 @@ class ResultsSection(QWidget):
         self.count.setAccessibleName("What was found")
         self.table_button = QPushButton("Table")
         described(self.table_button, "Table", TABLE_TIP)
+        self.columns_button = MeasurementsButton()
         self.export_button = ExportButton()
         self._lay_out()
         self.reset_button.clicked.connect(self._reset)
         self.sliders.changed.connect(self._slid)
         self.table_button.clicked.connect(self._show_table)
+        self.columns_button.changed.connect(self.results.measure)
         self.export_button.chosen.connect(self._export)
         self.results.changed.connect(self._changed)
         self.results.complete.connect(self._complete)
@@ -89,6 +92,7 @@ class ResultsSection(QWidget):
         head.addWidget(self.reset_button)
         foot.addWidget(self.count, 1)
         foot.addWidget(self.table_button)
+        foot.addWidget(self.columns_button)
         foot.addWidget(self.export_button)
         column.addWidget(self._adjust)
         column.addWidget(self.sliders)
@@ -128,6 +132,7 @@ class ResultsSection(QWidget):
         for widget in (self._adjust, self.sliders):
             widget.setVisible(bool(fields))
         self.table_button.setVisible(task.result in TABLES)
+        self.columns_button.setVisible(task.result.objects)
         self.export_button.offer(look_of(model.card).labels)
 
     def _reset(self) -> None:

@@ -25,7 +25,18 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.paths import home
 
-__all__ = ["NO_ARROW", "Fold", "NameBox", "PathEdit", "calm", "described", "form_layout", "narrow", "sentence"]
+__all__ = [
+    "NO_ARROW",
+    "Fold",
+    "NameBox",
+    "PathEdit",
+    "calm",
+    "described",
+    "form_layout",
+    "memory",
+    "narrow",
+    "sentence",
+]
 
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
 
@@ -53,12 +64,12 @@ class Fold(QWidget):
         layout.addWidget(self.button)
         layout.addWidget(body)
         self.button.toggled.connect(self._show)
-        self.button.setChecked(_memory().value(f"open/{key}", is_open, bool) if key else is_open)
+        self.button.setChecked(memory().value(f"open/{key}", is_open, bool) if key else is_open)
         self.button.toggled.connect(self._remember)
 
     def _remember(self, on: bool) -> None:
         if self._key:
-            _memory().setValue(f"open/{self._key}", on)
+            memory().setValue(f"open/{self._key}", on)
 
     def _show(self, on: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
@@ -122,7 +133,7 @@ class PathEdit(QWidget):
             self.edit.setText(chosen)
 
 
-def _memory() -> QSettings:
+def memory() -> QSettings:
     """What panels remember from one session to the next."""
     return QSettings(str(home() / "panels.ini"), QSettings.Format.IniFormat)
 

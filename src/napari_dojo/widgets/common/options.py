@@ -17,6 +17,7 @@ from napari_dojo.widgets.common.form import calm, described, form_layout
 __all__ = ["Form", "NumberEdit", "field_widget", "slider"]
 
 MOST = 2**31 - 1  # the largest number of a field
+NUMBER = 46  # px of the number beside a slider, up to five digits
 AUTOMATIC = "automatic"
 
 
@@ -188,7 +189,8 @@ def slider(title: str, tip: str, low: float, high: float, step: float) -> Any:
         described(part, title, tip)
     calm(bar)
     calm(number)
-    number.setMaximumWidth(64)
+    number.setStyleSheet("padding: 0px; margin: 0px;")  # napari's leaves room for arrows, which it does not have
+    number.setFixedWidth(NUMBER)
     bar.setPageStep(10 * bar.singleStep())
     made.native.setFocusProxy(bar)
     return made

@@ -19,6 +19,7 @@ __all__ = ["Measurements", "go_to", "open_table"]
 
 TITLE = "Measurements (Dojo)"
 PAINTING = {"paint", "fill", "erase", "polygon"}
+ROW = 22  # px
 RAW = Qt.ItemDataRole.UserRole
 
 
@@ -51,6 +52,8 @@ class _Rows(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A value: as text, and as it is sorted by."""
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if not index.isValid() or role not in (Qt.ItemDataRole.DisplayRole, RAW):
             return None
         value = self._columns[index.column()][index.row()]
@@ -86,6 +89,7 @@ class Measurements(QWidget):
         head = self.view.verticalHeader()
         if head is not None:
             head.hide()
+            head.setDefaultSectionSize(ROW)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addWidget(self.box)
