@@ -30,7 +30,7 @@ def link_planes(labels: NDArray[Any], axes: Axes, planes: Planes) -> None:
     ----------
     labels : whole numbers with axes ``axes``, from 1 in each plane; numpy or memory-mapped.
     planes : "link": an object in neighbouring planes that shares half of the smaller area is one object in 3-D;
-        "number": each object of each plane has a number of its own.
+        "number": each object of each plane has another number.
     """
     if "Z" not in axes.names or "Z" in axes.spatial:
         return
