@@ -7,6 +7,7 @@ __all__ = [
     "icons",
     "latest",
     "layers",
+    "measurements",
     "options",
     "panel",
     "pick",
