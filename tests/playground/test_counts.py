@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_dojo.playground import NetShape
-from napari_dojo.playground.counts import parameter_sum, update_sum, updates_per_epoch
+from napari_dojo.playground.counts import parameter_sum, split_words, update_sum, updates_per_epoch
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_parameters(net: NetShape, text: str) -> None:
 def test_updates(points: int, batch: int, text: str, count: int) -> None:
     assert update_sum(points, batch) == text
     assert updates_per_epoch(points, batch) == count
+
+
+def test_how_points_are_split() -> None:
+    assert split_words((36, 12, 12)) == "60 points: ● 36 training, ■ 12 validation, ◆ 12 test"
+    assert split_words((1, 0, 0)).startswith("1 point: ")

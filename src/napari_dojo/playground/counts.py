@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from napari_dojo.playground.settings import NetShape
 
-__all__ = ["parameter_sum", "update_sum", "updates_per_epoch"]
+__all__ = ["parameter_sum", "split_words", "update_sum", "updates_per_epoch"]
 
 
 def parameter_sum(net: NetShape) -> str:
     """The parameter count written out, such as "2·4+4 + 4·1+1 = 17": weights and biases of each layer."""
     layers = [f"{before}·{units}+{units}" for before, units in net.widths]
     return f"{' + '.join(layers)} = {net.parameters}"
+
+
+def split_words(counts: Sequence[int]) -> str:
+    """How points are split: "60 points: ● 36 training, ■ 12 validation, ◆ 12 test"."""
+    parts = zip("●■◆", counts, ("training", "validation", "test"), strict=True)
+    total = sum(counts)
+    return f"{total} point{'' if total == 1 else 's'}: {', '.join(f'{sign} {n} {name}' for sign, n, name in parts)}"
 
 
 def updates_per_epoch(points: int, batch_size: int) -> int:

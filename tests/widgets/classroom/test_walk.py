@@ -15,6 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_dojo.playground import Session
+from napari_dojo.playground.counts import split_words
 from napari_dojo.playground.exercise import NAMES, load
 from napari_dojo.widgets.classroom import ClassroomPanel
 from napari_dojo.widgets.common.panel import open_panel
@@ -193,7 +194,7 @@ def test_hints_test_and_keys(walk):
 def test_own_points_with_the_mouse(walk):
     panel, lesson = walk.panel, walk.panel.lesson
     panel.folds["points"].button.setChecked(True)
-    walk.click(panel.data.draw_button)
+    walk.click(panel.play.draw_button)
     walk.qtbot.wait(100)
     walk.click_canvas(0.5, 0.5)
     walk.click_canvas(0.6, 0.2)
@@ -204,6 +205,8 @@ def test_own_points_with_the_mouse(walk):
     walk.click_canvas(-0.4, -0.6)
     walk.until(lambda: len(lesson.wanted.points.rows) == 4)
     walk.look("own-points")
+    assert panel.status.text() == split_words(lesson.session.data.counts)
+    assert panel.status.text().startswith("4 points: ")
     rows = np.array(lesson.wanted.points.rows)
     np.testing.assert_allclose(rows[:, :2], [[0.5, 0.5], [0.6, 0.2], [-0.5, -0.5], [-0.4, -0.6]], atol=0.01)
     assert rows[:, 2].tolist() == [0, 0, 1, 1]
@@ -283,3 +286,20 @@ def test_own_objects_make_room_for_the_lesson(walk):
     assert panel.canvas.points.visible
     panel.end()
     assert layer.visible
+
+
+def test_sets_have_shapes_and_no_colours(walk):
+    """Blue and orange are classes, on the canvas and everywhere."""
+    curves = walk.panel.curves
+    assert [head.text().split(">")[1][0] for head in curves.heads.values()] == ["●", "■", "◆"]
+    assert not any("color" in head.text() for head in curves.heads.values())
+    pens = [curve.opts["pen"] for curve in curves.loss._curves.values()]
+    assert len({pen.color().name() for pen in pens}) == 1
+    assert len({pen.style() for pen in pens}) == 2
+
+
+def test_status_and_values_fit_320_px(walk):
+    panel = walk.panel
+    wide = panel.status.fontMetrics().horizontalAdvance("epoch 100 of 1,000, 32,000 updates")
+    assert wide <= 320 - 2 * 8
+    assert panel.slow.figures.lineWrapMode() == panel.slow.figures.LineWrapMode.WidgetWidth

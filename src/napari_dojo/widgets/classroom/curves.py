@@ -14,16 +14,17 @@ from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.common.form import described
-from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, Plot
+from napari_dojo.widgets.common.plot import Plot, theme_colours
 
 __all__ = ["Curves"]
 
 HEIGHT = 82  # px of a plot
-HEADS = {
-    "training": f'<small><span style="color:{TRAINING}">●</span> training</small>',
-    "validation": f'<small><span style="color:{VALIDATION}">■</span> validation</small>',
+HEADS = {  # sets have shapes and line styles; colours mean classes
+    "training": "<small>● training ━</small>",
+    "validation": "<small>■ validation ┅</small>",
     "test": "<small>◆ test{}</small>",
 }
+STYLES = {"training": Qt.PenStyle.SolidLine, "validation": Qt.PenStyle.DotLine}
 LEAST = 5  # minimum range of the epoch axis, so that its ticks are whole numbers
 MOST = 600  # points per curve
 REVEAL = "Show the score on the test set. It is a fair estimate for new points only if you choose nothing by it."
@@ -151,15 +152,20 @@ class _Curve(Plot):
     def __init__(self, viewer: Any, name: str, tip: str) -> None:
         self._history: list[Any] = []
         self._kind = "loss"
+        self._curves: dict[str, Any] = {}
         super().__init__(viewer, name, tip, ((None, "", name.lower()),))
         self.setFixedHeight(HEIGHT)
-        self._curves = {
-            part: self.plot(pen=pg.mkPen(colour, width=1.5))
-            for part, colour in (("training", TRAINING), ("validation", VALIDATION))
-        }
+        self._curves = {part: self.plot() for part in STYLES}
         self._goal = pg.InfiniteLine(angle=0, pen=pg.mkPen("#888888", width=1.2, style=Qt.PenStyle.DashLine))
         self._goal.setVisible(False)
         self.addItem(self._goal)
+        self.recolour()
+
+    def recolour(self, event: Any = None) -> None:
+        """Follow the theme: curves have the colour of the text, and differ by their style."""
+        super().recolour(event)
+        for part, curve in self._curves.items():
+            curve.setPen(pg.mkPen(theme_colours(self._viewer)["text"], width=1.5, style=STYLES[part]))
 
     def set_title(self, word: str) -> None:
         """Set the title."""

@@ -139,7 +139,7 @@ class DataSection(QWidget):
         column.addLayout(top)
         column.addLayout(colours)
         buttons.addLayout(column)
-        self.draw_button.clicked.connect(self._draw)
+        self.draw_button.clicked.connect(self.draw)
         self.clear_button.clicked.connect(self._canvas.begin_drawing)
         self.classes.idClicked.connect(self._canvas.set_class)
 
@@ -173,7 +173,8 @@ class DataSection(QWidget):
 
     # custom points
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Start with an empty plane, to draw points in."""
         self.objects_fold.button.setChecked(False)
         self._canvas.enter()
         self._canvas.begin_drawing()

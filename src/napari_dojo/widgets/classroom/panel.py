@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QMainWindow, QPushButton, QSizePolicy
 
-from napari_dojo.playground.counts import update_sum
+from napari_dojo.playground.counts import split_words, update_sum
 from napari_dojo.playground.glossary import explain, terms
 from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.choose import HowToChoose
@@ -131,6 +131,7 @@ class ClassroomPanel(Panel):
     def _connect(self) -> None:
         lesson = self.lesson
         lesson.said.connect(self._said)
+        self.play.draw.connect(self.data.draw)
         lesson.changed.connect(self._changed)
         lesson.moved.connect(self._moved)
         self.player.turned.connect(self._turned)
@@ -193,10 +194,12 @@ class ClassroomPanel(Panel):
         n, batch = session.data.counts[0], session.setup.learning.batch_size
         epochs = f"epoch {session.epochs:,} of {session.setup.learning.epochs:,}"
         updates = f"{session.updates:,} update{'' if session.updates == 1 else 's'}"
-        text = f"{epochs}, {updates}, {SPEEDS[self.player.speed][0]}"
+        drawn = session.setup.points.kind == "custom"
+        text = split_words(session.data.counts) if drawn and not session.updates else f"{epochs}, {updates}"
         if self.status.text() != text:
             self.status.setText(text)
-            self.status.setToolTip(f"Updates per epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}")
+            tip = f"Updates per epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}"
+            self.status.setToolTip(f"{split_words(session.data.counts)}. {tip} Speed: {SPEEDS[self.player.speed][0]}.")
 
     def _changed(self) -> None:
         self._gone = False  # the canvas has restored its layers

@@ -128,9 +128,11 @@ class PlayRow(QWidget):
     Signals
     -------
     pressed : a button was pressed with the mouse.
+    draw : start to draw points.
     """
 
     pressed = Signal()
+    draw = Signal()
 
     def __init__(self, lesson: Lesson, player: Player) -> None:
         super().__init__()
@@ -138,11 +140,13 @@ class PlayRow(QWidget):
         self.play_button = QPushButton("▶ Play")
         self.step_button, self.epoch_button = QToolButton(), QToolButton()
         self.reset_button, self.new_button = QToolButton(), QToolButton()
+        self.draw_button = QToolButton()
         texts = (
             (self.step_button, "▶|"),
             (self.epoch_button, "▶▶|"),
             (self.reset_button, "↺"),
             (self.new_button, "↺ new"),
+            (self.draw_button, "✎"),
         )
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, len(SPEEDS) - 1)
@@ -163,6 +167,7 @@ class PlayRow(QWidget):
         described(self.epoch_button, "One epoch", "Train to the end of the epoch, one pass through all points (E).")
         described(self.reset_button, "Reset", "Reset to the same initial weights (R).")
         described(self.new_button, "New weights", "Reset with new random initial weights (N).")
+        self.draw_button.clicked.connect(self.draw)
         self.play_button.clicked.connect(player.toggle)
         self.step_button.clicked.connect(self.step)
         self.epoch_button.clicked.connect(self.epoch)
@@ -187,6 +192,12 @@ class PlayRow(QWidget):
             f"<qt>{escape(why)}</qt>"
             if why
             else ("Pause training (space)." if playing else "Train the network (space).")
+        )
+        self.draw_button.setVisible("kind" not in lesson.exercise.hidden)
+        self.draw_button.setEnabled(lesson.may("kind"))
+        locked = "" if lesson.may("kind") else " The points are locked in this exercise."
+        described(
+            self.draw_button, "Draw my own points", f"Start with an empty plane and draw points of your own.{locked}"
         )
         described(self.play_button, "Pause" if playing else "Play", tip)
 

@@ -74,7 +74,7 @@ class SlowMotion(QWidget):
         self.figures.setReadOnly(True)
         self.figures.setMinimumHeight(72)
         self.figures.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-        self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.figures.setLineWrapMode(QPlainTextEdit.LineWrapMode.WidgetWidth)
         described(self.figures, "Values", "The values of this stage, for the first point if there are several.")
         row = QHBoxLayout()
         row.setSpacing(3)
