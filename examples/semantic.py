@@ -1,4 +1,4 @@
-"""Learn classes from strokes on simulated cells. ``python examples/semantic.py [STEPS]``"""
+"""Train classes from strokes on simulated cells. ``python examples/semantic.py [STEPS]``"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_dojo.training.train import Target, train_steps
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 scenes = [simulate("cells", (256, 256), seed) for seed in range(3)]
-axes = Axes("CYX" if scenes[0].image.ndim == 3 else "YX")
+axes = Axes("CYX")
 painted = [strokes(s.classes, 0.05, seed) for seed, s in enumerate(scenes[:2])]
 dataset = Dataset.of([s.image for s in scenes[:2]], painted, axes)
 options = SemanticOptions(classes=("background", "cytoplasm", "nucleus"))
@@ -28,6 +28,6 @@ with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "cells"
     list(train_steps(dataset, "semantic", Target(model), TrainSettings(steps=steps), options))
     bundle = load(model)
-    answer = predict(bundle, scenes[2].image, axes)
-    score = TASKS["semantic"].score(answer, scenes[2].classes, None, options_of(bundle.card))
+    prediction = predict(bundle, scenes[2].image, axes.names)
+    score = TASKS["semantic"].score(prediction, scenes[2].classes, None, options_of(bundle.card))
 print(f"new image: {score.sentence}")

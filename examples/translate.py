@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.kinds import IMAGE
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.images import pearson
 from napari_dojo.models.bundle import load
@@ -18,10 +19,10 @@ from napari_dojo.training.train import Target, train_steps
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 phase = [simulate("cells", (192, 192), seed, contrast="phase").image for seed in range(6)]
 stain = [simulate("cells", (192, 192), seed).image[1] for seed in range(6)]
-dataset = Dataset.of(phase[:5], stain[:5], layout=Layout(labels=False))
+dataset = Dataset.of(phase[:5], stain[:5], layout=Layout(IMAGE))
 options = TranslateOptions(outputs=("nuclei",))
 with tempfile.TemporaryDirectory() as folder:
     model = Path(folder) / "stain"
     list(train_steps(dataset, "translate", Target(model), TrainSettings(steps=steps), options))
-    answer = predict(load(model), phase[5])
-print(f"Pearson's r of the predicted and the real stain: {pearson(stain[5], answer):.2f}")
+    prediction = predict(load(model), phase[5])
+print(f"Pearson's r of the predicted and the real stain: {pearson(stain[5], prediction):.2f}")

@@ -340,7 +340,7 @@ def test_a_full_disk_is_said_once_and_painting_goes_on(qtbot, viewer, pair, savi
         qtbot.waitUntil(lambda: len(tried) >= 3, timeout=5000)
         assert len(said) == 1
         assert "No space left on device" in said[0]
-        assert "you can go on painting" in said[0]
+        assert "you can continue to paint" in said[0]
     assert saved(qtbot, autosave)["cells labels"].data[5, 5] == 1  # tried again without another edit
 
 
