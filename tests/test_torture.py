@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import _torture_disk as disk
 import _torture_hostile as hostile
 import _torture_inputs as inputs
+import _torture_kills as kills
 import pytest
 
 
 def test_generated_inputs_are_done_or_refused_with_a_sentence(tmp_path: Path) -> None:
-    found = inputs.run(5, tmp_path, seed=5, talk=False)
+    found = inputs.run(4, tmp_path, seed=5, talk=False)
     assert found["broken"] == {}, found["examples"]
 
 
@@ -60,3 +62,23 @@ def test_a_hostile_model_is_refused_and_does_nothing(tmp_path: Path, good: Path,
     said, outside = hostile.attack(hostile.ATTACKS[name], good, tmp_path)
     assert said.startswith("refused"), said
     assert not outside
+
+
+def test_what_was_there_stays_where_the_disk_is_full(tmp_path: Path, good: Path) -> None:
+    """The model that a training replaces, at its first six writes; a draft, at all of its writes."""
+    for n in range(1, 7):
+        place = tmp_path / str(n)
+        place.mkdir()
+        work, look = disk.trained(place, good)
+        with disk.full_from(n) as seen:
+            said = disk.outcome_of(work)
+        assert said.startswith("refused")
+        assert len(seen) >= n
+        assert look() == ""
+    assert disk.run(tmp_path, talk=False, only="autosave", most=8)["broken"] == []
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    found = kills.run(4, tmp_path, seed=1, talk=False)
+    assert found["broken"] == []
+    assert found["kills"] == 4

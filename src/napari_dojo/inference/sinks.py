@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -300,8 +301,28 @@ class ArraySink:
 def _memory_mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(path, "w+", dtype, shape)
+        made = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        _reserve(path)
+        return made
     except OSError as e:
+        path.unlink(missing_ok=True)
         raise DojoError(
             f"The prediction cannot be written to {path.parent}: {e.strerror or e}. Make room there."
         ) from e
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file on the disk now: where it runs out under a memory map, the system ends the process.
+
+    Raises
+    ------
+    OSError : the disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # other file systems cannot reserve

@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_dojo.errors import DojoError
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["replacing", "write_safely"]
+__all__ = ["remove_parts", "replacing", "write_safely"]
 
 
 @contextmanager
@@ -49,6 +49,12 @@ def write_safely(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all; raises as `replacing` does."""
     with replacing(path, len(data)) as part:
         part.write_bytes(data)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder that only this process writes to."""
+    for part in folder.glob(".*.part"):
+        _remove(part)
 
 
 def _swap(part: Path, path: Path) -> None:

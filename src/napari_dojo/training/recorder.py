@@ -20,7 +20,7 @@ from napari_dojo.data.dataset import Dataset, Split
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
-from napari_dojo.io.atomic import write_safely
+from napari_dojo.io.atomic import remove_parts, write_safely
 from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
@@ -77,10 +77,14 @@ class Target:
             raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
 
     def make_room(self) -> None:
-        """Remove the older model; only once there is something to put in its place."""
-        if self.overwrite and self.out.is_dir():
-            with _writing(self.out):
-                shutil.rmtree(self.out)
+        """Remove an older run, its cover and what a kill left half written; the older model stays until the new one is there."""
+        with _writing(self.out):
+            if self.overwrite and self.out.is_dir():
+                if self.run.is_dir():
+                    shutil.rmtree(self.run)
+                (self.out / "cover.png").unlink(missing_ok=True)
+        remove_parts(self.out)
+        remove_parts(self.run)
 
 
 class Recorder:
