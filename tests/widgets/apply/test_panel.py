@@ -34,6 +34,7 @@ from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.results import Kept
 from napari_dojo.widgets.common.plot import theme_colours
+from napari_dojo.widgets.common.provenance import is_uncorrected
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.common.table import Measurements, open_table
 
@@ -787,6 +788,7 @@ def test_the_table_leads_to_the_objects(qtbot, viewer, found):
     assert len(tables(viewer)) == 1
     viewer.layers.remove(layer)
     assert table.box.count() == 0
+    assert table.view.model().rowCount() == 0
 
 
 def test_measurements_are_chosen_and_remembered(qtbot, viewer, panel, found, monkeypatch, tmp_path):
@@ -840,6 +842,8 @@ def test_what_a_person_painted_in_a_result_stays(qtbot, viewer, found):
     assert not layer.visible
     assert viewer.layers.selection.active is new
     assert "You have painted in" in found.message.text()
+    assert not is_uncorrected(layer.metadata)
+    assert is_uncorrected(new.metadata)
     move(qtbot, found, 65)
     assert not new.data.any()  # nobody has painted in this one
     np.testing.assert_array_equal(layer.data, painted)

@@ -7,14 +7,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.inference.tables import typical_diameter
-from napari_dojo.widgets.common.form import calm, described
+from napari_dojo.settings import PredictSettings, fields_of
+from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.options import field_widget
 
 __all__ = ["DiameterRow"]
+
+_DIAMETER = next(f for f in fields_of(PredictSettings) if f.name == "diameter")
 
 
 class DiameterRow(QWidget):
@@ -27,13 +31,9 @@ class DiameterRow(QWidget):
         super().__init__(parent)
         self._expected: float | None = None
         self._sample: Callable[[], NDArray[Any]] | None = None
-        self.box = QDoubleSpinBox()
-        self.box.setRange(1, 10_000)
+        self.box = field_widget(_DIAMETER).native
         self.box.setDecimals(1)
-        self.box.setSuffix(" px")
-        tip = "Typical diameter of the objects in this image. It starts with what model and image say."
-        described(self.box, "Diameter", tip)
-        calm(self.box)
+        self.box.setToolTip(f"{self.box.toolTip()} It starts with what model and image say.")
         self.button = QPushButton("Measure")
         described(self.button, "Measure the diameter", "Measure it on what is bright in the middle of the image.")
         row = QHBoxLayout(self)

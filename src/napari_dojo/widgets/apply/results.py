@@ -31,6 +31,7 @@ from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here
+from napari_dojo.widgets.common.provenance import as_made, mark_corrected
 
 __all__ = ["Kept", "Results", "Shown", "discard"]
 
@@ -304,7 +305,7 @@ class Results(QObject):
             else:
                 shown.layer.data = new.labels
             shown.count, shown.mark = new.count, new.mark
-            shown.layer.metadata["napari_dojo"]["decoding"] = values
+            shown.layer.metadata["napari_dojo"] = as_made(shown.layer.metadata, decoding=values)
         self._measure_soon.start()
         self.changed.emit()
 
@@ -312,7 +313,8 @@ class Results(QObject):
         """Put labels in a new layer, because a person has painted in that of the prediction, which is theirs now."""
         theirs, selection = shown.layer, self._viewer.layers.selection
         self._listen(theirs, False)
-        made = {"napari_dojo": dict(theirs.metadata["napari_dojo"])}
+        made = {"napari_dojo": as_made(theirs.metadata)}
+        mark_corrected(theirs.metadata)
         name = _new_name(self._viewer, theirs.name)
         place, dress = placement(theirs, range(theirs.ndim)), look_of(shown.card).dress(shown.card)
         shown.layer = add_quietly(self._viewer, labels, name, metadata=made, **place, **dress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["is_prediction", "is_uncorrected", "made", "mark_corrected", "model_of", "watch_corrections"]
+__all__ = ["as_made", "is_prediction", "is_uncorrected", "made", "mark_corrected", "model_of", "watch_corrections"]
 
 
 def made(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,6 +27,11 @@ def is_uncorrected(metadata: Mapping[str, Any]) -> bool:
 def model_of(metadata: Mapping[str, Any]) -> str:
     """The name of the model that made the layer; empty where none did."""
     return str(made(metadata).get("model", "")) if is_prediction(metadata) else ""
+
+
+def as_made(metadata: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """What stands in the metadata of a new result of the same kind: with these facts, and not corrected."""
+    return {**{k: v for k, v in made(metadata).items() if k != "corrected"}, **facts}
 
 
 def mark_corrected(metadata: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
-from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QMainWindow, QTableView, QVBoxLayout, QWidget
 
 from napari_dojo.inference.tables import place_of
 from napari_dojo.widgets.common.closing import watch_window
@@ -19,7 +19,7 @@ __all__ = ["Measurements", "go_to", "open_table"]
 
 TITLE = "Measurements (Dojo)"
 PAINTING = {"paint", "fill", "erase", "polygon"}
-ROW = 22  # px
+ROW, HEIGHT = 22, 170  # px of a row, and of the table when it opens
 RAW = Qt.ItemDataRole.UserRole
 
 
@@ -32,10 +32,11 @@ class _Rows(QAbstractTableModel):
         self._columns: list[Any] = []
 
     def show_features(self, features: Any) -> None:
-        """Show these, a data frame."""
+        """Show these, a data frame; None for nothing."""
         self.beginResetModel()
-        self._names = [str(c) for c in features.columns]
-        self._columns = [features[c].to_numpy() for c in features.columns]
+        columns = [] if features is None else list(features.columns)
+        self._names = [str(c) for c in columns]
+        self._columns = [features[c].to_numpy() for c in columns]
         self.endResetModel()
 
     def row(self, k: int) -> dict[str, Any]:
@@ -122,11 +123,10 @@ class Measurements(QWidget):
         self._layer = layer
         if layer is not None:
             layer.events.features.connect(self._refresh)
-            self._refresh()
+        self._refresh()
 
     def _refresh(self, *_: Any) -> None:
-        if self._layer is not None:
-            self._rows.show_features(self._layer.features)
+        self._rows.show_features(None if self._layer is None else self._layer.features)
         self.view.resizeColumnsToContents()
 
     def _removed(self, event: Any) -> None:
@@ -167,7 +167,10 @@ def open_table(viewer: Any, layers: Sequence[Any]) -> Measurements:
     table = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, Measurements)), None)
     if table is None:
         table = Measurements(viewer)
-        viewer.window.add_dock_widget(table, name=TITLE, area="bottom")
+        dock = viewer.window.add_dock_widget(table, name=TITLE, area="bottom")
+        window = dock.parent()
+        if isinstance(window, QMainWindow):
+            window.resizeDocks([dock], [HEIGHT], Qt.Orientation.Vertical)
     table.show_layers(layers)
     raised(table)
     return table
