@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,24 @@ def test_what_the_page_of_train_names_is_in_the_program():
     parts = {part for name in named for part in name.removeprefix("⋯ ").split(" > ")} - OF_NAPARI
     assert len(parts) > 60
     assert sorted(part for part in parts if part not in source) == []
+
+
+def texts(module: Path) -> Iterator[str]:
+    """The texts of a module, "…" for what is filled in."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_what_the_page_of_troubles_quotes_is_said_by_the_program():
+    page = (ROOT / "docs" / "when-something-is-wrong.md").read_text(encoding="utf-8")
+    quoted = re.findall("“(.+?)”", page)
+    assert len(quoted) > 50
+    said = "\n".join(text for path in PACKAGE.rglob("*.py") for text in texts(path))
+    parts = {part.strip(" .") for sentence in quoted for part in sentence.split("…")}
+    assert sorted(part for part in parts if len(part) > 6 and part not in said) == []
 
 
 def test_the_keys_are_those_of_napari():
