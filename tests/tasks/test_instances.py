@@ -186,7 +186,7 @@ def test_check_counts_and_measures():
     assert facts.thickness == pytest.approx(20, rel=0.1)
     assert facts.maps[:3] == ("inside", "distance", "boundary")
     assert not facts.errors
-    assert any("3 objects" in w for w in facts.warnings)
+    assert any("3 objects (50 or more make a better model)" in f.text for f in facts.findings if f.level == "ok")
     assert any("1 image without objects" in f.text for f in facts.findings)
 
 

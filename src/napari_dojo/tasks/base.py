@@ -40,12 +40,27 @@ class Fix:
         of it that gives the annotated box, slices, as a first guess), "swap" (image and labels change places),
         "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
         "exclude" (the samples are not trained on), "correct" and "take" (a prediction is corrected, or taken as it is), "show" (``value``: function of an image (C, *S) that gives one to
-        look at), "mark" (``value``: places (n, dims) px by sample) or "fine" (what was asked is as it should be).
+        look at), "mark" (``value``: places (n, dims) px by sample) "try" and "start" (a model
+        is applied, or fine-tuned: ``value`` its path) or "fine" (what was asked is as it should be).
     samples : names of the samples concerned; empty: all.
     """
 
     label: str
-    kind: Literal["relabel", "region", "swap", "option", "task", "exclude", "correct", "take", "show", "mark", "fine"]
+    kind: Literal[
+        "relabel",
+        "region",
+        "swap",
+        "option",
+        "task",
+        "exclude",
+        "correct",
+        "take",
+        "show",
+        "mark",
+        "try",
+        "start",
+        "fine",
+    ]
     samples: tuple[str, ...] = ()
     value: Any = None
 

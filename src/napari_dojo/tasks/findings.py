@@ -140,7 +140,7 @@ def _missing_finding(missing: Mapping[str, NDArray[Any]]) -> tuple[Finding, ...]
         "every object is labelled."
     )
     fixes = (
-        Fix("Show them", "mark", names, dict(missing)),
+        Fix("Show them", "mark", names, {name: found.tolist() for name, found in missing.items()}),
         Fix("Draw the region", "region", names, annotated_box),
         Fix("No objects", "fine"),
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CENTRE = 20.0  # px; unit of the distance to the centre
 LOWEST = 0.2  # normalised distance that an object must exceed somewhere
+ENOUGH = 50  # objects, of which a good model is made
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
@@ -96,14 +97,14 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     measured = float(np.median(areas))
     diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
     findings += [
-        *_number_findings(pieces, len(areas)),
+        *_number_findings(pieces),
         *corner_findings(dataset, diameter),
         *label_findings(dataset, diameter),
     ]
     findings.append(
         Finding(
             "ok",
-            f"{len(areas)} object{'s' * (len(areas) != 1)}, diameter about {diameter:.0f} px"
+            f"{len(areas)} object{'s' * (len(areas) != 1)}{_few(len(areas))}, diameter about {diameter:.0f} px"
             + _physical(diameter, dataset),
         )
     )
@@ -123,18 +124,19 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     )
 
 
-def _number_findings(pieces: Mapping[str, tuple[int, int]], objects: int) -> list[Finding]:
-    """Masks given as objects, and too few objects. ``pieces``: values and pieces of each image with too few values."""
+def _few(objects: int) -> str:
+    return f" ({ENOUGH} or more make a better model)" if objects < ENOUGH else ""
+
+
+def _number_findings(pieces: Mapping[str, tuple[int, int]]) -> list[Finding]:
+    """Masks given as objects. ``pieces``: values and pieces of each image with too few values."""
     found = []
     if pieces:
         name, (values, n) = next(iter(pieces.items()))
         what = "one value" if values == 1 else f"{values} values"
         more = f" ({len(pieces) - 1} more images like it)" if len(pieces) > 1 else ""
-        text = f"{name} has {what} in {n} piece{'s' * (n != 1)}{more}, so they count as {values}. Number the pieces (those that touch stay one)?"
+        text = f"The labels of {name} hold {what} in {n} piece{'s' * (n != 1)}{more}, so they count as {values}. Number the pieces (those that touch stay one)?"
         found.append(Finding("warning", text, (Fix("Number them", "relabel", tuple(pieces), numbered_pieces),)))
-    elif objects < 10:
-        are = "s are" if objects > 1 else " is"
-        found.append(Finding("warning", f"Only {objects} object{are} labelled; 50 or more make a better model."))
     return found
 
 

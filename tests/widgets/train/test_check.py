@@ -52,7 +52,7 @@ def test_what_was_understood(qtbot, viewer, train):
     ready(qtbot, train)
     said = train.findings.text()
     assert "1 image of 192 x 192 px, 1 channel" in said
-    assert f"{scene.labels.max()} objects, diameter about" in said
+    assert f"{scene.labels.max()} object" in said
     assert "µm" in said
     says(qtbot, train, "Validation: a band of 20% of each image")
     says(qtbot, train, "steps in 5 min", 60_000)
@@ -62,10 +62,10 @@ def test_a_mask_is_numbered(qtbot, viewer, train, scene):
     mask = np.where(scene.labels > 0, 255, 0).astype(np.uint8)
     viewer.add_image(scene.image, name="a")
     viewer.add_labels(mask, name="a labels")
-    says(qtbot, train, "has one value in")
+    says(qtbot, train, "hold one value in")
     assert train.start_button.isEnabled()
     press(train, "Number them")
-    silent(qtbot, train, "has one value")
+    silent(qtbot, train, "hold one value")
     numbered = train.rows.rows()[0].target
     assert numbered.name == "a labels numbered"
     assert numbered.data.max() >= 3
@@ -78,7 +78,7 @@ def test_a_fix_keeps_the_brush_and_takes_the_next_free_number(qtbot, viewer, tra
     mask = viewer.add_labels((scene.labels > 0).astype(np.uint8), name="a labels")
     mask.mode, mask.brush_size, mask.opacity, mask.contiguous = "paint", 7, 0.4, False
     viewer.layers.selection.active = mask
-    says(qtbot, train, "has one value in")
+    says(qtbot, train, "hold one value in")
     press(train, "Number them")
     numbered = train.rows.rows()[0].target
     assert viewer.layers.selection.active is numbered
@@ -91,7 +91,7 @@ def test_a_fix_leaves_the_selection_of_another_layer(qtbot, viewer, train, scene
     image = viewer.add_image(scene.image, name="a")
     viewer.add_labels((scene.labels > 0).astype(np.uint8), name="a labels")
     viewer.layers.selection.active = image
-    says(qtbot, train, "has one value in")
+    says(qtbot, train, "hold one value in")
     press(train, "Number them")
     assert viewer.layers.selection.active is image
 
@@ -100,9 +100,9 @@ def test_a_stack_of_masks_is_numbered_plane_by_plane(qtbot, viewer, train, scene
     mask = np.stack([scene.labels > 0] * 3).astype(np.uint8)
     viewer.add_image(np.stack([scene.image] * 3), name="a", axis_labels=("t", "y", "x"))
     viewer.add_labels(mask, name="a labels")
-    says(qtbot, train, "has one value in")
+    says(qtbot, train, "hold one value in")
     press(train, "Number them")
-    silent(qtbot, train, "has one value")
+    silent(qtbot, train, "hold one value")
     data = train.rows.rows()[0].target.data
     np.testing.assert_array_equal(data[0], data[1])
 
@@ -209,7 +209,7 @@ def test_objects_given_as_classes(qtbot, viewer, train, scene):
         (lambda i, y: (i * np.nan, y), "constant", False),
         (lambda i, y: (np.where(np.indices(i.shape)[0] < 3, np.nan, i / 9.0), y), "holds NaN or infinite values", True),
         (lambda i, y: (i, np.zeros_like(y)), "No object is labelled", False),
-        (lambda i, y: (i, np.where(y == 1, 1, 0)), "Only 1 object is labelled", True),
+        (lambda i, y: (i, np.where(y == 1, 1, 0)), "1 object (50 or more make a better model)", True),
         (lambda i, y: (i[:4, :4], y[:4, :4] * 0 + 1), "too small to train on", False),
         (lambda i, y: (i[:1, :1], y[:1, :1] * 0 + 1), "too small to train on", False),
         (lambda i, y: (np.zeros_like(i), y), "constant", False),

@@ -99,7 +99,7 @@ def folder(tmp_path, scene):
 def test_files_are_opened_for_a_remedy_that_needs_layers(qtbot, viewer, train, scene, folder):
     train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
     train.data.folder.images.edit.setText(str(folder / "images"))
-    says(qtbot, train, "c0.tif has one value in")
+    says(qtbot, train, "c0.tif hold one value in")
     train.findings.button("Number them").click()
     assert names(train) == [(f"c{k}.tif", f"c{k}.tif labels numbered") for k in range(2)]
     numbered = viewer.layers["c1.tif labels numbered"]
@@ -117,7 +117,7 @@ def test_files_that_are_too_large_to_be_opened_are_said(qtbot, viewer, train, fo
     monkeypatch.setattr(train, "warn", said.append)
     train.data.source_box.setCurrentIndex(train.data.source_box.findData("files"))
     train.data.folder.images.edit.setText(str(folder / "images"))
-    says(qtbot, train, "c0.tif has one value in")
+    says(qtbot, train, "c0.tif hold one value in")
     train.findings.button("Number them").click()
     assert "too large to be opened at once" in said[0]
     assert list(viewer.layers) == []
@@ -152,7 +152,7 @@ def test_a_corrected_prediction_is_proposed(qtbot, viewer, panel, scenes):
     assert (viewer.layers.selection.active, layer.mode) == (layer, "paint")
     layer.paint((20, 20), 99)
     qtbot.waitUntil(lambda: names(train) == [("a", layer.name)], timeout=5000)
-    says(qtbot, train, "objects, diameter")
+    says(qtbot, train, "diameter about")
     assert "not corrected" not in train.findings.text()
 
 

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFormLayout, QLabel
+from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
@@ -58,6 +58,59 @@ def test_a_disabled_start_says_why(qtbot, viewer, panel):
     labels.selected_label = 1
     labels.paint((20, 20), 1)
     qtbot.waitUntil(lambda: train.start_button.isEnabled(), timeout=5000)
+
+
+def test_a_shipped_model_that_fits_is_offered(qtbot, viewer, panel, scenes):
+    viewer.add_image(scenes[0].image, name="a")
+    train = panel(TrainPanel)
+    qtbot.waitUntil(lambda: "nuclei-fluorescence fits these images: try it" in train.findings.text(), timeout=10_000)
+    viewer.add_labels(scenes[0].labels, name="a labels")
+    ready(qtbot, train)
+    train.findings.button("Fine-tune it").click()
+    assert train.start_box.currentText() == "nuclei-fluorescence"
+    qtbot.waitUntil(lambda: "try it" not in train.findings.text(), timeout=10_000)
+    assert train.start_box.currentText() == "nuclei-fluorescence"
+
+
+def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    qtbot.waitUntil(lambda: "automatic (" in train.settings.editor("patch").text(), timeout=60_000)
+    plan = train._seen.setup.plan
+    assert train.settings.editor("patch").text() == f"automatic ({plan.patch[-1]})"
+    assert train.settings.editor("batch").text() == f"automatic ({plan.batch})"
+    assert train.settings.values()["patch"] == 0
+    train.settings.set_values({"patch": 64})
+    assert train.settings.editor("patch").text() == "64 px"
+
+
+def test_the_start_button_never_scrolls_out(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    scrolled = train.findChildren(QScrollArea)
+    for button in (train.start_button, train.progress.stop_button, train.apply_button, train.progress.progress):
+        assert train.isAncestorOf(button)
+        assert not any(area.isAncestorOf(button) for area in scrolled)
+
+
+def test_tab_goes_where_the_eye_goes(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.advanced.button.setChecked(True)
+    filled.window._qt_window.resize(1280, 800)
+    filled.window._qt_window.show()
+    qtbot.waitUntil(lambda: train.task_box.isVisible(), timeout=5000)
+    qtbot.wait(200)
+    train.order_tabs()
+    chain, widget = [], train.task_box
+    while widget not in chain:
+        chain.append(widget)
+        widget = widget.nextInFocusChain()
+    stops = [w for w in chain if w in train.tab_stops()]
+    assert stops == train.tab_stops()
+    assert [w.accessibleName() for w in stops].count("") == 0
+    names = [w.accessibleName() for w in stops]
+    order = ("I want to", "Learn from", "Image of pair 1", "Target of pair 1", "Add a pair", "Start from", "Model name")
+    assert [n for n in names if n in order] == list(order)
 
 
 def test_a_taken_name_gets_a_number(own_home):

@@ -8,6 +8,7 @@ __all__ = [
     "latest",
     "layers",
     "measurements",
+    "numbering",
     "options",
     "panel",
     "pick",

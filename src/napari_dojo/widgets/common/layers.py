@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
+from napari_dojo.widgets.common.numbering import number_by_itself
 from napari_dojo.widgets.common.provenance import watch_corrections
 
 __all__ = [
@@ -162,6 +163,8 @@ def new_labels(viewer: Any, image: Any, classes: bool = False) -> Any:
     layer.brush_size = max(3, round(min(shape[-2:]) / 60))
     layer.selected_label = 1
     layer.mode = "paint"
+    if not classes:
+        number_by_itself(viewer, layer)
     viewer.layers.selection.active = layer
     return layer
 

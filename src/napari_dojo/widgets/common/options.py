@@ -97,6 +97,12 @@ class Form(QWidget):
                 _show(editor, values[name])
         self.blockSignals(blocked)
 
+    def show_automatic(self, values: Mapping[str, Any]) -> None:
+        """Say what the plan chose for options that are left to it: "automatic (128)"."""
+        for name, editor in self._editors.items():
+            if isinstance(editor, NumberEdit):
+                editor.show_automatic(values.get(name))
+
     def _said(self, *_: Any) -> None:
         self.changed.emit()
 
@@ -117,6 +123,7 @@ class NumberEdit(FloatSpinBox):
         spin.setDecimals(0 if whole else decimals)  # before range and value, which it rounds
         self.range = (self._low - kwargs["step"] if self._nullable else self._low, high)
         spin.setSuffix(f" {unit}" if unit else "")
+        self._word = word
         spin.setSpecialValueText(word)
         spin.setKeyboardTracking(False)
         spin.setMaximumWidth(160)
@@ -134,6 +141,11 @@ class NumberEdit(FloatSpinBox):
     def set_value(self, value: float | None) -> None:
         """Show a number, the nearest that the range has."""
         super().set_value(self.min if value is None else min(max(value, self._low), self.max))
+
+    def show_automatic(self, value: float | None) -> None:
+        """Say in the place of a number that is left open what it will be; None: not known."""
+        if self._word:
+            self.native.setSpecialValueText(self._word if value is None else f"{self._word} ({value:.4g})")
 
     def _snap(self, number: float) -> None:
         """Below the range there is only None."""

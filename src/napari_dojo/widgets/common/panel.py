@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
@@ -25,6 +26,7 @@ from napari_dojo.widgets.common.plot import theme_colours
 __all__ = ["Panel", "open_panel", "plain_viewer", "raised"]
 
 
+LINE = 10  # px between the middles of controls of one line
 WIDTH = 350  # px, that a panel has when it opens
 
 
@@ -48,11 +50,16 @@ class Panel(QWidget):
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
+        self.footer = QVBoxLayout()  # what never scrolls out
+        self.footer.setContentsMargins(8, 0, 8, 6)
+        self.footer.setSpacing(4)
+        outer.addLayout(self.footer)
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
         self.viewer.events.theme.connect(self._recolour)
@@ -80,6 +87,7 @@ class Panel(QWidget):
         """Fonts have their size now."""
         super().showEvent(event)
         self.align()
+        self.order_tabs()
 
     def event(self, event: QEvent | None) -> bool:
         """Napari takes a panel out of its dock when that is closed."""
@@ -112,6 +120,23 @@ class Panel(QWidget):
             width = max((w.sizeHint().width() for w in shown), default=0)
             for label in labels:
                 label.setMinimumWidth(min(width, 110))
+
+    def tab_stops(self) -> list[QWidget]:
+        """The visible controls that Tab reaches, from top to bottom and left to right."""
+        found = [w for w in self.findChildren(QWidget) if w.isVisibleTo(self) and w.focusProxy() is None]
+        found = [w for w in found if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.accessibleName()]
+        middles = {w: w.mapTo(self, w.rect().center()) for w in found}
+        lines: list[list[QWidget]] = []
+        for w in sorted(found, key=lambda w: middles[w].y()):
+            if not lines or middles[w].y() > middles[lines[-1][0]].y() + LINE:
+                lines.append([])
+            lines[-1].append(w)
+        return [w for line in lines for w in sorted(line, key=lambda w: middles[w].x())]
+
+    def order_tabs(self) -> None:
+        """Let Tab follow the eye."""
+        for a, b in pairwise(self.tab_stops()):
+            QWidget.setTabOrder(a, b)
 
     def lead(self, button: QPushButton | None) -> None:
         """Make this button look like the natural next step, and no other."""

@@ -18,7 +18,7 @@ from napari_dojo.io.datasets import DatasetFiles
 from napari_dojo.io.pairing import likely_targets
 from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
-from napari_dojo.widgets.common.layers import axes_choices, holds_labels, labels_from, same_grid
+from napari_dojo.widgets.common.layers import array_of, axes_choices, holds_labels, labels_from, same_grid
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
 from napari_dojo.widgets.common.provenance import is_uncorrected, model_of
 from napari_dojo.widgets.train.pair_rows import PairRows
@@ -223,7 +223,11 @@ class DataSection(QWidget):
         if "labels" not in kinds:
             text = "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
         else:
-            text = "No Labels layer has the size of an image. Make a new one for it, or open the right one."
+            image = images_of(self._viewer.layers)[0]
+            sizes = ", ".join(f"{x.name} {_size(x)}" for x in labels_of(self._viewer.layers)[:2])
+            text = (
+                f"No Labels layer has the size of an image ({image.name} is {_size(image)}; {sizes}). Make a new one."
+            )
         return Finding("error", text, code=NO_LABELS)
 
     def notes(self) -> list[Finding]:
@@ -299,3 +303,7 @@ class DataSection(QWidget):
 def _model(layer: Any) -> str:
     """The model that made a layer, in words."""
     return f"the model {model_of(layer.metadata)}" if model_of(layer.metadata) else "a model"
+
+
+def _size(layer: Any) -> str:
+    return " x ".join(map(str, array_of(layer).shape[: layer.ndim]))

@@ -48,7 +48,7 @@ def work_on(viewer: Any, table: PairRows, material: Layers, fix: Fix) -> None:
         return
     if fix.kind == "mark":
         for sample, places in fix.value.items():
-            _marked(viewer, material, sample, places)
+            _marked(viewer, material, sample, np.asarray(places))
         return
     for row in rows_for(fix, material):
         if fix.kind == "relabel":

@@ -19,17 +19,19 @@ from napari_dojo.jobs.autosave import Draft
 from napari_dojo.jobs.claims import claim
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
-from napari_dojo.models.library import Model, models
+from napari_dojo.models.library import Model
 from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
-from napari_dojo.tasks import TASKS, Finding, Fix, Task, may_start_from
+from napari_dojo.tasks import TASKS, Finding, Fix, Task
 from napari_dojo.training.prepare import Setup
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.icons import icon
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import array_of, source_of
 from napari_dojo.widgets.common.options import Form
 from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.pick import images_of
 from napari_dojo.widgets.train.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Findings, Seen, best_device, look_at
 from napari_dojo.widgets.train.classes import ClassTable
@@ -38,6 +40,7 @@ from napari_dojo.widgets.train.fixes import correct, opened, work_on
 from napari_dojo.widgets.train.progress import START, ProgressSection
 from napari_dojo.widgets.train.queue import Training, desk
 from napari_dojo.widgets.train.rows import Row, Targets
+from napari_dojo.widgets.train.starts import offer, possible_starts
 from napari_dojo.widgets.train.training_data import Files, Layers
 from napari_dojo.widgets.train.unfinished import Unfinished
 
@@ -294,7 +297,8 @@ class TrainPanel(Panel):
         self._seen = None
         if material is None or problem is not None:
             self._looking.forget()
-            self._found([problem] if problem is not None else [])
+            offered = self._offered(self._fitting()) if material is None else []
+            self._found([*([problem] if problem is not None else []), *offered])
             return
         settings = self.setting_values()
         if self._device[0] != settings["device"]:
@@ -318,18 +322,34 @@ class TrainPanel(Panel):
             self._found([Finding("error", explained(found))])
             return
         self._seen = found
-        self._fill_starts(found)
-        if found.setup is not None:
-            self.classes.show_painted(found.setup.summary.painted)
-        lines = (replace(f, text=self.classes.worded(f.text)) for f in (*found.findings, *self.data.notes()))
+        starts: list[Model] = []
+        if (setup := found.setup) is not None:
+            upsampling = self.task.layout(setup.options).upsampling
+            starts = possible_starts(self.task, setup.dataset.channels, setup.dataset.spatial, upsampling)
+            self.classes.show_painted(setup.summary.painted)
+            self._show_automatic(setup)
+        self._fill_starts(starts)
+        said = (*found.findings, *self.data.notes(), *self._offered(starts))
+        lines = (replace(f, text=self.classes.worded(f.text)) for f in said)
         self._found([f for f in lines if f.text not in self._fine])
         self._go_at_once()
+
+    def _show_automatic(self, setup: Setup) -> None:
+        """Say in Advanced what the plan chose."""
+        plan = setup.plan
+        if plan is None:
+            return
+        chosen = {"patch": plan.patch[-1], "batch": plan.batch, "depth": 1 + len(plan.pools), "width": plan.width}
+        self.settings.show_automatic({**chosen, "learning_rate": plan.learning_rate})
+        for form in self.options[self.task.name]:
+            form.show_automatic({"diameter": setup.summary.diameter})
 
     def _found(self, findings: list[Finding]) -> None:
         self.findings.show_findings(findings)
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and not self.progress.busy)
         self.start_button.setToolTip(errors[0] if errors else START)
+        self.order_tabs()
         self._lead()
 
     def _lead(self) -> None:
@@ -363,6 +383,10 @@ class TrainPanel(Panel):
                 form.set_values(dict([fix.value]))
         elif fix.kind == "task":
             self.task_box.setCurrentIndex(self.task_box.findData(fix.value))
+        elif fix.kind == "try":
+            self._try(fix.samples[0])
+        elif fix.kind == "start":
+            self._start_from(fix.value)
         elif fix.kind == "correct":
             correct(self.viewer, fix.samples[0])
         elif fix.kind == "take":
@@ -380,24 +404,49 @@ class TrainPanel(Panel):
                 self.warn(explained(error))
         self._later()
 
-    def _possible_starts(self, setup: Setup) -> list[Model]:
-        """Models that this training can be started from."""
-        fits, upsampling = (setup.dataset.channels, setup.dataset.spatial), self.task.layout(setup.options).upsampling
-        return [
-            model
-            for model in models()
-            if may_start_from(self.task, model.card.task)
-            and (model.card.channels, model.card.spatial) == fits
-            and model.card.upsampling == dict(upsampling)
-        ]
-
-    def _fill_starts(self, seen: Seen) -> None:
+    def _fill_starts(self, found: Sequence[Model]) -> None:
         chosen = self.start_box.currentData()
         self.start_box.clear()
         self.start_box.addItem("Nothing (new model)", None)
-        for model in self._possible_starts(seen.setup) if seen.setup else ():
+        for model in found:
             self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
+
+    def _offered(self, found: Sequence[Model]) -> list[Finding]:
+        """A shipped model that fits, before the first training."""
+        if self._at_once is not None or self.progress.after.isEnabled():
+            return []
+        made = offer(found, self.task, self.start_box.currentData())
+        return [made] if made is not None else []
+
+    def _fitting(self) -> list[Model]:
+        """Models for the active image, or the first, while there are no labels."""
+        images = images_of(self.viewer.layers, ours=False)
+        if not images or self.data.source_box.currentData() == "files":
+            return []
+        image = self._image_in_view(images)
+        source = source_of(image)
+        channels = 1 if "C" not in source.axes.names else array_of(image).shape[source.axes.names.index("C")]
+        upsampling = self.task.layout(self.task.options()).upsampling
+        return possible_starts(self.task, channels, source.axes.spatial, upsampling)
+
+    def _image_in_view(self, images: Sequence[Any]) -> Any:
+        active = self.viewer.layers.selection.active
+        return next((x for x in images if x is active), images[0])
+
+    def _try(self, name: str) -> None:
+        """Apply a model to the image in view."""
+        from napari_dojo.widgets.apply.panel import ApplyPanel
+
+        panel = open_panel(self.viewer, ApplyPanel, "Apply")
+        panel.refresh_models()
+        panel.choose_model(name)
+        panel.image_box.choose(self._image_in_view(images_of(self.viewer.layers, ours=False)))
+        panel.request.whole_button.setChecked(True)
+        if panel.apply_button.isEnabled():
+            panel.apply()
+        else:
+            self.warn(panel.apply_button.toolTip())
 
     # one click
 
@@ -485,6 +534,7 @@ class TrainPanel(Panel):
             widget.setEnabled(not running)
         for widget in (self.unfinished, self.findings, self.classes, *(plain for plain, _ in self.options.values())):
             widget.setEnabled(not running)
+        self.findings.setVisible(not running)  # the curves and scores take their room
         self.start_button.setEnabled(not running)
         self._lead()
 
@@ -548,9 +598,13 @@ class TrainPanel(Panel):
             self.rows.set_rows(rows)
         self.data.set_choices(choices.get("data", {}))
         self.classes.set_custom(choices.get("classes", {}))
-        if (start := choices.get("start")) and self.start_box.findData(start) < 0:
-            self.start_box.addItem(Path(start).name, start)
-        self.start_box.setCurrentIndex(max(0, self.start_box.findData(start)))
+        self._start_from(choices.get("start"))
+
+    def _start_from(self, path: str | None) -> None:
+        """Choose a model to start from."""
+        if path and self.start_box.findData(path) < 0:
+            self.start_box.addItem(Path(path).name, path)
+        self.start_box.setCurrentIndex(max(0, self.start_box.findData(path)))
 
     # afterwards
 

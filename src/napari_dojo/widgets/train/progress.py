@@ -71,8 +71,9 @@ class ProgressSection(QWidget):
         self.preview_box.toggled.connect(self._preview_turned)
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
-        for widget in (self.buttons, self.after, self.progress, self.message):
-            layout.addWidget(widget)
+        for widget in (self.buttons, self.after, self.progress):
+            panel.footer.addWidget(widget)
+        layout.addWidget(self.message)
         layout.addLayout(curves)
         layout.addLayout(self._make_scores())
         layout.addWidget(self.preview_box)
