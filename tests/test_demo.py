@@ -15,7 +15,7 @@ def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
 ) -> None:
     for _ in range(2):
         assert main(["demo", "--headless", "--out", str(tmp_path), "--minutes", "0.08"]) == 0
-    assert "found" in capsys.readouterr().out
+    assert "detected" in capsys.readouterr().out
     assert (tmp_path / "scores.csv").read_text().count("\n") >= 3
     pictures = sorted(tmp_path.glob("nuclei*.png"))
     assert [read(p).data.shape for p in pictures] == [(512, 512, 3)] * len(pictures)

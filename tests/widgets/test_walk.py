@@ -212,7 +212,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     walk.click(compare.compare_button)
     walk.until(lambda: any(x.name.startswith("truth vs") for x in viewer.layers), 30)
     walk.look("compared")
-    assert "found" in compare.found.text()
+    assert "detected" in compare.found.text()
     for panel in (train, apply, compare):
         panel.end()
     desk().close(viewer)

@@ -271,6 +271,7 @@ train, apply = TrainPanel(viewer), ApplyPanel(viewer)
 end = time.monotonic() + 20
 while not train.start_button.isEnabled() and time.monotonic() < end:
     QApplication.processEvents()
+    time.sleep(0.01)
 assert train.start_button.isEnabled()
 train.settings.set_values({"steps": 2, "patch": 32, "batch": 1, "depth": 1, "width": 4, "device": "cpu"})
 train.start_button.click()
