@@ -100,11 +100,11 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
         qtbot,
         tour,
         4,
-        "detected 20 of 68. A method that learns nothing: detected 47 of 68, 16 false positives. It will soon",
+        "detected 20 of 68. Baseline without deep learning: detected 47 of 68, 16 false positives. It will soon",
     )
     assert not tour.button.isEnabled()
     training = said(viewer, Validated(2, 1.0, 1.0, SCORE, OTSU))
-    step(qtbot, tour, 4, "detected 60 of 68, 4 false positives. A method that learns nothing: detected 47 of 68")
+    step(qtbot, tour, 4, "detected 60 of 68, 4 false positives. Baseline without deep learning: detected 47 of 68")
     assert tour.button.text() == "Stop and keep"
     tour.button.click()
     assert not train.progress.stop_button.isEnabled()
@@ -143,7 +143,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     tour._go(2)
     press(qtbot, tour, "Open Train")
     press(qtbot, tour, "Start for me")
-    step(qtbot, tour, 4, "In some seconds")
+    step(qtbot, tour, 4, "In a few seconds")
     training = desk().of(viewer)
     training.state = "waiting"
     step(qtbot, tour, 4, "Training is queued")
@@ -154,7 +154,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     training.runner.resume = lambda: setattr(training.runner, "paused", False)
     qtbot.wait(120)
     press(qtbot, tour, "Resume")
-    step(qtbot, tour, 4, "In some seconds")
+    step(qtbot, tour, 4, "In a few seconds")
 
 
 def test_a_failed_training_can_be_started_again(qtbot, viewer, tour, no_job):
@@ -165,7 +165,7 @@ def test_a_failed_training_can_be_started_again(qtbot, viewer, tour, no_job):
     said(viewer, Failed("The training was ended by the system."))
     step(qtbot, tour, 4, "The training was ended by the system. ")
     press(qtbot, tour, "Start for me")
-    step(qtbot, tour, 4, "In some seconds")
+    step(qtbot, tour, 4, "In a few seconds")
 
 
 def test_an_earlier_training_is_none_of_the_tour(qtbot, viewer, tour, no_job):
@@ -206,7 +206,7 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     """A person who skips the training; the rest of the tour with a real prediction."""
     for _ in range(4):
         tour.skip_button.click()
-    step(qtbot, tour, 5, "No training has ended yet, so the shipped model nuclei-fluorescence is used.")
+    step(qtbot, tour, 5, "There is no trained model yet, so the shipped model nuclei-fluorescence is used.")
     press(qtbot, tour, "Open Apply")
     shown = [x.name for x in viewer.layers if x.visible]
     assert shown == ["nuclei to test on"]
@@ -218,7 +218,7 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     before = apply.results.layers[0].data.copy()
     tour.button.click()
     assert apply.sliders.slider("threshold").value == pytest.approx(0.79, abs=0.03)
-    step(qtbot, tour, 7, "the truth is known")
+    step(qtbot, tour, 7, "The ground truth of these images is known")
     result, most = apply.results.layers[0], (before > 0).sum()
     qtbot.waitUntil(lambda: (result.data > 0).sum() < most, timeout=20_000)  # it is decoded in a thread
     press(qtbot, tour, "Compare for me")
