@@ -19,7 +19,12 @@ def test_denoise_this_layer_learns_and_applies(qtbot, viewer, monkeypatch):
     viewer.add_labels(scene.labels, name="labels", scale=(0.5, 0.5))
     viewer.layers.selection.active = image
     actions.denoise_layer(viewer)
+    train = next(w for w in viewer.window.dock_widgets.values() if isinstance(w, TrainPanel))
+    assert train.once.text() == "Denoising cells, about 9 s. The result opens by itself."
+    assert (train.once.isHidden(), train.body.isHidden(), train.progress.losses.isHidden()) == (False, True, True)
+    assert not train.progress.progress.isHidden()
     qtbot.waitUntil(lambda: any("(predicted by" in x.name for x in viewer.layers), timeout=100_000)
+    assert not train.body.isHidden()
     layer = next(x for x in viewer.layers if "(predicted by" in x.name)
     assert layer.data.shape == image.data.shape
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))

@@ -10,7 +10,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError, explained
@@ -76,6 +76,14 @@ class TrainPanel(Panel):
         self._start = ""  # and the model that it fine-tunes
         self._tried: list[Fix] = []
         self._predicted = 0  # predictions that nobody corrected
+        self.once = sentence(lines=2)  # all that is said of a training that a click in the menu started
+        self.once.setVisible(False)
+        self.body = QWidget()
+        self.form = QVBoxLayout(self.body)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setSpacing(4)
+        for widget in (self.once, self.body):
+            self.column.addWidget(widget)
         self._ask()
         self._tune()
         self._go()
@@ -108,7 +116,7 @@ class TrainPanel(Panel):
 
     def _ask(self) -> None:
         self.unfinished = Unfinished()
-        self.column.addWidget(self.unfinished)
+        self.form.addWidget(self.unfinished)
         form = form_layout()
         self.task_box = QComboBox()
         described(self.task_box, "I want to", "The task of the model.")
@@ -116,11 +124,11 @@ class TrainPanel(Panel):
         for task in TASKS.values():
             self.task_box.addItem(icon(task.name), task.title, task.name)
         form.addRow("I want to", self.task_box)
-        self.column.addLayout(form)
+        self.form.addLayout(form)
         self.task_sentence = sentence()
-        self.column.addWidget(self.task_sentence)
+        self.form.addWidget(self.task_sentence)
         self.data = DataSection(self.viewer)
-        self.column.addWidget(self.data)
+        self.form.addWidget(self.data)
         self.options: dict[str, tuple[Form, Form]] = {}
         for task in TASKS.values():
             fields = [f for f in fields_of(task.options) if f.name != "classes"]  # they have a table
@@ -129,10 +137,10 @@ class TrainPanel(Panel):
             for form_ in (plain, hidden):
                 form_.changed.connect(self._option_changed)
             self.options[task.name] = (plain, hidden)
-            self.column.addWidget(plain)
+            self.form.addWidget(plain)
         self.classes = ClassTable(lambda: [row.target for row in self.data.rows.rows()])
         self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
-        self.column.addWidget(self.classes_fold)
+        self.form.addWidget(self.classes_fold)
 
     def _tune(self) -> None:
         form = form_layout()
@@ -156,7 +164,7 @@ class TrainPanel(Panel):
         row.addWidget(QLabel("Name"))
         row.addWidget(self.name_edit, 1)
         form.addRow("Time", row)
-        self.column.addLayout(form)
+        self.form.addLayout(form)
         body = QWidget()
         layout = form_layout()
         layout.setContentsMargins(12, 0, 0, 0)
@@ -169,11 +177,11 @@ class TrainPanel(Panel):
         self.folder_label.setWordWrap(True)
         layout.addRow(self.folder_label)
         self.advanced = Fold("Advanced", body, "train advanced")
-        self.column.addWidget(self.advanced)
+        self.form.addWidget(self.advanced)
 
     def _go(self) -> None:
         self.findings = Findings(self.marked)
-        self.column.addWidget(self.findings)
+        self.form.addWidget(self.findings)
         self.labels_button = self.data.rows.labels_button
         self.progress = ProgressSection(self)
         self.column.addWidget(self.progress)
@@ -462,7 +470,15 @@ class TrainPanel(Panel):
         self.rows.set_rows([Row((image,), None)])
         self.minutes_box.setValue(minutes)
         self._at_once, self._start, self._tried = image, start, []
+        self.once.setText(f"Denoising {image.name}, about {60 * minutes:.0f} s. The result opens by itself.")
+        self._reduce(True)
         self._data_changed()
+
+    def _reduce(self, on: bool) -> None:
+        """Show one line, the progress and a button to stop; or all."""
+        self.once.setVisible(on)
+        self.body.setVisible(not on)
+        self.progress.reduce(on)
 
     def _go_at_once(self) -> None:
         """After each check: fix what can be fixed, else start, else show the reason."""
@@ -473,6 +489,7 @@ class TrainPanel(Panel):
         fixing = next(((fix, f) for fix, f in offered if fix.kind == "option" and fix not in self._tried), None)
         if errors:
             self._at_once = None
+            self._reduce(False)
             self.warn(errors[0])
         elif fixing is not None:
             self._tried.append(fixing[0])
@@ -540,6 +557,7 @@ class TrainPanel(Panel):
 
     def _over(self, event: Event) -> None:
         self._turn(False)
+        self._reduce(False)
         if self._at_once is not None and isinstance(event, Done):
             self._apply_at_once()
         self._at_once = None

@@ -207,6 +207,12 @@ class ProgressSection(QWidget):
         if running:
             self.after.setEnabled(False)
 
+    def reduce(self, on: bool) -> None:
+        """Show the bar and the button to stop alone; or all."""
+        parts: tuple[QWidget, ...] = (self.message, self.losses, self.scores, self.preview_box, self.after)
+        for widget in (*parts, self.score_name, self.score, self.baseline_name, self.baseline):
+            widget.setVisible(not on)
+
     def end(self) -> None:
         """The panel is closing."""
         self.leave()
