@@ -54,37 +54,49 @@ def link_planes(labels: NDArray[Any], axes: Axes, planes: Planes) -> None:
 def same_numbers(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.int32]:
     """The objects of ``after`` with the numbers that they had in ``before``, where most of them was; others get free numbers."""
     pairs = _overlaps(before, after)
-    numbers = np.zeros(int(after.max(initial=0)) + 1, np.int64)
+    numbers = np.zeros(int(pairs.there.max(initial=0)) + 1, np.int32)
     for old, new in _one_to_one(pairs, pairs.shared > 0):
         numbers[new] = old
-    others = np.setdiff1d(np.unique(after), np.append(np.flatnonzero(numbers), 0))
+    others = np.setdiff1d(pairs.there, np.append(np.flatnonzero(numbers), 0))
     free = np.setdiff1d(np.arange(1, len(numbers) + len(others) + 1), numbers)
     numbers[others] = free[: len(others)]
-    return np.asarray(numbers[after], np.int32)
+    return numbers[after]
 
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Objects that overlap: their numbers in both, the overlap over the union, and over the smaller of them."""
+    """Objects that overlap: their numbers in both, the overlap over the union, and over the smaller of them.
+
+    ``there`` : all numbers of the second labelling, 0 among them where it is there.
+    """
 
     a: NDArray[np.int64]
     b: NDArray[np.int64]
     iou: NDArray[np.float64]
     shared: NDArray[np.float64]
+    there: NDArray[np.int64]
 
 
 def _overlaps(a: NDArray[Any], b: NDArray[Any]) -> _Pairs:
     """Of two labellings of the same shape."""
     a, b = np.asarray(a).ravel(), np.asarray(b).ravel()
-    areas, other = np.bincount(a), np.bincount(b)
-    where = np.flatnonzero((a > 0) & (b > 0))
-    keys = a[where].astype(np.int64) * len(other) + b[where]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))  # pixels in a row with the same numbers count at once
-    found, at = np.unique(keys[starts], return_inverse=True)
-    common = np.bincount(at, np.diff(starts, append=len(keys)), len(found))
-    first, second = found // len(other), found % len(other)
+    starts = np.flatnonzero(
+        np.r_[len(a) > 0, (a[1:] != a[:-1]) | (b[1:] != b[:-1])]
+    )  # of pixels in a row that are alike
+    lengths, a, b = np.diff(starts, append=len(a)), a[starts], b[starts]
+    areas, other = (np.bincount(numbers, lengths) for numbers in (a, b))
+    both = (a > 0) & (b > 0)
+    found, at = np.unique(a[both].astype(np.int64) * len(other) + b[both], return_inverse=True)
+    common = np.bincount(at, lengths[both], len(found))
+    first, second = found // max(1, len(other)), found % max(1, len(other))
     mine, theirs = areas[first], other[second]
-    return _Pairs(first, second, common / (mine + theirs - common), common / np.maximum(1, np.minimum(mine, theirs)))
+    return _Pairs(
+        first,
+        second,
+        common / (mine + theirs - common),
+        common / np.maximum(1, np.minimum(mine, theirs)),
+        np.flatnonzero(other),
+    )
 
 
 def _one_to_one(pairs: _Pairs, wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:

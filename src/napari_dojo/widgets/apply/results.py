@@ -96,7 +96,9 @@ class Shown:
         labels = cut((yield from self.kept.steps(values)), self.asked, self.axes, numbered)
         for i in range(ours.count(labels.shape) if numbered and before.shape == labels.shape else 0):
             part = ours.sample(labels, i)[0]
+            yield Progress(1, 1)
             part[...] = same_numbers(ours.sample(before, i)[0], part)
+        yield Progress(1, 1)
         return _Decoded(self, labels, look.count(self.card, labels, self.axes), fingerprint(labels))
 
     def table(self) -> tuple[Table, Counter[str]]:
