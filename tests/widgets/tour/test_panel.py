@@ -100,7 +100,7 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
         qtbot,
         tour,
         4,
-        "detected 20 of 68. Baseline without deep learning: detected 47 of 68, 16 false positives. It will soon",
+        "detected 20 of 68. Baseline without deep learning: detected 47 of 68, 16 false positives. The model will soon",
     )
     assert not tour.button.isEnabled()
     training = said(viewer, Validated(2, 1.0, 1.0, SCORE, OTSU))
