@@ -17,12 +17,12 @@ __all__ = ["background_findings", "edge_findings", "label_shift_findings", "move
 LOOKED_AT = 64  # samples whose edges are looked at
 SHIFTS = 24  # samples whose shift is looked for
 EDGE = 512  # px along an axis that are looked at, in the middle
-SPECKS = 10  # at least so many specks are found where labels were interpolated
+SPECKS = 10  # specks, at least, where labels were interpolated
 LARGE = 0.25  # share of an image that a background covers at least
 TIMES = 10  # how much larger than the usual object it is
 REACH = 64  # px; larger shifts are not looked for
-FAR = 2  # px; smaller shifts are not told
-LISTED = 3  # shifts and background numbers that are told one by one
+FAR = 2  # px; smaller shifts are not reported
+LISTED = 3  # shifts and background numbers that are listed one by one
 
 
 def edge_findings(dataset: Dataset, classes: bool = False) -> tuple[Finding, ...]:

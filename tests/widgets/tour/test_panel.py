@@ -257,5 +257,5 @@ def test_what_goes_wrong_is_a_sentence(qtbot, viewer, tour, monkeypatch):
     tour._show(tours.Prompt("Move", "Move it for me", lambda: Path("/none/at/all").read_text()))
     tour._press()
     assert told == [
-        "/none/at/all cannot be read or written: No such file or directory. Make room or choose another folder."
+        "/none/at/all cannot be read or written: No such file or directory. Free disk space or choose another folder."
     ]
