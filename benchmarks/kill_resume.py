@@ -72,7 +72,7 @@ def verdict(model: Path) -> str:
 def said_going_on(model: Path) -> int:
     """How often the run says that it went on from a saved step."""
     log = model / "run" / "events.jsonl"
-    return log.read_text(encoding="utf-8").count("Going on after step") if log.exists() else 0
+    return log.read_text(encoding="utf-8").count("Resumed after step") if log.exists() else 0
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ ONCE_BROKEN = {  # each ended in a traceback
     "a pixel of 1e30": {"fill": "hot"},
     "an infinite corner": {"fill": "inf"},
     "values of 1e36": {"fill": "huge", "task": "noise2void"},
+    "padding on a finer grid": {"task": "upscale", "fill": "padded", "dtype": "uint8"},
 }
 
 

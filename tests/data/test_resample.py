@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.resample import cubic, resize, resize_labels
+from napari_dojo.data.resample import cubic, on_grid_of, resize, resize_labels
 from napari_dojo.io.images import read
 from napari_dojo.metrics.images import psnr
 
@@ -83,3 +83,10 @@ def test_cubic_gives_the_published_figure_of_bicubic(shared_data):
         made = np.clip(np.rint(cubic(low[None], (2, 2))[0]), 0, 255)
         found.append(psnr(high[2:-2, 2:-2], made[2:-2, 2:-2], 255))
     assert np.mean(found) == pytest.approx(33.63, abs=0.05)
+
+
+def test_a_region_lies_on_the_finer_grid_of_a_target() -> None:
+    region = np.array([[True, False], [False, True]])
+    fine = on_grid_of(np.zeros((1, 4, 2)), region)
+    np.testing.assert_array_equal(fine, [[1, 0], [1, 0], [0, 1], [0, 1]])
+    assert on_grid_of(np.zeros((4, 2)), None) is None

@@ -22,6 +22,7 @@ from torch.nn.functional import grid_sample
 from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.resample import enlarged
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
 
@@ -280,10 +281,7 @@ def _taken(
         y = turned(source.target.apply(y) if source.target else y.astype(np.float32))
     region = None
     if source.region is not None:
-        region = source.region[box]
-        for axis, f in enumerate(scale):
-            region = np.repeat(region, f, axis) if f > 1 else region
-        region = turned(region)
+        region = turned(enlarged(source.region[box], scale))
     return x, y, region
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic", "resize", "resize_labels"]
+__all__ = ["cubic", "enlarged", "on_grid_of", "resize", "resize_labels"]
 
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
@@ -40,6 +40,20 @@ def resize_labels(y: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         return y
     at = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for n, m in zip(y.shape, size, strict=True)]
     return y[np.ix_(*at)]
+
+
+def enlarged(mask: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
+    """(*S) -> (*S * factors): each pixel as a block of pixels."""
+    for axis, factor in enumerate(factors):
+        mask = np.repeat(mask, factor, axis) if factor > 1 else mask
+    return mask
+
+
+def on_grid_of(y: Any, region: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """A region (*S) on the grid of a target ``y``, (..., *S * factors), which may be finer; None stays None."""
+    if region is None or np.ndim(y) < region.ndim:
+        return region
+    return enlarged(region, [max(1, m // n) for m, n in zip(np.shape(y)[-region.ndim :], region.shape, strict=True)])
 
 
 def cubic(x: NDArray[Any], factors: Sequence[float]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.resample import on_grid_of
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.report import Report, Row
 from napari_dojo.events import Done, Event, result_of
@@ -69,7 +70,7 @@ def evaluate_steps(
         score, baseline = score_images("psnr"), best_filter
     held, name = baseline(inputs, truths, options)
     rows = [
-        Row(item.name, *(score(result, truth, item.region, options) for result in both))
+        Row(item.name, *(score(result, truth, on_grid_of(truth, item.region), options) for result in both))
         for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = score_objects(objects, results, truths) if objects is not None else None

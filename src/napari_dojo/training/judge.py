@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.batches import Source
 from napari_dojo.data.dataset import Crop
+from napari_dojo.data.resample import on_grid_of
 from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference import tta
@@ -101,7 +102,8 @@ class Judge:
         return self.card.own(np.asarray(source.x)) if source.y is None else np.asarray(source.y)
 
     def _score(self, result: NDArray[Any], source: Source) -> Score:
-        return self.task.score(result, self.truth(source), source.region, self.options)
+        truth = self.truth(source)
+        return self.task.score(result, truth, on_grid_of(truth, source.region), self.options)
 
 
 def figures(score: Score) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batch, Batches
 from napari_dojo.device import Device, is_out_of_memory
+from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Step, Validated
 
 __all__ = ["Budget", "Learner", "Work", "fit"]
@@ -175,7 +176,7 @@ def fit(
         if not isfinite(loss):
             bad += 1
             if bad >= 20:
-                raise FloatingPointError("the loss was not a number 20 times in a row")
+                raise DojoError("The loss was not a number 20 times in a row. Choose a lower learning rate.")
             continue
         bad = 0
         learner.loss = loss if learner.step <= 1 else learner.loss + (loss - learner.loss) * max(0.02, 1 / learner.step)
