@@ -251,7 +251,7 @@ def target(case: Case, x: np.ndarray, k: int) -> np.ndarray:
         "huge": lambda: y.astype(np.uint64) * 4_000_000_000,
         "nan": lambda: np.where(y > 0, np.nan, 0.0),
         "bool": lambda: y > 0,
-        "shape": lambda: y[..., :-1],
+        "shape": lambda: y[..., :-1] if y.ndim else y,
         "rgb": lambda: np.stack([y, y, y], -1).astype(np.uint8),
         "background_one": lambda: y + 1,
     }

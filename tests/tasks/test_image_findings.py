@@ -156,3 +156,9 @@ def test_the_best_linear_prediction_finds_a_linear_rule(size):
     (found,), name = best_linear([x], [y], None)
     np.testing.assert_allclose(found, y, atol=1e-3)
     assert "linear" in name
+
+
+def test_the_best_linear_prediction_of_no_number_at_all() -> None:
+    """It was a singular matrix."""
+    (found,), _ = best_linear([np.zeros((1, 8, 8))], [np.full((1, 8, 8), np.nan)], None)
+    np.testing.assert_array_equal(found, 0)

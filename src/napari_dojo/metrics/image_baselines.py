@@ -50,7 +50,8 @@ def best_linear(
     known = np.isfinite(left).all(1) & np.isfinite(right).all(1)
     left, right = left[known], right[known]
     power = left.T @ left
-    weights = np.linalg.solve(power + 1e-6 * np.trace(power) / len(power) * np.eye(len(power)), left.T @ right)
+    steady = power + 1e-6 * np.trace(power) / len(power) * np.eye(len(power))
+    weights = np.linalg.lstsq(steady, left.T @ right, rcond=None)[0]  # singular where there is no number to fit to
     return [_weighted(x, weights) for x in inputs], "best linear filter of 5 px"
 
 
