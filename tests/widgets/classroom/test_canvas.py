@@ -236,7 +236,7 @@ def test_selected_points_are_given_the_class_that_is_chosen(qtbot, classroom):
     [
         (((0, 0, 0),), "not of class 1"),
         (((0, 0, 0), (1, 1, 0)), "not of class 1"),
-        (((0, 0, 0), (0, 0, 1)), "same place"),
+        (((0, 0, 0), (0, 0, 1)), "same position"),
         ((), "no points yet"),
     ],
 )
