@@ -214,7 +214,7 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     apply = opened(viewer, ApplyPanel)
     assert (apply.model.name, apply.image_box.layer.name) == ("nuclei-fluorescence", "nuclei to test on")
     press(qtbot, tour, "Apply for me")
-    qtbot.waitUntil(lambda: "objects. Move Probability" in tour.text.text(), timeout=90_000)
+    qtbot.waitUntil(lambda: "objects. Move the Probability" in tour.text.text(), timeout=90_000)
     before = apply.results.layers[0].data.copy()
     tour.button.click()
     assert apply.sliders.slider("threshold").value == pytest.approx(0.79, abs=0.03)
