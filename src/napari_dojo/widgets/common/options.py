@@ -201,7 +201,9 @@ def slider(title: str, tip: str, low: float, high: float, step: float) -> Any:
         described(part, title, tip)
     calm(bar)
     calm(number)
-    number.setStyleSheet("min-width: 0px; padding: 0px; margin: 0px;")  # napari's leaves room for arrows, which it does not have
+    number.setStyleSheet(
+        "min-width: 0px; padding: 0px; margin: 0px;"
+    )  # napari's leaves room for arrows, which it does not have
     number.setFixedWidth(NUMBER)
     bar.setPageStep(10 * bar.singleStep())
     made.native.setFocusProxy(bar)
