@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -93,8 +94,9 @@ class Findings(QWidget):
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Show these in the place of what was there."""
         ordered = tuple(sorted(findings, key=lambda f: ORDER.index(f.level)))
-        if ordered == self._shown:
-            return
+        with suppress(ValueError):  # fixes may hold arrays, which do not compare: they are shown again
+            if ordered == self._shown:
+                return
         self._shown = ordered
         while (item := self._layout.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
