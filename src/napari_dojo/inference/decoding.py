@@ -60,8 +60,8 @@ def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generato
     image; the block that has its middle keeps it. Labels are 1..n.
     """
     size = maps.shape[1:]
-    cores = list(_cores(size))
-    if not task.result.objects or len(cores) == 1:
+    cores = list(_cores(size)) if task.result.objects else []
+    if len(cores) < 2:
         return task.decode(np.asarray(maps), decoding, options)
     out, count, halo = np.zeros(size, np.int32), 0, HALO[len(size)]
     for i, core in enumerate(cores):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 __all__ = ["next_number", "number_by_itself"]
 
+NEAR = 12  # px; a stroke of a small brush that begins so near to an object continues it
+
 
 def next_number(labels: NDArray[Any], place: tuple[float, ...], reach: float, number: int, before: int | None) -> int:
     """The number that a stroke paints with.
@@ -40,7 +42,9 @@ def number_by_itself(viewer: Any, layer: Any) -> None:
         if layer.mode != "paint":
             return
         place = tuple(float(p) for p in layer.world_to_data(event.position))
-        number = next_number(np.asarray(layer.data), place, layer.brush_size + 2, layer.selected_label, before[0])
+        number = next_number(
+            np.asarray(layer.data), place, max(layer.brush_size + 2, NEAR), layer.selected_label, before[0]
+        )
         layer.selected_label = before[0] = number
         if number:
             viewer.status = f"Object {number}"
