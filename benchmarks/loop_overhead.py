@@ -22,6 +22,7 @@ from napari_dojo import nets
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batch, Batches, Recipe, Source
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
 from napari_dojo.device import Device
 from napari_dojo.events import Control, Event, Validated, encode
@@ -45,14 +46,14 @@ class Setting:
         pairs = Dataset.of([s.image for s in scenes], [s.labels for s in scenes])
         self.task = TASKS["instances"]
         facts = self.task.summarize(pairs, self.task.options())
-        self.options = facts.options
+        self.options, self.outputs = facts.options, len(facts.maps)
         data = Data(((256, 256),) * images, 1, len(facts.maps), facts.diameter, facts.thickness)
         self.plan = make_plan(data, device, TrainSettings(minutes=10.0, patch=128, batch=8))
         parts = pairs.split(0.0, 0.0, 0).training
         self.sources = [
-            Source.of(i, p, i.normalization(Rule()), True) for i, p in zip(pairs.samples, parts, strict=True)
+            Source.of(i, p, i.normalization(Rule()), LABELS) for i, p in zip(pairs.samples, parts, strict=True)
         ]
-        self.recipe = Recipe(self.plan.patch, self.example, self.task.margin(facts.diameter))
+        self.recipe = Recipe(self.plan.patch, self.example, facts.hints.margin_px(facts.diameter))
 
     def example(self, x: Any, y: Any, region: Any, rng: np.random.Generator) -> Any:
         """The task's targets."""
@@ -65,7 +66,7 @@ class Setting:
     def net(self) -> torch.nn.Module:
         """The same weights each time."""
         torch.manual_seed(0)
-        return nets.build("unet", **self.plan.net, in_channels=1, out_channels=self.task.channels(self.options))
+        return nets.build("unet", **self.plan.net, in_channels=1, out_channels=self.outputs)
 
 
 class Loop:
