@@ -429,7 +429,7 @@ def apply_folder(stage: Stage, done: bool = False) -> None:
     panel = stage.open("Apply")
     panel.image_box.choose(Group.FOLDER)
     panel.batch.images.edit.setText(str(here / "images"))
-    panel.batch.answers.edit.setText(str(here / "found nuclei"))
+    panel.batch.predictions.edit.setText(str(here / "found nuclei"))
     panel.batch.tables.setChecked(True)
     stage.wait(panel.apply_button.isEnabled)
     if done:
