@@ -246,7 +246,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(where: str, monkeypatch: py
 
     with monkeypatch.context() as broken:
         broken.setattr(os, "replace", full)
-        with pytest.raises(DojoError, match=r"No space left on device"):
+        with pytest.raises(DojoError, match=r"No space left on device\)\. Free disk space there"):
             draft.write(work(l=Layer("labels", "l", mask(value=5), {}, version=1)))
     if where == "later":
         np.testing.assert_array_equal(draft.read().layers["l"].data, mask())
