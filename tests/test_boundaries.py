@@ -258,6 +258,17 @@ assert not code, code
     assert loaded_after(code, WINDOW | HEAVY) == set()
 
 
+def test_a_model_is_loaded_without_torch_s_compiler() -> None:
+    """It costs a second and a half, and nothing of it is needed."""
+    code = """
+from napari_dojo.models.bundle import load
+from napari_dojo.models.library import find
+for name in ("nuclei-fluorescence", "denoise-fluorescence", "upscale-2x-fluorescence"):
+    load(find(name))
+"""
+    assert loaded_after(code, {"torch._dynamo", "torch.fx.experimental.symbolic_shapes", "sympy"}) == set()
+
+
 def test_what_the_window_loads_stays_without_torch() -> None:
     """Module by module in one process, so that the first one that loads it is named."""
     names = [
