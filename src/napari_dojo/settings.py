@@ -151,7 +151,8 @@ class PredictSettings:
         bool,
         Option(
             "Uncertainty",
-            "Predicted images only: save also how much the predictions for the views differ, as an image.",
+            "Predicted images only: add an image of how large the error is likely to be, from the predictions for the image "
+            "flipped and rotated. It takes up to eight times as long.",
             advanced=True,
         ),
     ] = False
@@ -178,6 +179,7 @@ class PredictSettings:
             "Whether the brightness of a series is measured once for the whole series, or for each frame by itself "
             "(bleaching, flicker, dimming with depth). Default: as the model was trained.",
             advanced=True,
+            words=("the whole series", "each frame by itself"),
         ),
     ] = None
     planes: Annotated[

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from napari.plugins import menu_item_template
 from pyqtgraph import PlotWidget
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import (
@@ -22,7 +23,7 @@ from settled import settled
 
 import napari_dojo
 from napari_dojo.simulation.microscope import simulate
-from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.panel import Panel, open_panel
 
 pytestmark = pytest.mark.gui
 
@@ -133,6 +134,17 @@ def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
         found[theme] = np.array([lightness(widget) for widget in shown])
     assert (found["light"] > 150).all()
     assert (found["dark"] < 100).all()
+
+
+def test_a_panel_has_the_name_that_the_menu_looks_for(viewer, made):
+    """Else the menu opens a second one beside a panel that a button opened."""
+    title = next(p.id for p in kinds() if p.values[0][1] == type(made).__name__)
+    made.end()
+    viewer.window.remove_dock_widget(made)
+    opened = open_panel(viewer, type(made), title)
+    assert menu_item_template.format("Dojo", title) in viewer.window.dock_widgets
+    assert open_panel(viewer, type(made), title) is opened
+    opened.end()
 
 
 @pytest.mark.parametrize("tabify", [False, True])

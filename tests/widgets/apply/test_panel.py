@@ -179,15 +179,15 @@ def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
     viewer.add_image(scenes[0].image, scale=(0.1, 0.1), units=("um", "um"))
     apply = panel(ApplyPanel)
     row = apply.request.diameter
-    assert row.typed is None
+    assert row.value is None
     row.button.click()
     assert row.button.text() == "..."
     qtbot.waitUntil(lambda: row.button.text() == "Measure", timeout=5000)
-    assert apply.request.diameter.box.value() == row.typed == pytest.approx(18, rel=0.25)
-    assert f"About {row.typed:g} px, measured on" in apply.message.text()
+    assert apply.request.diameter.box.value() == row.value == pytest.approx(18, rel=0.25)
+    assert f"About {row.value:g} px, measured on" in apply.message.text()
     viewer.layers.clear()
     viewer.add_image(np.zeros((30, 30)))
-    qtbot.waitUntil(lambda: row.typed is None, timeout=2000)
+    qtbot.waitUntil(lambda: row.value is None, timeout=2000)
     row.button.click()
     qtbot.waitUntil(lambda: "No bright object was found" in apply.message.text(), timeout=5000)
 
@@ -307,9 +307,9 @@ def test_frames_are_measured_as_chosen(qtbot, viewer, panel, known, at_once):
     dim = np.where(squares(3) > 500, 130, 100).astype(np.uint16)
     viewer.add_image(np.stack([squares(2), dim]), axis_labels=("t", "y", "x"))
     apply = panel(ApplyPanel)
-    box = apply.request.frames_box
+    box = apply.request.how.editor("frames")
     assert box.isVisibleTo(apply)
-    assert box.currentText() == "the whole series"
+    assert box.currentText() == "automatic (the whole series)"
     run(qtbot, apply)
     assert apply.count.text() == "2 objects"
     assert "Frames differ" in apply.message.text()
@@ -596,11 +596,13 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert apply.batch.what.text() == "3 images. Each gives a TIFF with its pixel size: a.tif"
     assert apply.batch.predictions.edit.placeholderText() == str(folder / "in_bright")
     apply.batch.tables.setChecked(True)
+    apply.batch.rois.setChecked(True)
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=5000)
+    assert apply.batch.what.text() == "3 images. Each gives a TIFF with its pixel size, a table, ROIs: a.tif"
     apply.sliders.slider("minimum_area").value = 3
     apply.apply_button.click()
     out = folder / "in_bright"
-    assert sorted(p.name for p in out.iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]
+    assert sorted(p.name for p in out.iterdir()) == [f"{k}.{end}" for k in "abc" for end in ("csv", "tif", "zip")]
     assert [tifffile.imread(out / f"{k}.tif").max() for k in "abc"] == [1, 2, 3]
     assert images.read(out / "a.tif").pixel_size == pytest.approx((0.5, 0.5))
     assert "3 of 3 images are done" in apply.message.text()
@@ -892,7 +894,7 @@ def test_a_long_update_shows_its_progress_and_another_value_interrupts_it(qtbot,
     qtbot.waitUntil(lambda: not found.results.busy, timeout=5000)
     assert ended == [65]
     assert found.count.text() == "0 objects"
-    assert found.progress.format() == ""
+    assert found.progress.format().startswith("Done in")  # as before the slider moved
 
 
 def test_numbers_stay_with_their_objects(qtbot, viewer, panel, known, at_once):
@@ -935,7 +937,7 @@ def test_planes_are_linked_to_objects(qtbot, viewer, panel, known, at_once, volu
     known("bright")
     viewer.add_image(volume, scale=(2, 0.5, 0.5), units=("um",) * 3)
     apply = panel(ApplyPanel)
-    assert apply.request.planes_box.native.isVisibleTo(apply)
+    assert apply.request.how.editor("planes").isVisibleTo(apply)
     (layer,) = run(qtbot, apply)
     assert apply.count.text() == "2 objects"
     assert len(np.unique(layer.data[:, 20, 24])) == 1
@@ -952,7 +954,7 @@ def test_or_numbered_in_each_plane(qtbot, viewer, panel, known, at_once, volume)
     known("bright")
     viewer.add_image(volume)
     apply = panel(ApplyPanel)
-    apply.request.planes_box.value = "number"
+    apply.request.how.set_values({"planes": "number"})
     (layer,) = run(qtbot, apply)
     assert apply.count.text() == "9 objects"
     assert sorted(np.unique(layer.data)) == list(range(10))
@@ -960,7 +962,7 @@ def test_or_numbered_in_each_plane(qtbot, viewer, panel, known, at_once, volume)
     assert layer.features["index"].tolist() == list(range(1, 10))
     apply.third_box.setCurrentIndex(apply.third_box.findData("TYX"))
     apply.third_box.activated.emit(1)
-    assert not apply.request.planes_box.native.isVisibleTo(apply)
+    assert not apply.request.how.editor("planes").isVisibleTo(apply)
 
 
 # --- one click

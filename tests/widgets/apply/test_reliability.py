@@ -96,8 +96,8 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
     viewer.add_image(simulate("nuclei", (64, 64), 1).image, name="cells")
     apply = panel(ApplyPanel)
     apply.choose_model("same")
-    assert apply.request.uncertainty_box.isVisibleTo(apply)
-    apply.request.uncertainty_box.setChecked(True)
+    assert apply.request.how.editor("uncertainty").isVisibleTo(apply)
+    apply.request.how.set_values({"uncertainty": True})
     apply.apply_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     layer = viewer.layers["cells (predicted by same) uncertainty"]

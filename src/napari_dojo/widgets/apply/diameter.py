@@ -22,13 +22,17 @@ _DIAMETER = next(f for f in fields_of(PredictSettings) if f.name == "diameter")
 
 
 class DiameterRow(QWidget):
-    """A number of px, and a button that measures it. ``said`` and ``failed`` give a sentence for the user."""
+    """A number of px, and a button that measures it; the editor of that option in a form.
 
+    ``changed`` says that there is another number; ``said`` and ``failed`` give a sentence for the user.
+    """
+
+    changed = Signal()
     said = Signal(str)
     failed = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._expected: float | None = None
         self._sample: Callable[[], NDArray[Any]] | None = None
         self.box = field_widget(_DIAMETER).native
@@ -43,11 +47,22 @@ class DiameterRow(QWidget):
         self._latest = Latest(self)
         self._latest.told.connect(self._measured)
         self.button.clicked.connect(self._measure)
+        self.box.valueChanged.connect(self.changed)
 
     @property
-    def typed(self) -> float | None:
+    def native(self) -> QWidget:
+        """The Qt widget."""
+        return self
+
+    @property
+    def value(self) -> float | None:
         """What a person typed or measured; None where model and image decide."""
         return None if self._expected is None or self.box.value() == self._expected else self.box.value()
+
+    @value.setter
+    def value(self, value: float | None) -> None:
+        if (shown := self._expected if value is None else value) is not None:
+            self.box.setValue(shown)
 
     def expect(self, diameter: float | None, sample: Callable[[], NDArray[Any]] | None) -> None:
         """Show what model and image say, px, None for nothing; ``sample`` gives an image (C, *S) to measure on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.errors import DojoError, explained
@@ -34,8 +34,8 @@ class Looked:
     existing: int
 
 
-def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
-    """Look at a folder; DojoError where there is no image in it that can be read. The rest as in `TiffSink`."""
+def look(given: str, sink: TiffSink) -> Looked:
+    """Look at a folder for a sink, whose inputs it replaces; DojoError where no image in the folder can be read."""
     inputs = tuple(list_inputs(given))
     wrong: DojoError | None = None
     for path in inputs[:TRIED]:
@@ -44,7 +44,7 @@ def look(given: str, out: str, tables: bool, mark: str = "") -> Looked:
         except DojoError as error:
             wrong = wrong or error
             continue
-        return Looked(inputs, first, TiffSink(inputs, Path(out).expanduser(), tables=tables, mark=mark).existing)
+        return Looked(inputs, first, replace(sink, inputs=inputs).existing)
     raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
 
 
@@ -59,30 +59,40 @@ class BatchRows(QWidget):
         self._kind: Kind = LABELS
         self.looked: Looked | None = None
         self._why = ""
-        self.images = PathEdit("Folder of images", "The model is applied to the images in it one by one.")
-        self.predictions = PathEdit("Output folder", "The folder for the results. It is created if it does not exist.")
-        self.tables = QCheckBox("with a table (CSV)")
-        described(self.tables, "With a table", "Save the measurements of each result as a table (CSV).")
-        self.replace = QCheckBox("Overwrite existing results")
-        described(self.replace, "Replace older results", "Overwrite existing result files.")
-        self.what = sentence(lines=3)
-        self.what.setAccessibleName("What is written")
-        form = form_layout(self)
-        form.addRow("Images", self.images)
-        form.addRow("Save to", self.predictions)
-        form.addRow("", self.tables)
-        form.addRow(self.what)
-        form.addRow("", self.replace)
-        self.replace.hide()
+        self._rows()
         self._latest = Latest(self)
         self._latest.told.connect(self._told)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(200)
         self._soon.timeout.connect(self._look)
-        for signal in (self.images.changed, self.predictions.changed, self.tables.toggled):
+        for signal in (self.images.changed, self.predictions.changed, self.tables.toggled, self.rois.toggled):
             signal.connect(self.look_again)
         self.replace.toggled.connect(self.changed)
+
+    def _rows(self) -> None:
+        self.images = PathEdit("Folder of images", "The model is applied to the images in it one by one.")
+        self.predictions = PathEdit("Output folder", "The folder for the results. It is created if it does not exist.")
+        self.tables, self.rois = QCheckBox("table (CSV)"), QCheckBox("ROIs (zip)")
+        described(self.tables, "With a table", "Save the measurements of each result as a table (CSV).")
+        described(self.rois, "With ROIs", "Save the outlines of each result for ImageJ's ROI Manager (zip).")
+        self.also, row = QWidget(), QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        for box in (self.tables, self.rois):
+            row.addWidget(box)
+        row.addStretch(1)
+        self.also.setLayout(row)
+        self.replace = QCheckBox("Overwrite existing results")
+        described(self.replace, "Replace older results", "Overwrite existing result files.")
+        self.what = sentence(lines=3)
+        self.what.setAccessibleName("What is written")
+        self._form = form = form_layout(self)
+        form.addRow("Images", self.images)
+        form.addRow("Save to", self.predictions)
+        form.addRow("Also", self.also)
+        form.addRow(self.what)
+        form.addRow("", self.replace)
+        self.replace.hide()
 
     @property
     def out(self) -> Path:
@@ -93,10 +103,10 @@ class BatchRows(QWidget):
             else folder_for(self.images.path, self._model)
         )
 
-    @property
-    def _with_tables(self) -> bool:
-        """Whether tables are written, where the kind of prediction has one."""
-        return self.tables.isChecked() and self._kind in TABLES
+    def _sink(self) -> TiffSink:
+        """Where predictions go, for no image yet; tables and outlines only where the kind of prediction has them."""
+        tables, rois = (box.isChecked() and self._kind in TABLES for box in (self.tables, self.rois))
+        return TiffSink((), self.out, self.replace.isChecked(), tables, self._mark, chosen_here(), rois)
 
     @property
     def _mark(self) -> str:
@@ -130,8 +140,7 @@ class BatchRows(QWidget):
         """
         if self.why_not or self.looked is None:
             raise DojoError(self.why_not)
-        sink = TiffSink(self.looked.inputs, self.out, self.replace.isChecked(), self._with_tables, self._mark)
-        sink = replace(sink, measurements=chosen_here())
+        sink = replace(self._sink(), inputs=self.looked.inputs)
         sink.check()
         return sink
 
@@ -139,7 +148,7 @@ class BatchRows(QWidget):
         """Predictions of this model go to a folder with its name, unless a person says otherwise."""
         if name != self._model:
             self._model, self._kind = name, kind
-            self.tables.setVisible(kind in TABLES)
+            self._form.setRowVisible(self.also, kind in TABLES)
             self.look_again()
 
     def written(self, count: int) -> None:
@@ -167,7 +176,7 @@ class BatchRows(QWidget):
         self.predictions.edit.setPlaceholderText(str(self.out) if self.images.path else "")
         self.looked, self._why = None, ""
         if self.images.path:
-            self._latest.ask(look, self.images.path, str(self.out), self._with_tables, self._mark)
+            self._latest.ask(look, self.images.path, self._sink())
         self._say()
 
     def _told(self, found: Any) -> None:
@@ -182,11 +191,12 @@ class BatchRows(QWidget):
         self.what.setText(LOOKING if self.looking else "")
         self.replace.setVisible(bool(found and found.existing))
         if found is not None:
-            n, table = len(found.inputs), ", and a table" if self._with_tables else ""
+            n, sink = len(found.inputs), self._sink()
+            more = [word for word, on in ((", a table", sink.tables), (", ROIs", sink.rois)) if on]
             stem = stem_of(found.inputs[0])
             name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
             self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{table}: {name}"
+                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{''.join(more)}: {name}"
             )
             self.what.setToolTip(f"{found.inputs[0]} ...\nPredictions in {self.out}")
         self.changed.emit()

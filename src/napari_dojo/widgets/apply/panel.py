@@ -43,6 +43,7 @@ class ApplyPanel(Panel):
         self._work: Work | None = None  # what is being done
         self._warnings: list[str] = []
         self._why_shown = False
+        self._took = ""  # how long the last job took, in words
         self._text_colour = theme_colours(self.viewer)["text"]
         self.request = Request(self.viewer, self.marked)
         self.outcome = ResultsSection(self.viewer)
@@ -79,7 +80,7 @@ class ApplyPanel(Panel):
         self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.progress = QProgressBar()
         self.progress.setFormat("")
-        described(self.progress, "ProgressSection", "How much of the work is done.")
+        described(self.progress, "Progress", "How much of the work is done.")
         self.message = sentence(lines=2)
         self.message.setAccessibleName("What happened")
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -180,8 +181,8 @@ class ApplyPanel(Panel):
         if self.runner.busy:
             return
         self.progress.setRange(0, max(1, total))
-        self.progress.setValue(done)
-        self.progress.setFormat("Updating, %p %" if total else "")
+        self.progress.setValue(done if total else int(bool(self._took)))
+        self.progress.setFormat("Updating, %p %" if total else self._took)
 
     def _done(self, work: Work, event: Done) -> None:
         facts = event.facts
@@ -197,12 +198,11 @@ class ApplyPanel(Panel):
         self._said(f"{done:,} of {count:,} images are done: {link_to(self.viewer, Path(event.result))}")
         self.batch.written(done)
 
-    def _ready(self, progress: str = "") -> None:
+    def _ready(self, took: str = "") -> None:
         """Another job may be started."""
+        self._took = took
         self._turn(False)
-        self.progress.setRange(0, 1)
-        self.progress.setValue(int(bool(progress)))
-        self.progress.setFormat(progress)
+        self._working(0, 0)
         self._judge()
 
     def _said(self, text: str) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -34,18 +33,17 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import BatchRows
-from napari_dojo.widgets.apply.frames import FramesBox
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
 from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.layers import array_of, likely_axes
-from napari_dojo.widgets.common.options import field_widget
+from napari_dojo.widgets.common.options import Form
 from napari_dojo.widgets.common.pick import images_of
 
 __all__ = ["Request", "Work"]
 
-_PLANES = next(f for f in fields_of(PredictSettings) if f.name == "planes")
+HOW = ("diameter", "frames", "planes", "uncertainty")  # the settings that are shown, in this order
 NO_MODEL = "There is no model yet. Train one in the Train panel."
 
 
@@ -137,21 +135,11 @@ class Request(QWidget):
             group.addButton(button)
             row.addWidget(button)
         row.addStretch(1)
-        self.uncertainty_box = QCheckBox("Also show the uncertainty")
-        described(
-            self.uncertainty_box,
-            "Also show the uncertainty",
-            "A second layer: how large the error is likely to be, from the predictions for the image flipped and rotated. "
-            "It takes eight times as long.",
-        )
-        self.diameter, self.diameter_label = DiameterRow(), QLabel("Diameter")
+        self.diameter = DiameterRow()
+        fields = {f.name: f for f in fields_of(PredictSettings)}
+        self.how = Form([fields[name] for name in HOW], special={"diameter": self.diameter})
         form.addRow(self.where_label, self.where)
-        self.frames_box = FramesBox()
-        form.addRow(self.diameter_label, self.diameter)
-        form.addRow(self.frames_box.label, self.frames_box)
-        self.planes_box, self.planes_label = field_widget(_PLANES), QLabel(_PLANES.option.label)
-        form.addRow(self.planes_label, self.planes_box.native)
-        form.addRow(self.uncertainty_box)
+        form.addRow(self.how)
 
     # what is chosen
 
@@ -201,7 +189,7 @@ class Request(QWidget):
         model = self.model
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
-        self.uncertainty_box.setVisible(model is not None and TASKS[model.card.task].result.intensities)
+        self.how.show_row("uncertainty", model is not None and TASKS[model.card.task].result.intensities)
         if model is not None:
             self.batch.set_model(model.name, TASKS[model.card.task].result)
         self._show_axes()
@@ -258,8 +246,7 @@ class Request(QWidget):
     def _show_diameter(self) -> None:
         subject, model = self._subject, self.model
         expected = expected_diameter(model.card, self.pixel_size()[0]) if model else None
-        for widget in (self.diameter, self.diameter_label):
-            widget.setVisible(expected is not None)
+        self.how.show_row("diameter", expected is not None)
         known = subject is not None and model is not None and not self._why_unfit(model.card)
         names, spatial = self.third_box.currentData(), model.card.spatial if model else "YX"
         self.diameter.expect(expected, partial(subject.sample, names, spatial) if subject and known else None)
@@ -270,24 +257,18 @@ class Request(QWidget):
         count = 1
         if subject is not None and card is not None and not self._why_unfit(card):
             count = Axes(card.axes_for(self.third_box.currentData(), subject.shape), card.spatial).count(subject.shape)
-        self.frames_box.show_for(card, count)
+        self.how.show_row("frames", count > 1)
+        self.how.show_automatic({"frames": card.rule.frames if card else None})
         linked = False
         if count > 1 and card is not None:
             axes = Axes(self.third_box.currentData(), card.spatial)
             linked = linked_axes(axes, TASKS[card.task].result, "link") != axes
-        for widget in (self.planes_box.native, self.planes_label):
-            widget.setVisible(linked)
+        self.how.show_row("planes", linked)
 
     @property
     def _settings(self) -> PredictSettings:
         """How the model is applied."""
-        uncertainty = self.uncertainty_box.isVisibleTo(self) and self.uncertainty_box.isChecked()
-        return PredictSettings(
-            diameter=self.diameter.typed,
-            uncertainty=uncertainty,
-            frames=self.frames_box.chosen,
-            planes=self.planes_box.value,
-        )
+        return PredictSettings(**self.how.shown_values())
 
     # what will be done, or why not
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Protocol
 
-from magicgui.widgets import FloatSlider, FloatSpinBox, LineEdit, Slider, create_widget
+from magicgui.widgets import ComboBox, FloatSlider, FloatSpinBox, LineEdit, Slider, create_widget
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QLineEdit, QSlider, QWidget
 
@@ -89,6 +89,10 @@ class Form(QWidget):
         """What is set, by the option's name; None where an option is left to the plan."""
         return {name: editor.value for name, editor in self._editors.items()}
 
+    def shown_values(self) -> dict[str, Any]:
+        """What is set in the rows that are not hidden."""
+        return {name: editor.value for name, editor in self._editors.items() if not editor.native.isHidden()}
+
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Show these values without emitting ``changed``; names that the form does not have are ignored."""
         blocked = self.blockSignals(True)
@@ -100,7 +104,7 @@ class Form(QWidget):
     def show_automatic(self, values: Mapping[str, Any]) -> None:
         """Say what the plan chose for options that are left to it: "automatic (128)"."""
         for name, editor in self._editors.items():
-            if isinstance(editor, NumberEdit):
+            if isinstance(editor, NumberEdit | ChoiceEdit):
                 editor.show_automatic(values.get(name))
 
     def _said(self, *_: Any) -> None:
@@ -153,6 +157,17 @@ class NumberEdit(FloatSpinBox):
             self.native.setValue(self.min)
 
 
+class ChoiceEdit(ComboBox):
+    """A choice that may be left open: None is its first entry, and shown as a word."""
+
+    def show_automatic(self, value: Any) -> None:
+        """Say in the place of a choice that is left open what it will be; None: not known."""
+        box: QComboBox = self.native
+        if box.count() and box.itemData(0) is None:
+            words = box.itemText(box.findData(value)) if value is not None else ""
+            box.setItemText(0, f"{AUTOMATIC} ({words})" if words else AUTOMATIC)
+
+
 class TextEdit(LineEdit):
     """A text. Where it may be left open, None is an empty one."""
 
@@ -179,7 +194,7 @@ class NamesEdit(LineEdit):
 
 def field_widget(field: Field) -> Any:
     """The magicgui widget of an option, with its default value, tooltip and accessible name."""
-    hint: Any = field.kind | None if field.optional else field.kind
+    hint: Any = field.kind | None if field.optional and not field.choices else field.kind
     widget = create_widget(field.default, hint, name=field.name, options=_options(field))
     native: Any = widget.native
     if isinstance(native, QCheckBox):
@@ -222,7 +237,8 @@ def _zero_decides(field: Field) -> bool:
 def _options(field: Field) -> dict[str, Any]:
     """The options for magicgui of a setting, besides its type."""
     if field.choices:
-        return {"choices": [(words or str(c), c) for c, words in zip_longest(field.choices, field.option.words)]}
+        words = [(words or str(c), c) for c, words in zip_longest(field.choices, field.option.words)]
+        return {"widget_type": ChoiceEdit, "choices": [(AUTOMATIC, None), *words] if field.optional else words}
     if field.kind is tuple:
         return {"widget_type": NamesEdit}
     if field.kind is str:

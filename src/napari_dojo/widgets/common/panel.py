@@ -188,11 +188,9 @@ def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:
         if isinstance(widget, kind):
             raised(widget)
             return widget
-    try:
-        _, panel = viewer.window.add_plugin_dock_widget("napari-dojo", title, tabify=True)
-    except (ValueError, KeyError):  # napari does not know the plugin: run from the sources
-        panel = kind(viewer)
-        viewer.window.add_dock_widget(panel, name=f"{title} (Dojo)", area="right", tabify=True)
+    panel = kind(viewer)
+    name = f"{title} (Dojo)"  # as napari's menu calls it, which then finds this one instead of opening another
+    viewer.window.add_dock_widget(panel, name=name, area="right", tabify=True)
     raised(panel)
     return panel
 

@@ -113,15 +113,16 @@ class ComparePanel(Panel):
         self.swap_button = QToolButton()
         self.swap_button.setText("⇅")
         described(self.swap_button, "Swap", "Swap ground truth and result.")
-        self.third_box, self.region_box, self.how_box = QComboBox(), QComboBox(), QComboBox()
+        self.third_box, self.how_box = QComboBox(), QComboBox()
+        self.region_box = LayerBox("Only inside", "Compare only inside the shapes of this layer.")
         described(self.third_box, "Third axis", "Volumes are compared as a whole, images of a series one by one.")
-        described(self.region_box, "Only inside", "Compare only inside the shapes of this layer.")
         described(self.how_box, "Compare as", "Objects are found or missed; classes share pixels.")
         for how, tip in KINDS:
             self.how_box.addItem(how, how)
             self.how_box.setItemData(self.how_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        for box in (self.third_box, self.region_box, self.how_box):
+        for box in (self.third_box, self.how_box):
             narrow(box)
+        for box in (self.third_box, self.region_box, self.how_box):
             box.activated.connect(self._forget)
         second = QHBoxLayout()
         second.setSpacing(4)
@@ -263,12 +264,8 @@ class ComparePanel(Panel):
             label.setVisible(on)
 
     def _fill_regions(self) -> None:
-        chosen, shapes = self.region_box.currentData(), shapes_of(self.viewer.layers)
-        self.region_box.clear()
-        self.region_box.addItem("everywhere", None)
-        for layer in shapes:
-            self.region_box.addItem(layer.name, layer)
-        self.region_box.setCurrentIndex(next((i for i, x in enumerate(shapes, 1) if x is chosen), 0))
+        shapes = shapes_of(self.viewer.layers)
+        self.region_box.fill(shapes, nothing="everywhere")
         self._show_row(self.region_box, bool(shapes))
 
     def _say_why(self) -> None:
@@ -313,7 +310,7 @@ class ComparePanel(Panel):
         axes = Axes.resolve(array_of(truth).shape, names) if names else None
         self._compared = (truth, self.result_box.layer)
         how = known_kind(*self._compared, self.how_box.currentData())
-        asked = Asked(*self._compared, axes, how, self.region_box.currentData())
+        asked = Asked(*self._compared, axes, how, self.region_box.layer)
         self._busy = self._fresh = True
         self._edited = ""
         self._follow(True)

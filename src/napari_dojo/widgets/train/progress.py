@@ -57,7 +57,7 @@ class ProgressSection(QWidget):
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setFormat("")
-        described(self.progress, "ProgressSection", "How far the training is.")
+        described(self.progress, "Progress", "How far the training is.")
         self.losses, self.scores = LossPlot(panel.viewer), ScorePlot(panel.viewer)
         self.scores.setXLink(self.losses)
         curves = QHBoxLayout()
