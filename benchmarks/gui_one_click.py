@@ -66,7 +66,7 @@ def measure(kind: str, seed: int, edge: int) -> dict[str, Any]:
         raise SystemExit(f"nothing came for {kind}")
 
     denoise_layer(viewer)
-    first, seen = layer_when(lambda layer: "what it sees now" in layer.name)
+    first, seen = layer_when(lambda layer: "(current prediction)" in layer.name)
     corner = np.maximum(np.rint(first.translate).astype(int), 0)
     part = tuple(slice(a, a + n) for a, n in zip(corner, first.data.shape, strict=True))
     shown = psnr(y[part], np.asarray(first.data))

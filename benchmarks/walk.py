@@ -27,7 +27,7 @@ SIZE = (1280, 800)
 PARTS: dict[str, Callable[[Walk], None]] = {}  # by name
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """The images of a part are not there."""
 
 
@@ -52,7 +52,7 @@ class Walk:
         """The TIFFs of a folder of the data, in order."""
         found = sorted(self.data.joinpath(*parts).glob("*.tif"))
         if not found:
-            raise Missing(str(self.data.joinpath(*parts)))
+            raise MissingError(str(self.data.joinpath(*parts)))
         return found
 
     def array(self, *parts: str) -> Any:
@@ -61,7 +61,7 @@ class Walk:
 
         path = self.data.joinpath(*parts)
         if not path.exists():
-            raise Missing(str(path))
+            raise MissingError(str(path))
         return tifffile.imread(path)
 
     def panel(self, title: str) -> Any:
@@ -92,7 +92,8 @@ class Walk:
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
-        assert button.isVisible() and button.isEnabled(), f"{button.text()}: {button.toolTip()}"
+        assert not button.visibleRegion().isEmpty(), f"{button.text()} is not in sight"
+        assert button.isEnabled(), f"{button.text()}: {button.toolTip()}"
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self.clicked.append(what or button.text())
         self.rest(0.1)
@@ -159,7 +160,7 @@ class Walk:
         self.step += 1
         for theme in ("light", "dark"):
             self.viewer.theme = theme
-            self.rest(0.35)
+            self.rest(1)
             self.window.grab().save(str(self.folder / f"{self.name}-{self.step:02d}-{what}-{theme}.png"))
 
     def close(self) -> None:
@@ -366,7 +367,7 @@ def noisy(walk: Walk) -> None:
     walk.menu("Layers", "Filter", "Denoise this layer")
     walk.rest(3)
     walk.look("started")
-    walk.wait(lambda: any("what it sees" in x.name for x in walk.viewer.layers))
+    walk.wait(lambda: any("current prediction" in x.name for x in walk.viewer.layers))
     walk.facts["first_s"] = round(time.monotonic() - began, 1)
     walk.rest(1)
     walk.look("preview")
@@ -394,7 +395,7 @@ def main() -> int:
             with closing(Walk(name, asked)) as walk:
                 try:
                     PARTS[name](walk)
-                except Missing as missing:
+                except MissingError as missing:
                     walk.facts["skipped"] = f"{missing} is not there"
                 facts[name] = {**walk.facts, "count": len(walk.facts.get("clicks", []))}
         print(name, json.dumps(facts[name]), flush=True)

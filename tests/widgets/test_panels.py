@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from napari._qt.widgets.qt_viewer_dock_widget import QtViewerDockWidget
 from napari.plugins import menu_item_template
 from pyqtgraph import PlotWidget
 from qtpy.QtGui import QImage
@@ -100,12 +101,13 @@ ODD = (
 )
 
 
-def test_odd_layers_raise_nothing(qtbot, viewer, made):
+def test_odd_layers_raise_nothing_and_are_not_cut_off(qtbot, viewer, made):
     """What is raised in a slot fails the test."""
     for kind, data in ODD:
         more = {"contrast_limits": (0, 1)} if kind == "image" else {}
         layer = getattr(viewer, f"add_{kind}")(data, name="odd", **more)
         settled(qtbot, made)
+        assert made.column.minimumSize().width() <= 340
         viewer.layers.remove(layer)
         settled(qtbot, made)
 
@@ -156,6 +158,24 @@ def test_a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
     qtbot.wait(30)
     assert made.parent() in window.tabifiedDockWidgets(dock)
     second.end()
+
+
+def test_a_panel_that_the_menu_opens_is_in_front(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    opened = [Panel(viewer) for _ in range(3)]
+    for k, one in enumerate(opened[:2]):
+        viewer.window.add_dock_widget(one, name=f"panel {k}", area="right", tabify=True)
+    dock = QtViewerDockWidget(viewer.window._qt_viewer, opened[2], name="panel 2", area="right")
+    qtbot.wait(30)  # as in the menu, before it is in its place
+    viewer.window._add_viewer_dock_widget(dock, tabify=False)
+    qtbot.waitUntil(lambda: not opened[2].visibleRegion().isEmpty(), timeout=2000)
+    assert opened[0].visibleRegion().isEmpty()
+    opened[0].parent().hide()  # and shows it again
+    qtbot.wait(30)
+    opened[0].parent().show()
+    qtbot.waitUntil(lambda: not opened[0].visibleRegion().isEmpty(), timeout=2000)
+    for one in opened:
+        one.end()
 
 
 def test_it_ends_once_and_for_all(qtbot, viewer, made):

@@ -16,6 +16,7 @@ __all__ = [
     "FOLDERS",
     "INPUTS",
     "TARGETS",
+    "TRUTH",
     "Words",
     "by_number",
     "channel_of",
@@ -48,7 +49,8 @@ ANNOTATIONS = _phrases(
     "labelled, labeled, labelling, labeling, lbl, lbls, seg, segm, segs, segmentation, segmentations, segmented, "
     "label image, instance, instances, annotation, annotations, annotated, annot, roi, rois, region, regions"
 )
-TARGETS = ANNOTATIONS | _phrases("target, targets, truth, clean, high, hr, manual, corrected, curated, denoised")
+TRUTH = _phrases("ground truth, groundtruth, gt, truth, manual")
+TARGETS = ANNOTATIONS | TRUTH | _phrases("target, targets, clean, high, hr, corrected, curated, denoised")
 INPUTS = _phrases(
     "image, images, img, imgs, im, input, inputs, raw, noisy, low, lr, original, orig, source, "
     "tif, tiff, ome, ome tif, ome tiff, png, jpg, jpeg, npy, czi, nd 2, lif, lsm, zarr"  # x.tif_mask.png

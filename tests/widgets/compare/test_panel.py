@@ -12,6 +12,7 @@ from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.matching import Comparison, Verdict
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.widgets.common.layers import class_look, provenance
+from napari_dojo.widgets.common.provenance import mark_corrected
 from napari_dojo.widgets.compare import panel as compare_module
 from napari_dojo.widgets.compare.objects import COLOURS
 from napari_dojo.widgets.compare.panel import ComparePanel, compare_layers
@@ -100,6 +101,15 @@ def test_what_is_made_by_hand_is_the_truth(qtbot, filled, panel):
     compare.truth_box.choose(filled.layers["cells_1"])
     assert [compare.result_box.itemText(i) for i in range(compare.result_box.count())] == ["cells_0", "cells_2"]
     assert compare.how_box.isHidden()
+
+
+def test_of_several_the_one_that_is_named_as_truth_is_the_truth(viewer, pair, panel):
+    labels, result = pair
+    again = viewer.add_labels(result.data, name="cells nuclei (2)", metadata=dict(result.metadata), **WHERE)
+    mark_corrected(result.metadata)  # a person painted in the older one
+    assert boxes(panel(ComparePanel)) == [labels.name, again.name]
+    viewer.add_labels(labels.data, name="truth", **WHERE)
+    assert boxes(panel(ComparePanel)) == ["truth", again.name]
 
 
 def test_swap(pair, panel):

@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QLineEdit, QSlider, QWidget
 
 from napari_dojo.settings import Field
-from napari_dojo.widgets.common.form import calm, described, form_layout
+from napari_dojo.widgets.common.form import calm, described, form_layout, narrow
 
 __all__ = ["Form", "NumberEdit", "field_widget", "slider"]
 
@@ -200,7 +200,7 @@ def field_widget(field: Field) -> Any:
     if isinstance(native, QCheckBox):
         native.setText("")  # its label stands before it
     elif isinstance(native, QComboBox):
-        calm(native)
+        narrow(native)
     elif isinstance(native, QLineEdit):
         native.setPlaceholderText(AUTOMATIC)
     described(native, field.option.label, _tip(field))

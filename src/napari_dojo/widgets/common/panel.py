@@ -64,7 +64,7 @@ class Panel(QWidget):
         self._leading: QPushButton | None = None
         self.viewer.events.theme.connect(self._recolour)
         watch_window(self.viewer).closing.connect(self.end)
-        self._docked = False
+        self._docked = self._opened = False
         self._ended = False
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -88,6 +88,15 @@ class Panel(QWidget):
         super().showEvent(event)
         self.align()
         self.order_tabs()
+        if self._opened:  # napari's menu shows a dock after it has put it in its place
+            self._opened = False
+            QTimer.singleShot(0, self._tab)
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802
+        """Closed by napari's menu, which also opens it again."""
+        super().hideEvent(event)
+        dock = self.parent()
+        self._opened |= isinstance(dock, QDockWidget) and dock.isHidden()
 
     def event(self, event: QEvent | None) -> bool:
         """Napari takes a panel out of its dock when that is closed."""
@@ -95,12 +104,13 @@ class Panel(QWidget):
             if self._docked and self.parent() is None:
                 self.end()
             if not self._docked and isinstance(self.parent(), QDockWidget):
+                self._opened = True
                 QTimer.singleShot(0, self._tab)  # napari is about to put the dock in its place
             self._docked = self.parent() is not None
         return bool(super().event(event))
 
     def _tab(self) -> None:
-        """Lie behind the same tabs as the other panels of this side, whatever opened this one."""
+        """Lie among the tabs of the other panels of this side, before them, whatever opened this one."""
         dock = self.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow) or dock.isFloating():
@@ -108,7 +118,7 @@ class Panel(QWidget):
         beside = [d for d in window.findChildren(QDockWidget) if d is not dock and _in_the_way(window, dock, d)]
         if beside and dock not in window.tabifiedDockWidgets(beside[0]):
             window.tabifyDockWidget(beside[0], dock)
-            dock.raise_()
+        dock.raise_()
 
     def align(self) -> None:
         """Let the fields of all forms begin at one edge; those of folds, which have longer names, begin at theirs."""

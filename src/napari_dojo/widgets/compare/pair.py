@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.compare import Answer, compare_images, compare_labels
+from napari_dojo.io.names import TRUTH, without, words_of
 from napari_dojo.metrics.matching import Comparison, Verdicts
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import array_of, region_mask
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
+from napari_dojo.widgets.common.provenance import is_prediction, made
 
 __all__ = [
     "Asked",
@@ -41,11 +43,18 @@ def comparable(truth: Any, result: Any) -> bool:
 
 
 def likely_pair(layers: Sequence[Any]) -> tuple[Any, Any] | None:
-    """Truth and result among layers: the newest result of a model with labels made by hand; else the first two that fit."""
+    """Truth and result among layers: the newest result of a model with labels made by hand; else the first two that fit.
+
+    Of several, those that are named as truth come first, then others that no model began, those with the image's name first.
+    """
     for result in reversed(results_of(layers)):
-        for _, truth in paired([result], labels_of(layers, ours=False), comparable):
+        fitting = [x for x in labels_of(layers, ours=False) if comparable(x, result)]
+        own = [x for x in fitting if not is_prediction(x.metadata)]
+        named = [x for x in own if without(words_of(x.name), TRUTH) != words_of(x.name)]
+        images = [x for x in layers if x.name == made(result.metadata).get("image")] or [result]
+        for _, truth in paired(images[:1], named or own or fitting, lambda *_: True):
             return truth, result
-    layers = sorted(layers, key=lambda x: made(x).get("kind") == "result")
+    layers = sorted(layers, key=lambda x: is_prediction(x.metadata))
     return next(((a, b) for i, a in enumerate(layers) for b in layers[i + 1 :] if comparable(a, b)), None)
 
 
@@ -80,13 +89,7 @@ def candidates(layers: Iterable[Any]) -> list[Any]:
 
 def results_of(layers: Iterable[Any]) -> list[Any]:
     """Those that a model made."""
-    return [x for x in layers if made(x).get("kind") == "result"]
-
-
-def made(layer: Any) -> dict[str, Any]:
-    """What is known of the making of a layer."""
-    found = layer.metadata.get("napari_dojo")
-    return found if isinstance(found, dict) else {}
+    return [x for x in layers if is_prediction(x.metadata)]
 
 
 def known_kind(truth: Any, result: Any, wanted: Any) -> Any:
@@ -95,7 +98,7 @@ def known_kind(truth: Any, result: Any, wanted: Any) -> Any:
         return "images"
     if wanted != "automatic":
         return wanted
-    kinds = [TASKS[t].result for x in (truth, result) if (t := made(x).get("task")) in TASKS]
+    kinds = [TASKS[t].result for x in (truth, result) if (t := made(x.metadata).get("task")) in TASKS]
     if any(kind.objects for kind in kinds):
         return "objects"
     named = any(kind.classes for kind in kinds) or class_names(truth) or class_names(result)

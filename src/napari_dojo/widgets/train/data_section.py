@@ -221,7 +221,8 @@ class DataSection(QWidget):
         if self.rows.takes.kind is not None and not self.rows.takes.drawn:
             return Finding("error", f"Pairs are needed: an image, and a {word} of a size that fits. Open both.")
         if "labels" not in kinds:
-            text = "Labels are needed: what to find in the image. Make a Labels layer and paint some objects."
+            what = "strokes of each class" if self.rows.classes else "objects"
+            text = f"Labels are needed: what to find in the image. Make a Labels layer and paint some {what}."
         else:
             image = images_of(self._viewer.layers)[0]
             sizes = ", ".join(f"{x.name} {_size(x)}" for x in labels_of(self._viewer.layers)[:2])
