@@ -198,11 +198,7 @@ def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: Inst
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
     distance = gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
-    labels = split_objects(inside, distance, decoding.split, LOWEST)
-    sizes = np.bincount(labels.ravel())
-    keep = sizes >= decoding.minimum_area
-    keep[0] = False
-    return (np.cumsum(keep) * keep).astype(np.int32)[labels]
+    return split_objects(inside, distance, decoding.split, LOWEST, decoding.minimum_area)
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
