@@ -82,7 +82,7 @@ def _alone(viewer: Any, wait: Callable[..., bool]) -> float:
 
 
 def _train(train: Any, wait: Callable[..., bool], facts: dict[str, Any]) -> None:
-    train._later()
+    train.check.later()
     if not wait(train.start_button.isEnabled, 60):
         facts["broken"].append(f"training cannot start: {train.findings.text()}")
         return

@@ -208,7 +208,7 @@ def repeated(count: int, train, wait) -> list[float]:
     train.settings.set_values({"steps": 4, "patch": 64, "batch": 2, "depth": 2, "width": 4})
     found = []
     for _ in range(count):
-        train._later()
+        train.check.later()
         wait(train.start_button.isEnabled, 60)
         train.start()
         training = train.progress.training

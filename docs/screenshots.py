@@ -551,8 +551,7 @@ def upscale_ready(stage: Stage) -> None:
     panel = stage.open("Train")
     choose_task(panel, "upscale")
     stage.wait(lambda: "step" in panel.findings.text())
-    panel.options["upscale"][1].set_values({"degrade": "microscope"})
-    panel._option_changed()
+    panel.choices.set_options({"degrade": "microscope"})
     stage.wait(lambda: "as a coarse microscope" in panel.findings.text())
     panel.findings.button("Show an example").click()
     stage.rest(1)
@@ -564,8 +563,7 @@ def upscale_z(stage: Stage) -> None:
     stage.sample("thin_stack", ("image",))
     panel = stage.open("Train")
     choose_task(panel, "upscale")
-    panel.options["upscale"][0].set_values({"factor": 4, "along": "Z"})
-    panel._option_changed()
+    panel.choices.set_options({"factor": 4, "along": "Z"})
     stage.wait(lambda: "step" in panel.findings.text())
     stage.narrow()
 
@@ -579,8 +577,7 @@ def palm_support(stage: Stage) -> None:
     from napari_dojo.widgets.train.rows import Row
 
     panel.rows.set_rows([Row((sparse, wide), dense)])
-    panel.options["translate"][1].set_values({"localisations": True})
-    panel._option_changed()
+    panel.choices.set_options({"localisations": True})
     stage.wait(lambda: "step" in panel.findings.text())
     started(stage, panel, learned)
     believed(stage, panel, "support_button")

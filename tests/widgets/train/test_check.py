@@ -137,7 +137,7 @@ def test_strokes_given_as_full_masks_are_asked_for(qtbot, viewer, train, scene):
     viewer.add_labels(strokes, name="a labels")
     semantic(train)
     train.options["semantic"][0].set_values({"zero": "background"})
-    train._later()
+    train.check.later()
     says(qtbot, train, "counts as background. Or is it not annotated?")
     press(train, "Not annotated")
     silent(qtbot, train, "Or is it not annotated?")
@@ -379,7 +379,7 @@ def test_strokes_whose_band_would_hold_one_class_are_split_so_that_both_have_bot
     viewer.add_labels(strokes, name="a labels")
     semantic(train)
     ready(qtbot, train)
-    split = train._seen.setup.split
+    split = train.seen.setup.split
     for side in (split.training, split.validation):
         assert {v for crop in side for v in np.unique(strokes[crop.slices])} >= {1, 2}
 
@@ -392,7 +392,7 @@ def test_where_no_score_is_possible_none_is_shown(qtbot, viewer, train):
     semantic(train)
     says(qtbot, train, "No score is possible: class 1, class 2 would be only in training or only in validation")
     assert train.start_button.isEnabled()
-    assert train._seen.setup.split.validation == ()
+    assert train.seen.setup.split.validation == ()
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu", "steps": 3})
     train.start_button.click()
     qtbot.waitUntil(lambda: train.progress.after.isEnabled(), timeout=90_000)

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
-from napari_dojo.widgets.train.panel import TrainPanel, free_name
+from napari_dojo.widgets.train.panel import TrainPanel
+from napari_dojo.widgets.train.queue import free_name
 
 pytestmark = [
     pytest.mark.gui,
@@ -76,7 +77,7 @@ def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
     qtbot.waitUntil(lambda: "automatic (" in train.settings.editor("patch").text(), timeout=60_000)
-    plan = train._seen.setup.plan
+    plan = train.seen.setup.plan
     assert train.settings.editor("patch").text() == f"automatic ({plan.patch[-1]})"
     assert train.settings.editor("batch").text() == f"automatic ({plan.batch})"
     assert train.settings.values()["patch"] == 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dojo.device import Device, probe
@@ -17,11 +17,13 @@ from napari_dojo.settings import TrainSettings, checked
 from napari_dojo.tasks import Finding, Task
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.train.training_data import LARGEST, Material
 
-__all__ = ["Asked", "Findings", "Seen", "best_device", "look_at"]
+__all__ = ["Asked", "Check", "Findings", "Seen", "best_device", "look_at"]
 
 ORDER = ("error", "warning", "ok")
+DELAY = 350  # ms after the last change
 best_device = cache(probe)
 
 
@@ -60,6 +62,57 @@ def look_at(asked: Asked) -> Seen:
     start = read_card(asked.start) if asked.start else None
     setup = prepare(dataset, asked.task, options, checked(TrainSettings, asked.settings), asked.device, start)
     return Seen((*setup.findings, *(Finding("warning", note) for note in notes)), setup)
+
+
+class Check(QObject):
+    """Looks at the data in a thread, a moment after the last change.
+
+    ``due`` : it is time to ``look`` at what is chosen now; ``looked`` : a Seen, or the exception that came.
+    """
+
+    due = Signal()
+    looked = Signal(object)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._device: tuple[str, Device | None] = ("", None)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(DELAY)
+        self._soon.timeout.connect(self.due)
+        self._looking, self._probing = Latest(self), Latest(self)
+        self._looking.told.connect(self.looked)
+        self._probing.told.connect(self._probed)
+
+    def later(self) -> None:
+        """Something changed: what was found no longer holds."""
+        self._soon.start()
+
+    def forget(self) -> None:
+        """Drop what is being looked at."""
+        self._looking.forget()
+
+    def stop(self) -> None:
+        """Look no more until the next change."""
+        self._soon.stop()
+        self.forget()
+
+    def end(self) -> None:
+        """The panel is closing."""
+        self.stop()
+        self._probing.forget()
+
+    def look(self, asked: Asked) -> None:
+        """Look at the data; the device is asked for once, and the check then repeated with it."""
+        wanted = asked.settings["device"]
+        if self._device[0] != wanted:
+            self._device = (wanted, None)
+            self._probing.ask(best_device, wanted)
+        self._looking.ask(look_at, replace(asked, device=self._device[1]))
+
+    def _probed(self, found: object) -> None:
+        self._device = (self._device[0], found if isinstance(found, Device) else None)
+        self.later()
 
 
 class Findings(QWidget):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,15 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_dojo.events import Done, Event, Failed, Step, Validated
-from napari_dojo.jobs.claims import release
+from napari_dojo.jobs.claims import claim, release
 from napari_dojo.jobs.runs import Run
+from napari_dojo.paths import models_folder
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.train.preview import Preview
 from napari_dojo.widgets.train.training_data import Layers, Material
 
-__all__ = ["Desk", "Training", "desk"]
+__all__ = ["Desk", "Training", "desk", "free_name", "resumed"]
 
 MOST = 6000  # events that are kept for a panel that opens later
 
@@ -226,3 +229,33 @@ def desk() -> Desk:
     assert app is not None
     found = next((child for child in app.children() if isinstance(child, Desk)), None)
     return found or Desk(app)
+
+
+def free_name(wanted: str) -> str:
+    """A name for a model that no folder has yet: "nuclei", then "nuclei-2"."""
+    stem = re.sub(r"[^\w.-]+", "-", wanted.strip()).strip("-._") or "model"
+    name, k = stem, 2
+    taken = {t.name for t in desk().trainings}
+    while (models_folder() / name).exists() or name in taken:
+        name, k = f"{stem}-{k}", k + 1
+    return name
+
+
+def resumed(viewer: Any, run: Run) -> Training:
+    """The training of a run that was interrupted, now this program's."""
+    claim(run.folder)
+    return Training(viewer, run.folder, run.model, run.again, None, _choices_of(run))
+
+
+def _choices_of(run: Run) -> dict[str, Any]:
+    """What a run was started with, as the panel keeps it."""
+    request = run.request
+    settings = asdict(request.settings)
+    return {
+        "task": request.task,
+        "options": request.options,
+        "settings": settings,
+        "minutes": settings["minutes"],
+        "start": str(request.start) if request.start else None,
+        "name": run.model.name,
+    }
