@@ -32,10 +32,11 @@ from napari_dojo.nets.unet import fuse
 from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TASKS
-from napari_dojo.training.loop import Budget, Learner, Work, fit
+from napari_dojo.training.learner import Learner
+from napari_dojo.training.loop import Budget, Work, fit
 from napari_dojo.training.plan import Data, make_plan
 
-STEADY = 5  # steps of a block until the patches made ahead are used up: those are not timed
+STEADY = 5  # first steps of a block, which are not timed
 
 
 class Setting:
@@ -53,11 +54,13 @@ class Setting:
         self.sources = [
             Source.of(i, p, i.normalization(Rule()), LABELS) for i, p in zip(pairs.samples, parts, strict=True)
         ]
-        self.recipe = Recipe(self.plan.patch, self.example, facts.hints.margin_px(facts.diameter))
-
-    def example(self, x: Any, y: Any, region: Any, rng: np.random.Generator) -> Any:
-        """The task's targets."""
-        return self.task.example(x, y, region, self.options, rng)
+        made = self.task.supervision
+        self.recipe = Recipe(
+            self.plan.patch,
+            lambda y, region: made.record(y, region, self.options),
+            lambda crops, random: made.targets(crops, self.options, random),
+            Intensity(),
+        )
 
     def loss(self, out: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """The task's loss."""
@@ -74,10 +77,10 @@ class Loop:
 
     def __init__(self, setting: Setting, device: Device, log: Path) -> None:
         self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, seed=0)
-        learner = Learner(setting.net(), devices.prepare(device), setting.plan.learning_rate)
-        work = Work(self._batches, setting.loss, Intensity(), self._no_check, lambda learner, better: None)
+        self.learner = Learner(setting.net(), device, setting.plan.learning_rate)
+        work = Work(self._batches, setting.loss, self._no_check, lambda learner, better: None)
         budget = Budget(time.monotonic(), steps=10**7)
-        self._events: Iterator[Event] = fit(learner, work, budget, device, Control())
+        self._events: Iterator[Event] = fit(self.learner, work, budget, Control())
         self._log = log.open("w", encoding="utf-8")
 
     @staticmethod
@@ -89,27 +92,21 @@ class Loop:
         self._log.write(encode(next(self._events)) + "\n")
         self._log.flush()
 
-    def settle(self) -> None:
-        """Wait until the patches that are made ahead are there: they must not slow what is timed next."""
-        for job in list(self._batches._ahead):
-            job.result()
-
     def close(self) -> None:
-        """End the threads."""
-        self._batches.close()
+        """End the log."""
         self._log.close()
 
 
-def bare_step(setting: Setting, device: Device, batch: Batch) -> Callable[[], None]:
-    """Forward, loss, backward and step of the net alone on one batch that lies there."""
+def bare_step(setting: Setting, device: Device, batch: Batch, lowered: bool) -> Callable[[], None]:
+    """Forward, loss, backward and step of the net alone on one batch that lies there, as precise as ours."""
     where = devices.prepare(device)
-    net = setting.net().to(where).train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=setting.plan.learning_rate, weight_decay=1e-3)
+    net = setting.net().to(where, memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=setting.plan.learning_rate, weight_decay=1e-3, fused=True)
     x, target, weight = (t.to(where) for t in (batch.x, batch.target, batch.weight))
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(where.type, torch.bfloat16, enabled=device.mixed):
+        with torch.autocast(where.type, torch.bfloat16, enabled=lowered):
             out = net(x)
         loss = setting.loss(out.float(), target, weight)
         loss.backward()
@@ -131,23 +128,19 @@ def timed(step: Callable[[], None], count: int) -> float:
 
 def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
     """Blocks of whole and of bare steps in turns."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Batches(setting.sources, setting.recipe, setting.plan.batch, 1) as some,
-    ):
-        batch = next(some)
-        bare = bare_step(setting, device, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        batch = next(Batches(setting.sources, setting.recipe, setting.plan.batch, 1, device=devices.prepare(device)))
         loop = Loop(setting, device, Path(folder) / "events.jsonl")
         try:
-            timed(loop.step, steps), timed(bare, steps)  # warm up
+            timed(loop.step, steps)  # warms up, and decides how precise steps are
+            bare = bare_step(setting, device, batch, bool(loop.learner.lowered))
+            timed(bare, steps)
             pairs = []
             for _ in range(blocks):
-                whole = timed(loop.step, steps)
-                loop.settle()
-                pairs.append((whole, timed(bare, steps)))
+                pairs.append((timed(loop.step, steps), timed(bare, steps)))
         finally:
             loop.close()
-    return _compared("train", pairs)
+    return {**_compared("train", pairs), "bfloat16": bool(loop.learner.lowered)}
 
 
 def prediction(setting: Setting, device: Device, edge: int, repeats: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from napari_dojo.nets.base import Network
 from napari_dojo.nets.registry import NETS
 from napari_dojo.settings import Option, TrainSettings
 from napari_dojo.tasks import TASKS
-from napari_dojo.tasks.base import Augmentation, Hints, Summary, Target, Task, as_given
+from napari_dojo.tasks.base import Augmentation, Hints, Summary, Supervision, Target, Task, as_given
 from napari_dojo.tasks.findings import size_findings
 from napari_dojo.tasks.images import ImageDecoding, image_names, image_task
 from napari_dojo.training.train import Target as Out
@@ -115,8 +115,8 @@ class Right:
         return asdict(self)
 
 
-def example(x: Any, y: Any, region: Any, options: ClassifyOptions, rng: Any) -> tuple[Any, Any, Any]:
-    return x, np.array([y], np.float32), np.ones(1, np.float32)
+def targets(crops: Any, options: ClassifyOptions, random: Any) -> tuple[Any, Any, Any]:
+    return crops.x, crops.y[:, None], torch.ones(len(crops.x), 1)
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: ClassifyOptions) -> Tensor:
@@ -141,7 +141,7 @@ KIND_OF_IMAGE = Task(
         options, ("no", "yes"), ImageDecoding(), size_findings(dataset), hints=Hints(network="head")
     ),
     prepare=as_given,
-    example=example,
+    supervision=Supervision(lambda y, region, options: None, targets),
     loss=loss,
     decode=lambda maps, decoding, options: np.int32(np.argmax(maps)),
     score=lambda result, truth, region, options: Right(int(result == truth), 1),

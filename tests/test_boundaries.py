@@ -31,6 +31,7 @@ HEAVY = {"torch", "bioimageio"}
 WITH_TORCH = {
     "data.augment",
     "data.batches",
+    "data.resident",
     "inference.predict",
     "inference.predictor",
     "models.bundle",
@@ -39,11 +40,12 @@ WITH_TORCH = {
     "nets.losses",
     "nets.unet",
     "training.judge",
+    "training.learner",
     "training.loop",
     "training.recorder",
     "training.train",
 }
-RECEIVE_A_TASK = {"training.loop", "data.batches", "inference.tiles"}
+RECEIVE_A_TASK = {"training.loop", "data.batches", "data.resident", "inference.tiles"}
 
 
 @dataclass(frozen=True)

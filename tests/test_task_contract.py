@@ -10,6 +10,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 import torch
+from made import made
 from scipy.ndimage import gaussian_filter
 
 from napari_dojo.data.axes import Axes
@@ -152,14 +153,14 @@ def test_check_refuses_images_without_signal(name):
 @EVERY
 @DIMS
 @pytest.mark.parametrize("with_region", [False, True])
-def test_example(name, dims, with_region):
+def test_targets_of_a_patch(name, dims, with_region):
     task, x, y, facts = case(name, dims)
     region = None
     if with_region:
         region = np.ones(y.shape[-dims:], bool)
         region[..., :20] = False
     before = x.copy(), y.copy()
-    out, target, weight = task.example(x, y, region, facts.options, np.random.default_rng(0))
+    out, target, weight = made(task, x, y, region, facts.options)
     assert out.dtype == target.dtype == weight.dtype == np.float32
     assert out.shape == x.shape
     assert target.shape[1:] == y.shape[-dims:]
@@ -169,7 +170,7 @@ def test_example(name, dims, with_region):
     assert weight.max() > 0
     if with_region:
         assert not weight[..., :20].any()
-    again = task.example(x, y, region, facts.options, np.random.default_rng(0))
+    again = made(task, x, y, region, facts.options)
     for a, b in zip((out, target, weight), again, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(x, before[0])
@@ -180,7 +181,7 @@ def test_example(name, dims, with_region):
 def test_an_empty_patch_makes_a_target(name):
     task, x, y, facts = case(name)
     for value in (0, int(y.max())):
-        _, target, weight = task.example(x, np.full_like(y, value), None, facts.options, RNG)
+        _, target, weight = made(task, x, np.full_like(y, value), None, facts.options)
         batch = [torch.from_numpy(a)[None] for a in (target, weight)]
         assert torch.isfinite(task.loss(torch.zeros(1, len(facts.maps), *target.shape[1:]), *batch, facts.options))
 
@@ -191,7 +192,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
     task, x, y, facts = case(name, dims)
     if task.result.intensities:  # as normalised as the house does it
         x, y = (a / 100 - 0.2 for a in (x, y))
-    parts = task.example(x, y, None, facts.options, RNG)
+    parts = made(task, x, y, None, facts.options)
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
     torch.manual_seed(0)
     net = net_for(facts, dims)
@@ -211,7 +212,7 @@ def test_a_tiny_net_learns_one_patch(name, dims):
 @EVERY
 def test_what_has_no_weight_teaches_nothing(name):
     task, x, y, facts = case(name)
-    _, target, weight = task.example(x, y, None, facts.options, RNG)
+    _, target, weight = made(task, x, y, None, facts.options)
     out = torch.randn(1, len(facts.maps), *target.shape[1:], requires_grad=True)
     loss = task.loss(out, torch.from_numpy(target)[None], torch.from_numpy(weight)[None] * 0, facts.options)
     loss.backward()
@@ -223,7 +224,7 @@ def test_what_has_no_weight_teaches_nothing(name):
 @DIMS
 def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
     task, x, y, facts = case(name, dims)
-    target = task.example(x, y, None, facts.options, RNG)[1]
+    target = made(task, x, y, None, facts.options)[1]
     maps = PERFECT.get(name, as_it_is)(target, facts.options)
     assert len(maps) == len(facts.maps)
     found = task.decode(maps, facts.decoding, facts.options)
@@ -254,13 +255,6 @@ def test_baseline(name, dims):
     )
 
 
-@EVERY
-def test_margin_is_a_few_pixels(name):
-    margin = case(name)[-1].hints.margin_px
-    assert all(0 <= margin(d) <= 64 for d in (None, 1.0, 20.0, 1e4))
-    assert all(isinstance(margin(d), int) for d in (None, 20.0))
-
-
 def test_a_task_has_no_field_that_most_leave_alone():
     assert len(dataclasses.fields(Task)) <= 16
     assert all(f.default is f.default_factory is dataclasses.MISSING for f in dataclasses.fields(Task))
@@ -282,8 +276,8 @@ for task in TASKS.values():
     facts = task.summarize(pairs, options)
     item = task.prepare(pairs, facts.options).samples[0]
     y = item.x if item.y is None else item.y
-    _, target, _ = task.example(item.x, y, None, facts.options, np.random.default_rng(0))
-    maps = np.zeros((len(facts.maps), *target.shape[1:]), np.float32)
+    task.supervision.record(y, None, facts.options)
+    maps = np.zeros((len(facts.maps), *y.shape[-2:]), np.float32)
     found = task.decode(maps, facts.decoding, facts.options)
     task.score(found, y, None, facts.options).selection_score
     task.baseline([item.x], [y], facts.options)

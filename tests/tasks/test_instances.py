@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made import made
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
-from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions
+from napari_dojo.data.kinds import renumbered
+from napari_dojo.tasks.instances import INSTANCES, InstancesDecoding, InstancesOptions, object_maps
 
 RNG = np.random.default_rng(0)
 
@@ -23,7 +25,7 @@ def options(dims=2):
 
 def perfect(y):
     o = options(y.ndim)
-    _, target, _ = INSTANCES.example(np.zeros((1, *y.shape), np.float32), y, None, o, RNG)
+    _, target, _ = made(INSTANCES, np.zeros((1, *y.shape), np.float32), y, None, o)
     maps = target.copy()
     maps[0] = np.where(target[0] > 0, 8, -8)  # a logit
     return maps
@@ -107,7 +109,7 @@ def test_a_higher_probability_gives_smaller_objects():
 
 def distance_of(y):
     """The target's channel of the normalised distance."""
-    return INSTANCES.example(np.zeros((1, *y.shape), np.float32), y, None, options(y.ndim), RNG)[1][1]
+    return object_maps(renumbered(y))[1][0]
 
 
 def slow_distance(y):
@@ -157,8 +159,8 @@ def test_targets_of_a_flipped_image_are_flipped(axis):
     o = options()
     y = crowd()[:48, :60]
     y[10:20, 5:50] = 0
-    one = INSTANCES.example(np.zeros((1, *y.shape), np.float32), y, None, o, RNG)[1]
-    two = INSTANCES.example(np.zeros((1, *y.shape), np.float32), np.flip(y, axis).copy(), None, o, RNG)[1]
+    one = made(INSTANCES, np.zeros((1, *y.shape), np.float32), y, None, o)[1]
+    two = made(INSTANCES, np.zeros((1, *y.shape), np.float32), np.flip(y, axis).copy(), None, o)[1]
     np.testing.assert_allclose(np.flip(two, 1 + axis)[:2], one[:2], atol=1e-6)
 
 
@@ -166,9 +168,7 @@ def test_numbers_do_not_matter():
     y = two_discs()
     other = np.where(y == 5, 2**30, np.where(y == 9, 1, 0))
     o, x = options(), np.zeros((1, *y.shape), np.float32)
-    np.testing.assert_allclose(
-        INSTANCES.example(x, y, None, o, RNG)[1], INSTANCES.example(x, other, None, o, RNG)[1], atol=1e-5
-    )
+    np.testing.assert_allclose(made(INSTANCES, x, y, None, o)[1], made(INSTANCES, x, other, None, o)[1], atol=1e-5)
 
 
 def check(ys, xs=None, **more):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made import made
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
@@ -15,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 def example(x, seed=0, region=None, **options):
     options = NOISE2VOID.options(**{"channels": len(x), **options})
-    return NOISE2VOID.example(x, None, region, options, np.random.default_rng(seed))
+    return made(NOISE2VOID, x, None, region, options, seed)
 
 
 @pytest.mark.parametrize("size", [(64, 70), (9, 32, 33), (3, 3), (1, 40)])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made import made
 
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.tasks.semantic import SEMANTIC, SemanticDecoding, SemanticOptions
@@ -71,15 +72,15 @@ def test_targets():
     y = np.array([[0, 1, 2], [7, 3, 1]])
     region = np.array([[True, True, True], [True, True, False]])
     x = np.zeros((1, 2, 3), np.float32)
-    _, target, weight = SEMANTIC.example(x, y, None, OPTIONS, RNG)
+    _, target, weight = made(SEMANTIC, x, y, None, OPTIONS)
     np.testing.assert_array_equal(target, [[[0, 0, 1], [2, 0, 0]]])
     np.testing.assert_array_equal(weight, [[[0, 1, 1], [1, 0, 1]]])
-    np.testing.assert_array_equal(SEMANTIC.example(x, y, region, OPTIONS, RNG)[2], [[[0, 1, 1], [1, 0, 0]]])
+    np.testing.assert_array_equal(made(SEMANTIC, x, y, region, OPTIONS)[2], [[[0, 1, 1], [1, 0, 0]]])
 
 
 def test_what_is_not_annotated_does_not_count():
     y = painted()[None].repeat(2, 0)
-    parts = [SEMANTIC.example(np.zeros((1, 40, 60), np.float32), a, None, OPTIONS, RNG)[1:] for a in y]
+    parts = [made(SEMANTIC, np.zeros((1, 40, 60), np.float32), a, None, OPTIONS)[1:] for a in y]
     target, weight = (torch.from_numpy(np.stack(p)) for p in zip(*parts, strict=True))
     out = torch.randn(2, 3, 40, 60)
     other = torch.where(weight > 0, out, out.flip(1) * 3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made import made
 from scipy import ndimage
 
 from napari_dojo.data.axes import Axes
@@ -47,7 +48,7 @@ def test_as_a_microscope_would_see_it():
     item = UPSCALE.prepare(pairs(FINE, pixel_size=(0.05, 0.05), unit="um"), facts.options).samples[0]
     assert np.ptp(item.x) < np.ptp(cubic(item.y, (0.5, 0.5)))  # blurred
     x, y = np.full((1, 64, 64), 0.5, np.float32), np.zeros((1, 128, 128), np.float32)
-    noisy, _, _ = UPSCALE.example(x, y, None, facts.options, np.random.default_rng(0))
+    noisy, _, _ = made(UPSCALE, x, y, None, facts.options)
     assert noisy.mean() == pytest.approx(0.5, abs=0.02)
     assert noisy.var() == pytest.approx((0.5 * 20 + 1.5**2) / 20**2, rel=0.15)
     alone = coarse(FINE[0][None], facts.options, (0.05, 0.05), noise=False)

@@ -19,26 +19,33 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, Step, Validated
 from napari_dojo.nets.losses import binary_cross_entropy
 from napari_dojo.nets.unet import UNet
-from napari_dojo.training.loop import Budget, Learner, Work, _Checks, fit
+from napari_dojo.training.learner import Learner
+from napari_dojo.training.loop import Budget, Work, _Checks, fit
 
 CPU = Device("cpu", "CPU", 10**9, 1)
 
 
-def example(x, y, region, rng):
-    return x, (y > 0)[None].astype(np.float32), np.ones((1, *y.shape), np.float32)
+def record(y, region):
+    return (y > 0)[None].astype(np.uint8)
 
 
-def batches(seed=0, start=0, batch=4):
+def targets(crops, random):
+    return crops.x, crops.record.float(), torch.ones_like(crops.x)
+
+
+def batches(seed=0, start=0, batch=4, intensity=None):
     rng = np.random.default_rng(5)
     y = np.kron(rng.integers(0, 2, (6, 6)), np.ones((8, 8), int))
     x = (y + rng.normal(0, 0.1, y.shape)).astype(np.float32)
     source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), LABELS)
-    return Batches([source], Recipe((16, 16), example), batch, seed, start)
+    return Batches([source], Recipe((16, 16), record, targets, intensity), batch, seed, start)
 
 
 def learner(seed=0, rate=3e-2):
     torch.manual_seed(seed)
-    return Learner(UNet(1, 1, (1, 1), ((2, 2),), 8), torch.device("cpu"), rate)
+    made = Learner(UNet(1, 1, (1, 1), ((2, 2),), 8), CPU, rate)
+    made.lowered = False  # no trial steps
+    return made
 
 
 def loss(out, target, weight):
@@ -75,13 +82,12 @@ def run(
 ):
     judge, who = judge or Judge(), who or learner()
     said = []
-    with many or batches(seed, who.step) as made:
-        work = Work(made, fn, intensity, judge.check, judge.keep)
-        limits = Budget(time.monotonic() if began is None else began, **(budget or {"steps": steps}))
-        for event in fit(who, work, limits, CPU, control or Control(), seed):
-            said.append(event)
-            if listen:
-                listen(event)
+    work = Work(many or batches(seed, who.step, intensity=intensity), fn, judge.check, judge.keep)
+    limits = Budget(time.monotonic() if began is None else began, **(budget or {"steps": steps}))
+    for event in fit(who, work, limits, control or Control()):
+        said.append(event)
+        if listen:
+            listen(event)
     return said, who
 
 

@@ -15,7 +15,9 @@ from napari_dojo.data.kinds import Kind
 from napari_dojo.metrics.base import Score
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 __all__ = [
     "Augmentation",
@@ -23,6 +25,7 @@ __all__ = [
     "Fix",
     "Hints",
     "Summary",
+    "Supervision",
     "Target",
     "Task",
     "as_given",
@@ -125,7 +128,6 @@ class Hints:
     pixels : input pixels of one update, on a CPU.
     levels : of the network.
     fine : work on the pixels, not on cells of 2 x 2.
-    margin : of a patch that targets need around it, as a share of the objects' diameter.
     """
 
     network: str = "unet"
@@ -135,11 +137,6 @@ class Hints:
     pixels: int = 0
     levels: int = 0
     fine: bool = False
-    margin: float = 0.0
-
-    def margin_px(self, diameter: float | None) -> int:
-        """The margin in px for objects of this diameter (px; None: not known)."""
-        return int(np.clip((diameter or 20) * self.margin, 8, 48)) if self.margin else 0
 
 
 @dataclass(frozen=True)
@@ -185,6 +182,22 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Supervision:
+    """How what a person gave becomes what the network is to predict.
+
+    Attributes
+    ----------
+    record : (y, region, options) -> what is kept with each pixel of a sample, (R, *S) of one byte each, made once for the
+        whole sample and cut with it; None: nothing, and all of the sample is known. ``region`` (*S) or None.
+    targets : (crops, options, random) -> (x (N, C, *S), target (N, K', *S), weight (N, 1, *S)), float32, for a whole batch
+        on its device; crops come flipped, rotated and scaled.
+    """
+
+    record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
+    targets: Callable[[Crops, Any, Generator], tuple[Tensor, Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
 class Task:
     """One kind of problem, answered by plain functions. Arrays: ``x`` (C, *S), ``maps`` (K, *S), float32.
 
@@ -198,8 +211,7 @@ class Task:
     augmentation : options -> how crops are changed while training.
     summarize : (dataset, options) -> Summary.
     prepare : (dataset, options) -> the dataset as it is trained on.
-    example : (x, y, region, options, rng) -> (x, target (K', *S), weight (1, *S)), all float32; y may be the target's
-        kind or None, and comes with the margin that the hints ask for.
+    supervision : how targets are made for whole batches.
     loss : (out (N, K, *S), target (N, K', *S), weight (N, 1, *S), options) -> scalar tensor.
     decode : (maps, decoding, options) -> labels int32 (*S), or an image float32 (K, *S).
     score : (result, ground truth, region, options) -> a `napari_dojo.metrics.base.Score`. Without a target, the ground
@@ -218,7 +230,7 @@ class Task:
     augmentation: Callable[[Any], Augmentation]
     summarize: Callable[[Dataset, Any], Summary]
     prepare: Callable[[Dataset, Any], Dataset]
-    example: Callable[..., tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+    supervision: Supervision
     loss: Callable[..., Tensor]
     decode: Callable[[NDArray[np.float32], Any, Any], NDArray[Any]]
     score: Callable[[NDArray[Any], NDArray[Any], Any, Any], Score]

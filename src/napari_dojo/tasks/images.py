@@ -15,10 +15,12 @@ from napari_dojo.data.noise import Noise, measure_noise
 from napari_dojo.metrics.image_baselines import best_filter
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Augmentation, Hints, Task, as_given
+from napari_dojo.tasks.base import Augmentation, Hints, Supervision, Task, as_given
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 __all__ = [
     "CONTEXT",
@@ -28,9 +30,10 @@ __all__ = [
     "RESTORATION",
     "ImageDecoding",
     "image_names",
+    "image_targets",
     "image_task",
     "noise_of",
-    "plain_example",
+    "region_record",
     "regression_loss",
     "score_images",
     "some",
@@ -72,7 +75,7 @@ def image_task(**more: Any) -> Task:
         "decoding": ImageDecoding,
         "augmentation": no_intensity,
         "prepare": as_given,
-        "example": plain_example,
+        "supervision": Supervision(region_record, image_targets),
         "loss": regression_loss,
         "decode": decode,
         "score": score_images("psnr"),
@@ -102,16 +105,15 @@ def no_intensity(options: Any) -> Augmentation:
     return Augmentation(resample=False, intensity=None)
 
 
-def plain_example(
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    region: NDArray[np.bool_] | None,
-    options: Any,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Input (C, *S) and target (K, *S) as they are; all pixels of the region have weight 1."""
-    weight = np.ones((1, *y.shape[1:]), np.float32) if region is None else region[None].astype(np.float32)
-    return x, np.ascontiguousarray(y, np.float32), weight
+def region_record(y: Any, region: NDArray[np.bool_] | None, options: Any) -> NDArray[np.uint8] | None:
+    """1 where the annotation counts, (1, *S); None: everywhere."""
+    return None if region is None else region[None].astype(np.uint8)
+
+
+def image_targets(crops: Crops, options: Any, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Input (N, C, *S) and target image (N, K, *S) as they are; all pixels of the region have weight 1."""
+    assert crops.y is not None
+    return crops.x, crops.y, crops.known()
 
 
 def regression_loss(out: Tensor, target: Tensor, weight: Tensor, options: Any) -> Tensor:

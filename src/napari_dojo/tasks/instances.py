@@ -23,15 +23,20 @@ from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Augmentation, Finding, Fix, Hints, Summary, Target, Task, as_given
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Supervision, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
 from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 CENTRE = 20.0  # px; unit of the distance to the centre
+EDGE = 24  # px that labels are mirrored beyond the edge of a sample
+LEVELS = 127  # steps in which distances, directions and, in px, ways to the centre are kept
+INSIDE, BOUNDARY, KNOWN = 1, 2, 4  # flags of a pixel
 LOWEST = 0.2  # normalised distance that an object must exceed somewhere
 ENOUGH = 50  # objects, of which a good model is made
 FEW = 5  # label values; with so few, many pieces are most likely a mask
@@ -120,7 +125,6 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         objects=len(areas),
         diameter=float(diameter),
         thickness=thickness,
-        hints=Hints(margin=0.8),
     )
 
 
@@ -147,26 +151,46 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(label(np.asarray(y), connectivity=1), np.int32)
 
 
-def example(
-    x: NDArray[np.float32],
-    y: NDArray[Any],
-    region: NDArray[np.bool_] | None,
-    options: InstancesOptions,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Targets, each (*S): inside, distance, boundary, direction (one per axis), centre (one per axis)."""
-    numbers = _numbered(y)
+def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions) -> NDArray[np.int8]:
+    """What is known of each pixel, in steps of one byte: flags, distance, direction and centre, (2 + 2 * dims, *S)."""
+    mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge goes on beyond it
+    inner = (slice(None), *(slice(EDGE, EDGE + n) for n in y.shape))
+    inside, distance, boundary, away, centre = (m[inner] for m in object_maps(mirrored))
+    known = np.ones(y.shape, bool) if region is None else region
+    flags = INSIDE * inside + BOUNDARY * boundary + KNOWN * known[None]
+    steps = [LEVELS * distance, LEVELS * away, np.clip(centre, -LEVELS, LEVELS)]
+    return np.concatenate([flags, *(np.rint(s) for s in steps)]).astype(np.int8)
+
+
+def object_maps(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
+    """Of objects 1..n (*S): inside, normalised distance and boundary (1, *S), the direction away from the nearest edge
+    (a unit vector) and the way to the centre (px), each (dims, *S); 0 outside of objects.
+    """
     inside = numbers > 0
     distance, edge = _distance_and_edge(numbers)
-    grid = np.indices(y.shape, dtype=np.float32)
+    grid = np.indices(numbers.shape, dtype=np.float32)
     away = grid - edge
     away /= np.maximum(np.sqrt((away**2).sum(0)), 1e-6)
     centre = _centres(numbers, distance, grid) - grid
-    target = np.concatenate(
-        [inside[None], distance[None], _boundary(numbers)[None], away * inside, centre * inside / CENTRE]
-    )
-    weight = np.ones((1, *y.shape), np.float32) if region is None else region[None].astype(np.float32)
-    return x, target.astype(np.float32), weight
+    return inside[None], distance[None], _boundary(numbers)[None], away * inside, centre * inside
+
+
+def targets(crops: Crops, options: InstancesOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (N, 3 + 2 * dims, *S): inside, distance, boundary, direction (one per axis), centre (one per axis, `CENTRE` px)."""
+    import torch
+
+    assert crops.record is not None
+    flags = crops.record[:, 0]
+    steps = crops.record[:, 1:].to(torch.float32, memory_format=torch.contiguous_format)
+    n, _, *size = steps.shape
+    dims = len(size)
+    vectors = crops.turned(steps[:, 1:].view(n, 2, dims, *size))
+    target = steps.new_empty((n, 3 + 2 * dims, *size))
+    target[:, 0], target[:, 2] = (flags & INSIDE) > 0, (flags & BOUNDARY) > 0
+    torch.mul(steps[:, 0], 1 / LEVELS, out=target[:, 1])
+    torch.mul(vectors[:, 0], 1 / LEVELS, out=target[:, 3 : 3 + dims])
+    torch.mul(vectors[:, 1], (crops.zoom / CENTRE).view(-1, 1, *(1,) * dims), out=target[:, 3 + dims :])
+    return crops.x, target, ((flags & KNOWN) > 0)[:, None].float()
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
@@ -307,7 +331,7 @@ INSTANCES = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    example=example,
+    supervision=Supervision(record, targets),
     loss=loss,
     decode=decode,
     score=score,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from napari_dojo.data.noise import Noise
 from napari_dojo.metrics.residuals import ResidualScores
 from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import without_saturated
-from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Supervision
 from napari_dojo.tasks.findings import size_findings
 from napari_dojo.tasks.image_findings import frame_findings, noise_findings
 from napari_dojo.tasks.images import (
@@ -32,8 +32,14 @@ from napari_dojo.tasks.images import (
     image_names,
     image_task,
     noise_of,
+    region_record,
     some,
 )
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 __all__ = ["NOISE2VOID", "Noise2VoidOptions"]
 
@@ -123,74 +129,96 @@ def prepare(dataset: Dataset, options: Noise2VoidOptions) -> Dataset:
     return without_saturated(dataset, lambda sample: dataset.own(sample.x))
 
 
-def example(
-    x: NDArray[np.float32],
-    y: Any,
-    region: NDArray[np.bool_] | None,
-    options: Noise2VoidOptions,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The input with blind spots, the input as it is, and weight on the spots alone."""
-    size = x.shape[1:]
-    first = (len(x) - options.channels) // 2
+def targets(crops: Crops, options: Noise2VoidOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The inputs with blind spots, the inputs as they are, and weight on the spots alone."""
+    import torch
+
+    x, dims = crops.x, crops.x.ndim - 2
+    first = (x.shape[1] - options.channels) // 2
     mine = slice(first, first + options.channels)  # neighbours in time have noise of their own, and stay
-    spots = _spots(size, options.lines, rng)
-    around = _surroundings(len(size), options.lines)
-    hidden = np.array(x)
+    own = x[:, mine]
+    around = _surroundings(dims, options.lines).to(x.device)
+    spots = _spots(len(x), x.shape[2:], options.lines, random).to(x.device)
+    hidden = own.clone()
     if options.hide == "median":
-        hidden[(mine, *spots.T)] = np.median(_beside(x[mine], spots[:, None], around), -1)
+        values, half = _beside(own, spots[:, None], around).sort(2).values, len(around) // 2
+        _put(hidden, spots, (values[..., half - 1] + values[..., half]) / 2)  # there are an even number of them
     else:
-        hidden[(mine, *spots.T)] = _by_chance(x[mine], spots, around, rng)
+        _put(hidden, spots, _random_neighbour(own, spots, around, random))
+    last = torch.tensor(x.shape[2:], device=x.device) - 1
     for step in range(-LINE, LINE + 1) if options.lines != "none" else ():
         if step:
-            beside = spots + step * _along(len(size), options.lines)
-            beside = beside[((beside >= 0) & (beside < size)).all(1)]
-            hidden[(mine, *beside.T)] = _by_chance(x[mine], beside, around, rng)
-    weight = np.zeros((1, *size), np.float32)
-    weight[(0, *spots.T)] = 1.0
-    if region is not None:
-        weight *= region
-    return hidden, np.ascontiguousarray(x[mine]), weight
+            beside = spots.clone()
+            beside[:, 1:] += step * torch.tensor(_along(dims, options.lines), device=x.device)
+            beside = beside[((beside[:, 1:] >= 0) & (beside[:, 1:] <= last)).all(1)]
+            _put(hidden, beside, _random_neighbour(own, beside, around, random))
+    weight = torch.zeros_like(x[:, :1])
+    _put(weight, spots, weight.new_ones(len(spots), 1))
+    if crops.record is not None:
+        weight = weight * crops.known()
+    inputs = hidden if own.shape == x.shape else torch.cat([x[:, :first], hidden, x[:, mine.stop :]], 1)
+    return inputs, own.contiguous(), weight
 
 
-def _spots(size: Sequence[int], lines: str, rng: np.random.Generator) -> NDArray[np.intp]:
-    """One random position in each cell of the plane: (n, dims); cells are wider where lines are hidden."""
-    along = _along(len(size), lines)
+def _spots(count: int, size: Sequence[int], lines: str, random: Generator) -> Tensor:
+    """One random position in each cell of each plane: (n, 1 + dims), the first is the number of the patch.
+
+    Cells are wider where lines are hidden.
+    """
+    import torch
+
+    along = np.array(_along(len(size), lines))
     cell = np.array([1] * (len(size) - 2) + [EVERY] * 2) + along * (2 * LINE + 1)
-    cell[:-2] = 1
-    grid = np.stack(np.meshgrid(*(np.arange(0, n, c) for n, c in zip(size, cell, strict=True)), indexing="ij"), -1)
-    spots = grid.reshape(-1, len(size)) + rng.integers(0, cell, (grid.size // len(size), len(size)))
-    return np.asarray(spots[(spots < size).all(1)])
+    steps = [torch.arange(count), *(torch.arange(0, n, int(c)) for n, c in zip(size, cell, strict=True))]
+    grid = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 1 + len(size)).to(random.device)
+    for a, c in enumerate(cell, 1):
+        if c > 1:
+            grid[:, a] += torch.randint(int(c), (len(grid),), generator=random, device=random.device)
+    return grid[(grid[:, 1:] < torch.tensor(size, device=grid.device)).all(1)]
 
 
-def _along(dims: int, lines: str) -> NDArray[np.intp]:
+def _along(dims: int, lines: str) -> tuple[int, ...]:
     """A step along the lines."""
-    return np.array([0] * (dims - 2) + [int(lines == "y"), int(lines == "x")])
+    return (*(0,) * (dims - 2), int(lines == "y"), int(lines == "x"))
 
 
-def _surroundings(dims: int, lines: str) -> NDArray[np.intp]:
+def _surroundings(dims: int, lines: str) -> Tensor:
     """Steps to the pixels of the plane around a spot that know nothing of its noise: (m, dims)."""
+    import torch
+
     grid = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3), indexing="ij"), -1).reshape(-1, 2)
     apart = {"x": grid[:, 0] != 0, "y": grid[:, 1] != 0}.get(lines, (grid != 0).any(1))
-    return np.pad(grid[apart], ((0, 0), (dims - 2, 0)))
+    return torch.from_numpy(np.pad(grid[apart], ((0, 0), (dims - 2, 0))))
 
 
-def _by_chance(
-    x: NDArray[np.float32], places: NDArray[np.intp], around: NDArray[np.intp], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """For each of the places (n, dims) of (C, *S) the value of one of its surroundings: (C, n)."""
-    return _beside(x, places, around[rng.integers(len(around), size=len(places))])
+def _random_neighbour(x: Tensor, places: Tensor, around: Tensor, random: Generator) -> Tensor:
+    """For each of the places (n, 1 + dims) of (N, C, *S) the value of one of its surroundings: (n, C)."""
+    import torch
+
+    which = torch.randint(len(around), (len(places),), generator=random, device=random.device).to(x.device)
+    return _beside(x, places, around[which])
 
 
-def _beside(x: NDArray[np.float32], places: NDArray[np.intp], steps: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Values of (C, *S) at offsets (..., dims) from positions (..., dims): (C, ...).
+def _beside(x: Tensor, places: Tensor, steps: Tensor) -> Tensor:
+    """Values of (N, C, *S) at offsets (..., dims) from places (..., 1 + dims); (n, C), or (n, C, m) for m offsets each.
 
     Over a border it steps to the other side, so that none comes back to its place.
     """
-    last = np.array(x.shape[1:]) - 1
-    there = places + steps
-    there = np.where((there < 0) | (there > last), places - steps, there)
-    return x[(slice(None), *np.moveaxis(np.clip(there, 0, last), -1, 0))]
+    import torch
+
+    last = torch.tensor(x.shape[2:], device=x.device) - 1
+    here = places[..., 1:]
+    there = here + steps
+    there = torch.where((there < 0) | (there > last), here - steps, there)
+    there = torch.minimum(there.clamp(min=0), last)
+    patch = places[..., 0].expand(there.shape[:-1])
+    found = x.movedim(1, -1)[(patch, *there.unbind(-1))]
+    return found if found.ndim == 2 else found.movedim(1, 2)
+
+
+def _put(x: Tensor, places: Tensor, values: Tensor) -> None:
+    """Set (N, C, *S) at places (n, 1 + dims) to values (n, C)."""
+    x.movedim(1, -1)[places.unbind(1)] = values
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: Any) -> ResidualScores:
@@ -233,7 +261,7 @@ NOISE2VOID = image_task(
     augmentation=lambda options: Augmentation(resample=False, quarter=options.lines == "none", intensity=None),
     summarize=summarize,
     prepare=prepare,
-    example=example,
+    supervision=Supervision(region_record, targets),
     score=score,
     baseline=baseline,
 )

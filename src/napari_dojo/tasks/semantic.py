@@ -13,12 +13,14 @@ from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import CLASSES
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Target, Task, as_given
+from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Supervision, Target, Task, as_given
 from napari_dojo.tasks.findings import corner_findings, size_findings, swap_findings
 from napari_dojo.tasks.label_defects import edge_findings, label_shift_findings
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 __all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
 
@@ -135,18 +137,19 @@ def _class_findings(values: Sequence[int], options: SemanticOptions) -> list[Fin
     return []
 
 
-def example(
-    x: NDArray[np.float32],
-    y: NDArray[Any],
-    region: NDArray[np.bool_] | None,
-    options: SemanticOptions,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Class index 0..K-1 and where it is known, each (1, *S)."""
+def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: SemanticOptions) -> NDArray[np.uint8]:
+    """The class 1..K of each pixel, 0 where it is not known: (*S) -> (1, *S)."""
     index, known = _index(y, options.values)
     if region is not None:
-        known &= region
-    return x, index[None].astype(np.float32), known[None].astype(np.float32)
+        known = known & region
+    return np.where(known, index + 1, 0)[None].astype(np.uint8)
+
+
+def targets(crops: Crops, options: SemanticOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Class index 0..K-1 and where it is known, each (N, 1, *S)."""
+    assert crops.record is not None
+    known = crops.record > 0
+    return crops.x, (crops.record.float() - 1).clamp_(min=0), known.float()
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: SemanticOptions) -> Tensor:
@@ -225,7 +228,7 @@ SEMANTIC = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    example=example,
+    supervision=Supervision(record, targets),
     loss=loss,
     decode=decode,
     score=score,

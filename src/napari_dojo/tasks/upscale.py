@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,27 @@ from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import as_bright, moved
-from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Target
+from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Supervision, Target
 from napari_dojo.tasks.findings import size_findings
 from napari_dojo.tasks.image_findings import place_findings
-from napari_dojo.tasks.images import LOSS, REGISTER, ImageDecoding, image_names, image_task, plain_example
+from napari_dojo.tasks.images import (
+    LOSS,
+    REGISTER,
+    ImageDecoding,
+    image_names,
+    image_targets,
+    image_task,
+    region_record,
+)
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops
 
 __all__ = ["UPSCALE", "UpscaleOptions"]
 
+READ_NOISE = 1.5  # electrons, standard deviation
 HINTS = Hints(width=32, patch=64, pixels=8 * 64 * 64, levels=3, fine=True)
 
 
@@ -202,22 +216,27 @@ def coarse(
 
 
 def _noisy(x: NDArray[Any], photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of light and camera on an image whose bright pixels are 1 and stand for ``photons`` photons; read noise of 1.5."""
-    light = rng.poisson(np.maximum(x, 0) * photons) + rng.standard_normal(x.shape, np.float32) * 1.5
+    """Noise of light and camera on an image whose bright pixels are 1 and stand for ``photons`` photons."""
+    light = rng.poisson(np.maximum(x, 0) * photons) + rng.standard_normal(x.shape, np.float32) * READ_NOISE
     return np.asarray(light / photons + np.minimum(x, 0), np.float32)
 
 
-def example(
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    region: NDArray[np.bool_] | None,
-    options: UpscaleOptions,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def targets(crops: Crops, options: UpscaleOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Coarse image, with new noise where a microscope makes it, and fine target."""
+    x, target, weight = image_targets(crops, options, random)
     if options.alone and options.degrade == "microscope" and options.along != "Z":
-        x = _noisy(x, options.photons, rng)
-    return plain_example(x, y, region, options, rng)
+        x = _noisy_batch(x, options.photons, random)
+    return x, target, weight
+
+
+def _noisy_batch(x: Tensor, photons: float, random: Generator) -> Tensor:
+    """What `_noisy` does, on the device."""
+    import torch
+
+    bright = (x.clamp(min=0) * photons).to(random.device)
+    light = torch.poisson(bright, generator=random)
+    light += torch.randn(x.shape, generator=random, device=random.device) * READ_NOISE
+    return light.to(x.device) / photons + x.clamp(max=0)
 
 
 def baseline(
@@ -296,6 +315,6 @@ UPSCALE = image_task(
     layout=lambda options: Layout(IMAGE, upsampling(options), sides=options.along == "Z"),
     summarize=summarize,
     prepare=prepare,
-    example=example,
+    supervision=Supervision(region_record, targets),
     baseline=baseline,
 )

@@ -4,89 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
-from math import cos, isfinite, pi
-from typing import Any
+from math import cos, pi
 
-import torch
 from torch import Tensor, nn
 
-from napari_dojo.data.augment import Intensity
-from napari_dojo.data.batches import Batch, Batches
-from napari_dojo.device import Device, is_out_of_memory
-from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Event, Message, Step, Validated
+from napari_dojo.data.batches import Batches
+from napari_dojo.device import is_out_of_memory
+from napari_dojo.events import Control, Event, Step, Validated
+from napari_dojo.training.learner import Learner, Stepper
 
-__all__ = ["Budget", "Learner", "Work", "fit"]
+__all__ = ["Budget", "Work", "fit"]
 
 CHECK_SHARE = 0.08  # of the time may go into checks
 SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
 KEEP_EVERY = 20.0  # seconds between two saved states
 WARM_UP = 50  # steps, or 5 % of them
 PAUSE = 0.5  # a consumer that waits longer than this, in seconds, has paused
-
-
-class Learner:
-    """The net, its running average and its optimizer: all that is needed to resume.
-
-    The average of the weights over the last steps is what is judged and saved (Polyak averaging; on
-    nuclei it finds 3 to 5 % more objects than the last weights).
-    """
-
-    kept = ("step", "seconds", "check_seconds", "best", "rising", "loss")
-
-    def __init__(self, net: nn.Module, device: torch.device, rate: float) -> None:
-        self.device = device
-        self.net = net.to(device)
-        self.average = deepcopy(self.net).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=rate, weight_decay=1e-3)
-        self.step = 0
-        self.seconds = 0.0  # spent, without pauses
-        self.check_seconds = 0.0
-        self.best = float("-inf")
-        self.rising = True  # the last check was the best so far
-        self.loss = float("nan")  # running mean
-
-    def state(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        return {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            **{k: getattr(self, k) for k in self.kept},
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore a `state`."""
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for k in self.kept:
-            setattr(self, k, state[k])
-
-    def move(self, device: torch.device) -> None:
-        """To another device."""
-        self.device = device
-        self.net.to(device)
-        self.average.to(device)
-        for state in self.optimizer.state.values():
-            for k, v in state.items():
-                if isinstance(v, Tensor):
-                    state[k] = v.to(device)
-
-    def update(self, loss: Tensor) -> None:
-        """One step of the optimizer and of the average."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimizer.step()
-        self.step += 1
-        decay = min(0.995, (self.step + 1) / (self.step + 10))
-        old = [t for t in self.average.state_dict().values() if t.is_floating_point()]
-        new = [t for t in self.net.state_dict().values() if t.is_floating_point()]
-        with torch.no_grad():
-            torch._foreach_lerp_(old, new, 1 - decay)
 
 
 @dataclass(frozen=True)
@@ -111,14 +45,12 @@ class Work:
     ----------
     batches : where patches come from.
     loss : (out, target, weight) -> scalar tensor.
-    intensity : changes of intensity on the device.
     check : (average net, step, training loss) -> Checked and its headline (larger is better); may look at control.
     keep : (learner, better) -> None, saves the state, and the model where ``better`` is True.
     """
 
     batches: Batches
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
-    intensity: Intensity | None
     check: Callable[[nn.Module, int, float], tuple[Validated, float]]
     keep: Callable[[Learner, bool], None]
 
@@ -144,9 +76,7 @@ class Clock:
             self.paused += away
 
 
-def fit(
-    learner: Learner, work: Work, budget: Budget, device: Device, control: Control, seed: int = 0
-) -> Iterator[Event]:
+def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Iterator[Event]:
     """Learn until the budget is spent or control.stop, judging on the way; ends with a last check.
 
     Stopped before a step was made, nothing is kept.
@@ -154,32 +84,22 @@ def fit(
     The best weights by the check's headline are handed to ``work.keep`` with ``better=True``.
     """
     clock = Clock(budget.began, learner.seconds)
-    peak = [group["lr"] for group in learner.optimizer.param_groups] if learner.step == 0 else None
-    rates = peak or [group["initial_lr"] for group in learner.optimizer.param_groups]
-    for group, rate in zip(learner.optimizer.param_groups, rates, strict=True):
-        group["initial_lr"] = rate
-    random = torch.Generator(device="cpu" if device.kind == "mps" else learner.device).manual_seed(seed + learner.step)
+    stepper = Stepper(learner, work.batches, work.loss)
     first = learner.step
-    last_check, last_kept, checks, bad = first, time.monotonic(), _Checks(learner, budget), 0
+    last_check, last_kept, checks = first, time.monotonic(), _Checks(learner, budget)
     learner.net.train()
     while not control.stop and not checks.over(clock.seconds()):
-        rate = _rate(rates[0], learner.step, checks.progress(clock.seconds()), budget.steps)
-        for group in learner.optimizer.param_groups:
-            group["lr"] = rate
+        rate = _rate(learner.peak, stepper.made, checks.progress(clock.seconds()), budget.steps)
         try:
-            loss = _step(learner, next(work.batches), work, random, device.mixed)
+            stepper.step(rate)
+            loss = stepper.read() if stepper.due(checks.until_due) else None
         except Exception as e:
             if not is_out_of_memory(e):
                 raise
-            yield from clock.told(_smaller(learner, work.batches))
+            yield from clock.told(stepper.smaller())
             continue
-        if not isfinite(loss):
-            bad += 1
-            if bad >= 20:
-                raise DojoError("The loss was not a number 20 times in a row. Choose a lower learning rate.")
+        if loss is None:
             continue
-        bad = 0
-        learner.loss = loss if learner.step <= 1 else learner.loss + (loss - learner.loss) * max(0.02, 1 / learner.step)
         learner.seconds = clock.seconds()
         yield from clock.told(Step(learner.step, *checks.ahead(clock.seconds()), loss, rate))
         if checks.due(clock.seconds()):
@@ -189,26 +109,13 @@ def fit(
         elif time.monotonic() - last_kept > KEEP_EVERY:
             work.keep(learner, False)
             last_kept = time.monotonic()
+    stepper.read()
     if control.stop:  # no time for a check: the newest weights, unless the last check found older ones better
         learner.seconds = clock.seconds()
         if learner.step > first:
             work.keep(learner, learner.rising)
     elif learner.step > last_check or learner.best == float("-inf"):
         yield from _judge(learner, work, checks, clock)
-
-
-def _step(learner: Learner, batch: Batch, work: Work, random: torch.Generator, mixed: bool) -> float:
-    """Forward, loss, backward, update; the loss, NaN where the update was left out."""
-    x, target, weight = (t.to(learner.device, non_blocking=True) for t in (batch.x, batch.target, batch.weight))
-    if work.intensity is not None:
-        x = work.intensity(x, random)
-    with torch.autocast(learner.device.type, torch.bfloat16, enabled=mixed):
-        out = learner.net(x)
-    loss = work.loss(out.float(), target, weight)
-    value = float(loss.detach())
-    if isfinite(value):
-        learner.update(loss)
-    return value
 
 
 def _judge(learner: Learner, work: Work, checks: _Checks, clock: Clock) -> Iterator[Event]:
@@ -221,20 +128,6 @@ def _judge(learner: Learner, work: Work, checks: _Checks, clock: Clock) -> Itera
     work.keep(learner, learner.rising)
     learner.net.train()
     yield from clock.told(said)
-
-
-def _smaller(learner: Learner, batches: Batches) -> Message:
-    """After running out of memory: half the batch, in the end the CPU."""
-    learner.optimizer.zero_grad(set_to_none=True)
-    if learner.device.type == "cuda":
-        torch.cuda.empty_cache()
-    if batches.batch > 1:
-        batches.batch //= 2
-        return Message("warning", f"Not enough memory. Continuing with batch size {batches.batch}.")
-    if learner.device.type == "cpu":
-        raise MemoryError("not even batch size 1 fits into memory")
-    learner.move(torch.device("cpu"))
-    return Message("warning", "Not enough GPU memory even for batch size 1. Continuing on the CPU, which is slower.")
 
 
 def _rate(peak: float, step: int, progress: float, steps: int | None) -> float:
@@ -257,6 +150,13 @@ class _Checks:
     @property
     def _total(self) -> float:
         return (self._budget.minutes or 0) * 60
+
+    @property
+    def until_due(self) -> int | None:
+        """Steps until one of them has to be looked at; None where time rules."""
+        if self._budget.steps is None:
+            return None
+        return min(self._every - self._learner.step % self._every, self._budget.steps - self._learner.step)
 
     def took(self, seconds: float, now: float) -> None:
         """A check took so long, and ended at ``now`` of the training's time."""

@@ -25,7 +25,7 @@ from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
-from napari_dojo.training.loop import Learner
+from napari_dojo.training.learner import Learner
 from napari_dojo.training.prepare import Setup
 
 __all__ = ["Recorder", "Target", "card_of"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dojo import device as devices
-from napari_dojo.data.batches import Batches, Recipe, Source
+from napari_dojo.data.batches import Batch, Batches, Recipe, Source
 from napari_dojo.data.dataset import Crop, Dataset
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
@@ -29,7 +29,8 @@ from napari_dojo.models.cover import picture
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Task
 from napari_dojo.training.judge import Judge, figures, some_crops
-from napari_dojo.training.loop import Budget, Learner, Work, fit
+from napari_dojo.training.learner import Learner
+from napari_dojo.training.loop import Budget, Work, fit
 from napari_dojo.training.plan import Plan
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.recorder import Recorder, Target, card_of
@@ -95,6 +96,7 @@ class _Training:
         self.best_maps: list[NDArray[np.float32]] = []
         self.last_maps: list[NDArray[np.float32]] = []
         self.last_score: dict[str, Any] = {}
+        self._held: Batch | None = None  # of validation, for its loss
 
     def steps(self) -> Iterator[Event]:
         """The whole training."""
@@ -105,15 +107,14 @@ class _Training:
         bundle, fits = _initial(self.card, self.start)
         if not fits:
             yield Message("info", "The classes differ from those of the model to start from: its last layer is new.")
-        learner = Learner(bundle.net, devices.prepare(self.device), self.plan.learning_rate)
+        learner = Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps)
         if self.target.resume and (self.target.run / "state.pt").exists():
             self._resume(learner)
             yield Message("info", f"Resumed after step {learner.step}.")
-        with self._batches(self._sources(self.split.training), learner.step) as batches:
-            intensity = self.task.augmentation(self.options).intensity if self.settings.augment else None
-            first = learner.step
-            work = Work(batches, self._loss, intensity, self._check, self._keep)
-            yield from fit(learner, work, self._budget(), self.device, self.control, self.settings.seed)
+        batches = self._batches(self._sources(self.split.training), learner.step, learner.device)
+        first = learner.step
+        work = Work(batches, self._loss, self._check, self._keep)
+        yield from fit(learner, work, self._budget(), self.control)
         if learner.step == first and self.control.stop:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
@@ -147,9 +148,8 @@ class _Training:
             found.append(Source.of(sample, crop, norm, kind, self.settings.seed + k, target, self.scale))
         return found
 
-    def _batches(self, sources: Sequence[Source], first: int) -> Batches:
-        workers = 1 if self.device.kind == "cpu" else max(1, min(8, self.device.cores - 1))
-        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, workers)
+    def _batches(self, sources: list[Source], first: int, device: torch.device) -> Batches:
+        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, device)
 
     def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         return self.task.loss(out, target, weight, self.options)
@@ -182,25 +182,25 @@ class _Training:
 
     def _validation_loss(self, net: Any) -> float:
         """On a batch of validation crops, always the same one."""
-        recipe = replace(self._recipe(), augment=False)
-        with Batches(self.validation.sources, recipe, self.plan.batch, 1) as batches:
-            batch = next(batches)
         device = next(net.parameters()).device
+        if self._held is None or self._held.x.device != device:
+            recipe = replace(self._recipe(), augment=False)
+            self._held = next(Batches(self.validation.sources, recipe, self.plan.batch, 1, device=device))
         with torch.inference_mode():
-            x, y, w = (t.to(device) for t in (batch.x, batch.target, batch.weight))
-            return float(self._loss(net(x).float(), y, w))
+            return float(self._loss(net(self._held.x).float(), self._held.target, self._held.weight))
 
     def _recipe(self) -> Recipe:
-        task, options, summary = self.task, self.options, self.setup.summary
+        task, options = self.task, self.options
         augmentation = task.augmentation(options)
         return Recipe(
             size=self.plan.patch,
-            example=lambda x, y, region, rng: task.example(x, y, region, options, rng),
-            margin=summary.hints.margin_px(summary.diameter * self.plan.zoom if summary.diameter else None),
+            record=lambda y, region: task.supervision.record(y, region, options),
+            targets=lambda crops, random: task.supervision.targets(crops, options, random),
+            intensity=augmentation.intensity,
             resample=augmentation.resample,
             quarter=augmentation.quarter,
             augment=self.settings.augment,
-            aimed=0.6 if summary.annotated > 0.5 else 0.9,
+            aimed=0.6 if self.setup.summary.annotated > 0.5 else 0.9,
             kind=task.layout(options).kind,
             scale=self.scale,
         )
