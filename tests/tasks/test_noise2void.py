@@ -134,8 +134,13 @@ def test_noise_in_lines_is_never_rotated_by_90_degrees():
     x = np.tile(np.arange(40, dtype=np.float32)[:, None], (1, 1, 40))  # each row is one value
     source = Source(x, None, None, Normalization((0.0,), (1.0,)), np.zeros((0, 2)))
     for quarter in (True, False):
-        recipe = Recipe((16, 16), lambda x, y, region, rng: (x, x, x[:1]), resample=False, quarter=quarter)
-        with Batches([source], recipe, 32, 1) as batches:
-            rows = np.ptp(next(batches).x.numpy(), axis=-1).max((1, 2)) == 0
+        recipe = Recipe(
+            (16, 16),
+            lambda y, region: None,
+            lambda crops, random: (crops.x, crops.x, crops.known()),
+            resample=False,
+            quarter=quarter,
+        )
+        rows = np.ptp(next(Batches([source], recipe, 32, 1)).x.numpy(), axis=-1).max((1, 2)) == 0
         assert rows.all() == (not quarter)
         assert rows.any()

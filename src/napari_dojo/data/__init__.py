@@ -13,5 +13,6 @@ __all__ = [
     "optics",
     "registration",
     "resample",
+    "resident",
     "units",
 ]

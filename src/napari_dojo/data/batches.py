@@ -160,17 +160,18 @@ class _Places:
             return np.tile(np.eye(d), (n, 1, 1))
         flips = rng.choice([-1.0, 1.0], (n, d))
         if recipe.resample:
-            angle, scale = rng.uniform(0, 2 * np.pi, n), np.exp(rng.uniform(-recipe.zoom, recipe.zoom, n))
+            angle = rng.uniform(0, 2 * np.pi, n)
+            scale = np.asarray(np.exp(rng.uniform(-recipe.zoom, recipe.zoom, n)), np.float64)
         else:
             square = recipe.size[-1] == recipe.size[-2] and len(set(recipe.scale[-2:])) < 2
-            angle = np.pi / 2 * rng.integers(4 if square and recipe.quarter else 1, size=n)
-            scale = np.ones(n)
+            angle = np.asarray(np.pi / 2 * rng.integers(4 if square and recipe.quarter else 1, size=n), np.float64)
+            scale = np.ones(n, np.float64)
         c, s = np.cos(angle), np.sin(angle)
-        turn = np.zeros((n, d, d))
+        turn: NDArray[np.float64] = np.zeros((n, d, d))
         turn[:, range(d), range(d)] = 1.0
         turn[:, -2, -2], turn[:, -2, -1], turn[:, -1, -2], turn[:, -1, -1] = c, -s, s, c
         found = turn * flips[:, None, :] / scale[:, None, None]
-        return np.asarray(found if recipe.resample else np.rint(found))
+        return np.asarray(found if recipe.resample else np.rint(found), np.float64)
 
 
 def _generator(device: torch.device) -> Generator:

@@ -139,8 +139,12 @@ class Pixels:
         """Lay image (C, *S) in the room of sample ``i``."""
         host, offset, gain = _stored(x, norm, self.values.dtype)
         first = int(self.start[i])
-        flat = torch.from_numpy(np.ascontiguousarray(host.reshape(len(host), -1).T)).view(-1, *self.values.shape[1:])
-        self.values[first : first + len(flat)] = flat.to(self.values.device)
+        rows = host.reshape(len(host), -1).T
+        room = self.values[first : first + len(rows)].view(len(rows), -1)
+        if room.device.type == "cpu":
+            room.numpy()[:] = rows
+        else:
+            room.copy_(torch.from_numpy(np.array(rows)))
         self.offset[i] = torch.from_numpy(offset)
         self.gain[i] = torch.from_numpy(gain)
 

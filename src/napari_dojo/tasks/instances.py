@@ -153,7 +153,7 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
 
 def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions) -> NDArray[np.int8]:
     """What is known of each pixel, in steps of one byte: flags, distance, direction and centre, (2 + 2 * dims, *S)."""
-    mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge goes on beyond it
+    mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge continues beyond it
     inner = (slice(None), *(slice(EDGE, EDGE + n) for n in y.shape))
     inside, distance, boundary, away, centre = (m[inner] for m in object_maps(mirrored))
     known = np.ones(y.shape, bool) if region is None else region
