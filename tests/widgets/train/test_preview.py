@@ -220,7 +220,20 @@ def test_over_labels_of_a_person_it_is_drawn_as_outlines(qtbot, viewer, made):
     answer(preview, looks[-1], np.ones((40, 40), np.int32))
     assert row.target.visible
     assert preview.layer.contour == 2
+    viewer.dims.ndisplay = 3  # napari has no outlines there
+    assert preview.layer.contour == 0
+    viewer.dims.ndisplay = 2
+    assert preview.layer.contour == 2
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
     qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
     answer(preview, looks[-1], np.ones((50, 50), np.int32))
     assert preview.layer.contour == 0
+
+
+def test_outlines_in_the_planes_of_a_volume(qtbot, viewer, made):
+    row = pair(viewer, np.zeros((6, 40, 40)))
+    preview, looks = made([row], "ZYX")
+    preview.follow()
+    asked(qtbot, looks)
+    answer(preview, looks[-1], np.ones((6, 40, 40), np.int32))
+    assert preview.layer.contour == 2

@@ -54,7 +54,7 @@ class Preview:
             self._colours = {id(row.images[0]): deepcopy(row.target.colormap) for row in material.rows}
         self.on = True
         self._running = False
-        self._removed = self._fresh = False
+        self._removed = self._fresh = self._over_own = False
         self._alone = Alone(viewer.layers)
         self._shown: tuple[Any, ...] = ()  # the images that are shown alone
 
@@ -71,6 +71,7 @@ class Preview:
             self._layer = next((x for x in previews_of(self._viewer.layers)), None)  # of the training before
             self._fresh = True
             self._viewer.layers.selection.events.active.connect(self._moved)
+            self._viewer.dims.events.ndisplay.connect(self._outline)  # again and again is once
 
     def end(self) -> None:
         """The training is over; what it saw last stays to be looked at."""
@@ -85,6 +86,8 @@ class Preview:
     def forget(self) -> None:
         """Let go of the viewer and its layers."""
         self.end()
+        if self._viewer is not None:
+            self._viewer.dims.events.ndisplay.disconnect(self._outline)
         self._viewer = self._material = self._layer = None
         self._looks, self._colours, self._alone = [], {}, Alone(())
 
@@ -170,8 +173,8 @@ class Preview:
             name = _name(look)
             self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
         self._fresh = False
-        if self._labels:
-            self._outline(look)
+        self._over_own = self._labels and self._row(look) is not None
+        self._outline()
         self._show_alone(look)
 
     def _change(self, layer: Any, found: Any, look: _Look) -> None:
@@ -188,10 +191,11 @@ class Preview:
             for attribute in ("scale", "rotate", "shear", "affine", "translate"):
                 setattr(layer, attribute, place[attribute])
 
-    def _outline(self, look: _Look) -> None:
-        """Outlines, where a person has labels of their own under them; else filled."""
-        own = self._row(look) is not None and len(look.box) == 2
-        self._layer.contour, self._layer.opacity = (2, 1.0) if own else (0, 0.5)
+    def _outline(self, event: Any = None) -> None:
+        """Outlines, where a person has labels of their own under them; else filled, as napari shows all in 3-D."""
+        if self._labels and self.layer is not None:
+            own = self._over_own and self._viewer.dims.ndisplay == 2
+            self.layer.contour, self.layer.opacity = (2, 1.0) if own else (0, 0.5)
 
     def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
         """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
