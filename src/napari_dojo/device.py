@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -65,6 +66,19 @@ def choose(wanted: str = "auto") -> Device:
     return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores())
 
 
+def _said_by_child(*code: str) -> str:
+    """What Python prints for this code in a child process, which ends with this one, or after a minute."""
+    with subprocess.Popen(
+        [sys.executable, "-c", *code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        atexit.register(child.kill)
+        try:
+            return child.communicate(timeout=60)[0]
+        finally:
+            child.kill()
+            atexit.unregister(child.kill)
+
+
 def probe(wanted: str = "auto") -> Device:
     """`choose` in a child process, so that this one does not import torch. The CPU if the child fails."""
     import psutil
@@ -72,8 +86,7 @@ def probe(wanted: str = "auto") -> Device:
     code = "import json, sys; from dataclasses import asdict; from napari_dojo.device import choose; "
     code += "print(json.dumps(asdict(choose(sys.argv[1]))))"
     try:
-        said = subprocess.run([sys.executable, "-c", code, wanted], capture_output=True, text=True, timeout=60)
-        return Device(**json.loads(said.stdout.splitlines()[-1]))
+        return Device(**json.loads(_said_by_child(code, wanted).splitlines()[-1]))
     except (OSError, ValueError, IndexError, TypeError, subprocess.TimeoutExpired):
         return Device("cpu", "CPU", int(psutil.virtual_memory().available * 0.6), cores())
 

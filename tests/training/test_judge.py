@@ -80,3 +80,15 @@ def test_crops_are_chosen_until_they_hold_enough():
     assert 5e5 <= sum(c.volume for c in few) < 1e6
     assert some_crops(crops, 5e5, 0) == few
     assert len(some_crops(crops, 1e12, 0)) == 20
+
+
+def test_a_class_that_the_crops_lack_is_added():
+    crops = [Crop(i, ((0, 2000), (10, 1010))) for i in range(6)]
+    classes = np.ones((6, 2000, 1010), np.uint8)
+    classes[4, 1990:, 1000:] = 2
+    within = lambda crop: classes[(crop.item, *crop.slices)]  # noqa: E731
+    assert all((within(c) != 2).all() for c in some_crops(crops, 5e5, 0))
+    few = some_crops(crops, 5e5, 0, within)
+    assert {int(v) for c in few for v in np.unique(within(c))} == {1, 2}
+    assert sum(c.volume for c in few) < 1e6
+    assert all(0 <= a < b <= n for c in few for (a, b), n in zip(c.box, (2000, 1010), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -112,17 +112,42 @@ def figures(score: Score) -> dict[str, Any]:
     return {"sentence": score.sentence, **selection, **score.as_dict()}
 
 
-def some_crops(crops: Sequence[Crop], pixels: float, seed: int) -> list[Crop]:
-    """Randomly chosen crops that hold about ``pixels`` in all; large ones are cut to their middle."""
+def some_crops(
+    crops: Sequence[Crop],
+    pixels: float,
+    seed: int,
+    strata: Callable[[Crop], NDArray[Any] | None] = lambda crop: None,
+) -> list[Crop]:
+    """Randomly chosen crops that hold about ``pixels`` in all; large ones are cut to their middle.
+
+    ``strata`` gives the numbers (*S) of what should be in them where a crop has it, such as classes; 0: nothing. For one
+    that those crops lack, a part around its middle pixel is added.
+    """
     chosen: list[Crop] = []
+    edge = int(max(pixels / 2, 65536) ** (1 / len(crops[0].box))) if crops else 0
     for i in np.random.default_rng(seed).permutation(len(crops)):
-        crop = crops[i]
-        edge = int(max(pixels / 2, 65536) ** (1 / len(crop.box)))
-        box = tuple((a + max(0, (b - a - edge) // 2), b - max(0, (b - a - edge + 1) // 2)) for a, b in crop.box)
-        chosen.append(replace(crop, box=box))
+        chosen.append(_cut(crops[i], [(a + b) // 2 for a, b in crops[i].box], edge))
         if sum(c.volume for c in chosen) >= pixels:
             break
+    if sum(c.volume for c in chosen) < sum(c.volume for c in crops):
+        there = {n for c in chosen for n in _numbers(strata(c))}
+        for crop in crops:
+            for n in _numbers(found := strata(crop)) - there:
+                places = np.argwhere(found == n)
+                middle = [start + int(at) for (start, _), at in zip(crop.box, places[len(places) // 2], strict=True)]
+                chosen.append(_cut(crop, middle, edge))
+                there |= _numbers(strata(chosen[-1]))
     return chosen
+
+
+def _numbers(strata: NDArray[Any] | None) -> set[int]:
+    return set() if strata is None else {int(n) for n in np.unique(strata)} - {0}
+
+
+def _cut(crop: Crop, middle: Sequence[int], edge: int) -> Crop:
+    """The part of a crop around a pixel, of this edge at most."""
+    starts = [max(a, min(m - edge // 2, b - edge)) for (a, b), m in zip(crop.box, middle, strict=True)]
+    return replace(crop, box=tuple((a, min(a + edge, b)) for a, (_, b) in zip(starts, crop.box, strict=True)))
 
 
 def _first(sources: Iterable[Source], pixels: float) -> list[Source]:

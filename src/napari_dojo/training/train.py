@@ -132,8 +132,16 @@ class _Training:
 
     def _judge(self, crops: Sequence[Crop]) -> Judge:
         share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else ON_GPU)
-        chosen = some_crops(crops, float(np.clip(share, 3e5, 4e6)), self.settings.seed)
+        chosen = some_crops(crops, float(np.clip(share, 3e5, 4e6)), self.settings.seed, self._strata)
         return Judge(self.task, self.options, self.card, self.device, tuple(self._sources(chosen)))
+
+    def _strata(self, crop: Crop) -> NDArray[Any] | None:
+        """Which classes, or that objects, lie where in a crop, (*S); None where that does not matter."""
+        sample, kind = self.dataset.samples[crop.item], self.task.layout(self.options).kind
+        if sample.y is None:
+            return None
+        region = None if sample.region is None else sample.region[crop.slices]
+        return kind.strata(np.asarray(sample.y[crop.slices]), region, [v for v, *_ in self.setup.summary.painted])
 
     @property
     def scale(self) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from napari_dojo.widgets.apply.export import link_to
 from napari_dojo.widgets.apply.request_section import Request, Work
 from napari_dojo.widgets.apply.results import discard
 from napari_dojo.widgets.apply.results_section import ResultsSection
+from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
@@ -65,7 +65,7 @@ class ApplyPanel(Panel):
         self.watch.changed.connect(self._layers_changed)
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
-        threading.Thread(target=sweep, daemon=True, name="sweep").start()
+        in_background("sweep", sweep)
         self.refresh_models()
         self.request.refresh()
         self.lead(self.apply_button)

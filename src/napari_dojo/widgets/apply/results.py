@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -28,6 +27,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.inputs import Asked, Run, cut
 from napari_dojo.widgets.apply.kinds import look_of
+from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here
@@ -354,7 +354,7 @@ def discard(folder: Path, wait: bool = False) -> None:
     if wait:
         shutil.rmtree(folder, ignore_errors=True)
         return
-    threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True, name="discard").start()
+    in_background("discard", shutil.rmtree, folder, True)
 
 
 def hide_others(viewer: Any, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "alone",
+    "background",
     "closing",
     "form",
     "icons",

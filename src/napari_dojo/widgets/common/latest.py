@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 
+from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Latest"]
@@ -54,7 +54,7 @@ class Latest(QObject):
             return
         self._busy, self._now = True, object()
         call, self._wanted = self._wanted, None
-        threading.Thread(target=self._run, args=(self._now, *call), daemon=True, name="latest").start()
+        in_background("latest", self._run, self._now, *call)
 
     def _run(self, key: object, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_dojo.errors import explained
 from napari_dojo.events import Done, Failed
 from napari_dojo.jobs.job import Job
+from napari_dojo.widgets.common.background import in_background
 
 __all__ = ["Runner", "time_left"]
 
@@ -25,7 +25,7 @@ class _Making:
     def __init__(self, make: Callable[[], Path]) -> None:
         self.wanted = True
         self._told: queue.SimpleQueue[Path | Exception] = queue.SimpleQueue()
-        threading.Thread(target=self._run, args=(make,), daemon=True, name="request").start()
+        in_background("request", self._run, make)
 
     def _run(self, make: Callable[[], Path]) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.widgets.common.alone import Alone, lies_on, pair_in_view
+from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
 from napari_dojo.widgets.common.pick import previews_of
 from napari_dojo.widgets.common.run import Runner
@@ -113,7 +113,7 @@ class Preview:
             return
         path = self._folder / f"look-{len(self._looks)}.npy"
         self._looks.append(look)
-        threading.Thread(target=self._write, args=(look, path), daemon=True, name="look").start()
+        in_background("look", self._write, look, path)
 
     def show(self, path: str | None) -> None:
         """Show what the job wrote, and ask for the next."""

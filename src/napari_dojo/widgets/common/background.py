@@ -1,0 +1,35 @@
+"""Threads for work beside the window, which end before Python does."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+__all__ = ["in_background"]
+
+PATIENCE = 3.0  # s, that a program which ends waits for its threads in all
+_running: WeakSet[threading.Thread] = WeakSet()
+
+
+def in_background(name: str, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function in a thread of this name.
+
+    A program that ends with its window open waits for it: a thread that comes back to Python while that is being taken
+    down, and tells a window that is gone, is a crash.
+    """
+    thread = threading.Thread(target=function, args=arguments, daemon=True, name=name)
+    _running.add(thread)
+    thread.start()
+
+
+def _wait() -> None:
+    end = time.monotonic() + PATIENCE
+    for thread in list(_running):
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+atexit.register(_wait)  # after Qt's own, so it comes before
