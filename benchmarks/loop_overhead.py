@@ -25,7 +25,7 @@ from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
 from napari_dojo.device import Device
-from napari_dojo.events import Control, Event, Validated, encode
+from napari_dojo.events import Control, Event, Validated, encode, result_of
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.tiles import padded
 from napari_dojo.nets.unet import fuse
@@ -152,14 +152,13 @@ def prediction(setting: Setting, device: Device, edge: int, repeats: int) -> dic
     net = setting.net().eval()
     predictor = Predictor(net, device)
     where = devices.prepare(device)
-    alone = fuse(deepcopy(net)).to(where)
+    layout = torch.contiguous_format if where.type == "mps" else torch.channels_last
+    alone = fuse(deepcopy(net)).to(where, memory_format=layout)
     tiles = predictor.tiles(x.shape[1:])
     parts = [_part(norm.apply(x[(slice(None), *(slice(a, b) for a, b in t.read))]), predictor.stride) for t in tiles]
-    out = np.zeros((predictor.outputs, *x.shape[1:]), np.float32)
 
     def whole() -> None:
-        for _ in predictor.steps(x, norm, out):
-            pass
+        result_of(predictor.maps(x, norm))
 
     def bare() -> None:
         with torch.inference_mode(), torch.autocast(where.type, torch.float16, enabled=device.mixed):
@@ -175,7 +174,8 @@ def prediction(setting: Setting, device: Device, edge: int, repeats: int) -> dic
 
 
 def _part(x: NDArray[np.float32], stride: tuple[int, ...]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(padded(x, stride)))[None]
+    part = torch.from_numpy(np.ascontiguousarray(padded(x, stride)))[None]
+    return part.contiguous(memory_format=torch.channels_last)
 
 
 def _once(run: Callable[[], None]) -> float:

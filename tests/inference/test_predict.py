@@ -13,7 +13,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, Progress, StoppedError, result_of
 from napari_dojo.inference.geometry import Image, box_around, resolve
 from napari_dojo.inference.predict import Ready, predict, predict_image
-from napari_dojo.inference.predictor import Predictor
+from napari_dojo.inference.predictor import Predictor, _normalised, _tensor
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
@@ -138,7 +138,10 @@ def test_gain_and_offset_of_the_camera_do_not_matter():
     np.testing.assert_allclose(final(b, x * 0.25 + 200).maps, final(b, x).maps, rtol=1e-3, atol=1e-4)
 
 
-def test_out_of_memory_makes_smaller_tiles():
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory")]
+)
+def test_out_of_memory_makes_smaller_tiles(error):
     b, x = above(), image(200, 200)
     predictor = Predictor(b.net, CPU)
     real, sizes = predictor._net, []
@@ -146,7 +149,7 @@ def test_out_of_memory_makes_smaller_tiles():
     def small(part):
         sizes.append(part.shape[-1])
         if part.shape[-1] > 130:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return real(part)
 
     predictor._net = small
@@ -156,6 +159,78 @@ def test_out_of_memory_makes_smaller_tiles():
     np.testing.assert_array_equal(found, wanted)
     assert sizes[0] == 200
     assert max(sizes[1:]) <= 150
+    sizes.clear()
+    result_of(predictor.maps(x[None], n))
+    assert max(sizes) <= 150, "the next image starts with what fits"
+
+
+def test_out_of_memory_makes_smaller_batches_first():
+    b, x = above(), image(128, 128)
+    predictor = Predictor(b.net, CPU, tile=32)
+    real, batches = predictor._net, []
+
+    def small(parts):
+        batches.append(tuple(parts.shape))
+        if len(parts) > 5:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(parts)
+
+    predictor._net = small
+    n = Rule().measure(x[None])
+    found = result_of(predictor.maps(x[None], n))
+    np.testing.assert_array_equal(found, result_of(Predictor(b.net, CPU).maps(x[None], n)))
+    assert [s[0] for s in batches] == [16, 8, *(4,) * 4]
+    assert {s[-1] for s in batches} == {32}
+
+
+def test_out_of_memory_whatever_the_size_is_said():
+    predictor = Predictor(above().net, CPU)
+
+    def never(part):
+        raise torch.OutOfMemoryError("out of memory")
+
+    predictor._net = never
+    with pytest.raises(torch.OutOfMemoryError):
+        result_of(predictor.maps(image(200, 200)[None], Normalization((0.0,), (1.0,))))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", ">u2", "i2", "u4", "i4", "u8", "f2", "f4", ">f4", "f8"])
+def test_arrays_of_all_types_are_normalised_as_they_are_everywhere(dtype):
+    x = (100 * np.random.default_rng(0).random((2, 21, 18))).astype(dtype)
+    norm = Normalization((20.0, 10.0), (30.0, 7.0))
+    found = _normalised(_tensor(x), norm).numpy()
+    np.testing.assert_allclose(found, norm.apply(x.astype(x.dtype.newbyteorder("="))), rtol=1e-6, atol=1e-6)
+    x.flags.writeable = False
+    assert _tensor(x[:, ::-1]).shape == x.shape
+
+
+@pytest.mark.parametrize("bad", [[np.nan], [np.nan, np.inf], [-np.inf], [np.nan] * 12])
+def test_what_is_not_finite_is_normalised_as_everywhere(bad):
+    x = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    x.ravel()[: len(bad)] = bad
+    norm = Normalization((2.0,), (5.0,))
+    np.testing.assert_allclose(_normalised(_tensor(x), norm).numpy(), norm.apply(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_maps_that_nothing_uses_are_not_computed(dims):
+    b = bundle(dims)
+    x = np.random.default_rng(0).normal(size=(1, *(16,) * dims)).astype(np.float32)
+    few = Predictor(b.net, CPU, maps=1)
+    np.testing.assert_allclose(few(x), Predictor(b.net, CPU)(x)[:1], atol=1e-5)
+    assert few.outputs == 1
+    assert b.net.out_channels == 2
+
+
+def test_views_are_averaged_as_one_by_one():
+    b, x = bundle(), image(40, 56)[None]
+    predictor, n = Predictor(b.net, CPU, tile=32), Rule().measure(x)
+    mean, deviation = result_of(predictor.averaged(x, n, 1.0, Control(), 8))
+    views = [np.rot90(np.flip(x, -1) if k & 4 else x, k & 3, (-2, -1)) for k in range(8)]
+    found = [np.rot90(result_of(predictor.maps(v, n)), -(k & 3), (-2, -1)) for k, v in enumerate(views)]
+    found = [np.flip(f, -1) if k & 4 else f for k, f in enumerate(found)]
+    np.testing.assert_allclose(mean, np.mean(found, 0), atol=1e-4)
+    np.testing.assert_allclose(deviation, np.std(found, 0), atol=1e-4)
 
 
 # --- axes
@@ -219,8 +294,8 @@ def test_objects_of_another_size_are_scaled_and_the_grid_stays():
 
 def test_progress_counts_the_tiles_of_all_samples():
     said = [e for e in steps(above(), image(3, 64, 64), "TYX", tile=32) if isinstance(e, Progress)]
-    assert [e.done for e in said] == list(range(1, len(said) + 1))
-    assert {e.total for e in said} == {len(said)}
+    assert [e.done for e in said] == sorted({e.done for e in said})
+    assert {e.total for e in said} == {said[-1].done} == {3 * 4}
 
 
 def test_stop_ends_between_tiles():

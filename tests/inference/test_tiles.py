@@ -15,11 +15,26 @@ SIZES = [(1, 1), (37, 53), (64, 64), (65, 131), (9, 200), (5, 33, 47), (1, 40, 2
 
 
 def run(fn, x, tiles, stride, scale=(), outputs=None):
+    """Tile by tile; the same in batches."""
     size = [n * f for n, f in zip(x.shape[1:], scale or (1,) * (x.ndim - 1), strict=True)]
-    out = np.zeros((outputs or x.shape[0], *size), np.float32)
-    said = list(tiled(fn, x, out, tiles, stride, scale))
-    assert said == [Progress(i + 1, len(tiles)) for i in range(len(tiles))]
-    return out
+    found = []
+    for batch in (1, 3):
+        out = np.zeros((outputs or x.shape[0], *size), np.float32)
+        said = list(tiled(each(fn, stride), x, out, tiles, stride, scale, batch))
+        assert said[-1] == Progress(len(tiles), len(tiles))
+        assert len(said) == len(tiles) or batch > 1
+        found.append(out)
+    np.testing.assert_allclose(*found, atol=1e-5)
+    return found[0]
+
+
+def each(fn, stride):
+    def parts_to_results(parts):
+        whole = [padded(np.asarray(part), stride) for part in parts]
+        assert len({x.shape for x in whole}) == 1
+        return [fn(x) for x in whole]
+
+    return parts_to_results
 
 
 def larger(scale):
@@ -126,7 +141,8 @@ def test_dask_in_and_zarr_out(tmp_path):
     x = np.random.default_rng(0).random((1, 50, 60)).astype(np.float32)
     out = zarr.create_array(str(tmp_path / "o.zarr"), shape=x.shape, chunks=(1, 16, 16), dtype="float32", fill_value=0)
     tiles = tiles_of((50, 60), (32, 32), (4, 4), (4, 4), 4)
-    assert len(list(tiled(lambda a: a, da.from_array(x, chunks=20), out, tiles, (4, 4)))) == len(tiles)
+    same = each(lambda a: a, (4, 4))
+    assert len(list(tiled(same, da.from_array(x, chunks=20), out, tiles, (4, 4)))) == len(tiles)
     np.testing.assert_allclose(out[:], x, atol=1e-6)
 
 

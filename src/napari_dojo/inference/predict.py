@@ -66,7 +66,8 @@ class Ready:
         """A model made ready; ``decoding`` : how maps become a result, the model's own where None."""
         settings, card = settings or PredictSettings(), bundle.card
         options = options_of(card)
-        predictor = Predictor(bundle.net, devices.choose(settings.device), settings.tile)
+        used = TASKS[card.task].used_maps
+        predictor = Predictor(bundle.net, devices.choose(settings.device), settings.tile, used)
         return Ready(card, predictor, settings, decoding or decoding_of(card), options)
 
     @property
@@ -220,11 +221,10 @@ def _imaged(
 ) -> Generator[Event, None, _Sample]:
     """Apply a model to one sample without padding."""
     count = ready.orientations
-    maps_of = partial(ready.predictor.maps, norm=norm, zoom=zoom, control=control)
     if count == 1 and not ready.uncertainty:
-        maps = yield from maps_of(x)
+        maps = yield from ready.predictor.maps(x, norm, zoom, control)
         return _Sample(decoded(ready.card, maps, norm, ready.decoding, control), maps)
-    mean, deviation = yield from tta.averaged(maps_of, x, count)
+    mean, deviation = yield from ready.predictor.averaged(x, norm, zoom, control, count)
     values = decoded(ready.card, mean, norm, ready.decoding, control)
     scale = ready.card.prediction_numbers(norm).scale
     error = Normalization((0.0,) * len(scale), scale).invert(deviation * ready.card.calibration)

@@ -2,85 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_dojo import device as devices
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize
-from napari_dojo.events import Control, Progress
-from napari_dojo.inference.tiles import Tile, tile_edge, tiled, tiles_of
+from napari_dojo.events import Control, Event, Progress
+from napari_dojo.inference import tta
+from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.unet import fuse
 
 __all__ = ["Predictor"]
 
-TILE_PIXELS = {"cpu": 1024.0**2, "cuda": 2048.0**2, "mps": 1024.0**2}
+# Of a tile: on a CPU larger ones leave its cache (a third more time per pixel at 2048 px), smaller ones are mostly halo.
+LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
+TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
+BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
+RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
+AHEAD = 2  # batches that a GPU is given before the first of them is done
+AS_STORED = {np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f4", "f8")}  # what torch computes with on all devices
+
+
+@dataclass(frozen=True, eq=False)
+class _Arriving:
+    """Results on their way from a GPU: iterating waits until they are there."""
+
+    results: Tensor
+    there: Any  # a torch.cuda.Event
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.there.synchronize()
+        return iter(self.results)
 
 
 class Predictor:
     """A network in evaluation, batch norm folded in.
 
+    A GPU holds the image and its maps where they fit into a share of its memory; else tiles and their maps travel while
+    others are computed.
+
     Parameters
     ----------
     net : is copied and stays as it is.
     tile : edge of the tiles, px; 0: what fits in memory.
+    maps : predict only the first ones; 0: all.
     """
 
-    def __init__(self, net: Network, device: devices.Device, tile: int = 0) -> None:
+    def __init__(self, net: Network, device: devices.Device, tile: int = 0, maps: int = 0) -> None:
         self.device = device
         self._torch = devices.prepare(device)
-        self._net = fuse(deepcopy(net).eval()).to(self._torch)
+        ours = deepcopy(net).eval()
+        if maps:
+            ours.keep(maps)
+        flat = net.dims == 2 and device.kind != "mps"
+        self._layout = torch.channels_last if flat else torch.contiguous_format
+        self._net: Any = fuse(ours).to(self._torch).to(memory_format=self._layout)  # type: ignore[call-overload]
         self.stride: tuple[int, ...] = tuple(net.stride)
         self.receptive_radius: tuple[int, ...] = tuple(net.receptive_radius)
-        self.outputs = int(net.out_channels)
+        self.outputs = int(ours.out_channels)
         self.dense = net.dense
         self.scale: tuple[int, ...] = tuple(net.scale)
-        self._pixels = float(tile) ** 2 if tile else TILE_PIXELS[device.kind]
+        fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
+        self._pixels = float(tile) ** 2 if tile else fitting
+        self._together = min(TOGETHER[device.kind], fitting)
+        self._running: deque[Any] = deque()
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""
-        with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
-            y = self._net(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._torch))
-            return y[0].float().cpu().numpy()
+        return self._net_on(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._torch))[0].cpu().numpy()
 
     def maps(
         self, x: Any, norm: Normalization, zoom: float = 1.0, control: Control | None = None
-    ) -> Generator[Progress, None, NDArray[np.float32]]:
+    ) -> Generator[Event, None, NDArray[np.float32]]:
         """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back; (K,) where it is not dense.
 
         Raises
         ------
         StoppedError : where ``control`` says so, between tiles.
         """
-        size = tuple(x.shape[1:])
-        if zoom != 1:
-            x = resize(norm.apply(x), tuple(max(1, round(n * zoom)) for n in size))
-            norm = Normalization((0.0,) * x.shape[0], (1.0,) * x.shape[0])
         if not self.dense:
             yield Progress(1, 1)
-            return self._whole(norm.apply(x))
-        out = self.zeros(x.shape[1:])
-        for event in self.steps(x, norm, out):
-            yield event
-            if control is not None:
-                control.check()
-        return out if zoom == 1 else resize(out, size)
+            return self._whole(norm.apply(_scaled(x, norm, zoom)[0]))
+        ours, numbers = _scaled(x, norm, zoom)
+        out = yield from self._tiled(self._placed(ours), numbers, control or Control())
+        return self._back(out, x.shape[1:])
 
-    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (K,) for a normalised image (C, *S), mirrored to a multiple of the stride."""
-        more = [(0, -n % s) for n, s in zip(x.shape[1:], self.stride, strict=True)]
-        return self(np.pad(x, [(0, 0), *more], mode="symmetric"))
+    def averaged(
+        self, x: Any, norm: Normalization, zoom: float, control: Control, count: int
+    ) -> Generator[Event, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """As `maps`: mean and standard deviation over ``count`` flipped and rotated views of the image, see `tta.averaged`."""
+        ours, numbers = _scaled(x, norm, zoom)
+        views = self._placed(ours, sums=4)
+        mean, deviation = yield from tta.averaged(lambda view: self._tiled(view, numbers, control), views, count)
+        return self._back(mean, x.shape[1:]), self._back(deviation, x.shape[1:])
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
         """Room for the maps (K, *S * scale) of an image of this size."""
-        return np.zeros((self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True))), np.float32)
+        return np.zeros(self._room(size), np.float32)
 
     def tiles(self, size: Sequence[int]) -> list[Tile]:
         """How an image of this size is cut: the halo is the receptive radius, or, in volumes, half of it, blended."""
@@ -89,17 +119,135 @@ class Predictor:
         halo = tuple(-(-h // s) * s for h, s in zip(halo, self.stride, strict=True))
         return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride, blend)
 
-    def steps(self, x: Any, norm: Normalization, out: NDArray[np.float32]) -> Iterator[Progress]:
-        """Raw (C, *S) into maps ``out`` (K, *S * scale), tile by tile. Halves tiles where memory is short."""
+    def _room(self, size: Sequence[int]) -> tuple[int, ...]:
+        return (self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True)))
+
+    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (K,) for a normalised image (C, *S), mirrored to a multiple of the stride."""
+        more = [(0, -n % s) for n, s in zip(x.shape[1:], self.stride, strict=True)]
+        return self(np.pad(x, [(0, 0), *more], mode="symmetric"))
+
+    def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
+        """Maps in main memory, on the grid of an image of this size."""
+        found: NDArray[np.float32] = maps.cpu().numpy()
+        return found if found.shape == self._room(size) else resize(found, size)
+
+    def _placed(self, x: Any, sums: int = 1) -> Any:
+        """An image on the GPU where it fits together with as many sums of its maps, else as it is."""
+        if self.device.kind != "cuda":
+            return x
+        needed = 8.0 * prod(x.shape) + 4.0 * sums * prod(self._room(x.shape[1:]))
+        if needed > RESIDENT * torch.cuda.mem_get_info()[0]:
+            return x
+        return _tensor(x).to(self._torch)
+
+    def _tiled(self, x: Any, norm: Normalization, control: Control) -> Generator[Progress, None, Tensor]:
+        """Maps of an image, tile by tile; where memory is short, from the start with smaller batches, then smaller tiles."""
         while True:
+            tiles = self.tiles(x.shape[1:])
+            largest = max(prod(b - a for a, b in tile.read) for tile in tiles)
+            batch = min(len(tiles), max(1, int(self._together / largest)))
             try:
-                tiles = self.tiles(x.shape[1:])
-                yield from tiled(lambda part: self(norm.apply(part)), x, out, tiles, self.stride, self.scale)
-                return
+                out = torch.zeros(self._room(x.shape[1:]), device=x.device if isinstance(x, Tensor) else "cpu")
+                fn = self._function(norm, stay=isinstance(x, Tensor))
+                for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
+                    yield event
+                    control.check()
+                if not self.device.mixed or bool(torch.isfinite(out).all()):
+                    return out
+                self.device = replace(self.device, mixed=False)  # half precision overflowed
+                continue
             except Exception as e:
-                if not devices.is_out_of_memory(e) or self._pixels < SMALLEST:
+                if not devices.is_out_of_memory(e) or (batch == 1 and self._pixels < SMALLEST):
                     raise
-                self._pixels /= 4
-                out[...] = 0
-                if self.device.kind == "cuda":
-                    torch.cuda.empty_cache()
+            self._shrink(batch, largest)
+
+    def _shrink(self, batch: int, pixels: int) -> None:
+        """Halve the batch of tiles of so many ``pixels``, or, where that is one, the edge of the tiles."""
+        self._running.clear()
+        if self.device.kind == "cuda":
+            torch.cuda.empty_cache()
+        if batch == 1:
+            self._pixels /= 4
+        self._together = float(batch // 2 * pixels)
+
+    def _function(self, norm: Normalization, stay: bool) -> Any:
+        """From raw parts of an image to their maps, which ``stay`` on the device, or come to main memory."""
+
+        def fn(parts: Sequence[Any]) -> Iterable[Tensor]:
+            y = self._net_on(torch.stack([self._input(part, norm) for part in parts]))
+            if self.device.kind != "cuda":
+                return y.cpu()
+            self._pace()
+            return y if stay else _sent(y)
+
+        return fn
+
+    def _input(self, part: Any, norm: Normalization) -> Tensor:
+        """A raw part (C, *s) on the device, normalised, and mirrored to a multiple of the stride."""
+        if not isinstance(part, Tensor):
+            part = _tensor(part)
+            if self.device.kind == "cuda":
+                part = part.pin_memory().to(self._torch, non_blocking=True)
+        x = _normalised(part, norm)
+        for axis, s in enumerate(self.stride, 1):
+            n = x.shape[axis]
+            if n % s:
+                x = x.index_select(axis, torch.from_numpy(mirrored(n, n + -n % s)).to(x.device))
+        return x.to(self._torch)
+
+    def _net_on(self, x: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
+            y: Tensor = self._net(x.contiguous(memory_format=self._layout))
+            return y.float()
+
+    def _pace(self) -> None:
+        """Wait until a GPU has done all but the last few batches, so that progress is told and Stop is heard in time."""
+        done = torch.cuda.Event()
+        done.record()
+        self._running.append(done)
+        if len(self._running) > AHEAD:
+            self._running.popleft().synchronize()
+
+
+def _scaled(x: Any, norm: Normalization, zoom: float) -> tuple[Any, Normalization]:
+    """An image on the grid of the network, and the numbers that it is still to be normalised by."""
+    if zoom == 1:
+        return x, norm
+    size = tuple(max(1, round(n * zoom)) for n in x.shape[1:])
+    return resize(norm.apply(x), size), Normalization((0.0,) * x.shape[0], (1.0,) * x.shape[0])
+
+
+def _tensor(x: Any) -> Tensor:
+    """An array in main memory as a tensor that shares it where it can."""
+    x = np.asarray(x)
+    if x.dtype == np.uint16:
+        return torch.from_numpy(np.require(x, x.dtype.newbyteorder("="), ["C", "W"])).float()
+    known = x.dtype.newbyteorder("=") if x.dtype.newbyteorder("=") in AS_STORED else np.dtype(np.float64)
+    return torch.from_numpy(np.require(x, known, ["C", "W"]))
+
+
+def _normalised(x: Tensor, norm: Normalization) -> Tensor:
+    """As `Normalization.apply`: 32 bits and more are subtracted before they are rounded to float32; all is finite."""
+    kind = torch.float32 if x.dtype in (torch.uint8, torch.int8, torch.int16) else torch.float64
+    column = (-1,) + (1,) * (x.ndim - 1)
+    offset = torch.tensor(norm.offset, dtype=kind, device=x.device).reshape(column)
+    factor = torch.tensor([1 / s for s in norm.scale], dtype=kind, device=x.device).reshape(column)
+    out = x.to(kind).sub_(offset) if x.dtype != kind else x - offset
+    out = out.mul_(factor).to(torch.float32)
+    known = torch.isfinite(out)
+    if bool(known.all()):
+        return out
+    infinite = float("inf")
+    low, high = out.where(known, infinite).amin(), out.where(known, -infinite).amax()
+    clipped = out.where(known, 0.0) if bool(low > high) else out.clamp(low, high)
+    return clipped.where(~out.isnan(), 0.0)
+
+
+def _sent(y: Tensor) -> _Arriving:
+    """Results on their way to main memory."""
+    there = torch.empty(y.shape, dtype=y.dtype, pin_memory=True)
+    there.copy_(y, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return _Arriving(there, event)

@@ -6,7 +6,7 @@ radius, the result equals that of the whole image exactly; where it is not, tile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import ceil
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.events import Progress
 
-__all__ = ["Tile", "padded", "tile_edge", "tiled", "tiles_of"]
+__all__ = ["Tile", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,48 @@ def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: S
 
 
 def tiled(
-    fn: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    fn: Callable[[Sequence[Any]], Iterable[Any]],
     x: Any,
     out: Any,
     tiles: Sequence[Tile],
     stride: Sequence[int],
     scale: Sequence[int] = (),
+    batch: int = 1,
 ) -> Iterator[Progress]:
-    """Apply ``fn`` (C, *s) -> (K, *s * scale) tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale).
+    """Apply ``fn`` tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale), both numpy, memory-mapped, zarr or tensors.
 
-    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` and ``out`` may be numpy, memory-mapped or zarr, ``x``
-    also dask; ``out`` starts as zeros where tiles blend.
-    Yields Progress after each tile.
+    ``fn`` takes up to ``batch`` parts (C, *s) of about one size and gives for each (K, *s * scale), or more at the end. A result is
+    asked for once the next parts were handed over, so that ``fn`` may give what is still being computed and waits in its iterator.
+    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` may be dask, too; ``out`` starts as zeros where tiles blend.
+    Yields Progress after each batch.
     """
     factors = tuple(scale) or (1,) * len(stride)
-    for i, tile in enumerate(tiles):
-        part = np.asarray(x[(slice(None), *(slice(a, b) for a, b in tile.read))])
-        y = fn(padded(part, stride))
+    begun: tuple[Sequence[Tile], Iterable[Any]] = ((), ())
+    done = 0
+    for group in _batches(tiles, stride, batch):
+        made = fn([x[(slice(None), *(slice(a, b) for a, b in tile.read))] for tile in group])
+        _put(out, *begun, factors)
+        begun, done = (group, made), done + len(group)
+        if done == len(tiles):
+            _put(out, *begun, factors)
+        yield Progress(done, len(tiles))
+
+
+def _batches(tiles: Sequence[Tile], stride: Sequence[int], batch: int) -> Iterator[list[Tile]]:
+    """Up to ``batch`` tiles at a time that have the same size once they are padded."""
+    if batch == 1:
+        yield from ([tile] for tile in tiles)
+        return
+    alike: dict[tuple[int, ...], list[Tile]] = {}
+    for tile in tiles:
+        alike.setdefault(tuple(-(-(b - a) // s) for (a, b), s in zip(tile.read, stride, strict=True)), []).append(tile)
+    for same in alike.values():
+        yield from (same[i : i + batch] for i in range(0, len(same), batch))
+
+
+def _put(out: Any, tiles: Sequence[Tile], made: Iterable[Any], factors: Sequence[int]) -> None:
+    """Write what was made of some tiles; where tiles blend, add it."""
+    for tile, y in zip(tiles, made, strict=True):
         inner = tuple(
             slice((a - r) * f, (b - r) * f) for (a, b), (r, _), f in zip(tile.write, tile.read, factors, strict=True)
         )
@@ -99,19 +124,22 @@ def tiled(
         if tile.write == tile.core:
             out[where] = y[(slice(None), *inner)]
         else:
-            out[where] = out[where] + y[(slice(None), *inner)] * _weight(tile, factors)
-        yield Progress(i + 1, len(tiles))
+            weight = _weight(tile, factors)
+            out[where] = out[where] + y[(slice(None), *inner)] * (y.new_tensor(weight) if hasattr(y, "new_tensor") else weight)
+
+
+def mirrored(n: int, wanted: int) -> NDArray[np.intp]:
+    """The places (wanted,) that continue an axis of ``n`` px as its mirror image, again and again; one pixel is repeated."""
+    period = max(1, 2 * (n - 1))
+    at = np.arange(wanted) % period
+    return np.minimum(at, period - at) if n > 1 else at
 
 
 def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:
     """(C, *S) mirrored beyond its end up to multiples of ``stride``."""
-    more = [(0, 0)] + [(0, -n % s) for n, s in zip(x.shape[1:], stride, strict=True)]
-    while any(b for _, b in more):
-        now = [(0, min(b, max(n - 1, 0))) for (_, b), n in zip(more, x.shape, strict=True)]
-        if not any(b for _, b in now):
-            return np.pad(x, more, mode="edge")  # one pixel has no mirror image
-        x = np.pad(x, now, mode="reflect")
-        more = [(0, b - d) for (_, b), (_, d) in zip(more, now, strict=True)]
+    for axis, s in enumerate(stride, 1):
+        n = x.shape[axis]
+        x = np.take(x, mirrored(n, n + -n % s), axis) if n % s else x
     return x
 
 

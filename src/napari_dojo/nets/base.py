@@ -39,6 +39,9 @@ class Network(nn.Module):
         """How far, in pixels, an output pixel depends on the image, for each spatial axis."""
         raise NotImplementedError
 
+    def keep(self, maps: int) -> None:
+        """Predict the first maps only, where that is cheaper; else all stay."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""
         raise NotImplementedError

@@ -129,6 +129,16 @@ class UNet(Network):
         """How far, in pixels, an output pixel depends on the image (an upper bound), for each spatial axis."""
         return geometry.receptive_radius(self.stem, self.pools, smooth=self.smooth, direct=self.line is not None)
 
+    def keep(self, maps: int) -> None:
+        """Predict the first maps only."""
+        maps = min(maps, self.out_channels)
+        for last in (self.head, self.line):
+            if isinstance(last, nn.Conv2d | nn.Conv3d):
+                last.out_channels = maps * last.out_channels // self.out_channels
+                for name, values in list(last.named_parameters()):
+                    setattr(last, name, nn.Parameter(values.detach()[: last.out_channels]))
+        self.out_channels = maps
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *S) -> (N, K, *S * scale); S a multiple of `stride`."""
         image = x

@@ -334,6 +334,7 @@ INSTANCES = Task(
     supervision=Supervision(record, targets),
     loss=loss,
     decode=decode,
+    used_maps=2,
     score=score,
     baseline=baseline,
 )
