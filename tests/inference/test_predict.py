@@ -139,7 +139,8 @@ def test_gain_and_offset_of_the_camera_do_not_matter():
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory")]
+    "error",
+    [torch.OutOfMemoryError("out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory")],
 )
 def test_out_of_memory_makes_smaller_tiles(error):
     b, x = above(), image(200, 200)

@@ -125,7 +125,9 @@ def _put(out: Any, tiles: Sequence[Tile], made: Iterable[Any], factors: Sequence
             out[where] = y[(slice(None), *inner)]
         else:
             weight = _weight(tile, factors)
-            out[where] = out[where] + y[(slice(None), *inner)] * (y.new_tensor(weight) if hasattr(y, "new_tensor") else weight)
+            out[where] = out[where] + y[(slice(None), *inner)] * (
+                y.new_tensor(weight) if hasattr(y, "new_tensor") else weight
+            )
 
 
 def mirrored(n: int, wanted: int) -> NDArray[np.intp]:
