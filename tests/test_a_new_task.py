@@ -144,7 +144,6 @@ KIND_OF_IMAGE = Task(
     supervision=Supervision(lambda y, region, options: None, targets),
     loss=loss,
     decode=lambda maps, decoding, options: np.int32(np.argmax(maps)),
-    used_maps=0,
     score=lambda result, truth, region, options: Right(int(result == truth), 1),
     baseline=baseline,
 )

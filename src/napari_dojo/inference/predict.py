@@ -66,7 +66,7 @@ class Ready:
         """A model made ready; ``decoding`` : how maps become a result, the model's own where None."""
         settings, card = settings or PredictSettings(), bundle.card
         options = options_of(card)
-        used = TASKS[card.task].used_maps
+        used = TASKS[card.task].supervision.decoded
         predictor = Predictor(bundle.net, devices.choose(settings.device), settings.tile, used)
         return Ready(card, predictor, settings, decoding or decoding_of(card), options)
 

@@ -191,10 +191,12 @@ class Supervision:
         whole sample and cut with it; None: nothing, and all of the sample is known. ``region`` (*S) or None.
     targets : (crops, options, random) -> (x (N, C, *S), target (N, K', *S), weight (N, 1, *S)), float32, for a whole batch
         on its device; crops come flipped, rotated and scaled.
+    decoded : how many of the first maps `Task.decode` uses, the others being there for training alone; 0: all.
     """
 
     record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
     targets: Callable[[Crops, Any, Generator], tuple[Tensor, Tensor, Tensor]]
+    decoded: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,6 @@ class Task:
     supervision : how targets are made for whole batches.
     loss : (out (N, K, *S), target (N, K', *S), weight (N, 1, *S), options) -> scalar tensor.
     decode : (maps, decoding, options) -> labels int32 (*S), or an image float32 (K, *S).
-    used_maps : how many of the first maps `decode` uses, the others being for training alone; 0: all.
     score : (result, ground truth, region, options) -> a `napari_dojo.metrics.base.Score`. Without a target, the ground
         truth is the input.
     baseline : (inputs, ground truths, options) -> results of a method that is not trained, and the method's name.
@@ -234,7 +235,6 @@ class Task:
     supervision: Supervision
     loss: Callable[..., Tensor]
     decode: Callable[[NDArray[np.float32], Any, Any], NDArray[Any]]
-    used_maps: int
     score: Callable[[NDArray[Any], NDArray[Any], Any, Any], Score]
     baseline: Callable[[Sequence[NDArray[Any]], Sequence[NDArray[Any]], Any], tuple[list[NDArray[Any]], str]]
 

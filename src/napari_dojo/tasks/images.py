@@ -78,7 +78,6 @@ def image_task(**more: Any) -> Task:
         "supervision": Supervision(region_record, image_targets),
         "loss": regression_loss,
         "decode": decode,
-        "used_maps": 0,
         "score": score_images("psnr"),
         "baseline": best_filter,
     }

@@ -331,10 +331,9 @@ INSTANCES = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    supervision=Supervision(record, targets),
+    supervision=Supervision(record, targets, decoded=2),
     loss=loss,
     decode=decode,
-    used_maps=2,
     score=score,
     baseline=baseline,
 )

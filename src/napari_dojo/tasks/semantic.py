@@ -231,7 +231,6 @@ SEMANTIC = Task(
     supervision=Supervision(record, targets),
     loss=loss,
     decode=decode,
-    used_maps=0,
     score=score,
     baseline=baseline,
 )
