@@ -1,0 +1,100 @@
+"""Annotate: objects from a click or a box on real images; the functions behind the panel's tools, called as they are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import DATA
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_dojo.data import pointing
+from napari_dojo.io.images import read
+from napari_dojo.io.pairing import list_inputs, pair_files
+
+OBJECTS = 100  # of each gesture
+
+
+def clicked(image: NDArray[Any], truth: NDArray[Any], number: int, rng: np.random.Generator, known: bool) -> Any:
+    """A click at a random place in the inner half of an object, and the mask that it gives, in the whole image."""
+    depth = ndimage.distance_transform_edt(truth == number)
+    places = np.argwhere(depth >= 0.5 * depth.max())
+    place = places[rng.integers(len(places))]
+    sizes = np.bincount(truth.ravel())[1:]
+    diameter = float(np.median(np.sqrt(4 * sizes[sizes > 0] / np.pi))) if known else None
+    window = tuple(
+        slice(max(0, s.start), min(n, s.stop))
+        for s, n in zip(pointing.window_of(place, diameter), image.shape, strict=True)
+    )
+    at = tuple(int(p - s.start) for p, s in zip(place, window, strict=True))
+    mask = np.zeros(truth.shape, bool)
+    found = pointing.around_click(image[window], at, None, diameter)
+    if found is not None:
+        mask[window] = found
+    return mask
+
+
+def boxed(image: NDArray[Any], truth: NDArray[Any], number: int, rng: np.random.Generator) -> Any:
+    """A box around an object, each side up to 2 px off, and the mask that it gives, in the whole image."""
+    own = ndimage.find_objects((truth == number).astype(np.uint8))[0]
+    off = rng.integers(-1, 3, (2, 2))
+    box = tuple(
+        slice(max(0, s.start - int(a)), min(n, s.stop + int(b)))
+        for s, n, (a, b) in zip(own, truth.shape, off, strict=True)
+    )
+    window = tuple(slice(max(0, s.start - 8), min(n, s.stop + 8)) for s, n in zip(box, truth.shape, strict=True))
+    inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, window, strict=True))
+    mask = np.zeros(truth.shape, bool)
+    mask[window] = pointing.in_box(image[window], inner)
+    return mask
+
+
+def gestures(data: Path, seed: int) -> dict[str, float]:
+    """Mean IoU with the true object, and the median of milliseconds, over random objects of the training images."""
+    folder = data / "dsb2018_fluo" / "train"
+    pairs, _, _ = pair_files(list_inputs(folder / "images"), list_inputs(folder / "masks", targets=True))
+    kinds: dict[str, Callable[..., Any]] = {
+        "click": lambda *a: clicked(*a, known=False),
+        "click_known_size": lambda *a: clicked(*a, known=True),
+        "box": boxed,
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    rng = np.random.default_rng(seed)
+    while len(found["box"]) < OBJECTS:
+        path, target = pairs[rng.integers(len(pairs))]
+        image, truth = np.asarray(read(path).data), np.asarray(read(target, labels=True).data)
+        image = image if image.ndim == 2 else image[..., :3].mean(-1)
+        numbers = [n for n, size in enumerate(np.bincount(truth.ravel())) if n and size >= 30]
+        number = int(rng.choice(numbers))
+        for name, gesture in kinds.items():
+            began = time.perf_counter()
+            mask = gesture(image, truth, number, rng)
+            seconds = time.perf_counter() - began
+            true = truth == number
+            found[name].append(((mask & true).sum() / (mask | true).sum(), seconds))
+    result: dict[str, float] = {}
+    for name, values in found.items():
+        iou, seconds = np.array(values).T
+        result |= {f"{name}_iou": round(float(iou.mean()), 3), f"{name}_above_half": round(float((iou > 0.5).mean()), 2)}
+        result[f"{name}_ms"] = round(1000 * float(np.median(seconds)), 1)
+    return result
+
+
+def main() -> None:
+    """Print the figures as JSON on the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["gestures"], default="gestures")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    print(json.dumps(gestures(args.data, args.seed)))
+
+
+if __name__ == "__main__":
+    main()
