@@ -81,7 +81,10 @@ def gestures(data: Path, seed: int) -> dict[str, float]:
     result: dict[str, float] = {}
     for name, values in found.items():
         iou, seconds = np.array(values).T
-        result |= {f"{name}_iou": round(float(iou.mean()), 3), f"{name}_above_half": round(float((iou > 0.5).mean()), 2)}
+        result |= {
+            f"{name}_iou": round(float(iou.mean()), 3),
+            f"{name}_above_half": round(float((iou > 0.5).mean()), 2),
+        }
         result[f"{name}_ms"] = round(1000 * float(np.median(seconds)), 1)
     return result
 

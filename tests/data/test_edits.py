@@ -163,6 +163,39 @@ def test_holes_and_smoothing():
     assert abs(int((after > 0).sum()) / (rough > 0).sum() - 1) < 0.05
 
 
+def test_holes_of_a_volume_are_filled_plane_by_plane():
+    labels = np.ones((3, 9, 9), np.int32)
+    labels[:, 4, 4] = 0  # a tunnel, that is open at both ends
+    filled = done(labels, edits.fill_holes(labels, 1, whole(labels)))
+    assert filled.all()
+
+
+def test_an_accepted_object_counts_with_its_rim_and_not_its_neighbour(two):
+    accepted = np.zeros(two.shape, np.uint8)
+    box = (slice(5, 25), slice(5, 20))
+    assert not edits.is_accepted(two, accepted, 1, box)
+    edit = edits.accept(two, accepted, [1], box, whole(two))
+    edit.apply(accepted)
+    assert accepted[two == 1].all()
+    assert not accepted[two == 2].any()
+    assert accepted[10, 3:5].all()  # two pixels of background
+    assert not accepted[10, :3].any()
+    assert edits.is_accepted(two, accepted, 1, box)
+    assert edits.accept(two, accepted, [1], box, whole(two)) is None
+    edits.withdraw(two, accepted, [1], box, whole(two)).apply(accepted)
+    assert not accepted.any()
+
+
+def test_a_place_counts_without_an_object(two):
+    accepted = np.zeros(two.shape, np.uint8)
+    place = (slice(0, 3), slice(40, 44))
+    also = [(place, np.ones((3, 4), bool))]
+    edits.accept(two, accepted, [3], (slice(30, 38), slice(50, 58)), whole(two), also).apply(accepted)
+    assert accepted[place].all()
+    assert accepted[two == 3].all()
+    assert not accepted[10:20].any()
+
+
 def test_what_a_line_crosses(two):
     assert edits.line_in(two, [(10, 2), (10, 45)], whole(two)) == [1, 2]
     assert edits.line_in(two, [(10, 45), (10, 2)], whole(two)) == [2, 1]

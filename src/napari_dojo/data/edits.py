@@ -20,6 +20,8 @@ __all__ = [
     "Box",
     "Edit",
     "Places",
+    "accept",
+    "around",
     "boxes_of",
     "connected_box",
     "delete",
@@ -27,6 +29,7 @@ __all__ = [
     "erase",
     "extend",
     "fill_holes",
+    "is_accepted",
     "line_in",
     "meet",
     "merge",
@@ -34,12 +37,14 @@ __all__ = [
     "smooth",
     "split",
     "wider",
+    "withdraw",
 ]
 
 Box = tuple[slice, ...]  # one slice with start and stop for each axis
 Axes = tuple[int, int]  # of rows and columns of what is drawn
 START = 64  # px that are looked at first around a place
 SLIVER = 0.02  # share of an object below which a part that a line cuts off stays with its neighbour
+RIM = 2  # px of background around an accepted object that count as annotated with it
 MOST = 10_000_000  # numbers up to which one list entry each is no waste
 
 
@@ -99,14 +104,14 @@ class Places:
     def together(self, numbers: Sequence[int]) -> Box | None:
         """A box that holds all pixels of these numbers."""
         found = [self._boxes[n] for n in numbers if n in self._boxes]
-        return _union(*found) if found else None
+        return around(*found) if found else None
 
     def note(self, box: Box, values: NDArray[Any]) -> None:
         """These values were written into the box."""
         for number, inner in boxes_of(values).items():
             outer = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, inner, strict=True))
             old = self._boxes.get(number)
-            self._boxes[number] = outer if old is None else _union(old, outer)
+            self._boxes[number] = outer if old is None else around(old, outer)
 
 
 def boxes_of(labels: ArrayLike) -> dict[int, Box]:
@@ -205,31 +210,86 @@ def split(labels: Any, number: int, box: Box, line: ArrayLike, new: int, axes: A
     return Edit.of(labels, box, after)
 
 
-def fill_holes(labels: Any, number: int, box: Box) -> Edit | None:
-    """Background that an object encloses becomes part of it, plane by plane where the box is one plane."""
+def fill_holes(labels: Any, number: int, box: Box, axes: Axes = (-2, -1)) -> Edit | None:
+    """Background that an object encloses in a plane of ``axes`` becomes part of it."""
     old = np.asarray(labels[box])
-    mask = (old == number).reshape([n for n in old.shape if n > 1] or [1])
-    filled = ndimage.binary_fill_holes(mask).reshape(old.shape)
+    around = _spread(ndimage.generate_binary_structure(2, 1), old.ndim, axes)
+    filled = ndimage.binary_fill_holes(old == number, around)
     return Edit.of(labels, box, np.where(filled & (old == 0), number, old))
 
 
-def smooth(labels: Any, number: int, box: Box, where: Box, sigma: float = 2.0) -> Edit | None:
-    """Smooth the outline of an object; other objects stay as they are, and so does its size, about.
+def smooth(labels: Any, number: int, box: Box, where: Box, axes: Axes = (-2, -1), sigma: float = 2.0) -> Edit | None:
+    """Smooth the outline of an object in the planes of ``axes``; other objects stay, and so does its size, about.
 
     Parameters
     ----------
     sigma : px; structures smaller than about twice that disappear.
     """
-    box = wider(box, int(np.ceil(2 * sigma)), where)
+    box = wider(box, int(np.ceil(2 * sigma)), where, axes)
     old = np.asarray(labels[box])
     mask = old == number
-    widths = [sigma if n > 1 else 0.0 for n in mask.shape]
+    widths = np.zeros(mask.ndim)
+    widths[list(axes)] = sigma
     soft = ndimage.gaussian_filter(mask.astype(np.float32), widths, mode="nearest")
     parts, count = ndimage.label((soft > 0.5) & ((old == 0) | mask), np.ones((3,) * mask.ndim))
     if not count:
         return None
     kept = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     return Edit.of(labels, box, np.where(kept, number, np.where(mask, 0, old)))
+
+
+# what counts as annotated: a mask as large as the labels, above 0 where it does
+
+
+def accept(
+    labels: Any,
+    accepted: Any,
+    numbers: Sequence[int],
+    box: Box,
+    where: Box,
+    also: Sequence[tuple[Box, NDArray[np.bool_]]] = (),
+    axes: Axes = (-2, -1),
+) -> Edit | None:
+    """Objects count as annotated, with a thin rim of the background around them.
+
+    Parameters
+    ----------
+    accepted : the mask.
+    box : where the objects lie.
+    also : further places: boxes and where in them.
+    """
+    if also:
+        box = around(box, *(b for b, _ in also))
+    box = wider(box, RIM, where, axes)
+    after = np.asarray(accepted[box]) | _with_rim(np.asarray(labels[box]), numbers, axes)
+    for outer, mask in also:
+        inner = tuple(slice(o.start - b.start, o.stop - b.start) for o, b in zip(outer, box, strict=True))
+        after[inner] |= mask
+    return Edit.of(accepted, box, after)
+
+
+def withdraw(
+    labels: Any, accepted: Any, numbers: Sequence[int], box: Box, where: Box, axes: Axes = (-2, -1)
+) -> Edit | None:
+    """Objects and their rims no longer count as annotated."""
+    box = wider(box, RIM, where, axes)
+    return Edit.of(
+        accepted, box, np.where(_with_rim(np.asarray(labels[box]), numbers, axes), 0, np.asarray(accepted[box]))
+    )
+
+
+def is_accepted(labels: Any, accepted: Any, number: int, box: Box) -> bool:
+    """Whether most of an object counts as annotated."""
+    mask = np.asarray(labels[box]) == number
+    inside = int(np.count_nonzero(np.asarray(accepted[box])[mask]))
+    return 2 * inside >= max(1, int(np.count_nonzero(mask)))
+
+
+def _with_rim(labels: NDArray[Any], numbers: Sequence[int], axes: Axes) -> NDArray[np.bool_]:
+    objects = np.isin(labels, numbers)
+    around = _spread(ndimage.generate_binary_structure(2, 1), labels.ndim, axes)
+    near: NDArray[np.bool_] = ndimage.binary_dilation(objects, around, iterations=RIM) & (labels == 0)
+    return objects | near
 
 
 # what is drawn
@@ -300,8 +360,9 @@ def _bounds(mask: NDArray[np.bool_]) -> Box | None:
     return found[0] if found else None
 
 
-def _union(*boxes: Box) -> Box:
-    return tuple(slice(min(s.start for s in at), max(s.stop for s in at)) for at in zip(*boxes, strict=True))
+def around(*boxes: Box) -> Box:
+    """The smallest box around these."""
+    return tuple(slice(min(s.start for s in a), max(s.stop for s in a)) for a in zip(*boxes, strict=True))
 
 
 def _corner(box: Box, axes: Axes) -> NDArray[np.float64]:
@@ -311,16 +372,16 @@ def _corner(box: Box, axes: Axes) -> NDArray[np.float64]:
 def _drawn_box(points: NDArray[np.float64], margin: float, where: Box, axes: Axes) -> Box:
     """The part of ``where`` around drawn points."""
     low, high = points.min(0) - margin, points.max(0) + margin
-    around = list(where)
+    near = list(where)
     for a, start, stop in zip(axes, low, high, strict=True):
-        around[a] = slice(int(np.floor(start)), int(np.ceil(stop)) + 1)
-    return meet(tuple(around), where)
+        near[a] = slice(int(np.floor(start)), int(np.ceil(stop)) + 1)
+    return meet(tuple(near), where)
 
 
 def _flat(array: NDArray[Any], axes: Axes, largest: bool = False) -> NDArray[Any]:
     """A box seen along its other axes, as an image of ``axes``: where anything is True, or the largest number."""
     others = tuple(a for a in range(array.ndim) if a not in {x % array.ndim for x in axes})
-    flat = array.max(others) if largest else array.any(others)
+    flat: NDArray[Any] = np.max(array, axis=others) if largest else np.any(array, axis=others)
     return flat if axes[0] % array.ndim < axes[1] % array.ndim else flat.T
 
 

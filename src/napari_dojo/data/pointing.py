@@ -41,7 +41,7 @@ class _Look:
 def window_of(place: ArrayLike, diameter: float | None) -> tuple[slice, slice]:
     """The part of a plane that `around_click` should see; it may reach over the border of the plane."""
     reach = LARGEST if diameter is None else int(np.clip(1.6 * diameter, 12, 2 * LARGEST))
-    row, column = (int(round(float(p))) for p in np.asarray(place))
+    row, column = (round(float(p)) for p in np.asarray(place))
     return slice(row - reach, row + reach + 1), slice(column - reach, column + reach + 1)
 
 
@@ -121,7 +121,10 @@ def _largest_in(look: _Look, box: tuple[slice, slice]) -> Iterator[NDArray[np.bo
     rows, columns = box
     margin_r = int((rows.stop - rows.start) * (1 - MIDDLE) / 2)
     margin_c = int((columns.stop - columns.start) * (1 - MIDDLE) / 2)
-    middle = (slice(rows.start + margin_r, rows.stop - margin_r), slice(columns.start + margin_c, columns.stop - margin_c))
+    middle = (
+        slice(rows.start + margin_r, rows.stop - margin_r),
+        slice(columns.start + margin_c, columns.stop - margin_c),
+    )
     for sign in (1, -1):
         values = sign * look.smooth
         inside = values[box][look.free[box]]

@@ -1,7 +1,9 @@
 """What the panels share."""
 
 __all__ = [
+    "accepted",
     "alone",
+    "autosave",
     "background",
     "closing",
     "form",
@@ -18,4 +20,5 @@ __all__ = [
     "run",
     "table",
     "turns",
+    "unfinished",
 ]

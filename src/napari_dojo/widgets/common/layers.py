@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.widgets.common.numbering import number_by_itself
 from napari_dojo.widgets.common.provenance import watch_corrections
@@ -28,6 +29,8 @@ __all__ = [
     "class_look",
     "finer_place",
     "fingerprint",
+    "fits",
+    "fits_as",
     "holds_labels",
     "joined",
     "labels_from",
@@ -113,6 +116,21 @@ def likely_axes(layer: Any) -> str:
     if extra == 1 and not rgb and array.shape[0] <= 4:
         return "CYX"
     return {0: "", 1: "Z", 2: "TZ" if rgb else "ZC"}.get(extra, "TZC"[-extra:] if extra < 3 else "TZC") + "YX" + rgb
+
+
+def fits(image: Any, target: Any, layout: Layout = ONE_TO_ONE) -> bool:
+    """Whether a target of this shape may belong to the image, whatever its axes are."""
+    return any(fits_as(image, target, names, layout) for names, _ in axes_choices(image))
+
+
+def fits_as(image: Any, target: Any, names: str, layout: Layout = ONE_TO_ONE) -> bool:
+    """Whether a target of this shape may belong to the image with these axes."""
+    shape, wanted = tuple(array_of(image).shape), tuple(array_of(target).shape)
+    if target is image or (not layout.kind.drawn and getattr(target, "rgb", False) != getattr(image, "rgb", False)):
+        return False
+    axes = layout.axes(Axes(names), shape, wanted)
+    channels = (None,) if layout.kind.drawn else (None, axes.own_channels(shape))
+    return any(axes.result(shape, c, layout.scale(axes.spatial))[1] == wanted for c in channels)
 
 
 def source_of(layer: Any, names: str | None = None, volumes: bool = True) -> Source:

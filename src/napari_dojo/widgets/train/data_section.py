@@ -18,11 +18,19 @@ from napari_dojo.io.datasets import DatasetFiles
 from napari_dojo.io.pairing import likely_targets
 from napari_dojo.tasks import Finding, Fix
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, narrow
-from napari_dojo.widgets.common.layers import array_of, axes_choices, holds_labels, labels_from, same_grid
+from napari_dojo.widgets.common.layers import (
+    array_of,
+    axes_choices,
+    fits,
+    fits_as,
+    holds_labels,
+    labels_from,
+    same_grid,
+)
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
 from napari_dojo.widgets.common.provenance import is_uncorrected, model_of
 from napari_dojo.widgets.train.pair_rows import PairRows
-from napari_dojo.widgets.train.rows import Row, Targets, fits, fits_as, kind_of
+from napari_dojo.widgets.train.rows import Row, Targets, kind_of
 from napari_dojo.widgets.train.training_data import Files, Layers, Material
 
 __all__ = ["DataSection", "FolderRows"]

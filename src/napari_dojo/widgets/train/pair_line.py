@@ -47,6 +47,7 @@ class PairLine:
         self.also: tuple[Any, ...] = ()
         self.optional = False
         self.region: Any = None
+        self.everywhere = False  # chosen by a person: else accepted places count where there are any
 
     @property
     def controls(self) -> tuple[QWidget, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
@@ -17,12 +18,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.form import described
-from napari_dojo.widgets.common.layers import new_labels, same_grid
+from napari_dojo.widgets.common.layers import fits, new_labels, same_grid
 from napari_dojo.widgets.common.pick import images_of, paired, shapes_of
 from napari_dojo.widgets.common.provenance import is_uncorrected
 from napari_dojo.widgets.train.pair_line import PairLine
-from napari_dojo.widgets.train.rows import Row, Targets, fits, of_one_kind, region_of, told_apart
+from napari_dojo.widgets.train.rows import Row, Targets, of_one_kind, region_of, told_apart
 
 __all__ = ["PairRows"]
 
@@ -91,6 +93,8 @@ class PairRows(QWidget):
         found: list[Row] = []
         for line in self._lines:
             row = line.row
+            if row and self.takes.drawn and row.target is not None and row.region is None and not line.everywhere:
+                row = replace(row, region=accepted_places(self._viewer.layers, row.target))
             if row and not any(r.images[0] is row.images[0] and r.target is row.target for r in found):
                 found.append(row)
         return found
@@ -246,10 +250,12 @@ class PairRows(QWidget):
         if not self.takes.drawn and line.target.layer is not None:
             self._fill_also(menu.addMenu("Also predict"), line)
         inside: Any = menu.addMenu("Annotated")
-        for region in (None, *shapes_of(layers)):
+        accepted = None if line.target.layer is None else accepted_places(layers, line.target.layer)
+        chosen = accepted if line.region is None and not line.everywhere else line.region
+        for region in (None, *([] if accepted is None else [accepted]), *shapes_of(layers)):
             action = inside.addAction("everywhere" if region is None else f"inside {region.name}")
             action.setCheckable(True)
-            action.setChecked(line.region is region)
+            action.setChecked(chosen is region)
             action.triggered.connect(lambda _=False, region=region: self._region(line, region))
         if self.takes.drawn:
             menu.addAction("New labels for this image", lambda: self.make_labels(image))
@@ -275,7 +281,7 @@ class PairRows(QWidget):
         self._picked()
 
     def _region(self, line: PairLine, region: Any) -> None:
-        line.region = region
+        line.region, line.everywhere = region, region is None
         self._picked()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802

@@ -22,7 +22,7 @@ from napari_dojo.widgets.common.form import sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.train.apply import apply_to, image_in_view, open_with
-from napari_dojo.widgets.train.autosave import Autosave
+from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Check, Findings, Seen
 from napari_dojo.widgets.train.choices import Choices
 from napari_dojo.widgets.train.copying import copied, to_clipboard
@@ -34,7 +34,7 @@ from napari_dojo.widgets.train.queue import Training, desk, free_name, resumed
 from napari_dojo.widgets.train.rows import Row
 from napari_dojo.widgets.train.starts import offer, possible_starts, starts_for_layer
 from napari_dojo.widgets.train.training_data import Layers
-from napari_dojo.widgets.train.unfinished import Unfinished
+from napari_dojo.widgets.common.unfinished import Unfinished
 
 __all__ = ["TrainPanel"]
 
@@ -132,6 +132,13 @@ class TrainPanel(Panel):
     def option_values(self) -> dict[str, Any]:
         """The task's options as set."""
         return self.choices.option_values()
+
+    def use(self, image: Any, labels: Any) -> None:
+        """Train on this image and these labels, and on the other pairs of the table."""
+        if not (self.progress.busy or self.rows.takes.drawn):
+            self.task_box.setCurrentIndex(self.task_box.findData("instances"))
+        rows = [row for row in self.rows.rows() if row.target is not labels]
+        self.rows.set_rows([*rows, Row((image,), labels)])
 
     def setting_values(self) -> dict[str, Any]:
         """The training's settings as set; a training on one image alone validates on none."""

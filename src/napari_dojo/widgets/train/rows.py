@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.tasks import Task
-from napari_dojo.widgets.common.layers import array_of, axes_choices
+from napari_dojo.widgets.common.layers import array_of
 from napari_dojo.widgets.common.pick import images_of, labels_of, shapes_of
 
-__all__ = ["Row", "Targets", "fits", "fits_as", "kind_of", "of_one_kind", "region_of", "told_apart"]
+__all__ = ["Row", "Targets", "kind_of", "of_one_kind", "region_of", "told_apart"]
 
 TARGET = re.compile(r"clean|target|truth|high|sharp|fine|dense|dapi|stain|gt\b|label", re.IGNORECASE)
 
@@ -24,7 +23,8 @@ class Row:
     """One image and its target, as layers.
 
     ``images`` : the channels of one input, one layer or several of the same size; ``target`` : labels or an image, None
-    where the task takes none; ``region`` : a Shapes layer, None means that the whole image is annotated; ``role`` : as
+    where the task takes none; ``region`` : a Shapes layer, or the Labels layer of
+    accepted places; None means that the whole image is annotated; ``role`` : as
     `napari_dojo.data.dataset.Item` has it; ``more`` : further images that are predicted from the same input.
     """
 
@@ -77,21 +77,6 @@ class Targets:
         if self.drawn:
             return labels_of(layers, ours)
         return [] if self.kind is None else images_of(layers, ours)
-
-
-def fits(image: Any, target: Any, layout: Layout = ONE_TO_ONE) -> bool:
-    """Whether a target of this shape may belong to the image, whatever its axes are."""
-    return any(fits_as(image, target, names, layout) for names, _ in axes_choices(image))
-
-
-def fits_as(image: Any, target: Any, names: str, layout: Layout = ONE_TO_ONE) -> bool:
-    """Whether a target of this shape may belong to the image with these axes."""
-    shape, wanted = tuple(array_of(image).shape), tuple(array_of(target).shape)
-    if target is image or (not layout.kind.drawn and getattr(target, "rgb", False) != getattr(image, "rgb", False)):
-        return False
-    axes = layout.axes(Axes(names), shape, wanted)
-    channels = (None,) if layout.kind.drawn else (None, axes.own_channels(shape))
-    return any(axes.result(shape, c, layout.scale(axes.spatial))[1] == wanted for c in channels)
 
 
 def region_of(image: Any, layers: Sequence[Any]) -> Any:

@@ -132,6 +132,8 @@ class Layers:
     def _region(self, row: Row) -> NDArray[np.bool_] | None:
         if row.region is None:
             return None
+        if row.region._type_string == "labels":  # accepted places, as large as the labels
+            return np.asarray(array_of(row.region)) > 0
         return region_mask(row.region, row.images[0], self.image_axes(row).size(array_of(row.images[0]).shape))
 
 

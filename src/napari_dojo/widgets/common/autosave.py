@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
@@ -35,6 +36,7 @@ LOOK = {
     ),
     "shapes": ("blending", "opacity", "visible"),
 }
+OWNERS: WeakKeyDictionary[Any, Autosave] = WeakKeyDictionary()  # which of several panels saves a layer
 COLOURS = 1000  # of labels with a colour each; more are not kept
 
 
@@ -199,6 +201,8 @@ class Autosave(QObject):
 
     def _join(self, layer: Any, known: _Followed) -> None:
         self._followed[layer] = known
+        if known.touched:
+            OWNERS[layer] = self
         for name in (*EDITS, *OTHERS):
             if hasattr(layer.events, name):
                 getattr(layer.events, name).connect(self._changed)
@@ -206,6 +210,8 @@ class Autosave(QObject):
     def _leave(self, layer: Any) -> None:
         if self._followed.pop(layer, None) is None:
             return
+        if OWNERS.get(layer) is self:
+            del OWNERS[layer]
         for name in (*EDITS, *OTHERS):
             if hasattr(layer.events, name):
                 getattr(layer.events, name).disconnect(self._changed)
@@ -216,7 +222,7 @@ class Autosave(QObject):
             return
         if event.type in EDITS:
             known.version += 1
-            if _by_person(event):
+            if _by_person(event) and OWNERS.setdefault(event.source, self) is self:  # else another panel saves it
                 known.touched = True
         elif event.type == "set_data":
             if not known.touched:

@@ -20,7 +20,7 @@ __all__ = ["Unfinished"]
 
 
 class Unfinished(QFrame):
-    """One line for the latest draft and one for the latest run; hidden where there is neither.
+    """One line for the latest draft and one, where ``runs``, for the latest run; hidden where there is neither.
 
     ``draft_wanted`` : restore the autosave; ``run_wanted`` : resume training; ``changed`` : something was kept or discarded.
     """
@@ -29,8 +29,9 @@ class Unfinished(QFrame):
     run_wanted = Signal(object)
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, runs: bool = True) -> None:
         super().__init__()
+        self._runs = runs
         self.draft: Draft | None = None
         self.run: Run | None = None
         self._painted = ""
@@ -52,7 +53,7 @@ class Unfinished(QFrame):
 
     def refresh(self) -> None:
         """Look for what is there now, in a thread."""
-        self._look.ask(_find)
+        self._look.ask(_find, self._runs)
 
     def end(self) -> None:
         """The panel is closing."""
@@ -150,12 +151,13 @@ class LeftBehind:
     painted: str = ""  # what the painting holds, in words
 
 
-def _find() -> LeftBehind:
+def _find(runs: bool) -> LeftBehind:
     """What an earlier session left; what can no longer be used is swept away."""
     try:
         sweep()
         draft = next(iter(drafts()), None)
-        return LeftBehind(draft, next(iter(unfinished()), None), "" if draft is None else _painted(draft))
+        run = next(iter(unfinished()), None) if runs else None
+        return LeftBehind(draft, run, "" if draft is None else _painted(draft))
     except (OSError, DojoError):
         return LeftBehind()
 

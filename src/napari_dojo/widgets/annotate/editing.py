@@ -1,0 +1,341 @@
+"""Editing one Labels layer: where its objects lie, what the viewer shows of it, one history, and what is accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_dojo.data import edits
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.edits import Box, Edit, Places
+from napari_dojo.widgets.annotate.history import History, Mark, changes_in, write
+from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted, follow_name
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels
+from napari_dojo.widgets.common.provenance import is_prediction
+
+__all__ = ["Editing", "Sight", "Tally", "writable"]
+
+BLOCK = 2**20  # pixels that are counted together
+PAUSE = 300  # ms after an edit until objects are counted
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the viewer shows of a layer.
+
+    Attributes
+    ----------
+    plane : the shown plane, whole; one slice for each axis of the layer.
+    objects : where whole objects are changed: this plane, or its volume.
+    axes : rows and columns of the view.
+    view : the part of the plane that lies in the window.
+    """
+
+    plane: Box
+    objects: Box
+    axes: tuple[int, int]
+    view: Box
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many objects there are, how many of them are accepted, and their median diameter in a plane (px, None without objects)."""
+
+    objects: int = 0
+    accepted: int = 0
+    diameter: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        if not self.objects:
+            return "No objects yet"
+        return f"{self.objects:,} object{'s' * (self.objects > 1)}, {self.accepted:,} accepted"
+
+
+def writable(labels: Any) -> str:
+    """Why a Labels layer cannot be edited; empty where it can."""
+    if labels.multiscale:
+        return f"{labels.name} has several resolutions, which napari does not edit. Open its finest level alone."
+    if type(labels.data).__module__.startswith("dask"):
+        return f"{labels.name} is computed when it is shown, so it cannot be edited. Save it, and open the file."
+    return "" if labels.editable else f"{labels.name} is locked. Unlock it in its controls."
+
+
+class Editing(QObject):
+    """Edits of one Labels layer. ``changed`` says that it, or what is accepted in it, is another one; ``counted`` follows.
+
+    Attributes
+    ----------
+    labels : the layer.
+    image : the image layer that objects are outlined in; None where there is none.
+    whole : in a stack of planes, objects are changed in all planes, not only in the one that is shown.
+    tally : as last counted.
+    """
+
+    changed = Signal()
+    counted = Signal()
+
+    def __init__(self, viewer: Any, labels: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self.labels = viewer, labels
+        self.image: Any = None
+        self.whole = True
+        self.tally = Tally()
+        self._places: Places | None = None
+        self.history = History(labels, self._replayed)
+        labels.events.paint.connect(self._painted)
+        labels.events.data.connect(self._replaced)
+        labels.events.set_data.connect(self._shown)
+        labels.events.name.connect(self._named)
+        self._finding, self._counting = Latest(self), Latest(self)
+        self._finding.told.connect(self._found)
+        self._counting.told.connect(self._counted)
+        self._accepted = accepted_layer(viewer.layers, labels)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE)
+        self._soon.timeout.connect(self._count)
+        self._replaced()
+
+    def close(self) -> None:
+        """Let go of the layer."""
+        self._soon.stop()
+        for latest in (self._finding, self._counting):
+            latest.forget()
+        self.history.close()
+        self.labels.events.paint.disconnect(self._painted)
+        self.labels.events.data.disconnect(self._replaced)
+        self.labels.events.set_data.disconnect(self._shown)
+        self.labels.events.name.disconnect(self._named)
+
+    # where things are
+
+    @property
+    def data(self) -> Any:
+        """The labels as they lie."""
+        return self.labels.data
+
+    @property
+    def names(self) -> str:
+        """The axes of the labels: TZYX."""
+        return axes_of_labels(self.labels)
+
+    @property
+    def places(self) -> Places:
+        """Where the objects lie; looked for at once where the thread has not finished."""
+        if self._places is None:
+            self._places = Places(edits.boxes_of(self.data) if isinstance(self.data, np.ndarray) else {})
+        return self._places
+
+    @property
+    def free_number(self) -> int:
+        """A number that no object has or had."""
+        if isinstance(self.data, np.ndarray):
+            return self.places.largest + 1
+        return max(self.places.largest, int(np.max(self.data))) + 1
+
+    def sight(self) -> Sight | None:
+        """What is shown; None in 3-D views."""
+        dims, layer = self._viewer.dims, self.labels
+        shown = [d - (dims.ndim - layer.ndim) for d in dims.displayed]
+        if len(shown) != 2 or min(shown) < 0:
+            return None
+        point = np.rint(np.asarray(layer.world_to_data(dims.point))).astype(int)
+        whole = tuple(slice(0, n) for n in self.data.shape)
+        at = [int(np.clip(p, 0, n - 1)) for p, n in zip(point, self.data.shape, strict=True)]
+        plane = tuple(s if a in shown else slice(at[a], at[a] + 1) for a, s in enumerate(whole))
+        spatial = [a in shown or (self.whole and n in "ZYX") for a, n in enumerate(self.names)]
+        objects = tuple(s if free else plane[a] for a, (s, free) in enumerate(zip(whole, spatial, strict=True)))
+        low, high = np.asarray(layer.corner_pixels, int)
+        view = tuple(slice(int(low[a]), int(high[a]) + 1) if a in shown else s for a, s in enumerate(plane))
+        return Sight(plane, objects, (shown[0], shown[1]), edits.meet(view, plane))
+
+    def number_at(self, place: ArrayLike) -> int:
+        """The number at a place (data coordinates); 0 outside."""
+        at = tuple(round(float(p)) for p in np.asarray(place))
+        inside = all(0 <= p < n for p, n in zip(at, self.data.shape, strict=True))
+        return int(self.data[at]) if inside else 0
+
+    def box(self, numbers: Sequence[int], place: ArrayLike, where: Box) -> Box | None:
+        """Where objects lie in ``where``: of layers on disk, what is connected to the place."""
+        if isinstance(self.data, np.ndarray):
+            found = self.places.together(numbers)
+            return None if found is None else edits.meet(found, where)
+        return edits.connected_box(self.data, [round(float(p)) for p in np.asarray(place)], where)
+
+    def plane_of_image(self, window: tuple[slice, slice], sight: Sight) -> NDArray[np.float32] | None:
+        """A part of the image as it is shown (rows, columns), its channels added up; None without a fitting image."""
+        image = self.image
+        if image is None or image not in self._viewer.layers:
+            return None
+        shape = tuple(self.data.shape)
+        array = array_of(image)
+        fitting = (names for names, _ in axes_choices(image) if Axes(names).result(array.shape, None)[1] == shape)
+        names = next(fitting, None)
+        if names is None:
+            return None
+        axes = names.replace("C", "")
+        at = dict(zip(axes, (s.start for s in sight.plane), strict=True))
+        free = dict(zip((axes[a] for a in sight.axes), window, strict=True))
+        key = tuple(slice(None) if n == "C" else free.get(n, at.get(n)) for n in names)
+        part = np.asarray(array[key], np.float32)
+        if "C" in names:
+            left = [n for n in names if n == "C" or n in free]
+            part = np.moveaxis(part, left.index("C"), 0)
+            spread = part.std(axis=(1, 2), keepdims=True)
+            part = (part / np.where(spread > 0, spread, 1)).sum(0)
+        return part if sight.axes[0] < sight.axes[1] else part.T
+
+    # changes
+
+    def do(self, found: Iterable[Edit | None]) -> bool:
+        """Apply edits as one step; False where there is nothing to change."""
+        wanted = [edit for edit in found if edit is not None]
+        if wanted:
+            write(self.labels, wanted)
+        return bool(wanted)
+
+    def _painted(self, event: Any) -> None:
+        """A person changed something, with a tool or with napari's brush."""
+        changes = changes_in(event.value)
+        for change in changes:
+            if self._places is not None and isinstance(self.data, np.ndarray):
+                self._places.note(change.box, self.data[change.box])
+        if changes and self.automatic:
+            edit = self._accepting(changes)
+            if edit is not None:
+                self._write_accepted(edit)
+                event.value.append(Mark.of(edit, self.labels.ndim))
+        self._later()
+
+    def _replaced(self, event: Any = None) -> None:
+        """Other data: look for the objects again."""
+        self._places = None
+        if isinstance(self.data, np.ndarray):
+            self._finding.ask(edits.boxes_of, self.data)
+        self._later()
+
+    def _found(self, boxes: Any) -> None:
+        if self._places is None and isinstance(boxes, dict):
+            self._places = Places(boxes)
+
+    def _shown(self, event: Any) -> None:
+        self._later()
+
+    def _named(self, event: Any) -> None:
+        if self._accepted is not None and self._accepted in self._viewer.layers:
+            follow_name(self._accepted, self.labels)
+
+    # what is accepted
+
+    @property
+    def accepted(self) -> Any:
+        """The layer of accepted places; None where there is none."""
+        if self._accepted is None or self._accepted not in self._viewer.layers:
+            self._accepted = accepted_layer(self._viewer.layers, self.labels)
+        return self._accepted
+
+    @property
+    def automatic(self) -> bool:
+        """Whether what a person corrects counts as accepted: in predictions, and where something is accepted already."""
+        return is_prediction(self.labels.metadata) or (self.accepted is not None and bool(np.any(self.accepted.data)))
+
+    def accept(self, number: int, place: ArrayLike, sight: Sight) -> bool:
+        """Accept an object, or take that back; whether it is accepted now."""
+        box = self.box([number], place, sight.objects)
+        if box is None:
+            return False
+        mask = self._mask()
+        there = edits.is_accepted(self.data, mask, number, box)
+        change = edits.withdraw if there else edits.accept
+        self._accept(change(self.data, mask, [number], box, sight.objects, axes=sight.axes))
+        return not there
+
+    def accept_box(self, box: Box) -> None:
+        """Accept all that lies in a box, its background too."""
+        mask = self._mask()
+        self._accept(Edit.of(mask, box, np.ones_like(mask[box])))
+
+    def _mask(self) -> Any:
+        """The mask of accepted places; its layer is made where there is none."""
+        if self.accepted is None:
+            self._accepted = add_accepted(self._viewer, self.labels)
+        return self._accepted.data
+
+    def _accept(self, edit: Edit | None) -> None:
+        if edit is not None:
+            self._write_accepted(edit)
+            self.history.add(Mark.of(edit, self.labels.ndim))
+
+    def _accepting(self, changes: Sequence[Any]) -> Edit | None:
+        """All objects that changes touched, and the places that they left."""
+        mask = self._mask()
+        numbers = sorted(frozenset().union(*(c.numbers for c in changes)))
+        whole = tuple(slice(0, n) for n in self.data.shape)
+        frames = [n in "ZYX" for n in self.names]
+        low = np.min([[s.start for s in c.box] for c in changes], axis=0)
+        high = np.max([[s.stop for s in c.box] for c in changes], axis=0)
+        touched = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        where = tuple(w if free else t for w, t, free in zip(whole, touched, frames, strict=True))
+        box = self.places.together(numbers) if isinstance(self.data, np.ndarray) else touched
+        box = touched if box is None else edits.meet(box, where)
+        return edits.accept(self.data, mask, numbers, box, where, [(c.box, c.mask) for c in changes])
+
+    def _write_accepted(self, edit: Edit) -> None:
+        write(self._accepted, [edit])
+
+    def _replayed(self, edit: Edit) -> None:
+        """A step was undone or redone: so is what it accepted."""
+        if self.accepted is not None and self.accepted.data.shape == tuple(self.data.shape):
+            self._write_accepted(edit)
+
+    # how many
+
+    def _later(self) -> None:
+        self._soon.start()
+        self.changed.emit()
+
+    def _count(self) -> None:
+        if isinstance(self.data, np.ndarray):
+            accepted = None if self.accepted is None else self.accepted.data
+            self._counting.ask(tally, self.data, accepted)
+
+    def _counted(self, found: Any) -> None:
+        if isinstance(found, Tally):
+            self.tally = found
+            self.counted.emit()
+
+
+def tally(labels: NDArray[Any], accepted: NDArray[Any] | None) -> Tally:
+    """Count objects, and those of which most is accepted; block by block, so that the window stays free."""
+    sizes: Counter[int] = Counter()
+    inside: Counter[int] = Counter()
+    areas: list[int] = []  # of each object in each plane
+    size = int(np.prod(labels.shape[-2:]))
+    masks = None if accepted is None else accepted.reshape(-1, size)
+    for i, plane in enumerate(labels.reshape(-1, size)):
+        here: Counter[int] = Counter()
+        for start in range(0, size, BLOCK):
+            part = plane[start : start + BLOCK]
+            here.update(_counts(part))
+            if masks is not None:
+                inside.update(_counts(part[masks[i, start : start + BLOCK] > 0]))
+        sizes.update(here)
+        areas += here.values()
+    if not sizes:
+        return Tally()
+    diameter = float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
+    return Tally(len(sizes), sum(2 * inside[n] >= count for n, count in sizes.items()), diameter)
+
+
+def _counts(part: NDArray[Any]) -> dict[int, int]:
+    numbers, counts = np.unique(part[part > 0], return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))

@@ -1,0 +1,367 @@
+"""The Annotate panel: correct objects with tools, accept them, and train on what is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from napari_dojo.errors import DojoError
+from napari_dojo.jobs.autosave import Draft
+from napari_dojo.widgets.annotate.editing import Editing, writable
+from napari_dojo.widgets.annotate.gestures import TOOLS
+from napari_dojo.widgets.annotate.tools import FLAT, Tools
+from napari_dojo.widgets.common.accepted import accepted_places
+from napari_dojo.widgets.common.autosave import Autosave
+from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.layers import fits, new_labels
+from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired
+from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.unfinished import Unfinished
+
+__all__ = ["AnnotatePanel"]
+
+NO_IMAGE = "Open an image first (File > Open, or File > Open Sample > Dojo)."
+NO_LABELS = "There are no labels yet. Make new ones and paint, or let a model find the objects (Apply)."
+NO_TOOL = "Choose a tool, or paint with napari's brush (key 2). The keys work while the image has the focus."
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """The labels and their image, as `Autosave` keeps them."""
+
+    images: tuple[Any, ...]
+    target: Any
+    region: Any
+    role: str = "automatic"
+
+
+class AnnotatePanel(Panel):
+    """Correct and accept the objects of a Labels layer.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer; given by napari.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.editing: Editing | None = None
+        self.unfinished = Unfinished(runs=False)
+        self.column.addWidget(self.unfinished)
+        self._choose()
+        self._correct()
+        self._accept()
+        self.column.addStretch(1)
+        self.align()
+        self.tools = Tools(self.viewer, self)
+        self.tools.changed.connect(self._tool_changed)
+        self.tools.said.connect(self._say)
+        self.autosave = Autosave(self.viewer, self._state, self)
+        self.autosave.failed.connect(self.warn)
+        self.unfinished.draft_wanted.connect(self._restore)
+        self.unfinished.changed.connect(self._lead)
+        self.watch.changed.connect(self.refresh)
+        self.viewer.dims.events.ndisplay.connect(self._turned)
+        self.refresh()
+        self.unfinished.refresh()
+
+    # what is shown
+
+    def _choose(self) -> None:
+        form = form_layout()
+        self.labels_box = LayerBox("Labels", "The objects to correct: your labels, or what a model has found.")
+        self.image_box = LayerBox("Image", "The image in which Add looks for outlines.")
+        self.new_button = QPushButton("+ new")
+        described(self.new_button, "New Labels layer", "Make an empty Labels layer over the image, ready to paint.")
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.labels_box, 1)
+        row.addWidget(self.new_button)
+        self.reach_box = QComboBox()
+        described(
+            self.reach_box, "Change objects", "Whether a correction changes an object in all planes of its stack."
+        )
+        narrow(self.reach_box)
+        self.reach_box.addItem("in all planes", True)
+        self.reach_box.addItem("in this plane", False)
+        form.addRow("Labels", row)
+        form.addRow("Image", self.image_box)
+        form.addRow("Objects", self.reach_box)
+        self._form = form
+        self.column.addLayout(form)
+        self.count_text = sentence(lines=1)
+        self.count_text.setAccessibleName("How many objects")
+        self.column.addWidget(self.count_text)
+        self.labels_box.currentIndexChanged.connect(self._labels_chosen)
+        self.image_box.currentIndexChanged.connect(self._image_chosen)
+        self.reach_box.currentIndexChanged.connect(self._reach_chosen)
+        self.new_button.clicked.connect(self._make_labels)
+
+    def _correct(self) -> None:
+        self.column.addWidget(_heading("Correct"))
+        self.tool_buttons: dict[str, QPushButton] = {}
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        for k, tool in enumerate(t for t in TOOLS.values() if t.name != "Accept"):
+            button = self._tool_button(tool.name, f"{tool.name}  {tool.key}")
+            grid.addWidget(button, k // 3, k % 3)
+        self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
+        described(self.undo_button, "Undo", "Undo the last stroke, correction or acceptance (Ctrl+Z).")
+        described(self.redo_button, "Redo", "Do again what was undone (Ctrl+Shift+Z).")
+        grid.addWidget(self.undo_button, 2, 1)
+        grid.addWidget(self.redo_button, 2, 2)
+        self.column.addLayout(grid)
+        self.hint = sentence(lines=3)
+        self.hint.setAccessibleName("What the tool does")
+        self.result = sentence(lines=2)
+        self.result.setAccessibleName("What happened")
+        self.column.addWidget(self.hint)
+        self.column.addWidget(self.result)
+        self.undo_button.clicked.connect(self._undo)
+        self.redo_button.clicked.connect(self._redo)
+
+    def _accept(self) -> None:
+        self.column.addWidget(_heading("Accept"))
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        self.view_button, self.all_button = QPushButton("View"), QPushButton("Image")
+        described(self.view_button, "Accept view", "Everything in view is right, its background too.")
+        described(self.all_button, "Accept image", "The whole image is right, its background too.")
+        grid.addWidget(self._tool_button("Accept", "Object  ↵"), 0, 0)
+        grid.addWidget(self.view_button, 0, 1)
+        grid.addWidget(self.all_button, 0, 2)
+        for k in range(3):
+            grid.setColumnStretch(k, 1)
+        self.column.addLayout(grid)
+        self.meaning = sentence(lines=3)
+        self.meaning.setAccessibleName("What is used for training")
+        self.column.addWidget(self.meaning)
+        self.train_button = QPushButton("Train with these labels")
+        described(self.train_button, "Train", "Open the Train panel with this image and what is accepted.")
+        self.column.addWidget(self.train_button)
+        self.view_button.clicked.connect(lambda: self._accept_part(view=True))
+        self.all_button.clicked.connect(lambda: self._accept_part(view=False))
+        self.train_button.clicked.connect(self._train)
+
+    def _tool_button(self, name: str, text: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setCheckable(True)
+        described(button, name, f"{TOOLS[name].hint} Key: {TOOLS[name].key}")
+        button.clicked.connect(lambda _=False, name=name: self.tools.take(name))
+        self.tool_buttons[name] = button
+        return button
+
+    # layers
+
+    def refresh(self) -> None:
+        """Follow the viewer's layers; what was chosen stays, else the selected or the newest labels are."""
+        found = labels_of(self.viewer.layers)
+        active = self.viewer.layers.selection.active
+        default = active if active in found else (found[-1] if found else None)
+        self.labels_box.fill(found, default)
+        self._labels_chosen()
+
+    def choose(self, labels: Any) -> None:
+        """Work on this Labels layer."""
+        self.refresh()
+        self.labels_box.choose(labels)
+
+    def _labels_chosen(self, *_: Any) -> None:
+        labels = self.labels_box.layer
+        if labels is not None and writable(labels):
+            labels = None
+        if self.editing is None or self.editing.labels is not labels:
+            self._edit(labels)
+        self._list_images()
+        self._show()
+        self.autosave.follow()
+
+    def _edit(self, labels: Any) -> None:
+        """Let go of one layer and take up another."""
+        self.tools.attach(None)
+        if self.editing is not None:
+            self.editing.close()
+            self.editing.deleteLater()
+        self.editing = None
+        if labels is not None:
+            self.editing = Editing(self.viewer, labels, self)
+            self.editing.changed.connect(self._show_steps)
+            self.editing.counted.connect(self._show)
+            self.tools.attach(self.editing)
+            self._reach_chosen()
+        self.result.setText("")
+
+    def _list_images(self) -> None:
+        labels = self.labels_box.layer
+        images = [] if labels is None else [x for x in images_of(self.viewer.layers) if fits(x, labels)]
+        name = None if labels is None else made(labels.metadata).get("image")
+        named = next((x for x in images if x.name == name), None)
+        likely = named or next((a for a, _ in paired(images, [labels], fits)), None) if images else None
+        self.image_box.fill(images, likely)
+        self._image_chosen()
+
+    def _image_chosen(self, *_: Any) -> None:
+        if self.editing is not None:
+            self.editing.image = self.image_box.layer
+        self.autosave.follow()
+
+    def _reach_chosen(self, *_: Any) -> None:
+        if self.editing is not None:
+            self.editing.whole = bool(self.reach_box.currentData())
+        self._show()
+
+    def _turned(self, event: Any = None) -> None:
+        if self.viewer.dims.ndisplay == 3 and self.tools.tool is not None:
+            self.tools.put_down()
+            self._say(FLAT)
+
+    def _make_labels(self) -> None:
+        images = images_of(self.viewer.layers)
+        active = self.viewer.layers.selection.active
+        image = next((x for x in (self.image_box.layer, active) if x in images), images[-1] if images else None)
+        if image is None:
+            self.warn(NO_IMAGE)
+            return
+        self.choose(new_labels(self.viewer, image))
+
+    # what can be done
+
+    def _show(self) -> None:
+        """Counts, what may be pressed, and why not."""
+        editing, labels = self.editing, self.labels_box.layer
+        on = editing is not None
+        stack = on and "Z" in editing.names if editing is not None else False
+        for row in (self.reach_box, self._form.labelForField(self.reach_box)):
+            if row is not None:
+                row.setVisible(stack)
+        for button in (*self.tool_buttons.values(), self.view_button, self.all_button, self.train_button):
+            button.setEnabled(on)
+        self.all_button.setText(self._whole())
+        described(self.all_button, f"Accept {self._whole().lower()}", "All of it is right, the background too.")
+        if editing is not None:
+            self.count_text.setText(editing.tally.sentence)
+            self.meaning.setText(self._meaning(editing))
+        else:
+            image = bool(images_of(self.viewer.layers))
+            why = writable(labels) if labels is not None else (NO_LABELS if image else NO_IMAGE)
+            self.count_text.setText(self.marked("error", why))
+            self.meaning.setText("")
+        self._show_steps()
+        self._tool_changed()
+        self._lead()
+
+    def _meaning(self, editing: Editing) -> str:
+        """What a training would use."""
+        if accepted_places(self.viewer.layers, editing.labels) is not None:
+            return "Only accepted places, which are outlined, are used for training. What you correct is accepted."
+        if editing.automatic:
+            return "These are predictions: only what you accept or correct is used for training."
+        return "Nothing is accepted by itself: all of this image is used for training. Accept parts to use only those."
+
+    def _whole(self) -> str:
+        """What "all" means here."""
+        names = "" if self.editing is None else self.editing.names
+        if "Z" in names:
+            return "Volume" if self.reach_box.currentData() else "Plane"
+        return "Frame" if "T" in names else "Image"
+
+    def _show_steps(self) -> None:
+        history = None if self.editing is None else self.editing.history
+        self.undo_button.setEnabled(history is not None and history.length > 0)
+        self.redo_button.setEnabled(history is not None and history.undone > 0)
+
+    def _tool_changed(self) -> None:
+        tool = self.tools.tool
+        for name, button in self.tool_buttons.items():
+            button.setChecked(tool is not None and tool.name == name)
+        self.hint.setText(tool.hint if tool is not None else NO_TOOL if self.editing is not None else "")
+
+    def _lead(self) -> None:
+        """The one button that is the natural next step."""
+        if self.unfinished.draft is not None:
+            self.lead(self.unfinished.draft_line.findChildren(QPushButton)[0])
+        elif self.editing is None:
+            self.lead(self.new_button if images_of(self.viewer.layers) else None)
+        else:
+            self.lead(self.train_button if self.editing.tally.accepted else None)
+
+    def _say(self, text: str) -> None:
+        self.result.setText(text)
+        if text:
+            self.viewer.status = text
+
+    # actions
+
+    def _undo(self) -> None:
+        if self.editing is not None:
+            self.editing.labels.undo()
+
+    def _redo(self) -> None:
+        if self.editing is not None:
+            self.editing.labels.redo()
+
+    def _accept_part(self, view: bool) -> None:
+        if self.editing is None:
+            return
+        sight = self.editing.sight()
+        if sight is None:
+            self._say(FLAT)
+            return
+        self.editing.accept_box(sight.view if view else sight.objects)
+        self._say(f"Accepted: {'all that is in view' if view else 'the whole ' + self._whole().lower()}.")
+
+    def _train(self) -> None:
+        """Open the Train panel with this pair."""
+        from napari_dojo.widgets.train.panel import TrainPanel
+
+        if self.editing is None or self.image_box.layer is None:
+            self.warn("An image of the same size as the labels is needed. Open it.")
+            return
+        self.tools.put_down()
+        panel = open_panel(self.viewer, TrainPanel, "Train")
+        panel.use(self.image_box.layer, self.editing.labels)
+
+    # what is kept
+
+    def _state(self) -> tuple[list[_Pair], dict[str, Any]]:
+        """What an autosave keeps, so that this panel and Train can bring it back."""
+        if self.editing is None:
+            return [], {"task": "instances"}
+        image = self.image_box.layer
+        images = () if image is None else (image,)
+        return [_Pair(images, self.editing.labels, self.editing.accepted)], {"task": "instances"}
+
+    def _restore(self, draft: Draft) -> None:
+        """Bring back what was painted in an earlier session."""
+        try:
+            back = self.autosave.restore(draft)
+        except DojoError as error:
+            self.warn(str(error))
+            return
+        labels = [target for _, target, _, _ in back.rows if target is not None and target._type_string == "labels"]
+        self.refresh()
+        if labels:
+            self.choose(labels[0])
+        if back.sentence:
+            self.warn(back.sentence)
+
+    def end(self) -> None:
+        """The panel is closing; the layers stay."""
+        if not self._ended:
+            self.viewer.dims.events.ndisplay.disconnect(self._turned)
+            self.tools.close()
+            self.unfinished.end()
+            self.autosave.end(keep=True)
+            if self.editing is not None:
+                self.editing.close()
+        super().end()
+
+
+def _heading(text: str) -> QWidget:
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold;")
+    label.setContentsMargins(0, 4, 0, 0)
+    return label

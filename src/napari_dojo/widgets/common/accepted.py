@@ -1,0 +1,57 @@
+"""The layer that says where labels are accepted: a mask over them; only what it covers counts as annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
+from napari_dojo.widgets.common.provenance import made
+
+__all__ = ["accepted_layer", "accepted_places", "add_accepted", "follow_name"]
+
+COLOUR = "#F0E442"  # of the outline, as of regions
+
+
+def accepted_layer(layers: Iterable[Any], labels: Any) -> Any:
+    """The layer of accepted places over a Labels layer; None where there is none."""
+    return next((x for x in layers if _belongs(x, labels)), None)
+
+
+def accepted_places(layers: Iterable[Any], labels: Any) -> Any:
+    """The same, where anything is accepted; else None."""
+    layer = accepted_layer(layers, labels)
+    return layer if layer is not None and np.any(array_of(layer)) else None
+
+
+def add_accepted(viewer: Any, labels: Any) -> Any:
+    """Add an empty layer of accepted places; it is drawn as outlines and leaves the selection as it is."""
+    layer = add_quietly(
+        viewer,
+        np.zeros(array_of(labels).shape, np.uint8),
+        _name(labels),
+        metadata=provenance("accepted", labels.name),
+        colormap={None: "transparent", 0: "transparent", 1: COLOUR},
+        opacity=1.0,
+        **placement(labels, range(labels.ndim)),
+    )
+    layer.contour = 1
+    return layer
+
+
+def follow_name(accepted: Any, labels: Any) -> None:
+    """The Labels layer has another name now."""
+    accepted.metadata["napari_dojo"] = {**made(accepted.metadata), "image": labels.name}
+    accepted.name = _name(labels)
+
+
+def _name(labels: Any) -> str:
+    return f"{labels.name} accepted"
+
+
+def _belongs(layer: Any, labels: Any) -> bool:
+    about = made(layer.metadata)
+    same = about.get("kind") == "accepted" and about.get("image") == labels.name
+    return same and tuple(array_of(layer).shape) == tuple(array_of(labels).shape)
