@@ -46,11 +46,18 @@ class Sight:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many objects there are, how many of them are accepted, and their median diameter in a plane (px, None without objects)."""
+    """How many objects there are and how many of them are accepted.
+
+    Attributes
+    ----------
+    diameter : median in a plane, px; None without objects.
+    everywhere : all of the layer is accepted.
+    """
 
     objects: int = 0
     accepted: int = 0
     diameter: float | None = None
+    everywhere: bool = False
 
     @property
     def sentence(self) -> str:
@@ -330,10 +337,11 @@ def tally(labels: NDArray[Any], accepted: NDArray[Any] | None) -> Tally:
                 inside.update(_counts(part[masks[i, start : start + BLOCK] > 0]))
         sizes.update(here)
         areas += here.values()
+    everywhere = masks is not None and bool(np.all(masks))
     if not sizes:
-        return Tally()
+        return Tally(everywhere=everywhere)
     diameter = float(np.median(np.sqrt(4 * np.array(areas) / np.pi)))
-    return Tally(len(sizes), sum(2 * inside[n] >= count for n, count in sizes.items()), diameter)
+    return Tally(len(sizes), sum(2 * inside[n] >= count for n, count in sizes.items()), diameter, everywhere)
 
 
 def _counts(part: NDArray[Any]) -> dict[int, int]:

@@ -186,6 +186,9 @@ class AnnotatePanel(Panel):
             self.editing.close()
             self.editing.deleteLater()
         self.editing = None
+        self.image_box.blockSignals(True)
+        self.image_box.clear()  # other labels lie over another image
+        self.image_box.blockSignals(False)
         if labels is not None:
             self.editing = Editing(self.viewer, labels, self)
             self.editing.changed.connect(self._show_steps)
@@ -255,6 +258,8 @@ class AnnotatePanel(Panel):
 
     def _meaning(self, editing: Editing) -> str:
         """What a training would use."""
+        if editing.tally.everywhere:
+            return "All of it is accepted and used for training."
         if accepted_places(self.viewer.layers, editing.labels) is not None:
             return "Only accepted places, which are outlined, are used for training. What you correct is accepted."
         if editing.automatic:

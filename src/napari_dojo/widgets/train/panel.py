@@ -17,12 +17,13 @@ from napari_dojo.jobs.scripts import as_command, as_python
 from napari_dojo.models.library import Model
 from napari_dojo.paths import models_folder
 from napari_dojo.tasks import Finding, Fix, Task
+from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.unfinished import Unfinished
 from napari_dojo.widgets.train.apply import apply_to, image_in_view, open_with
-from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.train.check import Asked, Check, Findings, Seen
 from napari_dojo.widgets.train.choices import Choices
 from napari_dojo.widgets.train.copying import copied, to_clipboard
@@ -34,7 +35,6 @@ from napari_dojo.widgets.train.queue import Training, desk, free_name, resumed
 from napari_dojo.widgets.train.rows import Row
 from napari_dojo.widgets.train.starts import offer, possible_starts, starts_for_layer
 from napari_dojo.widgets.train.training_data import Layers
-from napari_dojo.widgets.common.unfinished import Unfinished
 
 __all__ = ["TrainPanel"]
 
