@@ -24,9 +24,9 @@ from napari_dojo.jobs import autosave as engine
 from napari_dojo.jobs.autosave import Draft, drafts
 from napari_dojo.paths import runs_folder
 from napari_dojo.widgets.classroom.borrowed import camera_of
+from napari_dojo.widgets.common import autosave as module
 from napari_dojo.widgets.common.autosave import Autosave, restore
 from napari_dojo.widgets.common.unfinished import Unfinished
-from napari_dojo.widgets.train import autosave as module
 
 pytestmark = pytest.mark.gui
 WHERE = {"scale": (0.5, 0.25), "translate": (3, 4), "rotate": 30, "shear": (0.1,), "units": ("um", "um")}
@@ -380,7 +380,7 @@ import napari, numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 from napari_dojo.widgets.classroom.borrowed import camera_of
-from napari_dojo.widgets.train import autosave as module
+from napari_dojo.widgets.common import autosave as module
 from napari_dojo.widgets.common.autosave import Autosave
 
 module.LONGEST = 1.0

@@ -28,7 +28,7 @@ class Mark(tuple[Any, Any, Any]):
 
     @classmethod
     def of(cls, edit: Edit, ndim: int) -> Mark:
-        """A mark in the history of a layer with so many dimensions."""
+        """A mark in the history of a layer with ``ndim`` dimensions."""
         nothing = np.zeros((0,) * ndim, np.uint8)
         mark = cls(((slice(0, 0),) * ndim, nothing, nothing))
         mark.edit = edit
