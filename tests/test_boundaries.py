@@ -32,6 +32,7 @@ WITH_TORCH = {
     "data.augment",
     "data.batches",
     "data.resident",
+    "data.streamed",
     "inference.predict",
     "inference.predictor",
     "models.bundle",
@@ -45,7 +46,7 @@ WITH_TORCH = {
     "training.recorder",
     "training.train",
 }
-RECEIVE_A_TASK = {"training.loop", "data.batches", "data.resident", "inference.tiles"}
+RECEIVE_A_TASK = {"training.loop", "data.batches", "data.resident", "data.streamed", "inference.tiles"}
 
 
 @dataclass(frozen=True)

@@ -16,5 +16,6 @@ __all__ = [
     "registration",
     "resample",
     "resident",
+    "streamed",
     "units",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Generator, Tensor
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.data.resident import Crops, Record, Resident, Source, packed
+from napari_dojo.data.streamed import Streamed, needed, weight_of
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
 
@@ -70,7 +72,8 @@ class Recipe:
 class Batches:
     """An endless iterator of batches, made on ``device`` when they are asked for, the same ones for the same seed.
 
-    ``batch`` may be made smaller while it runs. ``random`` is what noise and blind spots are drawn from.
+    ``batch`` may be made smaller while it runs. ``random`` is what noise and blind spots are drawn from. Sources that take
+    more than ``memory`` bytes there are streamed, see `napari_dojo.data.streamed`; then close it, or use it in a ``with``.
     """
 
     def __init__(
@@ -81,14 +84,32 @@ class Batches:
         seed: int,
         start: int = 0,
         device: torch.device | None = None,
+        memory: int | None = None,
     ) -> None:
-        device = device or torch.device("cpu")
+        self.device = device or torch.device("cpu")
         self.batch = batch
+        self.random = _generator(self.device)
         self._recipe, self._seed, self._next = recipe, seed, start
         self._scale = recipe.scale or (1,) * len(recipe.size)
-        self._resident = Resident.of(sources, recipe.kind, recipe.record, self._scale, device)
-        self._places = _Places(sources, recipe)
-        self.device, self.random = device, _generator(device)
+        self._stream: Streamed | None = None
+        if memory is not None and needed(sources, recipe.kind, self._scale) > memory:
+            self._stream = Streamed(sources, recipe, self._scale, memory, self.device, seed + start)
+            self._resident, shown = self._stream.resident, self._stream.shown
+        else:
+            self._resident = Resident.of(sources, recipe.kind, recipe.record, self._scale, self.device)
+            shown = list(sources)
+        self._places = _Places(shown, recipe, alike=self._stream is not None)
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads that read ahead, where there are any."""
+        if self._stream is not None:
+            self._stream.close()
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -100,6 +121,9 @@ class Batches:
     def drawn(self) -> tuple[Tensor, bool]:
         """Where the patches of the next batch lie, on the device, and whether all are inside their samples."""
         rng = np.random.default_rng([self._seed, self._next])
+        if self._stream is not None:
+            for i, source in self._stream.renewed(self.batch * prod(self._recipe.size)):
+                self._places.put(i, source)
         self.random.manual_seed(int(rng.integers(2**62)))
         self._next += 1
         where, inside = self._places.draw(self.batch, rng)
@@ -125,39 +149,49 @@ class Batches:
 class _Places:
     """Where patches lie: random samples, mostly inside them, often on something annotated."""
 
-    def __init__(self, sources: Sequence[Source], recipe: Recipe) -> None:
+    def __init__(self, sources: Sequence[Source], recipe: Recipe, alike: bool = False) -> None:
         self._recipe = recipe
         self._sizes = np.array([s.size for s in sources], float)
-        counts = np.array([len(s.anchors) for s in sources])
-        weight = np.sqrt(self._sizes.prod(1)) * np.sqrt(1 + np.minimum(counts, 2000))
+        self._anchors = [s.anchors for s in sources]
+        weight = np.ones(len(sources)) if alike else np.array([weight_of(s.size, len(s.anchors)) for s in sources])
         self._share = np.cumsum(weight / weight.sum())
-        self._anchors = np.concatenate([s.anchors for s in sources]) if counts.any() else np.zeros((1, 1), np.int32)
-        self._counts, self._first = counts, np.cumsum(counts) - counts
+        self._index()
+
+    def put(self, i: int, source: Source) -> None:
+        """Another sample in the place of sample ``i``."""
+        self._sizes[i], self._anchors[i] = source.size, source.anchors
+        self._index()
+
+    def _index(self) -> None:
+        self._counts = np.array([len(a) for a in self._anchors])
+        self._first = np.cumsum(self._counts) - self._counts
+        some = [a for a in self._anchors if len(a)]
+        self._all = np.concatenate([*some, np.zeros((1, self._sizes.shape[1]), np.int32)])
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, bool]:
         """``n`` patches (see `napari_dojo.data.resident.packed`), and whether all lie inside their samples."""
         recipe, sizes = self._recipe, self._sizes
         sample = np.minimum(np.searchsorted(self._share, rng.random(n), side="right"), len(sizes) - 1)
         patch, size = np.asarray(recipe.size, float), sizes[sample]
-        matrix = self._matrices(n, rng)
+        matrix, zoom = self._matrices(n, rng)
         half = np.abs(matrix) @ (patch / 2)
         anywhere = rng.uniform(0, 1, size.shape) * size
         aimed = (rng.random(n) < recipe.aimed) & (self._counts[sample] > 0)
         which = self._first[sample] + (rng.random(n) * self._counts[sample]).astype(int)
         beside = rng.uniform(-0.6, 0.6, size.shape) * half
-        centre: NDArray[Any] = np.where(aimed[:, None], self._anchors[np.where(aimed, which, 0)] + beside, anywhere)
+        centre: NDArray[Any] = np.where(aimed[:, None], self._all[np.where(aimed, which, 0)] + beside, anywhere)
         low, high = np.minimum(half, size / 2), np.maximum(size - half, size / 2)
         centre = np.clip(centre, low, high)
         if not (recipe.resample and recipe.augment):  # on the pixels
             centre = np.round(centre - half) + half
         inside = bool(((centre >= half - 1e-6) & (centre + half <= size + 1e-6)).all())
-        return packed(sample, centre, matrix), inside
+        return packed(sample, zoom, centre, matrix), inside
 
-    def _matrices(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Flips, and in the last two axes an angle (any, or a quarter turn where the patch is square) and a size."""
+    def _matrices(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Flips, in the last two axes an angle (any, or a quarter turn where the patch is square), and a size; the size."""
         recipe, d = self._recipe, len(self._recipe.size)
         if not recipe.augment:
-            return np.tile(np.eye(d), (n, 1, 1))
+            return np.tile(np.eye(d), (n, 1, 1)), np.ones(n)
         flips = rng.choice([-1.0, 1.0], (n, d))
         if recipe.resample:
             angle = rng.uniform(0, 2 * np.pi, n)
@@ -171,7 +205,7 @@ class _Places:
         turn[:, range(d), range(d)] = 1.0
         turn[:, -2, -2], turn[:, -2, -1], turn[:, -1, -2], turn[:, -1, -1] = c, -s, s, c
         found = turn * flips[:, None, :] / scale[:, None, None]
-        return np.asarray(found if recipe.resample else np.rint(found), np.float64)
+        return np.asarray(found if recipe.resample else np.rint(found), np.float64), scale
 
 
 def _generator(device: torch.device) -> Generator:

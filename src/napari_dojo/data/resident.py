@@ -125,19 +125,20 @@ class Pixels:
     ) -> Pixels:
         """Room for samples of these spatial sizes."""
         first = np.concatenate([[0], np.cumsum([prod(map(int, s)) for s in sizes])])
-        index = torch.int32 if first[-1] * max(1, channels) < 2**31 else torch.int64
-        step = [[prod(map(int, s[a + 1 :])) for a in range(len(s))] for s in sizes]
+        index = torch.int32 if first[-1] < 2**31 else torch.int64
         shape = (int(first[-1]),) if channels == 1 else (int(first[-1]), channels)
-        start, size, stepped = (
-            torch.tensor(np.array(t), dtype=index, device=device) for t in (first[:-1], sizes, step)
-        )
+        start = torch.tensor(first[:-1], dtype=index, device=device)
+        size = torch.ones((len(sizes), len(sizes[0])), dtype=index, device=device)
         offset = torch.zeros((len(sizes), channels), device=device)
         values = torch.empty(shape, dtype=kept, device=device)
-        return Pixels(values, start, size, stepped, offset, torch.ones_like(offset), scale)
+        return Pixels(values, start, size, torch.ones_like(size), offset, torch.ones_like(offset), scale)
 
     def put(self, i: int, x: Any, norm: Normalization | None) -> None:
-        """Lay image (C, *S) in the room of sample ``i``."""
+        """Lay image (C, *S) in the room of sample ``i``, which may be larger."""
         host, offset, gain = _stored(x, norm, self.values.dtype)
+        size = x.shape[1:]
+        self.size[i] = torch.tensor(size)
+        self.step[i] = torch.tensor([prod(size[a + 1 :]) for a in range(len(size))])
         first = int(self.start[i])
         rows = host.reshape(len(host), -1).T
         room = self.values[first : first + len(rows)].view(len(rows), -1)
@@ -246,6 +247,20 @@ Record = Callable[[Any, NDArray[np.bool_] | None], NDArray[Any] | None]
 
 
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """A source and its record, both as they are kept: what `Resident.put` lays on the device."""
+
+    source: Source
+    record: NDArray[Any] | None
+
+    @staticmethod
+    def of(source: Source, record: Record) -> Prepared:
+        """``record`` is a task's: (y, region) -> (R, *S) of one byte each, or None: known everywhere."""
+        made = record(source.y, source.region)
+        return Prepared(source, None if made is None else np.asarray(made))
+
+
+@dataclass(frozen=True, eq=False)
 class Resident:
     """The sources of a training on the device.
 
@@ -263,22 +278,56 @@ class Resident:
     def of(
         sources: Sequence[Source], kind: Kind, record: Record, scale: tuple[int, ...], device: torch.device
     ) -> Resident:
-        """All of them; ``record`` is a task's: (y, region) -> (R, *S) of one byte each, or None: known everywhere."""
-        ones = (1,) * len(sources[0].size)
+        """All of them; ``record`` is a task's, see `Prepared`."""
         with ThreadPoolExecutor(cores()) as pool:
-            records = list(pool.map(lambda s: record(s.y, s.region), sources))
-        remembered, maps = None, 0
-        if any(r is not None for r in records):
-            full = [np.ones((1, *s.size), np.uint8) if r is None else r for r, s in zip(records, sources, strict=True)]
-            maps = len(full[0]) * (-1 if full[0].dtype == np.int8 else 1)
-            remembered = Pixels.of([_packed_bytes(r) for r in full], [None] * len(full), device, ones)
-        y, value = None, None
-        if sources[0].y is not None and not kind.dense:
-            value = torch.tensor([float(s.y) for s in sources], device=device)
-        elif sources[0].y is not None and kind.intensities:
-            y = Pixels.of([s.y for s in sources], [s.target for s in sources], device, scale or ones)
-        x = Pixels.of([s.x for s in sources], [s.norm for s in sources], device, ones)
-        return Resident(x, y, remembered, value, maps)
+            prepared = list(pool.map(lambda s: Prepared.of(s, record), sources))
+        made = Resident.empty(prepared, [s.size for s in sources], kind, scale, device)
+        for i, one in enumerate(prepared):
+            made.put(i, one)
+        return made
+
+    @staticmethod
+    def empty(
+        like: Sequence[Prepared],
+        sizes: Sequence[Sequence[int]],
+        kind: Kind,
+        scale: tuple[int, ...],
+        device: torch.device,
+    ) -> Resident:
+        """Room for samples of these sizes that are like some others."""
+        ones = (1,) * len(sizes[0])
+        first = like[0].source
+        y, value, record, maps = None, None, None, 0
+        if first.y is not None and not kind.dense:
+            value = torch.zeros(len(sizes), device=device)
+        elif first.y is not None and kind.intensities:
+            fine = [tuple(n * f for n, f in zip(s, scale, strict=True)) for s in sizes]
+            kept = _kept_as({np.dtype(p.source.y.dtype) for p in like})
+            y = Pixels.empty(kept, len(first.y), fine, device, scale)
+        known = [p.record for p in like if p.record is not None]
+        if known:
+            maps = len(known[0]) * (-1 if known[0].dtype == np.int8 else 1)
+            record = Pixels.empty(torch.uint8 if abs(maps) == 1 else torch.int64, 1, sizes, device, ones)
+        kept = _kept_as({np.dtype(p.source.x.dtype) for p in like})
+        return Resident(Pixels.empty(kept, len(first.x), sizes, device, ones), y, record, value, maps)
+
+    def put(self, i: int, one: Prepared) -> None:
+        """Lay a source in the room of sample ``i``."""
+        source = one.source
+        self.x.put(i, source.x, source.norm)
+        if self.y is not None:
+            self.y.put(i, source.y, source.target)
+        if self.value is not None:
+            self.value[i] = float(source.y)
+        if self.record is not None:
+            known = np.ones((1, *source.size), np.uint8) if one.record is None else one.record
+            self.record.put(i, _packed_bytes(known), None)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the samples take, in bytes."""
+        kept = (self.x, self.y, self.record)
+        return sum(p.values.numel() * p.values.element_size() for p in kept if p is not None)
 
     def moved(self, device: torch.device) -> Resident:
         """The same on another device."""
@@ -293,14 +342,14 @@ class Resident:
         is mirrored.
         """
         d = len(size)
-        sample, centre, matrix = where[:, 0].long(), where[:, 1 : 1 + d], where[:, 1 + d :].view(-1, d, d)
+        sample, zoom, centre = where[:, 0].long(), where[:, 1], where[:, 2 : 2 + d]
+        matrix = where[:, 2 + d :].view(-1, d, d)
         ones = (1,) * d
         coarse, mirrored = self._places(sample, centre, matrix, size, ones, folds)
         fine = coarse
         if any(f > 1 for f in scale):
             fine, mirrored = self._places(sample, centre, matrix, size, scale, folds)
         read = Pixels.on_grid if on_grid else Pixels.linear
-        zoom = torch.linalg.det(matrix).abs().pow(-1 / d) if not on_grid else torch.ones_like(centre[:, 0])
         y = self.value[sample] if self.value is not None else None
         if self.y is not None:
             y = read(self.y, fine)
@@ -332,12 +381,13 @@ class Resident:
         return Places(sample, tuple(along)), tuple(mirrored)
 
 
-def packed(sample: NDArray[Any], centre: NDArray[Any], matrix: NDArray[Any]) -> Tensor:
-    """Samples (N,), centres (N, d) px and matrices (N, d, d), patch px -> sample px, as one tensor (N, 1 + d + d * d)."""
+def packed(sample: NDArray[Any], zoom: NDArray[Any], centre: NDArray[Any], matrix: NDArray[Any]) -> Tensor:
+    """Where patches lie, as one tensor (N, 2 + d + d * d): samples (N,), zoom (N,) patch px per sample px, centres (N, d) px
+    and matrices (N, d, d) that bring patch px to sample px.
+    """
     n = len(sample)
-    return torch.from_numpy(
-        np.concatenate([sample[:, None], centre, matrix.reshape(n, -1)], 1).astype(np.float32, copy=False)
-    )
+    parts = [sample[:, None], zoom[:, None], centre, matrix.reshape(n, -1)]
+    return torch.from_numpy(np.concatenate(parts, 1).astype(np.float32, copy=False))
 
 
 def _kept_as(dtypes: set[np.dtype[Any]]) -> torch.dtype:

@@ -145,12 +145,11 @@ def targets(crops: Crops, options: Noise2VoidOptions, random: Generator) -> tupl
         _put(hidden, spots, (values[..., half - 1] + values[..., half]) / 2)  # there are an even number of them
     else:
         _put(hidden, spots, _random_neighbour(own, spots, around, random))
-    last = torch.tensor(x.shape[2:], device=x.device) - 1
+    along = dims - (options.lines == "y")
     for step in range(-LINE, LINE + 1) if options.lines != "none" else ():
         if step:
-            beside = spots.clone()
-            beside[:, 1:] += step * torch.tensor(_along(dims, options.lines), device=x.device)
-            beside = beside[((beside[:, 1:] >= 0) & (beside[:, 1:] <= last)).all(1)]
+            beside = spots.clone()  # those that would lie outside are hidden already
+            beside[:, along] = (beside[:, along] + step).clamp(0, x.shape[1 + along] - 1)
             _put(hidden, beside, _random_neighbour(own, beside, around, random))
     weight = torch.zeros_like(x[:, :1])
     _put(weight, spots, weight.new_ones(len(spots), 1))
@@ -169,12 +168,14 @@ def _spots(count: int, size: Sequence[int], lines: str, random: Generator) -> Te
 
     along = np.array(_along(len(size), lines))
     cell = np.array([1] * (len(size) - 2) + [EVERY] * 2) + along * (2 * LINE + 1)
-    steps = [torch.arange(count), *(torch.arange(0, n, int(c)) for n, c in zip(size, cell, strict=True))]
-    grid = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 1 + len(size)).to(random.device)
+    where = random.device
+    steps = [torch.arange(0, n, int(c), device=where) for n, c in zip((count, *size), (1, *cell), strict=True)]
+    grid = torch.stack(torch.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 1 + len(size))
     for a, c in enumerate(cell, 1):
         if c > 1:
-            grid[:, a] += torch.randint(int(c), (len(grid),), generator=random, device=random.device)
-    return grid[(grid[:, 1:] < torch.tensor(size, device=grid.device)).all(1)]
+            wide = (size[a - 1] - grid[:, a]).clamp(max=int(c))
+            grid[:, a] += (torch.rand(len(grid), generator=random, device=where) * wide).long()
+    return grid
 
 
 def _along(dims: int, lines: str) -> tuple[int, ...]:

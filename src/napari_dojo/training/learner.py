@@ -27,6 +27,7 @@ FUSED = ("cpu", "cuda")  # devices whose fused optimizer can leave out a step
 SHORT = 0.02  # seconds; where a step is shorter, another precision is not worth trying
 FASTER = 0.8  # a lower precision must take at most this share of the time
 LOOK = 0.1  # seconds between two looks at the losses of a GPU
+WARM = 3  # steps on a GPU before a whole step is recorded
 BROKEN = 20  # steps in a row without a number as loss
 
 
@@ -47,7 +48,10 @@ class Learner:
         self.net.to(memory_format=_layout(net))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         fused = self.device.type in FUSED
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=rate, weight_decay=1e-3, fused=fused)
+        graphs = self.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=rate, weight_decay=1e-3, fused=fused, capturable=graphs
+        )
         self.horizon = max(AVERAGED, SHARE * steps)
         self.step = 0
         self.seconds = 0.0  # spent, without pauses
@@ -80,6 +84,8 @@ class Learner:
         self.device, self.lowered = device, None
         self.net.to(device)
         self.average.to(device)
+        for group in self.optimizer.param_groups:
+            group["lr"], group["capturable"] = float(group["lr"]), device.type == "cuda"
         for state in self.optimizer.state.values():
             for k, v in state.items():
                 if isinstance(v, Tensor):
@@ -91,12 +97,21 @@ class Learner:
             out = self.net(batch.x)
         return loss(out.float(), batch.target, batch.weight)
 
-    def update(self, loss: Tensor, rate: float, made: int) -> None:
-        """One step of the optimizer and of the average, the one after ``made``; none where the loss is not a number."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def share(self, made: int) -> float:
+        """How much of the average the weights of the step after ``made`` become."""
+        return max(1 / self.horizon, 9 / (made + 11))
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the next step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def update(self, loss: Tensor, share: float | Tensor) -> None:
+        """One step of the optimizer, and of the average; none of the optimizer where the loss is not a number."""
+        loss.backward()
         gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         fine = norm.isfinite() & loss.detach().isfinite()
@@ -110,7 +125,39 @@ class Learner:
         self.optimizer.step()
         old, new = ([t for t in net.state_dict().values() if t.is_floating_point()] for net in (self.average, self.net))
         with torch.no_grad():
-            torch._foreach_lerp_(old, new, max(1 / self.horizon, 9 / (made + 11)))
+            apart = torch._foreach_sub(new, old)
+            torch._foreach_mul_(apart, share)
+            torch._foreach_add_(old, apart)
+
+
+class _Graph:
+    """A whole step, batch and targets included, recorded once and started as one: a GPU then waits for no launch.
+
+    It was recorded for one size of batch.
+    """
+
+    def __init__(self, learner: Learner, batches: Batches, loss: Loss, where: Tensor) -> None:
+        self._learner = learner
+        self._where = where.clone()
+        self._share = torch.zeros((), device=learner.device)
+        for group in learner.optimizer.param_groups:
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = torch.tensor(float(group["lr"]), device=learner.device)
+        self._graph = torch.cuda.CUDAGraph()
+        self._graph.register_generator_state(batches.random)
+        learner.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(self._graph):
+            self._loss = learner.loss_of(batches.made(self._where), loss, bool(learner.lowered))
+            learner.update(self._loss, self._share)
+            self._loss = self._loss.detach()
+
+    def step(self, where: Tensor, rate: float, share: float) -> Tensor:
+        """One step on the batch of these places; the loss."""
+        self._where.copy_(where)
+        self._share.fill_(share)
+        self._learner.set_rate(rate)
+        self._graph.replay()
+        return self._loss.clone()
 
 
 class Stepper:
@@ -124,6 +171,8 @@ class Stepper:
         self._waiting: list[Tensor] = []
         self._looked = time.monotonic()
         self._broken = 0
+        self._graph: _Graph | None = None
+        self._eager = 0  # steps that were made one kernel after the other
 
     @property
     def made(self) -> int:
@@ -132,12 +181,23 @@ class Stepper:
 
     def step(self, rate: float) -> None:
         """One more, at this learning rate."""
-        learner, batch = self._learner, next(self._batches)
+        learner, batches = self._learner, self._batches
+        where, inside = batches.drawn()
+        share = learner.share(self.made)
+        if self._graph is None and learner.device.type == "cuda" and self._eager >= WARM:
+            self._graph = _Graph(learner, batches, self._loss, where)
+        if self._graph is not None:
+            self._waiting.append(self._graph.step(where, rate, share))
+            return
+        batch = batches.made(where, folds=not (inside and learner.device.type == "cpu"))
         if learner.lowered is None:
             learner.lowered = self._pays(batch)
+        learner.set_rate(rate)
+        learner.optimizer.zero_grad(set_to_none=True)
         loss = learner.loss_of(batch, self._loss, learner.lowered)
-        learner.update(loss, rate, self.made)
+        learner.update(loss, share)
         self._waiting.append(loss.detach())
+        self._eager += 1
 
     def due(self, until: int | None) -> bool:
         """Whether losses should be looked at, which waits for the device; at the latest ``until`` steps after the last look."""
@@ -175,6 +235,7 @@ class Stepper:
         MemoryError : not even one patch fits.
         """
         learner, batches = self._learner, self._batches
+        self._graph, self._eager = None, 0
         learner.optimizer.zero_grad(set_to_none=True)
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()

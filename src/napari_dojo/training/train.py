@@ -40,6 +40,7 @@ __all__ = ["Target", "train_steps"]
 
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 ON_GPU = 4  # times as many
+RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
 
@@ -111,10 +112,10 @@ class _Training:
         if self.target.resume and (self.target.run / "state.pt").exists():
             self._resume(learner)
             yield Message("info", f"Resumed after step {learner.step}.")
-        batches = self._batches(self._sources(self.split.training), learner.step, learner.device)
         first = learner.step
-        work = Work(batches, self._loss, self._check, self._keep)
-        yield from fit(learner, work, self._budget(), self.control)
+        with self._batches(self._sources(self.split.training), first, learner.device) as batches:
+            work = Work(batches, self._loss, self._check, self._keep)
+            yield from fit(learner, work, self._budget(), self.control)
         if learner.step == first and self.control.stop:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
@@ -157,7 +158,8 @@ class _Training:
         return found
 
     def _batches(self, sources: list[Source], first: int, device: torch.device) -> Batches:
-        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, device)
+        memory = int(self.device.memory * RESIDENT)
+        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, device, memory)
 
     def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         return self.task.loss(out, target, weight, self.options)

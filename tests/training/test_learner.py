@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_dojo.data.batches import Batch
+from napari_dojo.device import Device
+from napari_dojo.nets.unet import UNet
+from napari_dojo.training.learner import Learner, Stepper
+
+CPU = Device("cpu", "CPU", 10**9, 1)
+
+
+class Zeros:
+    """Batches without content."""
+
+    batch = 4
+
+    def drawn(self):
+        return torch.zeros(self.batch, 8), True
+
+    def made(self, where, folds):
+        x = torch.linspace(0, 1, 4 * 256).reshape(4, 1, 16, 16)
+        return Batch(x, x, torch.ones_like(x))
+
+
+def learner(steps=0, dims=2):
+    torch.manual_seed(0)
+    return Learner(UNet(1, 1, (1,) * dims, ((2,) * dims,), 8), CPU, 1e-2, steps)
+
+
+def squared(out, target, weight):
+    return ((out - target) ** 2 * weight).mean()
+
+
+def test_a_step_is_that_of_adamw_with_clipped_gradients():
+    who, twin = learner(), UNet(1, 1, (1, 1), ((2, 2),), 8)
+    twin.load_state_dict(who.net.state_dict())
+    other = torch.optim.AdamW(twin.parameters(), lr=1e-2, weight_decay=1e-3)
+    batch = Zeros().made(None, False)
+    for _ in range(3):
+        loss = who.loss_of(batch, lambda *a: 1e4 * squared(*a), False)
+        who.optimizer.zero_grad()
+        who.update(loss, 0.1)
+        other.zero_grad()
+        (1e4 * squared(twin(batch.x), batch.target, batch.weight)).backward()
+        assert torch.nn.utils.clip_grad_norm_(twin.parameters(), 5.0) > 5
+        other.step()
+    for a, b in zip(who.net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_loss_that_is_not_a_number_changes_no_weight():
+    who = learner()
+    before = [p.detach().clone() for p in who.net.parameters()]
+    loss = who.loss_of(Zeros().made(None, False), squared, False) * math.nan
+    who.update(loss, 0.1)
+    assert all(torch.equal(a, b) for a, b in zip(before, who.net.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("steps", "weights"), [(0, 1 / 200), (20_000, 1 / 1000)])
+def test_the_average_reaches_over_more_steps_where_there_are_more(steps, weights):
+    who = learner(steps)
+    assert who.share(0) == pytest.approx(9 / 11)
+    assert who.share(10**6) == pytest.approx(weights)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_convolutions_lie_channels_last(dims):
+    layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+    weights = [p for p in learner(dims=dims).net.parameters() if p.ndim == dims + 2]
+    assert all(p.is_contiguous(memory_format=layout) for p in weights)
+
+
+@pytest.mark.parametrize(("full", "low", "wanted"), [(0.2, 0.1, True), (0.2, 0.19, False), (0.01, 0.001, False)])
+def test_bfloat16_where_it_is_clearly_faster_and_steps_are_not_short(monkeypatch, full, low, wanted):
+    who = learner()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(Stepper, "_seconds", lambda self, batch, lowered: low if lowered else full)
+    Stepper(who, Zeros(), squared).step(1e-3)
+    assert who.lowered is wanted
+
+
+def test_other_processors_do_not_try(monkeypatch):
+    who = learner()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(Stepper, "_seconds", lambda self, batch, lowered: 1 / 0)
+    Stepper(who, Zeros(), squared).step(1e-3)
+    assert who.lowered is False
+
+
+def test_the_trial_changes_nothing():
+    who = learner()
+    before = {k: v.clone() for k, v in who.net.state_dict().items()}
+    stepper = Stepper(who, Zeros(), squared)
+    assert stepper._seconds(Zeros().made(None, False), True) > 0
+    torch.testing.assert_close(who.net.state_dict(), before, rtol=0, atol=0)
+    assert all(p.grad is None for p in who.net.parameters())
+
+
+def test_bfloat16_gives_nearly_the_same_loss():
+    who, batch = learner(), Zeros().made(None, False)
+    a, b = (float(who.loss_of(batch, squared, lowered)) for lowered in (False, True))
+    assert a == pytest.approx(b, rel=0.02)
+    assert a != b
+
+
+def test_losses_are_counted_when_they_are_read():
+    who = learner()
+    stepper = Stepper(who, Zeros(), squared)
+    for _ in range(3):
+        stepper.step(1e-3)
+    assert (who.step, stepper.made) == (0, 3)
+    last = stepper.read()
+    assert (who.step, stepper.made) == (3, 3)
+    assert last is not None
+    assert np.isfinite(who.loss)
+    assert stepper.read() is None
