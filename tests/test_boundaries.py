@@ -43,10 +43,11 @@ WITH_TORCH = {
     "training.judge",
     "training.learner",
     "training.loop",
+    "training.pace",
     "training.recorder",
     "training.train",
 }
-RECEIVE_A_TASK = {"training.loop", "data.batches", "data.resident", "data.streamed", "inference.tiles"}
+RECEIVE_A_TASK = {"training.loop", "data.batches", "data.recipe", "data.resident", "data.streamed", "inference.tiles"}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from math import prod
 import pytest
 
 from napari_dojo.device import Device
+from napari_dojo.errors import DojoError
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import Hints
-from napari_dojo.training.plan import SET_UP, Data, make_plan
+from napari_dojo.training.plan import SET_UP, Data, make_plan, paced
 
 CPU = Device("cpu", "CPU", 8 * 10**9, 2)
 GPU = Device("cuda", "GPU", 20 * 10**9, 8, True)
@@ -105,4 +106,24 @@ def test_a_model_to_go_on_from_keeps_its_net_and_learns_slower():
 
 def test_little_memory_gives_small_batches():
     assert make_plan(NUCLEI, replace(CPU, memory=1), TrainSettings()).batch == 1
-    assert make_plan(NUCLEI, replace(CPU, memory=1), TrainSettings(batch=64)).batch == 1
+    with pytest.raises(
+        DojoError, match=r"Batch size 4096 with patches of .* px needs about [\d,]+ GB of memory; 2.0 GB are"
+    ):
+        make_plan(NUCLEI, replace(CPU, memory=2 * 10**9), TrainSettings(batch=4096))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batch", "width"),
+    [(0.001, 8.0, 1.5), (0.02, 2.0, 1.0), (0.03, 1.0, 1.0), (0.1, 0.5, 0.75), (10.0, 0.25, 0.5)],
+)
+def test_the_faster_the_device_the_larger_the_steps(seconds, batch, width):
+    plan = make_plan(NUCLEI, replace(CPU, kind="cuda", memory=10**12), TrainSettings(minutes=3.0))
+    found = paced(plan, seconds, replace(CPU, kind="cuda", memory=10**12))
+    assert (found.batch / plan.batch, found.width / plan.width) == (batch, width)
+    assert found.steps >= 3000 or (batch, width) == (0.25, 0.5)
+
+
+def test_what_does_not_fit_is_not_chosen_for_speed():
+    plan = make_plan(NUCLEI, replace(CPU, kind="cuda", memory=10**10), TrainSettings(minutes=3.0))
+    found = paced(plan, 1e-4, replace(CPU, kind="cuda", memory=10**10))
+    assert found.batch * found.width < 8 * 1.5 * plan.batch * plan.width

@@ -13,6 +13,7 @@ __all__ = [
     "normalize",
     "optics",
     "pointing",
+    "recipe",
     "registration",
     "resample",
     "resident",

@@ -5,7 +5,7 @@ Nothing here runs patch by patch, and nothing waits for the device. The number o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from napari_dojo.data.augment import Intensity
-from napari_dojo.data.kinds import LABELS, Kind
-from napari_dojo.data.resident import Crops, Record, Resident, Source, packed
+from napari_dojo.data.recipe import Recipe
+from napari_dojo.data.resident import Resident, Source, packed
 from napari_dojo.data.streamed import Streamed, needed, weight_of
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
@@ -33,40 +32,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x)
-
-
-Targets = Callable[[Crops, Generator], tuple[Tensor, Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a patch is made.
-
-    Attributes
-    ----------
-    size : of the patch, px.
-    record, targets : the task's, with its options bound.
-    intensity : changes the intensities of inputs; None: not at all.
-    resample : rotate by any angle and scale; else only flips and quarter turns.
-    quarter : whether those quarter turns are made, too.
-    augment : False takes patches as they lie.
-    zoom : largest change of size, as a half width of the logarithm.
-    aimed : share of the patches that are centred on something annotated.
-    kind : what targets are.
-    scale : target pixels per input pixel, for each axis; empty: 1.
-    """
-
-    size: tuple[int, ...]
-    record: Record
-    targets: Targets
-    intensity: Intensity | None = None
-    resample: bool = True
-    quarter: bool = True
-    augment: bool = True
-    zoom: float = 0.3
-    aimed: float = 0.6
-    kind: Kind = LABELS
-    scale: tuple[int, ...] = ()
 
 
 class Batches:

@@ -12,16 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_dojo.data.kinds import Kind
+from napari_dojo.data.recipe import Recipe
 from napari_dojo.data.resident import WORD, Prepared, Resident, Source
-
-if TYPE_CHECKING:
-    from napari_dojo.data.batches import Recipe
 
 __all__ = ["Streamed", "needed", "weight_of"]
 

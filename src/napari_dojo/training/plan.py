@@ -15,11 +15,14 @@ from napari_dojo.models.card import Card
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import Hints, Summary
 
-__all__ = ["Data", "Plan", "make_plan", "plan_for"]
+__all__ = ["Data", "Plan", "make_plan", "paced", "plan_for"]
 
 PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
 SET_UP = 6.0  # seconds that reading, preparing and saving take about
 LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
+ENOUGH = 3000  # steps after which more of them teach less than larger ones
+RUNGS = ((0.25, 0.5), (0.5, 0.5), (0.5, 0.75), (1, 0.75), (1, 1), (2, 1), (2, 1.5), (4, 1.5), (8, 1.5))  # batch, width
+LEAST = 0.25  # of a step's time, however small the batch: a GPU is not full then
 THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
 
 
@@ -90,9 +93,10 @@ class Plan:
     @property
     def long(self) -> str:
         """``about 1,300 steps in 5 min``; two digits, more are not known before the first step."""
+        plural = "s" * (self.steps != 1)
         if not self.minutes:
-            return f"{self.steps:,} steps"
-        return f"about {int(float(f'{self.steps:.2g}')):,} steps in {self.minutes:g} min"
+            return f"{self.steps:,} step{plural}"
+        return f"about {int(float(f'{self.steps:.2g}')):,} step{plural} in {self.minutes:g} min"
 
     @property
     def sentence(self) -> str:
@@ -122,8 +126,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
     )
     pixels = (hints.pixels or PIXELS) * (1 if device.kind == "cpu" else 4)
     batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
-    while batch > 1 and batch * prod(patch) * _bytes_per_pixel(width, stem) > device.memory:
-        batch //= 2
+    batch = _fitting(batch, patch, _bytes_per_pixel(width, stem), device, asked=bool(settings.batch))
     area = sum(prod(s) for s in data.sizes) * zoom**dims
     epoch = max(1, round(area / (batch * prod(patch))))
     minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
@@ -134,6 +137,26 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
     rate = settings.learning_rate or (1e-3 if start else 3e-3)
     return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
+
+
+def paced(plan: Plan, seconds: float, device: Device) -> Plan:
+    """The plan for a device on which its step takes ``seconds``: the largest batch and width that still leave `ENOUGH` steps.
+
+    The time of a step is taken to grow with the batch, and with the width to the power 1.8.
+    """
+    assert plan.minutes is not None
+    learning = max(1.0, 0.8 * (plan.minutes * 60 - SET_UP))
+
+    def scaled(more: float, wider: float) -> Plan:
+        batch, width = max(1, round(plan.batch * more)), max(8, round(plan.width * wider / 8) * 8)
+        took = seconds * max(more * wider**1.8, LEAST)
+        epoch = max(1, round(plan.epoch / more))
+        return replace(plan, batch=batch, width=width, epoch=epoch, steps=max(1, int(learning / took)))
+
+    found = [scaled(*rung) for rung in RUNGS]
+    bytes_ = [p.batch * prod(p.patch) * _bytes_per_pixel(p.width, p.stem) for p in found]
+    fine = [p for p, b in zip(found, bytes_, strict=True) if p.steps >= ENOUGH and b <= device.memory]
+    return fine[-1] if fine else found[0]
 
 
 def plan_for(
@@ -189,6 +212,25 @@ def _patch(dims: int, spacing: Sequence[float], diameter: float | None, zoom: fl
     edge = wanted or 64
     ratio = max(spacing) / min(spacing)
     return tuple(max(8, round(edge / min(4.0, s / min(spacing)))) if ratio > 1.5 else edge for s in spacing)
+
+
+def _fitting(batch: int, patch: Sequence[int], bytes_: float, device: Device, asked: bool) -> int:
+    """The largest batch up to this one that fits into memory; ``asked`` : a person wants it, so a smaller one is no answer.
+
+    Raises
+    ------
+    DojoError : it was asked for and does not fit.
+    """
+    most = max(1, int(device.memory / (prod(patch) * bytes_)))
+    if batch <= most:
+        return batch
+    if not asked:
+        return 2 ** int(np.log2(most))
+    size = " x ".join(map(str, patch))
+    raise DojoError(
+        f"Batch size {batch} with patches of {size} px needs about {batch * prod(patch) * bytes_ / 1e9:,.0f} GB of memory; "
+        f"{device.memory / 1e9:.1f} GB are free. Choose batch size {most} or smaller, or smaller patches."
+    )
 
 
 def _bytes_per_pixel(width: int, stem: tuple[int, ...]) -> float:

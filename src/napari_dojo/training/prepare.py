@@ -24,6 +24,8 @@ from napari_dojo.training.plan import Plan, plan_for
 
 __all__ = ["Setup", "prepare"]
 
+FEW_STEPS = 50  # with which hardly anything is learned
+
 
 @dataclass(frozen=True, eq=False)
 class Setup:
@@ -65,6 +67,9 @@ class Setup:
             found.append(_split_finding(self.split, self.scored, [name for _, name, _ in self.summary.painted]))
         if self.plan is not None and self.device is not None:
             found.append(Finding("ok", f"{self.device.sentence}: {self.plan.long}"))
+            if self.plan.minutes and self.plan.steps < FEW_STEPS and self.settings.batch:
+                text = f"Only {self.plan.long}: a smaller batch than {self.plan.batch}, or more time, gives a better model."
+                found.append(Finding("warning", text))
         return tuple(found)
 
     def scaled(self) -> tuple[Dataset, Split]:

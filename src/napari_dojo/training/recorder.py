@@ -123,6 +123,7 @@ class Recorder:
             "task": setup.task.name,
             "settings": asdict(setup.settings),
             "options": asdict(setup.options),
+            "plan": asdict(setup.plan) if setup.plan else {},
             "target": str(self._target.out),
             "data": self.data,
             "excluded": [asdict(e) for e in setup.dataset.excluded],

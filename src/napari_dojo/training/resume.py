@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from napari_dojo.data.dataset import Dataset, Split
 from napari_dojo.errors import DojoError
+from napari_dojo.training.plan import Plan
 
-__all__ = ["check_resumed", "fingerprint"]
+__all__ = ["check_resumed", "fingerprint", "kept_plan"]
 
 
 def fingerprint(dataset: Dataset, split: Split) -> dict[str, str]:
@@ -28,6 +30,15 @@ def fingerprint(dataset: Dataset, split: Split) -> dict[str, str]:
     parts = {k: [(p.item, p.box) for p in getattr(split, k)] for k in ("training", "validation", "test")}
     divided = hashlib.blake2b(repr(parts).encode(), digest_size=12)
     return {"images": images.hexdigest(), "targets": targets.hexdigest(), "split": divided.hexdigest()}
+
+
+def kept_plan(out: Path, plan: Plan) -> Plan | None:
+    """The plan with the batch and the width of the run in a model's folder, which were timed then; None where none lies there."""
+    try:
+        about: dict[str, Any] = json.loads((out / "run" / "settings.json").read_text(encoding="utf-8"))
+        return replace(plan, batch=int(about["plan"]["batch"]), width=int(about["plan"]["width"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def check_resumed(out: Path, task: str, data: dict[str, str]) -> None:

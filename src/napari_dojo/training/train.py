@@ -31,10 +31,11 @@ from napari_dojo.tasks import TASKS, Task
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit
+from napari_dojo.training.pace import timed_plan
 from napari_dojo.training.plan import Plan
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.recorder import Recorder, Target, card_of
-from napari_dojo.training.resume import check_resumed, fingerprint
+from napari_dojo.training.resume import check_resumed, fingerprint, kept_plan
 
 __all__ = ["Target", "train_steps"]
 
@@ -85,7 +86,9 @@ class _Training:
         self.setup, self.target, self.device, self.start, self.control = setup, target, device, start, control
         self.task, self.options, self.settings = setup.task, setup.options, setup.settings
         assert setup.plan is not None
-        self.plan: Plan = setup.plan
+        kept = kept_plan(target.out, setup.plan) if target.resume else None
+        self.plan: Plan = kept or timed_plan(setup, device)
+        self.setup = setup = replace(setup, plan=self.plan)
         self.dataset, self.split = setup.scaled()
         self.norms = {i: sample.normalization(setup.rule) for i, sample in enumerate(self.dataset.samples)}
         data = fingerprint(self.dataset, self.split)

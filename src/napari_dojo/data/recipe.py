@@ -1,0 +1,48 @@
+"""How a training's patches are made: plain values and a task's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dojo.data.augment import Intensity
+from napari_dojo.data.kinds import LABELS, Kind
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from napari_dojo.data.resident import Crops, Record
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a patch is made.
+
+    Attributes
+    ----------
+    size : of the patch, px.
+    record, targets : the task's, with its options bound.
+    intensity : changes the intensities of inputs; None: not at all.
+    resample : rotate by any angle and scale; else only flips and quarter turns.
+    quarter : whether those quarter turns are made, too.
+    augment : False takes patches as they lie.
+    zoom : largest change of size, as a half width of the logarithm.
+    aimed : share of the patches that are centred on something annotated.
+    kind : what targets are.
+    scale : target pixels per input pixel, for each axis; empty: 1.
+    """
+
+    size: tuple[int, ...]
+    record: Record
+    targets: Callable[[Crops, Generator], tuple[Tensor, Tensor, Tensor]]
+    intensity: Intensity | None = None
+    resample: bool = True
+    quarter: bool = True
+    augment: bool = True
+    zoom: float = 0.3
+    aimed: float = 0.6
+    kind: Kind = LABELS
+    scale: tuple[int, ...] = ()

@@ -1,0 +1,84 @@
+"""How fast the device is: a few steps of the bare network, timed before the plan is settled. Needs torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from napari_dojo import nets
+from napari_dojo.device import Device, is_out_of_memory, prepare
+from napari_dojo.training.plan import Plan, paced
+from napari_dojo.training.prepare import Setup
+
+__all__ = ["timed_plan"]
+
+TIMED = 8  # steps
+
+
+def timed_plan(setup: Setup, device: Device) -> Plan:
+    """The setup's plan, with the batch and the width that suit a GPU; as it is where a person or a start chose them.
+
+    A CPU keeps its plan: what its cores do in a step is known well enough.
+    """
+    plan, settings = setup.plan, setup.settings
+    assert plan is not None
+    if device.kind == "cpu" or settings.batch or settings.width or setup.start or not plan.minutes:
+        return plan
+    try:
+        seconds = _seconds_per_step(setup, plan, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return paced(plan, float("inf"), device)
+    return paced(plan, seconds, device)
+
+
+def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
+    """Of the bare network on one batch, recorded as a graph where the device can."""
+    where = prepare(device)
+    summary = setup.summary
+    arguments = {**plan.net, **summary.hints.arguments}
+    net = nets.build(
+        summary.hints.network, **arguments, in_channels=setup.dataset.channels, out_channels=len(summary.maps)
+    ).to(where)
+    x = torch.rand(plan.batch, setup.dataset.channels, *plan.patch, device=where)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-6, capturable=where.type == "cuda")
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(where.type, torch.bfloat16, enabled=device.mixed):
+            out = net(x)
+        out.float().square().mean().backward()
+        optimizer.step()
+
+    run = _recorded(step) if where.type == "cuda" else step
+    run()
+    _wait(where)
+    began = time.perf_counter()
+    for _ in range(TIMED):
+        run()
+    _wait(where)
+    return (time.perf_counter() - began) / TIMED
+
+
+def _recorded(step: Callable[[], None]) -> Callable[[], None]:
+    """A step as a CUDA graph."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def _wait(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.synchronize()
+    if where.type == "mps":
+        torch.mps.synchronize()
