@@ -7,7 +7,9 @@ Needs a display; without one: ``xvfb-run -a -s "-screen 0 1600x1000x24" python b
 The last line is JSON: ``worst_block_ms`` (the longest time without a beat, but for ``first_painting_ms``, the one in
 which napari adds the preview's layer and paints it for the first time), ``ours_ms`` (the longest time of it in
 our own code), ``stop_s``, ``left_behind`` (processes and files), ``opens_s`` of each panel, ``memory_mb`` before and
-after ``--trainings`` short trainings in one viewer.
+after ``--trainings`` short trainings in one viewer. ``--decode 4096`` measures something else: a result of so many px a
+side is decoded again by a slider that is moved twice. ``shows_s``: until its progress is seen; ``next_s``: from the second
+move until that decoding has begun; ``decode_s``: of the whole one; and the blocks of the window meanwhile.
 """
 
 from __future__ import annotations
@@ -35,11 +37,12 @@ def main() -> int:
     parser.add_argument(
         "--trainings", type=int, default=0, help="so many short trainings in one viewer, for its memory"
     )
+    parser.add_argument("--decode", type=int, default=0, metavar="SIZE", help="measure decoding again, not training")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["NAPARI_DOJO_HOME"] = home
         os.environ["NAPARI_CONFIG"] = str(Path(home) / "settings.yaml")
-        told = measure(asked.seconds, asked.size, asked.trainings, Path(home))
+        told = decode(asked.decode) if asked.decode else measure(asked.seconds, asked.size, asked.trainings, Path(home))
     print(json.dumps(told))
     return 0
 
@@ -199,6 +202,74 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
         "opens_s": opens,
         **({"memory_mb": memory} if memory else {}),
     }
+
+
+def decode(size: int) -> dict:
+    """Move a slider twice over a result of the shipped model: one of 512 x 512 px, many times side by side."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_dojo.inference.sinks import Stored
+    from napari_dojo.simulation.microscope import simulate
+    from napari_dojo.widgets.apply import results as module
+    from napari_dojo.widgets.apply.panel import ApplyPanel
+    from napari_dojo.widgets.common.panel import open_panel
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1280, 800)
+
+    def wait(until, most: float) -> float:
+        began = time.monotonic()
+        while not until():
+            assert time.monotonic() - began < most
+            QApplication.processEvents()
+            time.sleep(0.001)
+        return time.monotonic() - began
+
+    image = simulate("nuclei", (512, 512), 0, diameter=24).image
+    viewer.add_image(image, name="small")
+    apply = open_panel(viewer, ApplyPanel, "Apply")
+    apply.choose_model("nuclei-fluorescence")
+    wait(apply.apply_button.isEnabled, 60)
+    apply.apply_button.click()
+    wait(lambda: apply.results.layers and not apply.results.busy, 120)
+    small = apply.results.shown[0]
+    times = -(-size // 512)
+    tiled = lambda a: np.tile(np.asarray(a), (*(1 for _ in a.shape[:-2]), times, times))  # noqa: E731
+    large = viewer.add_image(tiled(image), name="large")
+    apply.image_box.choose(large)
+    work = apply.request.work(apply.outcome.values)
+    work.folder.mkdir(parents=True)
+    for name, array in (("maps-0.npy", small.kept.maps), ("prediction-0.npy", small.layer.data)):
+        np.save(work.folder / name, tiled(array))
+    apply.outcome.take(work.folder, work.run, [Stored(0, "large", "YX", "prediction-0.npy", None, "maps-0.npy")])
+    wait(lambda: [x.name for x in apply.results.layers] == ["large nuclei-fluorescence"], 120)
+    wait(lambda: not apply.results.busy, 120)
+    begun: list[float] = []
+    steps = module.decode_steps
+
+    def timed(*given):
+        begun.append(time.monotonic())
+        return steps(*given)
+
+    module.decode_steps = timed
+    heart = Heartbeat(viewer.window._qt_window)
+    heart.on = True
+    slider = apply.sliders.slider("threshold")
+    slider.value = 0.6
+    shows = wait(lambda: apply.progress.format().startswith("Updating"), 120)
+    moved = time.monotonic()
+    slider.value = 0.7
+    wait(lambda: len(begun) == 2, 120)
+    again = begun[1] - moved
+    taken = wait(lambda: not apply.results.busy, 300)
+    heart.on = False
+    facts = {"size": size, "shows_s": shows, "next_s": again, "decode_s": taken, "worst_block_ms": heart.worst()}
+    for ms, stacks in sorted(heart.late, key=lambda x: -x[0])[:3]:
+        print(f"late by {ms:.0f} ms, {[owner(s) for s in stacks]}")
+        print("\n".join(stacks[len(stacks) // 2].splitlines()[-8:]) if stacks else "(nothing seen)")
+    viewer.close()
+    return {k: round(v, 2) for k, v in {**facts, "ours_ms": heart.worst_of_ours()[0]}.items()}
 
 
 def repeated(count: int, train, wait) -> list[float]:

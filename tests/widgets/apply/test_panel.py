@@ -853,6 +853,28 @@ def test_what_a_person_painted_in_a_result_stays(qtbot, viewer, found):
     assert not (layer.data == 9).any()
 
 
+def test_what_is_painted_while_values_are_decoded_stays(qtbot, viewer, found, monkeypatch):
+    """Between the look at the layer, in a thread, and the new labels."""
+    layer, look = found.results.layers[0], results_module.fingerprint
+
+    def slow(array):
+        mark = look(array)
+        if array is layer.data:
+            painted.set()
+            drawn.wait(5)
+        return mark
+
+    painted, drawn = threading.Event(), threading.Event()
+    monkeypatch.setattr(results_module, "fingerprint", slow)
+    found.sliders.slider("minimum_area").value = 6
+    qtbot.waitUntil(painted.is_set, timeout=5000)
+    layer.fill((40, 2), 9)
+    drawn.set()
+    qtbot.waitUntil(lambda: not found.results.busy, timeout=5000)
+    assert (layer.data == 9).any()
+    assert found.results.layers[0] is not layer
+
+
 def test_what_is_painted_counts(qtbot, viewer, found):
     layer = found.results.layers[0]
     layer.selected_label = 0

@@ -72,6 +72,7 @@ class Shown:
     axes : of the image; what is spatial is one object: volumes where planes are linked.
     mark : the fingerprint of what the layer was given; another one says that a person has changed it.
     channel : which of the model's images it is.
+    touched : whether a person has painted in the layer since that was last looked at.
     """
 
     layer: Any
@@ -82,11 +83,7 @@ class Shown:
     axes: Axes
     mark: int = 0
     channel: int = 0
-
-    @property
-    def painted(self) -> bool:
-        """Whether the layer holds something else than the prediction: a person's work."""
-        return fingerprint(self.layer.data) != self.mark
+    touched: bool = False
 
     def steps(self, values: dict[str, Any]) -> Generator[Event, None, _Decoded]:
         """Labels for these values, with the numbers that their objects have in the layer, and what they hold."""
@@ -99,7 +96,9 @@ class Shown:
             yield Progress(1, 1)
             part[...] = same_numbers(ours.sample(before, i)[0], part)
         yield Progress(1, 1)
-        return _Decoded(self, labels, look.count(self.card, labels, self.axes), fingerprint(labels))
+        count, mark = look.count(self.card, labels, self.axes), fingerprint(labels)
+        self.touched = False
+        return _Decoded(self, labels, count, mark, fingerprint(self.layer.data) != self.mark)
 
     def table(self) -> tuple[Table, Counter[str]]:
         """Measurements of the layer as it is now, and what it holds."""
@@ -111,12 +110,16 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """New labels of a prediction, what they hold, and their fingerprint."""
+    """New labels of a prediction, what they hold, and their fingerprint.
+
+    ``painted`` : whether the layer held something else than the prediction: a person's work.
+    """
 
     shown: Shown
     labels: NDArray[np.int32]
     count: Counter[str]
     mark: int
+    painted: bool
 
 
 class Results(QObject):
@@ -302,7 +305,7 @@ class Results(QObject):
             shown = new.shown
             if shown not in self.shown or shown.layer not in self._viewer.layers:
                 continue
-            if shown.painted:
+            if new.painted or shown.touched:
                 self._leave(shown, new.labels)
             else:
                 shown.layer.data = new.labels
@@ -335,7 +338,9 @@ class Results(QObject):
         if paint is not None:
             (paint.connect if on else paint.disconnect)(self._painted)
 
-    def _painted(self, *_: Any) -> None:
+    def _painted(self, event: Any) -> None:
+        for shown in self.shown:
+            shown.touched |= shown.layer is event.source
         if not self.reading:
             self._measure_soon.start()
 
