@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from bright import bright, squares
 from same import same
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped
-from napari_dojo.inference.apply import apply
+from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, StoppedError
+from napari_dojo.inference.apply import _Room, apply
 from napari_dojo.inference.geometry import Image
-from napari_dojo.inference.predict import Ready
+from napari_dojo.inference.predict import Prediction, Ready
 from napari_dojo.inference.sinks import ArraySink, TiffSink
 from napari_dojo.inference.sources import ArraySource, FileSource, StoredSource
 from napari_dojo.io import images
@@ -159,11 +161,13 @@ def test_a_full_disk_ends_it_and_leaves_no_torn_file(folder: Path, monkeypatch: 
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    for name in "defghi":
+        images.write(folder / "in" / f"{name}.tif", squares(1), "YX")
     monkeypatch.setattr(tifffile, "imwrite", full)
-    with pytest.raises(DojoError, match=r"the disk of .* is full.*Before that, 1 of 3 images were done\."):
+    with pytest.raises(DojoError, match=r"the disk of .* is full.*"):
         list(steps(bright(), files(folder)))
-    assert len(calls) == 2  # the third was not even tried
-    assert [p.name for p in (folder / "out").iterdir()] == ["a.tif"]
+    assert len(calls) < 9  # those that were under way, and no other
+    assert len(list((folder / "out").iterdir())) == 1  # the first that was written, and no part of another
 
 
 def test_stop_keeps_what_is_done(folder: Path) -> None:
@@ -174,7 +178,10 @@ def test_stop_keeps_what_is_done(folder: Path) -> None:
     done = said[-1]
     assert isinstance(done, Done)
     assert done.facts["stopped"]
-    assert [p.name for p in (folder / "out").iterdir()] == ["a.tif"]
+    written = [Path(r["prediction"]).name for r in done.facts["results"]]
+    assert written[0] == "a.tif"
+    assert len(written) < 3
+    assert sorted(p.name for p in (folder / "out").iterdir()) == written
     *_, last = steps(bright(), files(folder, overwrite=True), control=Control(stop=True))
     assert last == Failed("Stopped before any image was done.")
 
@@ -278,3 +285,80 @@ def test_a_disk_without_room_for_the_prediction_ends_it(folder: Path, monkeypatc
     monkeypatch.setattr("numpy.lib.format.open_memmap", full)
     with pytest.raises(DojoError, match=r"cannot be written to .*out: No space left on device"):
         list(steps(bright(), files(folder)))
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(ArraySource):
+    """An image whose reading is noticed."""
+
+    seen: threading.Event = field(default_factory=threading.Event)
+
+    def read(self, number: int = 0) -> Image:
+        self.seen.set()
+        return super().read(number)
+
+
+def sources(count: int) -> list[Watched]:
+    return [Watched(Image(f"image {k}", Picture(squares(k % 3 + 1), "YX"))) for k in range(count)]
+
+
+def test_an_image_is_read_while_another_is_written() -> None:
+    first, second = sources(2)
+
+    class Waiting(ArraySink):
+        def write(self, index: int, *given: Any) -> Any:
+            assert index or second.seen.wait(60)
+            return super().write(index, *given)
+
+    *_, done = apply(Ready.of(bright(), CPU), [first, second], Waiting())
+    assert [r["name"] for r in done.facts["results"]] == ["image 0", "image 1"]
+
+
+def test_many_images_keep_their_order_and_only_a_few_are_under_way() -> None:
+    given, sink = sources(30), ArraySink()
+    said = apply(Ready.of(bright(), CPU), given, sink)
+    next(said)
+    assert not given[-1].seen.is_set()
+    *_, done = said
+    assert [r["name"] for r in done.facts["results"]] == [f"image {k}" for k in range(30)]
+    assert [sink.found[k].max() for k in range(30)] == [k % 3 + 1 for k in range(30)]
+
+
+def test_nothing_is_under_way_once_the_caller_is_gone() -> None:
+    given = sources(30)
+    said = apply(Ready.of(bright(), CPU), given, ArraySink())
+    next(said)
+    said.close()  # type: ignore[attr-defined]
+    assert not [t for t in threading.enumerate() if t.name.startswith("apply")]
+    assert not given[-1].seen.is_set()
+
+
+def test_a_bug_is_not_taken_for_an_image_that_does_not_fit() -> None:
+    class Broken(Watched):
+        def read(self, number: int = 0) -> Image:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(apply(Ready.of(bright(), CPU), [*sources(2), Broken(sources(1)[0].image)], ArraySink()))
+
+
+def test_images_that_do_not_fit_in_memory_together_wait_for_each_other() -> None:
+    room = _Room(100.0)
+    with room.taken(1000.0, Control()), pytest.raises(StoppedError), room.taken(1.0, Control(stop=True)):
+        pass
+    with room.taken(60.0, Control()), room.taken(40.0, Control()):
+        assert room.used == 100
+    assert room.used == 0
+
+
+def test_too_little_memory_skips_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(ready: Any, given: Any, *more: Any) -> Any:
+        if given.name == "image 1":
+            raise MemoryError
+        yield Progress(1, 1)
+        return Prediction(given.array, given.axes)
+
+    monkeypatch.setattr("napari_dojo.inference.predict.predict_image", small)
+    *_, done = apply(Ready.of(bright(), CPU), sources(3), ArraySink())
+    assert [r["name"] for r in done.facts["results"]] == ["image 0", "image 2"]
+    assert done.facts["skipped"] == ["image 1: Not enough memory. Use smaller images or tiles, or close other programs."]

@@ -1,4 +1,8 @@
-"""The apply loop: a model on images from anywhere, predictions to anywhere."""
+"""The apply loop: a model on images from anywhere, predictions to anywhere.
+
+Several images are under way at a time, each in a thread: while the network predicts one, others are read, decoded, measured and
+written. (Threads, because numpy computes beside them; processes measured a third slower, as all maps are sent to them.)
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Condition
+from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError, changed
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError
 from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Sink, Stored
 from napari_dojo.inference.sources import Source
@@ -22,18 +30,81 @@ if TYPE_CHECKING:
 __all__ = ["apply"]
 
 SHARE = 100  # progress steps per image, where there are several
+MOST = 8  # images under way at a time
+MEMORY = 0.5  # share of the free memory that images under way may take together
+WAIT = 0.2  # s after which it is looked whether the work still goes on
 
 
 class _UnwritableError(DojoError):
     """A prediction could not be written; the next one would meet the same."""
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A source turned out to hold so many images."""
+
+    images: int
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """An image is done, or was not: ``stored``, or why not."""
+
+    name: str
+    stored: Stored | None = None
+    error: BaseException | None = None
+
+
+@dataclass
+class _Pace(Control):
+    """The control of the threads: they stop where the caller says so or is gone, and wait while it asks for no event."""
+
+    caller: Control = field(default_factory=Control)
+    asked: Flag = field(default_factory=Flag)
+
+    def check(self) -> None:
+        """Raise StoppedError where the work must stop."""
+        if self.stop or self.caller.stop:
+            raise StoppedError
+
+    def wait(self) -> None:
+        """Return once the caller asks for the next event, or StoppedError."""
+        while not self.asked.wait(WAIT):
+            self.check()
+        self.check()
+
+
+@dataclass
+class _Room:
+    """Main memory for the images under way, in bytes; one that needs more waits until it is alone."""
+
+    bytes: float
+    used: float = 0.0
+    free: Condition = field(default_factory=Condition)
+
+    @contextmanager
+    def taken(self, needed: float, control: Control) -> Iterator[None]:
+        """Hold so many bytes; StoppedError while waiting for them."""
+        with self.free:
+            while self.used and self.used + needed > self.bytes:
+                self.free.wait(WAIT)
+                control.check()
+            self.used += needed
+        try:
+            yield
+        finally:
+            with self.free:
+                self.used -= needed
+                self.free.notify_all()
+
+
 def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
-    """Apply a model to images one by one, to each of those that a source holds.
+    """Apply a model to images, to each of those that a source holds; what is told and stored keeps the order of the sources.
 
     An image that cannot be read or does not fit is skipped; a prediction that cannot be written ends it. What was written
     stays. Yields Progress over all images, Message and Skipped, and last Done (``results``: `Stored` values as dicts, ``skipped``:
-    sentences, ``images``, ``stopped``, ``seconds``) or, stopped with nothing done, Failed.
+    sentences, ``images``, ``stopped``, ``seconds``) or, stopped with nothing done, Failed. While no event is asked for, images
+    under way wait.
 
     Raises
     ------
@@ -43,57 +114,133 @@ def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control 
     sink.check()
     stored: list[Stored] = []
     skipped: list[str] = []
-    turns = deque((i, 0) for i in range(len(sources)))  # a source, and which of its images
-    while turns:
-        i, number = turns.popleft()
-        name = sources[i].name + (f" (image {number + 1})" if number else "")
-        try:
-            image = _read(sources[i], number, control)
-            name = image.name
-            if not number:
-                turns.extendleft((i, n) for n in range(image.picture.images - 1, 0, -1))
-            at, count = len(stored) + len(skipped), len(stored) + len(skipped) + 1 + len(turns)
-            stored.append((yield from changed(_one(ready, image, sink, i, control), partial(_told, name, at, count))))
-        except StoppedError:
-            turns.appendleft((i, number))
-            break
-        except _UnwritableError as e:
-            raise DojoError(f"{e} Before that, {len(stored)} of {count} images were done." if stored else str(e)) from e
-        except (DojoError, MemoryError) as e:
-            if not (stored or skipped or turns):
-                raise
-            skipped.append(_named(name, explained(e)))
-            yield Skipped(skipped[-1])
-        finally:
-            sink.release(i)
+    known = len(sources)
+    for said in _told(ready, sources, sink, control):
         done = len(stored) + len(skipped)
-        yield Progress(SHARE * done, SHARE * (done + len(turns)))
+        if isinstance(said, _Opened):
+            known += said.images - 1
+        elif isinstance(said, Progress) and known > 1:
+            yield Progress(SHARE * done + round(SHARE * said.done / max(1, said.total)), SHARE * known)
+        elif isinstance(said, Event):
+            yield said
+        elif said.stored is not None:
+            stored.append(said.stored)
+            yield Progress(SHARE * (done + 1), SHARE * known)
+        elif isinstance(said.error, _UnwritableError):
+            before = f" Before that, {done} of {known} images were done." if stored else ""
+            raise DojoError(f"{said.error}{before}") from said.error
+        elif said.error is not None:
+            if known == 1 or not isinstance(said.error, (DojoError, MemoryError)):
+                raise said.error
+            skipped.append(_named(said.name, explained(said.error)))
+            yield Skipped(skipped[-1])
+            yield Progress(SHARE * (done + 1), SHARE * known)
     if not stored and control.stop:
         yield Failed("Stopped before any image was done.")
         return
     if not stored:
         raise DojoError(f"None of the {len(skipped)} images could be done. The first: {skipped[0]}")
     facts: dict[str, Any] = {"results": [s.as_dict() for s in stored], "skipped": skipped}
-    facts |= {"images": len(stored) + len(skipped) + len(turns), "stopped": bool(turns)}
+    facts |= {"images": known, "stopped": len(stored) + len(skipped) < known}
     yield Done(sink.where, facts | {"seconds": round(time.monotonic() - began, 2)})
 
 
-def _read(source: Source, number: int, control: Control) -> Image:
-    control.check()
-    return source.read(number)
+Said = Event | _Opened | _Ended
 
 
-def _one(ready: Ready, image: Image, sink: Sink, index: int, control: Control) -> Generator[Event, None, Stored]:
+def _told(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control) -> Iterator[Said]:
+    """What is told of each source, source by source, while the next ones are under way."""
+    import psutil
+
+    workers = min(len(sources), MOST, max(2, ready.predictor.device.cores))
+    pace, room = _Pace(caller=control), _Room(MEMORY * psutil.virtual_memory().available)
+    running: deque[SimpleQueue[Said | None]] = deque()
+    turns = iter(enumerate(sources))
+    pool = ThreadPoolExecutor(max(1, workers), "apply")
+    try:
+        while True:
+            for i, source in turns if len(running) < workers and not control.stop else ():
+                running.append(SimpleQueue())
+                pool.submit(_work, ready, source, i, sink, room, pace, running[-1].put)
+                if len(running) == workers:
+                    break
+            if not running:
+                return
+            while (said := _next(running[0], pace)) is not None:
+                pace.asked.clear()
+                yield said
+            running.popleft()
+    finally:
+        pace.stop = True
+        pool.shutdown()
+
+
+def _next(told: SimpleQueue[Said | None], pace: _Pace) -> Said | None:
+    """The next that is told; the wait can be interrupted from the keyboard."""
+    pace.asked.set()
+    while True:
+        try:
+            return told.get(timeout=WAIT)
+        except Empty:
+            continue
+
+
+def _work(
+    ready: Ready, source: Source, index: int, sink: Sink, room: _Room, pace: _Pace, say: Callable[[Said | None], None]
+) -> None:
+    """Do all images of a source, and tell of it; None at the end."""
+    try:
+        number, images = 0, 1
+        while number < images:
+            name = source.name + (f" (image {number + 1})" if number else "")
+            try:
+                pace.wait()
+                image = source.read(number)
+                name, images = image.name, image.picture.images if not number else images
+                if not number:
+                    say(_Opened(images))
+                steps = _one(ready, image, sink, index, room, pace)
+                say(_Ended(name, _said(steps, name, pace, say)))
+            except StoppedError:
+                return
+            except BaseException as e:
+                say(_Ended(name, error=e))
+                if not isinstance(e, (DojoError, MemoryError)) or isinstance(e, _UnwritableError):
+                    return
+            finally:
+                sink.release(index)
+            number += 1
+    finally:
+        say(None)
+
+
+def _said(steps: Generator[Event, None, Stored], name: str, pace: _Pace, say: Callable[[Said | None], None]) -> Stored:
+    """Do all steps for an image; messages get its name."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            stored: Stored = end.value
+            return stored
+        pace.wait()
+        say(Message(event.level, _named(name, event.text)) if isinstance(event, Message) else event)
+
+
+def _one(
+    ready: Ready, image: Image, sink: Sink, index: int, room: _Room, control: Control
+) -> Generator[Event, None, Stored]:
     """Predict, write."""
-    from napari_dojo.inference.predict import predict_image
+    from napari_dojo.inference.predict import memory_for, predict_image
 
     card = ready.card
     given = resolve(card, image, ready.settings)
     size = given.axes.size(given.array.shape)
     maps = sink.keeps_maps((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
-    found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
-    with _writing():
-        return sink.write(index, card, given, found)
+    with room.taken(memory_for(ready, given, maps), control):
+        found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
+        control.check()
+        with _writing():
+            return sink.write(index, card, given, found)
 
 
 def _storage(sink: Sink, index: int) -> Callable[[tuple[int, ...], Any], Any]:
@@ -113,13 +260,6 @@ def _writing() -> Iterator[None]:
         if isinstance(e.__cause__, OSError) and e.__cause__.errno != errno.ENAMETOOLONG:
             raise _UnwritableError(str(e)) from e
         raise
-
-
-def _told(name: str, index: int, count: int, event: Event) -> Event:
-    """What is said of one image as said of all: progress among ``count``, messages with its name."""
-    if isinstance(event, Progress) and count > 1:
-        return Progress(SHARE * index + round(SHARE * event.done / max(1, event.total)), SHARE * count)
-    return Message(event.level, _named(name, event.text)) if isinstance(event, Message) else event
 
 
 def _named(name: str, text: str) -> str:

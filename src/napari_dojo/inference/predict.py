@@ -28,7 +28,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS, Task
 
-__all__ = ["Prediction", "Ready", "Storage", "decoded", "predict", "predict_image", "predict_sample"]
+__all__ = ["Prediction", "Ready", "Storage", "decoded", "memory_for", "predict", "predict_image", "predict_sample"]
 
 Storage = Callable[[tuple[int, ...], Any], Any]  # (shape, dtype) -> zeros: numpy, memory-mapped or zarr
 
@@ -116,7 +116,7 @@ def predict_image(
     """
     places = _Places.of(ready, image)
     keep_maps = keep_maps and bool(fields_of(ready.task.decoding))
-    _check_memory(ready, image, places, keep_maps)
+    _check_memory(ready, image, keep_maps)
     for warning in (*image.warnings, *_domain_shift(ready.card, image)):
         yield Message("warning", warning)
     out = storage(places.shape, places.dtype)
@@ -326,17 +326,23 @@ def _domain_shift(card: Card, image: Input) -> Iterator[str]:
         yield warning
 
 
-def _check_memory(ready: Ready, image: Input, places: _Places, keep_maps: bool) -> None:
-    """Refuse what cannot fit: the maps and the work of decoding one sample, and the whole prediction."""
-    import psutil
-
+def memory_for(ready: Ready, image: Input, keep_maps: bool = False) -> float:
+    """Bytes of main memory, about: the maps and the work of decoding one sample, and the whole prediction."""
     outputs, shape = ready.predictor.outputs, image.array.shape
+    keep_maps = keep_maps and bool(fields_of(ready.task.decoding))
     sample = float(np.prod(image.axes.size(shape))) * np.prod(ready.predictor.scale)
-    needed = sample * (4 * outputs * 2 + 40) + 4 * float(np.prod(places.shape))
+    needed = sample * (4 * outputs * 2 + 40) + 4 * float(np.prod(_Places.of(ready, image).shape))
     if image.zoom > 1:  # the image and its maps are enlarged before the network sees them
         needed += sample * image.zoom ** len(image.axes.spatial) * 4 * (2 * image.axes.channels(shape) + outputs)
     needed += 4 * outputs * sample * image.axes.count(shape) if keep_maps else 0
-    there = psutil.virtual_memory().available
+    return float(needed)
+
+
+def _check_memory(ready: Ready, image: Input, keep_maps: bool) -> None:
+    """Refuse what cannot fit."""
+    import psutil
+
+    needed, there = memory_for(ready, image, keep_maps), psutil.virtual_memory().available
     if needed > 0.9 * there:
         raise DojoError(
             f"This image needs about {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free. "

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class Predictor:
         self._pixels = float(tile) ** 2 if tile else fitting
         self._together = min(TOGETHER[device.kind], fitting)
         self._running: deque[Any] = deque()
+        self._turn = Lock()  # threads with an image each take turns
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""
@@ -94,18 +96,24 @@ class Predictor:
         """
         if not self.dense:
             yield Progress(1, 1)
-            return self._whole(norm.apply(_scaled(x, norm, zoom)[0]))
+            ours, numbers = _scaled(x, norm, zoom)
+            with self._turn:
+                return self._whole(numbers.apply(ours))
         ours, numbers = _scaled(x, norm, zoom)
-        out = yield from self._tiled(self._placed(ours), numbers, control or Control())
-        return self._back(out, x.shape[1:])
+        with self._turn:
+            out = yield from self._tiled(self._placed(ours), numbers, control or Control())
+            found = out.cpu()
+        return self._back(found, x.shape[1:])
 
     def averaged(
         self, x: Any, norm: Normalization, zoom: float, control: Control, count: int
     ) -> Generator[Event, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """As `maps`: mean and standard deviation over ``count`` flipped and rotated views of the image, see `tta.averaged`."""
         ours, numbers = _scaled(x, norm, zoom)
-        views = self._placed(ours, sums=4)
-        mean, deviation = yield from tta.averaged(lambda view: self._tiled(view, numbers, control), views, count)
+        with self._turn:
+            views = self._placed(ours, sums=4)
+            found = yield from tta.averaged(lambda view: self._tiled(view, numbers, control), views, count)
+            mean, deviation = (maps.cpu() for maps in found)
         return self._back(mean, x.shape[1:]), self._back(deviation, x.shape[1:])
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
@@ -128,8 +136,8 @@ class Predictor:
         return self(np.pad(x, [(0, 0), *more], mode="symmetric"))
 
     def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
-        """Maps in main memory, on the grid of an image of this size."""
-        found: NDArray[np.float32] = maps.cpu().numpy()
+        """Maps on the grid of an image of this size."""
+        found: NDArray[np.float32] = maps.numpy()
         return found if found.shape == self._room(size) else resize(found, size)
 
     def _placed(self, x: Any, sums: int = 1) -> Any:
