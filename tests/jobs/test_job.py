@@ -216,7 +216,7 @@ def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None
         last = event
         control.stop = isinstance(event, Progress) and event.done > 100
     assert isinstance(last, Done)
-    assert [r.name for r in results(last)] == ["a"]
+    assert [r.name for r in results(last)] in (["a"], ["a", "b"])  # b is under way when a is done
     assert last.facts["stopped"]
     assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped before any image was done.")
 
