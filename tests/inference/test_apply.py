@@ -361,4 +361,6 @@ def test_too_little_memory_skips_an_image(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("napari_dojo.inference.predict.predict_image", small)
     *_, done = apply(Ready.of(bright(), CPU), sources(3), ArraySink())
     assert [r["name"] for r in done.facts["results"]] == ["image 0", "image 2"]
-    assert done.facts["skipped"] == ["image 1: Not enough memory. Use smaller images or tiles, or close other programs."]
+    assert done.facts["skipped"] == [
+        "image 1: Not enough memory. Use smaller images or tiles, or close other programs."
+    ]
