@@ -31,7 +31,7 @@ RESULTS = HERE / "results"
 
 def command(*args: object) -> list[str]:
     """`napari-dojo` with these arguments, as this Python runs it."""
-    return [sys.executable, "-m", "napari_dojo.cli", *map(str, args)]
+    return [sys.executable, "-m", "napari_dojo", *map(str, args)]
 
 
 def dojo(*args: object) -> float:

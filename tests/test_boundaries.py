@@ -22,7 +22,7 @@ ROOMS = (
     "errors", "events", "settings", "paths", "device",
     "data", "io", "nets", "metrics", "tasks", "models", "inference", "training", "evaluation",
     "simulation", "playground", "jobs", "widgets",
-    "doctor", "demo", "cli",
+    "doctor", "demo", "cli", "__main__",
 )  # fmt: skip
 SMALL = ROOMS[: ROOMS.index("data")]
 WINDOW = {"magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
@@ -39,6 +39,7 @@ WITH_TORCH = {
     "nets.base",
     "nets.registry",
     "nets.losses",
+    "nets.pooled",
     "nets.unet",
     "training.judge",
     "training.learner",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -221,11 +222,13 @@ def _train(args: argparse.Namespace) -> int:
     settings = checked(TrainSettings, _values(args, TrainSettings))
     options: Any = checked(task.options, _values(args, task.options))
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
+    from napari_dojo.training.world import join
 
+    world = join(settings.device)
     target, roles = getattr(args, "target", None), args.roles
     given = DatasetFiles(args.input, target, args.axes, args.region, args.group_by, roles, args.channel)
     pairs, notes = read_dataset(given, task.layout(options))
-    for note in notes:
+    for note in notes if world.rank == 0 else ():
         _warn(note)
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
@@ -235,7 +238,10 @@ def _train(args: argparse.Namespace) -> int:
     target = Target(args.out, args.resume, args.overwrite, began=args.began, **about)
     start = load(find(args.start)) if args.start else None
     control = Control()
-    done = _shown(train_steps(pairs, task, target, settings, options, start, control), control, "Training")
+    events = train_steps(pairs, task, target, settings, options, start, control)
+    if world.rank:
+        return _silent(events, control)
+    done = _shown(events, control, "Training")
     if done is None:
         return 1
     facts = done.facts
@@ -408,37 +414,50 @@ def _watched(steps: Generator[Event, None, T], title: str) -> T:
 
 def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None:
     """Draw a bar while a job is running; Ctrl-C keeps what is there. None where it was stopped before there was anything."""
+    done: Done | None = None
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}  # names may hold brackets
+    with _stopped_by_signals(control), _bar() as bar:
+        row = bar.add_task(title, total=None)
+        for event in events:
+            if isinstance(event, Step):
+                bar.update(row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}")
+            elif isinstance(event, Progress):
+                bar.update(row, completed=event.done, total=event.total)
+            elif isinstance(event, Started):
+                bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", **plain)
+            elif isinstance(event, Message):
+                bar.console.print(event.text, **plain)
+            elif isinstance(event, Validated):
+                bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", **plain)
+            elif isinstance(event, Done):
+                done = event
+            elif isinstance(event, Failed):
+                _warn(f"napari-dojo: {event.sentence}")
+    return done
+
+
+def _silent(events: Iterator[Event], control: Control) -> int:
+    """The part of a process that follows another one, which says everything."""
+    with _stopped_by_signals(control):
+        for _ in events:
+            pass
+    return 0
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(control: Control) -> Iterator[None]:
+    """Ctrl-C, and the end of a cluster's time, stop the work so that its result is kept."""
     import signal
 
     def stop(*_: object) -> None:
         control.stop = True
 
-    before = signal.signal(signal.SIGINT, stop)
-    done: Done | None = None
-    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}  # names may hold brackets
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _bar() as bar:
-            row = bar.add_task(title, total=None)
-            for event in events:
-                if isinstance(event, Step):
-                    bar.update(
-                        row, completed=event.step, total=event.steps, description=f"{title}, loss {event.loss:.3f}"
-                    )
-                elif isinstance(event, Progress):
-                    bar.update(row, completed=event.done, total=event.total)
-                elif isinstance(event, Started):
-                    bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", **plain)
-                elif isinstance(event, Message):
-                    bar.console.print(event.text, **plain)
-                elif isinstance(event, Validated):
-                    bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", **plain)
-                elif isinstance(event, Done):
-                    done = event
-                elif isinstance(event, Failed):
-                    _warn(f"napari-dojo: {event.sentence}")
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    return done
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _bar() -> Any:
@@ -452,7 +471,3 @@ def _bar() -> Any:
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,24 +15,33 @@ from napari_dojo.errors import DojoError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Device", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
+__all__ = ["ALL", "Device", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
+
+
+ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device: ``kind`` cpu, cuda or mps; usable ``memory`` in bytes; whether ``mixed`` precision is faster."""
+    """A device: ``kind`` cpu, cuda or mps; usable ``memory`` in bytes; whether ``mixed`` precision is faster.
+
+    ``together`` : so many of its kind train one model; ``gpus`` : so many CUDA GPUs could.
+    """
 
     kind: str
     name: str
     memory: int
     cores: int
     mixed: bool = False
+    together: int = 1
+    gpus: int = 0
 
     @property
     def sentence(self) -> str:
         """The device for the user, such as "CPU, 2 cores"."""
         cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
-        return f"{self.name}, {cores}" if self.kind == "cpu" else self.name
+        name = f"{self.name}, {cores}" if self.kind == "cpu" else self.name
+        return f"{self.together} x {name}" if self.together > 1 else name
 
 
 def cores() -> int:
@@ -51,19 +60,22 @@ def choose(wanted: str = "auto") -> Device:
     import torch
 
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = wanted if wanted != "auto" else next(k for k in ("cuda", "mps", "cpu") if has[k])
+    kind = next(k for k in ("cuda", "mps", "cpu") if has[k]) if wanted == "auto" else wanted
+    kind = "cuda" if kind == ALL else kind
     if not has.get(kind):
         there = ", ".join(k for k, v in has.items() if v)
         raise DojoError(
             f"The device {kind!r} is not available. Available: {there}. Run `napari-dojo doctor` for the reason."
         )
+    nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
+    gpus = torch.cuda.device_count() if nccl else 0
     if kind == "cuda":
         memory = int(torch.cuda.mem_get_info()[0] * 0.9)
-        return Device(
-            "cuda", torch.cuda.get_device_name(), memory, cores(), torch.cuda.get_device_capability() >= (7, 0)
-        )
+        mixed = torch.cuda.get_device_capability() >= (7, 0)
+        together = max(1, gpus) if wanted == ALL else 1
+        return Device("cuda", torch.cuda.get_device_name(), memory, cores(), mixed, together, gpus)
     memory = int(psutil.virtual_memory().available * 0.6)
-    return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores())
+    return Device(kind, "Apple GPU" if kind == "mps" else "CPU", memory, cores(), gpus=gpus)
 
 
 def _said_by_child(*code: str) -> str:

@@ -77,8 +77,14 @@ class TrainSettings:
         Option("Test", "Fraction of the images used only for the final score.", 0, 0.9, advanced=True),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        Option("Device", "The processor that computes the network; auto uses a GPU if there is one.", advanced=True),
+        Literal["auto", "cpu", "cuda", "mps", "all-gpus"],
+        Option(
+            "Device",
+            "The processor that computes the network; auto uses a GPU if there is one, all-gpus every CUDA GPU of this "
+            "machine at the same time, each for a batch of its own.",
+            advanced=True,
+            words=("auto", "cpu", "cuda", "mps", "all GPUs"),
+        ),
     ] = "auto"
     seed: Annotated[
         int,

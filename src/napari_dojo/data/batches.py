@@ -39,6 +39,7 @@ class Batches:
 
     ``batch`` may be made smaller while it runs. ``random`` is what noise and blind spots are drawn from. Sources that take
     more than ``memory`` bytes there are streamed, see `napari_dojo.data.streamed`; then close it, or use it in a ``with``.
+    ``share`` (k, n): the batches are part k of n of larger ones, of which the other parts are made elsewhere.
     """
 
     def __init__(
@@ -50,15 +51,16 @@ class Batches:
         start: int = 0,
         device: torch.device | None = None,
         memory: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.batch = batch
+        self.batch, self._share = batch, share
         self.random = _generator(self.device)
         self._recipe, self._seed, self._next = recipe, seed, start
         self._scale = recipe.scale or (1,) * len(recipe.size)
         self._stream: Streamed | None = None
         if memory is not None and needed(sources, recipe.kind, self._scale) > memory:
-            self._stream = Streamed(sources, recipe, self._scale, memory, self.device, seed + start)
+            self._stream = Streamed(sources, recipe, self._scale, memory, self.device, seed + start + share[0])
             self._resident, shown = self._stream.resident, self._stream.shown
         else:
             self._resident = Resident.of(sources, recipe.kind, recipe.record, self._scale, self.device)
@@ -86,12 +88,14 @@ class Batches:
     def drawn(self) -> tuple[Tensor, bool]:
         """Where the patches of the next batch lie, on the device, and whether all are inside their samples."""
         rng = np.random.default_rng([self._seed, self._next])
+        part, parts = self._share
         if self._stream is not None:
             for i, source in self._stream.renewed(self.batch * prod(self._recipe.size)):
                 self._places.put(i, source)
-        self.random.manual_seed(int(rng.integers(2**62)))
+        self.random.manual_seed(int(rng.integers(2**62)) + part)
         self._next += 1
-        where, inside = self._places.draw(self.batch, rng)
+        where, inside = self._places.draw(self.batch * parts, rng)
+        where = where[part * self.batch : (part + 1) * self.batch]
         if self.device.type == "cuda":
             where = where.pin_memory()
         return where.to(self.device, non_blocking=True), inside

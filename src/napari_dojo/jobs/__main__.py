@@ -8,9 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from napari_dojo.events import Event, encode
+from napari_dojo.events import Control, Event, encode
 from napari_dojo.jobs.claims import WORKER, claim, release
-from napari_dojo.jobs.worker import main
+from napari_dojo.jobs.worker import events_of, main
+from napari_dojo.training.world import follows
 
 if __name__ == "__main__":
     with contextlib.suppress(AttributeError, OSError):
@@ -27,6 +28,10 @@ if __name__ == "__main__":
             os._exit(1)
 
     folder = Path(sys.argv[1])
-    claim(folder, WORKER)
-    main(folder, said, sys.stdin)
-    release(folder, WORKER)
+    if follows():  # this process was started by the job itself, for another GPU: the first one listens and speaks
+        for _ in events_of(folder, Control()):
+            pass
+    else:
+        claim(folder, WORKER)
+        main(folder, said, sys.stdin)
+        release(folder, WORKER)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_dojo.nets.registry import NETS, build
     from napari_dojo.nets.unet import UNet
 
-__all__ = ["NETS", "Network", "UNet", "base", "build", "geometry", "losses", "unet"]
+__all__ = ["NETS", "Network", "UNet", "base", "build", "geometry", "losses", "pooled", "unet"]
 
 LATER = {"NETS": "registry", "Network": "base", "UNet": "unet", "build": "registry"}
 

@@ -1,4 +1,7 @@
-"""Losses on batches: outputs (N, K, *S), weights (N, 1, *S) that are 0 where nothing is known."""
+"""Losses on batches: outputs (N, K, *S), weights (N, 1, *S) that are 0 where nothing is known.
+
+They are made of `napari_dojo.nets.pooled.total`, so that they are of the whole batch where several processes share it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ __all__ = ["binary_cross_entropy", "cross_entropy", "edges", "l1", "l2", "soft_d
 
 def mean(value: Tensor, weight: Tensor) -> Tensor:
     """Mean of (N, K, *S) over what has weight; 0 where nothing has."""
-    return (value * weight).sum() / (weight.sum() * value.shape[1]).clamp(min=1)
+    from napari_dojo.nets.pooled import total
+
+    return total(value * weight) / (total(weight) * value.shape[1]).clamp(min=1)
 
 
 def binary_cross_entropy(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -39,9 +44,11 @@ def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
     A map that is absent from target and prediction counts as right.
     """
+    from napari_dojo.nets.pooled import total
+
     dims = [0, *range(2, probability.ndim)]
-    both = (probability * target * weight).sum(dims)
-    each = ((probability + target) * weight).sum(dims)
+    both = total(probability * target * weight, dims)
+    each = total((probability + target) * weight, dims)
     return (1 - (2 * both + 1) / (each + 1)).mean()
 
 

@@ -196,21 +196,22 @@ def targets(crops: Crops, options: InstancesOptions, random: Generator) -> tuple
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
     """Cross-entropy and soft Dice of "inside" and "boundary", errors of distance, direction and centre."""
     from napari_dojo.nets.losses import binary_cross_entropy, l1, soft_dice
+    from napari_dojo.nets.pooled import total
 
     inside, boundary = target[:, :1], target[:, 2:3]
     dims = (target.shape[1] - 3) // 2
     in_objects = inside * weight
     away = (out[:, 3 : 3 + dims] - target[:, 3 : 3 + dims]).square()
     centre = (out[:, 3 + dims :] - target[:, 3 + dims :]).abs()
-    objects = in_objects.sum() + 1
+    objects = total(in_objects) + 1
     return (
         binary_cross_entropy(out[:, :1], inside, weight)
         + 0.5 * soft_dice(out[:, :1].sigmoid(), inside, weight)
         + 2 * l1(out[:, 1:2], target[:, 1:2], weight)
         + binary_cross_entropy(out[:, 2:3], boundary, weight * (1 + 2 * boundary))
         + 0.5 * soft_dice(out[:, 2:3].sigmoid(), boundary, weight)
-        + 0.5 * (away * in_objects).sum() / objects
-        + 0.5 * (centre * in_objects).sum() / objects
+        + 0.5 * total(away * in_objects) / objects
+        + 0.5 * total(centre * in_objects) / objects
     )
 
 

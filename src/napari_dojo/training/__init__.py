@@ -8,4 +8,5 @@ __all__ = [
     "recorder",
     "resume",
     "train",
+    "world",
 ]

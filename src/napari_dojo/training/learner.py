@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batch, Batches
-from napari_dojo.device import Device, prepare
+from napari_dojo.device import Device, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
+from napari_dojo.training.world import World
 
 __all__ = ["Learner", "Loss", "Stepper"]
 
@@ -29,6 +31,10 @@ FASTER = 0.8  # a lower precision must take at most this share of the time
 LOOK = 0.1  # seconds between two looks at the losses of a GPU
 WARM = 3  # steps on a GPU before a whole step is recorded
 BROKEN = 20  # steps in a row without a number as loss
+HALF_MADE = (
+    "The memory was used up in the middle of a step, and the other processes wait for its result. Resume with --resume and "
+    "a smaller --batch."
+)
 
 
 class Learner:
@@ -37,16 +43,17 @@ class Learner:
     The average of the weights over the last steps is what is judged and saved (Polyak averaging; on
     nuclei it finds 3 to 5 % more objects than the last weights).
 
-    ``steps`` : how many there will be, as far as one can tell.
+    ``steps`` : how many there will be, as far as one can tell; ``world`` : the processes that take part.
     """
 
     kept = ("step", "seconds", "check_seconds", "best", "rising", "loss", "peak", "lowered")
 
-    def __init__(self, net: nn.Module, device: Device, rate: float, steps: int = 0) -> None:
-        self.device = prepare(device)
+    def __init__(self, net: nn.Module, device: Device, rate: float, steps: int = 0, world: World | None = None) -> None:
+        self.device, self.world = prepare(device), world or World()
         self.net: nn.Module = net.to(self.device)
         self.net.to(memory_format=_layout(net))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
+        self.net = self.world.ready(self.net)
         fused = self.device.type in FUSED
         graphs = self.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
@@ -91,11 +98,24 @@ class Learner:
                 if isinstance(v, Tensor):
                     state[k] = v.to(device)
 
-    def loss_of(self, batch: Batch, loss: Loss, lowered: bool) -> Tensor:
-        """Of the network on a batch; ``lowered`` : computed in bfloat16 where that is enough."""
+    def agree(self) -> None:
+        """Take over what the first process has."""
+        if self.world.size > 1:
+            buffer = io.BytesIO()
+            torch.save(self.state(), buffer)
+            told = io.BytesIO(self.world.shared(buffer.getvalue()))
+            self.load(torch.load(told, map_location=self.device, weights_only=True))
+
+    def loss_of(self, batch: Batch, loss: Loss, lowered: bool, net: nn.Module | None = None) -> Tensor:
+        """Of the network, or another one, on a batch; ``lowered`` : computed in bfloat16 where that is enough."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lowered):
-            out = self.net(batch.x)
+            out = (net or self.net)(batch.x)
         return loss(out.float(), batch.target, batch.weight)
+
+    def rehearse(self, batch: Batch, loss: Loss) -> None:
+        """Take the memory of a step with such a batch, on a copy, in this process alone."""
+        net = deepcopy(self.average).train().requires_grad_(True)
+        self.loss_of(batch, loss, bool(self.lowered), net).backward()
 
     def share(self, made: int) -> float:
         """How much of the average the weights of the step after ``made`` become."""
@@ -113,6 +133,7 @@ class Learner:
         """One step of the optimizer, and of the average; none of the optimizer where the loss is not a number."""
         loss.backward()
         gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
+        self.world.average([*gradients, loss.detach()])
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         fine = norm.isfinite() & loss.detach().isfinite()
         if self.device.type in FUSED:
@@ -173,6 +194,7 @@ class Stepper:
         self._broken = 0
         self._graph: _Graph | None = None
         self._eager = 0  # steps that were made one kernel after the other
+        self._fits = 0  # a batch size for which every process has memory
 
     @property
     def made(self) -> int:
@@ -181,7 +203,11 @@ class Stepper:
 
     def step(self, rate: float) -> None:
         """One more, at this learning rate."""
-        learner, batches = self._learner, self._batches
+        learner = self._learner
+        if learner.world.size > 1:
+            self._step_together(rate)
+            return
+        batches = self._batches
         where, inside = batches.drawn()
         share = learner.share(self.made)
         if self._graph is None and learner.device.type == "cuda" and self._eager >= WARM:
@@ -242,13 +268,53 @@ class Stepper:
         if batches.batch > 1:
             batches.batch //= 2
             return Message("warning", f"Not enough memory. Continuing with batch size {batches.batch}.")
-        if learner.device.type == "cpu":
+        if learner.device.type == "cpu" or learner.world.size > 1:
             raise MemoryError("not even batch size 1 fits into memory")
         learner.move(torch.device("cpu"))
         batches.move(learner.device)
         return Message(
             "warning", "Not enough GPU memory even for batch size 1. Continuing on the CPU, which is slower."
         )
+
+    def _step_together(self, rate: float) -> None:
+        """One more, of all processes. It is not recorded: they find each other in the middle of it."""
+        learner, batch = self._learner, self._tried()
+        if learner.lowered is None:
+            learner.lowered = learner.world.shared(self._pays(batch))
+        learner.set_rate(rate)
+        learner.optimizer.zero_grad(set_to_none=True)
+        try:
+            with learner.world.pooled():
+                loss = learner.loss_of(batch, self._loss, learner.lowered)
+                learner.update(loss, learner.share(self.made))
+        except Exception as e:
+            if is_out_of_memory(e):
+                raise DojoError(HALF_MADE) from e
+            raise
+        self._waiting.append(loss.detach())
+
+    def _tried(self) -> Batch:
+        """The next batch; the first of each size is tried by every process before they wait for each other in a step.
+
+        Raises
+        ------
+        MemoryError : in all of them where one has not enough.
+        """
+        size, batch = self._batches.batch, None
+        if size == self._fits:
+            return next(self._batches)
+        try:
+            batch = next(self._batches)
+            self._learner.rehearse(batch, self._loss)
+        except Exception as e:
+            if not is_out_of_memory(e):
+                raise
+            batch = None
+        everywhere = self._learner.world.all(batch is not None)
+        if batch is None or not everywhere:
+            raise MemoryError(f"batch size {size} does not fit into the memory of every process")
+        self._fits = size
+        return batch
 
     def _pays(self, batch: Batch) -> bool:
         """Whether bfloat16 makes steps clearly faster on this processor, by trying."""

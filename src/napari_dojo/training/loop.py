@@ -14,7 +14,7 @@ from napari_dojo.device import is_out_of_memory
 from napari_dojo.events import Control, Event, Step, Validated
 from napari_dojo.training.learner import Learner, Stepper
 
-__all__ = ["Budget", "Work", "fit"]
+__all__ = ["Budget", "Work", "fit", "follow"]
 
 CHECK_SHARE = 0.08  # of the time may go into checks
 SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
@@ -90,6 +90,7 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
     learner.net.train()
     while not control.stop and not checks.over(clock.seconds()):
         rate = _rate(learner.peak, stepper.made, checks.progress(clock.seconds()), budget.steps)
+        learner.world.tell(rate, control.stop)
         try:
             stepper.step(rate)
             loss = stepper.read() if stepper.due(checks.until_due) else None
@@ -98,6 +99,7 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
                 raise
             yield from clock.told(stepper.smaller())
             continue
+        control.stop = control.stop or learner.world.stopped
         if loss is None:
             continue
         learner.seconds = clock.seconds()
@@ -110,12 +112,29 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
             work.keep(learner, False)
             last_kept = time.monotonic()
     stepper.read()
+    learner.world.tell(None)
     if control.stop:  # no time for a check: the newest weights, unless the last check found older ones better
         learner.seconds = clock.seconds()
         if learner.step > first:
             work.keep(learner, learner.rising)
     elif learner.step > last_check or learner.best == float("-inf"):
         yield from _judge(learner, work, checks, clock)
+
+
+def follow(learner: Learner, work: Work, control: Control) -> None:
+    """Make the same steps as the first process does in `fit`, which alone looks at the time, judges and keeps."""
+    stepper = Stepper(learner, work.batches, work.loss)
+    learner.net.train()
+    for rate in learner.world.told(control):
+        try:
+            stepper.step(rate)
+        except Exception as e:
+            if not is_out_of_memory(e):
+                raise
+            stepper.smaller()
+            continue
+        if stepper.due(None):
+            stepper.read()
 
 
 def _judge(learner: Learner, work: Work, checks: _Checks, clock: Clock) -> Iterator[Event]:

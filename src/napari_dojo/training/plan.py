@@ -55,7 +55,7 @@ class Plan:
     Attributes
     ----------
     zoom : factor by which images are scaled before the net sees them.
-    patch : px at the net's scale; ``batch`` patches per update.
+    patch : px at the net's scale; ``batch`` patches per update, on each device.
     stem, pools, width, growth : the net, see `napari_dojo.nets.unet.UNet`.
     learning_rate : the largest.
     steps : updates; an estimate where ``minutes`` rule.
@@ -128,7 +128,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
     batch = settings.batch or int(np.clip(pixels // prod(patch), 1, 64))
     batch = _fitting(batch, patch, _bytes_per_pixel(width, stem), device, asked=bool(settings.batch))
     area = sum(prod(s) for s in data.sizes) * zoom**dims
-    epoch = max(1, round(area / (batch * prod(patch))))
+    epoch = max(1, round(area / (batch * device.together * prod(patch))))
     minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
     if minutes and not (settings.steps or settings.epochs):
         learning = max(1.0, 0.8 * (minutes * 60 - SET_UP))

@@ -30,12 +30,13 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Task
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.learner import Learner
-from napari_dojo.training.loop import Budget, Work, fit
+from napari_dojo.training.loop import Budget, Work, fit, follow
 from napari_dojo.training.pace import timed_plan
 from napari_dojo.training.plan import Plan
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.recorder import Recorder, Target, card_of
 from napari_dojo.training.resume import check_resumed, fingerprint, kept_plan
+from napari_dojo.training.world import World, join
 
 __all__ = ["Target", "train_steps"]
 
@@ -57,7 +58,8 @@ def train_steps(
     """Train a model on a dataset and save it; with ``start``, fine-tune that model.
 
     Yields events, the last of which is Done with the model's folder. Not asking for the next one pauses; closing the
-    generator loses what came after the last saved state.
+    generator loses what came after the last saved state. Where several processes train together, the first one yields them
+    and writes the files; the others yield nothing.
 
     Raises
     ------
@@ -66,12 +68,17 @@ def train_steps(
     task = TASKS[task] if isinstance(task, str) else task
     settings, control = settings or TrainSettings(), control or Control()
     target = replace(target, began=time.monotonic() if target.began is None else target.began)
-    device = devices.choose(settings.device)
+    world = join(settings.device)
+    device = world.device(devices.choose(settings.device))
     setup = prepare(dataset, task, options or task.options(), settings, device, start.card if start else None)
     if setup.summary.errors:
         raise DojoError(setup.summary.errors[0])
-    target.check_free()
-    training = _Training(setup, target, device, start, control)
+    if world.rank == 0:
+        target.check_free()
+    training = _Training(setup, target, start, control, world)
+    if world.rank:
+        training.follow()
+        return
     if target.resume:
         check_resumed(target.out, task.name, training.recorder.data)
     for event in training.steps():
@@ -82,12 +89,13 @@ def train_steps(
 class _Training:
     """One training: what the loop asks for, from a setup."""
 
-    def __init__(self, setup: Setup, target: Target, device: Device, start: Bundle | None, control: Control) -> None:
-        self.setup, self.target, self.device, self.start, self.control = setup, target, device, start, control
+    def __init__(self, setup: Setup, target: Target, start: Bundle | None, control: Control, world: World) -> None:
+        self.setup, self.target, self.start, self.control, self.world = setup, target, start, control, world
         self.task, self.options, self.settings = setup.task, setup.options, setup.settings
         assert setup.plan is not None
-        kept = kept_plan(target.out, setup.plan) if target.resume else None
-        self.plan: Plan = kept or timed_plan(setup, device)
+        assert setup.device is not None
+        self.device: Device = setup.device
+        self.plan: Plan = world.shared(self._settled_plan() if world.rank == 0 else setup.plan)
         self.setup = setup = replace(setup, plan=self.plan)
         self.dataset, self.split = setup.scaled()
         self.norms = {i: sample.normalization(setup.rule) for i, sample in enumerate(self.dataset.samples)}
@@ -107,22 +115,50 @@ class _Training:
         yield Started(self._told())
         yield from [Message("warning", w) for w in self.setup.summary.warnings]
         yield from [Message("warning", f.text) for f in self.setup.findings if f.code in ("no score", "one side")]
-        torch.manual_seed(self.settings.seed)
-        bundle, fits = _initial(self.card, self.start)
+        learner, fits = self._learner()
         if not fits:
             yield Message("info", "The classes differ from those of the model to start from: its last layer is new.")
-        learner = Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps)
         if self.target.resume and (self.target.run / "state.pt").exists():
             self._resume(learner)
             yield Message("info", f"Resumed after step {learner.step}.")
+        learner.agree()
         first = learner.step
-        with self._batches(self._sources(self.split.training), first, learner.device) as batches:
-            work = Work(batches, self._loss, self._check, self._keep)
-            yield from fit(learner, work, self._budget(), self.control)
+        with self._batches(learner) as batches:
+            yield from fit(learner, self._work(batches), self._budget(), self.control)
         if learner.step == first and self.control.stop:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
         yield self._finish(learner)
+
+    def follow(self) -> None:
+        """The part of a process that is not the first: to make the same steps."""
+        learner, _ = self._learner()
+        learner.agree()
+        with self._batches(learner) as batches:
+            follow(learner, self._work(batches), self.control)
+
+    def _learner(self) -> tuple[Learner, bool]:
+        """A new one, and whether all of the start's layers fit."""
+        torch.manual_seed(self.settings.seed)
+        bundle, fits = _initial(self.card, self.start)
+        return Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps, self.world), fits
+
+    def _settled_plan(self) -> Plan:
+        """The one of the run that is resumed, else the one that suits the device."""
+        assert self.setup.plan is not None
+        kept = kept_plan(self.target.out, self.setup.plan) if self.target.resume else None
+        return kept or timed_plan(self.setup, self.device)
+
+    def _batches(self, learner: Learner) -> Batches:
+        """From the step that comes next; this process's share of them."""
+        sources, memory = self._sources(self.split.training), int(self.device.memory * RESIDENT)
+        recipe, share = self._recipe(), (self.world.rank, self.world.size)
+        return Batches(
+            sources, recipe, self.plan.batch, self.settings.seed, learner.step, learner.device, memory, share
+        )
+
+    def _work(self, batches: Batches) -> Work:
+        return Work(batches, self._loss, self._check, self._keep)
 
     def _budget(self) -> Budget:
         minutes = self.plan.minutes
@@ -159,10 +195,6 @@ class _Training:
             target = self.card.prediction_numbers(norm) if kind.intensities else None
             found.append(Source.of(sample, crop, norm, kind, self.settings.seed + k, target, self.scale))
         return found
-
-    def _batches(self, sources: list[Source], first: int, device: torch.device) -> Batches:
-        memory = int(self.device.memory * RESIDENT)
-        return Batches(sources, self._recipe(), self.plan.batch, self.settings.seed, first, device, memory)
 
     def _loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         return self.task.loss(out, target, weight, self.options)

@@ -1,0 +1,130 @@
+"""Several processes that train one model, here two on the CPU: the same as one with the batch of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import together
+import torch
+
+from napari_dojo.events import Control
+from napari_dojo.models.card import read_card
+from napari_dojo.training.world import World, join
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def in_two(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run a script, or a module with -m, in two processes."""
+    done = subprocess.run([*TORCHRUN, *map(str, command)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any], Path]:
+    """What the first and the second of two processes found, and where their model lies."""
+    folder = tmp_path_factory.mktemp("pair")
+    in_two(together.__file__, folder)
+    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert [first["rank"], second["rank"], first["size"]] == [0, 1, 2]
+    return first, second, folder / "model"
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_two_learn_as_one_with_the_batch_of_both(pair: Any, norm: bool) -> None:
+    """Also where the loss is not a mean over patches, and with batch norm."""
+    first, second, _ = pair
+    name = "normed" if norm else "plain"
+    alone = together.learned(World(), 4, norm=norm)
+    assert first[name]["losses"] == pytest.approx(alone["losses"], abs=1e-4)
+    assert first[name]["weights"] == pytest.approx(alone["weights"], abs=1e-4)
+    assert first[name]["average"] == pytest.approx(alone["average"], abs=1e-3)
+    assert first[name]["weights"] == second[name]["weights"]
+    for mine, yours, whole in zip(first[name]["seen"], second[name]["seen"], alone["seen"], strict=True):
+        assert mine + yours == whole
+        assert mine != yours
+
+
+def test_only_the_first_keeps_something(pair: Any) -> None:
+    first, second, _ = pair
+    assert len(first["normed"]["kept"]) == 5
+    assert second["normed"]["kept"] == []
+
+
+def test_a_stop_that_reaches_one_ends_both_after_the_same_step(pair: Any) -> None:
+    """It is the second process that is told, when it is about to make its third step."""
+    first, second, _ = pair
+    assert first["stopped"]["steps"] == second["stopped"]["steps"] == 3
+    assert first["stopped"]["kept"] == [[3, True]]
+    assert first["stopped"]["weights"] == second["stopped"]["weights"]
+
+
+def test_where_one_runs_out_of_memory_both_take_half_the_batch(pair: Any) -> None:
+    first, second, _ = pair
+    assert [first["scarce"]["batch"], second["scarce"]["batch"]] == [1, 1]
+    assert first["scarce"]["steps"] == second["scarce"]["steps"] == 5
+    assert [m.rpartition(" ")[2] for m in first["scarce"]["messages"]] == ["2.", "1."]
+    assert first["scarce"]["weights"] == second["scarce"]["weights"]
+
+
+def test_a_training_and_its_resumed_run_give_the_model_of_one_process(pair: Any, tmp_path: Path) -> None:
+    first, second, model = pair
+    alone = together.trained(tmp_path / "alone", 4, World())
+    assert first["trained"]["losses"] == pytest.approx(alone["losses"], abs=1e-3)
+    for name, values in alone["net"].items():
+        np.testing.assert_allclose(first["trained"]["net"][name], values, atol=1e-3, err_msg=name)
+    assert second["trained"]["said"] == [[], []]
+    logged = [json.loads(line)["event"] for line in (model / "run/events.jsonl").read_text().splitlines()]
+    assert logged == [name for said in first["trained"]["said"] for name in said if name != "Step"]
+    assert read_card(model).training["device"].startswith("2 x CPU")
+
+
+def test_the_command_says_everything_once(tmp_path: Path) -> None:
+    for kind, arrays in zip(("images", "labels"), together.discs(), strict=True):
+        (tmp_path / kind).mkdir()
+        for k, array in enumerate(arrays):
+            tifffile.imwrite(tmp_path / kind / f"{k}.tif", array)
+    tiny = [
+        "--steps",
+        "2",
+        "--batch",
+        "1",
+        "--patch",
+        "32",
+        "--width",
+        "8",
+        "--depth",
+        "2",
+        "--device",
+        "cpu",
+        "--json",
+    ]
+    files = ["--input", tmp_path / "images", "--target", tmp_path / "labels", "--out", tmp_path / "model"]
+    done = in_two("-m", "napari_dojo", "train", "instances", *files, *tiny)
+    assert done.stdout.count("Saved") == 1
+    assert done.stderr.count("2 x CPU") == 1
+    assert json.loads(done.stdout.splitlines()[-1])["steps"] == 2
+    assert (tmp_path / "model" / "rdf.yaml").exists()
+
+
+def test_one_process_alone_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    world = join("auto")
+    assert (type(world), world.rank, world.size) == (World, 0, 1)
+    assert world.shared("a") == "a"
+    assert list(world.told(Control())) == []
+    code = "import sys; from napari_dojo.training.world import join; join('auto'); print({'torch', 'lightning_fabric'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
+    assert done.stdout.strip() == "set()"
