@@ -129,6 +129,25 @@ class Walk:
         self.clicked.append(f"layer {layer.name}")
         self.rest(0.1)
 
+    def stroke(self, row: int, columns: Any) -> None:
+        """Paint along a row of the image, with the mouse."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        y, x = (np.array(camera.center)[-2:] - (row, 0)) * camera.zoom
+        places = [
+            QPoint(round(canvas.width() / 2 - x + c * camera.zoom), round(canvas.height() / 2 - y)) for c in columns
+        ]
+        QTest.mouseMove(canvas, places[0])
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=places[0])
+        for place in places[1:]:
+            QTest.mouseMove(canvas, place)
+            self.rest(0.02)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=places[-1])
+        self.rest(0.05)
+
     def value(self, bar: Any, value: float) -> None:
         """Move a slider of a panel."""
         bar.value = value
@@ -275,10 +294,14 @@ def paint(walk: Walk) -> None:
     walk.click(train.labels_button)
     walk.rest(1)
     walk.look("new-labels")
-    truth, drawn = walk.array(path.parents[1] / "masks" / path.name), walk.viewer.layers.selection.active
-    for number in np.unique(truth)[1:11]:
-        drawn.data_setitem(np.nonzero(truth == number), int(drawn.selected_label))
-        walk.rest(0.6)
+    truth = walk.array(path.parents[1] / "masks" / path.name)
+    middle = truth[100:-100, 150:-150]  # what is in sight
+    for number in [n for n in np.unique(middle)[1:] if (middle == n).sum() == (truth == n).sum()][:10]:
+        rows = np.flatnonzero((truth == number).any(1))
+        for row in rows[4:-3:6]:
+            columns = np.flatnonzero(truth[row] == number)
+            walk.stroke(row, (columns[3:-3:4] if len(columns) > 8 else columns[len(columns) // 2 :][:1]))
+        walk.rest(1.2)  # a pause, as between two objects
     walk.rest(2)
     walk.look("ten-painted")
 

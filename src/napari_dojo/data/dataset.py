@@ -481,7 +481,7 @@ def _with_strata(
         return split
     training, validation = balanced(strata, groups, share, smallest)
     train, held = (tuple(Crop(i, box) for i, box in boxes) for boxes in (training, validation))
-    others = [Split(train, held, (), "parts of the images with some of each class")] if train and held else []
+    others = [Split(train, held, (), "parts of the images, chosen by what is labelled")] if train and held else []
     if len(set(groups)) > 1:
         for name in dict.fromkeys(groups):
             roles = ["validation" if group == name else "training" for group in groups]

@@ -152,8 +152,8 @@ class MainChoices(QWidget):
         self.forms = [ChoicesForm(lesson, fields_named(*names)) for names in (*columns, ("loss",))]
         row = QHBoxLayout()
         row.setSpacing(6)
-        row.addWidget(self.forms[0], 6)
-        row.addWidget(self.forms[1], 5)
+        row.addWidget(self.forms[0], 9)
+        row.addWidget(self.forms[1], 8)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)

@@ -81,7 +81,7 @@ class NameBox(QComboBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setStyleSheet("QComboBox { padding: 3px 0px 3px 6px; }")
+        narrow(self)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the box, and of the name what there is room for."""
@@ -163,6 +163,7 @@ def narrow(box: QComboBox) -> None:
     """Let a box be as wide as there is room, however long its texts are; the wheel does not change it."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(6)
+    box.setStyleSheet("QComboBox { padding: 3px 0px 3px 4px; }")  # napari's leaves more room around the text
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     calm(box)
 
