@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from bright import bright, squares
 from discs import discs
+from forked import forked_jobs  # noqa: F401 : a fixture
 from waiting import never, quiet, wait
 
 from napari_dojo.data.normalize import Normalization
@@ -27,6 +28,8 @@ from napari_dojo.io.images import Picture
 from napari_dojo.jobs.job import Job
 from napari_dojo.jobs.requests import predict_files_request, predict_request, train_request
 from napari_dojo.jobs.worker import events_of
+
+pytestmark = pytest.mark.usefixtures("forked_jobs")
 
 SETTINGS = {"steps": 3, "batch": 2, "patch": 64, "width": 8, "depth": 2, "device": "cpu"}
 
@@ -60,6 +63,7 @@ def stepped(said: list[Event]) -> bool:
     return any(isinstance(e, Step) for e in said)
 
 
+@pytest.mark.fresh
 def test_a_training_and_a_prediction_end_with_done(tmp_path: Path) -> None:
     job = Job(train_folder(tmp_path))
     job.start()

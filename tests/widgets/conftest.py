@@ -5,9 +5,16 @@ from __future__ import annotations
 import gc
 
 import pytest
+from bare import BareViewer
+from forked import forked_jobs  # noqa: F401 : a fixture
 
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.train.queue import desk
+
+
+@pytest.fixture(autouse=True)
+def jobs(forked_jobs):
+    """Jobs of all these tests are forked, unless marked ``fresh``."""
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +30,14 @@ def scenes():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=False)
+def viewer(request, qtbot):
+    """napari's viewer model in a plain window; in napari's own where the test is marked ``window``."""
+    if request.node.get_closest_marker("window"):
+        yield request.getfixturevalue("make_napari_viewer")(show=False)
+        return
+    viewer = BareViewer()
+    yield viewer
+    viewer.close()
 
 
 @pytest.fixture

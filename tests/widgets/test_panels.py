@@ -59,6 +59,7 @@ def controls_of(widget):
                 yield control
 
 
+@pytest.mark.window
 def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert made.minimumSizeHint().width() <= 340
     widest = max((c.minimumSizeHint().width() for c in made.findChildren(QWidget) if c.isVisibleTo(made)), default=0)
@@ -72,6 +73,7 @@ def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert bare == []
 
 
+@pytest.mark.window
 def test_it_opens_without_layers_and_follows_them(qtbot, viewer, made):
     scene = simulate("nuclei", (64, 64), 0)
     image = viewer.add_image(scene.image, name="first")
@@ -127,6 +129,7 @@ def lightness(widget):
     return np.frombuffer(picture.constBits().asstring(picture.sizeInBytes()), np.uint8).mean()
 
 
+@pytest.mark.window
 def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
     shown = [made, *made.findChildren(PlotWidget)]
     found = {}
@@ -138,6 +141,7 @@ def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
     assert (found["dark"] < 100).all()
 
 
+@pytest.mark.window
 def test_a_panel_has_the_name_that_the_menu_looks_for(viewer, made):
     """Else the menu opens a second one beside a panel that a button opened."""
     title = next(p.id for p in kinds() if p.values[0][1] == type(made).__name__)
@@ -149,6 +153,7 @@ def test_a_panel_has_the_name_that_the_menu_looks_for(viewer, made):
     opened.end()
 
 
+@pytest.mark.window
 @pytest.mark.parametrize("tabify", [False, True])
 def test_a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
     """Whoever docks it: napari's own menu puts panels below each other."""

@@ -122,6 +122,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     # train with live preview
     walk.type(train.name_edit, "nuclei")
     train.settings.set_values({"patch": 64, "batch": 4, "depth": 3, "width": 16, "device": "cpu"})
+    train.minutes_box.setValue(1.5)  # the first check comes after 4 % of them
     walk.until(train.start_button.isEnabled, 20)
     walk.click(train.start_button)
     walk.look("started")

@@ -246,6 +246,7 @@ def test_axes_that_fit_the_model_are_chosen(qtbot, viewer, panel, known):
 # --- results
 
 
+@pytest.mark.window
 def test_the_answer_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer, panel, known, at_once):
     model = known("bright")[0]
     image = viewer.add_image(squares(3), name="cells", scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"))
@@ -363,6 +364,7 @@ def test_selected_images_follow_the_selection(qtbot, viewer, panel, known):
     assert apply.image_box.layer in layers
 
 
+@pytest.mark.window
 def test_the_part_in_sight(qtbot, viewer, panel, known, at_once):
     known("bright")
     image = viewer.add_image(np.stack([squares(1), squares(3)]), scale=(1, 0.5, 0.5), translate=(0, 10, 10), name="s")
@@ -485,6 +487,7 @@ def test_awkward_images_are_answered(qtbot, viewer, panel, known, at_once, image
     assert not warned
 
 
+@pytest.mark.window
 def test_rotated_multiscale_and_colour_layers(qtbot, viewer, panel, known, at_once):
     known(bright={}, colours={"channels": 3, "axes": "YXC"})
     turned = viewer.add_image(squares(2), rotate=30, shear=[0.2], name="turned")
@@ -767,6 +770,7 @@ def tables(viewer):
     return [w for w in viewer.window.dock_widgets.values() if isinstance(w, Measurements)]
 
 
+@pytest.mark.window
 def test_the_table_leads_to_the_objects(qtbot, viewer, found):
     layer = found.results.layers[0]
     found.outcome.table_button.click()
@@ -990,6 +994,7 @@ def test_or_numbered_in_each_plane(qtbot, viewer, panel, known, at_once, volume)
 # --- one click
 
 
+@pytest.mark.window
 def test_one_click(qtbot, filled, panel, one_model, monkeypatch):
     asked = []
     monkeypatch.setattr(ApplyPanel, "apply", lambda self: asked.append((self.model.name, self.image_box.layer.name)))
@@ -1028,6 +1033,8 @@ def test_measuring_any_labels(qtbot, viewer, monkeypatch, warned):
 # --- the real thing
 
 
+@pytest.mark.fresh
+@pytest.mark.window
 @pytest.mark.timeout(240)
 def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes):
     """The shipped model in its own process; the window goes on meanwhile."""
@@ -1042,7 +1049,7 @@ def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes)
     folder = apply.runner.job.folder
     begun = time.monotonic()
     apply.stop_button.click()
-    qtbot.waitUntil(lambda: not apply.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not apply.runner.busy, timeout=90_000)
     print(f"stopped after {time.monotonic() - begun:.1f} s")
     assert "Stopped" in apply.message.text()
     assert len(viewer.layers) == 2

@@ -37,6 +37,7 @@ def on_canvas(viewer, y, x):
     return mapped[:2] / mapped[3]
 
 
+@pytest.mark.window
 def test_one_one_is_at_the_top_right(viewer, classroom):
     layer = classroom.canvas.points
     np.testing.assert_array_equal(layer.data_to_world((1, 1)), (1, 1))
@@ -93,6 +94,7 @@ def test_wrong_points_get_a_ring(classroom):
     assert (layer.border_width < 0.1).all()
 
 
+@pytest.mark.window
 def test_all_is_put_back(qtbot, filled, panel):
     filled.add_image(np.zeros((3, 40, 50)), name="stack", contrast_limits=(0, 1), visible=False)
     filled.layers.selection = {filled.layers[1], filled.layers[2]}
@@ -116,6 +118,7 @@ def test_all_is_put_back(qtbot, filled, panel):
     assert look_of(filled) == before
 
 
+@pytest.mark.window
 def test_a_view_in_3d_and_turned_axes_are_put_back(qtbot, viewer, panel):
     viewer.add_image(np.zeros((5, 40, 50)), name="stack", contrast_limits=(0, 1))
     viewer.dims.order = (1, 0, 2)
@@ -178,6 +181,7 @@ def test_the_users_own_layers_can_be_looked_at_meanwhile(qtbot, filled, panel):
     assert look_of(filled) == before
 
 
+@pytest.mark.window
 def test_a_person_adds_moves_and_removes_points(qtbot, classroom):
     lesson, layer = classroom.lesson, classroom.canvas.points
     classroom.canvas.set_class(1)

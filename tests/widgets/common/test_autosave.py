@@ -92,6 +92,7 @@ def test_nothing_is_written_before_something_is_painted(qtbot, viewer, pair, sav
     assert saved(qtbot, autosave)["cells labels"].data[5, 5] == 1
 
 
+@pytest.mark.window
 def test_all_comes_back_into_another_viewer(qtbot, viewer, pair, saving, make_napari_viewer):
     image, labels = pair
     corners = [np.array([[0, 0], [0, 9.5], [9, 9]]), np.array([[1, 1], [1, 4], [4, 4], [4, 1.0]])]
@@ -242,6 +243,7 @@ def test_the_next_panel_of_a_window_goes_on_with_the_draft(qtbot, viewer, pair, 
     assert [draft.folder for draft in drafts()] == [left.draft.folder]
 
 
+@pytest.mark.window
 def test_a_stroke_is_saved_before_it_ends(qtbot, viewer, pair, saving):
     image, labels = pair
     autosave = saving([row([image], labels)])
@@ -293,6 +295,7 @@ def test_the_end_saves_the_rest_or_discards_all(qtbot, viewer, pair, saving, mon
     assert not list(runs_folder().iterdir())
 
 
+@pytest.mark.window
 def test_a_closing_viewer_saves_the_rest(viewer, pair, saving, monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 60.0)
     monkeypatch.setattr(module, "LONGEST", 60.0)

@@ -133,6 +133,7 @@ def test_boxes_follow_layers_and_remember(qtbot, viewer, pair, panel):
 # objects
 
 
+@pytest.mark.window
 def test_one_of_each(qtbot, viewer, pair, panel, done):
     compare = panel(ComparePanel)
     viewer.layers.selection.active = viewer.layers["cells"]
@@ -313,6 +314,7 @@ def test_images(viewer, panel, done):
     assert len(viewer.layers) == 2
 
 
+@pytest.mark.window
 def test_rgb_multiscale_and_lazy_images(viewer, panel, done):
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)

@@ -66,6 +66,7 @@ def said(viewer, *events):
     return training
 
 
+@pytest.mark.window
 def test_the_sample_brings_its_images_and_opens_the_tour(qtbot, viewer):
     viewer.open_sample("napari-dojo", "two_minute_tour")
     assert [x.name for x in viewer.layers] == ["nuclei to train on", "nuclei to train on: labels"]
@@ -202,6 +203,7 @@ def test_other_choices_in_train_are_put_right(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 4)
 
 
+@pytest.mark.window
 def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     """A person who skips the training; the rest of the tour with a real prediction."""
     for _ in range(4):

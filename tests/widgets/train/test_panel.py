@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.gui,
     pytest.mark.timeout(240),
 ]
+MINUTES = 1.5  # the first check comes after 4 % of them
 
 
 def ready(qtbot, train):
@@ -36,6 +37,7 @@ def test_rows_fill_themselves(qtbot, filled, panel):
     assert not train.data.third_box.isVisibleTo(train)
 
 
+@pytest.mark.window
 def test_rows_follow_layers(qtbot, filled, panel):
     train = panel(TrainPanel)
     filled.layers["cells_1"].name = "other"
@@ -85,6 +87,7 @@ def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):
     assert train.settings.editor("patch").text() == "64 px"
 
 
+@pytest.mark.window
 def test_the_start_button_never_scrolls_out(qtbot, filled, panel):
     train = panel(TrainPanel)
     scrolled = train.findChildren(QScrollArea)
@@ -93,6 +96,7 @@ def test_the_start_button_never_scrolls_out(qtbot, filled, panel):
         assert not any(area.isAncestorOf(button) for area in scrolled)
 
 
+@pytest.mark.window
 def test_tab_goes_where_the_eye_goes(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
@@ -130,6 +134,7 @@ def test_options_of_the_task_are_shown(qtbot, filled, panel):
     assert train.classes_fold.isVisibleTo(train)
 
 
+@pytest.mark.window
 def test_fields_begin_at_one_edge(qtbot, filled, panel):
     train = panel(TrainPanel)
     folded = {label for fold in train.findChildren(Fold) for label in fold.findChildren(QLabel)}
@@ -154,6 +159,7 @@ def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
     qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text(), timeout=10_000)
 
 
+@pytest.mark.window
 def test_train_stop_apply(qtbot, filled, panel):
     """The whole story through the buttons; layers vanish meanwhile, and the result comes all the same."""
     train = panel(TrainPanel)
@@ -162,6 +168,7 @@ def test_train_stop_apply(qtbot, filled, panel):
     filled.layers.selection.active = active
     train.minutes_box.setValue(5)
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.minutes_box.setValue(MINUTES)
     train.name_edit.setText("cells")
     train.start_button.click()
     assert train.progress.buttons.currentIndex() == 1
@@ -217,10 +224,12 @@ def test_stopped_at_once(qtbot, filled, panel):
     assert train.unfinished.run is None
 
 
+@pytest.mark.fresh
 def test_stopped_while_torch_is_loaded(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.minutes_box.setValue(MINUTES)
     train.start_button.click()
     qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
     train.progress.stop_button.click()
@@ -244,6 +253,7 @@ def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
+    train.minutes_box.setValue(MINUTES)
     train.start_button.click()
     qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
     filled.layers["cells_0 labels"].data = filled.layers["cells_0 labels"].data * 0

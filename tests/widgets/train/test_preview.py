@@ -50,6 +50,7 @@ def pair(viewer, data, name="a", **where):
     return Row((image,), labels)
 
 
+@pytest.mark.window
 def test_the_answer_lies_on_the_image_and_steals_nothing(qtbot, viewer, made):
     data = np.random.default_rng(0).integers(0, 99, (60, 80))
     row = pair(viewer, data, scale=(0.5, 0.25), translate=(3, 4))

@@ -18,7 +18,7 @@ from napari_dojo.widgets.train.queue import desk
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
 
 TINY = {"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
-
+MINUTES = 1.5  # the first check comes after 4 % of them
 
 @pytest.fixture
 def train(qtbot, filled, panel):
@@ -28,6 +28,7 @@ def train(qtbot, filled, panel):
 def prepared(qtbot, panel, **settings):
     train = panel(TrainPanel)
     train.settings.set_values({**TINY, **settings})
+    train.minutes_box.setValue(MINUTES)
     qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
     train.name_edit.setText("cells")
     return train
@@ -56,8 +57,9 @@ def over(qtbot, training):
     qtbot.waitUntil(lambda: training.state == "over", timeout=60_000)
 
 
+@pytest.mark.window
 def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, filled, panel, train):
-    train.minutes_box.setValue(7.5)
+    train.minutes_box.setValue(1.7)
     train.rows.set_rows(train.rows.rows()[:2])
     qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
     train.start_button.click()
@@ -67,7 +69,7 @@ def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, fille
     train.end()
     assert training.state == "working"
     again = panel(TrainPanel)
-    assert (again.minutes_box.value(), again.name_edit.text()) == (7.5, "cells")
+    assert (again.minutes_box.value(), again.name_edit.text()) == (1.7, "cells")
     assert again.settings.values()["width"] == 4
     assert [row.name for row in again.rows.rows()] == ["cells_0", "cells_1"]
     assert again.progress.training is training
@@ -176,6 +178,7 @@ def test_an_unfinished_run_may_be_kept_or_discarded(qtbot, filled, panel, train)
     assert list(runs_folder().iterdir()) == []
 
 
+@pytest.mark.window
 def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
     asked = []
     monkeypatch.setattr(desk(), "ask", lambda names: asked.append(names) or len(asked) > 1)
