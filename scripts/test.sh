@@ -3,7 +3,7 @@
 # Usage: scripts/test.sh PYTHON [pytest's arguments]; without arguments all tests run, several at a time.
 set -euo pipefail
 
-if [ $# -eq 1 ]; then set -- "$1" -n auto --maxprocesses 4 --dist loadfile; fi
+if [ $# -eq 1 ]; then set -- "$1" -n auto --maxprocesses 4 --dist worksteal; fi
 
 if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${@:2}"; fi
 

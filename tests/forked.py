@@ -30,7 +30,12 @@ import pytest
 __all__ = ["forked_jobs"]
 
 STATE = struct.Struct("i")
-HELD = (
+HELD = (  # torch._dynamo and torch.onnx are loaded by torch's optimizers
+    "torch._dynamo",
+    "torch.onnx",
+    "scipy.spatial",
+    "skimage.measure",
+    "skimage.segmentation",
     "napari_dojo.inference.apply",
     "napari_dojo.inference.predict",
     "napari_dojo.jobs.worker",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 
+import psutil
 import pytest
 from bare import BareViewer
 from forked import forked_jobs  # noqa: F401 : a fixture
 
+from napari_dojo.device import Device, cores
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.train.queue import desk
 
@@ -18,10 +20,20 @@ def jobs(forked_jobs):
 
 
 @pytest.fixture(autouse=True)
+def device(monkeypatch):
+    """The CPU, without the Python that the panel starts to ask torch."""
+    monkeypatch.setattr("napari_dojo.widgets.train.check.best_device", choose)
+
+
+@pytest.fixture(autouse=True)
 def lean():
     """What napari leaves behind of each viewer, 5,000 objects, is not looked through again by every later test."""
     gc.collect()
     gc.freeze()
+
+
+def choose(wanted):
+    return Device("cpu", "CPU", psutil.virtual_memory().available, cores())
 
 
 @pytest.fixture(scope="session")
