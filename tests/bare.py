@@ -6,6 +6,7 @@ panel makes of layers need neither.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from napari.components import ViewerModel
@@ -27,6 +28,7 @@ class BareWindow:
 
     def __init__(self) -> None:
         self._qt_window = QMainWindow()
+        self._qt_viewer = SimpleNamespace(canvas=SimpleNamespace(native=QWidget(self._qt_window)))
         self._docks: dict[str, QDockWidget] = {}
 
     @property

@@ -33,7 +33,7 @@ def lean():
 
 
 def choose(wanted):
-    return Device("cpu", "CPU", psutil.virtual_memory().available, cores())
+    return Device("cpu", "CPU", int(psutil.virtual_memory().available * 0.6), cores())
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,10 @@ def walk(qtbot, make_napari_viewer):
     made.end()
 
 
-def test_through_all_exercises(walk):
+def test_through_all_exercises(walk, monkeypatch):
+    monkeypatch.setattr(
+        "napari_dojo.widgets.classroom.play.SLICE", 0.25
+    )  # s, between two pictures, which take most time
     panel, lesson = walk.panel, walk.panel.lesson
     walk.qtbot.keyClick(panel.play.slider, Qt.Key.Key_End)
     for name in NAMES:

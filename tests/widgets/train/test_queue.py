@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
 TINY = {"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
 MINUTES = 1.5  # the first check comes after 4 % of them
 
+
 @pytest.fixture
 def train(qtbot, filled, panel):
     return prepared(qtbot, panel)
