@@ -15,7 +15,7 @@ from napari_dojo.widgets.train.queue import desk
 
 
 @pytest.fixture(autouse=True)
-def jobs(forked_jobs):
+def jobs(forked_jobs):  # noqa: F811
     """Jobs of all these tests are forked, unless marked ``fresh``."""
 
 
