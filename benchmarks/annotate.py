@@ -1,4 +1,4 @@
-"""Annotate: objects from a click or a box on real images; the functions behind the panel's tools, called as they are."""
+"""Annotate: objects from a click or a box on real images, and how long each tool takes; the functions behind the tools."""
 
 from __future__ import annotations
 
@@ -89,14 +89,71 @@ def gestures(data: Path, seed: int) -> dict[str, float]:
     return result
 
 
+def edits_timed(size: int, repeats: int = 5) -> dict[str, float]:
+    """Milliseconds of each tool, of undo and of redo on a layer of size x size px with 1,600 objects in a real viewer."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_dojo.widgets.annotate.editing import Editing
+    from napari_dojo.widgets.annotate.gestures import TOOLS, Gesture
+    from napari_dojo.widgets.common.layers import provenance
+
+    step = size // 40
+    rows, columns = np.indices((step, step))
+    disc = (rows - step / 2) ** 2 + (columns - step / 2) ** 2 <= (0.3 * step) ** 2
+    labels = np.kron(np.arange(1, 1601, dtype=np.int32).reshape(40, 40), np.ones((step, step), np.int32)) * np.tile(
+        disc, (40, 40)
+    )
+    viewer = napari.Viewer(show=True)
+    image = viewer.add_image(100.0 * (labels > 0).astype(np.float32), name="image")
+    layer = viewer.add_labels(labels, name="labels", metadata=provenance("result", "image"))
+    editing = Editing(viewer, layer)
+    editing.image = image
+    QApplication.processEvents()
+    _ = editing.places
+    editing.accept(1, (step / 2, step / 2), editing.sight())  # the layer of accepted places is made once
+    found: dict[str, list[float]] = {}
+
+    def timed(name: str, act: Callable[[], Any]) -> None:
+        began = time.perf_counter()
+        act()
+        found.setdefault(name, []).append(1000 * (time.perf_counter() - began))
+        QApplication.processEvents()
+
+    for k in range(repeats):
+        at = np.array([(9 + 2 * k) * step + step / 2] * 2)
+        right, beside = np.array([0.0, step / 2]), at + step / 2
+        paths = {
+            "Smooth": [at],
+            "Fill holes": [at],
+            "Reshape": [at, at + 0.3 * step],
+            "Split": [at - right, at + right],
+            "Merge": [at, at + 2 * right],
+            "Accept": [at],
+            "Delete": [at],
+            "Add": [at],
+            "Add by hand": [beside, beside + 9 * right / right[1], beside + 9],
+        }
+        for name, path in paths.items():
+            tool, gesture = TOOLS[name.removesuffix(" by hand")], Gesture(np.array(path), editing.sight())
+            timed(name, lambda tool=tool, gesture=gesture: tool.act(editing, gesture))
+        timed("undo", editing.history.undo)
+        timed("redo", editing.history.redo)
+    editing.close()
+    viewer.close()
+    result = {f"{name.lower().replace(' ', '_')}_ms": round(float(np.median(ms)), 1) for name, ms in found.items()}
+    return {"size": size, **result, "worst_ms": round(max(max(ms) for ms in found.values()), 1)}
+
+
 def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["gestures"], default="gestures")
+    parser.add_argument("--only", choices=["gestures", "edits"], default="gestures")
+    parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    print(json.dumps(gestures(args.data, args.seed)))
+    print(json.dumps(edits_timed(args.size) if args.only == "edits" else gestures(args.data, args.seed)))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from scipy import ndimage
 __all__ = ["LARGEST", "around_click", "in_box", "window_of"]
 
 LARGEST = 160  # px from the click that an object whose size is not known may reach
-LEVELS = 20  # thresholds that are tried
-FEWEST = 12  # px of an object
+LEVELS = 16  # thresholds that are tried
+FEWEST = 6  # px of an object
 SIGMA = 1.0  # px, of the smoothing before
 MIDDLE = 0.35  # of a box's edge length, that its middle has
 
@@ -31,10 +31,12 @@ class _Look:
     free: NDArray[np.bool_]
 
     @classmethod
-    def at(cls, image: ArrayLike, taken: NDArray[np.bool_] | None) -> _Look:
+    def at(cls, image: ArrayLike, taken: NDArray[np.bool_] | None, roots: bool = False) -> _Look:
+        """``roots`` : edges of the root of the intensity, which is as noisy in bright places as in dark ones."""
         flat = np.nan_to_num(np.asarray(image, np.float32))
         smooth = ndimage.gaussian_filter(flat, SIGMA, mode="nearest")
-        edges = ndimage.gaussian_gradient_magnitude(flat, SIGMA, mode="nearest")
+        seen = np.sqrt(smooth - smooth.min()) if roots else flat
+        edges = ndimage.gaussian_gradient_magnitude(seen, SIGMA, mode="nearest")
         return cls(smooth, edges, np.ones(flat.shape, bool) if taken is None else ~taken)
 
 
@@ -61,14 +63,26 @@ def around_click(
     -------
     bool (rows, columns); None where no outline is found.
     """
-    look = _Look.at(image, taken)
-    best, mask = 0.0, None
-    for found in _outlined(look, place):
-        found = _own_part(found, place)
-        score = _strength(look, found) * _likely(found, diameter)
-        if score > best:
-            best, mask = score, found
-    return None if mask is None else _finished(mask, look, place)
+    image = np.asarray(image)
+    taken = np.zeros(image.shape, bool) if taken is None else taken
+    if diameter is None:  # the size first, on half the pixels along each axis
+        small = ndimage.uniform_filter(np.nan_to_num(np.asarray(image, np.float32)), 2)[::2, ::2]
+        rough = _strongest(_Look.at(small, taken[::2, ::2], roots=True), (place[0] // 2, place[1] // 2), None)
+        if rough is None:
+            return None
+        diameter = 2 * float(np.sqrt(4 * rough.sum() / np.pi))
+    whole = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+    window = tuple(
+        slice(max(0, s.start), min(w.stop, s.stop)) for s, w in zip(window_of(place, diameter), whole, strict=True)
+    )
+    at = (place[0] - window[0].start, place[1] - window[1].start)
+    look = _Look.at(image[window], taken[window], roots=True)
+    mask = _strongest(look, at, diameter)
+    if mask is None:
+        return None
+    result = np.zeros(image.shape, bool)
+    result[window] = _finished(mask, look, at)
+    return result
 
 
 def in_box(image: ArrayLike, box: tuple[slice, slice], taken: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
@@ -90,12 +104,23 @@ def in_box(image: ArrayLike, box: tuple[slice, slice], taken: NDArray[np.bool_] 
     look = _Look(look.smooth, look.edges, look.free & inside)
     best, mask = 0.0, None
     for found in _largest_in(look, box):
-        score = _strength(look, found) * _filled(found, box) ** 2
+        score = _strength(look, found) * _filled(found, box)
         if score > best:
             best, mask = score, found
     if mask is None or _filled(mask, box) < 0.3:
         return _ellipse(box, look.free.shape) & look.free
     return _finished(mask, look, None)
+
+
+def _strongest(look: _Look, place: tuple[int, int], diameter: float | None) -> NDArray[np.bool_] | None:
+    """The outline around a place with the strongest edge, weighted by how likely its size and shape are."""
+    best, mask = 0.0, None
+    for found in _outlined(look, place):
+        own = _own_part(found, place)
+        score = _strength(look, own) * _likely(own, diameter)
+        if score > best:
+            best, mask = score, own
+    return mask
 
 
 def _outlined(look: _Look, place: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
@@ -105,14 +130,16 @@ def _outlined(look: _Look, place: tuple[int, int]) -> Iterator[NDArray[np.bool_]
     near = tuple(slice(max(0, p - 1), p + 2) for p in place)
     for sign in (1, -1):
         values = sign * look.smooth
-        top, bottom = float(np.median(values[near])), float(np.percentile(values[look.free], 2))
+        top, bottom, last = float(np.median(values[near])), float(np.percentile(values[look.free], 2)), 0
         for level in bottom + (top - bottom) * np.linspace(0.08, 0.95, LEVELS):
             beyond = (values > level) & look.free
             if not beyond[place]:
                 continue
             parts, _ = ndimage.label(beyond)
             found = parts == parts[place]
-            if found.sum() >= FEWEST and not _at_border(found):
+            size = int(found.sum())
+            if size >= FEWEST and size != last and not _at_border(found):
+                last = size
                 yield found
 
 

@@ -210,6 +210,16 @@ class Editing(QObject):
             write(self.labels, wanted)
         return bool(wanted)
 
+    def undo(self) -> None:
+        """Undo the last step."""
+        self.history.undo()
+        self._later()
+
+    def redo(self) -> None:
+        """Redo what was undone last."""
+        self.history.redo()
+        self._later()
+
     def _painted(self, event: Any) -> None:
         """A person changed something, with a tool or with napari's brush."""
         changes = changes_in(event.value)

@@ -79,18 +79,41 @@ class History:
         """One more step, that consists of a mark alone; napari says ``paint``, as for any other."""
         self._layer._save_history(mark)
 
+    def undo(self) -> None:
+        """As napari's undo, with only the boxes drawn again; in large layers that is a hundred times as fast."""
+        self._move(self._layer._undo_history, self._layer._redo_history, undoing=True)
+
+    def redo(self) -> None:
+        """As napari's redo. See `undo`."""
+        self._move(self._layer._redo_history, self._layer._undo_history, undoing=False)
+
+    def _move(self, source: deque[Any], to: deque[Any], undoing: bool) -> None:
+        if not source:
+            return
+        step = source.pop()
+        redo = deque(self._layer._redo_history, maxlen=STEPS)  # which any new step clears
+        self._layer._block_history = True
+        for atom in reversed(step):
+            if not isinstance(atom, Mark):
+                self._layer.data_setitem(*_values(atom, undoing))
+        self._layer._staged_history, self._layer._block_history = [], False
+        self._layer._redo_history = redo
+        (redo if undoing else to).append(list(reversed(step)))
+        self._count = self.length
+        for mark in _marks(step):
+            self._replayed(mark.edit.inverse if undoing else mark.edit)
+
     def _painted(self, event: Any) -> None:
         self._count = self.length
 
     def _refreshed(self, event: Any) -> None:
         """Napari says of an undo no more than that the data are shown again."""
-        before, self._count = self._count, self.length
-        if self._count < before and self._layer._redo_history:
-            for mark in _marks(self._layer._redo_history[-1]):
-                self._replayed(mark.edit.inverse)
-        elif self._count > before and self._layer._undo_history:
-            for mark in _marks(self._layer._undo_history[-1]):
-                self._replayed(mark.edit)
+        steps, self._count = self.length - self._count, self.length
+        undoing = steps < 0
+        moved = list(self._layer._redo_history if undoing else self._layer._undo_history)
+        for step in moved[-abs(steps) :] if steps else []:  # several while the layer was hidden
+            for mark in _marks(step):
+                self._replayed(mark.edit.inverse if undoing else mark.edit)
 
 
 def write(layer: Any, edits: Sequence[Edit]) -> None:
@@ -120,6 +143,16 @@ def _change(atom: Any) -> Change:
     mask = np.zeros([s.stop - s.start for s in box], bool)
     mask[tuple(np.asarray(i) - a for i, a in zip(indices, starts, strict=True))] = True
     return Change(box, mask, _numbers(old, new))
+
+
+def _values(atom: Any, undoing: bool) -> tuple[tuple[NDArray[np.int_], ...], Any]:
+    """Where an atom changed the layer, and the values to write there."""
+    if not hasattr(atom, "slice_key"):
+        indices, old, new = atom
+        return indices, old if undoing else new
+    change = _change(atom)
+    at = tuple(i + s.start for i, s in zip(np.nonzero(change.mask), change.box, strict=True))
+    return at, np.ravel(atom.old_values) if undoing else atom.new_value
 
 
 def _numbers(*values: Any) -> frozenset[int]:

@@ -302,11 +302,11 @@ class AnnotatePanel(Panel):
 
     def _undo(self) -> None:
         if self.editing is not None:
-            self.editing.labels.undo()
+            self.editing.undo()
 
     def _redo(self) -> None:
         if self.editing is not None:
-            self.editing.labels.redo()
+            self.editing.redo()
 
     def _accept_part(self, view: bool) -> None:
         if self.editing is None:

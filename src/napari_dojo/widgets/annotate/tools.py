@@ -39,7 +39,8 @@ class Tools(QObject):
         self.tool: Tool | None = None
         self._first: NDArray[np.float64] | None = None  # where was clicked first, of two objects
         self._before: tuple[str, int] | None = None  # mode and number before the tool was taken
-        self._trace = Trace(viewer.window._qt_viewer.canvas.native)
+        self._canvas = viewer.window._qt_viewer.canvas.native
+        self._trace = Trace(self._canvas)
         self._bound: list[str] = []
 
     def attach(self, editing: Editing | None) -> None:
@@ -81,6 +82,7 @@ class Tools(QObject):
             layer.mode = HOST
         layer.cursor = "circle" if self.tool.brush else "cross"
         self._viewer.help = self.tool.hint
+        self._canvas.setFocus()  # so that keys reach the image
         self.changed.emit()
 
     def put_down(self) -> None:
@@ -119,6 +121,9 @@ class Tools(QObject):
     def _bind(self) -> None:
         """The keys of the tools, on this layer alone; napari's own keys stay."""
         keys = {tool.key: self._taking(tool.name) for tool in TOOLS.values() if len(tool.key) == 1}
+        if self._editing is not None:
+            undo, redo = self._editing.undo, self._editing.redo
+            keys |= {"Control-Z": lambda layer: undo(), "Control-Shift-Z": lambda layer: redo()}
         if self._editing is not None and str(self._editing.labels.mode) != "polygon":  # where napari needs these two
             keys |= {"Enter": lambda layer: self.accept_under_mouse(), "Escape": lambda layer: self.cancel()}
         for key, act in keys.items():
