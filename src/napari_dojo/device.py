@@ -25,7 +25,7 @@ ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
 class Device:
     """A device: ``kind`` cpu, cuda or mps; usable ``memory`` in bytes; whether ``mixed`` precision is faster.
 
-    ``together`` : so many of its kind train one model; ``gpus`` : so many CUDA GPUs could.
+    ``together`` : the number of its kind that train one model; ``gpus`` : the number of CUDA GPUs that could.
     """
 
     kind: str

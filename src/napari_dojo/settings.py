@@ -80,8 +80,8 @@ class TrainSettings:
         Literal["auto", "cpu", "cuda", "mps", "all-gpus"],
         Option(
             "Device",
-            "The processor that computes the network; auto uses a GPU if there is one, all-gpus every CUDA GPU of this "
-            "machine at the same time, each for a batch of its own.",
+            "The processor that computes the network; auto uses a GPU if there is one, all-gpus all CUDA GPUs of this "
+            "machine at the same time, each with its part of every batch.",
             advanced=True,
             words=("auto", "cpu", "cuda", "mps", "all GPUs"),
         ),

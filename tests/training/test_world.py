@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import together
 import torch
+import two_gpus
 
-from napari_dojo.events import Control
+from napari_dojo.events import Control, Done, Failed, Step, decode
+from napari_dojo.jobs.requests import train_request
 from napari_dojo.models.card import read_card
 from napari_dojo.training.world import World, join
 
@@ -116,6 +120,53 @@ def test_the_command_says_everything_once(tmp_path: Path) -> None:
     assert done.stderr.count("2 x CPU") == 1
     assert json.loads(done.stdout.splitlines()[-1])["steps"] == 2
     assert (tmp_path / "model" / "rdf.yaml").exists()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A job of the window on all of two GPUs, that would train for long."""
+    tiny = {"steps": 10**6, "batch": 2, "patch": 32, "width": 8, "depth": 2, "device": "all-gpus"}
+    folder = train_request(
+        tmp_path / "run", "instances", *together.discs(), axes="YX", out=tmp_path / "model", settings=tiny
+    )
+    with (
+        (folder / "errors.txt").open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, two_gpus.__file__, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        yield process
+        process.kill()
+
+
+def until_a_step(job: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until the job has made one; the process that it started."""
+    assert job.stdout is not None
+    for line in job.stdout:
+        event = decode(line)
+        assert not isinstance(event, Failed), event
+        if isinstance(event, Step):
+            break
+    (other,) = psutil.Process(job.pid).children()
+    return other
+
+
+def test_a_job_starts_the_others_and_a_stop_ends_them(job: subprocess.Popen[str], tmp_path: Path) -> None:
+    other = until_a_step(job)
+    said, _ = job.communicate(json.dumps({"stop": True}) + "\n")
+    assert isinstance(decode(said.splitlines()[-1]), Done)
+    assert "2 x CPU" in read_card(tmp_path / "model").training["device"]
+    assert psutil.wait_procs([other], timeout=30)[1] == []
+
+
+def test_the_others_end_with_a_job_that_is_killed(job: subprocess.Popen[str]) -> None:
+    other = until_a_step(job)
+    job.kill()
+    assert psutil.wait_procs([other], timeout=30)[1] == []
 
 
 def test_one_process_alone_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

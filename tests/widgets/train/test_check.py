@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from napari_dojo.device import Device
 from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.train import check
 from napari_dojo.widgets.train.panel import TrainPanel
 
 pytestmark = pytest.mark.gui
@@ -433,3 +435,32 @@ def test_objects_outside_the_region_are_told(qtbot, viewer, train, scene):
     press(train, "Enlarge the region")
     silent(qtbot, train, "outside the region")
     assert train.rows.rows()[0].region is not shapes
+
+
+def test_all_gpus_are_offered_where_there_are_several(qtbot, viewer, train, scene, monkeypatch):
+    found = {
+        "auto": Device("cuda", "GPU", 20 * 10**9, 8, True, gpus=4),
+        "all-gpus": Device("cuda", "GPU", 20 * 10**9, 8, True, together=4, gpus=4),
+    }
+    monkeypatch.setattr(check, "best_device", found.__getitem__)
+    box = train.settings.editor("device")
+    assert box.findData("all-gpus") < 0
+    viewer.add_image(scene.image, name="a")
+    viewer.add_labels(scene.labels, name="a labels")
+    qtbot.waitUntil(lambda: box.findData("all-gpus") >= 0, timeout=10_000)
+    assert box.itemText(box.findData("all-gpus")) == "All GPUs (4)"
+    assert train.choices.setting_values()["device"] == "auto"
+    box.setCurrentIndex(box.findData("all-gpus"))
+    says(qtbot, train, "4 x GPU")
+    assert train.choices.setting_values()["device"] == "all-gpus"
+
+
+def test_a_choice_of_all_gpus_is_kept_until_it_is_known_that_there_are_none(qtbot, viewer, train, scene, monkeypatch):
+    monkeypatch.setattr(check, "best_device", lambda wanted: Device("cpu", "CPU", 10**9, 1))
+    train.choices.restore({"task": "instances", "settings": {"device": "all-gpus"}}, None)
+    box = train.settings.editor("device")
+    assert box.currentText() == "All GPUs"
+    viewer.add_image(scene.image, name="a")
+    viewer.add_labels(scene.labels, name="a labels")
+    qtbot.waitUntil(lambda: box.findData("all-gpus") < 0, timeout=10_000)
+    assert train.choices.setting_values()["device"] == "auto"

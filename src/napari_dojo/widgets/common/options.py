@@ -101,6 +101,14 @@ class Form(QWidget):
                 _show(editor, values[name])
         self.blockSignals(blocked)
 
+    def offer(self, name: str, choices: Sequence[tuple[str, Any]]) -> None:
+        """Offer these words and values in the place of an option's choices, without emitting ``changed``."""
+        editor, value = self._editors[name], self._editors[name].value
+        blocked = self.blockSignals(True)
+        editor.choices = choices  # type: ignore[attr-defined]  # only choices have them
+        _show(editor, value)
+        self.blockSignals(blocked)
+
     def show_automatic(self, values: Mapping[str, Any]) -> None:
         """Say what the plan chose for options that are left to it: "automatic (128)"."""
         for name, editor in self._editors.items():

@@ -67,11 +67,13 @@ def look_at(asked: Asked) -> Seen:
 class Check(QObject):
     """Looks at the data in a thread, a moment after the last change.
 
-    ``due`` : it is time to ``look`` at what is chosen now; ``looked`` : a Seen, or the exception that came.
+    ``due`` : it is time to ``look`` at what is chosen now; ``looked`` : a Seen, or the exception that came; ``probed`` : the
+    Device that was asked for.
     """
 
     due = Signal()
     looked = Signal(object)
+    probed = Signal(object)
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -112,6 +114,8 @@ class Check(QObject):
 
     def _probed(self, found: object) -> None:
         self._device = (self._device[0], found if isinstance(found, Device) else None)
+        if isinstance(found, Device):
+            self.probed.emit(found)
         self.later()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from napari_dojo.device import ALL
 from napari_dojo.errors import DojoError
 from napari_dojo.models.library import Model
 from napari_dojo.paths import models_folder
@@ -58,6 +59,8 @@ class Choices(QWidget):
             column.addWidget(widget)
         column.addLayout(self._make_run())
         self.settings = Form([f for f in fields_of(TrainSettings) if f.option.advanced])
+        self.show_gpus(0)
+        self._gpus: int | None = None
         self.advanced = Fold("Advanced", self._make_advanced(), "train advanced")
         column.addWidget(self.advanced)
         self._show_task()
@@ -181,6 +184,7 @@ class Choices(QWidget):
         for form in self.options[self.task.name]:
             form.set_values(choices.get("options", {}))
         self._take_targets()
+        self.show_gpus(self._gpus)
         self.settings.set_values(choices.get("settings", {}))
         self.minutes_box.setValue(choices.get("minutes") or MINUTES)
         self.name_edit.setText(choices.get("name", ""))
@@ -243,6 +247,15 @@ class Choices(QWidget):
         for model in found:
             self.start_box.addItem(model.name, str(model.path))
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
+
+    def show_gpus(self, count: int | None) -> None:
+        """Offer all GPUs together where there are several; None: it is not known yet."""
+        self._gpus = count
+        device = next(f for f in fields_of(TrainSettings) if f.name == "device")
+        words = [(text, value) for text, value in zip(device.option.words, device.choices, strict=True) if value != ALL]
+        if count is None or count > 1:
+            words.append((f"All GPUs ({count})" if count else "All GPUs", ALL))
+        self.settings.offer("device", words)
 
     def show_automatic(self, setup: Setup) -> None:
         """Show the values that the plan chose in the fields that are set to automatic."""

@@ -102,6 +102,7 @@ class TrainPanel(Panel):
         self.choices.data_changed.connect(self._data_changed)
         self.check.due.connect(self._look)
         self.check.looked.connect(self._looked)
+        self.check.probed.connect(lambda device: self.choices.show_gpus(device.gpus))
         self.findings.fix.connect(self._fix)
         self.start_button.clicked.connect(self.start)
         self.apply_button.clicked.connect(self._apply)
