@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic", "enlarged", "on_grid_of", "resize", "resize_labels"]
+__all__ = ["cubic", "cubic_kernel", "enlarged", "on_grid_of", "resize", "resize_labels"]
 
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
@@ -70,6 +70,13 @@ def cubic(x: NDArray[Any], factors: Sequence[float]) -> NDArray[np.float32]:
     return np.ascontiguousarray(out)
 
 
+def cubic_kernel(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of a pixel at a distance, in pixels, 0 or more; 0 from 2 on (Keys 1981, a = -1/2)."""
+    t = distance
+    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t < 1, near, np.where(t < 2, far, 0))
+
+
 def _cubic_weights(n: int, factor: float) -> NDArray[np.float32]:
     """How the new pixels of an axis are made of its ``n`` old ones: (new, old)."""
     many, wide = round(n * factor), max(1.0, 1 / factor)
@@ -77,8 +84,7 @@ def _cubic_weights(n: int, factor: float) -> NDArray[np.float32]:
     reach = int(np.ceil(2 * wide)) + 1
     places = np.floor(centre).astype(int)[:, None] + np.arange(-reach, reach + 1)
     t = np.abs(places - centre[:, None]) / wide
-    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
-    weight = np.where(t < 1, near, np.where(t < 2, far, 0))
+    weight = cubic_kernel(t)
     weight /= weight.sum(1, keepdims=True)
     inside = places % (2 * n)  # mirrored: 0 .. n-1, n-1 .. 0
     inside = np.where(inside < n, inside, 2 * n - 1 - inside)

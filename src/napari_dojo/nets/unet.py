@@ -14,9 +14,11 @@ from math import prod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_dojo.data.resample import cubic_kernel
 from napari_dojo.nets import geometry
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
@@ -220,9 +222,6 @@ def _interpolation(dims: int, channels: int, direct: Sequence[int], scale: tuple
     return made
 
 
-def _cubic(at: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Weights of the pixels -2 to 2 for a value between them, at -1/2 to 1/2 (Keys 1981, a = -1/2)."""
-    t = np.abs(np.arange(-CUBIC, CUBIC + 1) - at)
-    near = 1.5 * t**3 - 2.5 * t**2 + 1
-    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
-    return np.where(t < 1, near, np.where(t < 2, far, 0)).astype(np.float32)
+def _cubic(at: float) -> NDArray[np.float32]:
+    """Weights of the pixels -2 to 2 for a value between them, at -1/2 to 1/2."""
+    return cubic_kernel(np.abs(np.arange(-CUBIC, CUBIC + 1) - at)).astype(np.float32)
