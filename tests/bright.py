@@ -1,4 +1,4 @@
-"""A model that needs no training, and images that it answers exactly."""
+"""A model that needs no training, and images that it predicts exactly."""
 
 from __future__ import annotations
 

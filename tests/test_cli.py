@@ -57,9 +57,9 @@ def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) 
     out = data / "out"
     assert main(["predict", str(data / "m"), str(data / "images"), "--out", str(out)]) == 0
     assert sorted(p.name for p in out.iterdir()) == ["0.tif", "1.tif", "2.tif"]
-    answer = tifffile.imread(out / "0.tif")
-    assert answer.dtype == np.uint16
-    assert answer.shape == (96, 96)
+    labels = tifffile.imread(out / "0.tif")
+    assert labels.dtype == np.uint16
+    assert labels.shape == (96, 96)
     capsys.readouterr()
     given = ["--input", str(data / "images"), "--target", str(data / "labels"), "--json"]
     assert main(["evaluate", str(data / "m"), *given]) == 0
@@ -68,7 +68,7 @@ def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) 
     assert set(scores["ap"]) == {"0.5", "0.6", "0.7", "0.8", "0.9"}  # type: ignore[call-overload]
 
 
-def test_answers_are_not_replaced_unless_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_not_replaced_without_overwrite(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(data)
     apply = ["predict", str(data / "m"), str(data / "images" / "0.tif"), "--out", str(data / "out")]
     assert main(apply) == 0
@@ -175,17 +175,17 @@ def test_stopped_before_the_first_step_nothing_is_saved(
         (np.zeros((2, 30, 31), np.uint16), "TYX"),
     ],
 )
-def test_an_image_without_anything_gives_an_empty_answer(data: Path, image: np.ndarray, axes: str | None) -> None:
+def test_an_image_without_anything_gives_empty_labels(data: Path, image: np.ndarray, axes: str | None) -> None:
     train(data)
     tifffile.imwrite(data / "blank.tif", image)
     more = ["--axes", axes] if axes else []
     assert main(["predict", str(data / "m"), str(data / "blank.tif"), "--out", str(data / "out"), *more]) == 0
-    answer = tifffile.imread(data / "out" / "blank.tif")
-    assert answer.max() == 0
-    assert answer.shape == image.shape
+    labels = tifffile.imread(data / "out" / "blank.tif")
+    assert labels.max() == 0
+    assert labels.shape == image.shape
 
 
-def test_awkward_images_are_answered(data: Path) -> None:
+def test_awkward_images_are_predicted(data: Path) -> None:
     train(data)
     rng = np.random.default_rng(0)
     awkward = {

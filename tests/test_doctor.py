@@ -95,7 +95,7 @@ def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._ask("") == (None, "no reply within 2 minutes")
 
 
-def test_noise_before_the_answer_is_ignored() -> None:
+def test_what_is_printed_before_the_reply_is_ignored() -> None:
     assert doctor._ask("print('noise'); print('{\"a\": 1}')") == ({"a": 1}, "")
 
 

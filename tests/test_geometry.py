@@ -54,13 +54,13 @@ VOLUME = ((9, 19, 22), (4.2, 8.7, 11.4))
 def test_a_point_source_stays_where_it_is(size, at, factor):
     bundle = interpolating((factor,) * len(size), "denoise" if factor == 1 else "upscale")
     image = spot(size, at)
-    answer = predict(bundle, image, bundle.card.axes)
-    assert answer.shape == tuple(n * factor for n in size)
-    # pixel j of the answer lies at (j + .5) / factor - .5 in pixels of the input
-    found = (centre(answer) + 0.5) / factor - 0.5
+    prediction = predict(bundle, image, bundle.card.axes)
+    assert prediction.shape == tuple(n * factor for n in size)
+    # pixel j of the prediction lies at (j + .5) / factor - .5 in pixels of the input
+    found = (centre(prediction) + 0.5) / factor - 0.5
     np.testing.assert_allclose(found, centre(image), atol=0.1)
     tiled = predict(bundle, image, bundle.card.axes, settings=PredictSettings(tile=32 if len(size) == 2 else 16))
-    np.testing.assert_allclose(tiled, answer, atol=1e-3 * np.ptp(answer))
+    np.testing.assert_allclose(tiled, prediction, atol=1e-3 * np.ptp(prediction))
 
 
 @pytest.mark.parametrize("turns", [2, 4, 8])
@@ -77,16 +77,16 @@ def test_a_stack_that_gets_finer_along_z(factor):
     options = {"factor": factor, "along": "Z"}
     bundle = interpolating((factor, 1), options=options, upsampling={"Z": factor}, axes="ZYX")
     image = spot((17, 33, 29), (8.3, 14.6, 17.2), 2.0)
-    answer = predict(bundle, image, "ZYX")
-    assert answer.shape == (17 * factor, 33, 29)
-    found = centre(answer)
+    prediction = predict(bundle, image, "ZYX")
+    assert prediction.shape == (17 * factor, 33, 29)
+    found = centre(prediction)
     found[0] = (found[0] + 0.5) / factor - 0.5
     np.testing.assert_allclose(found, centre(image), atol=0.1)
     series = predict(bundle, np.stack([image, image]), "TZYX")
-    np.testing.assert_allclose(series[1], answer, atol=0.1)
+    np.testing.assert_allclose(series[1], prediction, atol=0.1)
 
 
-def test_pixel_sizes_of_answers():
+def test_pixel_sizes_of_predictions():
     for scale, given, wanted in (
         ((2, 2), (0.4, 0.2), (0.2, 0.1)),
         ((2, 2), (1.0, 0.4, 0.2), (1.0, 0.2, 0.1)),
@@ -96,7 +96,7 @@ def test_pixel_sizes_of_answers():
     assert interpolating((2, 2)).card.predicted_size(None) is None
 
 
-def test_an_answer_that_cannot_fit_is_refused_with_the_figure(monkeypatch):
+def test_a_prediction_that_cannot_fit_is_refused_with_the_figure(monkeypatch):
     from napari_dojo.errors import DojoError
 
     large = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (20_000, 20_000), (0, 0))
@@ -104,7 +104,7 @@ def test_an_answer_that_cannot_fit_is_refused_with_the_figure(monkeypatch):
         predict(interpolating((4, 4)), large, "YX")
 
 
-def test_other_pixel_sizes_are_refused_unless_told():
+def test_other_pixel_sizes_are_refused_unless_stated():
     from napari_dojo.errors import DojoError
 
     bundle, image = interpolating((2, 2), pixel_size=(0.1, 0.1), unit="um"), spot((32, 32), (12, 13))
@@ -116,7 +116,7 @@ def test_other_pixel_sizes_are_refused_unless_told():
 
 
 @pytest.mark.parametrize(("gain", "offset"), list(product((0.2, 7.0), (0.0, 300.0))))
-def test_another_gain_and_offset_change_the_answer_alike(gain, offset):
+def test_another_gain_and_offset_change_the_prediction_alike(gain, offset):
     image = spot((41, 57), (17.3, 30.8)) + np.random.default_rng(0).normal(0, 20, (41, 57))
     for task, factor in (("denoise", 1), ("upscale", 2)):
         bundle = interpolating((factor,) * 2, task)

@@ -1,4 +1,4 @@
-"""What every task must answer, so that the next one is tested before it is written."""
+"""What every task must provide, so that the next one is tested before it is written."""
 
 from __future__ import annotations
 

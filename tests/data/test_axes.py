@@ -134,6 +134,6 @@ def test_neighbours_in_z_where_planes_are_worked_on_one_by_one():
     np.testing.assert_array_equal(alone.sample(x[0], 0), np.stack([x[0]] * 3))
 
 
-def test_a_finer_answer_has_larger_axes():
+def test_an_upsampled_result_has_longer_axes():
     axes, shape = Axes("TYX").result((3, 10, 12), None, (2, 4))
     assert (axes.names, shape) == ("TYX", (3, 20, 48))

@@ -225,7 +225,7 @@ def test_an_ordinary_image_is_clean():
     assert where is None
 
 
-def test_frames_that_differ_in_brightness_are_told():
+def test_frames_that_differ_in_brightness_are_reported():
     frames = [field(20, height=2000 * level, noise=5) for level in (1, 0.3, 0.03)]
     assert "Frames differ" in dim_frames(frames)
     assert not dim_frames([field(20), np.zeros((1, 256, 256), np.uint16), field(20, seed=1)])

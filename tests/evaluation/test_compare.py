@@ -30,39 +30,39 @@ def noisy(shape, seed=0):
 
 def test_objects(scene):
     result = np.roll(scene.labels, 2, 0)
-    answer = compare_labels(scene.labels, result)
-    assert isinstance(answer.found, Comparison)
-    assert answer.notes == ()
+    compared = compare_labels(scene.labels, result)
+    assert isinstance(compared.found, Comparison)
+    assert compared.notes == ()
     counts = InstanceCounts.of(scene.labels, result)
-    at = dict(zip(THRESHOLDS, answer.curve, strict=True))
+    at = dict(zip(THRESHOLDS, compared.curve, strict=True))
     assert [at[t] for t in counts.thresholds] == pytest.approx(list(counts.ap.values()))
-    assert list(answer.curve) == sorted(answer.curve, reverse=True)
+    assert list(compared.curve) == sorted(compared.curve, reverse=True)
 
 
 def test_masks_of_two_sides_are_classes(scene):
     truth, result = (scene.labels > 0).astype(np.uint8), np.roll(scene.labels > 0, 2, 0).astype(np.uint8)
-    answer = compare_labels(truth, result)
-    assert isinstance(answer.found, ClassCounts)
-    assert answer.found == ClassCounts.of(truth, result, {0: "background", 1: "class 1"})
-    assert answer.numbers == (0, 1)
-    assert answer.basis == "0 is a class, since both have it."
+    compared = compare_labels(truth, result)
+    assert isinstance(compared.found, ClassCounts)
+    assert compared.found == ClassCounts.of(truth, result, {0: "background", 1: "class 1"})
+    assert compared.numbers == (0, 1)
+    assert compared.basis == "0 is a class, since both have it."
 
 
 def test_a_mask_on_one_side_is_said(scene):
-    answer = compare_labels(scene.labels, scene.labels > 0)
-    assert isinstance(answer.found, Comparison)
-    assert len(answer.notes) == 1
-    assert answer.notes[0].startswith("The result has few numbers in many pieces")
+    compared = compare_labels(scene.labels, scene.labels > 0)
+    assert isinstance(compared.found, Comparison)
+    assert len(compared.notes) == 1
+    assert compared.notes[0].startswith("The result has few numbers in many pieces")
 
 
 def test_strokes_count_only_where_they_are():
     truth = np.ones((64, 64), np.uint8)
     truth[:, 32:] = 2
     painted = strokes(truth, share=0.05, seed=0)
-    answer = compare_labels(painted, np.roll(truth, 3, 1), "classes", names={1: "membrane", 2: "inside"})
-    assert answer.found.classes == ("membrane", "inside")
-    assert answer.found.pixels == np.count_nonzero(painted)
-    assert answer.basis.startswith("Pixels with 0 in the ground truth")
+    compared = compare_labels(painted, np.roll(truth, 3, 1), "classes", names={1: "membrane", 2: "inside"})
+    assert compared.found.classes == ("membrane", "inside")
+    assert compared.found.pixels == np.count_nonzero(painted)
+    assert compared.basis.startswith("Pixels with 0 in the ground truth")
 
 
 def test_what_is_asked_is_done(scene):
@@ -78,9 +78,9 @@ def test_what_is_asked_is_done(scene):
     [(0, 0, "Neither layer"), (0, 1, "The ground truth has no object"), (1, 0, "The result has no object")],
 )
 def test_no_objects_on_a_side(truth, result, said):
-    answer = compare_labels(np.full((8, 8), truth), np.full((8, 8), result))
-    assert answer.notes[0].startswith(said)
-    assert answer.curve == (float(truth == result),) * len(THRESHOLDS)
+    compared = compare_labels(np.full((8, 8), truth), np.full((8, 8), result))
+    assert compared.notes[0].startswith(said)
+    assert compared.curve == (float(truth == result),) * len(THRESHOLDS)
 
 
 def test_lazy_labels_and_regions(scene):
@@ -88,10 +88,10 @@ def test_lazy_labels_and_regions(scene):
     stack = np.stack([scene.labels, scene.labels.T])
     region = np.zeros((128, 128), bool)
     region[:64] = True
-    answer = compare_labels(da.from_array(stack), da.from_array(np.roll(stack, 1, 1)), apart=1, region=region)
+    compared = compare_labels(da.from_array(stack), da.from_array(np.roll(stack, 1, 1)), apart=1, region=region)
     each = [InstanceCounts.of(t, np.roll(t, 1, 0), region) for t in stack]
-    assert answer.found.at(0.5).tp == sum(c.detected for c in each)
-    assert len(answer.found.overlap.true) == sum(c.n_true for c in each)
+    assert compared.found.at(0.5).tp == sum(c.detected for c in each)
+    assert len(compared.found.overlap.true) == sum(c.n_true for c in each)
 
 
 def test_labels_of_different_sizes_are_refused():
@@ -141,10 +141,12 @@ def test_zero_is_a_class_where_both_have_it():
 
 def test_images_are_scored_as_the_metrics_do():
     truth, result = noisy((40, 50))
-    answer = compare_images(truth, result, Axes("YX"))
-    assert answer.found == ImageScores.of(truth[None], result[None])
-    assert answer.basis == f"PSNR and SSIM refer to the range of the ground truth, {truth.min():g} to {truth.max():g}."
-    assert answer.notes == ()
+    compared = compare_images(truth, result, Axes("YX"))
+    assert compared.found == ImageScores.of(truth[None], result[None])
+    assert (
+        compared.basis == f"PSNR and SSIM refer to the range of the ground truth, {truth.min():g} to {truth.max():g}."
+    )
+    assert compared.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -152,13 +154,13 @@ def test_images_are_scored_as_the_metrics_do():
 )
 def test_planes_channels_and_volumes(names, shape, count):
     truth, result = noisy(shape)
-    answer = compare_images(truth, result, Axes.resolve(shape, names))
+    compared = compare_images(truth, result, Axes.resolve(shape, names))
     samples = {"TYX": truth[:, None], "YXC": truth.transpose(2, 0, 1)[None], "ZYX": truth[None, None]}[names]
     others = {"TYX": result[:, None], "YXC": result.transpose(2, 0, 1)[None], "ZYX": result[None, None]}[names]
     each = [ImageScores.of(t, p) for t, p in zip(samples, others, strict=True)]
-    assert answer.found.psnr == pytest.approx(np.mean([s.psnr for s in each]))
-    assert answer.found.ssim == pytest.approx(np.mean([s.ssim for s in each]))
-    assert (f"Means of {count}" in answer.basis) == (count > 1)
+    assert compared.found.psnr == pytest.approx(np.mean([s.psnr for s in each]))
+    assert compared.found.ssim == pytest.approx(np.mean([s.ssim for s in each]))
+    assert (f"Means of {count}" in compared.basis) == (count > 1)
 
 
 def test_odd_images_are_said():
@@ -188,6 +190,6 @@ def test_only_inside_a_region():
     region = np.zeros((40, 40), bool)
     region[:20] = True
     result[30:] = 0
-    answer = compare_images(truth, result, Axes("YX"), region)
-    assert answer.found == ImageScores.of(truth[None], result[None], region)
-    assert f"{truth[:20].max():g}" in answer.basis
+    compared = compare_images(truth, result, Axes("YX"), region)
+    assert compared.found == ImageScores.of(truth[None], result[None], region)
+    assert f"{truth[:20].max():g}" in compared.basis

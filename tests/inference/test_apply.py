@@ -66,10 +66,10 @@ def test_predictions_lie_in_the_folder_with_pixel_size_and_a_table(folder: Path)
     assert (done.facts["skipped"], done.facts["images"], done.facts["stopped"]) == ([], 3, False)
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.csv", "a.tif", "b.csv", "b.tif", "c.csv", "c.tif"]
     for k, name in enumerate("abc"):
-        answer = images.read(folder / "out" / f"{name}.tif")
-        assert answer.pixel_size == pytest.approx((0.5, 0.5))
-        assert answer.unit == "um"
-        assert answer.data.max() == k + 1
+        written = images.read(folder / "out" / f"{name}.tif")
+        assert written.pixel_size == pytest.approx((0.5, 0.5))
+        assert written.unit == "um"
+        assert written.data.max() == k + 1
         lines = (folder / "out" / f"{name}.csv").read_text().splitlines()
         assert len(lines) == k + 2
         row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
@@ -113,8 +113,8 @@ def test_each_image_of_a_file_gives_a_prediction(folder: Path) -> None:
     names = [f"{name}{end}" for name in ("a", "b_image1", "b_image2", "b_image3", "c") for end in (".csv", ".tif")]
     assert sorted(p.name for p in (folder / "out").iterdir()) == names
     for k in range(3):
-        answer = tifffile.imread(folder / "out" / f"b_image{k + 1}.tif")
-        assert (answer.max(), answer.shape) == (k + 1, (44 + 2 * k, 52))
+        written = tifffile.imread(folder / "out" / f"b_image{k + 1}.tif")
+        assert (written.max(), written.shape) == (k + 1, (44 + 2 * k, 52))
     told = [(e.done, e.total) for e in said if isinstance(e, Progress)]
     assert told[-1] == (500, 500)
 
@@ -230,28 +230,28 @@ def test_predicted_images_say_what_made_them(folder: Path) -> None:
     list(steps(same(), marked, settings))
     names = ["a (predicted by same).tif", "a (predicted by same)_uncertainty.tif"]
     assert sorted(p.name for p in (folder / "out").iterdir()) == names
-    answer, spread = (images.read(folder / "out" / name) for name in names)
-    assert answer.data.dtype == np.float32
-    np.testing.assert_allclose(answer.data, squares(1), atol=0.5)
+    written, spread = (images.read(folder / "out" / name) for name in names)
+    assert written.data.dtype == np.float32
+    np.testing.assert_allclose(written.data, squares(1), atol=0.5)
     assert np.abs(spread.data).max() < 0.5  # it says the same however the image is turned
-    assert answer.pixel_size == pytest.approx((0.5, 0.5))
+    assert written.pixel_size == pytest.approx((0.5, 0.5))
     with tifffile.TiffFile(folder / "out" / names[0]) as tif:
         assert "denoise of a.tif (predicted by same)" in str(tif.imagej_metadata)
 
 
 def test_the_inputs_type_is_written_back_when_asked(folder: Path) -> None:
     list(steps(same(), files(folder), PredictSettings(device="cpu", dtype="input")))
-    answer = images.read(folder / "out" / "b.tif").data
-    assert answer.dtype == np.uint16
-    np.testing.assert_allclose(answer.astype(int), squares(2).astype(int), atol=1)
+    written = images.read(folder / "out" / "b.tif").data
+    assert written.dtype == np.uint16
+    np.testing.assert_allclose(written.astype(int), squares(2).astype(int), atol=1)
 
 
 def test_finer_predictions_have_smaller_pixels(folder: Path) -> None:
     fine = same("fine", "upscale", options={"factor": 2}, upsampling={"Y": 2, "X": 2}, net_options={"scale": [2, 2]})
     list(steps(fine, files(folder)))
-    answer = images.read(folder / "out" / "a.tif")
-    assert answer.data.shape == (96, 104)
-    assert answer.pixel_size == pytest.approx((0.25, 0.25))
+    written = images.read(folder / "out" / "a.tif")
+    assert written.data.shape == (96, 104)
+    assert written.pixel_size == pytest.approx((0.25, 0.25))
 
 
 def test_arrays_in_memory_and_in_files_give_the_same(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_a_net_that_knows_its_task():
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_the_answer_lies_as_the_image_does(axes, size, wanted, lazy):
+def test_the_prediction_lies_as_the_image_does(axes, size, wanted, lazy):
     x = image(*size)
     result = final(above(), da.from_array(x) if lazy else x, axes)
     assert result.axes.names == wanted

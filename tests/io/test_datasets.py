@@ -44,7 +44,7 @@ def given(data: Path, **more: str) -> DatasetFiles:
     return DatasetFiles(str(data / "images"), str(data / "labels"), **more)
 
 
-def test_pairs_are_matched_by_name_and_the_rest_is_told(data: Path) -> None:
+def test_pairs_are_matched_by_name_and_the_rest_is_reported(data: Path) -> None:
     pairs, notes = read_dataset(given(data))
     assert [i.name for i in pairs.samples] == ["plate0_0.tif", "plate0_1.tif", "plate1_2.tif"]
     assert [int(i.y.max()) for i in pairs.samples] == [1, 2, 3]

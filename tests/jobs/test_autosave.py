@@ -199,7 +199,7 @@ def test_drafts_of_the_living_are_not_offered() -> None:
     assert abs(offered[0].when - time.time()) < 30
 
 
-def test_a_draft_goes_on_in_one_window_only() -> None:
+def test_a_draft_is_continued_in_one_window_only() -> None:
     dead(kept())
     (first,), (second,) = drafts(), drafts()
     first.claim()

@@ -112,7 +112,7 @@ def test_closing_ends_the_child(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_killed_job_goes_on_once_with_half_the_batch(tmp_path: Path) -> None:
+def test_a_killed_job_continues_once_with_half_the_batch_size(tmp_path: Path) -> None:
     job = Job(train_folder(tmp_path, steps=40))
     job.start()
     wait(job, lambda said: (tmp_path / "m/run/state.pt").exists())

@@ -69,7 +69,7 @@ def test_nothing_was_saved_yet():
     assert (run.card, run.share, run.model.name) == (None, 0.0, "cells")
 
 
-def test_going_on_asks_for_more():
+def test_continuing_asks_for_more_minutes():
     run = Run.read(asked(steps=40, minutes=None))
     request = TrainRequest.read(run.again())
     assert (request.resume, request.settings.steps) == (True, 40)

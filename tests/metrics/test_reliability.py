@@ -12,7 +12,7 @@ SCENE = simulate("nuclei", (192, 192), 4, photons=40)
 IMAGE, CLEAN = SCENE.image.astype(np.float32), SCENE.clean
 
 
-def test_noise_alone_was_taken_away():
+def test_the_residual_is_noise_alone():
     found = Residual.of(IMAGE, CLEAN)
     np.testing.assert_allclose(found.values, IMAGE - CLEAN)
     assert abs(found.neighbours) < 0.02
@@ -25,13 +25,13 @@ def test_noise_alone_was_taken_away():
     assert "looks like noise" in found.sentence
 
 
-def test_structure_that_went_too_is_told():
+def test_structure_in_the_residual_is_reported():
     found = Residual.of(IMAGE, ndimage.gaussian_filter(CLEAN, 5))
     assert found.neighbours > 0.2
     assert "structure was removed with the noise" in found.sentence
 
 
-def test_a_wrong_level_is_told():
+def test_a_wrong_level_is_reported():
     assert "is not 0 at all intensities" in Residual.of(IMAGE, CLEAN + np.std(IMAGE - CLEAN)).sentence
     assert "looks like noise" not in Residual.of(IMAGE, 0.8 * (CLEAN - 100) + 100).sentence
     assert "looks like noise" in Residual.of(3 * IMAGE + 7, 3 * CLEAN + 7).sentence

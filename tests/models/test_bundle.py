@@ -83,7 +83,7 @@ def test_load_gives_back_what_was_saved(tmp_path, dims, channels, zipped):
     assert replace(second.card, version="").as_dict() == first.card.as_dict()
 
 
-def test_the_tests_of_a_model_are_its_own_answer(tmp_path):
+def test_the_test_output_of_a_model_is_its_own_prediction(tmp_path):
     first = made(tmp_path / "m", channels=2)
     values = yaml.safe_load((tmp_path / "m" / "rdf.yaml").read_text())
     x = np.load(tmp_path / "m" / values["inputs"][0]["test_tensor"]["source"])

@@ -18,7 +18,7 @@ def colour(name: str) -> list[int]:
     return [int(COLOURS[name][i : i + 2], 16) for i in (1, 3, 5)]
 
 
-def test_overlay_colours_found_missed_and_invented() -> None:
+def test_overlay_colours_detected_missed_and_false_positives() -> None:
     image = np.tile(np.linspace(0, 1000, 15), (1, 15, 1))
     picture = overlay(image, FOUND, TRUTH)
     assert picture.dtype == np.uint8

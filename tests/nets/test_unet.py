@@ -62,7 +62,7 @@ def test_sizes_and_stride(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_shift_by_the_stride_shifts_the_answer(kind):
+def test_a_shift_by_the_stride_shifts_the_output(kind):
     made = net(kind)
     size = [2 * (-(-r // s) * s) + 4 * s for r, s in zip(made.receptive_radius, made.stride, strict=True)]
     x = torch.randn(1, 1, *size)
@@ -87,7 +87,7 @@ def test_fused_is_unfused(kind):
 
 
 @pytest.mark.parametrize("scale", [(2, 2), (3, 3), (1, 4), (4, 1, 1)])
-def test_finer_answers_begin_as_the_interpolated_image(scale):
+def test_upsampled_outputs_begin_as_the_interpolated_image(scale):
     stem = (1,) * (len(scale) - 2) + (2, 2)
     made = UNet(2, 1, stem, (), 8, scale=scale, direct=(1,), norm=False).eval()
     x = torch.zeros(1, 2, *(16,) * len(scale))

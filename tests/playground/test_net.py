@@ -109,7 +109,7 @@ def test_parameters_are_checked() -> None:
     assert net.layers[1].biases[0] == 16
 
 
-def test_optimizers_begin_anew() -> None:
+def test_optimizers_are_reset() -> None:
     gradient = np.array([1.0, -2.0])
     np.testing.assert_allclose(OPTIMIZERS["sgd"](2).step(gradient, 0.1), [0.1, -0.2])
     momentum = OPTIMIZERS["momentum"](2)

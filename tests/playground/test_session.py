@@ -135,7 +135,7 @@ def test_no_goal_is_fooled_by_nan() -> None:
     assert not Goal.of("validation >= 0").met(figures(wild))
 
 
-def test_answers_that_are_no_numbers_are_wrong() -> None:
+def test_outputs_that_are_not_finite_are_wrong() -> None:
     p = np.array([[np.nan], [0.2], [0.5], [0.51], [np.inf]])
     assert decide(p, 2).tolist() == [-1, 0, 0, 1, -1]
     assert decide(np.array([[0.1, 0.7, 0.2], [np.nan, 1, 0]]), 3).tolist() == [1, -1]

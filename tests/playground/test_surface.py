@@ -1,4 +1,4 @@
-"""Surfaces and maps: the right answer at the right place."""
+"""Surfaces and maps: the right output at the right place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_dojo.playground import Session, Setup
 from napari_dojo.playground.surface import Grid, input_maps, neuron_maps, surface
 
 
-def test_each_field_holds_the_answer_of_its_middle() -> None:
+def test_each_field_holds_the_output_at_its_middle() -> None:
     session = Session(Setup().with_(kind="spiral", zscore=True, hidden=(5, 3), activation="tanh", inputs=("x", "xy")))
     grid = Grid.of(session.data, session.setup.net.inputs, 20, (-8, 8, -4, 12))
     shown = surface(session.net, grid, 2)

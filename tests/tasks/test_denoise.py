@@ -53,9 +53,9 @@ def identity(tmp_path_factory):
 def test_pairs_without_noise_teach_to_return_the_input(identity):
     seen = simulate("cells", (96, 96), 9, photons=30).clean
     x = np.asarray(seen if seen.ndim == 2 else seen[0], np.float32)
-    answer = predict(identity, x, "YX")
-    assert psnr(x, answer) > 32
-    assert abs((x - answer).mean()) < 0.01 * np.ptp(x)
+    prediction = predict(identity, x, "YX")
+    assert psnr(x, prediction) > 32
+    assert abs((x - prediction).mean()) < 0.01 * np.ptp(x)
 
 
 def test_tiled_is_whole_in_the_interior(identity):
@@ -67,9 +67,9 @@ def test_tiled_is_whole_in_the_interior(identity):
 def test_the_shipped_denoiser_keeps_scale_and_offset():
     scene = simulate("nuclei", (256, 256), 31, photons=20)
     x, y = scene.image.astype(np.float32), scene.clean
-    answer = predict(load(find("denoise-fluorescence")), x, "YX")
+    prediction = predict(load(find("denoise-fluorescence")), x, "YX")
     span = float(np.percentile(y, 99.8) - np.percentile(y, 0.2))
-    assert abs((x - answer).mean()) < 0.01 * span
-    slope, offset = np.polyfit(y.ravel(), answer.ravel(), 1)
+    assert abs((x - prediction).mean()) < 0.01 * span
+    slope, offset = np.polyfit(y.ravel(), prediction.ravel(), 1)
     assert slope == pytest.approx(1, abs=0.05)  # a little is lost to smoothing
     assert offset + slope * y.mean() == pytest.approx(y.mean(), abs=0.01 * span)

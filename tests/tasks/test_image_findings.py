@@ -1,4 +1,4 @@
-"""What tasks share whose answers are images: each line of the check has data that trigger it."""
+"""What tasks share whose results are images: each line of the check has data that trigger it."""
 
 from __future__ import annotations
 

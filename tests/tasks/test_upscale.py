@@ -63,7 +63,7 @@ def test_sizes_that_do_not_fit_and_swapped_pairs_are_refused():
         pairs(FINE, low)
 
 
-def test_pixel_sizes_and_shifts_are_told():
+def test_pixel_sizes_and_shifts_are_reported():
     low = [cubic(y[None], (0.5, 0.5))[0] for y in FINE]
     sizes = {"pixel_size": (0.2, 0.2), "unit": "um"}
     _, text, _ = check(pairs(low, FINE, **sizes, target_pixel_size=(0.1, 0.1)))

@@ -200,7 +200,7 @@ def small_memory(limit):
     return fn
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on():
+def test_out_of_memory_halves_the_batch_size_and_continues():
     many = batches(batch=8)
     said, who = run(steps=10, many=many, fn=small_memory(2))
     assert [e.text for e in said if isinstance(e, Message)] == [

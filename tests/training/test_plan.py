@@ -97,7 +97,7 @@ def test_what_the_user_sets_rules():
     assert 1 + len(plan.pools) == 2
 
 
-def test_a_model_to_go_on_from_keeps_its_net_and_learns_slower():
+def test_fine_tuning_keeps_the_network_and_lowers_the_learning_rate():
     first = make_plan(CASES["thin"], CPU, TrainSettings(width=24))
     second = make_plan(NUCLEI, GPU, TrainSettings(), first.net)
     assert second.net == first.net

@@ -67,9 +67,9 @@ def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
     held = done.facts["baseline"]["selection_score"]  # discs are found without learning, too
     assert bool(done.facts["warning"]) == (done.facts["score"]["selection_score"] <= held)
     image, labels = (a[0] for a in discs(seed=9))
-    answer = predict(load(tmp_path / "m"), image, "YX")
-    assert answer.max() == 9
-    assert np.mean((answer > 0) == (labels > 0)) > 0.97
+    prediction = predict(load(tmp_path / "m"), image, "YX")
+    assert prediction.max() == 9
+    assert np.mean((prediction > 0) == (labels > 0)) > 0.97
 
 
 def test_a_model_that_is_no_better_than_no_learning_says_so(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_model_that_is_no_better_than_no_learning_says_so(tmp_path: Path) -> N
     assert "no better than the baseline" in done.facts["warning"]
 
 
-def test_an_existing_model_is_kept_unless_told(tmp_path: Path) -> None:
+def test_an_existing_model_is_kept_without_overwrite(tmp_path: Path) -> None:
     run(tmp_path / "m")
     with pytest.raises(DojoError, match="exists already"):
         run(tmp_path / "m")
@@ -91,7 +91,7 @@ def test_an_existing_model_is_kept_unless_told(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path / "m", overwrite=True)[-1], Done)
 
 
-def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_run_is_resumed_where_it_was(tmp_path: Path) -> None:
     run(tmp_path / "m")
     events = run(tmp_path / "m", replace(SETTINGS, steps=7), resume=True)
     assert [e.step for e in events if isinstance(e, Step)] == [5, 6, 7]
@@ -143,9 +143,9 @@ def test_semantic_learns_classes_from_strokes(tmp_path: Path) -> None:
     settings = replace(SETTINGS, steps=60, learning_rate=0.01)
     options = SemanticOptions(classes=("ground", "disc"))
     list(train_steps(Dataset.of(images, strokes), "semantic", Target(tmp_path / "m"), settings, options))
-    answer = predict(load(tmp_path / "m"), images[0], "YX")
-    assert set(np.unique(answer)) == {1, 2}
-    assert np.mean((answer == 2) == (labels[0] > 0)) > 0.95
+    prediction = predict(load(tmp_path / "m"), images[0], "YX")
+    assert set(np.unique(prediction)) == {1, 2}
+    assert np.mean((prediction == 2) == (labels[0] > 0)) > 0.95
     assert read_card(tmp_path / "m").maps == ("ground", "disc")
 
 

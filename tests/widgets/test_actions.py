@@ -28,7 +28,9 @@ def test_denoise_this_layer_learns_and_applies(qtbot, viewer, monkeypatch):
     layer = next(x for x in viewer.layers if "(predicted by" in x.name)
     assert layer.data.shape == image.data.shape
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))
-    assert psnr(scene.clean, layer.data) > psnr(scene.clean, scene.image) + 3  # it goes on from the shipped denoiser
+    assert (
+        psnr(scene.clean, layer.data) > psnr(scene.clean, scene.image) + 3
+    )  # it is fine-tuned from the shipped denoiser
 
 
 def test_noise_in_lines_is_hidden_without_being_asked(qtbot, viewer, monkeypatch):

@@ -162,17 +162,17 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     assert apply.model.name == "nuclei-2"
     apply.image_box.setCurrentIndex(apply.image_box.findText(Group.FOLDER.value))
     walk.type(apply.batch.images.edit, str(folder))
-    walk.type(apply.batch.predictions.edit, str(tmp_path / "answers"))
+    walk.type(apply.batch.predictions.edit, str(tmp_path / "results"))
     apply.batch.tables.setChecked(True)
     walk.until(apply.apply_button.isEnabled, 20)
     walk.look("folder")
     walk.click(apply.apply_button)
     walk.until(lambda: "2 of 2 images are done" in apply.message.text(), 90)
     walk.look("folder-done")
-    answers = sorted(p.name for p in (tmp_path / "answers").iterdir())
-    assert [a for a in answers if a.endswith(".tif")] == ["field_0.tif", "field_1.tif"]
-    assert len([a for a in answers if a.endswith(".csv")]) == 2
-    assert images.read(tmp_path / "answers" / "field_0.tif", labels=True).data.max() > 3
+    results = sorted(p.name for p in (tmp_path / "results").iterdir())
+    assert [a for a in results if a.endswith(".tif")] == ["field_0.tif", "field_1.tif"]
+    assert len([a for a in results if a.endswith(".csv")]) == 2
+    assert images.read(tmp_path / "results" / "field_0.tif", labels=True).data.max() > 3
 
     # apply to another image, change the threshold
     viewer.layers.clear()

@@ -1,4 +1,4 @@
-"""The Apply panel on models whose answers are known. Jobs run in this process, but for one with a real child."""
+"""The Apply panel on models whose predictions are known. Jobs run in this process, but for one with a real child."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def warned(monkeypatch):
 
 
 def done(qtbot, apply):
-    """Wait until all answers are there."""
+    """Wait until all results are there."""
     qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=10_000)
 
 
@@ -247,7 +247,7 @@ def test_axes_that_fit_the_model_are_chosen(qtbot, viewer, panel, known):
 
 
 @pytest.mark.window
-def test_the_answer_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer, panel, known, at_once):
+def test_the_result_lies_on_its_image_and_says_where_it_comes_from(qtbot, viewer, panel, known, at_once):
     model = known("bright")[0]
     image = viewer.add_image(squares(3), name="cells", scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"))
     other = viewer.add_image(np.zeros((9, 9)), name="other")
@@ -319,7 +319,7 @@ def test_frames_are_measured_as_chosen(qtbot, viewer, panel, known, at_once):
     assert apply.count.text() == "5 objects"
 
 
-def test_several_layers_are_answered_one_by_one(qtbot, viewer, panel, known, at_once):
+def test_several_layers_are_predicted_one_by_one(qtbot, viewer, panel, known, at_once):
     known("bright")
     for n in (1, 2, 3):
         viewer.add_image(squares(n), name=f"cells_{n}")
@@ -412,7 +412,7 @@ def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, view
     before = len(viewer.layers)
     apply.apply_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) > before and apply.count.text() == "2 objects", timeout=5000)
-    assert not first.visible  # the older answer of the model to the image
+    assert not first.visible  # the older prediction of the model for the image
 
 
 def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch):
@@ -476,7 +476,7 @@ def test_kept_maps_are_decoded_as_the_task_does():
     ],
     ids=["zeros", "NaN", "one pixel", "NaN in it", "constant", "bool"],
 )
-def test_awkward_images_are_answered(qtbot, viewer, panel, known, at_once, image, warned):
+def test_awkward_images_are_predicted(qtbot, viewer, panel, known, at_once, image, warned):
     known("bright")
     viewer.add_image(image)
     apply = panel(ApplyPanel)
@@ -620,7 +620,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     qtbot.waitUntil(nothing_left, timeout=5000)
 
 
-def test_answers_that_are_there_are_replaced_only_when_told(qtbot, viewer, panel, known, at_once, folder):
+def test_results_that_exist_are_replaced_only_when_allowed(qtbot, viewer, panel, known, at_once, folder):
     known("bright")
     (folder / "in_bright").mkdir()
     (folder / "in_bright" / "b.tif").write_text("older")
@@ -1037,7 +1037,7 @@ def test_measuring_any_labels(qtbot, viewer, monkeypatch, warned):
 @pytest.mark.window
 @pytest.mark.timeout(240)
 def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes):
-    """The shipped model in its own process; the window goes on meanwhile."""
+    """The shipped model in its own process; the window stays usable meanwhile."""
     viewer.add_image(np.tile(scenes[0].image, (10, 10)), name="large")
     small = viewer.add_image(scenes[0].image, name="small")
     apply = panel(ApplyPanel)

@@ -40,7 +40,7 @@ def applied(qtbot, viewer, panel):
     return make
 
 
-def test_an_answer_says_what_it_is_and_lies_over_its_image(qtbot, viewer, applied):
+def test_a_prediction_says_what_it_is_and_lies_over_its_image(qtbot, viewer, applied):
     identity("same")
     scene = simulate("nuclei", (64, 80), 1, photons=30)
     image = viewer.add_image(
@@ -106,7 +106,7 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
     assert not layer.visible
 
 
-def test_finer_answers_lie_exactly_over_their_image(qtbot, viewer, applied):
+def test_upsampled_predictions_lie_exactly_over_their_image(qtbot, viewer, applied):
     identity("fine", "upscale", upsampling={"Y": 2, "X": 2}, options={"factor": 2},
              net_options={"scale": [2, 2]})  # fmt: skip
     image = viewer.add_image(simulate("spots", (33, 47), 1).image, name="spots", scale=(0.5, 0.25), translate=(3, 4))
@@ -144,7 +144,7 @@ def test_two_layers_as_channels_and_where_nothing_supports_it(qtbot, viewer, pan
     assert layer.data.max() <= 1
 
 
-def test_answers_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_path):
+def test_predictions_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_path):
     import tifffile
 
     identity("same")
@@ -162,7 +162,7 @@ def test_answers_are_exported_with_what_made_them(qtbot, viewer, applied, tmp_pa
         assert psnr(viewer.layers["cells"].data, tif.asarray()) > 60
 
 
-def test_a_folder_of_images_is_answered_by_images_that_say_what_they_are(qtbot, viewer, panel, tmp_path):
+def test_predicted_images_of_a_folder_say_what_they_are(qtbot, viewer, panel, tmp_path):
     from napari_dojo.io import images
     from napari_dojo.widgets.apply.image_box import Group
 

@@ -316,7 +316,7 @@ def test_odd_edits_do_no_harm(qtbot, classroom):
     assert classroom.canvas.surface.scale[0] < 1
 
 
-def test_layers_that_are_taken_away_while_it_plays_come_back(qtbot, viewer, classroom):
+def test_layers_that_are_removed_while_it_plays_come_back(qtbot, viewer, classroom):
     classroom.play.slider.setValue(6)
     classroom.lesson.set(epochs=100_000)
     classroom.play.play_button.click()

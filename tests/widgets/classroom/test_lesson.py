@@ -81,7 +81,7 @@ def test_the_last_layer_follows_the_points():
     assert fitting(Setup().with_(kind="formula"))[0].points.formula
 
 
-def test_an_exercise_that_was_begun_goes_on_where_it_was_left(lesson):
+def test_an_exercise_that_was_begun_continues_where_it_was_left(lesson):
     lesson.learn(10, 1.0, 20)
     lesson.hints = 2
     lesson.choose("xor")

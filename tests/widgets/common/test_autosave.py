@@ -196,7 +196,7 @@ def test_what_is_in_the_viewer_is_not_added_again(qtbot, viewer, pair, saving):
     assert images == (image,)
 
 
-def test_a_restored_draft_goes_on_as_ones_own(qtbot, viewer, pair, saving):
+def test_a_restored_draft_is_continued_as_ones_own(qtbot, viewer, pair, saving):
     image, labels = pair
     first = saving([row([image], labels)])
     labels.paint((5, 5), 1)
@@ -220,7 +220,7 @@ def test_a_restored_draft_goes_on_as_ones_own(qtbot, viewer, pair, saving):
     assert [p.name for p in runs_folder().iterdir()] == [draft.folder.name]  # one draft holds all
 
 
-def test_the_next_panel_of_a_window_goes_on_with_the_draft(qtbot, viewer, pair, saving):
+def test_the_next_panel_of_a_window_continues_the_draft(qtbot, viewer, pair, saving):
     image, labels = pair
     first = saving([row([image], labels)])
     labels.paint((5, 5), 1)
@@ -326,7 +326,7 @@ def test_edits_without_any_pause_are_saved(qtbot, viewer, pair, saving, monkeypa
     timer.stop()
 
 
-def test_a_full_disk_is_said_once_and_painting_goes_on(qtbot, viewer, pair, saving, monkeypatch):
+def test_a_full_disk_is_reported_once_and_painting_continues(qtbot, viewer, pair, saving, monkeypatch):
     monkeypatch.setattr(module, "RETRY", 0.1)
     image, labels = pair
     autosave = saving([row([image], labels)])

@@ -9,7 +9,7 @@ from napari_dojo.widgets.common.latest import Latest
 pytestmark = pytest.mark.gui
 
 
-def test_only_the_latest_answer_is_told(qtbot):
+def test_only_the_latest_result_is_emitted(qtbot):
     latest, told, gate = Latest(), [], threading.Event()
     latest.told.connect(told.append)
     latest.ask(lambda: gate.wait(5) and "first")
@@ -21,7 +21,7 @@ def test_only_the_latest_answer_is_told(qtbot):
     assert told == ["third 3"]
 
 
-def test_an_error_is_an_answer(qtbot):
+def test_an_error_is_a_result(qtbot):
     latest, told = Latest(), []
     latest.told.connect(told.append)
     latest.ask(lambda: 1 / 0)
@@ -29,7 +29,7 @@ def test_an_error_is_an_answer(qtbot):
     assert isinstance(told[0], ZeroDivisionError)
 
 
-def test_what_is_forgotten_is_not_told(qtbot):
+def test_what_is_forgotten_is_not_emitted(qtbot):
     latest, told, gate = Latest(), [], threading.Event()
     latest.told.connect(told.append)
     latest.ask(lambda: gate.wait(5))

@@ -46,7 +46,7 @@ def pair(viewer):
 
 @pytest.fixture
 def done(qtbot):
-    """Press Compare and wait for the answer."""
+    """Press Compare and wait for the result."""
 
     def press(compare):
         assert compare.compare_button.isEnabled(), compare.message.text()

@@ -151,7 +151,7 @@ def test_a_training_may_wait_or_pause(qtbot, viewer, tour, no_job):
     training.state, training.runner.paused = "working", True
     step(qtbot, tour, 4, "paused")
     train = opened(viewer, TrainPanel)
-    viewer.window.remove_dock_widget(train)  # the training goes on, and the tour finds it
+    viewer.window.remove_dock_widget(train)  # the training continues, and the tour finds it
     training.runner.resume = lambda: setattr(training.runner, "paused", False)
     qtbot.wait(120)
     press(qtbot, tour, "Resume")

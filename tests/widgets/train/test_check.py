@@ -316,7 +316,7 @@ def test_a_folder_of_files(qtbot, viewer, train, scene, tmp_path):
     assert not train.start_button.isEnabled()
 
 
-# --- tasks that answer with images
+# --- tasks that predict images
 
 
 def choose(train, task):
@@ -424,7 +424,7 @@ def test_objects_without_a_label_are_shown(qtbot, viewer, train, scene):
     silent(qtbot, train, "look unlabelled")
 
 
-def test_objects_outside_the_region_are_told(qtbot, viewer, train, scene):
+def test_objects_outside_the_region_are_reported(qtbot, viewer, train, scene):
     image = viewer.add_image(scene.image, name="a")
     labels = viewer.add_labels(scene.labels, name="a labels")
     shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")

@@ -1,4 +1,4 @@
-"""What the live preview asks the job for, and where it shows the answer."""
+"""What the live preview asks the job for, and where it shows the reply."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def asked(qtbot, looks, count=1):
     return np.load(looks[-1])
 
 
-def answer(preview, look, labels):
+def reply(preview, look, labels):
     path = look.with_name(f"preview-{look.stem.rpartition('-')[2]}.npy")
     np.save(path, labels)
     preview.show(str(path))
@@ -51,19 +51,19 @@ def pair(viewer, data, name="a", **where):
 
 
 @pytest.mark.window
-def test_the_answer_lies_on_the_image_and_steals_nothing(qtbot, viewer, made):
+def test_the_preview_lies_on_the_image_and_steals_nothing(qtbot, viewer, made):
     data = np.random.default_rng(0).integers(0, 99, (60, 80))
     row = pair(viewer, data, scale=(0.5, 0.25), translate=(3, 4))
     viewer.layers.selection.active = row.images[0]
     preview, looks = made([row])
     preview.follow()
     np.testing.assert_array_equal(asked(qtbot, looks), data[None])
-    answer(preview, looks[-1], np.ones((60, 80), np.int32))
+    reply(preview, looks[-1], np.ones((60, 80), np.int32))
     layer = preview.layer
     assert layer.name == "a (current prediction)"
     np.testing.assert_allclose((*layer.scale, *layer.translate), (0.5, 0.25, 3, 4))
     assert viewer.layers.selection.active is row.images[0]
-    answer(preview, looks[-1], np.full((60, 80), 2, np.int32))
+    reply(preview, looks[-1], np.full((60, 80), 2, np.int32))
     assert preview.layer is layer
     assert layer.data.max() == 2
 
@@ -82,7 +82,7 @@ def test_of_a_large_image_the_part_in_view_is_asked_for(qtbot, viewer, made):
     assert top + 1024 >= 2400
     assert left <= 800
     assert left + 1024 >= 1200
-    answer(preview, looks[-1], np.ones((1024, 1024), np.int32))
+    reply(preview, looks[-1], np.ones((1024, 1024), np.int32))
     np.testing.assert_allclose(preview.layer.translate, (2 * top, 2 * left))
     row.images[0].corner_pixels = np.array([[0, 0], [300, 300]])
     preview.follow()
@@ -91,20 +91,20 @@ def test_of_a_large_image_the_part_in_view_is_asked_for(qtbot, viewer, made):
         return [int(np.load(path)[0, 0, 0]) for path in looks]
 
     qtbot.waitUntil(lambda: 0 in places(), timeout=5000)  # the canvas may have moved it again since
-    answer(preview, looks[places().index(0)], np.ones((1024, 1024), np.int32))
+    reply(preview, looks[places().index(0)], np.ones((1024, 1024), np.int32))
     np.testing.assert_allclose(preview.layer.translate, (0, 0))
 
 
-def test_a_late_answer_to_an_old_question_lies_where_it_was_asked(qtbot, viewer, made):
+def test_a_late_preview_of_an_old_view_lies_where_it_was_asked(qtbot, viewer, made):
     rows = [pair(viewer, np.full((40, 40), k + 0.0) + np.eye(40), f"i{k}", translate=(50 * k, 0)) for k in range(2)]
     preview, looks = made(rows)
     viewer.layers.selection.active = rows[0].images[0]
     asked(qtbot, looks)
     viewer.layers.selection.active = rows[1].images[0]
     asked(qtbot, looks, 2)
-    answer(preview, looks[0], np.ones((40, 40), np.int32))
+    reply(preview, looks[0], np.ones((40, 40), np.int32))
     assert preview.layer.name.startswith("i0")
-    answer(preview, looks[1], np.ones((40, 40), np.int32))
+    reply(preview, looks[1], np.ones((40, 40), np.int32))
     assert preview.layer.name.startswith("i1")
     np.testing.assert_allclose(preview.layer.translate, (50, 0))
 
@@ -116,7 +116,7 @@ def test_of_a_series_the_frame_in_view_is_asked_for(qtbot, viewer, made):
     preview, looks = made([row], "TYX")
     preview.follow()
     np.testing.assert_array_equal(asked(qtbot, looks)[0], data[3])
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert preview.layer.ndim == 2
 
 
@@ -128,7 +128,7 @@ def test_of_a_volume_a_box_is_asked_for(qtbot, viewer, made):
     preview.follow()
     part = asked(qtbot, looks)
     assert part.shape == (1, 24, 40, 256)
-    answer(preview, looks[-1], np.ones(part.shape[1:], np.int32))
+    reply(preview, looks[-1], np.ones(part.shape[1:], np.int32))
     assert preview.layer.ndim == 3
     np.testing.assert_allclose(preview.layer.scale, (2, 0.5, 0.5))
 
@@ -155,9 +155,9 @@ def test_a_removed_preview_does_not_come_back(qtbot, viewer, made):
     preview, looks = made([row])
     preview.follow()
     asked(qtbot, looks)
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     viewer.layers.remove(preview.layer)
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert preview.layer is None
 
 
@@ -189,7 +189,7 @@ def test_the_image_of_the_preview_is_shown_alone(qtbot, viewer, made, selected):
     preview, looks = made(rows)
     preview.follow()
     assert asked(qtbot, looks).max() == which
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert shown(viewer) == [f"i{which}", f"i{which} labels", f"i{which} (current prediction)"]
     preview.end()
     assert [x for x in shown(viewer) if "current" not in x] == before
@@ -201,12 +201,12 @@ def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
     preview, looks = made(rows)
     viewer.layers.selection.active = rows[0].images[0]
     asked(qtbot, looks)
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert shown(viewer)[0] == "i0"
     viewer.layers.selection.active = rows[1].target
     count = len(looks)
     qtbot.waitUntil(lambda: len(looks) > count or np.load(looks[-1]).max() == 1, timeout=5000)
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert shown(viewer) == ["i1", "i1 labels", "i1 (current prediction)"]
     rows[0].images[0].visible = True  # a person wants both
     preview.turn(False)
@@ -218,7 +218,7 @@ def test_over_labels_of_a_person_it_is_drawn_as_outlines(qtbot, viewer, made):
     preview, looks = made([row])
     preview.follow()
     asked(qtbot, looks)
-    answer(preview, looks[-1], np.ones((40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert row.target.visible
     assert preview.layer.contour == 2
     viewer.dims.ndisplay = 3  # napari has no outlines there
@@ -227,7 +227,7 @@ def test_over_labels_of_a_person_it_is_drawn_as_outlines(qtbot, viewer, made):
     assert preview.layer.contour == 2
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
     qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
-    answer(preview, looks[-1], np.ones((50, 50), np.int32))
+    reply(preview, looks[-1], np.ones((50, 50), np.int32))
     assert preview.layer.contour == 0
 
 
@@ -236,5 +236,5 @@ def test_outlines_in_the_planes_of_a_volume(qtbot, viewer, made):
     preview, looks = made([row], "ZYX")
     preview.follow()
     asked(qtbot, looks)
-    answer(preview, looks[-1], np.ones((6, 40, 40), np.int32))
+    reply(preview, looks[-1], np.ones((6, 40, 40), np.int32))
     assert preview.layer.contour == 2

@@ -1,4 +1,4 @@
-"""Trainings and their panels: a queue, a panel that comes and goes, a killed job, a closed window, going on."""
+"""Trainings and their panels: a queue, a panel that comes and goes, a killed job, a closed window, resuming."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, fille
     assert "Saved as cells" in again.progress.message.text()
 
 
-def test_pause_stops_the_clock_and_goes_on(qtbot, filled, train):
+def test_pause_stops_the_clock_and_resume_continues(qtbot, filled, train):
     train.start_button.click()
     first_check(qtbot, train)
     training = train.progress.training
@@ -140,7 +140,7 @@ def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, make_napari_
     desk().close(other)
 
 
-def test_a_killed_job_is_offered_again_and_goes_on(qtbot, filled, train):
+def test_a_killed_job_is_offered_again_and_continues(qtbot, filled, train):
     train.start_button.click()
     first_check(qtbot, train)
     training = train.progress.training
@@ -190,7 +190,7 @@ def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
     window = filled.window._qt_window
     window.close()
     assert asked == ["cells"]
-    assert training.state == "working"  # the answer was to go on
+    assert training.state == "working"  # the user chose to continue
     assert child.is_running()
     began = time.monotonic()
     assert desk().may_close(filled)
@@ -203,7 +203,7 @@ def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
     assert (models_folder() / "cells" / "rdf.yaml").exists()
 
 
-def test_train_more_goes_on_from_where_it_ended(qtbot, filled, train):
+def test_train_more_continues_from_where_it_ended(qtbot, filled, train):
     train.start_button.click()
     first_check(qtbot, train)
     train.progress.stop_button.click()
