@@ -19,7 +19,7 @@ from napari_dojo.widgets.common.form import PathEdit, described, form_layout, se
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.measurements import chosen_here
 
-__all__ = ["BatchRows", "Looked"]
+__all__ = ["FolderRows", "Looked"]
 
 LOOKING = "Looking at the images ..."
 TRIED = 3  # files that are looked at before a folder is given up
@@ -48,7 +48,7 @@ def look(given: str, sink: TiffSink) -> Looked:
     raise wrong or DojoError(f"There is no image in {given}. Choose another folder.")
 
 
-class BatchRows(QWidget):
+class FolderRows(QWidget):
     """A folder of images and one for the predictions. ``changed`` says that something else is chosen, or known."""
 
     changed = Signal()

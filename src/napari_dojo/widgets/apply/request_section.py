@@ -32,7 +32,7 @@ from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
-from napari_dojo.widgets.apply.folder_rows import BatchRows
+from napari_dojo.widgets.apply.folder_rows import FolderRows
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
 from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
@@ -114,7 +114,7 @@ class Request(QWidget):
         self.third_box, self.third_label = QComboBox(), QLabel("Third axis")
         described(self.third_box, "Third axis", "What the axes before Y and X are.")
         narrow(self.third_box)
-        self.batch = BatchRows()
+        self.batch = FolderRows()
         form.addRow("Image", self.image_box)
         form.addRow(self.what)
         form.addRow(self.third_label, self.third_box)
