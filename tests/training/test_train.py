@@ -97,6 +97,14 @@ def test_a_run_is_resumed_where_it_was(tmp_path: Path) -> None:
     assert [e.step for e in events if isinstance(e, Step)] == [5, 6, 7]
 
 
+def test_a_resumed_run_keeps_its_batch_unless_another_one_is_asked_for(tmp_path: Path) -> None:
+    run(tmp_path / "m")
+    for asked, batch in ((0, 2), (1, 1)):
+        started = run(tmp_path / "m", replace(SETTINGS, batch=asked, steps=5), resume=True)[0]
+        assert isinstance(started, Started)
+        assert started.plan["batch"] == batch
+
+
 def test_stop_before_the_first_check_keeps_what_there_is(tmp_path: Path) -> None:
     control = Control()
     images, labels = discs()

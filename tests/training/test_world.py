@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,6 +121,26 @@ def test_the_command_says_everything_once(tmp_path: Path) -> None:
     assert done.stderr.count("2 x CPU") == 1
     assert json.loads(done.stdout.splitlines()[-1])["steps"] == 2
     assert (tmp_path / "model" / "rdf.yaml").exists()
+
+
+def test_srun_s_processes_find_each_other() -> None:
+    """Two, as SLURM describes them to each."""
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    job = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "1", "SLURM_NODELIST": "localhost"}
+    code = "from napari_dojo.training.world import join; w = join('cpu'); print(w.rank, w.size, w.shared(w.rank), w.all(w.rank == 0))"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **step, **job, "SLURM_PROCID": k, "SLURM_LOCALID": k, "MASTER_PORT": port},
+        )
+        for k in "01"
+    ]
+    assert [process.communicate(timeout=200)[0].strip() for process in both] == ["0 2 0 False", "1 2 0 False"]
 
 
 @pytest.fixture

@@ -144,9 +144,12 @@ class _Training:
         return Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps, self.world), fits
 
     def _settled_plan(self) -> Plan:
-        """The one of the run that is resumed, else the one that suits the device."""
-        assert self.setup.plan is not None
-        kept = kept_plan(self.target.out, self.setup.plan) if self.target.resume else None
+        """The one of the run that is resumed, with the batch that a person asks for now; else the one that suits the device."""
+        plan = self.setup.plan
+        assert plan is not None
+        kept = kept_plan(self.target.out, plan) if self.target.resume else None
+        if kept is not None and self.settings.batch:
+            return replace(kept, batch=plan.batch)
         return kept or timed_plan(self.setup, self.device)
 
     def _batches(self, learner: Learner) -> Batches:
