@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from napari_dojo.tasks.watershed import split_objects
+from napari_dojo.tasks.watershed import joined, part_of, split_objects
 
 
 def by_definition(inside, depth, split, lowest):
@@ -77,3 +79,43 @@ def test_a_mask_of_one_pixel_and_none():
     assert not split_objects(inside, depth, 0.1, 0.2).any()
     inside[1, 1, 1] = True
     assert split_objects(inside, depth, 0.1, 0.2).sum() == 1
+
+
+def in_parts(inside, depth, edge, split, minimum_area):
+    """The same part by part, each with a rim of one pixel."""
+    size = inside.shape
+    cores = list(product(*([(a, min(n, a + edge)) for a in range(0, n, edge)] for n in size)))
+    parts = []
+    for core in cores:
+        wide = tuple((max(0, a - 1), min(n, b + 1)) for (a, b), n in zip(core, size, strict=True))
+        at = tuple(slice(*w) for w in wide)
+        parts.append(part_of(inside[at], depth[at], wide, core, size))
+    everywhere, count = np.zeros(size, np.int64), 0
+    for core, part in zip(cores, parts, strict=True):
+        there = everywhere[tuple(slice(*c) for c in core)]
+        there[...] = np.where(part.basins > 0, part.basins + count, 0)
+        count += len(part.heights) - 1
+    numbers = joined(parts, lambda places: everywhere.ravel()[places], split, 0.2, minimum_area)
+    out = np.zeros(size, np.int32)
+    for core, part, of in zip(cores, parts, numbers, strict=True):
+        out[tuple(slice(*c) for c in core)] = of[part.basins]
+    return out
+
+
+@pytest.mark.parametrize("edge", [7, 16, 33, 500])
+@pytest.mark.parametrize(("size", "wide"), [((80, 90), 2), ((80, 90), 12), ((16, 24, 24), 2)])
+@pytest.mark.parametrize("split", [0.05, 0.2])
+def test_part_by_part_the_objects_are_those_of_the_whole(edge, size, wide, split):
+    rng = np.random.default_rng(3)
+    depth = ndi.gaussian_filter(rng.random(size).astype(np.float32), wide)
+    depth = np.round((depth - depth.min()) / np.ptp(depth), 2).astype(np.float32)  # with plateaus
+    inside = depth > 0.45
+    whole = split_objects(inside, depth, split, 0.2, 4)
+    found = in_parts(inside, depth, edge, split, 4)
+    pairs = np.unique(np.stack([whole.ravel(), found.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(whole)) == len(np.unique(found))
+    assert found.max() == len(np.unique(found)) - (0 in found)
+
+
+def test_nothing_part_by_part():
+    assert not in_parts(np.zeros((20, 20), bool), np.zeros((20, 20), np.float32), 8, 0.2, 0).any()

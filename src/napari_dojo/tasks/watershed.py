@@ -7,14 +7,15 @@ flooding from seeds, and a part of an image gives what the whole image gives.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["split_objects"]
+__all__ = ["Part", "joined", "part_of", "split_objects"]
 
 CHUNK = 2**16  # pixels that are looked at together: what is computed of them stays in the processor's cache
 
@@ -38,6 +39,98 @@ def split_objects(
     keep = np.bincount(found, minlength=len(owner)) >= minimum_area
     keep[0] = False
     return grid.image((np.cumsum(keep) * keep).astype(np.int32)[found])
+
+
+Box = tuple[tuple[int, int], ...]  # from and to, px by axis
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The basins of a part of an image, numbered from 1, and how they lie to pixels beyond it.
+
+    Attributes
+    ----------
+    basins : (*S) of the part, 0 outside the mask.
+    heights, sizes : of each basin and of 0, the highest distance and the pixels.
+    ways : (basin, place): the way uphill from a basin leads to that pixel of another part. Places are in the flattened image.
+    passes : (basin, basin, distance at the highest pass between them).
+    borders : (basin, place, distance): it lies beside that pixel of another part, the smaller distance of the two.
+    """
+
+    basins: NDArray[np.int32]
+    heights: NDArray[np.float32]
+    sizes: NDArray[np.int64]
+    ways: tuple[NDArray[np.int32], Index]
+    passes: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+    borders: tuple[NDArray[np.int32], Index, NDArray[np.float32]]
+
+
+def part_of(
+    inside: NDArray[np.bool_], distance: NDArray[np.float32], wide: Box, core: Box, size: Sequence[int]
+) -> Part:
+    """The basins in ``core`` of an image of this ``size``; mask and distance (*S) are those of ``wide``.
+
+    ``wide`` has at least one more pixel on each side, but where the image ends.
+    """
+    grid = _Grid.of(inside, distance)
+    places = grid.pixels_in(tuple((a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True)))
+    outer = np.setdiff1d(np.arange(len(grid.pixels)), places, assume_unique=True)
+    roots = grid.roots(outer)[places]
+    maxima, numbers = np.unique(roots, return_inverse=True)
+    basins = (numbers + 1).astype(np.int32)
+    leaving = np.isin(maxima, outer)
+    everywhere = np.zeros(len(grid.pixels), np.int32)
+    everywhere[places], everywhere[outer] = basins, -1
+    found = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.intp), np.zeros(0, np.float32))]
+    found += list(grid.beside(places, everywhere))
+    a, b, there, low = (np.concatenate(column) for column in zip(*found, strict=True))
+    far = b < 0
+    image = grid.image(np.maximum(everywhere, 0))[tuple(slice(a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True))]
+    return Part(
+        image,
+        np.append(np.float32(-np.inf), grid.distance[grid.pixels[maxima]]),
+        np.bincount(basins, minlength=len(maxima) + 1),
+        (np.flatnonzero(leaving).astype(np.int32) + 1, grid.places(grid.pixels[maxima[leaving]], wide, size)),
+        _highest(a[~far], b[~far], low[~far]),
+        (a[far], grid.places(there[far], wide, size), low[far]),
+    )
+
+
+def joined(
+    parts: Sequence[Part], basin_at: Callable[[Index], NDArray[np.int64]], split: float, lowest: float, minimum_area: float
+) -> list[NDArray[np.int32]]:
+    """For each part its basins' numbers, (basins + 1,), as `split_objects` finds objects in the whole image; 1..n.
+
+    ``basin_at`` : of places in the flattened image the basin there, counted on from part to part, each without its 0.
+    Of the parts all but ``basins`` is used.
+    """
+    counts = [len(part.heights) - 1 for part in parts]
+    before = np.cumsum([0, *counts]).tolist()
+    heights = np.concatenate([np.float32([-np.inf]), *(part.heights[1:] for part in parts)])
+    sizes = np.concatenate([[0], *(part.sizes[1:] for part in parts)])
+    ways = [(part.ways[0] + n, basin_at(part.ways[1])) for part, n in zip(parts, before, strict=False)]
+    inner = [(part.passes[0] + n, part.passes[1] + n, part.passes[2]) for part, n in zip(parts, before, strict=False)]
+    outer = [(part.borders[0] + n, basin_at(part.borders[1]), part.borders[2]) for part, n in zip(parts, before, strict=False)]
+    a, b, low = (np.concatenate(column) for column in zip(*inner, *outer, strict=True))
+    met = _highest(a, b, low)
+    order = np.argsort(-met[2], kind="stable")
+    passes = list(zip(*(column[order].tolist() for column in met), strict=True))
+    start, to = (np.concatenate(column).tolist() for column in zip(*ways, strict=True))
+    owner = _owners(heights, passes, split, lowest, dict(zip(start, to, strict=True)))
+    keep = np.bincount(owner, sizes, len(heights)) >= minimum_area
+    keep[0] = False
+    numbers = (np.cumsum(keep) * keep).astype(np.int32)[owner]
+    return [np.append(np.int32(0), numbers[n + 1 : n + 1 + count]) for n, count in zip(before, counts, strict=False)]
+
+
+def _highest(a: Any, b: Any, distance: Any) -> tuple[Any, Any, Any]:
+    """Of each pair of basins the highest place where they meet: the lower number, the higher number, the distance."""
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    order = np.lexsort((-distance, high, low))
+    low, high, distance = low[order], high[order], distance[order]
+    first = np.ones(len(low), bool)
+    first[1:] = (np.diff(low) != 0) | (np.diff(high) != 0)
+    return low[first], high[first], distance[first]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,32 +165,43 @@ class _Grid:
         lengths = tuple(np.float32(np.linalg.norm(move)) for move in moves)
         return _Grid(shape, np.flatnonzero(mask), values.ravel(), steps, lengths)
 
-    def basins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Of each pixel of the mask the number of its basin, from 1; of each basin, and of 0, the highest distance."""
+    def roots(self, ends: Index | None = None) -> Index:
+        """Of each pixel of the mask the one that the way uphill ends at, counted in the mask; ways end at ``ends``, too."""
         parents = self._numbers(np.arange(len(self.pixels), dtype=np.int32))[self._uphill()]
+        if ends is not None:
+            parents[ends] = ends
         while True:
             above = parents[parents]
             if np.array_equal(above, parents):
-                break
+                return above
             parents = above
-        maxima = np.flatnonzero(parents == np.arange(len(parents)))
-        numbers = np.zeros(len(parents), np.int32)
+
+    def basins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Of each pixel of the mask the number of its basin, from 1; of each basin, and of 0, the highest distance."""
+        roots = self.roots()
+        maxima = np.flatnonzero(roots == np.arange(len(roots)))
+        numbers = np.zeros(len(roots), np.int32)
         numbers[maxima] = np.arange(1, len(maxima) + 1)
         heights = np.append(np.float32(-np.inf), self.distance[self.pixels[maxima]])
-        return numbers[parents], heights
+        return numbers[roots], heights
 
     def passes(self, basins: NDArray[np.int32]) -> list[tuple[int, int, float]]:
         """Where neighbouring basins meet: (basin, basin, distance at the highest pass), highest first."""
-        n, numbers = int(basins.max(initial=0)) + 1, self._numbers(basins)
-        met = [(np.zeros(0, np.int64), np.zeros(0, np.float32)), *self._meetings(basins, numbers, n)]
-        keys, distances = (np.concatenate(parts) for parts in zip(*met, strict=True))
-        order = np.lexsort((-distances, keys))
-        keys, distances = keys[order], distances[order]
-        first = np.diff(keys, prepend=-1) != 0
-        keys, distances = keys[first], distances[first]
-        highest = np.argsort(-distances, kind="stable")
-        keys, distances = keys[highest], distances[highest]
-        return list(zip((keys // n).tolist(), (keys % n).tolist(), distances.tolist(), strict=True))
+        met = [(np.zeros(0, np.int32),) * 3, *((a, b, low) for a, b, _, low in self.beside(np.arange(len(basins)), basins))]
+        found = _highest(*(np.concatenate(column) for column in zip(*met, strict=True)))
+        order = np.argsort(-found[2], kind="stable")
+        return list(zip(*(column[order].tolist() for column in found), strict=True))
+
+    def pixels_in(self, box: Box) -> Index:
+        """Which pixels of the mask lie in a box of the image."""
+        mask = np.zeros(self.shape, bool)
+        mask[tuple(slice(a + 1, b + 1) for a, b in box)] = True
+        return np.flatnonzero(mask.ravel()[self.pixels])
+
+    def places(self, pixels: Index, wide: Box, size: Sequence[int]) -> Index:
+        """Pixels of this grid, which is the part ``wide`` of an image of this size, as places in that image, flattened."""
+        at = np.unravel_index(pixels, self.shape)
+        return np.ravel_multi_index([i - 1 + w for i, (w, _) in zip(at, wide, strict=True)], tuple(size))
 
     def image(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
         """Values of the pixels of the mask as an image (*S) without the rim; 0 outside."""
@@ -107,8 +211,8 @@ class _Grid:
     def _uphill(self) -> Index:
         """Of each pixel its highest neighbour, or itself where none is higher; steepest first, of equals the last."""
         found = self.pixels.copy()
-        for part in self._parts():
-            here, up = self.pixels[part], found[part]
+        for i in range(0, len(found), CHUNK):
+            here, up = self.pixels[i : i + CHUNK], found[i : i + CHUNK]
             level, best = self.distance[here], np.zeros(len(here), np.float32)
             for step, far in zip(self.steps, self.lengths, strict=True):
                 beside = here + step
@@ -118,18 +222,19 @@ class _Grid:
                 np.copyto(up, beside, where=higher)
         return found
 
-    def _meetings(
-        self, basins: NDArray[np.int32], numbers: NDArray[np.int32], n: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Pixels beside each other of two basins: lower number * ``n`` + higher number, and the smaller distance."""
-        for part in self._parts():
+    def beside(
+        self, chosen: Index, basins: NDArray[np.int32]
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Index, NDArray[np.float32]]]:
+        """Where chosen pixels lie beside others of another basin: the two basins, the other pixel, the smaller distance."""
+        numbers = self._numbers(basins)
+        for i in range(0, len(chosen), CHUNK):
+            part = chosen[i : i + CHUNK]
             here, ours = self.pixels[part], basins[part]
             for step in self.steps[len(self.steps) // 2 :]:
                 theirs = numbers[here + step]
-                at = np.flatnonzero((theirs != ours) & (theirs > 0))
-                a, b, place = ours[at], theirs[at], here[at]
-                keys = np.minimum(a, b).astype(np.int64) * n + np.maximum(a, b)
-                yield keys, np.minimum(self.distance[place], self.distance[place + step])
+                at = np.flatnonzero((theirs != ours) & (theirs != 0))
+                place = here[at]
+                yield ours[at], theirs[at], place + step, np.minimum(self.distance[place], self.distance[place + step])
 
     def _numbers(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
         """Values of the pixels of the mask on the flattened image; 0 outside."""
@@ -137,18 +242,22 @@ class _Grid:
         made[self.pixels] = values
         return made
 
-    def _parts(self) -> Iterator[slice]:
-        return (slice(a, a + CHUNK) for a in range(0, len(self.pixels), CHUNK))
-
 
 def _owners(
-    heights: NDArray[np.float32], passes: Sequence[tuple[int, int, float]], split: float, lowest: float
+    heights: NDArray[np.float32],
+    passes: Sequence[tuple[int, int, float]],
+    split: float,
+    lowest: float,
+    ways: Mapping[int, int] | None = None,
 ) -> NDArray[np.int32]:
     """Of each basin the number of the one that it belongs to; 0: of none.
 
-    ``passes`` : (basin, basin, distance at the highest pass between them), highest first.
+    ``passes`` : (basin, basin, distance at the highest pass between them), highest first; ``ways`` : basins that are parts of
+    others.
     """
     parents, maxima = list(range(len(heights))), heights.tolist()
+    for part, of in (ways or {}).items():
+        parents[part] = of
 
     def root(i: int) -> int:
         while parents[i] != i:
