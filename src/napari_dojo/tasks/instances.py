@@ -37,7 +37,6 @@ CENTRE = 20.0  # px; unit of the distance to the centre
 EDGE = 24  # px that labels are mirrored beyond the edge of a sample
 LEVELS = 127  # steps in which distances, directions and, in px, ways to the centre are kept
 INSIDE, BOUNDARY, KNOWN = 1, 2, 4  # flags of a pixel
-LOWEST = 0.2  # normalised distance that an object must exceed somewhere
 ENOUGH = 50  # objects, of which a good model is made
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
@@ -74,6 +73,16 @@ class InstancesDecoding:
         ),
     ] = 0.2
     minimum_area: Annotated[float, Option("Minimum area", "Smaller objects are removed.", 0, 1e9, "px")] = 12.0
+
+    lowest = 0.2  # normalised distance that an object must exceed somewhere
+    margin = 5  # px: smoothing reaches four
+
+    def terrain(self, maps: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Where objects are (*S), and the smoothed distance, from the logit of "inside" and the distance in maps (K, *S)."""
+        from scipy.ndimage import gaussian_filter
+
+        inside = maps[0] > np.log(self.threshold / (1 - self.threshold))
+        return inside, gaussian_filter(np.asarray(maps[1], np.float32), 1.0) if inside.any() else maps[1]
 
 
 def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
@@ -217,13 +226,7 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions)
 
 def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: InstancesOptions) -> NDArray[np.int32]:
     """Labels (*S), 1..n, from maps (K, *S), of which the logit of "inside" and the distance are used."""
-    from scipy.ndimage import gaussian_filter
-
-    inside = maps[0] > np.log(decoding.threshold / (1 - decoding.threshold))
-    if not inside.any():
-        return np.zeros(inside.shape, np.int32)
-    distance = gaussian_filter(np.asarray(maps[1], np.float32), 1.0)
-    return split_objects(inside, distance, decoding.split, LOWEST, decoding.minimum_area)
+    return split_objects(*decoding.terrain(maps), decoding.split, decoding.lowest, decoding.minimum_area)
 
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Part", "joined", "part_of", "split_objects"]
+__all__ = ["Box", "Part", "Terrain", "joined", "part_of", "split_objects"]
 
 CHUNK = 2**16  # pixels that are looked at together: what is computed of them stays in the processor's cache
 
@@ -42,6 +42,33 @@ def split_objects(
 
 
 Box = tuple[tuple[int, int], ...]  # from and to, px by axis
+
+
+@runtime_checkable
+class Terrain(Protocol):
+    """A decoding whose objects are those of `split_objects`.
+
+    Attributes
+    ----------
+    split, lowest, minimum_area : see there.
+    margin : px of the maps around a place that mask and distance follow from, and one more.
+    """
+
+    @property
+    def split(self) -> float:
+        """The dip between two objects."""
+    @property
+    def lowest(self) -> float:
+        """What an object must exceed somewhere."""
+    @property
+    def minimum_area(self) -> float:
+        """Of an object, px."""
+    @property
+    def margin(self) -> int:
+        """How far around a place its mask and distance look, px."""
+
+    def terrain(self, maps: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Mask and distance (*S) from maps (K, *S)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +112,9 @@ def part_of(
     found += list(grid.beside(places, everywhere))
     a, b, there, low = (np.concatenate(column) for column in zip(*found, strict=True))
     far = b < 0
-    image = grid.image(np.maximum(everywhere, 0))[tuple(slice(a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True))]
+    image = grid.image(np.maximum(everywhere, 0))[
+        tuple(slice(a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True))
+    ]
     return Part(
         image,
         np.append(np.float32(-np.inf), grid.distance[grid.pixels[maxima]]),
@@ -97,7 +126,11 @@ def part_of(
 
 
 def joined(
-    parts: Sequence[Part], basin_at: Callable[[Index], NDArray[np.int64]], split: float, lowest: float, minimum_area: float
+    parts: Sequence[Part],
+    basin_at: Callable[[Index], NDArray[np.int64]],
+    split: float,
+    lowest: float,
+    minimum_area: float,
 ) -> list[NDArray[np.int32]]:
     """For each part its basins' numbers, (basins + 1,), as `split_objects` finds objects in the whole image; 1..n.
 
@@ -106,11 +139,14 @@ def joined(
     """
     counts = [len(part.heights) - 1 for part in parts]
     before = np.cumsum([0, *counts]).tolist()
-    heights = np.concatenate([np.float32([-np.inf]), *(part.heights[1:] for part in parts)])
+    heights = np.concatenate([np.full(1, -np.inf, np.float32), *(part.heights[1:] for part in parts)])
     sizes = np.concatenate([[0], *(part.sizes[1:] for part in parts)])
     ways = [(part.ways[0] + n, basin_at(part.ways[1])) for part, n in zip(parts, before, strict=False)]
     inner = [(part.passes[0] + n, part.passes[1] + n, part.passes[2]) for part, n in zip(parts, before, strict=False)]
-    outer = [(part.borders[0] + n, basin_at(part.borders[1]), part.borders[2]) for part, n in zip(parts, before, strict=False)]
+    outer = [
+        (part.borders[0] + n, basin_at(part.borders[1]), part.borders[2])
+        for part, n in zip(parts, before, strict=False)
+    ]
     a, b, low = (np.concatenate(column) for column in zip(*inner, *outer, strict=True))
     met = _highest(a, b, low)
     order = np.argsort(-met[2], kind="stable")
@@ -165,7 +201,7 @@ class _Grid:
         lengths = tuple(np.float32(np.linalg.norm(move)) for move in moves)
         return _Grid(shape, np.flatnonzero(mask), values.ravel(), steps, lengths)
 
-    def roots(self, ends: Index | None = None) -> Index:
+    def roots(self, ends: Index | None = None) -> NDArray[np.int32]:
         """Of each pixel of the mask the one that the way uphill ends at, counted in the mask; ways end at ``ends``, too."""
         parents = self._numbers(np.arange(len(self.pixels), dtype=np.int32))[self._uphill()]
         if ends is not None:
@@ -187,7 +223,10 @@ class _Grid:
 
     def passes(self, basins: NDArray[np.int32]) -> list[tuple[int, int, float]]:
         """Where neighbouring basins meet: (basin, basin, distance at the highest pass), highest first."""
-        met = [(np.zeros(0, np.int32),) * 3, *((a, b, low) for a, b, _, low in self.beside(np.arange(len(basins)), basins))]
+        met = [
+            (np.zeros(0, np.int32),) * 3,
+            *((a, b, low) for a, b, _, low in self.beside(np.arange(len(basins)), basins)),
+        ]
         found = _highest(*(np.concatenate(column) for column in zip(*met, strict=True)))
         order = np.argsort(-found[2], kind="stable")
         return list(zip(*(column[order].tolist() for column in found), strict=True))
