@@ -12,7 +12,7 @@ from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, Progress, StoppedError, result_of
 from napari_dojo.inference.geometry import Image, box_around, resolve
-from napari_dojo.inference.predict import Ready, predict, predict_image
+from napari_dojo.inference.predict import Ready, memory_for, predict, predict_image
 from napari_dojo.inference.predictor import Predictor, _normalised, _tensor
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
@@ -450,3 +450,66 @@ def test_dask_is_as_numpy():
     np.testing.assert_array_equal(
         predict(bright(), da.from_array(x, chunks=(1, 48, 48)), "TYX"), predict(bright(), x, "TYX")
     )
+
+
+# --- larger than memory
+
+
+def instances(dims=2):
+    """A network with random weights whose maps hold many objects of many shapes."""
+    torch.manual_seed(1)
+    b = Bundle.new(card(dims, task="instances", options={"diameter": 8.0, "dims": dims}, maps=("inside", "distance")))
+    with torch.no_grad():
+        b.net.head.bias.zero_()
+        b.net.head.weight.mul_(6)
+    return b
+
+
+def in_blocks(b, x, monkeypatch):
+    """Labels of the whole image at once, and block by block from an array that lies elsewhere."""
+    whole = predict(b, x)
+    assert whole.max() > 20
+    monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
+    return whole, predict(b, da.from_array(x, chunks=50), settings=PredictSettings(device="cpu", tile=96))
+
+
+def test_block_by_block_the_objects_are_those_of_the_whole(monkeypatch):
+    whole, found = in_blocks(instances(), image(330, 270), monkeypatch)
+    pairs = np.unique(np.stack([whole.ravel(), found.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(whole)) == len(np.unique(found))
+    assert found.max() == whole.max()
+    assert found.dtype == whole.dtype
+
+
+def test_block_by_block_padding_stays_empty(monkeypatch):
+    whole, found = in_blocks(instances(), np.pad(image(330, 270), 40), monkeypatch)
+    padding = np.pad(np.zeros((330, 270), bool), 40, constant_values=True)
+    assert not found[padding].any()
+    inner = (slice(80, -80),) * 2  # where the network does not see the padding, whose level each block measures by itself
+    kept = [k for k in np.unique(whole[inner]) if k and (whole == k).sum() == (whole[inner] == k).sum()]
+    assert len(kept) > 50
+    same = sum(np.array_equal(found == found[whole == k][0], whole == k) for k in kept)
+    assert same > 0.9 * len(kept)
+
+
+def test_block_by_block_progress_is_told_and_stop_is_heard(monkeypatch):
+    monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
+    b, control = instances(), Control()
+    ready = Ready.of(b, PredictSettings(device="cpu", tile=96))
+    given = resolve(b.card, Image("x", Picture(image(2, 300, 270), "TYX")), ready.settings)
+    said = predict_image(ready, given, control)
+    told = [next(e for e in said if isinstance(e, Progress)) for _ in range(5)]
+    assert [e.done for e in told] == list(range(5))
+    assert told[0].total == 2 * len(ready.predictor.tiles((300, 270), 5)) > 8
+    control.stop = True
+    with pytest.raises(StoppedError):
+        list(said)
+
+
+def test_a_large_image_needs_memory_for_a_block(monkeypatch):
+    b = instances()
+    ready = Ready.of(b, PredictSettings(device="cpu", tile=64))
+    given = resolve(b.card, Image("x", Picture(image(400, 400), "YX")), ready.settings)
+    at_once = memory_for(ready, given)
+    monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
+    assert memory_for(ready, given) < 0.3 * at_once

@@ -18,7 +18,7 @@ from napari_dojo.events import Progress
 from napari_dojo.tasks import Task
 from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
 
-__all__ = ["cores_of", "decode_steps", "objects_in_blocks"]
+__all__ = ["decode_steps", "objects_in_blocks"]
 
 EDGE = {2: 512, 3: 96}  # px of the blocks that objects are found in, by the number of spatial axes
 
@@ -29,18 +29,18 @@ Land = tuple[NDArray[np.bool_], NDArray[np.float32]]
 def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generator[Progress, None, NDArray[Any]]:
     """What ``task.decode`` makes of maps (K, *S), block by block where objects are found in a large image. Labels are 1..n."""
     size = maps.shape[1:]
-    cores = cores_of(size) if isinstance(decoding, Terrain) else []
+    cores = _cores(size) if isinstance(decoding, Terrain) else []
     if len(cores) < 2:
         return task.decode(np.asarray(maps), decoding, options)
     out = np.zeros(size, np.int32)
     yield from objects_in_blocks(
-        lambda box: decoding.terrain(np.asarray(maps[(slice(None), *_slices(box))])), cores, decoding, out
+        lambda _, box: decoding.terrain(np.asarray(maps[(slice(None), *_slices(box))])), cores, decoding, out
     )
     return out
 
 
 def objects_in_blocks(
-    land_of: Callable[[Box], Land], cores: Sequence[Box], decoding: Terrain, out: Any
+    land_of: Callable[[int, Box], Land], cores: Sequence[Box], decoding: Terrain, out: Any
 ) -> Generator[Progress, None, int]:
     """Objects of an image, written to ``out`` (*S), zeros, numpy or memory-mapped; their number.
 
@@ -48,7 +48,7 @@ def objects_in_blocks(
 
     Parameters
     ----------
-    land_of : mask and distance of a box of the image.
+    land_of : mask and distance for block number i: of a box of the image, the block and a margin.
     cores : boxes that cover the image once.
     """
     size, count = out.shape, 0
@@ -58,7 +58,7 @@ def objects_in_blocks(
         wide = tuple(
             (max(0, a - decoding.margin), min(n, b + decoding.margin)) for (a, b), n in zip(core, size, strict=True)
         )
-        inside, distance = land_of(wide)
+        inside, distance = land_of(i, wide)
         part = part_of(inside, distance, wide, core, size)
         out[_slices(core)] = part.basins + count * (part.basins > 0)
         count += len(part.heights) - 1
@@ -76,16 +76,11 @@ def objects_in_blocks(
     return int(of.max())
 
 
-def cores_of(size: Sequence[int], edges: Sequence[int] = (), stride: Sequence[int] = ()) -> list[Box]:
-    """Blocks of about equal size that cover an image, at multiples of ``stride``; one where it is not much larger than a block."""
-    edges, stride = edges or (EDGE[len(size)],) * len(size), stride or (1,) * len(size)
-    return [tuple(core) for core in product(*map(_intervals, size, edges, stride))]
-
-
-def _intervals(n: int, edge: int, step: int) -> list[tuple[int, int]]:
-    cuts = np.linspace(0, n, max(1, round(n / edge)) + 1).astype(int)
-    cuts[1:-1] -= cuts[1:-1] % step
-    return list(pairwise(cuts.tolist()))
+def _cores(size: Sequence[int]) -> list[Box]:
+    """Equal blocks that cover an image; one where it is not much larger than a block."""
+    edge = EDGE[len(size)]
+    cuts = [np.linspace(0, n, max(1, round(n / edge)) + 1).astype(int).tolist() for n in size]
+    return list(product(*(list(pairwise(c)) for c in cuts)))
 
 
 def _slices(box: Box) -> tuple[slice, ...]:

@@ -17,7 +17,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress, among, changed, result_of
 from napari_dojo.inference import tta
-from napari_dojo.inference.decoding import decode_steps
+from napari_dojo.inference.decoding import decode_steps, objects_in_blocks
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.linking import link_planes, linked_axes
 from napari_dojo.inference.predictor import Predictor
@@ -27,8 +27,12 @@ from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS, Task
+from napari_dojo.tasks.watershed import Box, Terrain
 
 __all__ = ["Prediction", "Ready", "Storage", "decoded", "memory_for", "predict", "predict_image", "predict_sample"]
+
+AT_ONCE = 0.5  # share of the free memory from which on objects are found block by block
+LOOKED_AT = 4096  # px in the middle of an image that are compared with the training images
 
 Storage = Callable[[tuple[int, ...], Any], Any]  # (shape, dtype) -> zeros: numpy, memory-mapped or zarr
 
@@ -116,6 +120,7 @@ def predict_image(
     """
     places = _Places.of(ready, image)
     keep_maps = keep_maps and bool(fields_of(ready.task.decoding))
+    in_blocks = _too_large(ready, image, keep_maps)
     _check_memory(ready, image, keep_maps)
     for warning in (*image.warnings, *_domain_shift(ready.card, image)):
         yield Message("warning", warning)
@@ -125,7 +130,11 @@ def predict_image(
     maps = np.stack([ready.predictor.zeros(size)] * places.count) if keep_maps else None
     for i, (x, where) in enumerate(places.samples(image.array)):
         norm = image.numbers or ready.card.rule.measure(x)
-        found = yield from changed(_sample(ready, x, norm, image.zoom, control), partial(among, i, places.count))
+        share = partial(among, i, places.count)
+        if in_blocks:
+            yield from changed(_in_blocks(ready, x, norm, places.kind.at(out, *where), control), share)
+            continue
+        found = yield from changed(_sample(ready, x, norm, image.zoom, control), share)
         places.add(out, where, found.values)
         if uncertainty is not None and found.uncertainty is not None:
             places.add(uncertainty, where, found.uncertainty)
@@ -214,6 +223,25 @@ def _sample(
     clean, padding = norm.clean(x)
     found = yield from _imaged(ready, clean, norm, zoom, control)
     return found if padding is None else _padded(ready, found, x, padding)
+
+
+def _in_blocks(
+    ready: Ready, x: Any, norm: Normalization, out: NDArray[np.int32], control: Control
+) -> Generator[Event, None, int]:
+    """Find the objects of one sample (C, *S) that does not fit in memory, block by block, into ``out`` (*S) or (1, *S)."""
+    predictor, decoding = ready.predictor, ready.decoding
+    out = out[0] if out.ndim == x.ndim else out
+    blocks = predictor.tiles(x.shape[1:], decoding.margin)
+
+    def land_of(i: int, wide: Box) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        read = blocks[i].read
+        clean, padding = norm.clean(np.asarray(x[(slice(None), *(slice(a, b) for a, b in read))]))
+        maps = result_of(predictor.maps(clean, norm, 1.0, control))
+        part = tuple(slice(a - r, b - r) for (a, b), (r, _) in zip(wide, read, strict=True))
+        inside, distance = decoding.terrain(maps[(slice(None), *part)])
+        return inside if padding is None else inside & ~np.all(padding, 0)[part], distance
+
+    return (yield from objects_in_blocks(land_of, [block.core for block in blocks], decoding, out))
 
 
 def _imaged(
@@ -318,7 +346,8 @@ def _rounded(x: NDArray[Any], dtype: Any) -> NDArray[Any]:
 
 def _domain_shift(card: Card, image: Input) -> Iterator[str]:
     """A sentence where the first sample looks unlike the training images."""
-    known, x = card.data.get("seen"), np.asarray(image.axes.sample(image.array, 0))
+    known, x = card.data.get("seen"), image.axes.sample(image.array, 0)
+    x = np.asarray(x[(slice(None), *(slice(max(0, n - LOOKED_AT) // 2, (n + LOOKED_AT) // 2) for n in x.shape[1:]))])
     if not known or _is_blank(x):
         return
     norm = image.numbers or card.rule.measure(x)
@@ -327,15 +356,38 @@ def _domain_shift(card: Card, image: Input) -> Iterator[str]:
 
 
 def memory_for(ready: Ready, image: Input, keep_maps: bool = False) -> float:
-    """Bytes of main memory, about: the maps and the work of decoding one sample, and the whole prediction."""
+    """Bytes of main memory, about: the maps and the work of decoding one sample, or a block of it, and the whole prediction."""
+    if not _too_large(ready, image, keep_maps):
+        return _memory_at_once(ready, image, keep_maps)
+    blocks = ready.predictor.tiles(image.axes.size(image.array.shape), ready.decoding.margin)
+    largest = max(np.prod([b - a for a, b in block.read]) for block in blocks)
+    return float(_per_pixel(ready) * largest + 4 * np.prod(_Places.of(ready, image).shape))
+
+
+def _memory_at_once(ready: Ready, image: Input, keep_maps: bool) -> float:
+    """Bytes for an image whose samples are decoded as a whole."""
     outputs, shape = ready.predictor.outputs, image.array.shape
     keep_maps = keep_maps and bool(fields_of(ready.task.decoding))
     sample = float(np.prod(image.axes.size(shape))) * np.prod(ready.predictor.scale)
-    needed = sample * (4 * outputs * 2 + 40) + 4 * float(np.prod(_Places.of(ready, image).shape))
+    needed = sample * _per_pixel(ready) + 4 * float(np.prod(_Places.of(ready, image).shape))
     if image.zoom > 1:  # the image and its maps are enlarged before the network sees them
         needed += sample * image.zoom ** len(image.axes.spatial) * 4 * (2 * image.axes.channels(shape) + outputs)
     needed += 4 * outputs * sample * image.axes.count(shape) if keep_maps else 0
     return float(needed)
+
+
+def _per_pixel(ready: Ready) -> int:
+    """Bytes for the maps of a pixel, and for decoding them."""
+    return 4 * ready.predictor.outputs * 2 + 40
+
+
+def _too_large(ready: Ready, image: Input, keep_maps: bool) -> bool:
+    """Whether objects are found block by block, because the maps of a sample would take most of the memory."""
+    import psutil
+
+    if image.zoom != 1 or not isinstance(ready.decoding, Terrain):
+        return False
+    return _memory_at_once(ready, image, keep_maps) > AT_ONCE * psutil.virtual_memory().available
 
 
 def _check_memory(ready: Ready, image: Input, keep_maps: bool) -> None:

@@ -57,12 +57,15 @@ class Terrain(Protocol):
     @property
     def split(self) -> float:
         """The dip between two objects."""
+
     @property
     def lowest(self) -> float:
         """What an object must exceed somewhere."""
+
     @property
     def minimum_area(self) -> float:
         """Of an object, px."""
+
     @property
     def margin(self) -> int:
         """How far around a place its mask and distance look, px."""
@@ -100,12 +103,13 @@ def part_of(
     ``wide`` has at least one more pixel on each side, but where the image ends.
     """
     grid = _Grid.of(inside, distance)
-    places = grid.pixels_in(tuple((a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True)))
-    outer = np.setdiff1d(np.arange(len(grid.pixels)), places, assume_unique=True)
+    ours = grid.pixels_in(tuple((a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True)))
+    places, outer = np.flatnonzero(ours), np.flatnonzero(~ours)
     roots = grid.roots(outer)[places]
-    maxima, numbers = np.unique(roots, return_inverse=True)
-    basins = (numbers + 1).astype(np.int32)
-    leaving = np.isin(maxima, outer)
+    used = np.zeros(len(ours), bool)
+    used[roots] = True
+    maxima, basins = np.flatnonzero(used), np.cumsum(used, dtype=np.int32)[roots]
+    leaving = ~ours[maxima]
     everywhere = np.zeros(len(grid.pixels), np.int32)
     everywhere[places], everywhere[outer] = basins, -1
     found = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.intp), np.zeros(0, np.float32))]
@@ -231,11 +235,11 @@ class _Grid:
         order = np.argsort(-found[2], kind="stable")
         return list(zip(*(column[order].tolist() for column in found), strict=True))
 
-    def pixels_in(self, box: Box) -> Index:
-        """Which pixels of the mask lie in a box of the image."""
+    def pixels_in(self, box: Box) -> NDArray[np.bool_]:
+        """Of each pixel of the mask, whether it lies in a box of the image."""
         mask = np.zeros(self.shape, bool)
         mask[tuple(slice(a + 1, b + 1) for a, b in box)] = True
-        return np.flatnonzero(mask.ravel()[self.pixels])
+        return mask.ravel()[self.pixels]
 
     def places(self, pixels: Index, wide: Box, size: Sequence[int]) -> Index:
         """Pixels of this grid, which is the part ``wide`` of an image of this size, as places in that image, flattened."""
