@@ -485,7 +485,9 @@ def test_block_by_block_padding_stays_empty(monkeypatch):
     whole, found = in_blocks(instances(), np.pad(image(330, 270), 40), monkeypatch)
     padding = np.pad(np.zeros((330, 270), bool), 40, constant_values=True)
     assert not found[padding].any()
-    inner = (slice(80, -80),) * 2  # where the network does not see the padding, whose level each block measures by itself
+    inner = (
+        slice(80, -80),
+    ) * 2  # where the network does not see the padding, whose level each block measures by itself
     kept = [k for k in np.unique(whole[inner]) if k and (whole == k).sum() == (whole[inner] == k).sum()]
     assert len(kept) > 50
     same = sum(np.array_equal(found == found[whole == k][0], whole == k) for k in kept)
