@@ -29,6 +29,7 @@ __all__ = [
     "image_findings",
     "images",
     "may_start_from",
+    "watershed",
 ]
 
 TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
