@@ -1,4 +1,4 @@
-"""Loop: a whole training step over the bare net's, and tiled prediction over the bare forward passes, interleaved."""
+"""Loop: a whole step over the bare network's, streamed over resident data, tiled prediction over bare forward passes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from napari_dojo.data.batches import Batch, Batches, Recipe, Source
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
+from napari_dojo.data.streamed import needed
 from napari_dojo.device import Device
 from napari_dojo.events import Control, Event, Validated, encode, result_of
 from napari_dojo.inference.predictor import Predictor
@@ -75,8 +76,9 @@ class Setting:
 class Loop:
     """Our steps: `napari_dojo.training.loop.fit` with patches, augmentation, targets, averaged weights and events on disk."""
 
-    def __init__(self, setting: Setting, device: Device, log: Path) -> None:
-        self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, seed=0)
+    def __init__(self, setting: Setting, device: Device, log: Path, memory: int | None = None) -> None:
+        where = devices.prepare(device)
+        self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, 0, device=where, memory=memory)
         self.learner = Learner(setting.net(), device, setting.plan.learning_rate)
         work = Work(self._batches, setting.loss, self._no_check, lambda learner, better: None)
         budget = Budget(time.monotonic(), steps=10**7)
@@ -93,7 +95,8 @@ class Loop:
         self._log.flush()
 
     def close(self) -> None:
-        """End the log."""
+        """End the log and the threads."""
+        self._batches.close()
         self._log.close()
 
 
@@ -141,6 +144,21 @@ def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[
         finally:
             loop.close()
     return {**_compared("train", pairs), "bfloat16": bool(loop.learner.lowered)}
+
+
+def streaming(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
+    """Blocks of steps with all samples on the device, and with a third of the memory that they need, in turns."""
+    third = needed(setting.sources, setting.recipe.kind, (1,) * len(setting.plan.patch)) // 3
+    with tempfile.TemporaryDirectory() as folder:
+        loops = [Loop(setting, device, Path(folder) / f"{k}.jsonl", memory) for k, memory in enumerate((third, None))]
+        try:
+            for loop in loops:
+                timed(loop.step, steps)
+            pairs = [(timed(loops[0].step, steps), timed(loops[1].step, steps)) for _ in range(blocks)]
+        finally:
+            for loop in loops:
+                loop.close()
+    return _compared("streamed", pairs)
 
 
 def prediction(setting: Setting, device: Device, edge: int, repeats: int) -> dict[str, Any]:
@@ -208,8 +226,9 @@ def main() -> None:
     kept = {k: asdict(setting.plan)[k] for k in ("patch", "batch", "stem", "width")}
     print(f"{device.sentence}; {kept}")
     found = training(setting, device, args.blocks, args.steps)
+    found |= streaming(setting, device, max(1, args.blocks // 2), args.steps)
     found |= prediction(setting, device, args.edge, args.repeats)
-    ratios = {k: found[k] for k in ("train_ratio", "predict_ratio")}
+    ratios = {k: found[k] for k in ("train_ratio", "streamed_ratio", "predict_ratio")}
     print(json.dumps(ratios | found))
 
 
