@@ -163,25 +163,42 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
 def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions) -> NDArray[np.int8]:
     """What is known of each pixel, in steps of one byte: flags, distance, direction and centre, (2 + 2 * dims, *S)."""
     mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge continues beyond it
-    inner = (slice(None), *(slice(EDGE, EDGE + n) for n in y.shape))
-    inside, distance, boundary, away, centre = (m[inner] for m in object_maps(mirrored))
-    known = np.ones(y.shape, bool) if region is None else region
-    flags = INSIDE * inside + BOUNDARY * boundary + KNOWN * known[None]
-    steps = [LEVELS * distance, LEVELS * away, np.clip(centre, -LEVELS, LEVELS)]
-    return np.concatenate([flags, *(np.rint(s) for s in steps)]).astype(np.int8)
+    inner = tuple(slice(EDGE, EDGE + n) for n in y.shape)
+    where, values = object_values(mirrored)
+    values[1 + y.ndim :].clip(-LEVELS, LEVELS, out=values[1 + y.ndim :])
+    values[: 1 + y.ndim] *= LEVELS
+    found = np.zeros((1 + len(values), *mirrored.shape), np.int8)
+    found.reshape(len(found), -1)[1:, where] = np.rint(values)
+    found = np.ascontiguousarray(found[(slice(None), *inner)])
+    flags = KNOWN * (np.ones(y.shape, np.int8) if region is None else region.astype(np.int8))
+    found[0] = INSIDE * (mirrored[inner] > 0) + BOUNDARY * _boundary(mirrored)[inner] + flags
+    return found
 
 
-def object_maps(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], ...]:
-    """Of objects 1..n (*S): inside, normalised distance and boundary (1, *S), the direction away from the nearest edge
-    (a unit vector) and the way to the centre (px), each (dims, *S); 0 outside of objects.
+def object_values(numbers: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The pixels (n,) of objects 1..n (*S), and of each the normalised distance, the direction away from the nearest edge
+    (a unit vector) and the way to the object's centre (px): (1 + 2 * dims, n).
     """
-    inside = numbers > 0
-    distance, edge = _distance_and_edge(numbers)
-    grid = np.indices(numbers.shape, dtype=np.float32)
-    away = grid - edge
-    away /= np.maximum(np.sqrt((away**2).sum(0)), 1e-6)
-    centre = _centres(numbers, distance, grid) - grid
-    return inside[None], distance[None], _boundary(numbers)[None], away * inside, centre * inside
+    where = np.flatnonzero(numbers)
+    mine = numbers.ravel()[where]
+    size = numbers.shape
+    here = np.stack(np.unravel_index(where, size)).astype(np.float32)
+    values = np.zeros((1 + 2 * len(size), len(where)), np.float32)
+    edge = _nearest_edge(numbers)
+    if edge is None:  # one object everywhere
+        values[0] = 1
+    else:
+        away = here - edge.reshape(len(size), -1)[:, where]
+        length = np.sqrt((away**2).sum(0))
+        deepest = np.zeros(int(numbers.max(initial=0)) + 1, np.float32)
+        np.maximum.at(deepest, mine, length)
+        values[0] = length / np.maximum(deepest, 1)[mine]
+        values[1 : 1 + len(size)] = away / np.maximum(length, 1e-6)
+    weight = values[0] ** 2  # the centre lies towards the innermost point
+    total = np.maximum(np.bincount(mine, weight), 1e-6)
+    for axis, place in enumerate(here):
+        values[1 + len(size) + axis] = (np.bincount(mine, weight * place) / total)[mine] - place
+    return where, values
 
 
 def targets(crops: Crops, options: InstancesOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -262,8 +279,8 @@ def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
     return numbers.astype(np.int32)[inverse].reshape(y.shape)
 
 
-def _distance_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Depth (*S), and the place of the nearest pixel that is not in the object, (dims, *S)."""
+def _nearest_edge(y: NDArray[np.int32]) -> NDArray[np.int32] | None:
+    """The place of the nearest pixel that is outside of objects or touches another one, (dims, *S); None: nowhere."""
     from scipy.ndimage import distance_transform_edt
 
     inside = y > 0
@@ -274,21 +291,9 @@ def _distance_and_edge(y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np
         touch = (y[a] != y[b]) & inside[a] & inside[b]
         apart[a] &= ~touch
         apart[b] &= ~touch
-    if apart.all():  # one object everywhere: no edge in sight
-        return np.ones(y.shape, np.float32), np.indices(y.shape, dtype=np.int32)
-    d, edge = distance_transform_edt(apart, return_indices=True)
-    d = d.astype(np.float32)
-    deepest = np.zeros(int(y.max()) + 1, np.float32)
-    np.maximum.at(deepest, y.ravel(), d.ravel())
-    return np.where(inside, d / np.maximum(deepest, 1)[y], 0).astype(np.float32), edge
-
-
-def _centres(y: NDArray[Any], distance: NDArray[np.float32], grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For each pixel the centre of its object, weighted towards the distance, (dims, *S)."""
-    weight, numbers = (distance**2).ravel(), y.ravel()
-    n = int(y.max()) + 1
-    total = np.maximum(np.bincount(numbers, weight, n), 1e-6)
-    return np.stack([(np.bincount(numbers, weight * g.ravel(), n) / total)[y] for g in grid]).astype(np.float32)
+    if apart.all():
+        return None
+    return np.asarray(distance_transform_edt(apart, return_distances=False, return_indices=True))
 
 
 def _boundary(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:

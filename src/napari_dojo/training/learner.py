@@ -67,7 +67,7 @@ class Learner:
         self.rising = True  # the last check was the best so far
         self.loss = float("nan")  # running mean
         self.peak = rate  # largest learning rate
-        self.lowered: bool | None = device.mixed or None  # computed in bfloat16; None: not yet decided
+        self.lowered = _bfloat16(self.device)  # whether it is computed in bfloat16; None: to be tried
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values."""
@@ -88,7 +88,7 @@ class Learner:
 
     def move(self, device: torch.device) -> None:
         """To another device."""
-        self.device, self.lowered = device, None
+        self.device, self.lowered = device, _bfloat16(device)
         self.net.to(device)
         self.average.to(device)
         for group in self.optimizer.param_groups:
@@ -318,7 +318,7 @@ class Stepper:
 
     def _pays(self, batch: Batch) -> bool:
         """Whether bfloat16 makes steps clearly faster on this processor, by trying."""
-        if self._learner.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        if torch.backends.cpu.get_cpu_capability() != "AVX512":
             return False
         full = self._seconds(batch, False)
         return full > SHORT and self._seconds(batch, True) < FASTER * full
@@ -335,6 +335,13 @@ class Stepper:
         learner.optimizer.zero_grad(set_to_none=True)
         learner.net.load_state_dict(kept)  # the running figures of batch norm
         return took
+
+
+def _bfloat16(device: torch.device) -> bool | None:
+    """Whether a device is faster with it, where that is known."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return None if device.type == "cpu" else False
 
 
 def _layout(net: nn.Module) -> torch.memory_format:
