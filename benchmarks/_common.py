@@ -30,7 +30,9 @@ RESULTS = HERE / "results"
 
 
 def command(*args: object) -> list[str]:
-    """`napari-dojo` with these arguments, as this Python runs it."""
+    """`napari-dojo` with these arguments, as this Python runs it; trainings start from nothing unless ``--start`` is given."""
+    if args[0] == "train" and "--start" not in args:
+        args = (*args, "--start", "none")
     return [sys.executable, "-m", "napari_dojo", *map(str, args)]
 
 

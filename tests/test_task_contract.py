@@ -15,9 +15,12 @@ from scipy.ndimage import gaussian_filter
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.device import choose
 from napari_dojo.nets.unet import UNet
-from napari_dojo.settings import checked, fields_of
+from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Summary, Task
+from napari_dojo.training.prepare import prepare
+from napari_dojo.training.start import AUTO, DECIDED
 
 RNG = np.random.default_rng(0)
 EVERY = pytest.mark.parametrize("name", TASKS)
@@ -142,6 +145,19 @@ def test_check_understands_good_data(name, dims):
     assert isinstance(facts.decoding, task.decoding)
     assert len(set(facts.maps)) == len(facts.maps) > 0
     assert all(f >= 1 for f in task.layout(facts.options).upsampling.values())
+
+
+@EVERY
+@DIMS
+def test_a_start_that_is_found_out_is_nothing_where_no_model_fits(name, dims, monkeypatch):
+    monkeypatch.setattr("napari_dojo.training.start.models", lambda: [])
+    task, settings = TASKS[name], TrainSettings(steps=300)
+    data, device = pairs(name, dims), choose("cpu")
+    auto, none = (prepare(data, task, task.options(), settings, device, start) for start in (AUTO, None))
+    assert auto.comparison == none.comparison == DECIDED
+    assert auto.start is None
+    assert auto.plan == none.plan
+    assert [f.text for f in auto.findings] == [f.text for f in none.findings]
 
 
 @EVERY

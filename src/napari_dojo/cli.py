@@ -103,7 +103,13 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
         helped = "their targets, paired by file name" + ("; without them, from the images alone" if alone else "")
         parser.add_argument("--target", required=not alone, metavar="PATH", help=helped)
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
-    parser.add_argument("--start", metavar="MODEL", help="fine-tune this trained model")
+    parser.add_argument(
+        "--start",
+        metavar="MODEL",
+        default="auto",
+        help="fine-tune this trained model; none: train a new one; auto (default): compare the models that fit with a new "
+        "one by short trials, and continue with the best",
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="resume the unfinished run in MODEL")
     again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
@@ -230,15 +236,12 @@ def _train(args: argparse.Namespace) -> int:
     pairs, notes = read_dataset(given, task.layout(options))
     for note in notes if world.rank == 0 else ():
         _warn(note)
-    from napari_dojo.models.bundle import load
-    from napari_dojo.models.library import find
     from napari_dojo.training.train import Target, train_steps
 
     about = {"name": args.name, "description": args.description, "license": args.license, "authors": tuple(args.author)}
     target = Target(args.out, args.resume, args.overwrite, began=args.began, **about)
-    start = load(find(args.start)) if args.start else None
     control = Control()
-    events = train_steps(pairs, task, target, settings, options, start, control)
+    events = train_steps(pairs, task, target, settings, options, args.start, control)
     if world.rank:
         return _silent(events, control)
     done = _shown(events, control, "Training")

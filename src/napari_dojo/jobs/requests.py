@@ -23,6 +23,7 @@ from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.claims import claim
 from napari_dojo.settings import PredictSettings, TrainSettings, checked
+from napari_dojo.training.start import NONE
 
 __all__ = [
     "Arrays",
@@ -121,7 +122,8 @@ class TrainRequest(Request):
     Attributes
     ----------
     task : its name; ``options`` : of it, as they were chosen.
-    out : the model's folder; ``start`` : the model to start from.
+    out : the model's folder.
+    start : the folder or name of the model to start from, "auto" or "none", see `napari_dojo.training.train.train_steps`.
     """
 
     kind: ClassVar[str] = "train"
@@ -132,7 +134,7 @@ class TrainRequest(Request):
     files: DatasetFiles | None = None
     options: dict[str, Any] = field(default_factory=dict)
     settings: TrainSettings = field(default_factory=TrainSettings)
-    start: Path | None = None
+    start: str = NONE
     resume: bool = False
     name: str = ""
 
@@ -147,7 +149,7 @@ class TrainRequest(Request):
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """The request of plain values."""
-        arrays, files, start = (values.pop(k, None) for k in ("arrays", "files", "start"))
+        arrays, files = (values.pop(k, None) for k in ("arrays", "files"))
         return cls(
             **{
                 **values,
@@ -156,7 +158,6 @@ class TrainRequest(Request):
                 "files": files and DatasetFiles(**files),
                 "options": _tuples(values["options"]),
                 "settings": checked(TrainSettings, values["settings"]),
-                "start": start and Path(start),
             }
         )
 
@@ -201,8 +202,7 @@ def train_files_request(folder: Path, task: str, given: DatasetFiles, *, out: Pa
 
 def _training(task: str, out: Path, more: dict[str, Any], **data: Any) -> TrainRequest:
     settings = checked(TrainSettings, more.pop("settings", {}))
-    start = more.pop("start", None)
-    return TrainRequest(task, out, settings=settings, start=Path(start) if start else None, **data, **more)
+    return TrainRequest(task, out, settings=settings, **data, **more)
 
 
 # applying -----------------------------------------------------------------------------------------------------------

@@ -94,8 +94,8 @@ def as_command(run: Run, given: DatasetFiles) -> str:
         "--region": given.region,
         "--group-by": given.group_by,
         "--roles": given.roles,
-        "--start": run.request.start,
         "--out": f"{run.model}-again",
+        "--start": run.request.start,
     }
     task = TASKS[run.request.task]
     for cls, values in ((TrainSettings, asdict(run.request.settings)), (task.options, run.request.options)):
@@ -113,10 +113,8 @@ def as_python(run: Run, given: DatasetFiles) -> str:
     """A script that trains the same model, into a folder beside it."""
     task = TASKS[run.request.task]
     asked = {k: v for k, v in asdict(given).items() if v is not None}
-    start = run.request.start
     return f"""from pathlib import Path
 
-from napari_dojo.models.bundle import load
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
@@ -126,7 +124,7 @@ task = TASKS[{task.name!r}]
 options = task.options({_arguments(_told(task.options, run.request.options))})
 dataset, notes = read_dataset(DatasetFiles({_arguments(asked)}), task.layout(options))
 settings = TrainSettings({_arguments(_told(TrainSettings, asdict(run.request.settings)))})
-start = {f"load({str(start)!r})" if start else None}  # a trained model to fine-tune
+start = {run.request.start!r}  # "auto", "none", or the name or folder of a model to fine-tune
 target = Target(Path({str(run.model) + "-again"!r}))
 for event in train_steps(dataset, task, target, settings, options, start):
     print(event)

@@ -75,7 +75,6 @@ def _obey(commands: IO[str], control: Control, gate: _Gate) -> None:
 
 def _train(folder: Path, control: Control) -> Iterator[Event]:
     began = time.monotonic()
-    from napari_dojo.models.bundle import load
     from napari_dojo.settings import checked
     from napari_dojo.tasks import TASKS
     from napari_dojo.training.train import Target, train_steps
@@ -86,8 +85,7 @@ def _train(folder: Path, control: Control) -> Iterator[Event]:
     dataset, notes = request.dataset(folder, task.layout(options))
     yield from (Message("warning", note) for note in notes)
     target = Target(request.out, request.resume, name=request.name, began=began)
-    start = load(request.start) if request.start else None
-    yield from train_steps(dataset, task, target, request.settings, options, start, control)
+    yield from train_steps(dataset, task, target, request.settings, options, request.start, control)
 
 
 def _predict(request: PredictImages | PredictFiles, folder: Path, control: Control) -> Iterator[Event]:

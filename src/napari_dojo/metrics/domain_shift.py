@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from napari_dojo.data.noise import measure_noise
 
-__all__ = ["MEASURES", "profile", "seen", "unlike"]
+__all__ = ["MEASURES", "outside", "profile", "seen", "unlike"]
 
 # name: least step beyond what was seen, and what more and less of it are called
 MEASURES: dict[str, tuple[float, str, str]] = {
@@ -53,6 +53,15 @@ def unlike(known: Mapping[str, Sequence[float]], image: Mapping[str, float]) -> 
     if not words:
         return ""
     return f"This image is {' and '.join(words)} than all training images: the prediction may be unreliable."
+
+
+def outside(known: Mapping[str, Sequence[float]], image: Mapping[str, float]) -> float:
+    """How far an image lies outside of all that a model has seen, summed over the figures; 1 is one of their least steps."""
+    far = 0.0
+    for name, (step, *_) in MEASURES.items():
+        low, high = known.get(name, (image[name], image[name]))
+        far += max(low - image[name], image[name] - high, 0.0) / step
+    return far
 
 
 def _figures(c: NDArray[np.float32]) -> dict[str, float]:

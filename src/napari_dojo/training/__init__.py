@@ -7,6 +7,8 @@ __all__ = [
     "prepare",
     "recorder",
     "resume",
+    "start",
     "train",
+    "trials",
     "world",
 ]

@@ -15,8 +15,9 @@ from napari_dojo.models.card import Card
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import Hints, Summary
 
-__all__ = ["Data", "Plan", "make_plan", "paced", "plan_for"]
+__all__ = ["MINUTES", "Data", "Plan", "make_plan", "paced", "plan_for"]
 
+MINUTES = 5.0  # where nothing else is said
 PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
 SET_UP = 6.0  # seconds that reading, preparing and saving take about
 LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
@@ -129,7 +130,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
     batch = _fitting(batch, patch, _bytes_per_pixel(width, stem), device, asked=bool(settings.batch))
     area = sum(prod(s) for s in data.sizes) * zoom**dims
     epoch = max(1, round(area / (batch * device.together * prod(patch))))
-    minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else 5.0
+    minutes = settings.minutes if settings.minutes or settings.steps or settings.epochs else MINUTES
     if minutes and not (settings.steps or settings.epochs):
         learning = max(1.0, 0.8 * (minutes * 60 - SET_UP))
         steps = max(1, int(learning / _seconds_per_step(batch * prod(patch), width, stem, device)))

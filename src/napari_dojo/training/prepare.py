@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import Finding, Summary, Task, may_start_from
 from napari_dojo.training.plan import Plan, plan_for
+from napari_dojo.training.start import AUTO, DECIDED, Comparison, comparison, fitting
 
 __all__ = ["Setup", "prepare"]
 
@@ -39,6 +40,7 @@ class Setup:
     split, plan : None where the summary has errors; ``plan`` also while the device is not known.
     start : the card of the model to start from.
     rule : how intensities are normalised.
+    comparison : of models with nothing, by which the start is found; without models where it is decided.
     scored : whether a score means something; False where training and validation cannot hold the same classes, or
         objects at all. Then all is trained on, unless a person said otherwise.
     """
@@ -53,6 +55,7 @@ class Setup:
     start: Card | None
     rule: Rule
     scored: bool = True
+    comparison: Comparison = DECIDED
 
     @property
     def options(self) -> Any:
@@ -65,12 +68,26 @@ class Setup:
         found = list(self.summary.findings)
         if self.split is not None:
             found.append(_split_finding(self.split, self.scored, [name for _, name, _ in self.summary.painted]))
+        if self.comparison.models:
+            found.append(self.comparison.finding)
         if self.plan is not None and self.device is not None:
             found.append(Finding("ok", f"{self.device.sentence}: {self.plan.long}"))
             if self.plan.minutes and self.plan.steps < FEW_STEPS and self.settings.batch:
                 text = f"Only {self.plan.long}: a smaller batch than {self.plan.batch}, or more time, gives a better model."
                 found.append(Finding("warning", text))
         return tuple(found)
+
+    def starting_from(self, start: Card | None) -> Setup:
+        """The same training with this start, decided.
+
+        Raises
+        ------
+        DojoError : the model is for other data.
+        """
+        rule, plan = _rule(start, self.summary), None
+        if self.device is not None and self.split is not None:
+            plan = plan_for(self.dataset, self.split, self.summary, self.device, self.settings, start)
+        return replace(self, start=start, rule=rule, plan=plan, comparison=DECIDED)
 
     def scaled(self) -> tuple[Dataset, Split]:
         """The dataset and its split at the network's scale.
@@ -90,32 +107,45 @@ def prepare(
     options: Any,
     settings: TrainSettings,
     device: Device | None,
-    start: Card | None = None,
+    start: Card | Literal["auto"] | None = None,
 ) -> Setup:
     """Decide everything that a training needs; takes as long as the task's preparation of the data.
 
     Parameters
     ----------
-    options : the task's; ``device`` None plans nothing yet; ``start`` : the model to start from.
+    options : the task's; ``device`` None plans nothing yet.
+    start : the model to start from; "auto": whichever of those that fit, or nothing, proves best (``comparison``).
 
     Raises
     ------
     DojoError : a start that does not fit, or data that cannot be split. Errors in the data are findings of the setup.
     """
+    auto, start = start == AUTO, None if isinstance(start, str) else start
     if start is not None and not may_start_from(task, start.task):
         raise DojoError(
             f"The model to start from ({start.name}) is for {start.task}; these data are for {task.name}. "
             "Choose another model, or start from nothing."
         )
     summary = task.summarize(dataset, options)
-    rule = replace(start.rule if start else Rule(), frames=summary.frames)
-    setup = Setup(task, settings, device, dataset, summary, None, None, start, rule)
+    setup = Setup(task, settings, device, dataset, summary, None, None, start, _rule(start, summary))
     if summary.errors:
         return setup
     ready = task.prepare(dataset, summary.options)
     split, scored = _split(ready, task, summary, settings)
-    plan = None if device is None else plan_for(ready, split, summary, device, settings, start)
-    return replace(setup, dataset=ready, split=split, plan=plan, scored=scored)
+    decided = replace(setup, dataset=ready, split=split, scored=scored).starting_from(start)
+    fit = fitting(task, ready, summary, settings) if auto else ()
+    if not fit:
+        return decided
+    scores, validated = scored and task.target is not None, scored and bool(split.validation)
+    how = comparison(fit, scores, validated, settings, decided.plan)
+    if device is not None and device.together > 1:
+        how = how.without_trials("several processes train together", scores)
+    return replace(decided, comparison=how)
+
+
+def _rule(start: Card | None, summary: Summary) -> Rule:
+    """How intensities are normalised."""
+    return replace(start.rule if start else Rule(), frames=summary.frames)
 
 
 def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettings) -> tuple[Split, bool]:

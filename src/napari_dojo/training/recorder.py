@@ -126,6 +126,7 @@ class Recorder:
             "plan": asdict(setup.plan) if setup.plan else {},
             "target": str(self._target.out),
             "data": self.data,
+            "start": setup.start and setup.start.as_dict(),
             "excluded": [asdict(e) for e in setup.dataset.excluded],
         }
         write_safely(self._target.run / "settings.json", json.dumps(about, indent=1).encode())

@@ -12,9 +12,10 @@ import numpy as np
 
 from napari_dojo.data.dataset import Dataset, Split
 from napari_dojo.errors import DojoError
+from napari_dojo.models.card import Card
 from napari_dojo.training.plan import Plan
 
-__all__ = ["check_resumed", "fingerprint", "kept_plan"]
+__all__ = ["check_resumed", "fingerprint", "kept_plan", "start_of"]
 
 
 def fingerprint(dataset: Dataset, split: Split) -> dict[str, str]:
@@ -70,6 +71,15 @@ def check_resumed(out: Path, task: str, data: dict[str, str]) -> None:
             f"The run in {out} cannot be resumed: {why}. Resume it as it was started, or train another model with "
             f"--start {out}, which begins from this one."
         )
+
+
+def start_of(out: Path) -> Card | None:
+    """The model that the run in a model's folder was started from; None: from nothing, or it does not say so."""
+    try:
+        card = json.loads((out / "run" / "settings.json").read_text(encoding="utf-8")).get("start")
+    except (OSError, ValueError, AttributeError):
+        return None  # `check_resumed` refuses it
+    return None if card is None else Card.from_dict(card, "the run's start")
 
 
 def _grid(array: Any, dims: int) -> bytes:

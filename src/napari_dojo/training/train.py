@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Generator, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +16,24 @@ from torch import Tensor
 
 from napari_dojo import device as devices
 from napari_dojo.data.batches import Batch, Batches, Recipe, Source
-from napari_dojo.data.dataset import Crop, Dataset
+from napari_dojo.data.dataset import Crop, Dataset, Split
+from napari_dojo.data.normalize import Normalization
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Message, Started, StoppedError, Validated, result_of
+from napari_dojo.events import (
+    Control,
+    Done,
+    Event,
+    Failed,
+    Message,
+    Progress,
+    Started,
+    Step,
+    StoppedError,
+    Validated,
+    changed,
+    result_of,
+)
 from napari_dojo.inference.predict import predict_sample
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing
@@ -26,6 +41,7 @@ from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.models.cover import picture
+from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Task
 from napari_dojo.training.judge import Judge, figures, some_crops
@@ -35,7 +51,9 @@ from napari_dojo.training.pace import timed_plan
 from napari_dojo.training.plan import Plan
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.recorder import Recorder, Target, card_of
-from napari_dojo.training.resume import check_resumed, fingerprint, kept_plan
+from napari_dojo.training.resume import check_resumed, fingerprint, kept_plan, start_of
+from napari_dojo.training.start import AUTO, NONE, Start
+from napari_dojo.training.trials import find_start
 from napari_dojo.training.world import World, join
 
 __all__ = ["Target", "train_steps"]
@@ -52,14 +70,19 @@ def train_steps(
     target: Target,
     settings: TrainSettings | None = None,
     options: Any = None,
-    start: Bundle | None = None,
+    start: Bundle | Start = None,
     control: Control | None = None,
 ) -> Iterator[Event]:
-    """Train a model on a dataset and save it; with ``start``, fine-tune that model.
+    """Train a model on a dataset and save it.
 
     Yields events, the last of which is Done with the model's folder. Not asking for the next one pauses; closing the
     generator loses what came after the last saved state. Where several processes train together, the first one yields them
     and writes the files; the others yield nothing.
+
+    Parameters
+    ----------
+    start : a model to fine-tune, or its name or folder; None or "none": a new one; "auto": whichever of the models that
+        fit, or a new one, proves best (see `napari_dojo.training.start.Comparison`). A resumed run keeps its start.
 
     Raises
     ------
@@ -70,62 +93,199 @@ def train_steps(
     target = replace(target, began=time.monotonic() if target.began is None else target.began)
     world = join(settings.device)
     device = world.device(devices.choose(settings.device))
-    setup = prepare(dataset, task, options or task.options(), settings, device, start.card if start else None)
+    resumed = target.resume and (target.run / "state.pt").exists()
+    bundle, auto = (None, False) if resumed else _given(start)
+    card: Card | Literal["auto"] | None = bundle.card if bundle else "auto" if auto else None
+    setup = prepare(
+        dataset, task, options or task.options(), settings, device, start_of(target.out) if resumed else card
+    )
     if setup.summary.errors:
         raise DojoError(setup.summary.errors[0])
     if world.rank == 0:
         target.check_free()
-    training = _Training(setup, target, start, control, world)
-    if world.rank:
-        training.follow()
-        return
-    if target.resume:
-        check_resumed(target.out, task.name, training.recorder.data)
+
+    def make(model: Model | None, like: _Training | None, among: World | None = None) -> _Training:
+        found = bundle if model is None else bundles.load(model.path)
+        decided = setup if model is None or found is None else setup.starting_from(found.card)
+        return _Training(decided, target, found, control, among or World(), like)
+
+    before: list[Event] = []
+    best, why = None, ""
+    if setup.comparison.models and world.rank == 0:
+        if target.resume:
+            check_resumed(target.out, task.name, {})
+        best, why = yield from _kept(find_start(make, setup.comparison, control), before)
+        before.append(Message("info", why))
+        yield before[-1]
+    training = best
+    if training is None or world.size > 1:
+        name = world.shared(best and best.start and best.start.card.name)
+        training = make(next((m for m in setup.comparison.models if m.card.name == name), None), best, world)
+        if world.rank:
+            training.follow()
+            return
+        if target.resume:
+            check_resumed(target.out, task.name, training.recorder.data)
+        training.begin()
+        if best is not None:
+            best.leave(training)
+    training.why = why
+    for event in before:
+        training.recorder.event(event)
     for event in training.steps():
         training.recorder.event(event)
         yield event
 
 
-class _Training:
-    """One training: what the loop asks for, from a setup."""
+def _given(start: Bundle | Start) -> tuple[Bundle | None, bool]:
+    """The model to start from, and whether it is to be found out."""
+    if isinstance(start, Bundle) or start in (None, NONE, AUTO):
+        return start if isinstance(start, Bundle) else None, start == AUTO
+    return bundles.load(find(start)), False
 
-    def __init__(self, setup: Setup, target: Target, start: Bundle | None, control: Control, world: World) -> None:
+
+T = TypeVar("T")
+
+
+def _kept(steps: Generator[Event, None, T], events: list[Event]) -> Generator[Event, None, T]:
+    """The same events, those that a log keeps added to ``events``."""
+
+    def keep(event: Event) -> Event:
+        if not isinstance(event, Progress):
+            events.append(event)
+        return event
+
+    return (yield from changed(steps, keep))
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best weights before they are saved: those of a start, or of its trial."""
+
+    net: Any
+    step: int
+    event: Validated
+    maps: list[NDArray[np.float32]]
+
+
+class _Training:
+    """One training: what the loop asks for, from a setup.
+
+    ``like`` : a training on the same data, with which it shares what is the same.
+    """
+
+    dataset: Dataset
+    split: Split
+    norms: dict[int, Normalization]
+    recorder: Recorder
+    learner: Learner
+    batches: Batches
+
+    def __init__(
+        self,
+        setup: Setup,
+        target: Target,
+        start: Bundle | None,
+        control: Control,
+        world: World,
+        like: _Training | None = None,
+    ) -> None:
         self.setup, self.target, self.start, self.control, self.world = setup, target, start, control, world
         self.task, self.options, self.settings = setup.task, setup.options, setup.settings
         assert setup.plan is not None
         assert setup.device is not None
         self.device: Device = setup.device
-        self.plan: Plan = world.shared(self._settled_plan() if world.rank == 0 else setup.plan)
+        self.plan: Plan = world.shared(self._settled_plan(like) if world.rank == 0 else setup.plan)
         self.setup = setup = replace(setup, plan=self.plan)
-        self.dataset, self.split = setup.scaled()
-        self.norms = {i: sample.normalization(setup.rule) for i, sample in enumerate(self.dataset.samples)}
-        data = fingerprint(self.dataset, self.split)
+        if like is not None and (like.plan.zoom, like.setup.rule) != (self.plan.zoom, setup.rule):
+            like = None
+        self.dataset, self.split = (like.dataset, like.split) if like else setup.scaled()
+        self.norms = (
+            like.norms if like else {i: s.normalization(setup.rule) for i, s in enumerate(self.dataset.samples)}
+        )
+        data = like.recorder.data if like else fingerprint(self.dataset, self.split)
         self.card = card_of(setup, self.dataset, self.split, target, data)
         self.recorder = Recorder(target, setup, self._sample(), data)
         self.validation = self._judge(self.split.validation or self.split.training)
         self.test = self._judge(self.split.test) if self.split.test else None
-        self.baseline: dict[str, Any] | None = None
+        self.baseline: dict[str, Any] | None = like.baseline if like else None
         self.best_maps: list[NDArray[np.float32]] = []
         self.last_maps: list[NDArray[np.float32]] = []
         self.last_score: dict[str, Any] = {}
-        self._held: Batch | None = None  # of validation, for its loss
+        self._notes: list[Event] = []
+        self.best: _Best | None = None  # not saved yet
+        self.why = ""  # it started from what it did
+        self._checked: Validated | None = None
+        self._held: Batch | None = like._held if like else None  # of validation, for its loss
+        self._like = like
+        self.paused = 0.0  # seconds of its trial
+
+    def begin(self) -> None:
+        """Make the learner and its batches; a start is measured before any training."""
+        self.learner, fits = self._learner()
+        learner = self.learner
+        if not fits:
+            text = "The classes differ from those of the model to start from: its last layer is new."
+            self._notes.append(Message("info", text))
+        if self.target.resume and (self.target.run / "state.pt").exists():
+            self._resume(learner)
+            self._notes.append(Message("info", f"Resumed after step {learner.step}."))
+        elif self.start is not None and fits:
+            self._measure()
+        learner.agree()
+        like, self._like = self._like, None
+        same = [(t.plan.patch, t.plan.batch, t.world.size) for t in (like, self) if t is not None]
+        self.batches = like.batches if like is not None and same[0] == same[1] else self._batches(learner)
+
+    def attempt(self, seconds: float, steps: int) -> Generator[float, None, None]:
+        """Train for so long (0: the other rules), and measure; yields the share that is done."""
+        learner, quick, began = self.learner, Control(), time.monotonic()
+        work = replace(self._work(self.batches), keep=self._hold)
+        most = 1.5 * seconds if steps and seconds else seconds
+        for event in fit(learner, work, replace(self._budget(), began=began), quick):
+            over = (steps and learner.step >= steps) or (most and learner.seconds >= most)
+            quick.stop = self.control.stop or bool(over)
+            if isinstance(event, Step):
+                yield learner.step / steps if steps else min(1.0, learner.seconds / seconds)
+        self.paused = time.monotonic() - began - learner.seconds
+        if not self.control.stop and (self._checked is None or self._checked.step < learner.step):
+            self._measure()
+
+    def leave(self, better: _Training) -> None:
+        """Another one continues."""
+        if self.batches is not better.batches:
+            self.batches.close()
+
+    @property
+    def figure(self) -> str:
+        """The best score so far."""
+        if self.task.target is None:
+            return f"validation loss {-self.learner.best:.3g}"
+        name, _, unit = str(self.last_score.get("measure", "score")).partition(", ")
+        digits = ".1f" if unit else ".3f"
+        return f"{name} {self.learner.best:{digits}} {unit}".rstrip()
+
+    @property
+    def best_step(self) -> int:
+        """The step that had the best score so far."""
+        return self.best.step if self.best else self.learner.step
 
     def steps(self) -> Iterator[Event]:
-        """The whole training."""
+        """The whole training, or what is left of it after a trial."""
         yield Started(self._told())
         yield from [Message("warning", w) for w in self.setup.summary.warnings]
         yield from [Message("warning", f.text) for f in self.setup.findings if f.code in ("no score", "one side")]
-        learner, fits = self._learner()
-        if not fits:
-            yield Message("info", "The classes differ from those of the model to start from: its last layer is new.")
-        if self.target.resume and (self.target.run / "state.pt").exists():
-            self._resume(learner)
-            yield Message("info", f"Resumed after step {learner.step}.")
-        learner.agree()
+        yield from self._notes
+        learner, tried = self.learner, self.learner.step > 0 and self.best is not None
+        if self.best is not None:
+            yield self.best.event
+        if tried:
+            learner.seconds = 0.0  # they count from the beginning of all trials
+            self._keep(learner, False)
         first = learner.step
-        with self._batches(learner) as batches:
+        with self.batches as batches:
             yield from fit(learner, self._work(batches), self._budget(), self.control)
-        if learner.step == first and self.control.stop:
+        if learner.step == first and self.control.stop and not tried:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
         yield self._finish(learner)
@@ -143,10 +303,14 @@ class _Training:
         bundle, fits = _initial(self.card, self.start)
         return Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps, self.world), fits
 
-    def _settled_plan(self) -> Plan:
-        """The one of the run that is resumed, with the batch that a person asks for now; else the one that suits the device."""
+    def _settled_plan(self, like: _Training | None) -> Plan:
+        """The one of the run that is resumed, with the batch that a person asks for now, or of a training from the same start;
+        else the one that suits the device.
+        """
         plan = self.setup.plan
         assert plan is not None
+        if like is not None and like.world.size == self.world.size and like.setup.start == self.setup.start:
+            return like.plan
         kept = kept_plan(self.target.out, plan) if self.target.resume else None
         if kept is not None and self.settings.batch:
             return replace(kept, batch=plan.batch)
@@ -166,7 +330,7 @@ class _Training:
     def _budget(self) -> Budget:
         minutes = self.plan.minutes
         return Budget(
-            self.target.began or time.monotonic(),
+            (self.target.began or time.monotonic()) + self.paused,
             None if minutes else self.plan.steps,
             minutes,
             reserve=min(4.0, 0.05 * 60 * (minutes or 2.0)),
@@ -212,7 +376,21 @@ class _Training:
             "validated": bool(self.split.validation),
             "scored": self.setup.scored,
             "findings": [{"level": f.level, "text": f.text} for f in self.setup.summary.findings],
+            "start": self.why,
         }
+
+    def _measure(self) -> None:
+        """Score the network as it is now; it is kept in memory where it is the best so far."""
+        learner = self.learner
+        _, value = self._check(learner.average, learner.step, learner.loss)
+        learner.rising = value >= learner.best
+        learner.best = max(learner.best, value)
+        self._hold(learner, learner.rising)
+
+    def _hold(self, learner: Learner, better: bool) -> None:
+        """Keep the best weights in memory, where they are those that were scored last."""
+        if better and self._checked is not None and self._checked.step == learner.step:
+            self.best = _Best(deepcopy(learner.average), learner.step, self._checked, self.last_maps)
 
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
@@ -225,8 +403,8 @@ class _Training:
         loss = self._validation_loss(net)
         shown = loss if self.split.validation else None
         preview = self._preview(net, decoding)
-        event = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
-        return event, -loss if self.task.target is None else score.selection_score
+        self._checked = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
+        return self._checked, -loss if self.task.target is None else score.selection_score
 
     def _validation_loss(self, net: Any) -> float:
         """On a batch of validation crops, always the same one."""
@@ -276,9 +454,13 @@ class _Training:
     def _keep(self, learner: Learner, better: bool) -> None:
         """Save the state, and where it is better the model."""
         self.recorder.state(learner)
+        best, self.best = self.best, None
         if better:
             self.best_maps = self.last_maps
             self._save(learner, learner.average)
+        elif best is not None:
+            self.best_maps, self.last_score = best.maps, best.event.score
+            self._save(learner, best.net)
 
     def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
         training = {
@@ -289,6 +471,7 @@ class _Training:
             "patch": list(self.plan.patch),
             "learning_rate": self.plan.learning_rate,
             "seed": self.settings.seed,
+            **({"start": self.why} if self.why else {}),
         }
         score = {**self.last_score, "from": "validation" if self.split.validation else "training"}
         self.card = replace(self.card, score=score, baseline=self.baseline or {}, training=training)
@@ -330,6 +513,7 @@ class _Training:
             "score_from": self.card.score.get("from"),
             "sentence": self.card.score.get("sentence", ""),
             "excluded": self.card.data["excluded"],
+            "start": self.why,
         }
         return Done(str(self.target.out), facts)
 

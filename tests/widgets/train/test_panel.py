@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
+from napari_dojo.events import Message, Progress, Started
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
@@ -73,6 +74,37 @@ def test_a_shipped_model_that_fits_is_offered(qtbot, viewer, panel, scenes):
     assert train.start_box.currentText() == "nuclei-fluorescence"
     qtbot.waitUntil(lambda: "try it" not in train.findings.text(), timeout=10_000)
     assert train.start_box.currentText() == "nuclei-fluorescence"
+
+
+def test_the_start_is_found_out_unless_somebody_chooses_it(qtbot, viewer, panel, scenes):
+    viewer.add_image(scenes[0].image, name="a")
+    viewer.add_labels(scenes[0].labels, name="a labels")
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    assert (train.start_box.currentText(), train.choices.start) == ("Automatic", "auto")
+    qtbot.waitUntil(lambda: "compared first, 24 s each: nothing, nuclei-fluorescence" in train.findings.text())
+    train.minutes_box.setValue(0.5)
+    qtbot.waitUntil(lambda: "nuclei-fluorescence if it beats the baseline" in train.findings.text(), timeout=10_000)
+    train.choices.choose_start("none")
+    train.start_box.activated.emit(1)
+    qtbot.waitUntil(lambda: "beats the baseline" not in train.findings.text(), timeout=10_000)
+    assert train.start_box.currentText() == "Nothing (new model)"
+    saved = train.choices.saved()[1]
+    train.choices.restore({**saved, "start": None}, None)
+    assert train.choices.start == "auto"
+    train.choices.restore(saved, None)
+    assert train.choices.start == "none"
+
+
+def test_a_comparison_of_starts_is_shown(qtbot, filled, panel):
+    train = panel(TrainPanel)
+    progress, why = train.progress, "Started from nothing: mean AP 0.400 after 24 s, against 0.300 after 24 s from b."
+    for event in (Message("info", "Comparing starts: nothing, b."), Progress(30, 200)):
+        progress._heard(event)
+    assert progress.message.text() == "Comparing starts: nothing, b."
+    assert (progress.progress.format(), progress.progress.value()) == ("Comparing starts ...", 150)
+    progress._heard(Started({"sentence": "CPU, 2 cores: 300 steps", "start": why}))
+    assert progress.message.text() == f"{why}<br>CPU, 2 cores: 300 steps"
 
 
 def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):

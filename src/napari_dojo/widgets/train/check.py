@@ -16,6 +16,7 @@ from napari_dojo.models.card import read_card
 from napari_dojo.settings import TrainSettings, checked
 from napari_dojo.tasks import Finding, Task
 from napari_dojo.training.prepare import Setup, prepare
+from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.train.training_data import LARGEST, Material
@@ -37,13 +38,13 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What a person chose; ``device`` None while it is not known yet, ``start`` the path of a model."""
+    """What a person chose; ``device`` None while it is not known yet; ``start`` "auto", "none" or the path of a model."""
 
     task: Task
     material: Material
     options: dict[str, Any]
     settings: dict[str, Any]
-    start: str | None = None
+    start: str = NONE
     device: Device | None = None
 
 
@@ -59,7 +60,7 @@ def look_at(asked: Asked) -> Seen:
         return Seen((Finding("ok", "Large images: they are checked when training starts."), *told))
     options: Any = checked(asked.task.options, asked.options)
     dataset, notes = asked.material.dataset(asked.task, options)
-    start = read_card(asked.start) if asked.start else None
+    start: Any = asked.start if asked.start == AUTO else None if asked.start == NONE else read_card(asked.start)
     setup = prepare(dataset, asked.task, options, checked(TrainSettings, asked.settings), asked.device, start)
     return Seen((*setup.findings, *(Finding("warning", note) for note in notes)), setup)
 

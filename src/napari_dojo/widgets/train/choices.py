@@ -16,6 +16,7 @@ from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Fix, Task
 from napari_dojo.training.prepare import Setup
+from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.icons import icon
 from napari_dojo.widgets.common.options import Form
@@ -87,7 +88,8 @@ class Choices(QWidget):
     def _make_run(self) -> QFormLayout:
         """The model to start from, the time and the name."""
         self.start_box = QComboBox()
-        described(self.start_box, "Start from", "A trained model to fine-tune, which needs fewer images and less time.")
+        tip = "A trained model to fine-tune, which needs fewer images and less time. Automatic: models that fit and a new one "
+        described(self.start_box, "Start from", tip + "are compared for a moment, and the best one continues.")
         narrow(self.start_box)
         self.minutes_box = QDoubleSpinBox()
         self.minutes_box.setRange(0.1, 10080)
@@ -99,7 +101,7 @@ class Choices(QWidget):
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
         described(self.name_edit, "Model name", "What the model will be called. A name that is taken gets a number.")
-        self.start_box.addItem("Nothing (new model)", None)
+        self._list_starts(())
         form = form_layout()
         form.addRow("Start from", self.start_box)
         row = QHBoxLayout()
@@ -143,9 +145,9 @@ class Choices(QWidget):
         return self.data.rows
 
     @property
-    def start(self) -> str | None:
-        """The folder of the model to start from; None for a new one."""
-        found: str | None = self.start_box.currentData()
+    def start(self) -> str:
+        """The folder of the model to start from, "auto" or "none"."""
+        found: str = self.start_box.currentData()
         return found
 
     @property
@@ -199,7 +201,7 @@ class Choices(QWidget):
         self.task_box.setCurrentIndex(max(0, self.task_box.findData(name)))
 
     def choose_start(self, path: str | None) -> None:
-        """Choose a model to start from by its folder."""
+        """Choose what to start from: "auto", "none" or the folder of a model; None: "auto"."""
         if path and self.start_box.findData(path) < 0:
             self.start_box.addItem(Path(path).name, path)
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(path)))
@@ -242,11 +244,15 @@ class Choices(QWidget):
     def show_starts(self, found: Sequence[Model]) -> None:
         """Offer these models to start from; the choice stays where it is among them."""
         chosen = self.start
+        self._list_starts(found)
+        self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
+
+    def _list_starts(self, found: Sequence[Model]) -> None:
         self.start_box.clear()
-        self.start_box.addItem("Nothing (new model)", None)
+        for text, value in (("Automatic", AUTO), ("Nothing (new model)", NONE)):
+            self.start_box.addItem(text, value)
         for model in found:
             self.start_box.addItem(model.name, str(model.path))
-        self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
 
     def show_gpus(self, count: int | None) -> None:
         """Offer all GPUs together where there are several; None: it is not known yet."""

@@ -17,6 +17,7 @@ from napari_dojo.jobs.scripts import as_command, as_python
 from napari_dojo.models.library import Model
 from napari_dojo.paths import models_folder
 from napari_dojo.tasks import Finding, Fix, Task
+from napari_dojo.training.start import possible_starts
 from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import sentence
@@ -33,7 +34,7 @@ from napari_dojo.widgets.train.pair_rows import PairRows
 from napari_dojo.widgets.train.progress import START, ProgressSection
 from napari_dojo.widgets.train.queue import Training, desk, free_name, resumed
 from napari_dojo.widgets.train.rows import Row
-from napari_dojo.widgets.train.starts import offer, possible_starts, starts_for_layer
+from napari_dojo.widgets.train.starts import offer, starts_for_layer
 from napari_dojo.widgets.train.training_data import Layers
 
 __all__ = ["TrainPanel"]
@@ -312,7 +313,7 @@ class TrainPanel(Panel):
         if self.progress.busy or material is None:
             return
         model = models_folder() / free_name(self.choices.name)
-        folder, task, start = run_folder(model.name), self.task, self.choices.start
+        folder, task = run_folder(model.name), self.task
         options = self.option_values()
         if self.rows.classes and self.classes.named:
             options["classes"] = self.classes.names()
@@ -321,7 +322,7 @@ class TrainPanel(Panel):
             "name": model.name,
             "options": options,
             "settings": self.setting_values(),
-            **({"start": start} if start else {}),
+            "start": self.choices.start,
         }
         choices = {**self.choices.saved()[1], "name": model.name}
         make = lambda: material.request(folder, task, **more)  # noqa: E731

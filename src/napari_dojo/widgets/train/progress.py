@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.events import Done, Event, Failed, Message, Started, Step, Validated
+from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step, Validated
 from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
@@ -228,7 +228,11 @@ class ProgressSection(QWidget):
             self._stepped(event)
         elif isinstance(event, Validated):
             self._checked(event)
-        elif isinstance(event, Message) and event.level == "warning":
+        elif isinstance(event, Progress):
+            self._compared(event)
+        elif isinstance(event, Message) and event.level == "info":
+            self.message.setText(escape(event.text))
+        elif isinstance(event, Message):
             self._warnings.append(event.text)
             self.message.setText("<br>".join(self._panel.marked("warning", w) for w in self._warnings[-2:]))
         elif isinstance(event, Done):
@@ -236,8 +240,15 @@ class ProgressSection(QWidget):
         elif isinstance(event, Failed):
             self._failed(event.sentence)
 
+    def _compared(self, event: Progress) -> None:
+        """Before the start: models that fit and a new one are compared."""
+        self.pause_button.setEnabled(self.stop_button.isEnabled())
+        self.progress.setFormat("Comparing starts ...")
+        self.progress.setValue(int(1000 * event.done / event.total))
+
     def _began(self, event: Started) -> None:
-        self.message.setText(escape(event.plan.get("sentence", "")))
+        told = (event.plan.get("start"), event.plan.get("sentence"))
+        self.message.setText("<br>".join(escape(text) for text in told if text))
         self.progress.setFormat("Training ...")
         self.stop_button.setText("Stop and keep")
         self.stop_button.setToolTip(STOP)

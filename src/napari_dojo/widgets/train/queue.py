@@ -256,6 +256,6 @@ def _choices_of(run: Run) -> dict[str, Any]:
         "options": request.options,
         "settings": settings,
         "minutes": settings["minutes"],
-        "start": str(request.start) if request.start else None,
+        "start": request.start,
         "name": run.model.name,
     }

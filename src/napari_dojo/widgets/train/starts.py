@@ -1,26 +1,16 @@
-"""Models that a training can start from, and a shipped one that is offered before anything is trained."""
+"""Models that fit a layer, and a shipped one that is offered before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from napari_dojo.models.library import Model, models
-from napari_dojo.tasks import Finding, Fix, Task, may_start_from
+from napari_dojo.models.library import Model
+from napari_dojo.tasks import Finding, Fix, Task
+from napari_dojo.training.start import AUTO, possible_starts
 from napari_dojo.widgets.common.layers import array_of, source_of
 
-__all__ = ["offer", "possible_starts", "starts_for_layer"]
-
-
-def possible_starts(task: Task, channels: int, spatial: str, upsampling: Mapping[str, int]) -> list[Model]:
-    """Models that a training of the task on such images can be started from."""
-    return [
-        model
-        for model in models()
-        if may_start_from(task, model.card.task)
-        and (model.card.channels, model.card.spatial) == (channels, spatial)
-        and model.card.upsampling == dict(upsampling)
-    ]
+__all__ = ["offer", "starts_for_layer"]
 
 
 def starts_for_layer(task: Task, image: Any) -> list[Model]:
@@ -30,10 +20,10 @@ def starts_for_layer(task: Task, image: Any) -> list[Model]:
     return possible_starts(task, channels, source.axes.spatial, task.layout(task.options()).upsampling)
 
 
-def offer(found: Sequence[Model], task: Task, chosen: str | None) -> Finding | None:
-    """The shipped model of the task that fits, to be tried or fine-tuned; None where there is none or one is chosen."""
+def offer(found: Sequence[Model], task: Task, chosen: str) -> Finding | None:
+    """The shipped model of the task that fits, to be tried or fine-tuned; None where there is none or another start is chosen."""
     shipped = [model for model in found if model.origin == "shipped" and model.card.task == task.name]
-    if not shipped or chosen:
+    if not shipped or chosen != AUTO:
         return None
     model = shipped[0]
     text = f"The model {model.name} fits these images: try it, or fine-tune it."

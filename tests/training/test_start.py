@@ -1,0 +1,213 @@
+"""What a training starts from: candidates, how they are compared, and that the better one continues, in both directions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from discs import discs
+from scipy.ndimage import gaussian_filter
+
+from napari_dojo.data.dataset import Dataset
+from napari_dojo.device import choose
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Control, Done, Event, Message, Started, Step
+from napari_dojo.models.bundle import Bundle, load, save
+from napari_dojo.models.card import read_card
+from napari_dojo.models.library import Model
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks import TASKS
+from napari_dojo.training.prepare import Setup, prepare
+from napari_dojo.training.start import AUTO, comparison
+from napari_dojo.training.train import Target, train_steps
+
+SETTINGS = TrainSettings(steps=200, batch=2, patch=32, width=8, depth=2, device="cpu")
+
+
+def pairs(n: int = 3) -> Dataset:
+    """Noisy discs and the clean ones."""
+    inputs, clean = [], []
+    for noisy, labels in zip(*discs(n=n), strict=True):
+        y = gaussian_filter(100 + 400.0 * (labels > 0), 1).astype(np.float32)
+        inputs.append(noisy + np.random.default_rng(0).normal(0, 60, y.shape).astype(np.float32))
+        clean.append(y)
+    return Dataset.of(inputs, clean, layout=TASKS["denoise"].layout(TASKS["denoise"].options()))
+
+
+def run(out: Path, start: str | None, settings: TrainSettings = SETTINGS, **more: object) -> list[Event]:
+    """All events of a training to denoise."""
+    control = more.pop("control", None)
+    return list(train_steps(pairs(), "denoise", Target(out, **more), settings, None, start, control))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that denoises such discs, trained once."""
+    path = tmp_path_factory.mktemp("trained") / "good"
+    run(path, None, replace(SETTINGS, steps=100))
+    return path
+
+
+@pytest.fixture
+def trained(good: Path, own_home: Path) -> Path:
+    """The same as an own model."""
+    return Path(shutil.copytree(good, own_home / "models" / "good", ignore=shutil.ignore_patterns("run")))
+
+
+@pytest.fixture
+def spoilt(trained: Path) -> Path:
+    """The same with weights that undo themselves."""
+    bundle = load(trained)
+    with torch.no_grad():
+        for p in bundle.net.parameters():
+            p.mul_(-3)
+    save(Bundle(bundle.card, bundle.net), trained, np.asarray(pairs().samples[0].x)[:, :32, :32])
+    return trained
+
+
+def told(events: list[Event]) -> str:
+    """Why it started from what it did; empty where nothing was compared."""
+    return next((e.plan["start"] for e in events if isinstance(e, Started)), "")
+
+
+def setup_for(settings: TrainSettings, start: str | None = AUTO) -> Setup:
+    task = TASKS["denoise"]
+    return prepare(pairs(), task, task.options(), settings, choose("cpu"), start)  # type: ignore[arg-type]
+
+
+def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path) -> None:
+    events = run(tmp_path / "m", AUTO)
+    why = told(events)
+    assert why.startswith("Started from good: PSNR ")
+    assert " dB " in why
+    assert why.endswith("from nothing.")
+    assert Message("info", why) in events
+    assert [e.step for e in events if isinstance(e, Step)] == list(range(21, 201))  # a tenth was its trial
+    card = read_card(tmp_path / "m")
+    assert card.parent == "good"
+    assert card.training["start"] == why
+    assert card.training["steps"] == 200
+    logged = [json.loads(line) for line in (tmp_path / "m/run/events.jsonl").read_text().splitlines()]
+    assert why in [e.get("text") for e in logged]
+
+
+def test_a_new_model_that_does_better_continues(spoilt: Path, tmp_path: Path) -> None:
+    events = run(tmp_path / "m", AUTO)
+    assert told(events).startswith("Started from nothing: PSNR ")
+    assert told(events).endswith("from good.")
+    assert read_card(tmp_path / "m").parent is None
+    assert isinstance(events[-1], Done)
+
+
+@pytest.mark.parametrize(("start", "parent"), [("none", None), ("good", "good")])
+def test_none_and_a_name_decide(trained: Path, tmp_path: Path, start: str, parent: str | None) -> None:
+    events = run(tmp_path / "m", start, replace(SETTINGS, steps=2))
+    assert isinstance(events[0], Started)
+    assert told(events) == ""
+    assert read_card(tmp_path / "m").parent == parent
+
+
+def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DojoError, match="no model 'gone'"):
+        run(tmp_path / "m", "gone")
+
+
+@pytest.mark.parametrize("start", ["good", AUTO])
+def test_the_model_is_never_worse_than_its_start(trained: Path, tmp_path: Path, start: str) -> None:
+    before = read_card(trained).score["selection_score"]
+    done = run(tmp_path / "m", start, replace(SETTINGS, learning_rate=1.0))[-1]
+    assert isinstance(done, Done)
+    assert done.facts["score"]["selection_score"] >= before - 1e-3
+
+
+def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))[-1]
+    assert isinstance(done, Done)
+    better = read_card(trained).score["selection_score"] > done.facts["baseline"]["selection_score"]
+    assert "before any training" in done.facts["start"]
+    assert "for the baseline" in done.facts["start"]
+    assert (read_card(tmp_path / "m").parent == "good") == better
+
+
+def test_a_spoilt_model_does_not_beat_the_baseline(spoilt: Path, tmp_path: Path) -> None:
+    assert told(run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))).startswith("Started from nothing: good reaches")
+
+
+def test_without_validation_it_says_so(trained: Path) -> None:
+    found = setup_for(replace(SETTINGS, validation=0.0))
+    assert found.comparison.by == "baseline"
+    assert "no validation" in found.comparison.finding.text
+
+
+def test_stopped_trials_keep_the_best_so_far(trained: Path, tmp_path: Path) -> None:
+    control, found = Control(), []
+    for event in train_steps(pairs(), "denoise", Target(tmp_path / "m"), SETTINGS, None, AUTO, control):
+        found.append(event)
+        control.stop = control.stop or type(event).__name__ == "Progress"
+    assert isinstance(found[-1], Done)
+    assert read_card(tmp_path / "m").parent == "good"
+
+
+def test_a_resumed_run_keeps_its_start(trained: Path, tmp_path: Path) -> None:
+    control = Control()
+    for event in train_steps(pairs(), "denoise", Target(tmp_path / "m"), SETTINGS, None, AUTO, control):
+        control.stop = control.stop or (isinstance(event, Step) and event.step > 25)
+    trained.rename(trained.with_name(".gone"))
+    events = run(tmp_path / "m", "none", resume=True)
+    assert any(isinstance(e, Message) and e.text.startswith("Resumed after step") for e in events)
+    assert not any(isinstance(e, Message) and "Started from" in e.text for e in events)
+    card = read_card(tmp_path / "m")
+    assert (card.parent, card.training["steps"]) == ("good", 200)
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 4}, {"depth": 3}], ids=["another width was asked for", "another depth was asked for"]
+)
+def test_what_does_not_fit_is_not_tried(trained: Path, change: dict[str, int]) -> None:
+    assert [m.name for m in setup_for(SETTINGS).comparison.models] == ["good"]
+    setup = setup_for(replace(SETTINGS, **change))
+    assert setup.comparison.models == ()
+    assert not [f for f in setup.findings if f.code == "start"]
+
+
+def test_at_most_two_are_compared_those_that_look_most_alike(trained: Path) -> None:
+    bundle, sample = load(trained), np.asarray(pairs().samples[0].x)[:, :32, :32]
+    for name, noise in (("near", -2.0), ("far", -9.0), ("farther", -20.0)):
+        card = replace(bundle.card, name=name, data={"seen": {"noise": [noise, noise]}})
+        save(Bundle(card, bundle.net), trained.with_name(name), sample)
+    assert {m.name for m in setup_for(SETTINGS).comparison.models} == {"good", "near"}
+
+
+def model() -> Model:
+    from napari_dojo.models.library import models
+
+    return models()[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "scores", "validated", "by", "seconds", "trial"),
+    [
+        ({"minutes": 5.0}, 999, True, True, "trials", 24.0, 0),
+        ({"minutes": 600.0}, 999, True, True, "trials", 120.0, 0),
+        ({}, 999, True, True, "trials", 24.0, 0),
+        ({"minutes": 0.5}, 999, True, True, "baseline", 0.0, 0),
+        ({"minutes": 0.5}, 999, False, True, "nothing", 0.0, 0),
+        ({"steps": 1000}, 1000, True, True, "trials", 0.0, 100),
+        ({"steps": 100}, 100, True, True, "baseline", 0.0, 0),
+        ({"epochs": 9}, 2000, True, True, "trials", 0.0, 200),
+        ({"minutes": 5.0}, 999, True, False, "baseline", 0.0, 0),
+        ({"minutes": 5.0}, 999, False, False, "nothing", 0.0, 0),
+    ],
+)
+def test_how_they_are_compared(
+    settings: dict[str, float], steps: int, scores: bool, validated: bool, by: str, seconds: float, trial: int
+) -> None:
+    plan = setup_for(replace(SETTINGS, steps=steps), None).plan
+    found = comparison((model(),), scores, validated, TrainSettings(**settings), plan)  # type: ignore[arg-type]
+    assert (found.by, found.seconds, found.steps) == (by, pytest.approx(seconds), trial)
+    assert model().name in found.finding.text
