@@ -127,3 +127,11 @@ def test_what_does_not_fit_is_not_chosen_for_speed():
     plan = make_plan(NUCLEI, replace(CPU, kind="cuda", memory=10**10), TrainSettings(minutes=3.0))
     found = paced(plan, 1e-4, replace(CPU, kind="cuda", memory=10**10))
     assert found.batch * found.width < 8 * 1.5 * plan.batch * plan.width
+
+
+def test_an_epoch_of_several_gpus_has_fewer_steps():
+    settings = TrainSettings(epochs=8, batch=4, patch=64)
+    one, four = (make_plan(Data(((512, 512),) * 16, 1, 1), d, settings) for d in (GPU, replace(GPU, together=4)))
+    assert one.steps == 4 * four.steps
+    assert one.batch == four.batch
+    assert replace(GPU, together=4).sentence == "4 x GPU"

@@ -180,6 +180,7 @@ def _launch(kind: str, here: int, nodes: int, own: bool) -> None:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
         from lightning_fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError as e:
         raise DojoError(
             "Training in several processes needs lightning-fabric. Install it with: pip install 'napari-dojo[distributed]'"
@@ -192,7 +193,7 @@ def _launch(kind: str, here: int, nodes: int, own: bool) -> None:
     places = [LightningEnvironment()] if own else None
     try:
         Fabric(accelerator=kind, devices=here, num_nodes=nodes, strategy=strategy, plugins=places).launch()  # type: ignore[arg-type]
-    except (RuntimeError, ValueError) as e:
+    except (RuntimeError, ValueError, MisconfigurationException) as e:
         raise DojoError(f"The processes of this training did not come together: {e}") from e
     atexit.register(_leave)
 
