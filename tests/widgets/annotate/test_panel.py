@@ -214,3 +214,63 @@ def test_a_walk_through_all_tools_and_back(qtbot, begin):
         hand.key(Qt.Key.Key_Z, CONTROL | SHIFT)
     assert accepted.data.all()
     assert layer.data[60, 135] == 5
+
+
+def test_napari_keeps_its_keys_and_two_viewers_do_not_meet(qtbot, begin):
+    image, truth = cells()
+    hand, layer = begin(image, truth.copy())
+    panel, canvas = hand.panel, hand.canvas
+
+    # Space moves the camera meanwhile, and the tool is back after it
+    hand.key(Qt.Key.Key_S)
+    qtbot.keyPress(canvas, Qt.Key.Key_Space)
+    assert layer.mode == "pan_zoom"
+    assert panel.tool_buttons["Split"].isChecked()
+    qtbot.keyRelease(canvas, Qt.Key.Key_Space)
+    assert layer.mode == "pick"
+    hand.drag((10, 30), (50, 30))
+    assert hand.said == "Split 1 object."
+
+    # Esc forgets the first of two clicks, then puts the tool down
+    hand.key(Qt.Key.Key_G)
+    hand.click(30, 62)
+    hand.key(Qt.Key.Key_Escape)
+    assert panel.tools.tool.name == "Merge"
+    hand.click(80, 40)
+    assert "object 3" in hand.said
+    hand.key(Qt.Key.Key_Escape)
+    hand.key(Qt.Key.Key_Escape)
+    assert panel.tools.tool is None
+
+    # a tool of napari takes the place of ours; Enter finishes its polygon
+    hand.key(Qt.Key.Key_D)
+    hand.key(Qt.Key.Key_3)
+    assert panel.tools.tool is None
+    assert not panel.tool_buttons["Delete"].isChecked()
+    layer.selected_label = 20
+    for corner in ((100, 60), (100, 90), (115, 90), (115, 60)):
+        hand.click(*corner)
+    hand.key(Qt.Key.Key_Return)
+    assert layer.data[108, 75] == 20
+    hand.key(Qt.Key.Key_Z, CONTROL)
+    assert layer.data[108, 75] == 0
+
+    # Shift and drag: a box
+    layer.data_setitem(np.nonzero(layer.data == 4), 0)
+    hand.key(Qt.Key.Key_A)
+    hand.drag((66, 96), (80, 110), (94, 124), shift=True)
+    found = layer.data == layer.data[80, 110]
+    assert (found & (truth == 4)).sum() / (found | (truth == 4)).sum() > 0.85
+
+    # a second viewer has its own tools; a panel that is closed leaves nothing behind
+    other, second = begin(image, truth.copy())
+    other.key(Qt.Key.Key_D)
+    other.click(30, 62)
+    assert second.data[30, 62] == 0
+    assert layer.data[30, 62] == 2
+    assert panel.tools.tool.name == "Add"
+    hand.viewer.window.remove_dock_widget(panel.parent())
+    assert layer.mode == "polygon"  # as before the tool
+    assert not layer.keymap
+    other.key(Qt.Key.Key_Z, CONTROL)
+    np.testing.assert_array_equal(second.data, truth)
