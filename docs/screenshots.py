@@ -22,7 +22,7 @@ CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
-    *("palm-support-dark",),
+    *("palm-support-dark", "annotate-dark"),
 )
 STATES = {}  # by their names in the files
 
@@ -108,12 +108,13 @@ class Stage:
 
     def open(self, title: str):
         """A panel, as wide as it must be."""
+        from napari_dojo.widgets.annotate.panel import AnnotatePanel
         from napari_dojo.widgets.apply.panel import ApplyPanel
         from napari_dojo.widgets.common.panel import open_panel
         from napari_dojo.widgets.compare.panel import ComparePanel
         from napari_dojo.widgets.train.panel import TrainPanel
 
-        kinds = {"Train": TrainPanel, "Apply": ApplyPanel, "Compare": ComparePanel}
+        kinds = {"Train": TrainPanel, "Apply": ApplyPanel, "Annotate": AnnotatePanel, "Compare": ComparePanel}
         panel = open_panel(self.viewer, kinds[title], title)
         self.narrow()
         return panel
@@ -636,6 +637,48 @@ def compare_images(stage: Stage) -> None:
     (clean,) = stage.sample("nuclei", ("image",))
     look = {"scale": clean.scale, "units": clean.units, "contrast_limits": clean.contrast_limits}
     compared(stage, clean, stage.viewer.add_image(gaussian_filter(clean.data, 2), name="smoothed", **look))
+
+
+# Annotate
+
+
+@state
+def annotate_empty(stage: Stage) -> None:
+    stage.sample("nuclei", ("image",))
+    stage.open("Annotate")
+
+
+@state
+def annotate(stage: Stage) -> None:
+    """A prediction with corrected and accepted objects, and a line that is being drawn."""
+    import numpy as np
+    from scipy import ndimage
+
+    from napari_dojo.metrics.baselines import otsu_watershed
+    from napari_dojo.widgets.annotate.gestures import TOOLS, Gesture
+    from napari_dojo.widgets.common.layers import provenance
+
+    (image,) = stage.sample("nuclei", ("image",), black=66)
+    found = otsu_watershed(image.data[None])
+    made = provenance("result", image.name, task="instances", model="Otsu and watershed")
+    labels = stage.viewer.add_labels(
+        found, name=f"{image.name} nuclei", metadata=made, scale=image.scale, units=image.units
+    )
+    panel = stage.open("Annotate")
+    stage.wait(lambda: panel.editing.tally.objects)
+    sizes = np.bincount(found.ravel())[1:]
+    order = np.argsort(-sizes)
+    centres = np.array(ndimage.center_of_mass(found > 0, found, order + 1))
+    sight = panel.editing.sight()
+    for centre in centres[1:9]:
+        TOOLS["Accept"].act(panel.editing, Gesture(centre[None], sight))
+    panel.tools.take("Split")
+    row, column = centres[0]
+    line = np.array([(row - 20 + k, column + 3 * np.sin(k / 6)) for k in range(41)])
+    TOOLS["Split"].act(panel.editing, Gesture(line, sight))
+    labels.selected_label = 1
+    stage.wait(lambda: panel.editing.tally.accepted > 8)
+    stage.narrow()
 
 
 # Tour
