@@ -280,3 +280,44 @@ def test_another_layer_is_taken_up_and_the_old_one_let_go(filled, panel):
     assert annotate.editing.labels in filled.layers
     annotate.end()
     assert all(not x.keymap for x in filled.layers)
+
+
+def test_train_brings_back_what_annotate_kept(qtbot, filled, panel):
+    annotate = panel(AnnotatePanel)
+    labels = filled.layers["cells_1 labels"]
+    annotate.choose(labels)
+    use(annotate.editing, "Accept", np.argwhere(labels.data == 1)[0])
+    annotate.end()
+    filled.layers.clear()
+    train = panel(TrainPanel)
+    qtbot.waitUntil(lambda: train.unfinished.draft is not None, timeout=10_000)
+    train.unfinished.draft_line.findChildren(type(annotate.train_button))[0].click()
+    (row,) = train.rows.rows()
+    assert (row.name, row.target.name, row.region.name) == ("cells_1", "cells_1 labels", "cells_1 labels accepted")
+    assert train.task.name == "instances"
+
+
+def test_a_stack_has_its_words(qtbot, viewer, panel):
+    annotate = panel(AnnotatePanel)
+    image = viewer.add_image(np.zeros((4, 40, 40)), name="stack")
+    labels = viewer.add_labels(squares(4, 40, 40), name="stack labels")
+    qtbot.waitUntil(lambda: annotate.editing is not None and annotate.editing.labels is labels)
+    assert annotate.image_box.layer is image
+    assert not annotate.reach_box.isHidden()
+    assert annotate.all_button.text() == "Volume"
+    viewer.dims.set_point(0, 1)
+    annotate.reach_box.setCurrentIndex(1)
+    assert annotate.all_button.text() == "Plane"
+    annotate.all_button.click()
+    assert annotate.editing.accepted.data.all((1, 2)).tolist() == [False, True, False, False]
+    annotate.tools.take("Split")
+    viewer.dims.ndisplay = 3
+    assert annotate.tools.tool is None
+    assert "2-D" in annotate.result.text()
+    assert not annotate.editing.accepted.visible  # napari cannot draw its outlines in 3-D
+    viewer.dims.ndisplay = 2
+    assert (annotate.editing.accepted.visible, annotate.editing.accepted.contour) == (True, 1)
+    labels.editable = False
+    annotate.refresh()
+    assert annotate.editing is None
+    assert "locked" in annotate.count_text.text()

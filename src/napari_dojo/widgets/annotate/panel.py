@@ -49,6 +49,7 @@ class AnnotatePanel(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.editing: Editing | None = None
+        self._hidden: Any = None  # the layer of accepted places, while the view is 3-D
         self.unfinished = Unfinished(runs=False)
         self.column.addWidget(self.unfinished)
         self._choose()
@@ -64,7 +65,8 @@ class AnnotatePanel(Panel):
         self.unfinished.draft_wanted.connect(self._restore)
         self.unfinished.changed.connect(self._lead)
         self.watch.changed.connect(self.refresh)
-        self.viewer.dims.events.ndisplay.connect(self._turned)
+        self.viewer.dims.events.ndisplay.connect(self._turning, position="first")
+        self.viewer.dims.events.ndisplay.connect(self._turned, position="last")
         self.refresh()
         self.unfinished.refresh()
 
@@ -216,10 +218,22 @@ class AnnotatePanel(Panel):
             self.editing.whole = bool(self.reach_box.currentData())
         self._show()
 
+    def _turning(self, event: Any = None) -> None:
+        """Before a 3-D view is drawn: hide the outlines, which napari would fill, and say so."""
+        accepted = None if self.editing is None else self.editing.accepted
+        if self.viewer.dims.ndisplay == 3 and accepted is not None and accepted.visible:
+            accepted.visible, accepted.contour = False, 0
+            self._hidden = accepted
+
     def _turned(self, event: Any = None) -> None:
-        if self.viewer.dims.ndisplay == 3 and self.tools.tool is not None:
-            self.tools.put_down()
-            self._say(FLAT)
+        """The view is another one: tools work in 2-D, and outlines are back there."""
+        if self.viewer.dims.ndisplay == 3:
+            if self.tools.tool is not None:
+                self.tools.put_down()
+                self._say(FLAT)
+        elif self._hidden is not None:
+            self._hidden.contour, self._hidden.visible = 1, True
+            self._hidden = None
 
     def _make_labels(self) -> None:
         images = images_of(self.viewer.layers)
@@ -356,7 +370,8 @@ class AnnotatePanel(Panel):
     def end(self) -> None:
         """The panel is closing; the layers stay."""
         if not self._ended:
-            self.viewer.dims.events.ndisplay.disconnect(self._turned)
+            for act in (self._turning, self._turned):
+                self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
             self.unfinished.end()
             self.autosave.end(keep=True)
