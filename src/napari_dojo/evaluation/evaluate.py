@@ -113,4 +113,4 @@ def _predicted(bundle: Any, images: Sequence[Image], settings: Any) -> Generator
     for event in apply(Ready.of(bundle, settings), [ArraySource(image) for image in images], sink):
         if not isinstance(event, Done):
             yield event
-    return sink.found
+    return dict(sorted(sink.found.items()))
