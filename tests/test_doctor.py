@@ -66,6 +66,14 @@ def test_the_graphics_card_is_judged(said: Any, cards: tuple[str, ...], ok: bool
         assert word in check.text
 
 
+@pytest.mark.parametrize(("there", "words"), [(True, "--device all-gpus"), (False, "napari-dojo[distributed]")])
+def test_several_gpus_can_train_together(monkeypatch: pytest.MonkeyPatch, there: bool, words: str) -> None:
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object() if there else None)
+    said = doctor._gpu(torch_says(build="12.8", cuda=True, cards=["GPU 0", "GPU 1"]), ())
+    assert words in said.text
+    assert words not in doctor._gpu(torch_says(build="12.8", cuda=True, cards=["GPU 0"]), ()).text
+
+
 def test_a_torch_that_does_not_load_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._torch(None, "OSError: no such library").ok is False
     assert "no such library" in doctor._torch(None, "OSError: no such library").text

@@ -5,6 +5,7 @@ Checks that may crash run in a child process.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -163,7 +164,7 @@ def _gpu(said: dict[str, Any] | None, cards: Sequence[str]) -> Check:
         what = ", ".join(said["cards"]) or named or "the GPU"
         return Check("GPU", False, f"torch detects {what} but cannot compute on it: {said['error']}. {CUDA_HOW}")
     if said["cuda"]:
-        return Check("GPU", True, ", ".join(said["cards"]))
+        return Check("GPU", True, ", ".join(said["cards"]) + _together(len(said["cards"])))
     if said["mps"]:
         return Check("GPU", True, "Apple graphics (MPS)")
     if cards and not said["build"]:
@@ -173,6 +174,15 @@ def _gpu(said: dict[str, Any] | None, cards: Sequence[str]) -> Check:
         text = f"an NVIDIA card is present ({named}), but this torch ({said['version']}, for CUDA {said['build']}) cannot use it."
         return Check("GPU", None, f"{text} Update NVIDIA's driver, or choose an older CUDA. {CUDA_HOW}")
     return Check("GPU", None, "none found: networks run on the CPU, which is slower.")
+
+
+def _together(count: int) -> str:
+    """What is needed to train one model on this number of GPUs."""
+    if count < 2:
+        return ""
+    if importlib.util.find_spec("lightning_fabric"):
+        return "; --device all-gpus trains on all of them"
+    return "; to train on all of them: pip install 'napari-dojo[distributed]'"
 
 
 def _cards(root: Path = Path("/")) -> tuple[str, ...]:
