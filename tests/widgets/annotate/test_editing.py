@@ -214,13 +214,17 @@ def test_train_uses_what_is_accepted(qtbot, filled, panel):
     use(annotate.editing, "Accept", place)
     mask = accepted_layer(filled.layers, labels)
     assert [row.region for row in train.rows.rows()] == [None, mask, None]
-    qtbot.waitUntil(lambda: "inside the region" in train.findings.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "Of cells_1 only accepted places count" in train.findings.text(), timeout=60_000)
     data, _ = Layers(tuple(train.rows.rows()), "YX").dataset(train.task, train.task.options())
     np.testing.assert_array_equal(data.samples[1].region, mask.data > 0)
     assert data.samples[0].region is None
     line = train.rows._lines[1]
     train.rows._region(line, None)  # "everywhere", in the menu
     assert train.rows.rows()[1].region is None
+    line.everywhere = False
+    assert train.rows.rows()[1].region is mask
+    train.rows.refresh()
+    assert "inside cells_1 labels accepted" in line.more.toolTip()
     mask.data = np.zeros_like(mask.data)
     assert accepted_places(filled.layers, labels) is None
 

@@ -260,9 +260,10 @@ class DataSection(QWidget):
             found.append(Finding("warning", text))
         if left := self.rows.predictions():
             found.append(Finding("ok", f"Not used: {', '.join(b.name for _, b in left[:3])}, made by a model"))
-        inside = [row.name for row in rows if row.region is not None]
-        if inside:
-            found.append(Finding("ok", f"Of {', '.join(inside[:3])} only what lies inside the region counts"))
+        regions = [(row.name, row.region._type_string == "labels") for row in rows if row.region is not None]
+        for accepted, what in ((False, "what lies inside the region counts"), (True, "accepted places count")):
+            if inside := [name for name, of_labels in regions if of_labels is accepted]:
+                found.append(Finding("ok", f"Of {', '.join(inside[:3])} only {what}"))
         return found
 
     def take(self, targets: Targets) -> None:

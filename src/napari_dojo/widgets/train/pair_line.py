@@ -47,7 +47,8 @@ class PairLine:
         self.also: tuple[Any, ...] = ()
         self.optional = False
         self.region: Any = None
-        self.everywhere = False  # chosen by a person: else accepted places count where there are any
+        self.accepted: Any = None  # where a person accepted labels of the target; counts where there is no region
+        self.everywhere = False  # a person chose that neither counts
 
     @property
     def controls(self) -> tuple[QWidget, ...]:
@@ -66,7 +67,12 @@ class PairLine:
         if self.image.layer is None or (self.target.layer is None and not self.optional):
             return None
         images = (self.image.layer, *self.extra)
-        return Row(images, self.target.layer, self.region, self.role.currentData(), self.also)
+        return Row(images, self.target.layer, self.inside, self.role.currentData(), self.also)
+
+    @property
+    def inside(self) -> Any:
+        """The layer outside of which nothing counts; None: everything does."""
+        return self.accepted if self.region is None and not self.everywhere else self.region
 
     def show(self) -> None:
         """Say in the boxes what the menu chose."""
@@ -76,6 +82,7 @@ class PairLine:
             self.image.setItemText(i, self.image.layer.name + more)
         names = ", ".join(x.name for x in (self.image.layer, *self.extra) if x is not None)
         self.image.setToolTip(f"Channels: {names}" if self.extra else "A training image.")
-        self.more.setText("▢" if self.region is not None else "⋯")
-        only = f"Annotated: inside {self.region.name}." if self.region is not None else "The whole image is annotated."
+        inside = self.inside
+        self.more.setText("▢" if inside is not None else "⋯")
+        only = f"Annotated: inside {inside.name}." if inside is not None else "The whole image is annotated."
         self.more.setToolTip(f"Channels, annotated region, new labels, remove. {only}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
@@ -92,9 +91,8 @@ class PairRows(QWidget):
         """The complete rows, in order, each pair once."""
         found: list[Row] = []
         for line in self._lines:
+            line.accepted = self._accepted(line)
             row = line.row
-            if row and self.takes.drawn and row.target is not None and row.region is None and not line.everywhere:
-                row = replace(row, region=accepted_places(self._viewer.layers, row.target))
             if row and not any(r.images[0] is row.images[0] and r.target is row.target for r in found):
                 found.append(row)
         return found
@@ -161,6 +159,11 @@ class PairRows(QWidget):
         self.add_button.setText(f"+ {what}")
         self.fill_button.setText(f"Find {what}s")
         self._set(kept or self._found())
+
+    def _accepted(self, line: PairLine) -> Any:
+        """The accepted places of a row's labels, where there are any."""
+        labels = line.target.layer if self.takes.drawn else None
+        return None if labels is None else accepted_places(self._viewer.layers, labels)
 
     def _fits(self, image: Any, target: Any) -> bool:
         return fits(image, target, self.takes.layout)
@@ -233,6 +236,7 @@ class PairRows(QWidget):
         alone = "(from the image alone)" if self.takes.optional else ""
         line.target.fill(listed, nothing=alone, guess=bool(own))
         line.target.setVisible(self.takes.kind is not None)
+        line.accepted = self._accepted(line)
         line.show()
 
     def _fill_menu(self, menu: QMenu, line: PairLine) -> None:
@@ -250,12 +254,11 @@ class PairRows(QWidget):
         if not self.takes.drawn and line.target.layer is not None:
             self._fill_also(menu.addMenu("Also predict"), line)
         inside: Any = menu.addMenu("Annotated")
-        accepted = None if line.target.layer is None else accepted_places(layers, line.target.layer)
-        chosen = accepted if line.region is None and not line.everywhere else line.region
+        accepted = line.accepted = self._accepted(line)
         for region in (None, *([] if accepted is None else [accepted]), *shapes_of(layers)):
             action = inside.addAction("everywhere" if region is None else f"inside {region.name}")
             action.setCheckable(True)
-            action.setChecked(chosen is region)
+            action.setChecked(line.inside is region)
             action.triggered.connect(lambda _=False, region=region: self._region(line, region))
         if self.takes.drawn:
             menu.addAction("New labels for this image", lambda: self.make_labels(image))
