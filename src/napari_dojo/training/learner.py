@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from math import isfinite
 from typing import Any
@@ -283,14 +284,9 @@ class Stepper:
             learner.lowered = learner.world.shared(self._pays(batch))
         learner.set_rate(rate)
         learner.optimizer.zero_grad(set_to_none=True)
-        try:
-            with learner.world.pooled():
-                loss = learner.loss_of(batch, self._loss, learner.lowered)
-                learner.update(loss, learner.share(self.made))
-        except Exception as e:
-            if is_out_of_memory(e):
-                raise DojoError(HALF_MADE) from e
-            raise
+        with _no_way_back(), learner.world.pooled():
+            loss = learner.loss_of(batch, self._loss, learner.lowered)
+            learner.update(loss, learner.share(self.made))
         self._waiting.append(loss.detach())
 
     def _tried(self) -> Batch:
@@ -302,7 +298,8 @@ class Stepper:
         """
         size, batch = self._batches.batch, None
         if size == self._fits:
-            return next(self._batches)
+            with _no_way_back():
+                return next(self._batches)
         try:
             batch = next(self._batches)
             self._learner.rehearse(batch, self._loss)
@@ -342,6 +339,17 @@ def _bfloat16(device: torch.device) -> bool | None:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return None if device.type == "cpu" else False
+
+
+@contextmanager
+def _no_way_back() -> Iterator[None]:
+    """Running out of memory in here ends the training: the other processes cannot know of it."""
+    try:
+        yield
+    except Exception as e:
+        if is_out_of_memory(e):
+            raise DojoError(HALF_MADE) from e
+        raise
 
 
 def _layout(net: nn.Module) -> torch.memory_format:
