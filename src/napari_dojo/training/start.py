@@ -38,6 +38,7 @@ class Comparison:
         better before any training than the task's baseline; "nothing" cannot tell, and starts from nothing.
     why : where there are no trials, the reason.
     seconds, steps : of each trial; 0 where the other rules.
+    scores : the baseline's score can be compared with; so it is, too, where a check takes longer than a trial.
     """
 
     models: tuple[Model, ...] = ()
@@ -45,6 +46,7 @@ class Comparison:
     why: str = ""
     seconds: float = 0.0
     steps: int = 0
+    scores: bool = False
 
     @property
     def names(self) -> str:
@@ -107,7 +109,7 @@ def comparison(
     if not why and (trial < FEWEST if counted else seconds < SHORTEST):
         why = "the training is short"
     if not why:
-        return Comparison(fit, "trials", "", min(LONGEST, SHARE * seconds), trial)
+        return Comparison(fit, "trials", "", min(LONGEST, SHARE * seconds), trial, scores)
     return Comparison(fit).without_trials(why, scores)
 
 

@@ -219,6 +219,7 @@ class _Training:
         self._held: Batch | None = like._held if like else None  # of validation, for its loss
         self._like = like
         self.paused = 0.0  # seconds of its trial
+        self.took = 0.0  # seconds of the last check
 
     def begin(self) -> None:
         """Make the learner and its batches; a start is measured before any training."""
@@ -240,7 +241,7 @@ class _Training:
     def attempt(self, seconds: float, steps: int) -> Generator[float, None, None]:
         """Train for so long (0: the other rules), and measure; yields the share that is done."""
         learner, quick, began = self.learner, Control(), time.monotonic()
-        work = replace(self._work(self.batches), keep=self._hold)
+        work = replace(self._work(self.batches), check=_unchecked, keep=lambda learner, better: None)
         most = 1.5 * seconds if steps and seconds else seconds
         for event in fit(learner, work, replace(self._budget(), began=began), quick):
             over = (steps and learner.step >= steps) or (most and learner.seconds >= most)
@@ -280,11 +281,12 @@ class _Training:
         if self.best is not None:
             yield self.best.event
         if tried:
-            learner.seconds = 0.0  # they count from the beginning of all trials
+            learner.seconds = time.monotonic() - (self.target.began or time.monotonic()) - self.paused  # of all trials
             self._keep(learner, False)
         first = learner.step
         with self.batches as batches:
-            yield from fit(learner, self._work(batches), self._budget(), self.control)
+            budget = replace(self._budget(), began=time.monotonic()) if tried else self._budget()
+            yield from fit(learner, self._work(batches), budget, self.control)
         if learner.step == first and self.control.stop and not tried:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
@@ -330,7 +332,7 @@ class _Training:
     def _budget(self) -> Budget:
         minutes = self.plan.minutes
         return Budget(
-            (self.target.began or time.monotonic()) + self.paused,
+            self.target.began or time.monotonic(),
             None if minutes else self.plan.steps,
             minutes,
             reserve=min(4.0, 0.05 * 60 * (minutes or 2.0)),
@@ -395,8 +397,10 @@ class _Training:
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
         decoding = self.task.decoding(**self.card.decoding)
+        began = time.monotonic()
         self.last_maps = self.validation.predict(net)
         score = self.validation.score(self.last_maps, decoding)
+        self.took = time.monotonic() - began
         if self.baseline is None:
             self.baseline = self.validation.baseline()
         self.last_score = figures(score)
@@ -555,6 +559,11 @@ class _Training:
         told = {**figures(score), "from": self.card.score.get("from")}
         self.card = replace(self.card, decoding=asdict(tuned), score=told)
         return score.selection_score
+
+
+def _unchecked(net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+    """The check of a trial, which is scored at its end alone."""
+    return Validated(step, train_loss, None, {}, {}), float("-inf")
 
 
 def _initial(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:

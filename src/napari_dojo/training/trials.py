@@ -24,6 +24,7 @@ class Candidate(Protocol):
     learner: Learner
     baseline: dict[str, Any] | None
     paused: float  # seconds of its trial that somebody waited
+    took: float  # seconds of its last check
 
     def leave(self: C, better: C) -> None:
         """Another one continues."""
@@ -69,38 +70,41 @@ def find_start(
     ----------
     make : (model or None for nothing, a training before it that it may share data with) -> a training.
     """
+    training = make(None if comparison.by == "nothing" else comparison.models[0], None)
     if comparison.by == "trials":
-        return (yield from _by_trials(make, comparison, control))
-    model = comparison.models[0] if comparison.by == "baseline" else None
-    training = make(model, None)
-    if model is None:
-        training.begin()
+        yield Message("info", f"Comparing starts: nothing, {comparison.names}.")
+    training.begin()
+    slow = bool(comparison.seconds) and training.took > comparison.seconds and comparison.scores
+    if comparison.by == "trials" and not slow:
+        return (yield from _by_trials(make, training, comparison, control))
+    if comparison.by == "nothing":
         why = f"{comparison.names} cannot be compared with it ({comparison.why})"
         return training, f"Started from nothing: {why}."
-    training.begin()
     assert training.baseline is not None
     held, method = training.baseline["selection_score"], training.baseline["method"]
     told = f"{training.figure} before any training, {held:.3g} for the baseline ({method})"
     if training.learner.best > held:
-        return training, f"Started from {model.name}: {told}."
+        return training, f"Started from {comparison.models[0].name}: {told}."
     nothing = make(None, training)
     nothing.begin()
     training.leave(nothing)
-    return nothing, f"Started from nothing: {model.name} reaches {told}."
+    return nothing, f"Started from nothing: {comparison.models[0].name} reaches {told}."
 
 
 def _by_trials(
-    make: Callable[[Model | None, C | None], C], comparison: Comparison, control: Control
+    make: Callable[[Model | None, C | None], C], first: C, comparison: Comparison, control: Control
 ) -> Generator[Event, None, tuple[C, str]]:
-    yield Message("info", f"Comparing starts: nothing, {comparison.names}.")
+    """``first`` is the training from the first model, which has begun."""
     best: C | None = None
     paused = 0.0
     told: list[_Outcome] = []
     count = len(comparison.models) + 1
     steps = comparison.steps
     for i, model in enumerate((*comparison.models, None)):
-        training = make(model, best)
-        training.begin()
+        training = first
+        if i:
+            training = make(model, best)
+            training.begin()
         for share in training.attempt(comparison.seconds, steps):
             yield Progress(round(100 * (i + share)), 100 * count)
         paused += training.paused
