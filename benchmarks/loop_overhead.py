@@ -45,7 +45,7 @@ class Setting:
 
     def __init__(self, images: int, device: Device) -> None:
         scenes = [simulate("nuclei", (256, 256), seed) for seed in range(images)]
-        pairs = Dataset.of([s.image for s in scenes], [s.labels for s in scenes])
+        self.dataset = pairs = Dataset.of([s.image for s in scenes], [s.labels for s in scenes])
         self.task = TASKS["instances"]
         facts = self.task.summarize(pairs, self.task.options())
         self.options, self.outputs = facts.options, len(facts.maps)
@@ -55,9 +55,13 @@ class Setting:
         self.sources = [
             Source.of(i, p, i.normalization(Rule()), LABELS) for i, p in zip(pairs.samples, parts, strict=True)
         ]
+        self.recipe = self.recipe_for(self.plan.patch)
+
+    def recipe_for(self, patch: tuple[int, ...]) -> Recipe:
+        """How patches of this size are made."""
         made = self.task.supervision
-        self.recipe = Recipe(
-            self.plan.patch,
+        return Recipe(
+            patch,
             lambda y, region: made.record(y, region, self.options),
             lambda crops, random: made.targets(crops, self.options, random),
             Intensity(),

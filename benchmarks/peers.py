@@ -1,8 +1,9 @@
-"""Peers: StarDist and Cellpose beside napari-dojo, on the same images, for the same minutes, on this machine."""
+"""Peers: StarDist, Cellpose and a plain loop in torch beside napari-dojo: the same images, minutes and machine."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ NEEDS = {
         *("torchmetrics<1.9", "zarr<4", "bioimageio.core<=0.11", "pydantic<2.14", "pillow"),
     ),
 }
+OURS = ("plain-unet",)  # run with this Python: our network, targets and loss in a plain loop
 ALONE = {"careamics": "careamics==0.3.5"}
 THRESHOLDS = ("0.5", "0.6", "0.7", "0.8", "0.9")
 
@@ -52,7 +54,7 @@ def environment(peer: str, envs: Path) -> Path:
 def run(words: list[Any]) -> str:
     """Run a program and show what it says; what it printed. Raises Missing with its last words."""
     print("$", *words, file=sys.stderr, flush=True)
-    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or str(words[0]) == sys.executable}
     done = subprocess.run([str(w) for w in words], capture_output=True, text=True, env=clean)
     sys.stderr.write(done.stderr[-2000:])
     if done.returncode:
@@ -61,12 +63,16 @@ def run(words: list[Any]) -> str:
     return done.stdout
 
 
-def measure_peer(peer: str, data: Path, minutes: float, envs: Path, out: Path) -> dict[str, Any]:
-    """Train a peer and predict the test images; its times and scores, or why not."""
+def measure_peer(peer: str, data: Path, minutes: float, envs: Path | None, out: Path) -> dict[str, Any]:
+    """Train a peer and predict the test images; its times and scores, or why not. ``envs`` None: in this Python alone."""
     try:
-        python = environment(peer, envs)
+        python: Any = sys.executable
+        if peer not in OURS and envs is not None:
+            python = environment(peer, envs)
+        elif peer not in OURS and importlib.util.find_spec(peer) is None:
+            raise Missing(f"{peer} is not installed here; --install makes an environment for it")
         where = ["--train", data / "train", "--test", data / "test", "--out", out]
-        said = run([python, HERE / f"peer_{peer}.py", *where, "--minutes", f"{minutes:g}"])
+        said = run([python, HERE / f"peer_{peer.rpartition('-')[2]}.py", *where, "--minutes", f"{minutes:g}"])
         facts = json.loads(said.strip().splitlines()[-1])
         counts = instance_scores(data / "test" / "masks", out)
     except (Missing, OSError, ValueError) as e:
@@ -74,6 +80,7 @@ def measure_peer(peer: str, data: Path, minutes: float, envs: Path, out: Path) -
     return {
         "version": facts["version"],
         "steps": facts["steps"],
+        "steps_per_second": round(facts["steps"] / facts["train_seconds"], 2),
         "train_minutes": round(facts["train_seconds"] / 60, 2),
         "predict_seconds": round(facts["predict_seconds"], 1),
         "ap": rounded(counts.ap),
@@ -89,9 +96,11 @@ def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
     what = ("--input", train / "images", "--target", train / "masks", "--minutes", f"{minutes:g}")
     seconds = dojo("train", "instances", *what, "--test", 0, "--device", "cpu", "--out", folder / "model")
     predicting = dojo("predict", folder / "model", test / "images", "--device", "cpu", "--out", folder / "labels")
+    training = read_card(folder / "model").training
     return {
         "version": __version__,
-        "steps": read_card(folder / "model").training.get("steps"),
+        "steps": training["steps"],
+        "steps_per_second": round(training["steps"] / max(1e-9, training["seconds"]), 2),
         "train_minutes": round(seconds / 60, 2),
         "predict_seconds": round(predicting, 1),
         "ap": rounded(instance_scores(test / "masks", folder / "labels").ap),
@@ -100,12 +109,12 @@ def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
 
 def printed(found: dict[str, dict[str, Any]]) -> str:
     """The table."""
-    rows = [["method", *(f"AP@{t}" for t in THRESHOLDS), "training, min", "prediction, s"]]
+    rows = [["method", *(f"AP@{t}" for t in THRESHOLDS), "steps per s", "training, min", "prediction, s"]]
     for name, f in found.items():
         if "missing" in f:
-            rows.append([name, f"not measured: {f['missing']}".replace("|", "/"), *[""] * 6])
+            rows.append([name, f"not measured: {f['missing']}".replace("|", "/"), *[""] * 7])
             continue
-        times = [f"{f['train_minutes']:.1f}", f"{f['predict_seconds']:.1f}"]
+        times = [f"{f['steps_per_second']:.2f}", f"{f['train_minutes']:.1f}", f"{f['predict_seconds']:.1f}"]
         rows.append([f"{name} {f['version']}", *(f"{f['ap'][t]:.3f}" for t in THRESHOLDS), *times])
     return table(rows)
 
@@ -114,8 +123,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
     parser.add_argument("--minutes", type=float, default=10.0)
-    methods = ("napari-dojo", "stardist", "cellpose")
+    methods = ("napari-dojo", "plain-unet", "stardist", "cellpose")
     parser.add_argument("--only", nargs="+", choices=methods, default=methods)
+    parser.add_argument("--install", action="store_true", help="make an environment for each peer that has none")
     parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "napari-dojo-peers")
     parser.add_argument("--no-save", action="store_true", help="leave results/peers.json as it is")
     args = parser.parse_args()
@@ -125,7 +135,8 @@ def main() -> None:
             if method == "napari-dojo":
                 found[method] = measure_ours(args.data, args.minutes, Path(name))
             else:
-                found[method] = measure_peer(method, args.data, args.minutes, args.envs, Path(name) / method)
+                envs = args.envs if args.install or (args.envs / method / ".installed").exists() else None
+                found[method] = measure_peer(method, args.data, args.minutes, envs, Path(name) / method)
     here = machine()
     print(f"\n{args.minutes:g} minutes of training each, {here['processor']}, {here['cores']} cores, {here['date']}\n")
     print(printed(found))
