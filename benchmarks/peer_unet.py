@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from napari_dojo import __version__, nets
-from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resident import Crops
 from napari_dojo.device import choose
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
-from napari_dojo.training.prepare import prepare
+from napari_dojo.training.plan import Data, make_plan
 
 RATE, WARM_UP = 3e-3, 50
+MAPS = 7  # of instances in 2-D: inside, depth, boundary, direction and centre
 
 
 class Patches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
@@ -87,11 +88,12 @@ def main() -> None:
     paths = sorted((args.train / "images").iterdir())
     raw = [tifffile.imread(p) for p in paths]
     labels = [tifffile.imread(args.train / "masks" / p.name).astype(np.int32) for p in paths]
-    setup = prepare(Dataset.of(raw, labels), task, task.options(), TrainSettings(minutes=args.minutes), device)
-    plan, options = setup.plan, setup.options
-    assert plan is not None
+    diameter = float(np.median([2 * np.sqrt(np.bincount(y[y > 0]).max() / np.pi) for y in labels if y.any()]))
+    options = replace(task.options(), diameter=diameter, dims=2)
+    data = Data(tuple(y.shape for y in labels), 1, MAPS, diameter)
+    plan = make_plan(data, device, TrainSettings(minutes=args.minutes))
     torch.manual_seed(0)
-    net = nets.build("unet", **plan.net, in_channels=1, out_channels=len(setup.summary.maps))
+    net = nets.build("unet", **plan.net, in_channels=1, out_channels=MAPS)
     patches = Patches([_normalised(x) for x in raw], labels, plan.patch[0], options)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
     steps, until = 0, 60 * args.minutes
@@ -108,16 +110,17 @@ def main() -> None:
         steps += 1
     trained = time.monotonic() - began
     print(
-        json.dumps({"version": __version__, "steps": steps, "train_seconds": trained, **_predicted(net, args, setup)})
+        json.dumps({"version": __version__, "steps": steps, "train_seconds": trained, **_predicted(net, args, options)})
     )
 
 
-def _predicted(net: Any, args: Any, setup: Any) -> dict[str, float]:
+def _predicted(net: Any, args: Any, options: Any) -> dict[str, float]:
     """Write the labels of the test images; the seconds that took."""
     args.out.mkdir(parents=True, exist_ok=True)
-    began, predictor = time.monotonic(), Predictor(net.eval(), choose("cpu"))
+    task, began = TASKS["instances"], time.monotonic()
+    predictor = Predictor(net.eval(), choose("cpu"))
     for path in sorted((args.test / "images").iterdir()):
-        labels = TASKS["instances"].decode(_maps(predictor, path), setup.summary.decoding, setup.options)
+        labels = task.decode(_maps(predictor, path), task.decoding(), options)
         tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.int32))
     return {"predict_seconds": time.monotonic() - began}
 
