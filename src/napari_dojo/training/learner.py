@@ -27,7 +27,7 @@ CLIPPED = 5.0  # largest norm of a gradient
 AVERAGED = 200  # steps over which weights are averaged, or a share of all of them
 SHARE = 0.05
 FUSED = ("cpu", "cuda")  # devices whose fused optimizer can leave out a step
-SHORT = 0.02  # seconds; where a step is shorter, another precision is not worth trying
+LITTLE = 3e9  # weights times pixels of a batch; below it another precision is not worth trying
 FASTER = 0.8  # a lower precision must take at most this share of the time
 LOOK = 0.1  # seconds between two looks at the losses of a GPU
 WARM = 3  # steps on a GPU before a whole step is recorded
@@ -314,21 +314,19 @@ class Stepper:
         return batch
 
     def _pays(self, batch: Batch) -> bool:
-        """Whether bfloat16 makes steps clearly faster on this processor, by trying."""
-        if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        """Whether bfloat16 makes steps clearly faster on this processor, by trying; never where there is little to compute."""
+        weights = sum(p.numel() for p in self._learner.net.parameters())
+        if weights * batch.x[:, :1].numel() < LITTLE or torch.backends.cpu.get_cpu_capability() != "AVX512":
             return False
-        full = self._seconds(batch, False)
-        return full > SHORT and self._seconds(batch, True) < FASTER * full
+        return self._seconds(batch, True) < FASTER * self._seconds(batch, False)
 
     def _seconds(self, batch: Batch, lowered: bool) -> float:
-        """Of a step that changes nothing; the second one counts, unless the first is short."""
+        """Of a step that changes nothing; the second one counts."""
         learner, kept = self._learner, deepcopy(self._learner.net.state_dict())
         for _ in range(2):
             began = time.perf_counter()
             learner.loss_of(batch, self._loss, lowered).backward()
             took = time.perf_counter() - began
-            if took < SHORT:
-                break
         learner.optimizer.zero_grad(set_to_none=True)
         learner.net.load_state_dict(kept)  # the running figures of batch norm
         return took
