@@ -32,7 +32,7 @@ __all__ = ["apply"]
 SHARE = 100  # progress steps per image, where there are several
 MOST = 8  # images under way at a time
 MEMORY = 0.5  # share of the free memory that images under way may take together
-WAIT = 0.2  # s after which it is looked whether the work still goes on
+WAIT = 0.2  # s after which it is checked whether the work still runs
 
 
 class _UnwritableError(DojoError):
@@ -41,7 +41,7 @@ class _UnwritableError(DojoError):
 
 @dataclass(frozen=True)
 class _Opened:
-    """A source turned out to hold so many images."""
+    """How many images a source turned out to hold."""
 
     images: int
 
@@ -84,7 +84,7 @@ class _Room:
 
     @contextmanager
     def taken(self, needed: float, control: Control) -> Iterator[None]:
-        """Hold so many bytes; StoppedError while waiting for them."""
+        """Hold this many bytes; StoppedError while waiting for them."""
         with self.free:
             while self.used and self.used + needed > self.bytes:
                 self.free.wait(WAIT)
@@ -99,7 +99,7 @@ class _Room:
 
 
 def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
-    """Apply a model to images, to each of those that a source holds; what is told and stored keeps the order of the sources.
+    """Apply a model to images, to each of those that a source holds; events and results keep the order of the sources.
 
     An image that cannot be read or does not fit is skipped; a prediction that cannot be written ends it. What was written
     stays. Yields Progress over all images, Message and Skipped, and last Done (``results``: `Stored` values as dicts, ``skipped``:
@@ -149,7 +149,7 @@ Said = Event | _Opened | _Ended
 
 
 def _told(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control) -> Iterator[Said]:
-    """What is told of each source, source by source, while the next ones are under way."""
+    """The events of each source, source by source, while the next ones are under way."""
     import psutil
 
     workers = min(len(sources), MOST, max(2, ready.predictor.device.cores))
@@ -176,7 +176,7 @@ def _told(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control)
 
 
 def _next(told: SimpleQueue[Said | None], pace: _Pace) -> Said | None:
-    """The next that is told; the wait can be interrupted from the keyboard."""
+    """The next event; the wait can be interrupted from the keyboard."""
     pace.asked.set()
     while True:
         try:

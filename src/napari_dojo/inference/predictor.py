@@ -174,7 +174,7 @@ class Predictor:
             self._shrink(batch, largest)
 
     def _shrink(self, batch: int, pixels: int) -> None:
-        """Halve the batch of tiles of so many ``pixels``, or, where that is one, the edge of the tiles."""
+        """Halve the batch of tiles of ``pixels`` px, or, where that is one, the edge of the tiles."""
         self._running.clear()
         if self.device.kind == "cuda":
             torch.cuda.empty_cache()
@@ -213,7 +213,7 @@ class Predictor:
             return y.float()
 
     def _pace(self) -> None:
-        """Wait until a GPU has done all but the last few batches, so that progress is told and Stop is heard in time."""
+        """Wait until a GPU has done all but the last few batches, so that progress is shown and Stop works in time."""
         done = torch.cuda.Event()
         done.record()
         self._running.append(done)
