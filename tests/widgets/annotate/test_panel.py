@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from settled import settled
 
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
@@ -49,11 +51,13 @@ class Hand:
         row, column = (np.array([y, x]) - centre) * camera.zoom + middle
         return QPoint(round(column), round(row))
 
-    def move(self, y, x):
-        """The mouse goes through the window system, which takes as long as it takes."""
-        QTest.mouseMove(self.canvas, self.at(y, x))
-        near = 1.5 / getattr(self.viewer, "scene", self.viewer).camera.zoom
-        self.qtbot.waitUntil(lambda: np.abs(np.subtract(self.viewer.cursor.position[-2:], (y, x))).max() < near)
+    def move(self, y, x, buttons=Qt.MouseButton.NoButton, keys=Qt.KeyboardModifier.NoModifier):
+        """Straight to the canvas; napari takes one move in 5 ms."""
+        self.qtbot.wait(15)
+        place = QPointF(self.at(y, x))
+        there = QPointF(self.canvas.mapToGlobal(self.at(y, x)))
+        event = QMouseEvent(QEvent.Type.MouseMove, place, there, Qt.MouseButton.NoButton, buttons, keys)
+        QApplication.sendEvent(self.canvas, event)
 
     def click(self, y, x):
         self.move(y, x)
@@ -65,7 +69,7 @@ class Hand:
         self.move(*points[0])
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, keys, self.at(*points[0]))
         for point in points[1:]:
-            self.move(*point)
+            self.move(*point, Qt.MouseButton.LeftButton, keys)
         QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, keys, self.at(*points[-1]))
         self.qtbot.wait(5)
 
