@@ -232,8 +232,12 @@ class Crops:
             signs = [torch.where(m, -1.0, 1.0)[:, None] for m in self.mirrored]
             parts = [part * sign for part, sign in zip(parts, signs, strict=True)]
         turn = self.turn.view(n, d, d, 1, *(1,) * len(size))
-        turned = [[part * turn[:, a, b] for b, part in enumerate(parts)] for a in range(d)]
-        return torch.stack([sum(row[1:], row[0]) for row in turned], 2)
+        found = torch.empty_like(vectors)
+        for a in range(d):
+            along = torch.mul(parts[0], turn[:, a, 0], out=found[:, :, a])
+            for b in range(1, d):
+                along.addcmul_(parts[b], turn[:, a, b])
+        return found
 
     def known(self) -> Tensor:
         """Weight 1 where a record of one map says so, and everywhere without a record, (N, 1, *S * scale) float32."""

@@ -55,6 +55,7 @@ class Learner:
         self.net.to(memory_format=_layout(net))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.net = self.world.ready(self.net)
+        self._bind()
         fused = self.device.type in FUSED
         graphs = self.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
@@ -92,6 +93,7 @@ class Learner:
         self.device, self.lowered = device, _bfloat16(device)
         self.net.to(device)
         self.average.to(device)
+        self._bind()
         for group in self.optimizer.param_groups:
             group["lr"], group["capturable"] = float(group["lr"]), device.type == "cuda"
         for state in self.optimizer.state.values():
@@ -145,11 +147,18 @@ class Learner:
         else:
             return
         self.optimizer.step()
-        old, new = ([t for t in net.state_dict().values() if t.is_floating_point()] for net in (self.average, self.net))
         with torch.no_grad():
-            apart = torch._foreach_sub(new, old)
+            if isinstance(share, float):
+                torch._foreach_lerp_(self._averaged, self._latest, share)
+                return
+            apart = torch._foreach_sub(self._latest, self._averaged)  # of a share that a graph reads
             torch._foreach_mul_(apart, share)
-            torch._foreach_add_(old, apart)
+            torch._foreach_add_(self._averaged, apart)
+
+    def _bind(self) -> None:
+        """Remember the tensors that are averaged, which no step replaces."""
+        nets = (self.average, self.net)
+        self._averaged, self._latest = ([t for t in n.state_dict().values() if t.is_floating_point()] for n in nets)
 
 
 class _Graph:
