@@ -308,8 +308,18 @@ class Dataset:
     ) -> Split:
         """The first of some random splits, or the one with the most strata on both sides."""
         rng = np.random.default_rng(seed)
-        tried = [self._shuffled(whole, groups, validation, test, rng) for _ in range(TRIES if strata else 1)]
-        return max(tried, key=lambda split: _both(split, strata)) if validation and strata else tried[0]
+        if not (validation and strata):
+            return self._shuffled(whole, groups, validation, test, rng)
+        wanted, best, most = len(numbers_in(strata)), None, -1
+        for _ in range(TRIES):
+            split = self._shuffled(whole, groups, validation, test, rng)
+            both = _both(split, strata)
+            if both > most:
+                best, most = split, both
+            if both == wanted:
+                break
+        assert best is not None
+        return best
 
     def _shuffled(
         self, whole: list[Crop], groups: list[str], validation: float, test: float, rng: np.random.Generator
