@@ -411,6 +411,7 @@ def by_panel(case: Case, folder: Path) -> str:
     from napari.layers import Image as ImageLayer
     from napari.layers import Labels as LabelsLayer
 
+    from napari_dojo.training.start import NONE
     from napari_dojo.widgets.train.check import Asked, look_at
     from napari_dojo.widgets.train.pair_rows import Row
     from napari_dojo.widgets.train.training_data import Files, Layers
@@ -434,7 +435,7 @@ def by_panel(case: Case, folder: Path) -> str:
                 return "refused: napari shows no such layer."
             rows.append(Row((image,), answer))
         material = Layers(tuple(rows), case.axes, task.layout(task.options()))
-    seen = look_at(Asked(task, material, options, TINY, None, CPU))
+    seen = look_at(Asked(task, material, options, TINY, NONE, CPU))
     errors = [f.text for f in seen.findings if f.level == "error"]
     for sentence in [f.text for f in seen.findings if f.level != "ok"]:
         if (said := judged(sentence)).startswith("BROKEN"):

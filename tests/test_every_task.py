@@ -148,11 +148,12 @@ def test_every_task_is_here() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_from_end_to_end(name: str, own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_dojo.training.start import NONE
     from napari_dojo.widgets.train.check import Asked, look_at
 
     given, device = CASES[name], choose("cpu")
     task, data = TASKS[given.task], training_data(CASES[name])
-    seen = look_at(Asked(task, data, given.options, SETTINGS, None, device)).setup
+    seen = look_at(Asked(task, data, given.options, SETTINGS, NONE, device)).setup
     assert seen is not None
 
     folder = data.request(
