@@ -98,7 +98,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     for k in range(2):
         images.write(folder / f"field_{k}.tif", simulate("nuclei", (SIZE, SIZE), 20 + k, diameter=26).image, "YX")
     viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1280 if os.environ.get("DOJO_WALK") else 860, 800)  # drawing is most of the time
+    viewer.window.resize(1280, 800)
     walk = Walk(qtbot, viewer)
     viewer.add_image(scene.image, name="field")
     train = open_panel(viewer, TrainPanel, "Train")
