@@ -301,6 +301,8 @@ def test_train_brings_back_what_annotate_kept(qtbot, filled, panel):
     assert train.task.name == "instances"
 
 
+# napari asks its own parts before a plugin's, and says so once
+@pytest.mark.filterwarnings("ignore:Contours are not displayed during 3D rendering:UserWarning")
 def test_a_stack_has_its_words(qtbot, viewer, panel):
     annotate = panel(AnnotatePanel)
     image = viewer.add_image(np.zeros((4, 40, 40)), name="stack")

@@ -684,8 +684,9 @@ def test_a_bad_file_and_stop(qtbot, viewer, panel, known, at_once, folder):
     choose_folder(qtbot, apply, folder / "in")
     at_once.before = lambda event: isinstance(event, Progress) and event.done > 200
     apply.apply_button.click()
-    assert sorted(p.name for p in (folder / "in_bright").iterdir()) == ["a.tif"]
-    assert "Stopped: 1 of 4 images are done and kept." in apply.message.text()
+    done = sorted(p.name for p in (folder / "in_bright").iterdir())  # the next ones were under way
+    assert done in (["a.tif"], ["a.tif", "c.tif"])
+    assert f"Stopped: {len(done)} of 4 images are done and kept." in apply.message.text()
     assert "Skipped: A TIFF" in apply.message.text()
 
 
