@@ -125,13 +125,15 @@ class Benchmark:
         def whole() -> None:
             stepper.step(1e-4)
 
+        from napari_dojo.training.pace import wait
+
         def timed(run: Callable[[], None]) -> float:
-            _wait(where)
+            wait(where)
             began = time.perf_counter()
             for _ in range(count):
                 run()
             stepper.read()
-            _wait(where)
+            wait(where)
             return 1000 * (time.perf_counter() - began) / count
 
         timed(whole), timed(bare)  # they warm up
@@ -153,39 +155,31 @@ class Benchmark:
 
     def nuclei(self) -> dict[str, Any]:
         """dsb2018_fluo: two minutes of training, how busy the card is meanwhile, the test images by command, AP."""
-        from _common import dojo, instance_scores, rounded
+        from _common import instance_scores, rounded
 
-        data, model, out = self._some(self.args.nuclei, "nuclei"), self.folder / "nuclei-model", self.folder / "labels"
-        train, test = data / "train", data / "test"
-        with Busy() as busy:
-            pairs = ("--input", train / "images", "--target", train / "masks")
-            seconds = self._train("instances", *pairs, "--minutes", self._minutes(2.0), "--out", model)
-        predicting = dojo("predict", model, test / "images", "--device", self.device.kind, "--out", out)
-        return {
-            "train_seconds": round(seconds, 1),
-            **_steps(model),
-            **busy.facts(),
-            "predict_command_seconds": round(predicting, 1),
-            "ap": rounded(instance_scores(test / "masks", out).ap),
-        }
+        data = self._some(self.args.nuclei, "nuclei")
+        facts, out = self._trained("instances", data, "images", "masks", 2.0)
+        return {**facts, "ap": rounded(instance_scores(data / "test" / "masks", out).ap)}
 
     def denoise(self) -> dict[str, Any]:
         """w2s_denoise: one and a half minutes with pairs, PSNR of the test images."""
-        from _common import dojo, image_scores, in_words
+        from _common import image_scores, in_words
 
-        data, model, out = self._some(self.args.w2s, "w2s"), self.folder / "w2s-model", self.folder / "w2s-out"
-        train, test = data / "train", data / "test"
+        data = self._some(self.args.w2s, "w2s")
+        facts, out = self._trained("denoise", data, "noisy", "clean", 1.5)
+        return {**facts, **in_words(image_scores(data / "test" / "clean", out))}
+
+    def _trained(self, task: str, data: Path, inputs: str, targets: str, minutes: float) -> tuple[dict[str, Any], Path]:
+        """Train on the training part, predict the test part: times, and where the predictions lie."""
+        from _common import dojo
+
+        model, out = self.folder / f"{task}-model", self.folder / f"{task}-out"
         with Busy() as busy:
-            pairs = ("--input", train / "noisy", "--target", train / "clean")
-            seconds = self._train("denoise", *pairs, "--minutes", self._minutes(1.5), "--out", model)
-        predicting = dojo("predict", model, test / "noisy", "--device", self.device.kind, "--out", out)
-        return {
-            "train_seconds": round(seconds, 1),
-            **_steps(model),
-            **busy.facts(),
-            "predict_command_seconds": round(predicting, 1),
-            **in_words(image_scores(test / "clean", out)),
-        }
+            pairs = ("--input", data / "train" / inputs, "--target", data / "train" / targets)
+            seconds = self._train(task, *pairs, "--minutes", self._minutes(minutes), "--out", model)
+        predicting = dojo("predict", model, data / "test" / inputs, "--device", self.device.kind, "--out", out)
+        facts = {"train_seconds": round(seconds, 1), **_steps(model), **busy.facts()}
+        return {**facts, "predict_command_seconds": round(predicting, 1)}, out
 
     def shipped(self) -> dict[str, Any]:
         """The shipped nuclei model: the 50 test images by command, and their AP."""
@@ -241,6 +235,7 @@ def _bare(setting: Any, device: Any, batch: Any) -> Callable[[], None]:
     import torch
 
     from napari_dojo import device as devices
+    from napari_dojo.training.pace import recorded
 
     where = devices.prepare(device)
     net = setting.net().to(where, memory_format=torch.channels_last).train()
@@ -252,31 +247,12 @@ def _bare(setting: Any, device: Any, batch: Any) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(where.type, torch.bfloat16, enabled=device.mixed):
+        with torch.autocast(where.type, torch.bfloat16, enabled=bool(devices.bfloat16(where))):
             out = net(x)
         setting.loss(out.float(), batch.target, batch.weight).backward()
         optimizer.step()
 
-    if not cuda:
-        return step
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(4):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    optimizer.zero_grad(set_to_none=True)
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
-
-
-def _wait(where: Any) -> None:
-    import torch
-
-    if where.type == "cuda":
-        torch.cuda.synchronize()
+    return recorded(step) if cuda else step
 
 
 def _steps(model: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from napari_dojo.errors import DojoError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ALL", "Device", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
+__all__ = ["ALL", "Device", "bfloat16", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
 
 
 ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
@@ -112,6 +112,15 @@ def prepare(device: Device) -> torch.device:
     if device.kind == "cuda":
         torch.backends.cudnn.benchmark = False
     return torch.device(device.kind)
+
+
+def bfloat16(device: torch.device) -> bool | None:
+    """Whether training is faster in bfloat16 there; None where only trying tells."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return None if device.type == "cpu" else False
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,12 +5,10 @@ With ``DOJO_WALK=FOLDER`` a picture of each step is written there.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from person import Person
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDoubleSpinBox
 
@@ -30,32 +28,12 @@ pytestmark = [pytest.mark.gui, pytest.mark.timeout(400)]
 SIZE = 192
 
 
-class Walk:
+class Walk(Person):
     """A person at a viewer."""
 
-    def __init__(self, qtbot, viewer):
-        self.qtbot, self.viewer = qtbot, viewer
-        self.window = viewer.window._qt_window
-        self.canvas = viewer.window._qt_viewer.canvas.native
-        self.step = 0
-        folder = os.environ.get("DOJO_WALK")
-        self.folder = Path(folder) if folder else None
-
     def look(self, name):
-        """A picture, where one is wanted."""
         self.qtbot.wait(150)
-        if self.folder:
-            self.step += 1
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.window.grab().save(str(self.folder / f"{self.step:02d}-{name}.png"))
-
-    def at(self, y, x):
-        """Where a point of the world lies on the canvas."""
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        centre = np.asarray(camera.center)[-2:]
-        middle = np.array([self.canvas.height(), self.canvas.width()]) / 2
-        row, column = (np.array([y, x]) - centre) * camera.zoom + middle
-        return QPoint(round(column), round(row))
+        super().look(name)
 
     def stroke(self, points):
         """Press, drag and release."""

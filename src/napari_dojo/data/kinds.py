@@ -76,11 +76,6 @@ class Kind:
         """The part of a sample's target that belongs to a box of its input; ``scale`` target px per input px."""
         return y[(..., *(slice(s.start * f, s.stop * f) for s, f in zip(box, scale or (1,) * len(box), strict=True)))]
 
-    def inner(self, a: Any, margin: int, size: Sequence[int], scale: Sequence[int]) -> Any:
-        """A patch's target or weight (K, *window * scale) without the ``margin`` px around the patch of ``size`` px."""
-        cut = zip(size, scale or (1,) * len(size), strict=True)
-        return a[(slice(None), *(slice(f * margin, f * (margin + n)) for n, f in cut))]
-
     def resize(self, y: Any, size: Sequence[int]) -> Any:
         """A sample's target on another grid of spatial size ``size``."""
         return resize_labels(np.asarray(y), tuple(size))
@@ -239,9 +234,6 @@ class _Category(Kind):
 
     def resize(self, y: Any, size: Sequence[int]) -> Any:
         return y
-
-    def inner(self, a: Any, margin: int, size: Sequence[int], scale: Sequence[int]) -> Any:
-        return a
 
     def predicted(
         self, axes: Axes, shape: Sequence[int], channels: int | None, scale: Sequence[int]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batch, Batches
-from napari_dojo.device import Device, is_out_of_memory, prepare
+from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
 from napari_dojo.training.world import World
@@ -69,7 +69,7 @@ class Learner:
         self.rising = True  # the last check was the best so far
         self.loss = float("nan")  # running mean
         self.peak = rate  # largest learning rate
-        self.lowered = _bfloat16(self.device)  # whether it is computed in bfloat16; None: to be tried
+        self.lowered = bfloat16(self.device)  # whether it is computed in bfloat16; None: to be tried
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values."""
@@ -90,7 +90,7 @@ class Learner:
 
     def move(self, device: torch.device) -> None:
         """To another device."""
-        self.device, self.lowered = device, _bfloat16(device)
+        self.device, self.lowered = device, bfloat16(device)
         self.net.to(device)
         self.average.to(device)
         self._bind()
@@ -339,13 +339,6 @@ class Stepper:
         learner.optimizer.zero_grad(set_to_none=True)
         learner.net.load_state_dict(kept)  # the running figures of batch norm
         return took
-
-
-def _bfloat16(device: torch.device) -> bool | None:
-    """Whether a device is faster with it, where that is known."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return None if device.type == "cpu" else False
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 
 from napari_dojo import nets
-from napari_dojo.device import Device, is_out_of_memory, prepare
+from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
 from napari_dojo.training.plan import Plan, paced
 from napari_dojo.training.prepare import Setup
 
-__all__ = ["timed_plan"]
+__all__ = ["recorded", "timed_plan", "wait"]
 
 TIMED = 8  # steps
 
@@ -48,23 +48,23 @@ def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(where.type, torch.bfloat16, enabled=device.mixed):
+        with torch.autocast(where.type, torch.bfloat16, enabled=bool(bfloat16(where))):
             out = net(x)
         out.float().square().mean().backward()
         optimizer.step()
 
-    run = _recorded(step) if where.type == "cuda" else step
+    run = recorded(step) if where.type == "cuda" else step
     run()
-    _wait(where)
+    wait(where)
     began = time.perf_counter()
     for _ in range(TIMED):
         run()
-    _wait(where)
+    wait(where)
     return (time.perf_counter() - began) / TIMED
 
 
-def _recorded(step: Callable[[], None]) -> Callable[[], None]:
-    """A step as a CUDA graph."""
+def recorded(step: Callable[[], None]) -> Callable[[], None]:
+    """A step of a network on a GPU as a CUDA graph, after some that warm up."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -77,7 +77,8 @@ def _recorded(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _wait(where: torch.device) -> None:
+def wait(where: torch.device) -> None:
+    """Until the device has done all that it was given."""
     if where.type == "cuda":
         torch.cuda.synchronize()
     if where.type == "mps":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -109,11 +109,28 @@ def train_steps(
         decided = setup if model is None or found is None else setup.starting_from(found.card)
         return _Training(decided, target, found, control, among or World(), like)
 
+    training, before = yield from _begun(make, setup, target, control, world)
+    if training is None:
+        return
+    for event in before:
+        training.recorder.event(event)
+    for event in training.steps():
+        training.recorder.event(event)
+        yield event
+
+
+def _begun(
+    make: Callable[..., _Training], setup: Setup, target: Target, control: Control, world: World
+) -> Generator[Event, None, tuple[_Training | None, list[Event]]]:
+    """The training before its first step, or after the trial that it won, and the events of finding it.
+
+    None in a process that is not the first, after it has made all steps with the first.
+    """
     before: list[Event] = []
     best, why = None, ""
     if setup.comparison.models and world.rank == 0:
         if target.resume:
-            check_resumed(target.out, task.name, {})
+            check_resumed(target.out, setup.task.name, {})
         best, why = yield from _kept(find_start(make, setup.comparison, control), before)
         before.append(Message("info", why))
         yield before[-1]
@@ -123,18 +140,14 @@ def train_steps(
         training = make(next((m for m in setup.comparison.models if m.card.name == name), None), best, world)
         if world.rank:
             training.follow()
-            return
+            return None, before
         if target.resume:
-            check_resumed(target.out, task.name, training.recorder.data)
+            check_resumed(target.out, setup.task.name, training.recorder.data)
         training.begin()
         if best is not None:
             best.leave(training)
     training.why = why
-    for event in before:
-        training.recorder.event(event)
-    for event in training.steps():
-        training.recorder.event(event)
-        yield event
+    return training, before
 
 
 def _given(start: Bundle | Start) -> tuple[Bundle | None, bool]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from person import Person
+from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -24,32 +22,17 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
-class Hand:
+class Hand(Person):
     """A person with mouse and keys at a viewer."""
 
     def __init__(self, qtbot, viewer, panel):
-        self.qtbot, self.viewer, self.panel = qtbot, viewer, panel
-        self.canvas = viewer.window._qt_viewer.canvas.native
-        self.step = 0
-        folder = os.environ.get("DOJO_WALK")
-        self.folder = Path(folder) if folder else None
+        super().__init__(qtbot, viewer, "annotate-")
+        self.panel = panel
 
     def look(self, name):
-        """A picture, where one is wanted."""
         if self.folder:
             self.qtbot.wait(500)
-            self.step += 1
-            self.folder.mkdir(parents=True, exist_ok=True)
-            picture = self.viewer.window._qt_window.grab()
-            picture.save(str(self.folder / f"annotate-{self.step:02d}-{name}.png"))
-
-    def at(self, y, x):
-        """Where a point of the world lies on the canvas."""
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        centre = np.asarray(camera.center)[-2:]
-        middle = np.array([self.canvas.height(), self.canvas.width()]) / 2
-        row, column = (np.array([y, x]) - centre) * camera.zoom + middle
-        return QPoint(round(column), round(row))
+        super().look(name)
 
     def move(self, y, x, buttons=Qt.MouseButton.NoButton, keys=Qt.KeyboardModifier.NoModifier):
         """Straight to the canvas; napari takes one move in 5 ms."""
