@@ -120,7 +120,8 @@ class Benchmark:
         batches = Batches(setting.sources, setting.recipe, plan.batch, 0, device=where)
         learner = Learner(setting.net(), self.device, plan.learning_rate, plan.steps)
         stepper = Stepper(learner, batches, setting.loss)
-        bare = _bare(setting, self.device, next(batches))
+        stepper.step(1e-4)  # decides how precise steps are
+        bare = _bare(setting, self.device, next(batches), bool(learner.lowered))
 
         def whole() -> None:
             stepper.step(1e-4)
@@ -230,7 +231,7 @@ class Benchmark:
         return few
 
 
-def _bare(setting: Any, device: Any, batch: Any) -> Callable[[], None]:
+def _bare(setting: Any, device: Any, batch: Any, lowered: bool) -> Callable[[], None]:
     """Forward, loss, backward and step of the network alone on one batch that lies there; on a GPU recorded as a graph."""
     import torch
 
@@ -247,7 +248,7 @@ def _bare(setting: Any, device: Any, batch: Any) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(where.type, torch.bfloat16, enabled=bool(devices.bfloat16(where))):
+        with torch.autocast(where.type, torch.bfloat16, enabled=lowered):
             out = net(x)
         setting.loss(out.float(), batch.target, batch.weight).backward()
         optimizer.step()
