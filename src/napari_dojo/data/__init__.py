@@ -11,6 +11,7 @@ __all__ = [
     "kinds",
     "noise",
     "normalize",
+    "objects",
     "optics",
     "pointing",
     "recipe",
