@@ -61,14 +61,18 @@ def crops_of(
     """
     image, labels = np.asarray(image), np.asarray(labels)
     if image.shape[1:] != labels.shape:
-        raise DojoError(f"Image and labels differ in size: {image.shape[1:]} and {labels.shape}. Choose those that fit.")
+        raise DojoError(
+            f"Image and labels differ in size: {image.shape[1:]} and {labels.shape}. Choose those that fit."
+        )
     d = labels.ndim
     wanted = np.asarray(numbers, np.int64)
     values, first, last = boxes_of(labels)
     at = np.searchsorted(values, wanted).clip(0, max(0, len(values) - 1))
     if len(wanted) and (not len(values) or (values[at] != wanted).any()):
         lost = wanted if not len(values) else wanted[values[at] != wanted]
-        raise DojoError(f"Object {int(lost[0])} is not in the labels (nor are {len(lost) - 1} more). Look for it again.")
+        raise DojoError(
+            f"Object {int(lost[0])} is not in the labels (nor are {len(lost) - 1} more). Look for it again."
+        )
     out = np.empty((len(wanted), len(image), *(edge,) * d), np.float32)
     if not len(wanted):
         return out
