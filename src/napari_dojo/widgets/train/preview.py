@@ -179,7 +179,11 @@ class Preview:
 
     def _change(self, layer: Any, found: Any, look: _Look) -> None:
         """Show another prediction in the layer, perhaps of another image or place."""
-        layer.data = found
+        if (layer.data.shape, layer.data.dtype) == (found.shape, found.dtype):
+            np.copyto(layer.data, found)  # for new data napari would measure all layers again
+            layer.refresh(extent=False)
+        else:
+            layer.data = found
         if self._fresh:
             for attribute, value in self._dress(found, look).items():
                 setattr(layer, attribute, value)
@@ -194,8 +198,9 @@ class Preview:
     def _outline(self, event: Any = None) -> None:
         """Outlines, where a person has labels of their own under them; else filled, as napari shows all in 3-D."""
         if self._labels and self.layer is not None:
-            own = self._over_own and self._viewer.dims.ndisplay == 2
-            self.layer.contour, self.layer.opacity = (2, 1.0) if own else (0, 0.5)
+            contour, opacity = (2, 1.0) if self._over_own and self._viewer.dims.ndisplay == 2 else (0, 0.5)
+            if (self.layer.contour, self.layer.opacity) != (contour, opacity):  # napari draws the layer at each of them
+                self.layer.contour, self.layer.opacity = contour, opacity
 
     def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
         """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
