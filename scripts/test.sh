@@ -3,7 +3,10 @@
 # Usage: scripts/test.sh PYTHON [pytest's arguments]; without arguments all tests run, several at a time.
 set -euo pipefail
 
-if [ $# -eq 1 ]; then set -- "$1" -n auto --maxprocesses 4 --dist worksteal; fi
+if [ $# -eq 1 ]; then # one worker more than cores: windows and child processes leave a core idle while they are waited for
+    cores=$(getconf _NPROCESSORS_ONLN)
+    set -- "$1" -n "$((cores < 4 ? cores + 1 : 4))" --dist worksteal
+fi
 
 if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${@:2}"; fi
 
