@@ -426,14 +426,14 @@ def by_panel(case: Case, folder: Path) -> str:
             x = filled(case, k)
             try:
                 image = ImageLayer(x, name=f"image {k}", rgb=False)
-                answer = None
+                target = None
                 if task.target is not None:
                     y = target(case, x, k)
                     drawn = task.target.kind.drawn
-                    answer = LabelsLayer(y, name=f"target {k}") if drawn else ImageLayer(y, name=f"target {k}")
+                    target = LabelsLayer(y, name=f"target {k}") if drawn else ImageLayer(y, name=f"target {k}")
             except Exception:
                 return "refused: napari shows no such layer."
-            rows.append(Row((image,), answer))
+            rows.append(Row((image,), target))
         material = Layers(tuple(rows), case.axes, task.layout(task.options()))
     seen = look_at(Asked(task, material, options, TINY, NONE, CPU))
     errors = [f.text for f in seen.findings if f.level == "error"]

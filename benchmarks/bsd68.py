@@ -24,11 +24,11 @@ def noisy(clean: Path, out: Path, sigma: float, seed: int) -> None:
 
 
 def score(clean: Path, found: Path) -> float:
-    """Mean PSNR with the range 0 to 255, answers clipped to it."""
+    """Mean PSNR with the range 0 to 255, predictions clipped to it."""
     values = []
     for path in list_inputs(clean):
-        answer = np.clip(read(found / f"{path.stem}.tif").data, 0, 255)
-        values.append(psnr(read(path).data, answer, 255.0))
+        predicted = np.clip(read(found / f"{path.stem}.tif").data, 0, 255)
+        values.append(psnr(read(path).data, predicted, 255.0))
     return round(float(np.mean(values)), 3)
 
 

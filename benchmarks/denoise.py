@@ -31,13 +31,13 @@ def measure(part: str, data: Path, minutes: float, folder: Path) -> dict[str, ob
     task = "denoise" if part in ("pairs", "tuned") else "noise2void"
     if part in ("pairs", "alone"):
         train(task, data, minutes, folder / "model")
-        once = judge(folder / "model", data, folder / "answers-once", "--tta", 1)
-        return {**judge(folder / "model", data, folder / "answers"), "once": once}
+        once = judge(folder / "model", data, folder / "predictions-once", "--tta", 1)
+        return {**judge(folder / "model", data, folder / "predictions"), "once": once}
     train(task, data, 1, folder / "tuned", "--start", SHIPPED)
     train(task, data, 1, folder / "fresh")
     return {
-        "tuned": judge(folder / "tuned", data, folder / "answers-tuned", "--tta", 1),
-        "from_scratch": judge(folder / "fresh", data, folder / "answers-fresh", "--tta", 1),
+        "tuned": judge(folder / "tuned", data, folder / "predictions-tuned", "--tta", 1),
+        "from_scratch": judge(folder / "fresh", data, folder / "predictions-fresh", "--tta", 1),
     }
 
 

@@ -39,7 +39,7 @@ def measure_ours(data: Path, minutes: float, folder: Path) -> dict[str, Any]:
     train("noise2void", data, minutes, folder / "model")
     training = read_card(folder / "model").training
     facts = {"version": __version__, "steps": training["steps"], "train_seconds": training["seconds"]}
-    return {**facts, **judge(folder / "model", data, folder / "answers")}
+    return {**facts, **judge(folder / "model", data, folder / "predictions")}
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a shipped model is made: its task, how many times finer its answers are, and what it says of itself."""
+    """How a shipped model is made: its task, the upsampling factor of its predictions, and what it says of itself."""
 
     task: str
     factor: int
@@ -67,7 +67,7 @@ MODELS = {
         2,
         "Gives 2-D fluorescence images twice as many pixels along X and Y, without the noise, and without any training: "
         "camera noise of 1 to 1,000 photons in bright pixels, independent from pixel to pixel, pixels that just miss the "
-        f"microscope's detail. {SHOWN}your image beside its answer before you trust it, or fine-tune it on your own images.",
+        f"microscope's detail. {SHOWN}your image beside its prediction before you trust it, or fine-tune it on your own images.",
     ),
 }
 

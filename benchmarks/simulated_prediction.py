@@ -44,15 +44,15 @@ def palm(folder: Path, minutes: float) -> dict[str, Any]:
         half = x.copy()
         half[0, :, : EDGE // 2] = 0
         write(folder / "test" / f"{k}-half.tif", half, "CYX")
-    dojo("predict", folder / "model", folder / "test", "--axes", "CYX", "--out", folder / "answers")
+    dojo("predict", folder / "model", folder / "test", "--axes", "CYX", "--out", folder / "predictions")
     rows: list[dict[str, float]] = []
     for k, (x, y, rest) in enumerate(tests):
-        made = np.asarray(read(folder / "answers" / f"{k}.tif").data)
+        made = np.asarray(read(folder / "predictions" / f"{k}.tif").data)
         blurs = [ndimage.gaussian_filter(x[0], w) / SHARE for w in WIDTHS]
         best = max(blurs, key=lambda b: ssim(y, b))
         # rings correlate what was measured apart: the rest of the film, without the sparse image's own localisations
         frc_blurred = [ring_correlation(rest, b).resolution for b in blurs]
-        half = np.asarray(read(folder / "answers" / f"{k}-half.tif").data)
+        half = np.asarray(read(folder / "predictions" / f"{k}-half.tif").data)
         x[0, :, : EDGE // 2] = 0
         doubt, level = support(x[0], half), 0.2 * np.percentile(y, 99.5)
         blind, seen = slice(0, EDGE // 2 - 10), slice(EDGE // 2 + 10, None)
@@ -83,7 +83,7 @@ def stacks(folder: Path, minutes: float) -> dict[str, Any]:
         budget = ("--minutes", minutes, "--factor", 4, "--along", "Z", "--axes", "ZYX", "--out", place / "model")
         dojo("train", "upscale", "--input", place / "in", *budget)
         dojo("predict", place / "model", place / "in", "--axes", "ZYX", "--out", place / "out")
-        # plane i of the thin stack is plane 4 i + 1 of the fine one; an answer's plane j lies at (j + .5) / 4 - .5
+        # plane i of the thin stack is plane 4 i + 1 of the fine one; a prediction's plane j lies at (j + .5) / 4 - .5
         made = np.asarray(read(place / "out" / "stack.tif").data)
         held = cubic(thin[None], (4, 1, 1))[0]
         fine = ndimage.shift(scene.clean, (0.5, 0, 0), order=3, mode="nearest")

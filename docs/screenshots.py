@@ -416,8 +416,8 @@ def apply_done(stage: Stage) -> None:
 def apply_table(stage: Stage) -> None:
     apply_done(stage)
     panel = stage.open("Apply")
-    stage.wait(lambda: panel.answer.table_button.isEnabled())
-    panel.answer.table_button.click()
+    stage.wait(lambda: panel.outcome.table_button.isEnabled())
+    panel.outcome.table_button.click()
     stage.rest(1)
     stage.narrow()
 
@@ -452,16 +452,16 @@ def apply_failed(stage: Stage) -> None:
     stage.rest(1)
 
 
-# images as answers
+# predicted images
 
 
 def choose_task(panel, task: str) -> None:
-    """Choose what is to be learned."""
+    """Choose the task."""
     panel.task_box.setCurrentIndex(panel.task_box.findData(task))
 
 
-def learning(stage: Stage, task: str, sample: str, until=None):
-    """The Train panel with a task that answers with images, its sample, and a training that goes on until then."""
+def image_training(stage: Stage, task: str, sample: str, until=None):
+    """The Train panel with a task that predicts images, its sample, and a training that runs until then."""
     stage.sample(sample, ("image",))
     panel = stage.open("Train")
     choose_task(panel, task)
@@ -479,21 +479,21 @@ def started(stage: Stage, panel, until) -> None:
     stage.wait(lambda: until(panel), 60 * stage.minutes + 90)
 
 
-def learned(panel) -> bool:
+def trained(panel) -> bool:
     """Whether a training is done."""
     return panel.apply_button.isEnabled()
 
 
-def believed(stage: Stage, panel, button: str):
-    """The Apply panel with an answer of what was learned, and what one of the buttons below says of it."""
+def judged(stage: Stage, panel, button: str):
+    """The Apply panel with a prediction of the trained model, and what one of the buttons below says of it."""
     panel.progress.preview_box.setChecked(False)
     panel.apply_button.click()
     apply = stage.open("Apply")
     stage.wait(apply.apply_button.isEnabled)
     apply.apply_button.click()
     stage.wait(lambda: apply.results.shown and not apply.results.reading, 120)
-    getattr(apply.answer.honesty, button).click()
-    stage.wait(lambda: "." in apply.answer.honesty.text.text().replace("...", ""), 120)
+    getattr(apply.outcome.reliability, button).click()
+    stage.wait(lambda: "." in apply.outcome.reliability.text.text().replace("...", ""), 120)
     stage.narrow()
     stage.rest(0.5)
     return apply
@@ -501,28 +501,30 @@ def believed(stage: Stage, panel, button: str):
 
 @state
 def denoise_ready(stage: Stage) -> None:
-    learning(stage, "denoise", "noisy_pair")
+    image_training(stage, "denoise", "noisy_pair")
 
 
 @state
 def denoise_running(stage: Stage) -> None:
-    learning(stage, "denoise", "noisy_pair", lambda panel: stage.viewer.layers[-1].name.endswith("sees now)"))
+    image_training(
+        stage, "denoise", "noisy_pair", lambda panel: stage.viewer.layers[-1].name.endswith("(current prediction)")
+    )
     stage.rest(2)
 
 
 @state
 def denoise_residual(stage: Stage) -> None:
-    believed(stage, learning(stage, "denoise", "noisy_pair", learned), "residual_button")
+    judged(stage, image_training(stage, "denoise", "noisy_pair", trained), "residual_button")
 
 
 @state
 def denoise_resolution(stage: Stage) -> None:
-    believed(stage, learning(stage, "denoise", "noisy_pair", learned), "resolution_button")
+    judged(stage, image_training(stage, "denoise", "noisy_pair", trained), "resolution_button")
 
 
 @state
 def alone_lines(stage: Stage) -> None:
-    learning(stage, "noise2void", "line_noise")
+    image_training(stage, "noise2void", "line_noise")
 
 
 @state
@@ -538,12 +540,12 @@ def alone_one_click(stage: Stage) -> None:
 
 @state
 def translate_ready(stage: Stage) -> None:
-    learning(stage, "translate", "label_free")
+    image_training(stage, "translate", "label_free")
 
 
 @state
 def translate_done(stage: Stage) -> None:
-    learning(stage, "translate", "label_free", learned)
+    image_training(stage, "translate", "label_free", trained)
 
 
 @state
@@ -580,8 +582,8 @@ def palm_support(stage: Stage) -> None:
     panel.rows.set_rows([Row((sparse, wide), dense)])
     panel.choices.set_options({"localisations": True})
     stage.wait(lambda: "step" in panel.findings.text())
-    started(stage, panel, learned)
-    believed(stage, panel, "support_button")
+    started(stage, panel, trained)
+    judged(stage, panel, "support_button")
 
 
 # Compare

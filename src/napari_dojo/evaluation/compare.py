@@ -18,7 +18,7 @@ from napari_dojo.metrics.matching import Comparison
 from napari_dojo.metrics.objects import runs
 from napari_dojo.metrics.resolution import RingCorrelation, ring_correlation
 
-__all__ = ["THRESHOLDS", "Answer", "class_like", "class_names", "compare_images", "compare_labels"]
+__all__ = ["THRESHOLDS", "Compared", "class_like", "class_names", "compare_images", "compare_labels"]
 
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(2, 20))  # .10 to .95
 FEW = 8  # numbers; more are taken for objects
@@ -28,7 +28,7 @@ FLAT = 0.2  # an image of fewer runs a pixel is drawn, not taken
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Compared:
     """What a comparison found.
 
     Attributes
@@ -57,7 +57,7 @@ def compare_labels(
     apart: int = 0,
     region: NDArray[np.bool_] | None = None,
     names: Mapping[int, str] | None = None,
-) -> Answer:
+) -> Compared:
     """Compare two label images (*S) of whole numbers, also lazy ones (dask).
 
     Parameters
@@ -79,7 +79,7 @@ def compare_labels(
         named = class_names(t, p, names or {})
         zero = "Pixels with 0 in the ground truth are not annotated and do not count."
         basis = "0 is a class, since both have it." if 0 in named else "" if (t != 0).all() else zero
-        return Answer(ClassCounts.of(t, p, named, inside), basis=basis, numbers=tuple(named))
+        return Compared(ClassCounts.of(t, p, named, inside), basis=basis, numbers=tuple(named))
     found = Comparison.of(t, p, apart, inside)
     notes = [
         f"The {side} has few numbers in many pieces, and each number counts as one object. "
@@ -87,10 +87,10 @@ def compare_labels(
         for side, yes in zip(("truth", "result"), like, strict=True)
         if yes
     ]
-    return Answer(found, (*_emptiness(found), *notes), curve=tuple(found.curve(THRESHOLDS)))
+    return Compared(found, (*_emptiness(found), *notes), curve=tuple(found.curve(THRESHOLDS)))
 
 
-def compare_images(truth: Any, result: Any, axes: Axes, region: NDArray[np.bool_] | None = None) -> Answer:
+def compare_images(truth: Any, result: Any, axes: Axes, region: NDArray[np.bool_] | None = None) -> Compared:
     """Compare two images of the same axes, also lazy ones (dask); the figures are means over samples and channels.
 
     Parameters
@@ -121,7 +121,7 @@ def compare_images(truth: Any, result: Any, axes: Axes, region: NDArray[np.bool_
         drawn = drawn and len(runs(t)[0]) < FLAT * t.size
     first = (np.asarray(axes.sample(x, 0))[0] for x in (truth, result))
     rings = ring_correlation(*(np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0) for x in first))
-    return Answer(pool(scores), tuple(_image_notes(spans, unknown, drawn)), _range(spans), rings=rings)
+    return Compared(pool(scores), tuple(_image_notes(spans, unknown, drawn)), _range(spans), rings=rings)
 
 
 def class_like(labels: ArrayLike) -> bool:

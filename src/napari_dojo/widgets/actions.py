@@ -83,12 +83,12 @@ def measure_objects(viewer: Viewer) -> None:
     found = next(((x, names) for x in images_of(viewer.layers) if (names := _axes_over(x, labels))), None)
     image, names = found or (None, axes_of_labels(labels))
 
-    def show(answer: Any) -> None:
-        if isinstance(answer, Exception):
-            show_warning(explained(answer))
+    def show(found: Any) -> None:
+        if isinstance(found, Exception):
+            show_warning(explained(found))
         elif labels in viewer.layers:
-            labels.features = answer
-            n = len(answer["index"])
+            labels.features = found
+            n = len(found["index"])
             on = f" on {image.name}" if image is not None else "; no image has their size, so without intensities"
             open_table(viewer, [labels])
             show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}.")

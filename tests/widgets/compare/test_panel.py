@@ -348,13 +348,13 @@ def test_multiscale_and_lazy_labels(viewer, panel, done):
 @pytest.fixture
 def held(monkeypatch):
     """The worker waits until it is let go."""
-    go, real = threading.Event(), compare_module.answer
+    go, real = threading.Event(), compare_module.compared
 
-    def answer(asked):
+    def compared(asked):
         go.wait(10)
         return real(asked)
 
-    monkeypatch.setattr(compare_module, "answer", answer)
+    monkeypatch.setattr(compare_module, "compared", compared)
     yield go
     go.set()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
-from napari_dojo.evaluation.compare import Answer, compare_images, compare_labels
+from napari_dojo.evaluation.compare import Compared, compare_images, compare_labels
 from napari_dojo.io.names import TRUTH, without, words_of
 from napari_dojo.metrics.matching import Comparison, Verdicts
 from napari_dojo.tasks import TASKS
@@ -22,9 +22,9 @@ from napari_dojo.widgets.common.provenance import is_prediction, made
 __all__ = [
     "Asked",
     "Painted",
-    "answer",
     "candidates",
     "comparable",
+    "compared",
     "differently_placed",
     "known_kind",
     "likely_pair",
@@ -82,7 +82,7 @@ class Asked:
 
 
 def candidates(layers: Iterable[Any]) -> list[Any]:
-    """What can be compared: labels, then images; no previews, and no earlier answers of this panel."""
+    """What can be compared: labels, then images; no previews, and no earlier results of this panel."""
     layers = list(layers)
     return [*labels_of(layers), *images_of(layers)]
 
@@ -133,7 +133,7 @@ def paint(found: Comparison, threshold: float) -> Painted:
     return Painted(verdicts, found.paint(verdicts))
 
 
-def answer(asked: Asked) -> Answer:
+def compared(asked: Asked) -> Compared:
     """The comparison that is asked for; DojoError where it cannot be made."""
     truth, result, axes = array_of(asked.truth), array_of(asked.result), asked.axes
     if asked.how == "images":

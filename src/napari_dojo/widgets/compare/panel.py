@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.evaluation.compare import THRESHOLDS, Answer
+from napari_dojo.evaluation.compare import THRESHOLDS, Compared
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
@@ -35,9 +35,9 @@ from napari_dojo.widgets.compare.objects import COLOURS, ApPlot, Legend
 from napari_dojo.widgets.compare.pair import (
     Asked,
     Painted,
-    answer,
     candidates,
     comparable,
+    compared,
     differently_placed,
     known_kind,
     likely_pair,
@@ -86,7 +86,7 @@ class ComparePanel(Panel):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
-        self._answer: Answer | None = None
+        self._result: Compared | None = None
         self._verdicts: Verdicts | None = None
         self._compared: tuple[Any, ...] = ()
         self._painted: tuple[Any, ...] = ()
@@ -284,14 +284,14 @@ class ComparePanel(Panel):
         if why or self._why_shown:
             self.message.setText(self.marked("error", why) if why else "")
         self._why_shown = bool(why)
-        if self._answer is None:
+        if self._result is None:
             self.pages.setCurrentIndex(int(truth is not None and truth._type_string == "image"))
 
     def _forget(self, *_: Any) -> None:
         """What was found is not of what is chosen now."""
         self._work.forget()
         self._follow(False)
-        self._answer, self._verdicts, self._compared, self._busy = None, None, (), False
+        self._result, self._verdicts, self._compared, self._busy = None, None, (), False
         for label in (self.found, self.figures, self.table, self.message):
             label.setText("")
         self.legend.show_counts(None)
@@ -315,10 +315,10 @@ class ComparePanel(Panel):
         self._edited = ""
         self._follow(True)
         self._say_why()
-        self._work.ask(answer, asked)
+        self._work.ask(compared, asked)
 
     def _told(self, told: Any) -> None:
-        """An answer, a picture of its verdicts, or an error."""
+        """A comparison, a picture of its verdicts, or an error."""
         if any(x not in self.viewer.layers for x in self._compared):
             return  # `refresh` is about to say it
         if isinstance(told, Painted):
@@ -329,7 +329,7 @@ class ComparePanel(Panel):
         if isinstance(told, Exception):
             self._failed(explained(told))
             return
-        self._answer = told
+        self._result = told
         edited = (CHANGED.format(self._edited),) if self._edited else ()
         self._notes = differently_placed(*self._compared) + told.notes + edited
         self._tell()
@@ -345,26 +345,26 @@ class ComparePanel(Panel):
 
     def _present(self) -> None:
         """Show what was found."""
-        assert self._answer is not None
-        found = self._answer.found
+        assert self._result is not None
+        found = self._result.found
         self.pages.setCurrentIndex(int(not isinstance(found, Comparison)))
         if isinstance(found, Comparison):
-            self.plot.show_curve(THRESHOLDS, self._answer.curve)
+            self.plot.show_curve(THRESHOLDS, self._result.curve)
             self._judge()
             return
         self.found.setText(found.sentence)
-        numbers = self._answer.numbers
+        numbers = self._result.numbers
         table = class_table(found, self._compared[0], numbers) if isinstance(found, ClassCounts) else ""
-        shared = f" Shared: {self._answer.rings.sentence}." if self._answer.rings is not None else ""
-        self.table.setText(table + escape(self._answer.basis + shared))
-        self.rings.show_rings(self._answer.rings)
+        shared = f" Shared: {self._result.rings.sentence}." if self._result.rings is not None else ""
+        self.table.setText(table + escape(self._result.basis + shared))
+        self.rings.show_rings(self._result.rings)
 
     # verdicts
 
     def _judge(self, *_: Any) -> None:
         """Judge the objects at the threshold, and paint that."""
-        if self._answer is not None and isinstance(self._answer.found, Comparison):
-            self._work.ask(paint, self._answer.found, round(self.threshold.value, 2))
+        if self._result is not None and isinstance(self._result.found, Comparison):
+            self._work.ask(paint, self._result.found, round(self.threshold.value, 2))
 
     def _judged(self, verdicts: Verdicts, image: NDArray[np.uint8]) -> None:
         self._verdicts, self._jumped = verdicts, {}
@@ -412,7 +412,7 @@ class ComparePanel(Panel):
 
     def _jump(self, verdict: Verdict) -> None:
         """Bring the next object with this verdict into the middle of the view."""
-        found = self._answer.found if self._answer else None
+        found = self._result.found if self._result else None
         if self._verdicts is None or not isinstance(found, Comparison):
             return
         truth, result = self._compared
@@ -439,7 +439,7 @@ class ComparePanel(Panel):
 
     def _changed(self, event: Any = None) -> None:
         self._edited = event.source.name
-        if self._answer is not None:
+        if self._result is not None:
             self._notes = (CHANGED.format(self._edited),)
             self._tell()
 
