@@ -3,6 +3,7 @@
 __all__ = [
     "apply",
     "decoding",
+    "filters",
     "geometry",
     "linking",
     "predict",
