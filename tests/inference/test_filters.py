@@ -65,7 +65,9 @@ def test_each_frame_and_each_channel_for_itself():
     labels, image = four()
     series = np.stack([labels, np.where(labels == 5, 2, np.where(labels == 2, 5, labels))])
     images = np.stack([np.stack([image, 100 - image])] * 2)  # TCYX
-    out, stay = filtered(series, images, Axes("TCYX"), Limits(ranges=(Range("area_px", 100), Range("mean_intensity_c1", 70))))
+    out, stay = filtered(
+        series, images, Axes("TCYX"), Limits(ranges=(Range("area_px", 100), Range("mean_intensity_c1", 70)))
+    )
     assert stay.tolist() == [False, False, True, False, False, True, False, False]
     assert left(out[0]) == [5]
     assert left(out[1]) == [2]

@@ -13,7 +13,17 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import MEASUREMENTS, Table, measure
 
-__all__ = ["BORDER", "Limits", "Range", "filtered", "kept", "measure_for", "measurement_of", "touching_border", "without"]
+__all__ = [
+    "BORDER",
+    "Limits",
+    "Range",
+    "filtered",
+    "kept",
+    "measure_for",
+    "measurement_of",
+    "touching_border",
+    "without",
+]
 
 BORDER = "touches_border"  # the column of `measure_for` that is no measurement of `tables`
 ALWAYS = ("area", "volume")  # are measured whatever is chosen
