@@ -18,7 +18,10 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 
 @dataclass(frozen=True)
 class Option:
-    """Label, help, range and unit of an option; ``words`` are the titles of its choices in a form."""
+    """Label, help, range and unit of an option; ``words`` are the titles of its choices in a form.
+
+    ``of_data`` : it says how the training data are annotated, which the model does not keep.
+    """
 
     label: str
     help: str
@@ -28,6 +31,7 @@ class Option:
     advanced: bool = False
     words: tuple[str, ...] = ()
     trials: tuple[float, ...] = ()
+    of_data: bool = False
 
 
 @dataclass(frozen=True)

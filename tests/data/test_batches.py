@@ -279,3 +279,14 @@ def test_intensities_change_only_while_augmenting():
     changed, kept = (batches(1, augment=augment)[0] for augment in (True, False))
     assert not torch.equal(changed.x, changed.target)
     assert torch.equal(kept.x, kept.target)
+
+
+def test_renewed_sources_give_other_targets_for_the_same_places():
+    y = labels()
+    before, after = source(y), source(np.where(y > 100, y, 0))
+    ours, theirs = (Batches([one], recipe((16, 16), aimed=0.0), 6, 0) for one in (before, after))
+    ours.renew([after])
+    one, other = next(ours), next(theirs)
+    assert torch.equal(one.target, other.target)
+    assert (one.target == 0).any()
+    assert (one.target > 0).any()

@@ -297,3 +297,13 @@ def test_device():
 )
 def test_is_out_of_memory(error, wanted):
     assert is_out_of_memory(error) is wanted
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_targets_are_renewed_at_their_shares(first):
+    renewed, one, judge = [], learner(), Judge()
+    one.step = first
+    parts = batches(start=first), loss, judge.check, judge.keep
+    work = Work(*parts, lambda net: renewed.append((net is one.average, one.step)), (0.6, 0.2))
+    list(fit(one, work, Budget(time.monotonic(), steps=10), Control()))
+    assert renewed == [(True, step) for step in (2, 6) if step > first]

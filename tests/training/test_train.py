@@ -19,6 +19,7 @@ from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import read_card
 from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.semantic import SemanticOptions
 from napari_dojo.training.train import Target, train_steps
 
@@ -155,6 +156,20 @@ def test_semantic_learns_classes_from_strokes(tmp_path: Path) -> None:
     assert set(np.unique(prediction)) == {1, 2}
     assert np.mean((prediction == 2) == (labels[0] > 0)) > 0.95
     assert read_card(tmp_path / "m").maps == ("ground", "disc")
+
+
+def test_objects_are_trained_from_strokes(tmp_path: Path) -> None:
+    images, labels = discs()
+    strokes = [np.where(y > 0, y + 1, 1) * (np.indices(y.shape)[0] % 6 < 2) for y in labels]
+    options = InstancesOptions(annotation="strokes")
+    steps = train_steps(
+        Dataset.of(images, strokes), "instances", Target(tmp_path / "m"), replace(SETTINGS, steps=10), options
+    )
+    events = list(steps)
+    assert isinstance(events[-1], Done)
+    assert "strokes in separate objects" in events[-1].facts["sentence"]
+    assert events[-1].facts["score_from"] == "training"
+    assert "annotation" not in read_card(tmp_path / "m").options  # it is scored against whole objects
 
 
 @pytest.mark.parametrize(

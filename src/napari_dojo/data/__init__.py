@@ -13,6 +13,7 @@ __all__ = [
     "normalize",
     "objects",
     "optics",
+    "pixel_forest",
     "pointing",
     "recipe",
     "registration",

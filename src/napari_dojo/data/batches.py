@@ -6,6 +6,7 @@ Nothing here runs patch by patch, and nothing waits for the device. The number o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from napari_dojo.data.recipe import Recipe
-from napari_dojo.data.resident import Resident, Source, packed
+from napari_dojo.data.resident import Prepared, Resident, Source, packed
 from napari_dojo.data.streamed import Streamed, needed, weight_of
+from napari_dojo.device import cores
 
 __all__ = ["Batch", "Batches", "Recipe", "Source"]
 
@@ -109,6 +111,17 @@ class Batches:
         if recipe.intensity is not None and recipe.augment:
             x = recipe.intensity(x, self.random)
         return Batch(x, target, weight)
+
+    def renew(self, sources: Sequence[Source]) -> None:
+        """Other targets for the same images; chunks of streamed ones follow when they are read again."""
+        if self._stream is not None:
+            self._stream.renew(sources)
+            return
+        with ThreadPoolExecutor(cores()) as pool:
+            prepared = pool.map(lambda s: Prepared.of(s, self._recipe.record), sources)
+            for i, (source, one) in enumerate(zip(sources, prepared, strict=True)):
+                self._resident.put(i, one)
+                self._places.put(i, source)
 
     def move(self, device: torch.device) -> None:
         """To another device."""

@@ -106,6 +106,10 @@ class Streamed:
             self._used -= self._each
         self._used = min(self._used, self._each)  # a slow disk is not made up for
 
+    def renew(self, sources: Sequence[Source]) -> None:
+        """Other targets for the same images, in chunks that are read from now on."""
+        self._sources = sources
+
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -12,4 +12,5 @@ __all__ = [
     "reliability",
     "residuals",
     "resolution",
+    "strokes",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Target, Task
+from napari_dojo.tasks.base import Example, Finding, Fix, Hints, Summary, Target, Task
 from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
@@ -18,6 +18,7 @@ __all__ = [
     "TASKS",
     "TRANSLATE",
     "UPSCALE",
+    "Example",
     "Finding",
     "Fix",
     "Hints",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Augmentation",
+    "Completion",
+    "Example",
     "Finding",
     "Fix",
     "Hints",
@@ -128,6 +130,7 @@ class Hints:
     pixels : input pixels of one update, on a CPU.
     levels : of the network.
     fine : work on the pixels, not on cells of 2 x 2.
+    validation : share of the images for validation, where a person does not choose it; None: the usual.
     """
 
     network: str = "unet"
@@ -137,6 +140,7 @@ class Hints:
     pixels: int = 0
     levels: int = 0
     fine: bool = False
+    validation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,36 @@ class Summary:
         return tuple(f.text for f in self.findings if f.level == "warning")
 
 
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A training part whose annotation is completed.
+
+    Attributes
+    ----------
+    x : (C, *S) float32, normalised; ``y``, ``region`` : as a person gave them, (*S).
+    maps : what the network predicts for it, (K, *S); None before it has learned anything.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+    region: NDArray[np.bool_] | None
+    maps: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How annotation that leaves much open is completed, so that it can be trained on.
+
+    Attributes
+    ----------
+    complete : (all training parts, options) -> of each the targets (*S), and where they are known, bool (*S).
+    at : shares of the training after which that is done again, with the maps of the averaged network.
+    """
+
+    complete: Callable[[Sequence[Example], Any], list[tuple[NDArray[Any], NDArray[np.bool_]]]]
+    at: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Supervision:
     """How what a person gave becomes what the network is to predict.
@@ -192,11 +226,13 @@ class Supervision:
     targets : (crops, options, random) -> (x (N, C, *S), target (N, K', *S), weight (N, 1, *S)), float32, for a whole batch
         on its device; crops come flipped, rotated and scaled.
     decoded : how many of the first maps `Task.decode` uses, the others being there for training alone; 0: all.
+    completion : options -> how annotation is completed before records are made of it; None: it is complete.
     """
 
     record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
     targets: Callable[[Crops, Any, Generator], tuple[Tensor, Tensor, Tensor]]
     decoded: int = 0
+    completion: Callable[[Any], Completion | None] = lambda options: None
 
 
 @dataclass(frozen=True)

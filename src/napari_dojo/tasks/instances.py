@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,24 @@ from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.metrics.strokes import StrokeCounts
 from napari_dojo.settings import Option
-from napari_dojo.tasks.base import Augmentation, Finding, Fix, Summary, Supervision, Target, Task, as_given
+from napari_dojo.tasks.base import (
+    Augmentation,
+    Completion,
+    Finding,
+    Fix,
+    Hints,
+    Summary,
+    Supervision,
+    Target,
+    Task,
+    as_given,
+)
 from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
 from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
+from napari_dojo.tasks.stroke_findings import looks_like_strokes, stroke_findings, stroked_areas
+from napari_dojo.tasks.strokes import completed_strokes
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
@@ -38,6 +52,7 @@ EDGE = 24  # px that labels are mirrored beyond the edge of a sample
 LEVELS = 127  # steps in which distances, directions and, in px, ways to the centre are kept
 INSIDE, BOUNDARY, KNOWN = 1, 2, 4  # flags of a pixel
 ENOUGH = 50  # objects, of which a good model is made
+RENEWED = (0.3, 0.5, 0.7)  # shares of a training from strokes after which the network's objects are taken
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
@@ -51,7 +66,22 @@ class InstancesOptions:
         float,
         Option("Diameter", "Typical diameter of the objects; 0 measures it on the labels.", 0, 10_000, "px", True),
     ] = 0.0
+    annotation: Annotated[
+        Literal["complete", "strokes"],
+        Option(
+            "Annotation",
+            "Complete: every object is labelled, all else is background. Strokes: 0 is not annotated, 1 is background, "
+            "2 and above are objects, each touched by a stroke or painted in part.",
+            words=("complete", "strokes"),
+            of_data=True,
+        ),
+    ] = "complete"
     dims: int = 2
+
+    @property
+    def strokes(self) -> bool:
+        """Whether objects are annotated by strokes."""
+        return self.annotation == "strokes"
 
 
 @dataclass(frozen=True)
@@ -87,8 +117,13 @@ class InstancesDecoding:
 
 def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     """Count and measure the labelled objects."""
-    findings = [*size_findings(dataset), *swap_findings(dataset), *edge_findings(dataset)]
-    findings += [*background_findings(dataset), *label_shift_findings(dataset)]
+    if options.strokes:
+        return _summary_of_strokes(dataset, options)
+    findings = [*size_findings(dataset), *swap_findings(dataset)]
+    if like := looks_like_strokes(dataset):
+        findings += like
+    else:
+        findings += [*edge_findings(dataset), *background_findings(dataset), *label_shift_findings(dataset)]
     sizes, empty = [], 0
     pieces: dict[str, tuple[int, int]] = {}
     for item in dataset.samples:
@@ -108,13 +143,10 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
             )
         )
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
-    measured = float(np.median(areas))
-    diameter = options.diameter or (2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
-    findings += [
-        *_number_findings(pieces),
-        *corner_findings(dataset, diameter),
-        *label_findings(dataset, diameter),
-    ]
+    diameter = options.diameter or _diameter(areas, dims)
+    if not like:
+        findings += _number_findings(pieces)
+        findings += [*corner_findings(dataset, diameter), *label_findings(dataset, diameter)]
     findings.append(
         Finding(
             "ok",
@@ -135,6 +167,34 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         diameter=float(diameter),
         thickness=thickness,
     )
+
+
+def _summary_of_strokes(dataset: Dataset, options: InstancesOptions) -> Summary:
+    """Count the strokes, and measure the objects that a forest finds around them."""
+    dims, objects, findings = len(dataset.spatial), *stroke_findings(dataset)
+    findings = [*size_findings(dataset), *swap_findings(dataset), *findings]
+    if not objects:
+        return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
+    areas, thickness = stroked_areas(dataset)
+    diameter = options.diameter or _diameter(areas, dims)
+    text = f"Strokes on {objects} object{'s' * (objects != 1)}{_few(objects)}, diameter about {diameter:.0f} px"
+    findings.append(Finding("ok", text + _physical(diameter, dataset)))
+    return Summary(
+        replace(options, diameter=float(diameter), dims=dims),
+        _maps(dims),
+        InstancesDecoding(minimum_area=max(3.0, round(0.25 * float(np.percentile(areas, 10)), 1))),
+        tuple(findings),
+        objects=objects,
+        diameter=float(diameter),
+        thickness=thickness,
+        hints=Hints(validation=0.0),
+    )
+
+
+def _diameter(areas: NDArray[np.int64], dims: int) -> float:
+    """Of a disc or ball of the median size, px."""
+    measured = float(np.median(areas))
+    return float(2 * np.sqrt(measured / np.pi) if dims == 2 else (6 * measured / np.pi) ** (1 / 3))
 
 
 def _few(objects: int) -> str:
@@ -219,6 +279,11 @@ def targets(crops: Crops, options: InstancesOptions, random: Generator) -> tuple
     return crops.x, target, ((flags & KNOWN) > 0)[:, None].float()
 
 
+def completion(options: InstancesOptions) -> Completion | None:
+    """How strokes become objects; None where all objects are labelled."""
+    return Completion(completed_strokes, RENEWED) if options.strokes else None
+
+
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
     """Cross-entropy and soft Dice of "inside" and "boundary", errors of distance, direction and centre."""
     from napari_dojo.nets.losses import binary_cross_entropy, l1, soft_dice
@@ -246,9 +311,11 @@ def decode(maps: NDArray[np.float32], decoding: InstancesDecoding, options: Inst
     return split_objects(*decoding.terrain(maps), decoding.split, decoding.lowest, decoding.minimum_area)
 
 
-def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions) -> InstanceCounts:
-    """True positives, false positives and false negatives at each IoU."""
-    return InstanceCounts.of(truth, result, region)
+def score(
+    result: NDArray[Any], truth: NDArray[Any], region: Any, options: InstancesOptions
+) -> InstanceCounts | StrokeCounts:
+    """True positives, false positives and false negatives at each IoU; where strokes are known alone, how they agree."""
+    return (StrokeCounts if options.strokes else InstanceCounts).of(truth, result, region)
 
 
 def baseline(
@@ -340,7 +407,7 @@ INSTANCES = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    supervision=Supervision(record, targets, decoded=2),
+    supervision=Supervision(record, targets, decoded=2, completion=completion),
     loss=loss,
     decode=decode,
     score=score,

@@ -47,12 +47,15 @@ class Work:
     loss : (out, target, weight) -> scalar tensor.
     check : (average net, step, training loss) -> Checked and its headline (larger is better); may look at control.
     keep : (learner, better) -> None, saves the state, and the model where ``better`` is True.
+    renew : (average net) -> None, makes the targets again with what was learned; at each of these shares ``renewals``.
     """
 
     batches: Batches
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     check: Callable[[nn.Module, int, float], tuple[Validated, float]]
     keep: Callable[[Learner, bool], None]
+    renew: Callable[[nn.Module], None] = lambda net: None
+    renewals: tuple[float, ...] = ()
 
 
 @dataclass
@@ -88,7 +91,11 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
     first = learner.step
     last_check, last_kept, checks = first, time.monotonic(), _Checks(learner, budget)
     learner.net.train()
+    ahead = [share for share in sorted(work.renewals) if share > checks.progress(clock.seconds())]
     while not control.stop and not checks.over(clock.seconds()):
+        if ahead and checks.progress(clock.seconds()) >= ahead[0]:
+            del ahead[0]
+            work.renew(learner.average)
         rate = _rate(learner.peak, stepper.made, checks.progress(clock.seconds()), budget.steps)
         learner.world.tell(rate, control.stop)
         try:

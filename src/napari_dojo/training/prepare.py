@@ -153,7 +153,8 @@ def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettin
     kind, numbers = task.layout(summary.options).kind, [value for value, *_ in summary.painted]
     found = [None if s.y is None else kind.strata(s.y, s.region, numbers) for s in dataset.samples]
     strata = [s for s in found if s is not None] if all(s is not None for s in found) else []
-    split = dataset.split(settings.validation, settings.test, settings.seed, strata=strata)
+    validation = summary.hints.validation if settings.validation is None else settings.validation
+    split = dataset.split(validation, settings.test, settings.seed, strata=strata)
     if not (strata and split.validation):
         return split, True
     if kind.scores(len(numbers_in(strata)) - len(split.one_sided)):

@@ -25,6 +25,7 @@ from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
+from napari_dojo.settings import fields_of
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.prepare import Setup
 
@@ -153,6 +154,12 @@ class Recorder:
         return read_card(self._target.out) if (self._target.out / "rdf.yaml").exists() else None
 
 
+def _kept_options(options: Any) -> dict[str, Any]:
+    """What a model keeps of its options: not how its training data were annotated."""
+    of_data = {f.name for f in fields_of(type(options)) if f.option.of_data}
+    return {k: v for k, v in asdict(options).items() if k not in of_data}
+
+
 def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: dict[str, str]) -> Card:
     """The card of a model before its first step; ``dataset`` and ``split`` at the network's scale; ``data`` is their fingerprint."""
     task, plan, summary = setup.task, setup.plan, setup.summary
@@ -161,7 +168,7 @@ def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: 
     return Card(
         name=target.name or target.out.name,
         task=task.name,
-        options=asdict(summary.options),
+        options=_kept_options(summary.options),
         decoding=asdict(summary.decoding),
         net=summary.hints.network,
         net_options={**plan.net, **_arguments(setup)},

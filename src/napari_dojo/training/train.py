@@ -43,7 +43,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
-from napari_dojo.tasks import TASKS, Task
+from napari_dojo.tasks import TASKS, Example, Task
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit, follow
@@ -237,6 +237,7 @@ class _Training:
     def begin(self) -> None:
         """Make the learner and its batches; a start is measured before any training."""
         self.learner, fits = self._learner()
+        self._fits = fits
         learner = self.learner
         if not fits:
             text = "The classes differ from those of the model to start from: its last layer is new."
@@ -307,7 +308,7 @@ class _Training:
 
     def follow(self) -> None:
         """The part of a process that is not the first: to make the same steps."""
-        learner, _ = self._learner()
+        learner, self._fits = self._learner()
         learner.agree()
         with self._batches(learner) as batches:
             follow(learner, self._work(batches), self.control)
@@ -333,14 +334,40 @@ class _Training:
 
     def _batches(self, learner: Learner) -> Batches:
         """From the step that comes next; this process's share of them."""
-        sources, memory = self._sources(self.split.training), int(self.device.memory * RESIDENT)
+        learned = learner.average if learner.step or (self.start is not None and self._fits) else None
+        sources = self._completed(self._sources(self.split.training), learned)
+        memory = int(self.device.memory * RESIDENT)
         recipe, share = self._recipe(), (self.world.rank, self.world.size)
         return Batches(
             sources, recipe, self.plan.batch, self.settings.seed, learner.step, learner.device, memory, share
         )
 
     def _work(self, batches: Batches) -> Work:
-        return Work(batches, self._loss, self._check, self._keep)
+        completion = self.task.supervision.completion(self.options)
+        alone = self.world.size == 1  # several processes would have to do it at the same step
+        shares = completion.at if completion is not None and alone else ()
+
+        def renew(net: Any) -> None:
+            batches.renew(self._completed(self._sources(self.split.training), net))
+
+        return Work(batches, self._loss, self._check, self._keep, renew, shares)
+
+    def _completed(self, sources: Sequence[Source], net: Any = None) -> list[Source]:
+        """The same parts, with annotation that is partial completed by what a network predicts, or without one."""
+        completion = self.task.supervision.completion(self.options)
+        if completion is None:
+            return list(sources)
+        predictor = None if net is None else Predictor(net, self.device)
+        examples = []
+        for source in sources:
+            maps = None if predictor is None else result_of(predictor.maps(source.x, source.norm))
+            examples.append(Example(source.norm.apply(source.x), np.asarray(source.y), source.region, maps))
+        kind = self.task.layout(self.options).kind
+        found = zip(sources, completion.complete(examples, self.options), strict=True)
+        return [
+            replace(source, y=y, region=known, anchors=kind.places(y, known, self.settings.seed + k))
+            for k, (source, (y, known)) in enumerate(found)
+        ]
 
     def _budget(self) -> Budget:
         minutes = self.plan.minutes
@@ -428,7 +455,8 @@ class _Training:
         device = next(net.parameters()).device
         if self._held is None or self._held.x.device != device:
             recipe = replace(self._recipe(), augment=False)
-            self._held = next(Batches(self.validation.sources, recipe, self.plan.batch, 1, device=device))
+            sources = self._completed(self.validation.sources)
+            self._held = next(Batches(sources, recipe, self.plan.batch, 1, device=device))
         with torch.inference_mode():
             return float(self._loss(net(self._held.x).float(), self._held.target, self._held.weight))
 

@@ -1,0 +1,77 @@
+"""Classes of pixels from a few strokes: features at several scales, and a random forest that sorts them.
+
+The features are those of scikit-image: intensity, edges and the curvatures of the image smoothed at scales from .5 to 16 px.
+(The recipe of ilastik: Berg et al. 2019, Nature Methods 16:1226.) No torch, so that a window may use it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PixelForest", "pixel_features"]
+
+SCALES = (0.5, 16.0)  # px, smallest and largest
+TREES = 60
+DEEPEST = 12
+MOST = 20_000  # annotated pixels of each class that are learned from
+TOGETHER = 2**18  # pixels that are sorted at a time
+
+
+def pixel_features(x: NDArray[Any]) -> NDArray[np.float32]:
+    """What can be said of each pixel of a normalised image (C, *S): (F, *S) float32."""
+    from skimage.feature import multiscale_basic_features
+
+    low, high = SCALES
+    high = min(high, max(low, min(x.shape[1:]) / 4))
+    found = multiscale_basic_features(
+        np.ascontiguousarray(x, np.float32),
+        intensity=True,
+        edges=True,
+        texture=True,
+        sigma_min=low,
+        sigma_max=high,
+        channel_axis=0,
+    )
+    return np.ascontiguousarray(np.moveaxis(found, -1, 0), np.float32)
+
+
+class PixelForest:
+    """A random forest that sorts pixels into classes; the same annotation gives the same forest."""
+
+    def __init__(
+        self, features: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[Any]], trees: int = TREES
+    ) -> None:
+        """Fit to images' features (F, *S) and classes (*S): 0 not annotated, else 1 or larger, two of them at least."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        rows, values = [], []
+        rng = np.random.default_rng(0)
+        for f, c in zip(features, classes, strict=True):
+            flat = np.asarray(c).ravel()
+            for value in np.unique(flat[flat > 0]):
+                where = np.flatnonzero(flat == value)
+                if len(where) > MOST:
+                    where = np.sort(rng.choice(where, MOST, replace=False))
+                rows.append(f.reshape(len(f), -1)[:, where].T)
+                values.append(np.full(len(where), value))
+        self._forest = RandomForestClassifier(
+            trees, max_depth=DEEPEST, min_samples_leaf=2, class_weight="balanced", random_state=0, n_jobs=1
+        ).fit(np.concatenate(rows), np.concatenate(values))
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The classes' numbers, ascending."""
+        return tuple(int(c) for c in self._forest.classes_)
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of each class (K, *S), 0 to 1, for features (F, *S)."""
+        flat = features.reshape(len(features), -1)
+        found = np.empty((len(self.classes), flat.shape[1]), np.float32)
+        for start in range(0, flat.shape[1], TOGETHER):
+            part = flat[:, start : start + TOGETHER].T
+            found[:, start : start + TOGETHER] = self._forest.predict_proba(part).T
+        return found.reshape(-1, *features.shape[1:])

@@ -1,0 +1,116 @@
+"""What the check before training finds in strokes on objects, and in labels that are strokes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.normalize import Rule
+from napari_dojo.tasks.base import Example, Finding, Fix
+from napari_dojo.tasks.strokes import BACKGROUND, forest_masks, objects_from, only_strokes
+
+__all__ = ["looks_like_strokes", "stroke_findings", "stroked_areas"]
+
+LOOKED_AT = 6  # images whose strokes are completed for the check
+EDGE = 768  # px along an axis that are looked at of each, around the strokes
+THIN = 8.0  # px, width of a line
+LONG = 2.0  # times its width
+COVERED = 0.2  # of an image, by strokes
+FEWEST = 30  # pixels of background
+
+STROKES = Fix("Train from strokes", "option", value=("annotation", "strokes"))
+COMPLETE = Fix("All objects are labelled", "option", value=("annotation", "complete"))
+
+
+def stroke_findings(dataset: Dataset) -> tuple[int, list[Finding]]:
+    """How many objects have a stroke, and what is wrong with the strokes."""
+    drawn = [only_strokes(np.asarray(s.y), s.region) for s in dataset.samples]
+    objects = sum(len(np.unique(y[y > BACKGROUND])) for y in drawn)
+    background = sum(int(np.count_nonzero(y == BACKGROUND)) for y in drawn)
+    meaning = f"0 is not annotated, {BACKGROUND} is background, {BACKGROUND + 1} and above are objects"
+    if not objects:
+        said = f"No object has a stroke ({meaning}). Draw a stroke in some objects, each with its own number."
+        return 0, [Finding("error", said, (COMPLETE,) if background else ())]
+    findings = []
+    if not background:
+        text = "No stroke is on background, so objects will come out too large: draw some with number 1, close to objects and far."
+        findings.append(Finding("warning", text, (COMPLETE,)))
+    elif background < FEWEST:
+        findings.append(Finding("warning", f"Only {background} pixels of background (number 1); draw more of it."))
+    whole = [s.name for s, y in zip(dataset.samples, drawn, strict=True) if np.mean(y > 0) > COVERED and _one_blob(y)]
+    if whole:
+        more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
+        text = f"Number 1 looks like an object in {whole[0]}{more}, but means background in strokes. Are all objects labelled?"
+        findings.append(Finding("warning", text, (COMPLETE, Fix("Number 1 is background", "fine"))))
+    return objects, findings
+
+
+def looks_like_strokes(dataset: Dataset) -> list[Finding]:
+    """Thin lines where whole objects are expected."""
+    names = [s.name for s in dataset.samples if s.y is not None and _drawn(s)]
+    if not names or len(names) < len(dataset.samples) / 2:
+        return []
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    text = (
+        f"The labels of {names[0]}{more} look like strokes, not like whole objects. In strokes, {BACKGROUND} is background, "
+        f"{BACKGROUND + 1} and above are objects, and the rest is not annotated."
+    )
+    return [Finding("warning", text, (STROKES, Fix("They are whole objects", "fine")))]
+
+
+def stroked_areas(dataset: Dataset) -> tuple[NDArray[np.int64], float]:
+    """Pixels of objects that have a stroke, as the forest outlines them in a few images, and their median thickness, px."""
+    from scipy.ndimage import distance_transform_edt, maximum
+
+    samples = sorted(dataset.samples, key=lambda s: -np.count_nonzero(np.asarray(s.y) > BACKGROUND))[:LOOKED_AT]
+    examples = [_example(s) for s in samples]
+    areas, thick = [], []
+    for example, mask in zip(examples, forest_masks(examples), strict=True):
+        strokes = only_strokes(example.y, example.region)
+        found = objects_from(mask, None, strokes)
+        own = np.unique(found[strokes > BACKGROUND])
+        if len(own):
+            areas.append(np.bincount(found.ravel())[own])
+            thick.append(2 * np.atleast_1d(maximum(distance_transform_edt(found > 0), found, own)))
+    return np.concatenate(areas), float(np.median(np.concatenate(thick)))
+
+
+def _example(sample: Sample) -> Example:
+    """The part of a sample around its strokes, normalised."""
+    y = np.asarray(sample.y)
+    norm, key = sample.normalization(Rule()), _around(y)
+    x, _ = norm.clean(np.asarray(sample.x))
+    region = None if sample.region is None else sample.region[key]
+    return Example(norm.apply(x[(slice(None), *key)]), y[key], region, None)
+
+
+def _around(y: NDArray[Any]) -> tuple[slice, ...]:
+    """A box of at most `EDGE` px around the middle of the strokes of objects."""
+    at = np.argwhere(y > BACKGROUND)
+    middle = np.median(at, axis=0) if len(at) else np.array(y.shape) / 2
+    starts = [int(np.clip(m - EDGE / 2, 0, max(0, n - EDGE))) for m, n in zip(middle, y.shape, strict=True)]
+    return tuple(slice(a, a + EDGE) for a in starts)
+
+
+def _drawn(sample: Sample) -> bool:
+    """Whether labels are lines: thin, long for their width, and number 1 is in several places beside several others."""
+    from scipy.ndimage import distance_transform_edt
+
+    y = only_strokes(np.asarray(sample.y), sample.region)
+    numbers, areas = np.unique(y[y > 0], return_counts=True)
+    if len(numbers) < 2 or numbers[0] != BACKGROUND or np.mean(y > 0) > COVERED or _one_blob(y):
+        return False
+    width = 2 * float(distance_transform_edt(np.pad(y > BACKGROUND, 1)).max())
+    return width <= THIN and float(np.median(areas[1:])) >= LONG * width
+
+
+def _one_blob(y: NDArray[Any]) -> bool:
+    """Whether number 1 is one connected thing of the size of the others."""
+    from scipy.ndimage import label
+
+    mine = y == BACKGROUND
+    areas = np.bincount(y[y > BACKGROUND].ravel()) if (y > BACKGROUND).any() else np.zeros(1, int)
+    return bool(mine.any()) and label(mine)[1] == 1 and int(mine.sum()) <= 2 * int(areas.max())

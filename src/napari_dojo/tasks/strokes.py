@@ -1,0 +1,172 @@
+"""Objects from strokes: 0 is not annotated, 1 is background, 2 and above are objects, each touched by a stroke.
+
+What the strokes leave open is completed twice. First a random forest on the pixels' features, fitted to the strokes, tells
+objects from background; its outline is put where the image is steepest. Later in the training, the network's own maps take its
+place. Both ways the strokes overrule predictions: a stroke lies in one object, two strokes in two objects, none of the
+background's in any. Pixels that neither strokes nor prediction decide stay unknown and are not trained on.
+(The network as the teacher of its next round: pseudo-labels, Lee 2013, ICML workshop; average weights as the teacher: Tarvainen &
+Valpola 2017, NeurIPS. LOG.md has what was compared.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.pixel_forest import PixelForest, pixel_features
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.strokes import StrokeCounts
+from napari_dojo.tasks.base import Example
+from napari_dojo.tasks.watershed import split_objects
+
+__all__ = ["BACKGROUND", "completed_strokes", "forest_masks", "objects_from", "only_strokes"]
+
+BACKGROUND = 1  # the number of the background's strokes
+SHARE = 0.25  # of a stroke that an object holds, to belong to it
+LEVELS = np.linspace(0.15, 0.85, 15)  # probabilities at which an outline is tried
+UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
+SURE = 0.9  # agreement with the strokes from which on the network is not compared with the forest
+SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, see `split_objects`
+
+
+def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+    """Objects 1..n of each training part (*S), and where they are known.
+
+    Found by the maps of a network (logit of "inside", distance), or by a forest on the strokes of all parts where there are
+    no maps, or where it agrees better with the strokes.
+    """
+    strokes = [only_strokes(e.y, e.region) for e in examples]
+    learned = [(e.maps[0] > 0, e.maps[1]) for e in examples if e.maps is not None]
+    found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
+    if agreement < SURE:
+        simple = [(mask, _relative_depth(mask)) for mask in forest_masks(examples)]
+        found = learned if agreement >= _agreement(simple, strokes) else simple
+    return [
+        (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
+        for terrain, drawn, e in zip(found, strokes, examples, strict=True)
+    ]
+
+
+Terrain = tuple[
+    NDArray[np.bool_], NDArray[np.float32]
+]  # a mask, and the normalised distance to the edges of its objects
+
+
+def _agreement(found: Sequence[Terrain], strokes: Sequence[NDArray[np.int32]]) -> float:
+    """Of the objects with all strokes, before these have changed anything."""
+    objects = [split_objects(*terrain, SPLIT, LOWEST, SMALLEST) for terrain in found]
+    return pool([StrokeCounts.of(s, o) for s, o in zip(strokes, objects, strict=True)]).selection_score
+
+
+def only_strokes(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    """The strokes in the annotated region, (*S)."""
+    strokes = np.asarray(y, np.int32)
+    return strokes if region is None else np.where(region, strokes, 0)
+
+
+def forest_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
+    """Where objects are in each image (*S), as a forest on all strokes says."""
+    features = [pixel_features(e.x) for e in examples]
+    classes = [np.minimum(only_strokes(e.y, e.region), 2) for e in examples]
+    if not any((c == BACKGROUND).any() for c in classes):
+        classes = [_with_background(c) for c in classes]
+    forest = PixelForest(features, classes)
+    return [_outlined(forest.probabilities(f)[-1], e.x) for f, e in zip(features, examples, strict=True)]
+
+
+def objects_from(
+    inside: NDArray[np.bool_], distance: NDArray[np.float32] | None, strokes: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Objects (*S) in the mask ``inside``, that agree with the strokes.
+
+    ``distance`` : the normalised distance to the objects' edges, by which they are split; None: measured in the mask.
+    """
+    inside = (inside | (strokes > BACKGROUND)) & (strokes != BACKGROUND)
+    if distance is None:
+        distance = _relative_depth(inside)
+    found = split_objects(inside, distance, SPLIT, LOWEST, SMALLEST)
+    found = _joined(found, strokes)
+    return _parted(found, strokes, distance)
+
+
+def _with_background(classes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Random pixels without a stroke count as background: most of them are."""
+    free = np.flatnonzero(classes == 0)
+    chosen = np.random.default_rng(0).choice(free, min(len(free), UNLABELLED), replace=False)
+    found = classes.copy()
+    found.ravel()[chosen] = BACKGROUND
+    return found
+
+
+def _outlined(probability: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The mask above the probability at whose outline the image (C, *S) is steepest."""
+    from scipy import ndimage as ndi
+
+    steep = np.sqrt(sum(ndi.gaussian_gradient_magnitude(c, 1.0) ** 2 for c in np.sqrt(np.clip(x, 0, None))))
+    # steepness along all outlines at once: pixels by the level up to which they are inside, and those of their neighbours
+    low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
+    best, chosen = -1.0, 0.5
+    for level in LEVELS:
+        rim = (low <= level) & (high > level)
+        if rim.any() and (found := float(steep[rim].mean())) > best:
+            best, chosen = found, float(level)
+    return np.asarray(probability > chosen)
+
+
+def _relative_depth(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The smoothed distance to the mask's edge, relative to the deepest point of its connected part."""
+    from scipy import ndimage as ndi
+
+    parts, n = ndi.label(inside)
+    depth = ndi.gaussian_filter(ndi.distance_transform_edt(inside).astype(np.float32), 1.0)
+    deepest = np.zeros(n + 1, np.float32)
+    np.maximum.at(deepest, parts.ravel(), depth.ravel())
+    return np.asarray(np.where(inside, depth / np.maximum(deepest, 1e-6)[parts], 0), np.float32)
+
+
+def _held(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> tuple[NDArray[np.int64], ...]:
+    """For each pair of a stroke and an object (0: none) that share pixels: stroke, object, pixels, pixels of the stroke."""
+    at = strokes > BACKGROUND
+    pairs, pixels = np.unique(np.stack([strokes[at], found[at]]), axis=1, return_counts=True)
+    whole = np.bincount(strokes[at]) if at.any() else np.zeros(1, np.int64)
+    return pairs[0].astype(np.int64), pairs[1].astype(np.int64), pixels, whole[pairs[0]]
+
+
+def _joined(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Objects that one stroke crosses become one."""
+    owner = np.arange(int(found.max(initial=0)) + 1)
+    stroke, there, pixels, whole = _held(found, strokes)
+    fits = (there > 0) & (pixels >= SHARE * whole)
+    for number in np.unique(stroke[fits]):
+        several = owner[there[fits & (stroke == number)]]
+        owner[np.isin(owner, several)] = several.min()
+    return np.asarray(owner[found], np.int32)
+
+
+def _parted(found: NDArray[np.int32], strokes: NDArray[np.int32], distance: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Objects with several strokes become as many, and a stroke without an object becomes one."""
+    from scipy import ndimage as ndi
+    from skimage.segmentation import watershed
+
+    stroke, there, pixels, _ = _held(found, strokes)
+    order = np.argsort(pixels, kind="stable")  # the object that holds most of a stroke is written last
+    home = dict(zip(stroke[order].tolist(), there[order].tolist(), strict=True))
+    several: dict[int, list[int]] = {}
+    for number, at in home.items():
+        several.setdefault(at, []).append(number)
+    numbers = np.arange(int(strokes.max(initial=0)) + 1) + int(found.max(initial=0))
+    parted, boxes = found.copy(), ndi.find_objects(found)
+    for at, own in several.items():
+        if at == 0:
+            mine = np.isin(strokes, own)
+            parted[mine] = numbers[strokes[mine]]
+        elif len(own) > 1:
+            box = boxes[at - 1]
+            seeds = np.where(np.isin(strokes[box], own), strokes[box], 0)
+            mask = found[box] == at
+            parts = watershed(-ndi.gaussian_filter(distance[box], 1.0), seeds, mask=mask)
+            parted[box][mask] = numbers[parts[mask]]
+    return parted

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made import made
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Dataset
+from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.metrics.strokes import StrokeCounts
+from napari_dojo.tasks import INSTANCES, Example
+from napari_dojo.tasks.instances import InstancesOptions
+from napari_dojo.tasks.stroke_findings import stroked_areas
+from napari_dojo.tasks.strokes import completed_strokes, forest_masks, objects_from
+
+STROKES = InstancesOptions(annotation="strokes")
+PLACES = [(14, 14), (14, 34), (40, 20), (44, 50), (16, 56)]  # the first two touch
+
+
+def scene(dims=2, noise=0.05):
+    """Five bright discs (balls), and strokes on three of them and on background."""
+    size = (64, 72) if dims == 2 else (14, 64, 72)
+    y = np.zeros(size, np.int32)
+    for k, at in enumerate(PLACES):
+        place = at if dims == 2 else (7, *at)
+        radius = np.array([10, 10] if dims == 2 else [6, 10, 10])
+        y[sum(((g - c) / r) ** 2 for g, c, r in zip(np.indices(size), place, radius, strict=True)) <= 1] = k + 1
+    x = (y > 0) + np.random.default_rng(0).normal(0, noise, size)
+    drawn = np.zeros(size, np.int32)
+    plane = drawn if dims == 2 else drawn[7]
+    for number, (row, column) in enumerate(PLACES[:3], 2):
+        plane[row - 1 : row + 2, column - 4 : column + 4] = number
+    plane[60:63, 4:30] = plane[30:33, 62:70] = plane[27:30, 30:60] = 1
+    return x[None].astype(np.float32), y, drawn
+
+
+def example(dims=2, maps=None, region=None):
+    x, y, drawn = scene(dims)
+    return Example(x, drawn, region, maps), y, drawn
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_forest_finds_the_objects_of_the_strokes_and_others(dims):
+    one, y, _ = example(dims)
+    (mask,) = forest_masks([one])
+    assert (mask & (y > 0)).sum() / (mask | (y > 0)).sum() > 0.85
+    ((objects, known),) = completed_strokes([one], STROKES)
+    assert known.all()
+    counts = InstanceCounts.of(y, objects)
+    assert (counts.detected, counts.false_positives) == (5, 0)
+
+
+def test_no_pixel_of_an_object_becomes_background_because_it_has_no_stroke():
+    one, y, drawn = example()
+    ((objects, _),) = completed_strokes([one], STROKES)
+    unlabelled = (y > 3) & (drawn == 0)
+    assert (objects[unlabelled] > 0).mean() > 0.9
+
+
+def test_strokes_have_the_last_word():
+    _, y, drawn = example()
+    inside = np.ones(y.shape, bool)  # a mask that says nothing
+    objects = objects_from(inside, None, drawn)
+    counts = StrokeCounts.of(drawn, objects)
+    assert (counts.detected, counts.merged) == (3, 0)
+    assert counts.outside == counts.background
+
+
+def test_two_strokes_in_one_object_part_it_and_one_stroke_joins_two():
+    inside = np.zeros((20, 40), bool)
+    inside[4:16, 2:38] = True
+    distance = np.full(inside.shape, 0.5, np.float32)
+    strokes = np.zeros(inside.shape, np.int32)
+    strokes[9:11, 4:10], strokes[9:11, 30:36] = 2, 3
+    objects = objects_from(inside, distance, strokes)
+    assert len(np.unique(objects[inside])) == 2
+    assert objects[10, 5] != objects[10, 35]
+    distance[:, 18:22] = 0.1  # a dip, that the network predicts
+    one = np.zeros(inside.shape, np.int32)
+    one[9:11, 4:36] = 2
+    assert len(np.unique(objects_from(inside, distance, one)[inside])) == 1
+    assert len(np.unique(objects_from(inside, distance, 0 * one)[inside])) == 2
+
+
+def test_a_stroke_where_nothing_is_predicted_is_an_object():
+    strokes = np.zeros((20, 20), np.int32)
+    strokes[5:8, 5:15] = 4
+    objects = objects_from(np.zeros((20, 20), bool), np.zeros((20, 20), np.float32), strokes)
+    np.testing.assert_array_equal(objects > 0, strokes > 0)
+
+
+def test_the_network_takes_the_place_of_the_forest_when_it_agrees_with_the_strokes():
+    one, y, drawn = example()
+    inside = np.where((y > 0) & (y != 5), 5.0, -5.0)  # the last object is background for it
+    right = np.stack([inside, (y > 0) * 0.6]).astype(np.float32)
+    right[1][:, 23:26] = 0  # between the two that touch
+    ((objects, _),) = completed_strokes([Example(one.x, drawn, None, right)], STROKES)
+    assert not objects[(y == 5)].any()
+    blank = np.stack([np.full(y.shape, -5.0), np.zeros(y.shape)]).astype(np.float32)
+    ((objects, _),) = completed_strokes([Example(one.x, drawn, None, blank)], STROKES)
+    assert (objects[y == 5] > 0).mean() > 0.8
+
+
+def test_outside_of_the_region_nothing_is_known():
+    region = np.zeros((64, 72), bool)
+    region[:50] = True
+    one, _, _ = example(region=region)
+    ((_, known),) = completed_strokes([one], STROKES)
+    np.testing.assert_array_equal(known, region)
+
+
+def test_targets_are_those_of_the_completed_objects():
+    one, _, _ = example()
+    ((objects, known),) = completed_strokes([one], STROKES)
+    _, target, weight = made(INSTANCES, one.x, objects, known, STROKES)
+    assert weight.all()
+    assert (target[0] == (objects > 0)).all()
+    assert target[2][14, 24] == 1  # the boundary of two strokes' objects that touch
+    assert target[1][14, 14] > 0.8
+    assert not target[2][40:46, 46:54].any()  # deep in an object there is none
+
+
+def dataset(y, x=None):
+    image = scene()[0][0] if x is None else x
+    return Dataset.of([image], [y], Axes.resolve(image.shape, "YX"))
+
+
+def found(y, options=STROKES):
+    return INSTANCES.summarize(dataset(y), options)
+
+
+def test_the_summary_measures_objects_and_not_strokes():
+    _, _, drawn = scene()
+    summary = found(drawn)
+    assert summary.errors == ()
+    assert summary.objects == 3
+    assert summary.diameter == pytest.approx(20, abs=3)
+    assert summary.hints.validation == 0
+    assert any("Strokes on 3 objects" in f.text for f in summary.findings)
+    areas, thickness = stroked_areas(dataset(drawn))
+    assert len(areas) == 3
+    assert thickness == pytest.approx(20, abs=4)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_strokes_without_objects_are_an_error(value):
+    summary = found(np.full((64, 72), value, np.int32))
+    assert "No object has a stroke" in summary.errors[0]
+
+
+def test_strokes_without_background_are_a_warning():
+    _, _, drawn = scene()
+    summary = found(np.where(drawn == 1, 0, drawn))
+    assert summary.errors == ()
+    assert any("No stroke is on background" in w for w in summary.warnings)
+
+
+def test_labels_that_look_like_strokes_offer_to_be_read_so():
+    _, y, drawn = scene()
+    summary = found(drawn, InstancesOptions())
+    fixes = [fix for f in summary.findings for fix in f.fixes if fix.kind == "option"]
+    assert [fix.value for fix in fixes] == [("annotation", "strokes")]
+    whole = found(y, InstancesOptions())
+    assert not any("look like strokes" in w for w in whole.warnings)
+
+
+def test_whole_objects_read_as_strokes_are_a_warning():
+    summary = found(scene()[1])
+    assert any("looks like an object" in w for w in summary.warnings)
+
+
+def test_the_score_is_that_of_the_strokes():
+    _, y, drawn = scene()
+    assert INSTANCES.score(y, drawn, None, STROKES).selection_score == 1
+    assert INSTANCES.score(y, y, None, InstancesOptions()).ap["0.5"] == 1
