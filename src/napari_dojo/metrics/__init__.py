@@ -4,6 +4,7 @@ __all__ = [
     "base",
     "baselines",
     "classes",
+    "corrections",
     "domain_shift",
     "image_baselines",
     "images",

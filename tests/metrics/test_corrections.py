@@ -1,0 +1,81 @@
+"""Accepted objects as tests of a retrained model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.errors import DojoError
+from napari_dojo.metrics.corrections import fixed_and_broken
+
+
+def squares(*places, size=6, shape=(40, 60)):
+    labels = np.zeros(shape, np.int32)
+    for n, (y, x) in places:
+        labels[y : y + size, x : x + size] = n
+    return labels
+
+
+A, B, C = (7, (2, 2)), (3, (2, 20)), (900, (20, 2))
+
+
+def test_fixed_and_broken_with_their_places():
+    labels = squares(A, B, C)
+    checked = fixed_and_broken(labels, squares((1, A[1]), (2, B[1])), squares((5, B[1]), (9, C[1])))
+    assert [c.number for c in checked.fixed] == [900]
+    assert [c.number for c in checked.broken] == [7]
+    assert all(labels[c.place] == c.number for c in checked.fixed + checked.broken)
+    assert (checked.objects, checked.before, checked.after) == (3, 2, 2)
+    assert checked.sentence == "accepted 3 · fixed 1 · broke 1"
+    assert not checked.lost
+
+
+def test_two_that_were_merged_are_fixed():
+    labels = squares((1, A[1]), (2, (2, 8)))
+    checked = fixed_and_broken(labels, np.where(labels > 0, 1, 0), labels)
+    assert (checked.before, checked.after) == (1, 2)  # half of it has an IoU of exactly .5 with one of them
+    assert len(checked.fixed) == 1
+    assert not checked.broken
+
+
+def test_false_positives_in_accepted_background_count():
+    labels = squares(A)
+    old, new = squares(A, (2, (30, 40))), squares(A, (8, (30, 2)), (9, (10, 40)))
+    checked = fixed_and_broken(labels, old, new)
+    assert [(c.number, old[c.place]) for c in checked.fixed] == [(0, 2)]
+    assert sorted((c.number, int(new[c.place])) for c in checked.broken) == [(0, 8), (0, 9)]
+    assert checked.lost
+
+
+def test_only_accepted_places_are_checked():
+    labels = squares(A, B)
+    accepted = np.zeros(labels.shape, bool)
+    accepted[:, :15] = True
+    checked = fixed_and_broken(labels, squares(A), squares(A, (5, (30, 40))), accepted)
+    assert (checked.objects, checked.fixed, checked.broken) == (1, (), ())
+
+
+def test_frames_are_apart_and_sums_add_up():
+    labels = np.stack([squares((1, A[1])), squares((1, B[1]))])
+    empty = np.zeros_like(labels)
+    checked = fixed_and_broken(labels, empty, labels, apart=1)
+    assert [c.place[0] for c in checked.fixed] == [0, 1]
+    both = checked + fixed_and_broken(labels, labels, empty, apart=1)
+    assert (both.objects, len(both.fixed), len(both.broken)) == (4, 2, 2)
+
+
+def test_the_same_prediction_changes_nothing():
+    rng = np.random.default_rng(0)
+    labels, found = rng.integers(0, 6, (2, 20, 20))
+    checked = fixed_and_broken(labels, found, found)
+    assert (checked.fixed, checked.broken) == ((), ())
+
+
+def test_nothing_accepted():
+    empty = np.zeros((5, 5), np.int32)
+    assert fixed_and_broken(empty, empty, empty).sentence == "accepted 0 · fixed 0 · broke 0"
+
+
+def test_other_sizes_are_refused():
+    with pytest.raises(DojoError):
+        fixed_and_broken(np.zeros((5, 5), int), np.zeros((5, 6), int), np.zeros((5, 5), int))
