@@ -214,7 +214,9 @@ def simulate_places(data: Path, effort: Effort, sets: Sequence[str], seeds: Sequ
             found: dict[str, list[dict[str, float]]] = {}
             for rule, points in curves(pictures[: effort.pool], pictures[effort.pool :], effort, rules, seed):
                 found[rule] = points
-                print(name, seed, rule, [(p["places"], p["objects"], p["ap"], p["mean_ap"]) for p in points], flush=True)
+                print(
+                    name, seed, rule, [(p["places"], p["objects"], p["ap"], p["mean_ap"]) for p in points], flush=True
+                )
             for rule in rules[1:]:
                 share = {f"{by}_{ap}": needed(found[rule], found["even"], by, ap) for by in ("places", "objects") for ap in ("ap", "mean_ap")}  # fmt: skip
                 shares.setdefault(rule, []).append(share)

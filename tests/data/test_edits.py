@@ -276,3 +276,24 @@ def test_an_edit_takes_as_long_as_its_box_whatever_the_image():
         assert edits.extend(large, 1, [(2010, 2030), (2010, 2060)], 5, whole(large)) is not None
         assert edits.connected_box(large, (2010, 2010), whole(large)) == box
     assert time.perf_counter() - began < 1.5  # 30 edits; a look at the whole image takes longer than that
+
+
+def test_the_holes_of_all_objects_are_filled(two):
+    two[10:12, 8:10] = two[10:12, 30] = 0
+    before = two.copy()
+    after, count = edits.fill_all_holes(two)
+    assert count == 2
+    assert (after[10:12, 8:10] == 1).all()
+    assert (after[10:12, 30] == 2).all()
+    assert np.array_equal(two, before)
+    assert edits.fill_all_holes(after)[1] == 0
+
+
+def test_all_outlines_are_smoothed_and_no_object_grows_over_another():
+    labels = disc((60, 90), (30, 25, 15), (30, 60, 15))
+    labels[29:31, 40:55] = 1  # a spike into the other disc's surroundings
+    after, count = edits.smooth_all(labels)
+    assert count >= 1
+    assert (after[29:31, 43:45] == 0).all()
+    assert set(np.unique(after)) == {0, 1, 2}
+    assert abs(np.count_nonzero(after == 2) - np.count_nonzero(labels == 2)) < 30

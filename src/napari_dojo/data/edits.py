@@ -8,7 +8,7 @@ frame is fixed in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "draw",
     "erase",
     "extend",
+    "fill_all_holes",
     "fill_holes",
     "is_accepted",
     "line_in",
@@ -35,6 +36,7 @@ __all__ = [
     "merge",
     "paint",
     "smooth",
+    "smooth_all",
     "split",
     "wider",
     "withdraw",
@@ -236,6 +238,32 @@ def smooth(labels: Any, number: int, box: Box, where: Box, axes: Axes = (-2, -1)
         return None
     kept = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     return Edit.of(labels, box, np.where(kept, number, np.where(mask, 0, old)))
+
+
+# all objects
+
+
+def fill_all_holes(labels: NDArray[Any], axes: Axes = (-2, -1)) -> tuple[NDArray[Any], int]:
+    """A copy in which background that one object encloses in a plane is part of it, and how many objects had holes."""
+    return _each(labels, lambda out, n, box, where: fill_holes(out, n, box, axes))
+
+
+def smooth_all(labels: NDArray[Any], sigma: float = 2.0, axes: Axes = (-2, -1)) -> tuple[NDArray[Any], int]:
+    """A copy with the outline of each object smoothed, and how many changed. See `smooth`."""
+    return _each(labels, lambda out, n, box, where: smooth(out, n, box, where, axes, sigma))
+
+
+def _each(
+    labels: NDArray[Any], change: Callable[[NDArray[Any], int, Box, Box], Edit | None]
+) -> tuple[NDArray[Any], int]:
+    out, where = labels.copy(), tuple(slice(0, n) for n in labels.shape)
+    count = 0
+    for number, box in boxes_of(labels).items():
+        edit = change(out, number, box, where)
+        if edit is not None:
+            edit.apply(out)
+            count += 1
+    return out, count
 
 
 # what counts as annotated: a mask as large as the labels, above 0 where it does

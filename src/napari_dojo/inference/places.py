@@ -97,7 +97,7 @@ def places_in(
             if done is not None and done[box].mean() > 0.5:
                 continue
             low, high = np.array([y, x]), np.array([y + size[0], x + size[1]])
-            inside = ((middles >= low) & (middles < high)).all(1)
+            inside = np.asarray(((middles >= low) & (middles < high)).all(axis=1))
             score, reason = _scored(doubts, inside, low, high)
             if inside.any() or score > 0:
                 here = tuple(int(n) for n in numbers[inside])
@@ -113,7 +113,8 @@ def spread(places: Sequence[Place], done: Sequence[Place], count: int, by_score:
     by_score : the score counts, times how free the place is; else the distance alone does, and among equals the number of
         objects that is nearest to the median.
     """
-    left, taken, chosen = list(places), list(done), []
+    left, taken = list(places), list(done)
+    chosen: list[Place] = []
     usual = float(np.median([len(p.objects) for p in left])) if left else 0
     while left and len(chosen) < count:
         if by_score:
@@ -126,7 +127,9 @@ def spread(places: Sequence[Place], done: Sequence[Place], count: int, by_score:
     return chosen
 
 
-def doubts_of(labels: NDArray[Any], looser: Sequence[NDArray[Any]], finer: Sequence[NDArray[Any]], wider: Sequence[NDArray[Any]]) -> Doubts:
+def doubts_of(
+    labels: NDArray[Any], looser: Sequence[NDArray[Any]], finer: Sequence[NDArray[Any]], wider: Sequence[NDArray[Any]]
+) -> Doubts:
     """How much each object depends on the numbers that maps are decoded with.
 
     Parameters
@@ -198,10 +201,7 @@ def _distance(place: Place, others: Sequence[Place]) -> float:
     """To the nearest other place, in edges of the box."""
     edge = float(np.mean(place.edge))
     return min(
-        (
-            float(np.linalg.norm(place.middle - o.middle)) / edge if o.image == place.image else FAR
-            for o in others
-        ),
+        (float(np.linalg.norm(place.middle - o.middle)) / edge if o.image == place.image else FAR for o in others),
         default=FAR,
     )
 

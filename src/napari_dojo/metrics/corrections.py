@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.metrics.matching import Comparison, Verdict
 
-__all__ = ["Checked", "Changed", "fixed_and_broken"]
+__all__ = ["Changed", "Checked", "fixed_and_broken"]
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def fixed_and_broken(
     old, new = (Comparison.of(labels, p, apart, region) for p in (before, after))
     was, now = (c.at(threshold).true == Verdict.MATCHED for c in (old, new))
     numbers = _numbers(np.asarray(labels), old)
-    fixed = [Changed(numbers[i], old.point(i)) for i in np.flatnonzero(~was & now)]
-    broken = [Changed(numbers[i], old.point(i)) for i in np.flatnonzero(was & ~now)]
-    wrong = [_false_positives(c, threshold) for c in (old, new)]
-    fixed += _only_in(*wrong, threshold)
-    broken += _only_in(*wrong[::-1], threshold)
+    fixed = [Changed(numbers[i], old.point(i)) for i in np.flatnonzero(~was & now).tolist()]
+    broken = [Changed(numbers[i], old.point(i)) for i in np.flatnonzero(was & ~now).tolist()]
+    gone, new_ones = (_false_positives(c, threshold) for c in (old, new))
+    fixed += _only_in(gone, new_ones, threshold)
+    broken += _only_in(new_ones, gone, threshold)
     return Checked(tuple(fixed), tuple(broken), len(was), int(was.sum()), int(now.sum()))
 
 

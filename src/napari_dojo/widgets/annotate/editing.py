@@ -97,6 +97,7 @@ class Editing(QObject):
         self.whole = True
         self.tally = Tally()
         self._places: Places | None = None
+        self._tidying = False
         self.history = History(labels, self._replayed)
         labels.events.paint.connect(self._painted)
         labels.events.data.connect(self._replaced)
@@ -210,6 +211,18 @@ class Editing(QObject):
             write(self.labels, wanted)
         return bool(wanted)
 
+    def tidy(self, edit: Edit | None) -> bool:
+        """Apply an edit by rule as one step; False where there is none.
+
+        Unlike a correction it accepts nothing: what it removes may be an object that is only not wanted. Objects that are
+        removed are no longer accepted.
+        """
+        self._tidying = True
+        try:
+            return self.do([edit])
+        finally:
+            self._tidying = False
+
     def undo(self) -> None:
         """Undo the last step."""
         self.history.undo()
@@ -226,8 +239,8 @@ class Editing(QObject):
         for change in changes:
             if self._places is not None and isinstance(self.data, np.ndarray):
                 self._places.note(change.box, self.data[change.box])
-        if changes and self.automatic:
-            edit = self._accepting(changes)
+        if changes and (self._tidying or self.automatic):
+            edit = self._withdrawing(changes) if self._tidying else self._accepting(changes)
             if edit is not None:
                 self._write_accepted(edit)
                 event.value.append(Mark.of(edit, self.labels.ndim))
@@ -305,6 +318,17 @@ class Editing(QObject):
         box = self.places.together(numbers) if isinstance(self.data, np.ndarray) else touched
         box = touched if box is None else edits.meet(box, where)
         return edits.accept(self.data, mask, numbers, box, where, [(c.box, c.mask) for c in changes])
+
+    def _withdrawing(self, changes: Sequence[Any]) -> Edit | None:
+        """What is background now, after an edit by rule, is not accepted as such."""
+        if self.accepted is None:
+            return None
+        found = [Edit.of(self.accepted.data, c.box, self._left(c)) for c in changes]
+        return next((edit for edit in found if edit is not None), None)  # an edit by rule is one change
+
+    def _left(self, change: Any) -> NDArray[Any]:
+        here = np.asarray(self.accepted.data[change.box])
+        return np.where(change.mask & (np.asarray(self.data[change.box]) == 0), 0, here)
 
     def _write_accepted(self, edit: Edit) -> None:
         write(self._accepted, [edit])

@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushBut
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft
 from napari_dojo.widgets.annotate.editing import Editing, writable
+from napari_dojo.widgets.annotate.filters import FilterSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.autosave import Autosave
-from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.form import Fold, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.layers import fits, new_labels
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired
@@ -55,6 +56,9 @@ class AnnotatePanel(Panel):
         self._choose()
         self._correct()
         self._accept()
+        self.filters = FilterSection(self.viewer)
+        self.filters.said.connect(self._say)
+        self.column.addWidget(Fold("Filter", self.filters, "annotate/filter"))
         self.column.addStretch(1)
         self.align()
         self.tools = Tools(self.viewer, self)
@@ -211,6 +215,7 @@ class AnnotatePanel(Panel):
     def _image_chosen(self, *_: Any) -> None:
         if self.editing is not None:
             self.editing.image = self.image_box.layer
+        self.filters.use(self.editing)
         self.autosave.follow()
 
     def _reach_chosen(self, *_: Any) -> None:
@@ -373,6 +378,7 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
+            self.filters.end()
             self.unfinished.end()
             self.autosave.end(keep=True)
             if self.editing is not None:
