@@ -10,6 +10,7 @@ __all__ = [
     "icons",
     "latest",
     "layers",
+    "measured",
     "measurements",
     "numbering",
     "options",
