@@ -316,7 +316,13 @@ class FilterSection(QWidget):
             colours = {None: "transparent", 0: "transparent", 1: GOES}
             made, place = provenance("comparison", labels.name), placement(labels, range(labels.ndim))
             self._layer = add_quietly(
-                self._viewer, found.mask, f"{labels.name} to remove", metadata=made, colormap=colours, opacity=1.0, **place
+                self._viewer,
+                found.mask,
+                f"{labels.name} to remove",
+                metadata=made,
+                colormap=colours,
+                opacity=1.0,
+                **place,
             )
         else:
             self._layer.data = found.mask
