@@ -25,14 +25,14 @@ def predicted(*boxes):
 
 def test_strokes_in_separate_objects():
     counts = StrokeCounts.of(strokes(), predicted((slice(2, 5), slice(0, 6)), (slice(5, 8), slice(0, 6))))
-    assert counts == StrokeCounts(2, 2, 0, 2.0, 10, 10)
+    assert counts == StrokeCounts(2, 2, 0, 10, 10)
     assert counts.selection_score == 1
     assert counts.sentence == "2 of 2 strokes in separate objects, 100% of the background's in none"
 
 
 def test_one_object_for_two_strokes_is_no_match():
     counts = StrokeCounts.of(strokes(), predicted((slice(2, 8), slice(0, 6))))
-    assert (counts.detected, counts.merged, counts.covered) == (0, 2, 0.0)
+    assert (counts.detected, counts.merged) == (0, 2)
     assert counts.selection_score == 0.5
 
 
@@ -42,14 +42,14 @@ def test_background_strokes_in_objects_count_against_it():
     assert counts.selection_score == 0.75
 
 
-def test_half_a_stroke_counts_half():
-    counts = StrokeCounts.of(strokes(), predicted((slice(3, 4), slice(1, 3)), (slice(5, 8), slice(0, 6))))
-    assert (counts.detected, counts.covered) == (2, 1.5)
+def test_less_than_half_a_stroke_is_no_match():
+    counts = StrokeCounts.of(strokes(), predicted((slice(3, 4), slice(1, 2)), (slice(5, 8), slice(0, 6))))
+    assert counts.detected == 1
 
 
 def test_a_stroke_half_in_each_of_two_objects_counts_once():
     counts = StrokeCounts.of(strokes(), predicted((slice(3, 4), slice(1, 3)), (slice(3, 4), slice(3, 5))))
-    assert (counts.detected, counts.covered) == (1, 0.5)
+    assert (counts.detected, counts.selection_score) == (1, 0.75)
 
 
 def test_outside_of_the_region_nothing_counts():

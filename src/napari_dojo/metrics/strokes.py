@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_dojo.metrics.base import same_size
 
@@ -24,14 +24,12 @@ class StrokeCounts:
     ----------
     objects : objects with a stroke; ``detected`` : those of which most lies in one predicted object with no other stroke.
     merged : those that share a predicted object.
-    covered : sum over the detected ones of the share of the stroke that their object holds.
     background, outside : pixels of the background's strokes, and those of them that lie in no object.
     """
 
     objects: int = 0
     detected: int = 0
     merged: int = 0
-    covered: float = 0.0
     background: int = 0
     outside: int = 0
 
@@ -52,12 +50,11 @@ class StrokeCounts:
         held, times = np.unique(pairs[1][inside], return_counts=True)
         alone = inside.copy()
         alone[inside] = (times == 1)[np.searchsorted(held, pairs[1][inside])] if len(held) else False
-        own = _first_of_each(pairs[0][alone], share[alone])
+        own = np.unique(pairs[0][alone])  # a stroke that lies half in each of two objects counts once
         return cls(
             len(numbers),
             len(own),
             int(times[times > 1].sum()),
-            float(own.sum()),
             len(ground),
             int(np.count_nonzero(ground == 0)),
         )
@@ -67,15 +64,14 @@ class StrokeCounts:
             self.objects + other.objects,
             self.detected + other.detected,
             self.merged + other.merged,
-            self.covered + other.covered,
             self.background + other.background,
             self.outside + other.outside,
         )
 
     @property
     def selection_score(self) -> float:
-        """Mean of two shares: how much of the strokes lies in separate objects, and how much of the background in none."""
-        shares = [self.covered / self.objects] if self.objects else []
+        """Mean of two shares: strokes in separate objects, and pixels of the background in none."""
+        shares = [self.detected / self.objects] if self.objects else []
         shares += [self.outside / self.background] if self.background else []
         return float(np.mean(shares)) if shares else 1.0
 
@@ -98,14 +94,6 @@ class StrokeCounts:
             "objects": self.objects,
             "detected": self.detected,
             "merged": self.merged,
-            "covered": self.covered,
             "background": self.background,
             "outside": self.outside,
         }
-
-
-def _first_of_each(numbers: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each number its largest share: a stroke that lies half in each of two objects counts once."""
-    order = np.lexsort((-share, numbers))
-    first = np.r_[True, np.diff(numbers[order]) > 0] if len(order) else np.zeros(0, bool)
-    return np.asarray(share[order][first])

@@ -1,8 +1,8 @@
 """Objects from strokes: 0 is not annotated, 1 is background, 2 and above are objects, each touched by a stroke.
 
 What the strokes leave open is completed twice. First a random forest on the pixels' features, fitted to the strokes, tells
-objects from background; its outline is put where the image is steepest. Later in the training, the network's own maps take its
-place. Both ways the strokes overrule predictions: a stroke lies in one object, two strokes in two objects, none of the
+objects from background; later in the training, the network's own maps take its place. Each object's outline is put where the
+image is steepest. Both ways the strokes overrule predictions: a stroke lies in one object, two strokes in two objects, none of the
 background's in any. Pixels that neither strokes nor prediction decide stay unknown and are not trained on.
 (The network as the teacher of its next round: pseudo-labels, Lee 2013, ICML workshop; average weights as the teacher: Tarvainen &
 Valpola 2017, NeurIPS. LOG.md has what was compared.)
@@ -26,7 +26,9 @@ __all__ = ["BACKGROUND", "completed_strokes", "forest_masks", "objects_from", "o
 
 BACKGROUND = 1  # the number of the background's strokes
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
-LEVELS = np.linspace(0.15, 0.85, 15)  # probabilities at which an outline is tried
+LEVELS = np.linspace(0.1, 0.9, 17)  # probabilities at which an outline is tried
+FIRST = 0.3  # probability by which objects are told apart before
+RIM = 8  # pixels of an outline, at least
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the forest
 SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, see `split_objects`
@@ -39,7 +41,7 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     no maps, or where it agrees better with the strokes.
     """
     strokes = [only_strokes(e.y, e.region) for e in examples]
-    learned = [(e.maps[0] > 0, e.maps[1]) for e in examples if e.maps is not None]
+    learned = [_learned(e.maps, e.x, s) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
     found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
     if agreement < SURE:
         simple = [(mask, _relative_depth(mask)) for mask in forest_masks(examples)]
@@ -48,6 +50,11 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
         for terrain, drawn, e in zip(found, strokes, examples, strict=True)
     ]
+
+
+def _learned(maps: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]) -> Terrain:
+    """What a network's maps say, outlined by the image: else outlines grow or shrink from round to round."""
+    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes), maps[1]
 
 
 Terrain = tuple[
@@ -74,7 +81,10 @@ def forest_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
     if not any((c == BACKGROUND).any() for c in classes):
         classes = [_with_background(c) for c in classes]
     forest = PixelForest(features, classes)
-    return [_outlined(forest.probabilities(f)[-1], e.x) for f, e in zip(features, examples, strict=True)]
+    return [
+        _outlined(forest.probabilities(f)[-1], e.x, only_strokes(e.y, e.region))
+        for f, e in zip(features, examples, strict=True)
+    ]
 
 
 def objects_from(
@@ -101,19 +111,30 @@ def _with_background(classes: NDArray[np.int32]) -> NDArray[np.int32]:
     return found
 
 
-def _outlined(probability: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The mask above the probability at whose outline the image (C, *S) is steepest."""
+def _outlined(
+    probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """The mask (*S) above a level of the probability, for each object that at whose outline the image (C, *S) is steepest.
+
+    How steep it is at all outlines of that level counts as much as at the object's own: edges of its own alone may be others'.
+    """
     from scipy import ndimage as ndi
 
     steep = np.sqrt(sum(ndi.gaussian_gradient_magnitude(c, 1.0) ** 2 for c in np.sqrt(np.clip(x, 0, None))))
-    # steepness along all outlines at once: pixels by the level up to which they are inside, and those of their neighbours
+    rough = objects_from(probability > FIRST, None, strokes)
+    if not rough.any():
+        return np.asarray(probability > 0.5)
+    nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
+    owner = rough[tuple(nearest)]
     low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
-    best, chosen = -1.0, 0.5
-    for level in LEVELS:
+    scores = np.zeros((len(LEVELS), int(owner.max()) + 1))
+    for k, level in enumerate(LEVELS):
         rim = (low <= level) & (high > level)
-        if rim.any() and (found := float(steep[rim].mean())) > best:
-            best, chosen = found, float(level)
-    return np.asarray(probability > chosen)
+        if rim.any():
+            pixels = np.bincount(owner[rim], minlength=scores.shape[1])
+            mean = np.bincount(owner[rim], steep[rim], scores.shape[1]) / np.maximum(pixels, 1)
+            scores[k] = np.where(pixels >= RIM, mean, 0) + steep[rim].mean()
+    return np.asarray(probability > LEVELS[scores.argmax(0)][owner])
 
 
 def _relative_depth(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
