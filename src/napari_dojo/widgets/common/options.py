@@ -138,7 +138,7 @@ class NumberEdit(FloatSpinBox):
         self._word = word
         spin.setSpecialValueText(word)
         spin.setKeyboardTracking(False)
-        spin.setMaximumWidth(160)
+        spin.setMaximumWidth(180)
         spin.valueChanged.connect(self._snap)
         calm(spin)
         self.value = value
