@@ -19,6 +19,7 @@ __all__ = [
     "Step",
     "StoppedError",
     "Validated",
+    "Written",
     "among",
     "changed",
     "decode",
@@ -95,9 +96,18 @@ class Message(Event):
 
 @dataclass(frozen=True)
 class Skipped(Event):
-    """One of several images could not be used; ``sentence`` names it and says why."""
+    """One of several images could not be used; ``sentence`` names it and says why: ``name`` and ``reason`` by themselves."""
 
     sentence: str
+    name: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Written(Event):
+    """One of several images is done; ``stored`` is `napari_dojo.inference.sinks.Stored` as plain values."""
+
+    stored: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from same import same
 
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, StoppedError
-from napari_dojo.inference.apply import _Room, apply
+from napari_dojo.inference.apply import Room, apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Prediction, Ready
 from napari_dojo.inference.sinks import ArraySink, TiffSink
@@ -346,7 +346,7 @@ def test_a_bug_is_not_taken_for_an_image_that_does_not_fit() -> None:
 
 
 def test_images_that_do_not_fit_in_memory_together_wait_for_each_other() -> None:
-    room = _Room(100.0)
+    room = Room(100.0)
     with room.taken(1000.0, Control()), pytest.raises(StoppedError), room.taken(1.0, Control(stop=True)):
         pass
     with room.taken(60.0, Control()), room.taken(40.0, Control()):

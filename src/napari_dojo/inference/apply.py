@@ -13,21 +13,22 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Condition
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError, Written
 from napari_dojo.inference.geometry import Image, resolve
-from napari_dojo.inference.sinks import Sink, Stored
+from napari_dojo.inference.sinks import Place, Sink, Stored
 from napari_dojo.inference.sources import Source
 
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Ready
 
-__all__ = ["apply"]
+__all__ = ["One", "Room", "apply", "over_images", "writing"]
 
 SHARE = 100  # progress steps per image, where there are several
 MOST = 8  # images under way at a time
@@ -75,7 +76,7 @@ class _Pace(Control):
 
 
 @dataclass
-class _Room:
+class Room:
     """Main memory for the images under way, in bytes; one that needs more waits until it is alone."""
 
     bytes: float
@@ -98,25 +99,47 @@ class _Room:
                 self.free.notify_all()
 
 
-def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
-    """Apply a model to images, to each of those that a source holds; events and results keep the order of the sources.
+# What is done with one image of the source of this number: predicted, written.
+One = Callable[[Image, int, Room, Control], Generator[Event, None, Stored]]
 
-    An image that cannot be read or does not fit is skipped; a prediction that cannot be written ends it. What was written
-    stays. Yields Progress over all images, Message and Skipped, and last Done (``results``: `Stored` values as dicts, ``skipped``:
-    sentences, ``images``, ``stopped``, ``seconds``) or, stopped with nothing done, Failed. While no event is asked for, images
-    under way wait.
+
+def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
+    """Apply a model to images, see `over_images`.
 
     Raises
     ------
     DojoError : nothing could be done, or a prediction could not be written.
     """
-    began, control = time.monotonic(), control or Control()
     sink.check()
+    cores = ready.predictor.device.cores
+    yield from over_images(partial(_one, ready, sink), sources, sink, control or Control(), cores)
+
+
+def over_images(
+    one: One, sources: Sequence[Source], place: Place, control: Control, cores: int, before: int = 0
+) -> Iterator[Event]:
+    """Do something with images, with each of those that a source holds; events and results keep the order of the sources.
+
+    An image that cannot be read or does not fit is skipped; a prediction that cannot be written ends it. What was written
+    stays. Yields Progress over all images, Message and Skipped, Written after each that is done, and last Done (``results``:
+    `Stored` values as dicts, ``skipped``: sentences, ``images``, ``stopped``, ``seconds``) or, stopped with nothing done, Failed.
+    While no event is asked for, images under way wait.
+
+    Parameters
+    ----------
+    cores : of the machine; that many images are under way, but 2 at least and 8 at most.
+    before : images that were done earlier; Progress and ``images`` count them.
+
+    Raises
+    ------
+    DojoError : nothing could be done now or earlier, or a prediction could not be written.
+    """
+    began = time.monotonic()
     stored: list[Stored] = []
     skipped: list[str] = []
-    known = len(sources)
-    for said in _told(ready, sources, sink, control):
-        done = len(stored) + len(skipped)
+    known = before + len(sources)
+    for said in _told(one, sources, place, control, cores):
+        done = before + len(stored) + len(skipped)
         if isinstance(said, _Opened):
             known += said.images - 1
         elif isinstance(said, Progress) and known > 1:
@@ -125,35 +148,37 @@ def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control 
             yield said
         elif said.stored is not None:
             stored.append(said.stored)
+            yield Written(said.stored.as_dict())
             yield Progress(SHARE * (done + 1), SHARE * known)
         elif isinstance(said.error, _UnwritableError):
-            before = f" Before that, {done} of {known} images were done." if stored else ""
-            raise DojoError(f"{said.error}{before}") from said.error
+            earlier = f" Before that, {done} of {known} images were done." if stored else ""
+            raise DojoError(f"{said.error}{earlier}") from said.error
         elif said.error is not None:
             if known == 1 or not isinstance(said.error, (DojoError, MemoryError)):
                 raise said.error
-            skipped.append(_named(said.name, explained(said.error)))
-            yield Skipped(skipped[-1])
+            reason = explained(said.error)
+            skipped.append(_named(said.name, reason))
+            yield Skipped(skipped[-1], said.name, reason)
             yield Progress(SHARE * (done + 1), SHARE * known)
-    if not stored and control.stop:
+    if not stored and not before and control.stop:
         yield Failed("Stopped before any image was done.")
         return
-    if not stored:
+    if not stored and not before:
         raise DojoError(f"None of the {len(skipped)} images could be done. The first: {skipped[0]}")
     facts: dict[str, Any] = {"results": [s.as_dict() for s in stored], "skipped": skipped}
-    facts |= {"images": known, "stopped": len(stored) + len(skipped) < known}
-    yield Done(sink.where, facts | {"seconds": round(time.monotonic() - began, 2)})
+    facts |= {"images": known, "stopped": before + len(stored) + len(skipped) < known}
+    yield Done(place.where, facts | {"seconds": round(time.monotonic() - began, 2)})
 
 
 Said = Event | _Opened | _Ended
 
 
-def _told(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control) -> Iterator[Said]:
+def _told(one: One, sources: Sequence[Source], place: Place, control: Control, cores: int) -> Iterator[Said]:
     """The events of each source, source by source, while the next ones are under way."""
     import psutil
 
-    workers = min(len(sources), MOST, max(2, ready.predictor.device.cores))
-    pace, room = _Pace(caller=control), _Room(MEMORY * psutil.virtual_memory().available)
+    workers = min(len(sources), MOST, max(2, cores))
+    pace, room = _Pace(caller=control), Room(MEMORY * psutil.virtual_memory().available)
     running: deque[SimpleQueue[Said | None]] = deque()
     turns = iter(enumerate(sources))
     pool = ThreadPoolExecutor(max(1, workers), "apply")
@@ -161,7 +186,7 @@ def _told(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control)
         while True:
             for i, source in turns if len(running) < workers and not control.stop else ():
                 running.append(SimpleQueue())
-                pool.submit(_work, ready, source, i, sink, room, pace, running[-1].put)
+                pool.submit(_work, one, source, i, place, room, pace, running[-1].put)
                 if len(running) == workers:
                     break
             if not running:
@@ -186,7 +211,7 @@ def _next(told: SimpleQueue[Said | None], pace: _Pace) -> Said | None:
 
 
 def _work(
-    ready: Ready, source: Source, index: int, sink: Sink, room: _Room, pace: _Pace, say: Callable[[Said | None], None]
+    one: One, source: Source, index: int, place: Place, room: Room, pace: _Pace, say: Callable[[Said | None], None]
 ) -> None:
     """Do all images of a source, and tell of it; None at the end."""
     try:
@@ -199,7 +224,7 @@ def _work(
                 name, images = image.name, image.picture.images if not number else images
                 if not number:
                     say(_Opened(images))
-                steps = _one(ready, image, sink, index, room, pace)
+                steps = one(image, index, room, pace)
                 say(_Ended(name, _said(steps, name, pace, say)))
             except StoppedError:
                 return
@@ -208,7 +233,7 @@ def _work(
                 if not isinstance(e, (DojoError, MemoryError)) or isinstance(e, _UnwritableError):
                     return
             finally:
-                sink.release(index)
+                place.release(index)
             number += 1
     finally:
         say(None)
@@ -227,7 +252,7 @@ def _said(steps: Generator[Event, None, Stored], name: str, pace: _Pace, say: Ca
 
 
 def _one(
-    ready: Ready, image: Image, sink: Sink, index: int, room: _Room, control: Control
+    ready: Ready, sink: Sink, image: Image, index: int, room: Room, control: Control
 ) -> Generator[Event, None, Stored]:
     """Predict, write."""
     from napari_dojo.inference.predict import memory_for, predict_image
@@ -239,20 +264,20 @@ def _one(
     with room.taken(memory_for(ready, given, maps), control):
         found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
         control.check()
-        with _writing():
+        with writing():
             return sink.write(index, card, given, found)
 
 
 def _storage(sink: Sink, index: int) -> Callable[[tuple[int, ...], Any], Any]:
     def made(shape: tuple[int, ...], dtype: Any) -> Any:
-        with _writing():
+        with writing():
             return sink.storage(index, shape, dtype)
 
     return made
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
     """What the system refuses to write ends the loop, unless it is the name alone."""
     try:
         yield

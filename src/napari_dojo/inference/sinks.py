@@ -30,7 +30,18 @@ from napari_dojo.tasks import TASKS
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Prediction
 
-__all__ = ["ArraySink", "RunSink", "Sink", "Stored", "TiffSink", "description_of", "folder_for", "predicted_by"]
+__all__ = [
+    "ArraySink",
+    "Place",
+    "RunSink",
+    "Sink",
+    "Stored",
+    "TiffSink",
+    "description_of",
+    "folder_for",
+    "predicted_by",
+    "write_prediction",
+]
 
 LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
 
@@ -60,12 +71,19 @@ class Stored:
         return asdict(self)
 
 
-class Sink(Protocol):
-    """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`."""
+class Place(Protocol):
+    """Where results go."""
 
     @property
     def where(self) -> str:
         """The folder, or empty."""
+
+    def release(self, index: int) -> None:
+        """Clear away what is left of the work on an image."""
+
+
+class Sink(Place, Protocol):
+    """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`."""
 
     def check(self) -> None:
         """DojoError where predictions cannot go there."""
@@ -78,9 +96,6 @@ class Sink(Protocol):
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Keep a prediction; DojoError, caused by OSError, where the disk refuses it."""
-
-    def release(self, index: int) -> None:
-        """Clear away what `storage` left of an image."""
 
 
 def folder_for(given: str | Path, model: str) -> Path:
@@ -98,6 +113,20 @@ def predicted_by(model: str) -> str:
 def description_of(card: Card, name: str) -> str:
     """What the file of a prediction for the image ``name`` says of itself."""
     return f"{card.task} of {name} {predicted_by(card.name)}, napari-dojo {__version__}"
+
+
+def write_prediction(path: Path, card: Card, image: Input, found: Prediction) -> Path | None:
+    """Write the prediction for an image as TIFF, and beside it that of its uncertainty, whose path is returned where there is one."""
+    kind = TASKS[card.task].result
+    about, size = description_of(card, image.name), card.predicted_size(image.pixel_size)
+    names = card.maps if kind.intensities and len(card.maps) > 1 else ()
+    write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
+    write(path, found.array, description=about, labels=not kind.intensities)
+    if found.uncertainty is None:
+        return None
+    beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+    write(beside, found.uncertainty, description=f"Uncertainty of {about}")
+    return beside
 
 
 @dataclass(frozen=True)
@@ -169,15 +198,9 @@ class TiffSink:
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write the TIFF, that of its uncertainty, and the table."""
-        path, kind = self._place(index, image.number), TASKS[card.task].result
-        about, size = description_of(card, image.name), card.predicted_size(image.pixel_size)
-        names = card.maps if kind.intensities and len(card.maps) > 1 else ()
-        write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
-        write(path, found.array, description=about, labels=not kind.intensities)
-        beside = table = rois = None
-        if found.uncertainty is not None:
-            beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
-            write(beside, found.uncertainty, description=f"Uncertainty of {about}")
+        path, kind = self.place(index, image.number), TASKS[card.task].result
+        beside = write_prediction(path, card, image, found)
+        table = rois = None
         if self.tables and kind in TABLES:
             table = path.with_suffix(".csv")
             axes = Axes(image.axes.names, found.axes.spatial)
@@ -194,7 +217,7 @@ class TiffSink:
         """Remove the file beside the prediction."""
         self._scratch(index).unlink(missing_ok=True)
 
-    def _place(self, index: int, number: int) -> Path:
+    def place(self, index: int, number: int) -> Path:
         """Where the prediction for an image of a file goes; DojoError where something is there that may not be replaced."""
         path = self._planned[index]
         if not number:

@@ -27,20 +27,27 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """An image file with one image or several; ``axes`` as a person names them, None: as the file says."""
+    """An image file with one image or several.
+
+    Attributes
+    ----------
+    axes : as a person names them; None: as the file says.
+    shown : what the user knows it by where the file's name is not enough, such as ``A1/field.tif``.
+    """
 
     path: Path
     axes: str | None = None
+    shown: str = ""
 
     @property
     def name(self) -> str:
         """Of the file."""
-        return self.path.name
+        return self.shown or self.path.name
 
     def read(self, number: int = 0) -> Image:
         """The full resolution of one image in the file."""
         picture = replace(images.read(self.path, image=number), path=self.path)
-        return Image(picture.name, picture, self.axes)
+        return Image(picture.name.replace(self.path.name, self.name, 1), picture, self.axes)
 
 
 @dataclass(frozen=True, eq=False)
