@@ -309,3 +309,26 @@ def test_command_line_python_and_job_predict_the_same(data: Path) -> None:
     assert python.max() > 5
     assert (tifffile.imread(data / "out" / "nuclei.tif") == python).all()
     assert (np.load(data / "run" / "prediction-0.npy") == python).all()
+
+
+def test_a_recipe_is_checked_run_and_continued(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data) == 0
+    steps = "steps:\n- predict:\n    model: m\n- measure\n"
+    (data / "r.yaml").write_text(f"recipe: 1\ninput: images\nout: out\n{steps}")
+    (data / "images" / "broken.tif").write_text("no image")
+    assert main(["run", str(data / "r.yaml"), "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "4 images in images" in said
+    assert "Would be skipped: broken.tif: " in said
+    assert not (data / "out").exists()
+    for _ in range(2):
+        assert main(["run", str(data / "r.yaml"), "--json"]) == 1
+        printed = capsys.readouterr()
+        assert "broken.tif holds text" in printed.err
+        found = json.loads(printed.out.splitlines()[-1])
+        assert (found["results"], found["images"], len(found["skipped"])) == (3, 4, 1)
+    assert main(["run", str(data / "r.yaml"), "--exclude", "broken*", "--out", str(data / "other")]) == 0
+    assert len(list((data / "other").glob("?.tif"))) == 3
+    (data / "r.yaml").write_text(f"recipe: 1\ninput: images\nout: out\n{steps}- exprt\n")
+    assert main(["run", str(data / "r.yaml")]) == 2
+    assert sentence(capsys) == "napari-dojo: r.yaml, line 8: There is no step 'exprt'. Did you mean export?"

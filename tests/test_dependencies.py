@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(not PROJECT.is_file(), reason="the sources are n
 def declared() -> set[str]:
     """Names of the dependencies, as `normal` writes them, without extras and versions; those that one may add, too."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    listed = project["dependencies"] + project["optional-dependencies"]["distributed"]
+    extras = project["optional-dependencies"]
+    listed = project["dependencies"] + extras["distributed"] + extras["parquet"]
     return {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in listed}
 
 

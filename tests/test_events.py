@@ -20,6 +20,7 @@ from napari_dojo.events import (
     Started,
     Step,
     Validated,
+    Written,
     decode,
     encode,
 )
@@ -31,7 +32,8 @@ ALL = [
     Validated(3, 0.5, None, {"ap": {"0.5": 1.0}}, {}, "a/preview.npy"),
     Progress(1, 4),
     Message("warning", "Gewebe \u2713 \u00b5m\nzwei Zeilen"),
-    Skipped("b.tif has 2 channels."),
+    Skipped("b.tif has 2 channels.", "b.tif", "it has 2 channels."),
+    Written({"index": 1, "prediction": "out/c.tif", "table": None}),
     Done("models/m", {"steps": 3}),
     Failed("The disk is full."),
 ]

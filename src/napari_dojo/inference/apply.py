@@ -28,7 +28,7 @@ from napari_dojo.inference.sources import Source
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Ready
 
-__all__ = ["One", "Room", "apply", "over_images", "writing"]
+__all__ = ["SHARE", "One", "Room", "apply", "over_images", "writing"]
 
 SHARE = 100  # progress steps per image, where there are several
 MOST = 8  # images under way at a time

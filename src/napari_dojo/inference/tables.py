@@ -253,7 +253,10 @@ def write_csv(path: Path, table: Table) -> None:
     DojoError : a full disk, a folder that cannot be written.
     """
     rows = zip(*(_texts(column) for column in table.values()), strict=True)
-    with replacing(path, 12 * sum(len(c) for c in table.values())) as part, part.open("w", newline="") as file:
+    with (
+        replacing(path, 12 * sum(len(c) for c in table.values())) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows(rows)

@@ -9,4 +9,5 @@ __all__ = [
     "pairing",
     "rois",
     "roles",
+    "selection",
 ]

@@ -20,7 +20,7 @@ from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.tables import Table, write_csv
 from napari_dojo.io.atomic import remove_parts, write_safely
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Entry", "Journal", "done_entries"]
 
 FOLDER, MADE_BY = ".recipe", "made_by.json"
 
@@ -62,6 +62,11 @@ class Journal:
     def folder(self) -> Path:
         """Where entries lie."""
         return self.out / FOLDER
+
+    @property
+    def exists(self) -> bool:
+        """Whether results of a recipe are there."""
+        return (self.folder / MADE_BY).is_file()
 
     def begin(self, made_by: dict[str, Any], overwrite: bool) -> bool:
         """Continue a run of the same recipe and models, or begin one; whether there was one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn
 import yaml
 
 from napari_dojo.errors import DojoError
+from napari_dojo.inference.filters import Limits, Range, measurement_of
 from napari_dojo.inference.tables import MEASUREMENTS, USUAL, chosen_measurements
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.selection import Selection
@@ -25,7 +25,6 @@ __all__ = [
     "Filter",
     "Measure",
     "Predict",
-    "Range",
     "Recipe",
     "Step",
     "parsed",
@@ -37,8 +36,7 @@ __all__ = [
 VERSION = 1
 LONGEST = 2_000_000  # bytes of a recipe
 SIZES = ("area", "volume")
-UNIT = r"(_px|_[a-zµ]{1,12}[23]?)?"
-FEATURE = re.compile(rf"({'|'.join((*SIZES, *(m.name for m in MEASUREMENTS)))}){UNIT}(_c\d+)?")
+IN_PX = (*SIZES, *(m.name for m in MEASUREMENTS if m.length))  # columns that have a unit, px unless another is named
 
 
 @dataclass(frozen=True)
@@ -99,48 +97,42 @@ class Predict(Step):
 
 
 @dataclass(frozen=True)
-class Range:
-    """What is kept: objects whose ``feature`` lies between two values, both included; None: no limit."""
-
-    feature: str
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
 class Filter(Step):
-    """Remove objects. The others keep their numbers."""
+    """Remove objects. The others keep their numbers.
+
+    Attributes
+    ----------
+    limits : what objects must fulfil to stay.
+    classes : of which classes they must be; none named: any. Needs a classify step.
+    """
 
     word: ClassVar[str] = "filter"
 
-    border: Annotated[
-        bool, Option("Touching the border", "Remove objects that touch an edge of the image along Y or X.")
-    ] = False
-    border_planes: Annotated[
-        bool, Option("Touching the first or last plane", "Of volumes, remove objects that the stack cuts off along Z.")
-    ] = False
-    classes: Annotated[
-        tuple[str, ...], Option("Classes", "Keep the objects of these classes; none named: all. Needs a classify step.")
-    ] = ()
-    ranges: tuple[Range, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Filter:
-        """From the options, and features with ``min`` and ``max``."""
-        known = {f.name for f in fields_of(cls)}
-        chosen: Any = checked(cls, {k: v for k, v in values.items() if k in known})
-        ranges = tuple(_range(k, v) for k, v in values.items() if k not in known)
-        return replace(chosen, ranges=ranges)  # type: ignore[no-any-return]
+        """From ``border``, ``classes``, and columns of the table with ``min`` and ``max``."""
+        given = dict(values)
+        border, classes = given.pop("border", False), given.pop("classes", ())
+        if not isinstance(border, bool):
+            raise DojoError(f"border is true (objects that touch the border are removed) or false; got {border!r}.")
+        if isinstance(classes, str) or not all(isinstance(c, str) for c in classes or ()):
+            raise DojoError(f"classes is a list of names, one a line; got {classes!r}.")
+        return cls(Limits(border, tuple(_range(k, v) for k, v in given.items())), tuple(classes or ()))
 
     @staticmethod
     def keys() -> list[str]:
-        """What may be said of it, beside features with a unit or a channel."""
-        return [*(f.name for f in fields_of(Filter)), *SIZES, *(m.name for m in MEASUREMENTS)]
+        """What may be said of it, beside columns with a unit or a channel."""
+        return ["border", "classes", *SIZES, *(m.name for m in MEASUREMENTS)]
 
     def values(self) -> dict[str, Any]:
         """What is not as usual."""
-        ends = {r.feature: {"min": r.low, "max": r.high} for r in self.ranges}
-        return _unusual(self) | {k: {n: v for n, v in e.items() if v is not None} for k, e in ends.items()}
+        ends = {r.column: {"min": r.low, "max": r.high} for r in self.limits.ranges}
+        found: dict[str, Any] = {"border": True} if self.limits.border else {}
+        found |= {"classes": self.classes} if self.classes else {}
+        return found | {k: {n: v for n, v in e.items() if v is not None} for k, e in ends.items()}
 
 
 @dataclass(frozen=True)
@@ -149,9 +141,7 @@ class Measure(Step):
 
     word: ClassVar[str] = "measure"
 
-    columns: Annotated[
-        tuple[str, ...], Option("Columns", "What is measured beside number, place and area.")
-    ] = USUAL
+    columns: Annotated[tuple[str, ...], Option("Columns", "What is measured beside number, place and area.")] = USUAL
     image: Annotated[
         Literal["input", "predicted"],
         Option(
@@ -165,7 +155,7 @@ class Measure(Step):
     def of(cls, values: Mapping[str, Any]) -> Measure:
         """From the options."""
         made: Any = checked(cls, values)
-        return replace(made, columns=chosen_measurements([c for c in made.columns if c not in SIZES]))  # type: ignore[no-any-return]
+        return replace(made, columns=chosen_measurements([c for c in made.columns if c not in SIZES]))
 
     @staticmethod
     def keys() -> list[str]:
@@ -173,8 +163,8 @@ class Measure(Step):
         return [f.name for f in fields_of(Measure)]
 
     def values(self) -> dict[str, Any]:
-        """What is not as usual."""
-        return _unusual(self)
+        """All of them, so that the file says what is measured."""
+        return {f.name: getattr(self, f.name) for f in fields_of(Measure)}
 
 
 @dataclass(frozen=True)
@@ -207,8 +197,8 @@ class Export(Step):
         return [f.name for f in fields_of(Export)]
 
     def values(self) -> dict[str, Any]:
-        """What is not as usual."""
-        return _unusual(self)
+        """All of them, so that the file says what is written."""
+        return {f.name: getattr(self, f.name) for f in fields_of(Export)}
 
 
 STEPS: dict[str, type[Predict | Filter | Measure | Export]] = {s.word: s for s in (Predict, Filter, Measure, Export)}
@@ -226,7 +216,7 @@ class Recipe:
     base : what relative paths start from: the folder of the file.
     """
 
-    files: Selection = Selection(())
+    files: Selection = field(default_factory=lambda: Selection(()))
     axes: str | None = None
     out: str | None = None
     steps: tuple[Step, ...] = ()
@@ -241,8 +231,26 @@ class Recipe:
     def folder(self) -> Path:
         """Where results go; DojoError where none is named."""
         if not self.out:
-            raise DojoError("The recipe names no folder for the results. Add a line out: FOLDER, or name it with --out.")
+            raise DojoError(
+                "The recipe names no folder for the results. Add a line out: FOLDER, or name it with --out."
+            )
         return self.base / Path(self.out).expanduser()
+
+    def chosen(
+        self,
+        inputs: Sequence[str] | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        axes: str | None = None,
+        out: Path | None = None,
+    ) -> Recipe:
+        """With what was said on the command line in place of what the file says; these paths start from the current folder."""
+        files = self.files
+        if inputs is not None:
+            files = replace(files, inputs=tuple(str(Path(p).expanduser().absolute()) for p in inputs))
+        files = replace(files, include=tuple(include or files.include), exclude=tuple(exclude or files.exclude))
+        folder = self.out if out is None else str(out.expanduser().absolute())
+        return replace(self, files=files, axes=axes or self.axes, out=folder)
 
     def model(self, step: Predict) -> str:
         """The model of a step: a path beside the recipe where there is one, else its name."""
@@ -306,7 +314,9 @@ def parsed(raw: bytes, name: str = "the recipe") -> Recipe:
         mark = getattr(error.__cause__ or error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error.__cause__ or error, "problem", None) or error
-        raise DojoError(f"{name}{where}: this is no YAML ({problem}). Check colons, dashes and indents there.") from error
+        raise DojoError(
+            f"{name}{where}: this is no YAML ({problem}). Check colons, dashes and indents there."
+        ) from error
     return _Reader(name)._recipe(values, root)
 
 
@@ -327,7 +337,7 @@ class _Reader:
         for key, value in node.value:
             if key.value in found:
                 self._no(key, f"{key.value} is there twice. Remove one of the two.")
-            if key.value not in keys and not (what == Filter.word and FEATURE.fullmatch(key.value)):
+            if key.value not in keys and not (what == Filter.word and _is_column(key.value)):
                 near = get_close_matches(key.value, keys, 1)
                 meant = f"Did you mean {near[0]}?" if near else f"Choose among {', '.join(keys)}."
                 self._no(key, f"{what} has no key {key.value!r}. {meant}")
@@ -338,7 +348,10 @@ class _Reader:
         keys = ("recipe", "input", "include", "exclude", "subfolders", "axes", "out", "steps")
         nodes = self._map(values, root, "a recipe", keys)
         if values.get("recipe") != VERSION:
-            self._no(nodes.get("recipe", (root,))[0], f"A recipe starts with recipe: {VERSION}. Update napari-dojo for newer ones.")
+            self._no(
+                nodes.get("recipe", (root,))[0],
+                f"A recipe starts with recipe: {VERSION}. Update napari-dojo for newer ones.",
+            )
         lists = {k: self._texts(values.get(k), nodes.get(k), k) for k in ("input", "include", "exclude")}
         subfolders = values.get("subfolders", True)
         if not isinstance(subfolders, bool):
@@ -366,7 +379,9 @@ class _Reader:
         if isinstance(value, str):  # "- measure"
             value = {value: None}
         if not isinstance(value, dict) or len(value) != 1:
-            self._no(node, "A step is one of " + ", ".join(STEPS) + ", such as - measure: with its keys indented below.")
+            self._no(
+                node, "A step is one of " + ", ".join(STEPS) + ", such as - measure: with its keys indented below."
+            )
         word, given = next(iter(value.items()))
         if word not in STEPS:
             near = get_close_matches(str(word), STEPS, 1)
@@ -395,7 +410,17 @@ def _refused(kind: Any, given: Mapping[str, Any], key: str) -> bool:
     return False
 
 
+def _is_column(name: str) -> bool:
+    """Whether tables have such a column."""
+    try:
+        measurement_of(name)
+    except DojoError:
+        return False
+    return True
+
+
 def _range(feature: str, value: Any) -> Range:
+    column = f"{feature}_px" if feature in IN_PX else feature
     ends = value if isinstance(value, dict) else {}
     numbers = [v for v in ends.values() if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if not ends or set(ends) - {"min", "max"} or len(numbers) < len(ends):
@@ -403,19 +428,21 @@ def _range(feature: str, value: Any) -> Range:
     low, high = (None if ends.get(k) is None else float(ends[k]) for k in ("min", "max"))
     if low is not None and high is not None and low > high:
         raise DojoError(f"min of {feature} is larger than max: {low:g} and {high:g}.")
-    return Range(feature, low, high)
+    return Range(column, low, high)
 
 
 def _unusual(values: Any) -> dict[str, Any]:
     """The options of a settings object that are not as usual."""
     declared = {f.name: f.default for f in fields_of(type(values))}
-    return {f.name: v for f in fields(values) if f.name in declared and (v := getattr(values, f.name)) != declared[f.name]}
+    return {
+        f.name: v for f in fields(values) if f.name in declared and (v := getattr(values, f.name)) != declared[f.name]
+    }
 
 
 def _plain(value: Any) -> Any:
     """Tuples as lists, whole numbers without fraction."""
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(v) for v in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError
+from napari_dojo.inference import filters
 from napari_dojo.inference.geometry import Image, Input
-from napari_dojo.inference.tables import MEASUREMENTS, Table, measure, table_of
+from napari_dojo.inference.tables import MEASUREMENTS, Table, table_of
 from napari_dojo.models.card import Card
-from napari_dojo.recipes.recipe import FEATURE, Filter, Measure, Range
+from napari_dojo.recipes.recipe import Filter, Measure
 from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -84,49 +81,41 @@ class State:
         )
         return replace(self, image=Image(self.image.name, picture, picture.axes), predicted=found)
 
-    def _seen(self, which: str) -> tuple[Any, Axes]:
-        """The image that intensities are measured in, and its axes, which are those of what was found, with C or without."""
+    def seen(self, which: str) -> tuple[Any, Axes]:
+        """The image that intensities are measured in, with axes that are those of what was found, with C or without.
+
+        ``which`` : "input", as it was read, with all its channels, or "predicted".
+        """
         found = self.found
         assert found is not None
-        last = self.predicted if which == "predicted" else None
-        candidates = [(found.given.array, found.given.axes.names)]
-        if last is not None:
-            candidates.insert(0, (last.prediction.array, last.axes.names))
-        elif self.raw.picture.data is not None:
-            picture = self.raw.picture
-            names = self.raw.axes or picture.axes or (found.card.axes if picture.data.ndim == len(found.card.axes) else "")
-            candidates = [(picture.data, names)] if self.predicted is not None else [(picture.data, names), *candidates]
         wanted = dict(zip(found.axes.names, found.prediction.array.shape, strict=True))
-        for array, names in candidates:
-            sizes = dict(zip(names, array.shape, strict=False))
-            sizes.pop("C", None)
-            if len(names) == array.ndim and list(sizes.items()) == list(wanted.items()):
+        for array, names in self._candidates(found, which):
+            sizes = dict(zip(names, array.shape, strict=True))
+            if {k: n for k, n in sizes.items() if k != "C"} == wanted:
                 return array, Axes(names, found.axes.spatial)
         raise DojoError(
-            f"The labels have {_times(wanted.values())} px, and the image that is measured has another size. "
+            f"What was found has {_times(wanted.values())} px, and the image that is measured has another size. "
             "Measure in the predicted image: image: predicted."
         )
 
+    def _candidates(self, found: Found, which: str) -> list[tuple[Any, str]]:
+        taken = (found.given.array, found.given.axes.names)  # the predicted image, where there is one before
+        if which == "predicted":
+            return [taken]
+        picture, card = self.raw.picture, found.card
+        names = self.raw.axes or picture.axes or (card.axes if picture.data.ndim == len(card.axes) else "")
+        raw = [(picture.data, names)] if len(names) == picture.data.ndim else []
+        return raw if self.predicted is not None else [*raw, taken]
+
 
 def filtered(step: Filter, state: State) -> State:
-    """The objects that a filter keeps; those that are left keep their numbers. DojoError: a feature cannot be measured."""
-    found = state.found
+    """Without the objects that a filter removes; the others keep their numbers. DojoError: something cannot be measured."""
+    found, limits = state.found, step.limits
     assert found is not None
-    labels, axes = np.array(found.prediction.array), found.axes
-    image, seen = state._seen("input") if _looks(step) else (None, axes)
-    features = tuple(dict.fromkeys(_base(r.feature) for r in step.ranges))
-    for i in range(axes.count(labels.shape)):
-        y = found.kind.at(labels, axes, i)
-        y = y[0] if y.ndim > len(axes.spatial) else y
-        values = np.unique(y)
-        keep = values > 0
-        keep &= ~np.isin(values, _cut_off(y, axes.spatial, step))
-        if step.ranges and keep.any():
-            x = None if image is None else np.asarray(seen.sample(image, i))
-            own = Axes(("C" if x is not None else "") + axes.spatial, axes.spatial)
-            table = measure(y, x, own, found.pixel_size, found.given.unit, features)
-            keep &= np.isin(values, table["index"][_within(step.ranges, table)])
-        y[~np.isin(y, values[keep])] = 0
+    looks = any(m.intensity and m.name in limits.measurements for m in MEASUREMENTS)
+    image, axes = state.seen("input") if looks else (None, found.axes)
+    labels = found.prediction.array
+    labels, _ = filters.filtered(labels, image, axes, limits, found.pixel_size, found.given.unit)
     return replace(state, found=replace(found, prediction=replace(found.prediction, array=labels)), table=None)
 
 
@@ -134,48 +123,9 @@ def measured(step: Measure, state: State) -> State:
     """With a table of what was found."""
     found = state.found
     assert found is not None
-    image, axes = state._seen(step.image)
-    table = table_of(
-        found.card, found.prediction.array, image, axes, found.pixel_size, found.given.unit, step.columns
-    )
+    image, axes = state.seen(step.image)
+    table = table_of(found.card, found.prediction.array, image, axes, found.pixel_size, found.given.unit, step.columns)
     return replace(state, table=table)
-
-
-def column_of(feature: str, columns: Sequence[str]) -> str | None:
-    """The column of a table that holds a feature: ``area`` is that in px, also where it is a volume."""
-    names = [feature, f"{feature}_px", *(["volume_px"] if feature == "area" else [])]
-    return next((n for n in names if n in columns), None)
-
-
-def _within(ranges: Sequence[Range], table: Table) -> NDArray[np.bool_]:
-    keep = np.ones(len(table["index"]), bool)
-    for r in ranges:
-        column = column_of(r.feature, list(table))
-        if column is None:
-            raise DojoError(
-                f"{r.feature} cannot be measured in this image; there are {', '.join(k for k in table if k != 'index')}."
-            )
-        values = np.asarray(table[column], float)
-        keep &= (values >= (-np.inf if r.low is None else r.low)) & (values <= (np.inf if r.high is None else r.high))
-    return keep
-
-
-def _cut_off(y: NDArray[Any], spatial: str, step: Filter) -> NDArray[Any]:
-    """The numbers of the objects that touch an edge."""
-    axes = [i for i, a in enumerate(spatial) if (step.border if a in "YX" else step.border_planes)]
-    return np.unique(np.concatenate([np.zeros(0, y.dtype), *(np.take(y, k, i).ravel() for i in axes for k in (0, -1))]))
-
-
-def _base(feature: str) -> str:
-    """The measurement that a feature is a column of: mean_intensity of mean_intensity_c1."""
-    match = FEATURE.fullmatch(feature)
-    return match.group(1) if match else feature
-
-
-def _looks(step: Filter) -> bool:
-    """Whether intensities are needed."""
-    needed = {m.name for m in MEASUREMENTS if m.intensity}
-    return any(_base(r.feature) in needed for r in step.ranges)
 
 
 def _times(sizes: Any) -> str:

@@ -67,10 +67,13 @@ def write_parquet(source: Path, path: Path) -> None:
         columns = next(csv.reader(file), [])
     types = {c: string() if c in TEXTS else int64() if c in WHOLE else float64() for c in columns}
     options = arrow.ConvertOptions(column_types=types, strings_can_be_null=True)
-    with replacing(path, source.stat().st_size) as new, arrow.open_csv(source, convert_options=options) as batches:
-        with ParquetWriter(new, batches.schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
+    with (
+        replacing(path, source.stat().st_size) as new,
+        arrow.open_csv(source, convert_options=options) as batches,
+        ParquetWriter(new, batches.schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 NO_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'napari-dojo[parquet]', or choose table: csv."

@@ -1,0 +1,284 @@
+"""A recipe on its images: one image after the other through all steps, in memory, by the apply loop.
+
+What is done is written to a journal image by image, so that a run that was stopped continues where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari_dojo.data.kinds import Kind
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped, StoppedError, among, changed
+from napari_dojo.inference.apply import SHARE, Room, over_images, writing
+from napari_dojo.inference.geometry import Image, resolve
+from napari_dojo.inference.sinks import Stored, TiffSink, predicted_by, write_prediction
+from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tables import write_csv
+from napari_dojo.io.pairing import common_folder, shown_names
+from napari_dojo.io.rois import write_rois
+from napari_dojo.models.card import Folder, decoding_of
+from napari_dojo.models.library import find
+from napari_dojo.recipes.check import problems
+from napari_dojo.recipes.journal import Entry, Journal, done_entries
+from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, text_of, write_recipe
+from napari_dojo.recipes.state import Found, State, filtered, measured
+from napari_dojo.recipes.tidy import joined, rows_of, write_parquet, write_skipped
+from napari_dojo.settings import checked
+from napari_dojo.tasks import TASKS
+
+__all__ = ["SKIPPED", "TABLE", "in_images", "run"]
+
+TABLE, SKIPPED, COPY = "objects", "skipped.csv", "recipe.yaml"
+
+Doing = Callable[[State, int, Room, Control], Generator[Event, None, State]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """Where the results of each image go, and the journal.
+
+    ``files`` : all images; ``todo`` : which of them are done now; ``last`` : the kind of what is found.
+    """
+
+    tiff: TiffSink
+    export: Export
+    journal: Journal
+    todo: tuple[int, ...]
+    root: Path
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self.tiff.where
+
+    def release(self, index: int) -> None:
+        """Remove what labels were kept in while they were made."""
+        self.tiff.release(self.todo[index])
+
+    def write(self, index: int, state: State) -> Stored:
+        """Write the files of an image, and that it is done."""
+        at, picture = self.todo[index], state.raw.picture
+        number = picture.image + 1 if picture.images > 1 else 0
+        file, path = self.tiff.inputs[at], self.tiff.place(at, number)
+        stored = Stored(at, state.raw.name, "")
+        if self.export.images and (image := state.predicted) is not None:
+            mark = f" {predicted_by(image.card.name)}"
+            beside = path.with_name(f"{path.stem}{mark}{path.suffix}")
+            write_prediction(beside, image.card, image.given, image.prediction)
+            stored = replace(stored, prediction=str(beside), axes=image.axes.names)
+        if state.found is not None:
+            stored = self._found(stored, path, state.found, state)
+        rows = None
+        if state.table is not None and state.found is not None:
+            rows = rows_of(state.table, self._name(file, number), state.found.kind.objects)
+        self.journal.add(file, picture.image, picture.images, stored, rows)
+        return stored
+
+    def _found(self, stored: Stored, path: Path, found: Found, state: State) -> Stored:
+        if self.export.labels:
+            write_prediction(path, found.card, found.given, found.prediction)
+            stored = replace(stored, prediction=str(path), axes=found.axes.names)
+        if self.export.rois and found.prediction.array.any():
+            write_rois(path.with_suffix(".zip"), found.prediction.array, found.axes)
+            stored = replace(stored, rois=str(path.with_suffix(".zip")))
+        if self.export.tables and state.table is not None:
+            write_csv(path.with_suffix(".csv"), state.table)
+            stored = replace(stored, table=str(path.with_suffix(".csv")))
+        return stored
+
+    def _name(self, file: Path, number: int) -> str:
+        """What the table calls an image: its path below the folder that all images lie in."""
+        name = Path(file).absolute().relative_to(self.root).as_posix() if self.root != Path() else file.name
+        return f"{name} (image {number})" if number else name
+
+
+def run(recipe: Recipe, overwrite: bool = False, control: Control | None = None) -> Iterator[Event]:
+    """Do all steps for all images, or continue where an earlier run of the same recipe was stopped.
+
+    Results lie in the recipe's folder ``out``: subfolders of the images are mirrored, ``objects.csv`` (or ``.parquet``) has a row for
+    each object of all images, ``skipped.csv`` says which images were skipped and why, ``recipe.yaml`` is a copy of the
+    recipe. Events as those of `napari_dojo.inference.apply.over_images`; the facts of Done have ``table`` (its path or
+    None) and ``rows``, too, and ``results`` and ``images`` include what was done earlier.
+
+    Parameters
+    ----------
+    overwrite : replace results of another recipe, or other files in the folder.
+
+    Raises
+    ------
+    DojoError : the recipe cannot be run, nothing could be done, or a result could not be written.
+    """
+    began, control = time.monotonic(), control or Control()
+    wrong = problems(recipe)
+    if wrong:
+        more = f" ({len(wrong) - 1} more; `napari-dojo run --check` lists all)" if len(wrong) > 1 else ""
+        raise DojoError(f"{wrong[0]}{more}")
+    files = recipe.files.files(recipe.base, recipe.folder)
+    output, before = _output(recipe, files, overwrite)
+    skipped: list[tuple[str, str]] = []
+    done: Event | None = None
+    if before:
+        count = sum(map(len, before.values()))
+        yield Message("info", f"{count} of {len(files)} images were done before. Continuing with the others.")
+    if output.todo:
+        for event in _loop(recipe, output, sum(map(len, before.values())), control):
+            if isinstance(event, Skipped):
+                skipped.append((event.name, event.reason))
+            if isinstance(event, Done):
+                done = event
+            else:
+                yield event
+    elif before:
+        done = Done(output.where, {"skipped": [], "images": sum(map(len, before.values())), "stopped": False})
+    if not isinstance(done, Done):
+        return  # stopped with nothing done, which was said
+    entries = done_entries(output.journal, files)
+    facts = {**done.facts, **_tables(output, [e for i in sorted(entries) for e in entries[i]], skipped)}
+    write_recipe(recipe.folder / COPY, replace(recipe, files=replace(recipe.files, inputs=_absolute(recipe)), out="."))
+    facts["results"] = [e.stored | {"index": i} for i in sorted(entries) for e in entries[i]]
+    yield Done(done.result, facts | {"seconds": round(time.monotonic() - began, 2)})
+
+
+def in_images(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events; Progress counts images, not parts of them."""
+    for event in events:
+        yield (
+            Progress(event.done // SHARE, event.total // SHARE)
+            if isinstance(event, Progress) and event.total >= SHARE
+            else event
+        )
+
+
+def _output(recipe: Recipe, files: Sequence[Path], overwrite: bool) -> tuple[_Output, dict[int, list[Entry]]]:
+    """Where results go, and what is there of an earlier run; DojoError where they may not go there."""
+    export, out = recipe.export, recipe.folder
+    tiff = TiffSink(tuple(files), out, True, export.tables, rois=export.rois)
+    journal = Journal(out)
+    if not overwrite and not journal.exists:
+        replace(tiff, overwrite=False).check()
+    tiff.check()
+    continued = journal.begin(_made_by(recipe), overwrite)
+    before = done_entries(journal, files) if continued else {}
+    todo = tuple(i for i in range(len(files)) if i not in before)
+    return _Output(tiff, export, journal, todo, common_folder(files)), before
+
+
+def _made_by(recipe: Recipe) -> dict[str, Any]:
+    """What results depend on: the steps, and the weights of the models."""
+    models = {}
+    for _, step in recipe.active:
+        if isinstance(step, Predict):
+            about = Folder(find(recipe.model(step))).description().get("weights", {})
+            models[step.model] = str(about.get("pytorch_state_dict", {}).get("sha256", ""))
+    steps = text_of(Recipe(axes=recipe.axes, steps=tuple(s for _, s in recipe.active)))
+    return {"steps": steps, "models": models}
+
+
+def _loop(recipe: Recipe, output: _Output, before: int, control: Control) -> Iterator[Event]:
+    doing, cores = _prepared(recipe, output)
+    names = shown_names(output.tiff.inputs)
+    sources = [FileSource(output.tiff.inputs[i], recipe.axes, names[i]) for i in output.todo]
+    yield from over_images(partial(_one, doing, output), sources, output, control, cores, before)
+
+
+def _prepared(recipe: Recipe, output: _Output) -> tuple[list[Doing], int]:
+    """The steps with their models loaded, and the number of cores they may use."""
+    from napari_dojo.inference.predict import Ready
+    from napari_dojo.models.bundle import load
+
+    doing: list[Doing] = []
+    cores = 1
+    for number, step in recipe.active:
+        if isinstance(step, Predict):
+            bundle = load(find(recipe.model(step)))
+            own = asdict(decoding_of(bundle.card))
+            decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **step.decoding})
+            ready = Ready.of(bundle, step.settings, decoding)
+            cores = ready.predictor.device.cores
+            doing.append(partial(_predicted, number, ready, output))
+        elif isinstance(step, Filter):
+            doing.append(partial(_at_once, number, partial(filtered, step)))
+        elif isinstance(step, Measure):
+            doing.append(partial(_at_once, number, partial(measured, step)))
+    return doing, cores
+
+
+def _one(
+    doing: Sequence[Doing], output: _Output, image: Image, index: int, room: Room, control: Control
+) -> Generator[Event, None, Stored]:
+    """All steps for one image, and its files. An unexpected error, too, is one of this image alone."""
+    state = State(image, image)
+    try:
+        for i, do in enumerate(doing):
+            state = yield from changed(do(state, index, room, control), partial(among, i, len(doing)))
+            control.check()
+    except (DojoError, StoppedError, MemoryError):
+        raise
+    except Exception as error:
+        raise DojoError(explained(error)) from error
+    with writing():
+        return output.write(index, state)
+
+
+def _predicted(
+    number: int, ready: Any, output: _Output, state: State, index: int, room: Room, control: Control
+) -> Generator[Event, None, State]:
+    """Apply a model to the image as it is now."""
+    from napari_dojo.inference.predict import memory_for, predict_image
+
+    kind: Kind = ready.task.result
+    given = _of_step(number, lambda: resolve(ready.card, state.image, ready.settings))
+
+    def storage(shape: tuple[int, ...], dtype: Any) -> Any:
+        import numpy as np
+
+        if kind.intensities:
+            return np.zeros(shape, dtype)
+        with writing():
+            return output.tiff.storage(output.todo[index], shape, dtype)
+
+    with room.taken(memory_for(ready, given), control):
+        prediction = yield from predict_image(ready, given, control, storage)
+    return state.after(Found(ready.card, given, prediction))
+
+
+def _at_once(
+    number: int, do: Callable[[State], State], state: State, index: int, room: Room, control: Control
+) -> Generator[Event, None, State]:
+    """A step without a model."""
+    return _of_step(number, lambda: do(state))
+    yield  # a generator, as all steps are
+
+
+def _of_step(number: int, do: Callable[[], Any]) -> Any:
+    """What a step gives; its errors name it."""
+    try:
+        return do()
+    except DojoError as error:
+        raise DojoError(f"Step {number}: {error}") from error
+
+
+def _tables(output: _Output, entries: Sequence[Entry], skipped: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Write the table over all images, and that of skipped ones."""
+    out = output.tiff.out
+    write_skipped(out / SKIPPED, skipped)
+    parts = [p for e in entries if (p := output.journal.rows(e.file, e.number)).is_file()]
+    if output.export.table == "none" or not parts:
+        return {"table": None, "rows": sum(e.rows for e in entries)}
+    path = out / f"{TABLE}.csv"
+    rows = joined(parts, path)
+    if output.export.table == "parquet":
+        write_parquet(path, path := path.with_suffix(".parquet"))
+        path.with_suffix(".csv").unlink()
+    return {"table": str(path), "rows": rows}
+
+
+def _absolute(recipe: Recipe) -> tuple[str, ...]:
+    """The inputs, from wherever the copy of the recipe is read."""
+    return tuple(str((recipe.base / Path(given).expanduser()).absolute()) for given in recipe.files.inputs)
