@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from napari_dojo.tasks.watershed import joined, part_of, split_objects
+from napari_dojo.tasks.watershed import Rule, joined, part_of, split_objects
 
 
 def by_definition(inside, depth, split, lowest):
@@ -83,23 +83,32 @@ def test_a_mask_of_one_pixel_and_none():
 
 def in_parts(inside, depth, edge, split, minimum_area):
     """The same part by part, each with a rim of one pixel."""
-    size = inside.shape
+    size, rule = inside.shape, Rule(split, 0.2, minimum_area)
     cores = list(product(*([(a, min(n, a + edge)) for a in range(0, n, edge)] for n in size)))
     parts = []
     for core in cores:
         wide = tuple((max(0, a - 1), min(n, b + 1)) for (a, b), n in zip(core, size, strict=True))
         at = tuple(slice(*w) for w in wide)
-        parts.append(part_of(inside[at], depth[at], wide, core, size))
-    everywhere, count = np.zeros(size, np.int64), 0
-    for core, part in zip(cores, parts, strict=True):
-        there = everywhere[tuple(slice(*c) for c in core)]
-        there[...] = np.where(part.basins > 0, part.basins + count, 0)
-        count += len(part.heights) - 1
-    numbers = joined(parts, lambda places: everywhere.ravel()[places], split, 0.2, minimum_area)
+        parts.append(part_of(inside[at], depth[at], wide, core, size, rule))
     out = np.zeros(size, np.int32)
-    for core, part, of in zip(cores, parts, numbers, strict=True):
-        out[tuple(slice(*c) for c in core)] = of[part.basins]
+    for core, part, of in zip(cores, parts, joined(parts, rule), strict=True):
+        out[tuple(slice(*c) for c in core)] = of[part.objects]
     return out
+
+
+def test_of_a_part_only_what_meets_its_border_is_left_open():
+    """So what is kept of the parts of a large image does not grow with its area."""
+    rng = np.random.default_rng(1)
+    depth = ndi.gaussian_filter(rng.random((400, 400)).astype(np.float32), 3)
+    depth = (depth - depth.min()) / np.ptp(depth)
+    size = (1200, 1200)
+    wide, core = ((399, 801),) * 2, ((400, 800),) * 2
+    part = part_of(np.pad(depth > 0.5, 1), np.pad(depth, 1), wide, core, size, Rule(0.1, 0.2))
+    assert len(part.heights) == 0  # the rim is empty
+    assert part.known == split_objects(depth > 0.5, depth, 0.1, 0.2).max()
+    part = part_of(np.pad(depth, 1, mode="edge") > 0.5, np.pad(depth, 1, mode="edge"), wide, core, size, Rule(0.1, 0.2))
+    assert 0 < len(part.heights) < part.known / 3
+    assert {*np.unique(part.objects)} == {*range(part.known + len(part.heights) + 1)}
 
 
 @pytest.mark.parametrize("edge", [7, 16, 33, 500])

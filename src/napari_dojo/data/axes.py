@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 
@@ -115,6 +116,23 @@ class Axes:
         if "C" in left:
             return part.transpose([left.index(a) for a in "C" + self.spatial])
         return part.transpose([left.index(a) for a in self.spatial])[None]
+
+    def part(self, array: Any, index: int, box: Sequence[tuple[int, int]]) -> Any:
+        """A box (from and to along each axis of S) of sample ``index`` as (C, *s); nothing else is read, whatever the array."""
+        key: list[Any] = [slice(None)] * array.ndim
+        for name, (a, b) in zip(self.spatial, box, strict=True):
+            key[self.names.index(name)] = slice(a, b)
+        return self.sample(array[tuple(key)], index)
+
+    def put(self, out: Any, index: int, box: Sequence[tuple[int, int]], values: NDArray[Any]) -> None:
+        """Write a box of sample ``index``, (C, *s) or, without channels, (*s); ``out`` is numpy, memory-mapped or Zarr."""
+        others = [self.names[i] for i in self._others]
+        where = dict(zip(others, np.unravel_index(index, [out.shape[i] for i in self._others]), strict=True))
+        spans = dict(zip(self.spatial, box, strict=True))
+        key = [slice(None) if a == "C" else slice(*spans[a]) if a in spans else int(where[a]) for a in self.names]
+        left = [a for a in self.names if a not in others]
+        mine = ("C" if "C" in self.names else "") + self.spatial
+        out[tuple(key)] = values.reshape(values.shape[-len(mine) :]).transpose([mine.index(a) for a in left])
 
     def frames(self, array: Any) -> list[Any]:
         """All samples (C, *S), without neighbours: what the intensities of an image or a series are measured on."""

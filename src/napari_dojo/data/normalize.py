@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.padding import filled, padding, strided
+from napari_dojo.data.padding import Sparse, filled, padding, step_of, strided
 
-__all__ = ["Normalization", "Rule", "dim_frames", "finite"]
+__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
@@ -52,12 +52,17 @@ class Normalization:
         where there is neither.
         """
         out, where = filled(x)
+        return self._without_hot(out, x, (False,) * len(x)), where
+
+    def _without_hot(self, out: NDArray[Any], x: NDArray[Any], known: Sequence[bool]) -> NDArray[Any]:
+        """Hot pixels as those around them; ``known`` : of a channel, that what is so bright is hot, however much there is."""
         for c, (offset, scale) in enumerate(zip(self.offset, self.scale, strict=True)):
-            at = _single(out[c], offset + HOT * scale, offset + HOT / 2 * scale)
+            most = 1.0 if known[c] else MOST_HOT
+            at = _single(out[c], offset + HOT * scale, offset + HOT / 2 * scale, most)
             if at is not None:
                 out = out.copy() if out is x else out
                 out[c][at] = np.median(_around(out[c], at), 0)
-        return out, where
+        return out
 
     def repeated(self, times: int) -> Normalization:
         """The same for samples whose channels come several times: those of their neighbours."""
@@ -68,6 +73,48 @@ class Normalization:
         column = (-1,) + (1,) * (x.ndim - 1)
         scale, offset = np.reshape(self.scale, column), np.reshape(self.offset, column)
         return (x * scale + offset).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaning:
+    """What is padding and what is a defect in a large image, known of all of it, so that it can be cleaned part by part.
+
+    Attributes
+    ----------
+    norm : the numbers of the image.
+    found : where each channel is padding, on every n-th pixel.
+    hot : of each channel, whether pixels far above the rest are few, and so defects where they are single.
+    """
+
+    norm: Normalization
+    found: tuple[Sparse | None, ...]
+    hot: tuple[bool, ...]
+
+    @staticmethod
+    def of(x: Any, norm: Normalization) -> Cleaning:
+        """Of an image (C, *S), of which every n-th pixel is looked at; numpy, memory-mapped or dask."""
+        few = [np.asarray(strided(c, SAMPLED)) for c in x]
+        bright = [offset + HOT * scale for offset, scale in zip(norm.offset, norm.scale, strict=True)]
+        hot = tuple(bool((c > b).mean() <= MOST_HOT) for c, b in zip(few, bright, strict=True))
+        return Cleaning(norm, tuple(Sparse.of(c, step_of(x.shape[1:], SAMPLED)) for c in few), hot)
+
+    @property
+    def blank(self) -> bool:
+        """Whether the pixels that were looked at show nothing."""
+        return all(f is not None and f.everywhere for f in self.found)
+
+    def clean(
+        self, part: NDArray[Any], box: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """A part (C, *s), which lies in ``box``, as `Normalization.clean` gives it where it cleans the whole image."""
+        masks = [None if f is None else f.where(c, box) for f, c in zip(self.found, part, strict=True)]
+        out, known = part, None
+        if any(m is not None for m in masks):
+            out, known = part.copy(), np.zeros(part.shape, bool)
+            for c, (f, mask) in enumerate(zip(self.found, masks, strict=True)):
+                if f is not None and mask is not None:
+                    out[c][mask], known[c] = f.level, mask
+        return self.norm._without_hot(out, part, self.hot), known
 
 
 @dataclass(frozen=True)
@@ -199,10 +246,12 @@ def _objects(frames: Iterable[NDArray[Any]], bright: float) -> tuple[NDArray[Any
     return np.concatenate(found), single
 
 
-def _single(a: NDArray[Any], bright: float, half: float) -> tuple[NDArray[np.intp], ...] | None:
+def _single(
+    a: NDArray[Any], bright: float, half: float, most: float = MOST_HOT
+) -> tuple[NDArray[np.intp], ...] | None:
     """Places above ``bright`` with hardly a neighbour above ``half``; None where there are none, or too many."""
     above = a > bright
-    if not above.any() or above.mean() > MOST_HOT:
+    if not above.any() or above.mean() > most:
         return None
     at = np.nonzero(above)
     alone = (_around(a, at) > half).sum(0) < 3

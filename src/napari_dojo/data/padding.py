@@ -6,14 +6,15 @@ tiles or frames. A background that a camera or a program has clipped to 0 is ima
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["filled", "padding", "strided"]
+__all__ = ["Sparse", "filled", "padding", "step_of", "strided"]
 
 LOOKED_AT = 2**16  # pixels on which it is decided whether there may be padding
 SMALLEST = 16  # px; what is smaller is a defect of the camera, not padding
@@ -53,8 +54,63 @@ def filled(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
 
 def strided(x: Any, most: int) -> Any:
     """Every n-th pixel of (*S) along each axis, about ``most`` of them."""
-    step = max(1, int(np.ceil((np.prod(x.shape) / most) ** (1 / max(1, len(x.shape))))))
-    return x[(slice(None, None, step),) * len(x.shape)]
+    return x[(slice(None, None, step_of(x.shape, most)),) * len(x.shape)]
+
+
+def step_of(size: Sequence[int], most: int) -> int:
+    """Every how many-th pixel along each axis are about ``most`` of an image of this size."""
+    return max(1, int(np.ceil((np.prod(size) / most) ** (1 / max(1, len(size))))))
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Padding of one channel that was found on every ``step``-th pixel along each axis.
+
+    Attributes
+    ----------
+    seen : where those pixels are padding.
+    values : of the padding, each with the middle of what was imaged.
+    level : that padding gets.
+    everywhere : nothing was imaged.
+    """
+
+    step: int
+    seen: NDArray[np.bool_]
+    values: tuple[tuple[float, float], ...]
+    level: float
+    everywhere: bool = False
+
+    @staticmethod
+    def of(few: NDArray[Any], step: int) -> Sparse | None:
+        """From every ``step``-th pixel (*s) of a channel; None where nothing is padding."""
+        seen = _of_channel(few)
+        if seen is None:
+            return None
+        if seen.all():
+            return Sparse(step, seen, (), 0.0, everywhere=True)
+        found, counts = np.unique(few[seen], return_counts=True)  # NaN once
+        found = found[counts >= max(SMALLEST, 0.02 * seen.sum())]
+        rest = few[~seen]
+        middles = [float(np.median(few[(few != v) & np.isfinite(few)])) for v in found]
+        level = float(np.percentile(strided(few, LOOKED_AT)[~strided(seen, LOOKED_AT)], 25)) if rest.size else 0.0
+        return Sparse(step, seen, tuple(zip(found.tolist(), middles, strict=True)), level)
+
+    def where(self, part: NDArray[Any], box: Sequence[tuple[int, int]]) -> NDArray[np.bool_] | None:
+        """Where a part (*s) of the channel, which lies in ``box``, is padding; None: nowhere."""
+        first = [-(-a // self.step) for a, _ in box]
+        seen = self.seen[tuple(slice(f, -(-b // self.step)) for f, (_, b) in zip(first, box, strict=True))]
+        if self.everywhere or not seen.any():
+            return None
+        at = tuple((np.nonzero(seen)[i] + first[i]) * self.step - a for i, (a, _) in enumerate(box))
+        made = np.zeros(part.shape, bool)
+        for value, middle in self.values:
+            same = part == value if np.isfinite(value) else ~np.isfinite(part)
+            labels, count = ndimage.label(same)
+            keep = np.zeros(count + 1, bool)
+            keep[labels[at]] = True
+            keep[0] = False
+            made |= _with_edges(part, keep[labels], value, middle) if np.isfinite(value) else keep[labels]
+        return made if made.any() else None
 
 
 def _of_channel(a: NDArray[Any]) -> NDArray[np.bool_] | None:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from napari_dojo.events import Progress
 from napari_dojo.tasks import Task
-from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
+from napari_dojo.tasks.watershed import Box, Rule, Terrain, joined, part_of
 
-__all__ = ["decode_steps", "objects_in_blocks"]
+__all__ = ["decode_steps", "objects_in_blocks", "rule_of", "widened"]
 
 EDGE = {2: 512, 3: 96}  # px of the blocks that objects are found in, by the number of spatial axes
 
@@ -42,38 +42,36 @@ def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generato
 def objects_in_blocks(
     land_of: Callable[[int, Box], Land], cores: Sequence[Box], decoding: Terrain, out: Any
 ) -> Generator[Progress, None, int]:
-    """Objects of an image, written to ``out`` (*S), zeros, numpy or memory-mapped; their number.
+    """Objects of an image, written to ``out`` (*S), zeros; their number.
 
-    Holds one block in memory, and a few numbers for each basin. Yields Progress before each block.
+    Holds one block in memory, and a few numbers for each object at a border. Yields Progress before each block.
 
     Parameters
     ----------
     land_of : mask and distance for block number i: of a box of the image, the block and a margin.
     cores : boxes that cover the image once.
     """
-    size, count = out.shape, 0
-    parts: list[Part] = []
+    size, parts = out.shape, []
     for i, core in enumerate(cores):
         yield Progress(i, len(cores))
-        wide = tuple(
-            (max(0, a - decoding.margin), min(n, b + decoding.margin)) for (a, b), n in zip(core, size, strict=True)
-        )
-        inside, distance = land_of(i, wide)
-        part = part_of(inside, distance, wide, core, size)
-        out[_slices(core)] = part.basins + count * (part.basins > 0)
-        count += len(part.heights) - 1
-        parts.append(replace(part, basins=part.basins[:0]))
-    numbers = joined(
-        parts,
-        lambda places: out[np.unravel_index(places, size)],
-        decoding.split,
-        decoding.lowest,
-        decoding.minimum_area,
-    )
-    of = np.concatenate([np.zeros(1, np.int32), *(n[1:] for n in numbers)])
-    for core in cores:
+        wide = widened(core, size, decoding.margin)
+        part = part_of(*land_of(i, wide), wide, core, size, rule_of(decoding))
+        out[_slices(core)] = part.objects
+        parts.append(replace(part, objects=part.objects[:0]))
+    numbers = joined(parts, rule_of(decoding))
+    for core, of in zip(cores, numbers, strict=True):
         out[_slices(core)] = of[out[_slices(core)]]
-    return int(of.max())
+    return int(max(of.max() for of in numbers))
+
+
+def rule_of(decoding: Terrain) -> Rule:
+    """When two maxima of the distance are two objects."""
+    return Rule(decoding.split, decoding.lowest, decoding.minimum_area)
+
+
+def widened(core: Box, size: Sequence[int], margin: int) -> Box:
+    """A box with a margin, where the image of this size has one."""
+    return tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(core, size, strict=True))
 
 
 def _cores(size: Sequence[int]) -> list[Box]:

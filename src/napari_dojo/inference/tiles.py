@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.events import Progress
 
-__all__ = ["Tile", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
+__all__ = ["Tile", "blocks_of", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,28 @@ def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[
         ((max(0, a - halo), min(n, b + halo)), (a - before, b + after), (a, b))
         for (a, b), (before, after) in zip(cores, pairwise(fade), strict=True)
     ]
+
+
+def blocks_of(
+    size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int], grid: Sequence[int]
+) -> list[Tile]:
+    """Cover an image of ``size`` with blocks of at most ``edge`` px, halo included, whose cores start on ``grid``.
+
+    ``grid`` holds multiples of the stride. What is read ends as far from a multiple of the stride as the image does, so that a
+    flipped block lies on the network's stride as the flipped image does.
+    """
+    along = [_blocks_along(*each) for each in zip(size, edge, halo, stride, grid, strict=True)]
+    return [Tile(read, core, core) for parts in product(*along) for read, core in [tuple(zip(*parts, strict=True))]]
+
+
+def _blocks_along(n: int, edge: int, halo: int, stride: int, grid: int) -> list[tuple[tuple[int, int], ...]]:
+    if n <= edge:
+        return [((0, n), (0, n))]
+    halo = -(-halo // stride) * stride
+    step = max(grid, (edge - 2 * halo) // grid * grid)
+    step = ceil(ceil(n / ceil(n / step)) / grid) * grid
+    cores = [(a, min(n, a + step)) for a in range(0, n, step)]
+    return [((max(0, a - halo), n - max(0, n - b - halo) // stride * stride), (a, b)) for a, b in cores]
 
 
 def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:

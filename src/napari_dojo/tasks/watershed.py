@@ -7,7 +7,7 @@ flooding from seeds, and a part of an image gives what the whole image gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Part", "Terrain", "joined", "part_of", "split_objects"]
+__all__ = ["Box", "Part", "Rule", "Terrain", "joined", "part_of", "split_objects"]
 
 CHUNK = 2**16  # pixels that are looked at together: what is computed of them stays in the processor's cache
 
@@ -34,9 +34,10 @@ def split_objects(
     """
     grid = _Grid.of(inside, distance)
     basins, heights = grid.basins()
-    owner = _owners(heights, grid.passes(basins), split, lowest)
+    everything = np.arange(len(basins))
+    owner = _owners(heights, grid.passes(basins, everything, basins), Rule(split, lowest))
     found = owner[basins]
-    keep = np.bincount(found, minlength=len(owner)) >= minimum_area
+    keep = np.bincount(found, minlength=len(owner)) >= max(1.0, minimum_area)
     keep[0] = False
     return grid.image((np.cumsum(keep) * keep).astype(np.int32)[found])
 
@@ -76,91 +77,192 @@ class Terrain(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The basins of a part of an image, numbered from 1, and how they lie to pixels beyond it.
+    """The objects of a part of an image: those that are known whatever lies beyond it, and those that are open.
+
+    Places are pixels of the whole image, flattened. Open objects may continue beyond the part, or join others that do.
 
     Attributes
     ----------
-    basins : (*S) of the part, 0 outside the mask.
-    heights, sizes : of each basin and of 0, the highest distance and the pixels.
-    ways : (basin, place): the way uphill from a basin leads to that pixel of another part. Places are in the flattened image.
-    passes : (basin, basin, distance at the highest pass between them).
-    borders : (basin, place, distance): it lies beside that pixel of another part, the smaller distance of the two.
+    objects : (*S) of the part: 0 outside of objects, 1..known, then the open ones.
+    known : the number of objects that are complete.
+    heights, sizes : of each open object, the highest distance and the pixels.
+    passes : (open, open, distance): the highest place where two of them meet, which decides whether they are one.
+    ways : (open, place): the way uphill leads to that pixel beyond the part.
+    borders : (open, place, distance): it lies beside that pixel beyond the part, the smaller distance of the two.
+    edge : (place, open): the pixels of open objects that lie beside pixels of the mask beyond the part.
+
+    The open ones are counted from 0.
     """
 
-    basins: NDArray[np.int32]
+    objects: NDArray[np.int32]
+    known: int
     heights: NDArray[np.float32]
     sizes: NDArray[np.int64]
-    ways: tuple[NDArray[np.int32], Index]
     passes: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+    ways: tuple[NDArray[np.int32], Index]
     borders: tuple[NDArray[np.int32], Index, NDArray[np.float32]]
+    edge: tuple[Index, NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When two maxima are two objects, and what is an object: see `split_objects`."""
+
+    split: float
+    lowest: float
+    minimum_area: float = 0.0
+
+    def apart(self, lower: float, distance: float) -> bool:
+        """Whether a maximum is an object beside a higher one, with which it meets at that distance."""
+        return lower - distance > self.split and lower > self.lowest
 
 
 def part_of(
-    inside: NDArray[np.bool_], distance: NDArray[np.float32], wide: Box, core: Box, size: Sequence[int]
+    inside: NDArray[np.bool_], distance: NDArray[np.float32], wide: Box, core: Box, size: Sequence[int], rule: Rule
 ) -> Part:
-    """The basins in ``core`` of an image of this ``size``; mask and distance (*S) are those of ``wide``.
+    """The objects in ``core`` of an image of this ``size``; mask and distance (*S) are those of ``wide``.
 
     ``wide`` has at least one more pixel on each side, but where the image ends.
     """
     grid = _Grid.of(inside, distance)
-    ours = grid.pixels_in(tuple((a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True)))
+    inner = tuple((a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True))
+    ours = grid.pixels_in(inner)
     places, outer = np.flatnonzero(ours), np.flatnonzero(~ours)
     roots = grid.roots(outer)[places]
     used = np.zeros(len(ours), bool)
     used[roots] = True
     maxima, basins = np.flatnonzero(used), np.cumsum(used, dtype=np.int32)[roots]
-    leaving = ~ours[maxima]
     everywhere = np.zeros(len(grid.pixels), np.int32)
     everywhere[places], everywhere[outer] = basins, -1
-    found = [(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.intp), np.zeros(0, np.float32))]
-    found += list(grid.beside(places, everywhere))
-    a, b, there, low = (np.concatenate(column) for column in zip(*found, strict=True))
-    far = b < 0
-    image = grid.image(np.maximum(everywhere, 0))[
-        tuple(slice(a - w, b - w) for (a, b), (w, _) in zip(core, wide, strict=True))
-    ]
+    heights = np.append(np.float32(-np.inf), grid.distance[grid.pixels[maxima]])
+    leaving = np.flatnonzero(~ours[maxima]).astype(np.int32)
+    contacts = grid.contacts(inner, everywhere)
+    owners, known, kept = _settled(heights, grid.passes(basins, places, everywhere), leaving + 1, contacts, rule)
+    sizes = np.bincount(owners[basins], minlength=len(owners))
+    is_object = known & (heights > rule.lowest) & (sizes >= rule.minimum_area)
+    is_object[0] = False
+    open_ = (owners == np.arange(len(owners))) & ~known
+    open_[0] = False
+    numbers = np.cumsum(is_object) * is_object + (is_object.sum() + np.cumsum(open_)) * open_
+    count, at = int(is_object.sum()), (np.cumsum(open_) - 1).astype(np.int32)[owners]
+    everywhere[places], everywhere[outer] = numbers[owners][basins], 0
+    image = grid.image(everywhere)[tuple(slice(a, b) for a, b in inner)]
+    basin, here, there, low = contacts
+
+    def global_places(pixels: Index) -> Index:
+        return grid.places(pixels, wide, size)
+
+    here, first = np.unique(here, return_index=True)
     return Part(
-        image,
-        np.append(np.float32(-np.inf), grid.distance[grid.pixels[maxima]]),
-        np.bincount(basins, minlength=len(maxima) + 1),
-        (np.flatnonzero(leaving).astype(np.int32) + 1, grid.places(grid.pixels[maxima[leaving]], wide, size)),
-        _highest(a[~far], b[~far], low[~far]),
-        (a[far], grid.places(there[far], wide, size), low[far]),
+        np.ascontiguousarray(image),
+        count,
+        heights[open_],
+        sizes[open_],
+        (at[kept[0]], at[kept[1]], kept[2]),
+        (at[leaving + 1], global_places(grid.pixels[maxima[leaving]])),
+        (at[basin], global_places(there), low),
+        (global_places(here), at[basin[first]]),
     )
 
 
-def joined(
-    parts: Sequence[Part],
-    basin_at: Callable[[Index], NDArray[np.int64]],
-    split: float,
-    lowest: float,
-    minimum_area: float,
-) -> list[NDArray[np.int32]]:
-    """For each part its basins' numbers, (basins + 1,), as `split_objects` finds objects in the whole image; 1..n.
+def _settled(
+    heights: NDArray[np.float32],
+    passes: Sequence[tuple[int, int, float]],
+    leaving: NDArray[np.int32],
+    contacts: tuple[NDArray[np.int32], Index, Index, NDArray[np.float32]],
+    rule: Rule,
+) -> tuple[NDArray[np.int32], NDArray[np.bool_], tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
+    """Basins of a part joined as far as that does not depend on what lies beyond.
 
-    ``basin_at`` : of places in the flattened image the basin there, counted on from part to part, each without its 0.
-    Of the parts all but ``basins`` is used.
+    From the highest pass down, what meets the outside, above a pass, is open there: it may be higher than is known. Where the lower
+    one of two basins is closed, they are joined or not as in the whole image; where it is open, they are not, if even
+    its known height is enough, and else both are open.
+
+    Returns
+    -------
+    owners : of each basin.
+    known : whether it is closed to the end.
+    kept : the passes that are left to decide.
     """
-    counts = [len(part.heights) - 1 for part in parts]
-    before = np.cumsum([0, *counts]).tolist()
-    heights = np.concatenate([np.full(1, -np.inf, np.float32), *(part.heights[1:] for part in parts)])
-    sizes = np.concatenate([[0], *(part.sizes[1:] for part in parts)])
-    ways = [(part.ways[0] + n, basin_at(part.ways[1])) for part, n in zip(parts, before, strict=False)]
-    inner = [(part.passes[0] + n, part.passes[1] + n, part.passes[2]) for part, n in zip(parts, before, strict=False)]
-    outer = [
-        (part.borders[0] + n, basin_at(part.borders[1]), part.borders[2])
-        for part, n in zip(parts, before, strict=False)
-    ]
-    a, b, low = (np.concatenate(column) for column in zip(*inner, *outer, strict=True))
-    met = _highest(a, b, low)
-    order = np.argsort(-met[2], kind="stable")
-    passes = list(zip(*(column[order].tolist() for column in met), strict=True))
-    start, to = (np.concatenate(column).tolist() for column in zip(*ways, strict=True))
-    owner = _owners(heights, passes, split, lowest, dict(zip(start, to, strict=True)))
-    keep = np.bincount(owner, sizes, len(heights)) >= minimum_area
+    touching = np.full(len(heights), -np.inf, np.float32)
+    np.maximum.at(touching, contacts[0], contacts[3])
+    touching[leaving] = np.inf
+    meeting = np.flatnonzero(touching > -np.inf)
+    events = [*((int(b), 0, float(touching[b])) for b in meeting), *passes]
+    events.sort(key=lambda event: (-event[2], event[1] > 0))
+    parents, maxima, is_open = list(range(len(heights))), heights.tolist(), [False] * len(heights)
+    kept: list[tuple[int, int, float]] = []
+    for a, b, distance in events:
+        high, low = _root(parents, a), _root(parents, b)
+        if not b:
+            is_open[high] = True
+            continue
+        if maxima[high] < maxima[low]:
+            high, low = low, high
+        if high == low or rule.apart(maxima[low], distance):
+            continue
+        if is_open[low]:
+            kept.append((high, low, distance))
+            is_open[high] = True
+        else:
+            parents[low] = high
+    owners = np.array([_root(parents, i) for i in range(len(parents))], np.int32)
+    known = ~np.array(is_open)[owners] & (owners == np.arange(len(owners)))
+    table = np.array(kept, np.float64).reshape(-1, 3)
+    ends = table[:, :2].astype(np.int32)
+    return owners, known, (ends[:, 0], ends[:, 1], np.array([d for _, _, d in kept], np.float32))
+
+
+def joined(parts: Sequence[Part], rule: Rule) -> list[NDArray[np.int32]]:
+    """For each part the numbers of its objects, (objects + 1,), as `split_objects` finds them in the whole image; 1..n.
+
+    The parts cover the image once. ``Part.objects`` is not used.
+    """
+    before = np.cumsum([1, *(len(part.heights) for part in parts)]).tolist()
+    heights = np.concatenate([np.full(1, -np.inf, np.float32), *(part.heights for part in parts)])
+    sizes = np.concatenate([np.zeros(1, np.int64), *(part.sizes for part in parts)])
+    places = np.concatenate([np.zeros(0, np.intp), *(part.edge[0] for part in parts)])
+    nodes = np.concatenate([np.zeros(0, np.int64), *(part.edge[1] + n for part, n in zip(parts, before, strict=False))])
+    order = np.argsort(places)
+    places, nodes = places[order], nodes[order]
+
+    def node_at(wanted: Index) -> NDArray[np.int64]:
+        if not len(places):
+            return np.zeros(len(wanted), np.int64)
+        at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+        return np.where(places[at] == wanted, nodes[at], 0)
+
+    met, ways = [], {}
+    for part, n in zip(parts, before, strict=False):
+        met.append((part.passes[0] + n, part.passes[1] + n, part.passes[2]))
+        met.append((part.borders[0] + n, node_at(part.borders[1]), part.borders[2]))
+        ways |= dict(zip((part.ways[0] + n).tolist(), node_at(part.ways[1]).tolist(), strict=True))
+    a, b, low = (np.concatenate(column) for column in zip(*met, strict=True))
+    there = b > 0
+    found = _highest(a[there], b[there], low[there])
+    order = np.argsort(-found[2], kind="stable")
+    passes = list(zip(*(column[order].tolist() for column in found), strict=True))
+    owner = _owners(heights, passes, rule, {k: v for k, v in ways.items() if v})
+    keep = np.bincount(owner, sizes, len(heights)) >= rule.minimum_area
+    return _numbered(parts, before, owner, keep)
+
+
+def _numbered(
+    parts: Sequence[Part], before: Sequence[int], owner: NDArray[np.int32], keep: NDArray[np.bool_]
+) -> list[NDArray[np.int32]]:
+    """The numbers of the objects of each part, counted on from part to part."""
+    keep = keep.copy()
     keep[0] = False
-    numbers = (np.cumsum(keep) * keep).astype(np.int32)[owner]
-    return [np.append(np.int32(0), numbers[n + 1 : n + 1 + count]) for n, count in zip(before, counts, strict=False)]
+    numbers, count, made = np.zeros(len(owner), np.int32), 0, []
+    for part, n in zip(parts, before, strict=False):
+        known = np.arange(count + 1, count + part.known + 1, dtype=np.int32)
+        count += part.known
+        mine = np.unique(owner[n : n + len(part.heights)])
+        mine = mine[keep[mine] & (numbers[mine] == 0)]
+        numbers[mine] = np.arange(count + 1, count + len(mine) + 1)
+        count += len(mine)
+        made.append((known, n, len(part.heights)))
+    return [np.concatenate([np.zeros(1, np.int32), known, numbers[owner[n : n + m]]]) for known, n, m in made]
 
 
 def _highest(a: Any, b: Any, distance: Any) -> tuple[Any, Any, Any]:
@@ -225,12 +327,14 @@ class _Grid:
         heights = np.append(np.float32(-np.inf), self.distance[self.pixels[maxima]])
         return numbers[roots], heights
 
-    def passes(self, basins: NDArray[np.int32]) -> list[tuple[int, int, float]]:
-        """Where neighbouring basins meet: (basin, basin, distance at the highest pass), highest first."""
-        met = [
-            (np.zeros(0, np.int32),) * 3,
-            *((a, b, low) for a, b, _, low in self.beside(np.arange(len(basins)), basins)),
-        ]
+    def passes(
+        self, basins: NDArray[np.int32], chosen: Index, everywhere: NDArray[np.int32]
+    ) -> list[tuple[int, int, float]]:
+        """Where basins of chosen pixels meet: (basin, basin, distance at the highest pass), highest first.
+
+        ``basins`` are those of the chosen pixels, ``everywhere`` those of all; what is below 0 does not count.
+        """
+        met = [(np.zeros(0, np.int32),) * 3, *self._beside(chosen, basins, everywhere)]
         found = _highest(*(np.concatenate(column) for column in zip(*met, strict=True)))
         order = np.argsort(-found[2], kind="stable")
         return list(zip(*(column[order].tolist() for column in found), strict=True))
@@ -265,19 +369,34 @@ class _Grid:
                 np.copyto(up, beside, where=higher)
         return found
 
-    def beside(
-        self, chosen: Index, basins: NDArray[np.int32]
-    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Index, NDArray[np.float32]]]:
-        """Where chosen pixels lie beside others of another basin: the two basins, the other pixel, the smaller distance."""
-        numbers = self._numbers(basins)
+    def contacts(
+        self, inner: Box, basins: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], Index, Index, NDArray[np.float32]]:
+        """Where pixels of a box lie beside those with a basin below 0: the basin, both pixels, the smaller distance."""
+        within = self.pixels_in(inner)
+        within &= ~self.pixels_in(tuple((a + 1, b - 1) for a, b in inner))
+        rim = np.flatnonzero(within & (basins > 0))
+        numbers, here, ours = self._numbers(basins), self.pixels[rim], basins[rim]
+        found = [(np.zeros(0, np.int32), np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32))]
+        for step in self.steps:
+            at = np.flatnonzero(numbers[here + step] < 0)
+            place = here[at]
+            found.append((ours[at], place, place + step, np.minimum(self.distance[place], self.distance[place + step])))
+        basin, place, beyond, low = (np.concatenate(column) for column in zip(*found, strict=True))
+        return basin, place, beyond, low
+
+    def _beside(
+        self, chosen: Index, basins: NDArray[np.int32], everywhere: NDArray[np.int32]
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
+        """Where chosen pixels lie beside others of another basin: the two basins, the smaller distance."""
+        numbers = self._numbers(everywhere)
         for i in range(0, len(chosen), CHUNK):
-            part = chosen[i : i + CHUNK]
-            here, ours = self.pixels[part], basins[part]
+            here, ours = self.pixels[chosen[i : i + CHUNK]], basins[i : i + CHUNK]
             for step in self.steps[len(self.steps) // 2 :]:
                 theirs = numbers[here + step]
-                at = np.flatnonzero((theirs != ours) & (theirs != 0))
+                at = np.flatnonzero((theirs != ours) & (theirs > 0))
                 place = here[at]
-                yield ours[at], theirs[at], place + step, np.minimum(self.distance[place], self.distance[place + step])
+                yield ours[at], theirs[at], np.minimum(self.distance[place], self.distance[place + step])
 
     def _numbers(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
         """Values of the pixels of the mask on the flattened image; 0 outside."""
@@ -289,8 +408,7 @@ class _Grid:
 def _owners(
     heights: NDArray[np.float32],
     passes: Sequence[tuple[int, int, float]],
-    split: float,
-    lowest: float,
+    rule: Rule,
     ways: Mapping[int, int] | None = None,
 ) -> NDArray[np.int32]:
     """Of each basin the number of the one that it belongs to; 0: of none.
@@ -302,17 +420,19 @@ def _owners(
     for part, of in (ways or {}).items():
         parents[part] = of
 
-    def root(i: int) -> int:
-        while parents[i] != i:
-            parents[i] = i = parents[parents[i]]
-        return i
-
     for a, b, distance in passes:
-        high, low = root(a), root(b)
+        high, low = _root(parents, a), _root(parents, b)
         if maxima[high] < maxima[low]:
             high, low = low, high
-        if high != low and (maxima[low] - distance <= split or maxima[low] <= lowest):
+        if high != low and not rule.apart(maxima[low], distance):
             parents[low] = high
-    owners = np.array([root(i) for i in range(len(parents))], np.int32)
-    owners[heights[owners] <= lowest] = 0
+    owners = np.array([_root(parents, i) for i in range(len(parents))], np.int32)
+    owners[heights[owners] <= rule.lowest] = 0
     return owners
+
+
+def _root(parents: list[int], i: int) -> int:
+    """What a basin belongs to."""
+    while parents[i] != i:
+        parents[i] = i = parents[parents[i]]
+    return i
