@@ -35,6 +35,7 @@ WITH_TORCH = {
     "data.streamed",
     "inference.predict",
     "inference.predictor",
+    "inference.samples",
     "models.bundle",
     "nets.base",
     "nets.registry",

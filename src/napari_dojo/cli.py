@@ -142,7 +142,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each image")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each image; or, for one image of any size, STORE.zarr")
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
     parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
     known = ", ".join(m.name for m in MEASUREMENTS)
@@ -300,7 +300,9 @@ def _predict(args: argparse.Namespace) -> int:
         if args.measure is None
         else chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
     )
-    sink = TiffSink(inputs, args.out, args.overwrite, tables=tables, rois=args.rois, measurements=names)
+    sink: Any = TiffSink(inputs, args.out, args.overwrite, tables=tables, rois=args.rois, measurements=names)
+    if args.out.suffix == ".zarr":
+        sink = _zarr_sink(args, inputs)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -355,6 +357,19 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**facts, "results": results}))
     return 1 if skipped or facts["stopped"] else 0
+
+
+def _zarr_sink(args: argparse.Namespace, inputs: Sequence[Path]) -> Any:
+    """One OME-Zarr for one image; DojoError where more was asked for."""
+    from napari_dojo.inference.sinks import ZarrSink
+
+    if len(inputs) > 1:
+        raise DojoError(f"{args.out.name} takes the result for one image, and {len(inputs)} were given. Name a folder.")
+    if args.tables or args.measure is not None or args.rois:
+        raise DojoError(
+            "Tables and ROIs are written beside TIFF files. Leave them out, or name a folder instead of a .zarr."
+        )
+    return ZarrSink(inputs[0], args.out, args.overwrite)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -453,6 +468,8 @@ def _watched(steps: Generator[Event, None, T], title: str) -> T:
     def seen(event: Event) -> Event:
         if isinstance(event, Progress):
             bar.update(row, completed=event.done, total=event.total)
+        elif isinstance(event, Message) and event.level == "info":
+            bar.console.print(event.text, highlight=False, markup=False, soft_wrap=True)
         elif isinstance(event, Message):
             warnings.append(event.text)
         elif isinstance(event, Skipped):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from partition import same_objects
 from scipy.spatial import cKDTree
 
 from napari_dojo.events import Progress, result_of
@@ -30,12 +31,6 @@ def tissue(size, count):
     return np.stack([np.full(size, 5, np.float32), depth])
 
 
-def same(a, b):
-    """Whether two labellings have the same objects, whatever their numbers."""
-    pairs = np.unique(np.stack([a.ravel(), b.ravel()]), axis=1)
-    return len(np.unique(a)) == len(np.unique(b)) == pairs.shape[1]
-
-
 @pytest.mark.parametrize(
     "maps",
     [discs((900, 1400), 700, 12), tissue((800, 900), 60), discs((800, 800), 9, 150)],
@@ -45,7 +40,7 @@ def test_blocks_give_the_objects_of_the_whole(maps):
     decoding = INSTANCES.decoding()
     whole = INSTANCES.decode(maps, decoding, OPTIONS)
     found = result_of(decode_steps(INSTANCES, maps, decoding, OPTIONS))
-    assert same(found, whole)
+    assert same_objects(found, whole)
     np.testing.assert_array_equal(np.unique(found), np.unique(whole))
 
 

@@ -134,6 +134,15 @@ class Axes:
         mine = ("C" if "C" in self.names else "") + self.spatial
         out[tuple(key)] = values.reshape(values.shape[-len(mine) :]).transpose([mine.index(a) for a in left])
 
+    def index_in(self, other: Axes, index: int, shape: Sequence[int]) -> int:
+        """The number of a sample in an array of ``shape`` with the same axes in another order, ``other``."""
+        sizes = dict(zip(other.names, shape, strict=True))
+        mine, theirs = ([a.names[i] for i in a._others] for a in (self, other))
+        if not mine:
+            return 0
+        where = dict(zip(mine, np.unravel_index(index, [sizes[a] for a in mine]), strict=True))
+        return int(np.ravel_multi_index([where[a] for a in theirs], [sizes[a] for a in theirs]))
+
     def frames(self, array: Any) -> list[Any]:
         """All samples (C, *S), without neighbours: what the intensities of an image or a series are measured on."""
         alone = replace(self, along="", context=0)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.data.axes import Axes
 from napari_dojo.data.padding import Sparse, filled, padding, step_of, strided
 
-__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite"]
+__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite", "sampled"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
@@ -91,12 +92,11 @@ class Cleaning:
     hot: tuple[bool, ...]
 
     @staticmethod
-    def of(x: Any, norm: Normalization) -> Cleaning:
-        """Of an image (C, *S), of which every n-th pixel is looked at; numpy, memory-mapped or dask."""
-        few = [np.asarray(strided(c, SAMPLED)) for c in x]
+    def of(few: NDArray[Any], step: int, norm: Normalization) -> Cleaning:
+        """From every ``step``-th pixel of an image along each axis, (C, *s), see `sampled`."""
         bright = [offset + HOT * scale for offset, scale in zip(norm.offset, norm.scale, strict=True)]
         hot = tuple(bool((c > b).mean() <= MOST_HOT) for c, b in zip(few, bright, strict=True))
-        return Cleaning(norm, tuple(Sparse.of(c, step_of(x.shape[1:], SAMPLED)) for c in few), hot)
+        return Cleaning(norm, tuple(Sparse.of(c, step) for c in few), hot)
 
     @property
     def blank(self) -> bool:
@@ -185,6 +185,13 @@ class Rule:
         return max(high, float(np.percentile(objects, 75))) if len(objects) >= OBJECT else high
 
 
+def sampled(axes: Axes, array: Any, sample: int) -> tuple[NDArray[Any], int]:
+    """Every n-th pixel along each axis of a sample, (C, *s), and n: those that its numbers are measured on."""
+    step = step_of(axes.size(array.shape), SAMPLED)
+    key = tuple(slice(None, None, step) if a in axes.spatial else slice(None) for a in axes.names)
+    return np.asarray(axes.sample(array[key], sample)), step
+
+
 def finite(x: NDArray[Any]) -> NDArray[Any]:
     """An array whose NaN are 0, and whose infinities are the largest and smallest finite value."""
     known = np.isfinite(x)
@@ -246,9 +253,7 @@ def _objects(frames: Iterable[NDArray[Any]], bright: float) -> tuple[NDArray[Any
     return np.concatenate(found), single
 
 
-def _single(
-    a: NDArray[Any], bright: float, half: float, most: float = MOST_HOT
-) -> tuple[NDArray[np.intp], ...] | None:
+def _single(a: NDArray[Any], bright: float, half: float, most: float = MOST_HOT) -> tuple[NDArray[np.intp], ...] | None:
     """Places above ``bright`` with hardly a neighbour above ``half``; None where there are none, or too many."""
     above = a > bright
     if not above.any() or above.mean() > most:

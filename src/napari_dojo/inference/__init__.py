@@ -2,14 +2,18 @@
 
 __all__ = [
     "apply",
+    "blocks",
     "decoding",
     "filters",
     "geometry",
+    "journal",
     "linking",
     "predict",
     "predictor",
+    "samples",
     "sinks",
     "sources",
+    "stores",
     "tables",
     "tiles",
     "tta",

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError, Written
-from napari_dojo.inference.geometry import Image, resolve
-from napari_dojo.inference.sinks import Place, Sink, Stored
+from napari_dojo.inference.geometry import Image, Input, resolve
+from napari_dojo.inference.sinks import Place, Sink, Store, Stored
 from napari_dojo.inference.sources import Source
 
 if TYPE_CHECKING:
+    from napari_dojo.inference.blocks import Engine
     from napari_dojo.inference.predict import Ready
 
 __all__ = ["SHARE", "One", "Room", "apply", "over_images", "writing"]
@@ -103,8 +104,14 @@ class Room:
 One = Callable[[Image, int, Room, Control], Generator[Event, None, Stored]]
 
 
-def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None) -> Iterator[Event]:
+def apply(
+    ready: Ready, sources: Sequence[Source], sink: Sink, control: Control | None = None, engine: Engine | None = None
+) -> Iterator[Event]:
     """Apply a model to images, see `over_images`.
+
+    Parameters
+    ----------
+    engine : computes all images block by block; None: threads do, where an image does not fit in memory.
 
     Raises
     ------
@@ -112,7 +119,7 @@ def apply(ready: Ready, sources: Sequence[Source], sink: Sink, control: Control 
     """
     sink.check()
     cores = ready.predictor.device.cores
-    yield from over_images(partial(_one, ready, sink), sources, sink, control or Control(), cores)
+    yield from over_images(partial(_one, ready, sink, engine=engine), sources, sink, control or Control(), cores)
 
 
 def over_images(
@@ -252,20 +259,39 @@ def _said(steps: Generator[Event, None, Stored], name: str, pace: _Pace, say: Ca
 
 
 def _one(
-    ready: Ready, sink: Sink, image: Image, index: int, room: Room, control: Control
+    ready: Ready, sink: Sink, image: Image, index: int, room: Room, control: Control, engine: Engine | None = None
 ) -> Generator[Event, None, Stored]:
     """Predict, write."""
-    from napari_dojo.inference.predict import memory_for, predict_image
+    from napari_dojo.inference.predict import memory_for, predict_image, too_large
 
     card = ready.card
     given = resolve(card, image, ready.settings)
     size = given.axes.size(given.array.shape)
     maps = sink.keeps_maps((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
+    store = sink.store(index, card, given, too_large(ready, given, maps) or engine is not None)
     with room.taken(memory_for(ready, given, maps), control):
+        if store is not None:
+            axes = yield from _stored(ready, given, store, control, engine)
+            return Stored(index, given.name, axes, str(store.path))
         found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
         control.check()
         with writing():
             return sink.write(index, card, given, found)
+
+
+def _stored(
+    ready: Ready, image: Input, store: Store, control: Control, engine: Engine | None
+) -> Generator[Event, None, str]:
+    """Predict block by block into an OME-Zarr; the axes of the prediction."""
+    from napari_dojo.inference.blocks import in_threads
+    from napari_dojo.inference.stores import predict_to_store
+
+    if store.because:
+        yield Message("info", f"{store.because} It is predicted block by block, and the result is {store.path.name}.")
+    for warning in image.warnings:
+        yield Message("warning", warning)
+    axes = yield from predict_to_store(ready, image, store.path, control, engine or in_threads, store.overwrite)
+    return axes.names
 
 
 def _storage(sink: Sink, index: int) -> Callable[[tuple[int, ...], Any], Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import prod
 from threading import Lock
 from typing import Any
@@ -29,6 +30,8 @@ __all__ = ["Predictor"]
 # Of a tile: on a CPU larger ones leave its cache (a third more time per pixel at 2048 px), smaller ones are mostly halo.
 LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
+BLOCKS = {"cpu": 2304.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
+BLOCK_BYTES = 400.0  # memory for a pixel of a block, about
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
 RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
@@ -76,10 +79,32 @@ class Predictor:
         self.dense = net.dense
         self.scale: tuple[int, ...] = tuple(net.scale)
         fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
+        self._asked = tile
         self._pixels = float(tile) ** 2 if tile else fitting
         self._together = min(TOGETHER[device.kind], fitting)
         self._running: deque[Any] = deque()
         self._turn = Lock()  # threads with an image each take turns
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        found = sha256()
+        for values in self._net.state_dict().values():
+            found.update(np.ascontiguousarray(values.cpu().numpy()).tobytes())
+        return found.hexdigest()[:16]
+
+    @property
+    def block_pixels(self) -> float:
+        """Of the blocks that suit the device, halo included: the tile that was asked for, else larger than usual tiles."""
+        if self._asked:
+            return float(self._asked) ** 2
+        return min(BLOCKS[self.device.kind], max(self.device.memory / BLOCK_BYTES / 2, 512.0**2))
+
+    def for_blocks(self, pixels: float) -> Predictor:
+        """The same, which computes blocks of so large a size at once."""
+        made = copy(self)
+        made._pixels = pixels
+        return made
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""

@@ -35,8 +35,10 @@ __all__ = [
     "Place",
     "RunSink",
     "Sink",
+    "Store",
     "Stored",
     "TiffSink",
+    "ZarrSink",
     "description_of",
     "folder_for",
     "predicted_by",
@@ -71,6 +73,15 @@ class Stored:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Store:
+    """An OME-Zarr that takes a prediction block by block; ``because`` : why, a sentence, where nobody asked for it."""
+
+    path: Path
+    overwrite: bool = False
+    because: str = ""
+
+
 class Place(Protocol):
     """Where results go."""
 
@@ -90,6 +101,9 @@ class Sink(Place, Protocol):
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Zeros for the prediction of image ``index``, to be filled sample by sample; DojoError: a full disk."""
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """The OME-Zarr for image ``index``, ``wanted`` where it does not fit in memory; None: it goes through `storage`."""
 
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """Whether maps of this shape, (samples, K, *S), are wanted."""
@@ -192,6 +206,13 @@ class TiffSink:
             return np.zeros(shape, dtype)
         return _memory_mapped(self._scratch(index), shape, dtype)
 
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """``<stem>.zarr`` in place of the TIFF, where it is wanted."""
+        if not wanted:
+            return None
+        path = self.place(index, image.number).with_suffix(".zarr")
+        return Store(path, self.overwrite, f"{image.name} does not fit in memory ({_size_of(image)}).")
+
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """They are not."""
         return False
@@ -250,6 +271,53 @@ class TiffSink:
 
 
 @dataclass(frozen=True)
+class ZarrSink:
+    """One OME-Zarr, which takes the prediction for one image block by block.
+
+    Attributes
+    ----------
+    input : the file of the image. Where it is the store itself, labels are added to it.
+    """
+
+    input: Path
+    out: Path
+    overwrite: bool = False
+
+    @property
+    def where(self) -> str:
+        """The store."""
+        return str(self.out)
+
+    def check(self) -> None:
+        """What is there is looked at when the image is known."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """There is none."""
+        raise NotImplementedError
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """The store, always; DojoError where a predicted image would overwrite its input, or a file has several images."""
+        if image.number:
+            raise DojoError(
+                f"{self.input.name} holds several images, and {self.out.name} takes one. Name a folder as --out."
+            )
+        if TASKS[card.task].result.intensities and self.out.resolve() == self.input.resolve():
+            raise DojoError(f"The result would overwrite the image {self.input.name} itself. Choose another name.")
+        return Store(self.out, self.overwrite)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """It is written already."""
+        raise NotImplementedError
+
+    def release(self, index: int) -> None:
+        """All is kept."""
+
+
+@dataclass(frozen=True)
 class RunSink:
     """``.npy`` files in the folder of a job, which another process maps into its memory."""
 
@@ -267,6 +335,10 @@ class RunSink:
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """A file."""
         return _memory_mapped(self.folder / f"prediction-{index}.npy", shape, dtype)
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """There is none: the file is memory-mapped."""
+        return None
 
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """Where they fit in memory and on the disk, with room left for others."""
@@ -308,6 +380,10 @@ class ArraySink:
         """In memory."""
         return np.zeros(shape, dtype)
 
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """There is none."""
+        return None
+
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """They are not."""
         return False
@@ -319,6 +395,11 @@ class ArraySink:
 
     def release(self, index: int) -> None:
         """All is kept."""
+
+
+def _size_of(image: Input) -> str:
+    shape = image.array.shape
+    return f"{' x '.join(map(str, shape))}, {image.array.dtype}, {np.prod(shape, dtype=float) * image.array.dtype.itemsize / 1e9:.3g} GB"
 
 
 def _memory_mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
 
 MOST = 255  # classes
+MARGIN = 512  # px around a block of a large image that are looked at for small regions at most
 MANY = 20  # classes; beyond it they are probably objects
 _ZERO_IS_BACKGROUND = Fix("0 is background", "option", value=("zero", "background"))
 _OBJECTS = Fix("Find objects instead", "task", value="instances")
@@ -53,6 +55,11 @@ class SemanticDecoding:
     minimum_area: Annotated[
         float, Option("Minimum area", "Smaller regions take the class around them.", 0, 1e9, "px")
     ] = 0.0
+
+    @property
+    def margin(self) -> int:
+        """How far around a place its class depends on the maps, px: whether a region is small shows within its area."""
+        return min(MARGIN, 2 * ceil(self.minimum_area)) if self.minimum_area > 1 else 0
 
 
 def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:

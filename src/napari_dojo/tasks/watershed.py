@@ -232,7 +232,7 @@ def joined(parts: Sequence[Part], rule: Rule) -> list[NDArray[np.int32]]:
         at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
         return np.where(places[at] == wanted, nodes[at], 0)
 
-    met, ways = [], {}
+    met, ways = [], dict[int, int]()
     for part, n in zip(parts, before, strict=False):
         met.append((part.passes[0] + n, part.passes[1] + n, part.passes[2]))
         met.append((part.borders[0] + n, node_at(part.borders[1]), part.borders[2]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.data.axes import LETTERS
 from napari_dojo.data.units import in_micrometres
@@ -16,7 +19,9 @@ from napari_dojo.io.formats import picture as shared
 from napari_dojo.io.formats.picture import Picture, Wanted, in_order, lazy, plane_size
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["read_zarr", "write_zarr"]
+__all__ = ["Layout", "create", "opened", "read_zarr", "remove", "there", "write_levels", "write_zarr"]
+
+SMALLEST = 512  # px; an edge of the lowest resolution is at most this long
 
 
 def read_zarr(path: Path, wanted: Wanted) -> Picture:
@@ -37,6 +42,8 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
         if "bioformats2raw.layout" in about and (images := _converted(path)):
             one = read_zarr(images[wanted.image], Wanted(wanted.labels, wanted.lazy_above))
             return replace(one, path=path, image=wanted.image, images=len(images))
+        if names := _labels_in(node):
+            return replace(read_zarr(path / "labels" / names[0], wanted), path=path)
         inside = ", ".join(sorted(name for name, _ in node.members(max_depth=0))[:5])
         raise DojoError(
             f"An OME-Zarr image was expected, but {path} is a group of others ({inside or 'empty'}). "
@@ -47,6 +54,15 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
     if not isinstance(array, zarr.Array):
         raise ValueError("its first resolution is no array")
     return _picture(path, array, about, wanted)
+
+
+def _labels_in(group: Any) -> list[str]:
+    """The labels in a group without an image, as a prediction of objects is."""
+    if "labels" not in group:
+        return []
+    attributes = dict(group["labels"].attrs)
+    names: list[str] = attributes.get("ome", attributes).get("labels", [])
+    return names
 
 
 def _converted(path: Path) -> list[Path]:
@@ -77,16 +93,97 @@ def _picture(path: Path, array: Any, about: Mapping[str, Any], wanted: Wanted) -
     return Picture(data, names, False, plane_size(sizes, names), unit, channels if any(channels) else (), path)
 
 
-def write_zarr(part: Path, picture: Picture, labels: bool) -> None:
-    """Write OME-Zarr 0.4 of one resolution; axes in the order TCZYX."""
-    import zarr
+@dataclass(frozen=True)
+class Layout:
+    """How an image lies in OME-Zarr, and what is known of it.
 
+    Attributes
+    ----------
+    axes : one letter of "TZCYX" for each axis, in that order.
+    shape, chunks : of the full resolution.
+    pixel_size : (Y, X) or (Z, Y, X), in ``unit``; None: not known.
+    labels : the name of the labels that it is, in the group ``labels``; empty: it is an image.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    pixel_size: tuple[float, ...] | None = None
+    unit: str | None = None
+    channel_names: tuple[str, ...] = ()
+    labels: str = ""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if list(self.axes) != sorted(self.axes, key="TCZYX".index):
+            raise ValueError(f"OME-Zarr has axes in the order TCZYX, not {self.axes}")
+
+    def level(self, k: int) -> tuple[int, ...]:
+        """The shape of resolution ``k``: planes are half as large along Y and X each time."""
+        return tuple(-(-n // 2**k) if a in "YX" else n for a, n in zip(self.axes, self.shape, strict=True))
+
+    @property
+    def levels(self) -> int:
+        """Resolutions, down to the one that fits in a chunk or so."""
+        edge = max(n for a, n in zip(self.axes, self.shape, strict=True) if a in "YX")
+        return 1 + max(0, int(np.ceil(np.log2(edge / SMALLEST))))
+
+
+def create(store: Path, layout: Layout) -> Any:
+    """Make an OME-Zarr (0.5; 0.4 in a store that is 0.4) with its full resolution, zeros; that array.
+
+    Labels are put into the group ``labels`` of the store, beside an image that is there.
+    """
+    group = _group(store, layout, "a")
+    made = _array(group, "0", layout.shape, layout)
+    _describe(store, group, layout, 1)
+    return made
+
+
+def opened(store: Path, layout: Layout) -> Any:
+    """The full resolution of what `create` made, to be written to."""
+    return _group(store, layout, "r+")["0"]
+
+
+def there(store: Path, layout: Layout) -> bool:
+    """Whether something lies where this image, or these labels, would."""
+    return (store / "labels" / layout.labels).exists() if layout.labels and is_zarr(store) else store.exists()
+
+
+def remove(store: Path, layout: Layout) -> None:
+    """Remove an image and its store, or labels of that name, and no others; DojoError where a store is none."""
+    if layout.labels and is_zarr(store):
+        shutil.rmtree(store / "labels" / layout.labels, ignore_errors=True)
+    elif is_zarr(store):
+        shutil.rmtree(store)
+    elif store.exists():
+        raise DojoError(f"{store} is no OME-Zarr, and is not replaced by one. Choose another name.")
+
+
+def write_levels(store: Path, layout: Layout) -> Iterator[tuple[int, int]]:
+    """Write the lower resolutions, a part at a time, and name them; gives how many parts of how many are done."""
+    group = _group(store, layout, "r+")
+    boxes = [(k, box) for k in range(1, layout.levels) for box in _boxes(layout.level(k), layout)]
+    for done, (k, box) in enumerate(boxes, 1):
+        source = group[str(k - 1)]
+        below = group[str(k)] if str(k) in group else _array(group, str(k), layout.level(k), layout)
+        wide = tuple(
+            slice(2 * s.start, min(2 * s.stop, n)) if a in "YX" else s
+            for a, s, n in zip(layout.axes, box, source.shape, strict=True)
+        )
+        below[box] = _halved(np.asarray(source[wide]), layout)
+        yield done, len(boxes)
+    _describe(store, group, layout, layout.levels)
+
+
+def write_zarr(part: Path, picture: Picture, labels: bool) -> None:
+    """Write OME-Zarr 0.5 with lower resolutions; axes in the order TCZYX."""
     data, axes = in_order(picture, "TCZYX")
-    group = zarr.open_group(str(part), mode="w", zarr_format=2)
     chunks = tuple(min(n, shared.TILE) if a in "YX" else 1 for a, n in zip(axes, data.shape, strict=True))
-    stored = group.create_array(
-        "0", shape=data.shape, chunks=chunks, dtype=data.dtype, chunk_key_encoding={"name": "v2", "separator": "/"}
-    )
+    about = (picture.pixel_size, picture.unit, picture.channel_names)
+    layout = Layout(axes, data.shape, chunks, data.dtype.name, *about, "labels" if labels else "", picture.description)
+    stored = create(part, layout)
     if hasattr(data, "dask"):
         import dask.array as da
 
@@ -94,16 +191,83 @@ def write_zarr(part: Path, picture: Picture, labels: bool) -> None:
         store(data.rechunk(chunks), stored, lock=False)
     else:
         stored[...] = data
-    size = dict(zip("XYZ", (picture.pixel_size or ())[::-1], strict=False))
-    unit = {"unit": "micrometer"} if picture.unit == "um" else {}
+    for _ in write_levels(part, layout):
+        pass
+
+
+def _group(store: Path, layout: Layout, mode: Any) -> Any:
+    import zarr
+
+    version: Any = None if mode == "r+" or is_zarr(store) else 3
+    root = zarr.open_group(str(store), mode=mode, zarr_format=version)
+    return root.require_group(f"labels/{layout.labels}") if layout.labels else root
+
+
+def _array(group: Any, name: str, shape: tuple[int, ...], layout: Layout) -> Any:
+    chunks = tuple(min(n, c) for n, c in zip(shape, layout.chunks, strict=True))
+    old = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if group.metadata.zarr_format == 2 else {}
+    names = {} if old else {"dimension_names": [a.lower() for a in layout.axes]}
+    return group.create_array(
+        name, shape=shape, chunks=chunks, dtype=layout.dtype, fill_value=0, overwrite=True, **old, **names
+    )
+
+
+def _describe(store: Path, group: Any, layout: Layout, levels: int) -> None:
+    """Write the metadata of an image, or of labels and the group that names them."""
+    import zarr
+
+    version = "0.5" if group.metadata.zarr_format == 3 else "0.4"
+    size = dict(zip("XYZ", (layout.pixel_size or ())[::-1], strict=False))
+    unit = {"unit": "micrometer"} if layout.unit == "um" else {}
     kinds = {"T": {"type": "time"}, "C": {"type": "channel"}}
-    about: dict[str, Any] = {
-        "version": "0.4",
-        "axes": [{"name": a.lower(), **kinds.get(a, {"type": "space", **unit})} for a in axes],
+    of = {"version": version} if version == "0.4" else {}
+    scales = [[size.get(a, 1.0) * (2**k if a in "YX" else 1) for a in layout.axes] for k in range(levels)]
+    image: dict[str, Any] = {
+        **of,
+        "name": layout.labels or store.stem,
+        "axes": [{"name": a.lower(), **kinds.get(a, {"type": "space", **unit})} for a in layout.axes],
         "datasets": [
-            {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [size.get(a, 1.0) for a in axes]}]}
+            {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+            for k, scale in enumerate(scales)
         ],
     }
-    group.attrs["multiscales"] = [about]
-    if picture.channel_names:
-        group.attrs["omero"] = {"channels": [{"label": name} for name in picture.channel_names]}
+    about: dict[str, Any] = {"multiscales": [image]}
+    if layout.channel_names and not layout.labels:
+        about["omero"] = {"channels": [{"label": name} for name in layout.channel_names]}
+    if layout.labels:
+        about["image-label"] = {**of, "source": {"image": "../../"}}
+    if layout.description:
+        image["metadata"] = {"description": layout.description}
+    _attributes(group, version, about)
+    if layout.labels:
+        parent = zarr.open_group(str(store / "labels"), mode="r+")
+        known: Any = dict(parent.attrs)
+        names = known.get("ome", known).get("labels", [])
+        _attributes(parent, version, {"labels": list(dict.fromkeys([*names, layout.labels]))})
+
+
+def _attributes(group: Any, version: str, about: dict[str, Any]) -> None:
+    """0.5 nests them."""
+    group.attrs.update({"ome": {"version": "0.5", **about}} if version == "0.5" else about)
+
+
+def _boxes(shape: tuple[int, ...], layout: Layout) -> Iterator[tuple[slice, ...]]:
+    """Parts of whole chunks that fit in memory several times."""
+    edges = [c * max(1, SMALLEST * 2 // c) if a in "YX" else c for a, c in zip(layout.axes, layout.chunks, strict=True)]
+    starts = [range(0, n, e) for n, e in zip(shape, edges, strict=True)]
+    for at in product(*starts):
+        yield tuple(slice(i, min(n, i + e)) for i, n, e in zip(at, shape, edges, strict=True))
+
+
+def _halved(x: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Planes half as large: of labels every second pixel, of images the mean of 2 x 2."""
+    axes = [i for i, a in enumerate(layout.axes) if a in "YX"]
+    if layout.labels:
+        return x[tuple(slice(None, None, 2) if i in axes else slice(None) for i in range(x.ndim))]
+    mean: NDArray[Any] = np.pad(
+        x, [(0, x.shape[i] % 2 if i in axes else 0) for i in range(x.ndim)], mode="edge"
+    ).astype(np.float32)
+    for i in axes:
+        first, second = (tuple(slice(k, None, 2) if j == i else slice(None) for j in range(x.ndim)) for k in (0, 1))
+        mean = (mean[first] + mean[second]) / 2
+    return mean.astype(x.dtype) if x.dtype.kind == "f" else np.rint(mean).astype(x.dtype)

@@ -1,0 +1,280 @@
+"""Images larger than memory, block by block: a few blocks are under way at a time, and objects are joined across their borders.
+
+A block is read with a halo as wide as the network's receptive radius, so that its prediction is that of the whole image.
+Its objects get provisional numbers, and what is open at its border is kept (`napari_dojo.tasks.watershed.Part`); once all
+blocks are there, the open ones are joined, and a second pass gives all objects their numbers. See `Journal` for how an
+interrupted prediction continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import lcm
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.normalize import Cleaning, sampled
+from napari_dojo.events import Control, Event, Progress, result_of
+from napari_dojo.inference.decoding import rule_of, widened
+from napari_dojo.inference.geometry import Input
+from napari_dojo.inference.journal import Journal
+from napari_dojo.inference.samples import Places, Ready, is_blank, predicted
+from napari_dojo.inference.tiles import blocks_of, tile_edge
+from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
+
+__all__ = ["Block", "Engine", "Room", "Work", "in_blocks", "in_threads", "refusal"]
+
+CHUNK = {2: 512, 3: 64}  # edge of the chunks of a result, px, by the number of spatial axes
+UNDER_WAY = 2  # blocks: while the network works on one, the other is read, decoded or written
+KEPT = 8  # samples whose numbers are kept
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a sample: its ``core`` is written, ``read`` has the halo on."""
+
+    sample: int
+    core: Box
+    read: Box
+
+
+# Does some blocks of the work in any order, and gives the number of each with what is open at its border (None: nothing is joined).
+Engine = Callable[["Work", "Room", Sequence[int], Control], Iterator[tuple[int, Part | None]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """Where blocks go: arrays as numpy, memory-mapped or Zarr, with the axes of the prediction.
+
+    Attributes
+    ----------
+    final : the prediction.
+    working : labels with provisional numbers; the same array where nothing is to be resumed.
+    axes : of both: those of the prediction, perhaps in another order.
+    journal : which blocks are done; None: nowhere.
+    """
+
+    final: Any
+    working: Any
+    axes: Axes
+    journal: Journal | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A model, an image, and the blocks that it is cut into; block ``i`` is the same in every process.
+
+    Attributes
+    ----------
+    pixels : of a block, halo included, at most.
+    """
+
+    ready: Ready
+    image: Input
+    pixels: float
+    _known: dict[int, Cleaning] = field(default_factory=dict)
+    _turn: Any = field(default_factory=Lock)
+
+    @staticmethod
+    def of(ready: Ready, image: Input, pixels: float = 0.0) -> Work:
+        """``pixels`` : of a block; 0: what suits the device."""
+        pixels = pixels or ready.predictor.block_pixels
+        return Work(replace(ready, predictor=ready.predictor.for_blocks(pixels)), image, pixels)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where samples and predictions lie."""
+        return Places.of(self.ready, self.image)
+
+    @property
+    def joins(self) -> bool:
+        """Whether there are objects, which have to be joined across borders."""
+        return isinstance(self.ready.decoding, Terrain)
+
+    @cached_property
+    def size(self) -> tuple[int, ...]:
+        """S of the image."""
+        return self.image.axes.size(self.image.array.shape)
+
+    @cached_property
+    def chunk(self) -> int:
+        """Edge of the chunks of the result, px: blocks are made of whole ones, so that none is written by two."""
+        return min(CHUNK[len(self.size)], 2 ** int(np.log2(max(2.0, self.pixels ** (1 / len(self.size)) / 2))))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, sample by sample."""
+        predictor, margin = self.ready.predictor, int(getattr(self.ready.decoding, "margin", 0))
+        edge = tile_edge(self.pixels, (0,) * len(self.size), predictor.stride, self.size)
+        radius = [r if 4 * r <= e else -(-r // 2) for r, e in zip(predictor.receptive_radius, edge, strict=True)]
+        if len(self.size) == 2:
+            radius = list(predictor.receptive_radius)
+        grid = [lcm(self.chunk, s) for s in predictor.stride]
+        cut = blocks_of(self.size, edge, [r + margin for r in radius], predictor.stride, grid)
+        return tuple(Block(i, tile.core, tile.read) for i in range(self.places.count) for tile in cut)
+
+    def compute(self, i: int, control: Control) -> tuple[NDArray[Any], Part | None]:
+        """The prediction for a block, (K, *core) or (*core), and of objects what is open at its border."""
+        block = self.blocks[i]
+        cleaning = self.cleaning(block.sample)
+        x = _read(self.image.axes.part(self.image.array, block.sample, block.read))
+        if self.joins:
+            part = self._objects(block, cleaning, x, control)
+            return part.objects, replace(part, objects=part.objects[:0])
+
+        def clean(part: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+            return cleaning.clean(part, block.read)
+
+        how = None if cleaning.blank else clean
+        values = result_of(predicted(self.ready, x, cleaning.norm, 1.0, control, how)).values
+        inner: tuple[Any, ...] = (..., *_inner(block.core, block.read, self.ready.predictor.scale))
+        return values[inner], None
+
+    def put(self, out: Any, axes: Axes, i: int, values: NDArray[Any]) -> None:
+        """Write the prediction for a block to an array with these axes."""
+        block, scale = self.blocks[i], self.ready.predictor.scale
+        where = tuple((a * f, b * f) for (a, b), f in zip(block.core, scale, strict=True))
+        sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
+        axes.put(out, sample, where, self.places.stored(values, out.dtype))
+
+    def get(self, out: Any, axes: Axes, i: int) -> NDArray[Any]:
+        """The labels of a block in an array with these axes."""
+        block = self.blocks[i]
+        sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
+        labels: NDArray[Any] = _read(axes.part(out, sample, block.core))[0]
+        return labels
+
+    def cleaning(self, sample: int) -> Cleaning:
+        """What is padding in a sample, and its numbers."""
+        with self._turn:
+            if sample not in self._known:
+                if len(self._known) >= KEPT:
+                    self._known.pop(next(iter(self._known)))
+                few, step = sampled(self.image.axes, self.image.array, sample)
+                norm = self.image.numbers or self.ready.card.rule.measure(few)
+                self._known[sample] = Cleaning.of(few, step, norm)
+            return self._known[sample]
+
+    def _objects(self, block: Block, cleaning: Cleaning, x: NDArray[Any], control: Control) -> Part:
+        ready, rule = self.ready, rule_of(self.ready.decoding)
+        wide = widened(block.core, self.size, ready.decoding.margin)
+        inner = _inner(wide, block.read)
+        if cleaning.blank and is_blank(x):
+            shape = tuple(b - a for a, b in wide)
+            return part_of(np.zeros(shape, bool), np.zeros(shape, np.float32), wide, block.core, self.size, rule)
+        seen, padding = cleaning.clean(x, block.read)
+        maps = result_of(ready.predictor.maps(seen, cleaning.norm, 1.0, control))
+        inside, distance = ready.decoding.terrain(maps[(slice(None), *inner)])
+        del maps
+        if padding is not None:
+            inside = inside & ~np.all(padding, 0)[inner]
+        return part_of(inside, distance, wide, block.core, self.size, rule)
+
+
+def refusal(ready: Ready, image: Input) -> str:
+    """Why an image cannot be predicted block by block; empty where it can."""
+    if not ready.predictor.dense:
+        return "The model looks at whole images"
+    if ready.uncertainty:
+        return "The uncertainty is estimated of whole images only; leave it out"
+    if len(ready.task.layout(ready.options).views(image.axes)) > 1:
+        return "Stacks are upsampled along Z as a whole"
+    if image.zoom != 1:
+        return "The image has to be scaled for the network, which is done with whole images only"
+    return ""
+
+
+def in_blocks(work: Work, room: Room, engine: Engine, control: Control) -> Generator[Event, None, None]:
+    """Predict an image block by block into ``room``; what its journal says is done is not done again.
+
+    Yields Progress after each block, in two passes where there are objects.
+
+    Raises
+    ------
+    StoppedError : where ``control`` says so; what is done is kept in the journal.
+    """
+    journal, count = room.journal, len(work.blocks)
+    total = count * (2 if work.joins else 1)
+    parts: dict[int, Part | None] = {}
+    done = set() if journal is None else set(journal.done)
+    yield Progress(len(done), total)
+    for i, part in engine(work, room, [i for i in range(count) if i not in done], control):
+        if journal is None:
+            parts[i] = part
+        else:
+            journal.note(i, part)
+        done.add(i)
+        yield Progress(len(done), total)
+        control.check()
+    if work.joins:
+        yield from _number(work, room, parts, control)
+
+
+def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Part | None]]:
+    """The engine of one process: the network works on one block, while others are read, decoded and written."""
+
+    def one(i: int) -> tuple[int, Part | None]:
+        values, part = work.compute(i, control)
+        work.put(room.working, room.axes, i, values)
+        return i, part
+
+    left, running = iter(todo), set[Future[tuple[int, Part | None]]]()
+    with ThreadPoolExecutor(UNDER_WAY, "blocks") as pool:
+        try:
+            while True:
+                while len(running) < UNDER_WAY and (i := next(left, None)) is not None:
+                    running.add(pool.submit(one, i))
+                if not running:
+                    return
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Control) -> Generator[Event, None, None]:
+    """The second pass: objects are joined, and get their numbers, 1..n in each sample."""
+    journal, count = room.journal, len(work.blocks)
+    numbered = set() if journal is None else set(journal.numbered)
+    samples: dict[int, list[int]] = {}
+    for i, block in enumerate(work.blocks):
+        samples.setdefault(block.sample, []).append(i)
+    yield Progress(count + len(numbered), 2 * count)
+    for mine in samples.values():
+        todo = [i for i in mine if i not in numbered]
+        if not todo:
+            continue
+        found = [journal.part(i) if journal is not None else parts[i] for i in mine]
+        numbers = dict(
+            zip(mine, joined([p for p in found if p is not None], rule_of(work.ready.decoding)), strict=True)
+        )
+        for i in todo:
+            control.check()
+            work.put(room.final, room.axes, i, numbers[i][work.get(room.working, room.axes, i)])
+            if journal is not None:
+                journal.note_numbered(i)
+            numbered.add(i)
+            yield Progress(count + len(numbered), 2 * count)
+
+
+def _inner(inner: Box, outer: Box, scale: Sequence[int] = ()) -> tuple[slice, ...]:
+    """Where a box lies in what was made of a larger one."""
+    factors = scale or (1,) * len(inner)
+    return tuple(slice((a - o) * f, (b - o) * f) for (a, b), (o, _), f in zip(inner, outer, factors, strict=True))
+
+
+def _read(part: Any) -> NDArray[Any]:
+    """A part of an array in memory; dask works in this thread, so that memory stays what it is said to be."""
+    if hasattr(part, "dask"):
+        read: NDArray[Any] = np.asarray(part.compute(scheduler="synchronous"))
+        return read
+    return np.asarray(part)

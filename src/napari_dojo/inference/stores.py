@@ -1,0 +1,135 @@
+"""Predictions as OME-Zarr, written block by block: made or resumed, finished with lower resolutions, shown while they fill."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Generator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_dojo import __version__
+from napari_dojo.data.axes import Axes
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Control, Event, Message, Progress
+from napari_dojo.inference.blocks import Engine, Room, Work, in_blocks, in_threads, refusal
+from napari_dojo.inference.geometry import Input
+from napari_dojo.inference.journal import Journal, recorded
+from napari_dojo.inference.samples import Ready
+from napari_dojo.io.formats.ome_zarr import Layout, create, opened, remove, there, write_levels
+from napari_dojo.io.pairing import is_zarr
+
+__all__ = ["UNFINISHED", "predict_to_store", "room_of", "work_for"]
+
+UNFINISHED = ".unfinished"  # ends the name of the folder that belongs to a store while it is being written
+PROVISIONAL = "provisional.zarr"
+
+
+def predict_to_store(
+    ready: Ready,
+    image: Input,
+    store: Path,
+    control: Control,
+    engine: Engine = in_threads,
+    overwrite: bool = False,
+) -> Generator[Event, None, Axes]:
+    """Predict an image block by block into an OME-Zarr, or resume that; the axes of the prediction.
+
+    While it is unfinished, a folder with the same name and ``.unfinished`` lies beside it. Objects and classes go to
+    ``labels/<model>``, beside an image where the store holds one; images are the store's image. What the model says of images
+    that do not fit it is checked before.
+
+    Raises
+    ------
+    DojoError : the prediction is there, an unfinished one is of other work, or the image cannot be predicted block by block.
+    StoppedError : where ``control`` says so; the same call resumes.
+    """
+    work = work_for(ready, image, store)
+    room, layout = room_of(work, store, overwrite)
+    journal = room.journal
+    if journal is not None and journal.done:
+        yield Message(
+            "info", f"{image.name}: resumed, {len(journal.done)} of {len(work.blocks)} blocks are done already."
+        )
+    yield from in_blocks(work, room, engine, control)
+    for done, count in write_levels(store, layout):
+        control.check()
+        yield Progress(done, count)
+    shutil.rmtree(_unfinished(store))
+    return Axes(layout.axes, room.axes.spatial)
+
+
+def work_for(ready: Ready, image: Input, store: Path) -> Work:
+    """The work on an image, cut into blocks as in an unfinished prediction that is there."""
+    if why := refusal(ready, image):
+        raise DojoError(
+            f"{image.name} cannot be predicted block by block, as it would have to be for {store.name}. {why}."
+        )
+    return Work.of(ready, image, float(recorded(_unfinished(store)).get("pixels of a block", 0)))
+
+
+def room_of(work: Work, store: Path, overwrite: bool = False) -> tuple[Room, Layout]:
+    """Where the blocks go: made, or opened where they are resumed; DojoError, see `predict_to_store`."""
+    import zarr
+
+    layout, folder = _layout(work, store), _unfinished(store)
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+        remove(store, layout)
+    if there(store, layout) and not folder.exists():
+        what = (
+            f"{store} holds labels called {layout.labels!r}" if layout.labels and is_zarr(store) else f"{store} exists"
+        )
+        raise DojoError(f"{what} already. Choose another name, or replace it with --overwrite.")
+    journal = Journal(folder, _about(work))
+    axes = Axes(layout.axes, work.places.views[0][1].spatial)
+    if not journal.done:
+        final = create(store, layout)
+        provisional = folder / PROVISIONAL
+        working = final
+        if work.joins:
+            working = zarr.create_array(
+                str(provisional), shape=layout.shape, chunks=layout.chunks, dtype="int32", fill_value=0, overwrite=True
+            )
+        return Room(final, working, axes, journal), layout
+    final = opened(store, layout)
+    working = zarr.open_array(str(folder / PROVISIONAL), mode="r+") if work.joins else final
+    return Room(final, working, axes, journal), layout
+
+
+def _unfinished(store: Path) -> Path:
+    return store.with_name(store.name + UNFINISHED)
+
+
+def _layout(work: Work, store: Path) -> Layout:
+    ready, image, places = work.ready, work.image, work.places
+    card, kind = ready.card, ready.task.result
+    named = places.axes.names
+    axes = "".join(a for a in "TCZYX" if a in named)
+    shape = tuple(places.shape[named.index(a)] for a in axes)
+    chunks = tuple(min(n, work.chunk) if a in places.axes.spatial else 1 for a, n in zip(axes, shape, strict=True))
+    labels = "" if kind.intensities else card.name
+    names = tuple(card.maps) if kind.intensities and len(card.maps) > 1 else ()
+    about = f"{card.task} of {image.name} (predicted by {card.name}), napari-dojo {__version__}"
+    dtype = np.dtype(places.dtype if kind.intensities else np.uint32).name
+    size = card.predicted_size(image.pixel_size)
+    return Layout(axes, shape, chunks, dtype, size, image.unit, names, labels, about)
+
+
+def _about(work: Work) -> dict[str, Any]:
+    """What makes an unfinished prediction the same one."""
+    ready, image = work.ready, work.image
+    settings = {k: v for k, v in asdict(ready.settings).items() if k not in ("device", "tile")}
+    numbers = None if image.numbers is None else asdict(image.numbers)
+    about = {
+        "model": [ready.card.name, ready.predictor.fingerprint],
+        "settings": [settings, asdict(ready.decoding)],
+        "image": [image.name, list(image.array.shape), str(image.array.dtype), image.axes.names, numbers],
+        "pixels of a block": work.pixels,
+        "version": __version__,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(about))
+    return plain
