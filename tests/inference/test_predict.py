@@ -11,6 +11,7 @@ from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, Progress, StoppedError, result_of
+from napari_dojo.inference.blocks import Work
 from napari_dojo.inference.geometry import Image, box_around, resolve
 from napari_dojo.inference.predict import Ready, memory_for, predict, predict_image
 from napari_dojo.inference.predictor import Predictor, _normalised, _tensor
@@ -502,7 +503,7 @@ def test_block_by_block_progress_is_told_and_stop_is_heard(monkeypatch):
     said = predict_image(ready, given, control)
     told = [next(e for e in said if isinstance(e, Progress)) for _ in range(5)]
     assert [e.done for e in told] == list(range(5))
-    assert told[0].total == 2 * len(ready.predictor.tiles((300, 270), 5)) > 8
+    assert told[0].total == 2 * len(Work.of(ready, given).blocks) > 8
     control.stop = True
     with pytest.raises(StoppedError):
         list(said)

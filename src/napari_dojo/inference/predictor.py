@@ -145,14 +145,11 @@ class Predictor:
         """Room for the maps (K, *S * scale) of an image of this size."""
         return np.zeros(self._room(size), np.float32)
 
-    def tiles(self, size: Sequence[int], margin: int = 0) -> list[Tile]:
-        """How an image of this size is cut: the halo is the receptive radius, or, in volumes, half of it, blended.
-
-        With a ``margin`` of further px around each tile that are right, too, nothing is blended.
-        """
+    def tiles(self, size: Sequence[int]) -> list[Tile]:
+        """How an image of this size is cut: the halo is the receptive radius, or, in volumes, half of it, blended."""
         radius = self.receptive_radius if len(size) == 2 else tuple(-(-r // 2) for r in self.receptive_radius)
-        blend = 0 if len(size) == 2 or margin else min(8, *radius)
-        halo = tuple(-(-(r + margin) // s) * s for r, s in zip(radius, self.stride, strict=True))
+        blend = 0 if len(size) == 2 else min(8, *radius)
+        halo = tuple(-(-r // s) * s for r, s in zip(radius, self.stride, strict=True))
         return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride, blend)
 
     def _room(self, size: Sequence[int]) -> tuple[int, ...]:
