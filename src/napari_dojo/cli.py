@@ -142,7 +142,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder, one file for each image; or, for one image of any size, STORE.zarr")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="output folder, one file for each image; or, for one image of any size, STORE.zarr",
+    )
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
     parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
     known = ", ".join(m.name for m in MEASUREMENTS)
