@@ -3,6 +3,7 @@
 __all__ = [
     "atomic",
     "datasets",
+    "formats",
     "images",
     "names",
     "outlines",
