@@ -87,7 +87,9 @@ def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str
     """Run the command; its seconds, the peak of its memory, and the lines of the journal. Killed after so many lines."""
     began, peak = time.perf_counter(), 0.0
     child = subprocess.Popen(
-        command("predict", MODEL, image, "--out", out, "--device", "cpu", *more), stdout=sys.stderr, start_new_session=True
+        command("predict", MODEL, image, "--out", out, "--device", "cpu", *more),
+        stdout=sys.stderr,
+        start_new_session=True,
     )
     process, first, last = psutil.Process(child.pid), 0.0, (0.0, 0)
     while child.poll() is None:
@@ -157,8 +159,12 @@ def main() -> None:
             "megapixels_per_second": round(rate / 1e6, 4),
             "bare_megapixels_per_second": [round(before / 1e6, 4), round(after / 1e6, 4)],
             "share_of_bare": round(rate / reference, 3),
-            "seconds": {k: round(v["seconds"], 1) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))},
-            "peak_gb": {k: round(v["peak_gb"], 2) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))},
+            "seconds": {
+                k: round(v["seconds"], 1) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))
+            },
+            "peak_gb": {
+                k: round(v["peak_gb"], 2) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))
+            },
             "blocks": count,
             "done_when_killed": len(noted),
             "identical_after_kill": same(folder / "out.zarr", folder / "killed.zarr"),
