@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from napari_dojo.tasks.watershed import Part
 
 __all__ = ["Journal", "recorded"]
 
+SINGLE, SEVERAL = ("objects", "heights", "sizes"), ("passes", "ways", "borders", "edge")  # arrays of a part
 ABOUT, LOG = "work.json", "blocks.log"
 
 
@@ -100,25 +100,14 @@ def _same(folder: Path, there: Mapping[str, Any], about: Mapping[str, Any]) -> N
 
 
 def _flat(part: Part) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for f in fields(part):
-        value = getattr(part, f.name)
-        if isinstance(value, tuple):
-            found |= {f"{f.name}-{i}": v for i, v in enumerate(value)}
-        else:
-            found[f.name] = value
-    return found
+    found = {"known": part.known, **{name: getattr(part, name) for name in SINGLE}}
+    return found | {f"{name}-{i}": v for name in SEVERAL for i, v in enumerate(getattr(part, name))}
 
 
 def _part(arrays: Mapping[str, Any]) -> Part:
-    values: dict[str, Any] = {"known": int(arrays["known"])}
-    for f in fields(Part):
-        several = sorted(k for k in arrays if k.startswith(f"{f.name}-"))
-        if several:
-            values[f.name] = tuple(arrays[k] for k in several)
-        elif f.name != "known":
-            values[f.name] = arrays[f.name]
-    return Part(**values)
+    several = {name: tuple(arrays[k] for k in sorted(arrays) if k.startswith(f"{name}-")) for name in SEVERAL}
+    single = {name: arrays[name] for name in SINGLE}
+    return Part(**single, known=int(arrays["known"]), **several)
 
 
 def _write(path: Path, data: bytes) -> None:
