@@ -105,7 +105,9 @@ def _flat(part: Part) -> dict[str, Any]:
 
 
 def _part(arrays: Mapping[str, Any]) -> Part:
-    several: dict[str, Any] = {name: tuple(arrays[k] for k in sorted(arrays) if k.startswith(f"{name}-")) for name in SEVERAL}
+    several: dict[str, Any] = {
+        name: tuple(arrays[k] for k in sorted(arrays) if k.startswith(f"{name}-")) for name in SEVERAL
+    }
     single = {name: arrays[name] for name in SINGLE}
     return Part(**single, known=int(arrays["known"]), **several)
 
