@@ -22,7 +22,7 @@ CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
-    *("palm-support-dark", "annotate-dark"),
+    *("palm-support-dark", "annotate-dark", "batch-done-dark"),
 )
 STATES = {}  # by their names in the files
 
@@ -110,11 +110,18 @@ class Stage:
         """A panel, as wide as it must be."""
         from napari_dojo.widgets.annotate.panel import AnnotatePanel
         from napari_dojo.widgets.apply.panel import ApplyPanel
+        from napari_dojo.widgets.batch.panel import BatchPanel
         from napari_dojo.widgets.common.panel import open_panel
         from napari_dojo.widgets.compare.panel import ComparePanel
         from napari_dojo.widgets.train.panel import TrainPanel
 
-        kinds = {"Train": TrainPanel, "Apply": ApplyPanel, "Annotate": AnnotatePanel, "Compare": ComparePanel}
+        kinds = {
+            "Batch": BatchPanel,
+            "Train": TrainPanel,
+            "Apply": ApplyPanel,
+            "Annotate": AnnotatePanel,
+            "Compare": ComparePanel,
+        }
         panel = open_panel(self.viewer, kinds[title], title)
         self.narrow()
         return panel
@@ -441,6 +448,65 @@ def apply_folder(stage: Stage, done: bool = False) -> None:
 @state
 def apply_folder_done(stage: Stage) -> None:
     apply_folder(stage, done=True)
+
+
+# Batch
+
+BATCH = b"""recipe: 1
+steps:
+- predict: {model: denoise-fluorescence, enabled: false}
+- predict: {model: nuclei-fluorescence}
+- filter: {border: true, area_px: {min: 30}}
+- measure
+- export
+"""
+
+
+@state
+def batch_empty(stage: Stage) -> None:
+    stage.open("Batch")
+    stage.rest(1)
+
+
+@state
+def batch_ready(stage: Stage):
+    import numpy as np
+
+    from napari_dojo.io import images
+    from napari_dojo.recipes.recipe import parsed
+    from napari_dojo.simulation.microscope import simulate
+
+    folder = Path(os.environ["NAPARI_DOJO_HOME"]) / "plate1"
+    for k in range(24):
+        scene = simulate("nuclei", (320, 320), k)
+        images.write(
+            folder / f"{'AB'[k // 12]}{k // 6 % 2 + 1}" / f"field_{k % 6 + 1}.tif", scene.image, "YX", (0.5, 0.5), "um"
+        )
+    (folder / "A2" / "field_7.tif").write_text("no image")
+    images.write(folder / "B2" / "overview.tif", np.stack([scene.image] * 2), "CYX")
+    panel = stage.open("Batch")
+    panel.show_recipe(parsed(BATCH))
+    panel.files.add(str(folder))
+    stage.wait(panel.run_button.isEnabled)
+    return panel
+
+
+@state
+def batch_running(stage: Stage):
+    panel = batch_ready(stage)
+    panel.run_button.click()
+    stage.wait(lambda: panel.results.rowCount() > 7 and "left" in panel.progress.text())
+    return panel
+
+
+@state
+def batch_done(stage: Stage) -> None:
+    panel = batch_running(stage)
+    stage.wait(lambda: not panel.runner.busy, 120)
+    stage.wait(panel.run_button.isEnabled)
+    panel.results_view.selectRow(3)
+    stage.wait(lambda: len(stage.viewer.layers) == 2)
+    stage.narrow()
 
 
 @state

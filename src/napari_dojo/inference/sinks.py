@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,6 +57,7 @@ class Stored:
     index, name : of the image among all that were given.
     axes : of the prediction.
     prediction, uncertainty, maps, table, rois : files.
+    source, number, objects : of a recipe: the image's file, which of the images in it, and how many rows its table has.
     """
 
     index: int
@@ -67,6 +68,9 @@ class Stored:
     maps: str | None = None
     table: str | None = None
     rois: str | None = None
+    source: str | None = None
+    number: int = 0
+    objects: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -231,8 +235,9 @@ class TiffSink:
         if self.rois and kind in TABLES and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)
-        files = (None if p is None else str(p) for p in (path, beside, None, table, rois))
-        return Stored(index, image.name, found.axes.names, *files)
+        found_files = {"prediction": path, "uncertainty": beside, "table": table, "rois": rois}
+        files: dict[str, Any] = {k: str(p) for k, p in found_files.items() if p is not None}
+        return replace(Stored(index, image.name, found.axes.names), **files)
 
     def release(self, index: int) -> None:
         """Remove the file beside the prediction."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.claims import claim
+from napari_dojo.recipes.recipe import Recipe, parsed, text_of
 from napari_dojo.settings import PredictSettings, TrainSettings, checked
 from napari_dojo.training.start import NONE
 
@@ -29,10 +30,12 @@ __all__ = [
     "Arrays",
     "PredictFiles",
     "PredictImages",
+    "RecipeRequest",
     "Request",
     "TrainRequest",
     "predict_files_request",
     "predict_request",
+    "recipe_request",
     "train_files_request",
     "train_request",
 ]
@@ -341,6 +344,43 @@ def predict_files_request(
 
 def _applying(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "model": Path(values["model"]), "settings": checked(PredictSettings, values["settings"])}
+
+
+# recipes ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RecipeRequest(Request):
+    """A recipe that is run.
+
+    Attributes
+    ----------
+    text : the recipe as YAML; ``base`` : what its relative paths start from.
+    overwrite : replace the results of another recipe.
+    """
+
+    kind: ClassVar[str] = "recipe"
+
+    text: str
+    base: Path
+    overwrite: bool = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe; DojoError where it is none."""
+        return replace(parsed(self.text.encode()), base=self.base)
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        return cls(**{**values, "base": Path(values["base"])})
+
+
+def recipe_request(folder: Path, recipe: Recipe, overwrite: bool = False) -> Path:
+    """Write that a recipe is to be run into a new folder of a job."""
+    with _new(folder):
+        RecipeRequest(text_of(recipe), recipe.base, overwrite).write(folder)
+        return folder
 
 
 # folders ------------------------------------------------------------------------------------------------------------

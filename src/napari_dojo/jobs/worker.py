@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Event, Failed, Message
-from napari_dojo.jobs.requests import PredictFiles, PredictImages, TrainRequest
+from napari_dojo.jobs.requests import PredictFiles, PredictImages, RecipeRequest, TrainRequest
 
 __all__ = ["events_of", "main"]
 
@@ -103,8 +103,16 @@ def _predict(request: PredictImages | PredictFiles, folder: Path, control: Contr
     yield from apply(Ready.of(bundle, request.settings, decoding), sources, sink, control)
 
 
+def _recipe(folder: Path, control: Control) -> Iterator[Event]:
+    from napari_dojo.recipes.run import run
+
+    request = RecipeRequest.read(folder)
+    yield from run(request.recipe, request.overwrite, control)
+
+
 WORK: dict[str, Callable[[Path, Control], Iterator[Event]]] = {
     TrainRequest.kind: _train,
+    RecipeRequest.kind: _recipe,
     PredictImages.kind: lambda folder, control: _predict(PredictImages.read(folder), folder, control),
     PredictFiles.kind: lambda folder, control: _predict(PredictFiles.read(folder), folder, control),
 }

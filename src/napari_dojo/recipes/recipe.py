@@ -174,7 +174,9 @@ class Export(Step):
     word: ClassVar[str] = "export"
 
     labels: Annotated[bool, Option("Labels", "A TIFF of the labels of each image.")] = True
-    images: Annotated[bool, Option("Predicted images", "A TIFF of the predicted image of each image.")] = False
+    images: Annotated[
+        bool, Option("Images", "A TIFF of the predicted image of each image, such as the denoised one.")
+    ] = False
     rois: Annotated[bool, Option("ROIs", "The outlines of each image for ImageJ's ROI Manager (zip).")] = False
     tables: Annotated[bool, Option("Tables", "A table (CSV) of the objects of each image.")] = False
     table: Annotated[

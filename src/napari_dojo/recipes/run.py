@@ -75,8 +75,10 @@ class _Output:
         if state.found is not None:
             stored = self._found(stored, path, state.found, state)
         rows = None
+        stored = replace(stored, source=str(file), number=picture.image)
         if state.table is not None and state.found is not None:
             rows = rows_of(state.table, self._name(file, number), state.found.kind.objects)
+            stored = replace(stored, objects=len(rows["image"]))
         self.journal.add(file, picture.image, picture.images, stored, rows)
         return stored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMenu, QToolButton, QWidget
@@ -45,6 +47,12 @@ class MeasurementsButton(QToolButton):
             action.toggled.connect(self._toggled)
             menu.addAction(action)
         self.setMenu(menu)
+
+    def choose(self, names: Sequence[str]) -> None:
+        """Choose these measurements."""
+        menu = self.menu()
+        for m, action in zip(MEASUREMENTS, menu.actions() if menu is not None else [], strict=False):
+            action.setChecked(m.name in names)
 
     def _toggled(self, *_: object) -> None:
         menu = self.menu()

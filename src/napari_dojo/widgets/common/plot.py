@@ -17,11 +17,12 @@ TRAINING, VALIDATION = "#56B4E9", "#E69F00"  # Okabe-Ito
 
 
 def theme_colours(viewer: Any) -> dict[str, str]:
-    """Colours of the viewer's theme by name: background, text, secondary, warning, current."""
+    """Colours of the viewer's theme by name: background, foreground, text, secondary, warning, current."""
     from napari.utils.theme import get_theme
 
     theme = get_theme(viewer.theme)
-    colours = {k: getattr(theme, k).as_hex() for k in ("background", "text", "secondary", "warning", "current")}
+    names = ("background", "foreground", "text", "secondary", "warning", "current")
+    colours = {k: getattr(theme, k).as_hex() for k in names}
     # "#abc" is not understood everywhere
     return {k: "#" + "".join(2 * c for c in v[1:]) if len(v) == 4 else v for k, v in colours.items()}
 

@@ -1,0 +1,3 @@
+"""The Batch panel: a recipe on folders of images, overnight."""
+
+__all__ = ["panel"]

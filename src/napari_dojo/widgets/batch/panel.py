@@ -1,0 +1,397 @@
+"""The Batch panel: models, a filter and measurements for folders of images, run in a child process, stopped and continued."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QWidget,
+)
+
+from napari_dojo.errors import DojoError, explained
+from napari_dojo.events import Done, Event, Failed, Message, Progress, Skipped, Written
+from napari_dojo.jobs.requests import recipe_request
+from napari_dojo.jobs.runs import run_folder
+from napari_dojo.models.library import models
+from napari_dojo.recipes.check import Explained, explain
+from napari_dojo.recipes.recipe import Recipe, parsed, read_recipe, text_of, write_recipe
+from napari_dojo.recipes.run import in_images
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.batch.files_section import FilesSection
+from napari_dojo.widgets.batch.results import Opened, Rows, RowsView, opened, show
+from napari_dojo.widgets.batch.steps_section import StepsSection
+from napari_dojo.widgets.common.form import Fold, described, form_layout, memory, sentence
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.plot import theme_colours
+from napari_dojo.widgets.common.run import Runner, time_left
+
+__all__ = ["BatchPanel"]
+
+KEY = "batch/recipe"  # of the form in the panels' memory
+LOOKED_AT = 12  # images of a folder whose size and axes are read while a person chooses
+RUN_TIP = (
+    "Do all steps for all images. Each image that is done is kept: a run that was stopped continues with the others."
+)
+
+
+class BatchPanel(Panel):
+    """Run a recipe on folders of images.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer; given by napari.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self._explained: Explained | None = None
+        self._began, self._first, self._paused_at, self._paused = 0.0, -1, 0.0, 0.0
+        self._asked: Recipe | None = None
+        self.files, self.steps = FilesSection(), StepsSection()
+        self._open_and_save()
+        self.column.addWidget(self.files)
+        self.column.addWidget(QLabel("Steps"))
+        self.column.addWidget(self.steps)
+        form = form_layout()
+        form.addRow("Results", self.files.out)
+        self.column.addLayout(form)
+        self.found = sentence(lines=2)
+        self.found.setAccessibleName("What would be done")
+        self.column.addWidget(self.found)
+        self._go()
+        self._outcome()
+        self.column.addStretch(1)
+        self.runner, self._latest, self._reading = Runner(self), Latest(self), Latest(self)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(300)
+        self._connect()
+        self.steps.set_models([m for m in models() if m.card.task in TASKS])
+        self._remembered()
+        self._changed()
+        self.lead(self.run_button)
+        self._recolour()
+
+    # what is shown
+
+    def _open_and_save(self) -> None:
+        self.open_button, self.save_button = QPushButton("Open recipe ..."), QPushButton("Save recipe ...")
+        described(self.open_button, "Open a recipe", "Show what a recipe file says (YAML).")
+        described(
+            self.save_button, "Save the recipe", "Save all choices as a YAML file, which `napari-dojo run` runs, too."
+        )
+        line, row = QWidget(), QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.open_button)
+        row.addWidget(self.save_button)
+        line.setLayout(row)
+        self.column.addWidget(line)
+
+    def _go(self) -> None:
+        self.run_button, self.pause_button, self.stop_button = (
+            QPushButton("Run"),
+            QPushButton("Pause"),
+            QPushButton("Stop"),
+        )
+        described(self.run_button, "Run", RUN_TIP)
+        described(self.pause_button, "Pause", "Wait after the current part of the work, or resume it.")
+        described(
+            self.stop_button, "Stop", "Stop; images that are done are kept, and the next run continues with the others."
+        )
+        running, row = QWidget(), QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.pause_button)
+        row.addWidget(self.stop_button)
+        running.setLayout(row)
+        self.buttons = QStackedWidget()
+        self.buttons.addWidget(self.run_button)
+        self.buttons.addWidget(running)
+        self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.progress = QProgressBar()
+        self.progress.setFormat("")
+        described(self.progress, "Progress", "How many images are done, and how long the others will take.")
+        self.message = sentence(lines=2)
+        self.message.setAccessibleName("What happened")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.message.setOpenExternalLinks(True)
+        for widget in (self.buttons, self.progress, self.message):
+            self.column.addWidget(widget)
+
+    def _outcome(self) -> None:
+        self.results, self.skipped = Rows(("image", "objects")), Rows(("image", "reason"))
+        tip = "A click on a row shows the image with its result."
+        self.results_view = RowsView(self.results, "Results", tip, 0)
+        self.skipped_view = RowsView(self.skipped, "Skipped images", "Which images were skipped, and why.", 1)
+        self.results_fold = Fold("Results", self.results_view, is_open=True)
+        self.skipped_fold = Fold("Skipped", self.skipped_view)
+        for fold in (self.results_fold, self.skipped_fold):
+            fold.hide()
+            self.column.addWidget(fold)
+
+    def _connect(self) -> None:
+        for section in (self.files, self.steps):
+            section.changed.connect(self._changed)
+        self._soon.timeout.connect(self._look)
+        self._latest.told.connect(self._told)
+        self._reading.told.connect(self._show)
+        self.runner.said.connect(self._heard)
+        self.run_button.clicked.connect(self.run)
+        self.pause_button.clicked.connect(self._pause)
+        self.stop_button.clicked.connect(self._stop)
+        self.open_button.clicked.connect(self._open)
+        self.save_button.clicked.connect(self._save)
+        self.results_view.chosen.connect(lambda stored: self._reading.ask(opened, stored))
+
+    # the recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is chosen, with paths as they stand there."""
+        axes, out = self.files.axes.text().strip(), self.files.out.path or self.files.usual_out
+        return Recipe(self.files.selection, axes or None, out or None, self.steps.steps)
+
+    def show_recipe(self, recipe: Recipe) -> None:
+        """Show what a recipe says."""
+        self.files.show_recipe(recipe)
+        self.steps.show_recipe(recipe)
+        self._changed()
+
+    def _remembered(self) -> None:
+        text = memory().value(KEY, "")
+        if isinstance(text, str) and text:
+            try:
+                self.show_recipe(parsed(text.encode()))
+            except DojoError:
+                memory().remove(KEY)  # of another version
+
+    def _open(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open a recipe", str(Path.home()), "Recipes (*.yaml *.yml)")
+        if chosen:
+            self.open_recipe(Path(chosen))
+
+    def open_recipe(self, path: Path) -> None:
+        """Show what the recipe in a file says, or why it cannot be read."""
+        try:
+            self.show_recipe(read_recipe(path))
+        except DojoError as error:
+            self._failed(str(error))
+
+    def _save(self) -> None:
+        start = (
+            str(Path(self.files.out.path or Path.home()).with_suffix("") / "recipe.yaml")
+            if self.files.out.path
+            else "recipe.yaml"
+        )
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, "Recipes (*.yaml *.yml)")
+        if chosen:
+            self.save_recipe(Path(chosen))
+
+    def save_recipe(self, path: Path) -> None:
+        """Write what is chosen to a file, or say why not."""
+        try:
+            write_recipe(path, self.recipe)
+        except DojoError as error:
+            self._failed(str(error))
+            return
+        self.message.setText(self.marked("ok", f"Saved. On the command line: napari-dojo run {path.name}"))
+
+    # the check
+
+    def _changed(self, *_: Any) -> None:
+        if self._ended:
+            return
+        self._explained = None
+        self._latest.forget()
+        self._soon.start()
+        self._judge()
+
+    def _look(self) -> None:
+        recipe = self.recipe
+        memory().setValue(KEY, text_of(recipe))
+        if recipe.files.inputs:
+            self._latest.ask(explain, recipe, LOOKED_AT)
+        self._judge()
+
+    def _told(self, found: Any) -> None:
+        self._explained = found if isinstance(found, Explained) else Explained((), (explained(found),))
+        self._judge()
+
+    def _judge(self) -> None:
+        """Say what would be done, or why it cannot."""
+        found, why = self._explained, ""
+        if not self.files.selection.inputs:
+            why = "Add a folder of images, or files."
+        elif found is None:
+            self.found.setText("Looking at the images ...")
+        elif found.problems:
+            why = found.problems[0]
+        if why:
+            self.found.setText(self.marked("error", why))
+        elif found is not None:
+            self.found.setText(self._words(found))
+        self.found.setToolTip(found.text if found is not None else "")
+        can = found is not None and not found.problems
+        self.run_button.setEnabled(can and not self.runner.busy)
+        self.run_button.setToolTip(RUN_TIP if can else why or "Looking at the images ...")
+        self.run_button.setText("Continue" if found is not None and 0 < found.done < found.images else "Run")
+
+    def _words(self, found: Explained) -> str:
+        counted = f"{found.images:,} image{'s' * (found.images != 1)}"
+        done = f", {found.done:,} of them done by an earlier run" if found.done else ""
+        if not found.misfits:
+            return self.marked("ok", f"{counted}{done}.")
+        name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
+        looked = min(LOOKED_AT, found.images - found.done)
+        return self.marked(
+            "warning",
+            f"{counted}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {name}: {reason}.",
+        )
+
+    # the run
+
+    def run(self) -> None:
+        """Run what is chosen, or continue an earlier run of it."""
+        if self.runner.busy or self._explained is None or self._explained.problems:
+            return
+        self._asked = recipe = self.recipe
+        for rows, fold in ((self.results, self.results_fold), (self.skipped, self.skipped_fold)):
+            rows.replace(())
+            fold.hide()
+        self.message.setText("")
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("Starting ...")
+        self._began, self._first, self._paused = 0.0, -1, 0.0
+        self._turn(True)
+        folder = run_folder("batch")
+        self.runner.start(lambda: recipe_request(folder, recipe))
+
+    def _turn(self, running: bool) -> None:
+        self.buttons.setCurrentIndex(int(running))
+        self.stop_button.setEnabled(running)
+        self.pause_button.setEnabled(running)
+        self.pause_button.setText("Pause")
+        for widget in (self.files, self.steps, self.files.out, self.open_button):
+            widget.setEnabled(not running)
+
+    def _pause(self) -> None:
+        if self.runner.paused:
+            self._paused += time.monotonic() - self._paused_at
+            self.runner.resume()
+        else:
+            self._paused_at = time.monotonic()
+            self.runner.pause()
+        self.pause_button.setText("Resume" if self.runner.paused else "Pause")
+
+    def _stop(self) -> None:
+        self.stop_button.setEnabled(False)
+        self.pause_button.setEnabled(False)
+        self.progress.setFormat("Stopping ...")
+        self.runner.stop()
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._progressed(event)
+        elif isinstance(event, Written):
+            self.results.add(*_row(event.stored))
+            self._count()
+        elif isinstance(event, Skipped):
+            self.skipped.add((event.name, event.reason), event.name)
+            self._count()
+        elif isinstance(event, Message) and event.level == "warning":
+            self.message.setText(self.marked("warning", event.text))
+        elif isinstance(event, Failed):
+            self._ready("")
+            self._failed(event.sentence)
+        elif isinstance(event, Done):
+            self._done(event)
+
+    def _progressed(self, event: Progress) -> None:
+        now = time.monotonic()
+        if self._first < 0:
+            self._began, self._first = now, event.done
+        self.progress.setRange(0, max(1, event.total))
+        self.progress.setValue(event.done)
+        made, spent = event.done - self._first, now - self._began - self._paused
+        left = time_left(spent / made * (event.total - event.done)) if made > 0 and spent > 1 else ""
+        (counted,) = in_images(iter((event,)))
+        assert isinstance(counted, Progress)
+        many = event.total > counted.total
+        text = f"{counted.done:,} of {counted.total:,}" if many else f"{100 * event.done // max(1, event.total)} %"
+        self.progress.setFormat(f"{text}, {left}" if left else text)
+
+    def _count(self) -> None:
+        for rows, fold, word in (
+            (self.results, self.results_fold, "done"),
+            (self.skipped, self.skipped_fold, "skipped"),
+        ):
+            n = rows.rowCount()
+            fold.button.setText(f"{n:,} {word}")
+            fold.setVisible(n > 0)
+
+    def _done(self, event: Done) -> None:
+        facts = event.facts
+        self.results.replace(_row(stored) for stored in facts["results"])
+        self._count()
+        done, count = len(facts["results"]), facts["images"]
+        self._ready(
+            f"{done:,} of {count:,} in {facts['seconds']:.0f} s" if facts["seconds"] >= 1 else f"{done:,} of {count:,}"
+        )
+        if facts["stopped"]:
+            said = f"Stopped: {done:,} of {count:,} images are done and kept. Continue does the others."
+            self.message.setText(self.marked("warning", said))
+            return
+        table = f" Table with {facts['rows']:,} rows: {Path(facts['table']).name}." if facts["table"] else ""
+        level = "warning" if facts["skipped"] else "ok"
+        skipped = f" {len(facts['skipped']):,} skipped." if facts["skipped"] else ""
+        self.message.setText(self.marked(level, f"{done:,} of {count:,} images are done.{skipped}{table}"))
+        self.message.setToolTip(str(event.result))
+
+    def _ready(self, took: str) -> None:
+        self._turn(False)
+        self.progress.setRange(0, 1)
+        self.progress.setValue(int(bool(took)))
+        self.progress.setFormat(took)
+        self._changed()
+
+    def _failed(self, text: str) -> None:
+        self.message.setText(self.marked("error", text))
+        if not text.startswith("Stopped"):
+            self.warn(text)
+
+    def _show(self, found: Any) -> None:
+        if isinstance(found, Opened):
+            show(self.viewer, found)
+        else:
+            self._failed(explained(found))
+
+    def _recolour(self, event: Any = None) -> None:
+        super()._recolour(event)
+        self.files.colour(theme_colours(self.viewer)["foreground"])
+
+    def end(self) -> None:
+        """The panel is closing."""
+        if not self._ended:
+            if self._soon.isActive():
+                memory().setValue(KEY, text_of(self.recipe))
+            self._soon.stop()
+            self._latest.forget()
+            self._reading.forget()
+            self.runner.close()
+            super().end()
+
+
+def _row(stored: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """A row of the results, and what it shows."""
+    objects = stored.get("objects")
+    return (str(stored["name"]), "" if objects is None else f"{objects:,}"), stored
