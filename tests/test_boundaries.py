@@ -34,6 +34,7 @@ WITH_TORCH = {
     "data.resident",
     "data.streamed",
     "inference.blocks",
+    "inference.cluster",
     "inference.predict",
     "inference.predictor",
     "inference.samples",

@@ -157,6 +157,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rois", action="store_true", help="the outlines as ImageJ ROIs (zip) beside each result")
     parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument(
+        "--scheduler",
+        metavar="local:N|ADDRESS",
+        help="spread the blocks of one image (--out STORE.zarr) or the files of a folder over N processes, or the workers of a "
+        "dask.distributed scheduler",
+    )
     _flags(parser, PredictSettings)
     group = parser.add_argument_group("decoding (default: as the model says)")
     for task in TASKS.values():
@@ -323,7 +329,11 @@ def _predict(args: argparse.Namespace) -> int:
         )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
     sources = [FileSource(path, args.axes) for path in inputs]
-    done = _watched(_last(apply(Ready.of(bundle, settings, decoding), sources, sink)), "Applying")
+    if args.scheduler:
+        events = _on_cluster(args, sink, settings, decoding)
+    else:
+        events = apply(Ready.of(bundle, settings, decoding), sources, sink)
+    done = _watched(_last(events), "Applying")
     results, skipped, seconds = (done.facts[k] for k in ("results", "skipped", "seconds"))
     print(f"{len(results)} of {done.facts['images']} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
@@ -363,6 +373,26 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**facts, "results": results}))
     return 1 if skipped or facts["stopped"] else 0
+
+
+def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, decoding: Any) -> Iterator[Event]:
+    """The same by several processes or machines: the blocks of one image, or the files of a folder."""
+    from napari_dojo.inference.apply import apply
+    from napari_dojo.inference.cluster import Order, connected
+    from napari_dojo.inference.predict import Ready
+    from napari_dojo.inference.sinks import ZarrSink
+    from napari_dojo.inference.sources import FileSource
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.library import find
+
+    model = find(args.model)
+    with connected(args.scheduler, Order(str(model), settings, decoding)) as cluster:
+        yield Message("info", cluster.sentence)
+        if isinstance(sink, ZarrSink):
+            ready = Ready.of(load(model), settings, decoding)
+            yield from apply(ready, [FileSource(sink.input, args.axes)], sink, engine=cluster.blocks)
+        else:
+            yield from cluster.files(sink, args.axes, Control())
 
 
 def _zarr_sink(args: argparse.Namespace, inputs: Sequence[Path]) -> Any:

@@ -3,6 +3,7 @@
 __all__ = [
     "apply",
     "blocks",
+    "cluster",
     "decoding",
     "filters",
     "geometry",

@@ -72,6 +72,7 @@ class Input:
     numbers : how it is normalised; None: each sample by its own numbers.
     warnings : sentences for the user.
     number : among the images of its file, from 1; 0 where it is the only one.
+    path, named : of its file, None where it is not from one; its axes as a person named them.
     """
 
     name: str
@@ -83,6 +84,8 @@ class Input:
     numbers: Normalization | None
     warnings: tuple[str, ...] = ()
     number: int = 0
+    path: Path | None = None
+    named: str | None = None
 
 
 def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
@@ -110,7 +113,9 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
     zoom = zoom_for(card, settings.diameter, picture.pixel_size)
     warnings = (*picture.notes, *_doubts(card, array, axes, picture.pixel_size, settings))
     number = picture.image + 1 if picture.images > 1 else 0
-    return Input(image.name, array, axes, picture.pixel_size, picture.unit, zoom, numbers, warnings, number)
+    path = image.picture.path if image.picture.path.name else None
+    about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes)
+    return Input(image.name, array, axes, *about)
 
 
 def _doubts(

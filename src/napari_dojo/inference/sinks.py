@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySink",
+    "At",
     "Place",
     "RunSink",
     "Sink",
@@ -273,6 +274,42 @@ class TiffSink:
 
     def _scratch(self, index: int) -> Path:
         return self.out / f".{os.getpid()}-{index}.part.npy"  # short: names may have 255 bytes
+
+
+@dataclass(frozen=True)
+class At:
+    """One place of a sink as a sink for one image: where the files of a folder are done by several processes."""
+
+    sink: TiffSink
+    index: int
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self.sink.where
+
+    def check(self) -> None:
+        """The whole sink was checked."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `TiffSink`."""
+        return self.sink.storage(self.index, shape, dtype)
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """See `TiffSink`."""
+        return self.sink.store(self.index, card, image, wanted)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """See `TiffSink`."""
+        return self.sink.write(self.index, card, image, found)
+
+    def release(self, index: int) -> None:
+        """See `TiffSink`."""
+        self.sink.release(self.index)
 
 
 @dataclass(frozen=True)
