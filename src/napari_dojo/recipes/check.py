@@ -15,12 +15,11 @@ from napari_dojo.inference.geometry import Image, Input, resolve
 from napari_dojo.inference.tables import MEASUREMENTS
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
-from napari_dojo.io.pairing import shown_names
 from napari_dojo.models.card import Card, decoding_of, read_card
 from napari_dojo.models.library import find
 from napari_dojo.recipes.journal import Journal, done_entries
 from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, Step
-from napari_dojo.recipes.tidy import has_pyarrow
+from napari_dojo.recipes.tidy import has_pyarrow, names_of
 from napari_dojo.settings import checked, fields_of
 from napari_dojo.tasks import TASKS
 
@@ -113,7 +112,7 @@ def explain(recipe: Recipe, most: int | None = None) -> Explained:
     done = done_entries(Journal(recipe.folder), files)
     left = [i for i in range(len(files)) if i not in done]
     looked = left if most is None or len(left) <= most else [left[k * len(left) // most] for k in range(most)]
-    names = shown_names(files)
+    names = names_of(files)
     misfits, first = [], ""
     for i in looked:
         try:

@@ -20,7 +20,6 @@ from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored, TiffSink, predicted_by, write_prediction
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.inference.tables import write_csv
-from napari_dojo.io.pairing import common_folder, shown_names
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Folder, decoding_of
 from napari_dojo.models.library import find
@@ -28,7 +27,7 @@ from napari_dojo.recipes.check import problems
 from napari_dojo.recipes.journal import Entry, Journal, done_entries
 from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, text_of, write_recipe
 from napari_dojo.recipes.state import Found, State, filtered, measured
-from napari_dojo.recipes.tidy import joined, rows_of, write_parquet, write_skipped
+from napari_dojo.recipes.tidy import joined, names_of, rows_of, write_parquet, write_skipped
 from napari_dojo.settings import checked
 from napari_dojo.tasks import TASKS
 
@@ -43,14 +42,14 @@ Doing = Callable[[State, int, Room, Control], Generator[Event, None, State]]
 class _Output:
     """Where the results of each image go, and the journal.
 
-    ``files`` : all images; ``todo`` : which of them are done now; ``last`` : the kind of what is found.
+    ``todo`` : which of the images are done now; ``names`` : of all of them, for tables.
     """
 
     tiff: TiffSink
     export: Export
     journal: Journal
     todo: tuple[int, ...]
-    root: Path
+    names: list[str]
 
     @property
     def where(self) -> str:
@@ -77,7 +76,8 @@ class _Output:
         rows = None
         stored = replace(stored, source=str(file), number=picture.image)
         if state.table is not None and state.found is not None:
-            rows = rows_of(state.table, self._name(file, number), state.found.kind.objects)
+            name = f"{self.names[at]} (image {number})" if number else self.names[at]
+            rows = rows_of(state.table, name, state.found.kind.objects)
             stored = replace(stored, objects=len(rows["image"]))
         self.journal.add(file, picture.image, picture.images, stored, rows)
         return stored
@@ -93,11 +93,6 @@ class _Output:
             write_csv(path.with_suffix(".csv"), state.table)
             stored = replace(stored, table=str(path.with_suffix(".csv")))
         return stored
-
-    def _name(self, file: Path, number: int) -> str:
-        """What the table calls an image: its path below the folder that all images lie in."""
-        name = Path(file).absolute().relative_to(self.root).as_posix() if self.root != Path() else file.name
-        return f"{name} (image {number})" if number else name
 
 
 def run(recipe: Recipe, overwrite: bool = False, control: Control | None = None) -> Iterator[Event]:
@@ -168,7 +163,7 @@ def _output(recipe: Recipe, files: Sequence[Path], overwrite: bool) -> tuple[_Ou
     continued = journal.begin(_made_by(recipe), overwrite)
     before = done_entries(journal, files) if continued else {}
     todo = tuple(i for i in range(len(files)) if i not in before)
-    return _Output(tiff, export, journal, todo, common_folder(files)), before
+    return _Output(tiff, export, journal, todo, names_of(files)), before
 
 
 def _made_by(recipe: Recipe) -> dict[str, Any]:
@@ -184,8 +179,7 @@ def _made_by(recipe: Recipe) -> dict[str, Any]:
 
 def _loop(recipe: Recipe, output: _Output, before: int, control: Control) -> Iterator[Event]:
     doing, cores = _prepared(recipe, output)
-    names = shown_names(output.tiff.inputs)
-    sources = [FileSource(output.tiff.inputs[i], recipe.axes, names[i]) for i in output.todo]
+    sources = [FileSource(output.tiff.inputs[i], recipe.axes, output.names[i]) for i in output.todo]
     yield from over_images(partial(_one, doing, output), sources, output, control, cores, before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,22 @@ import numpy as np
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import Table
 from napari_dojo.io.atomic import replacing
+from napari_dojo.io.pairing import common_folder
 
-__all__ = ["FIRST", "joined", "rows_of", "write_parquet"]
+__all__ = ["FIRST", "has_pyarrow", "joined", "names_of", "rows_of", "write_parquet", "write_skipped"]
 
 FIRST = ("image", "object", "class")  # the columns that come first, where they are there
 TEXTS, WHOLE = {"image", "class"}, {"object", "index", "frame", "plane"}
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What tables call images: their paths below the folder that all of them lie in."""
+    root = common_folder(files)
+    return [p.relative_to(root).as_posix() if root != Path() else str(p) for p in map(_flat, files)]
+
+
+def _flat(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def rows_of(table: Table, image: str, objects: bool) -> Table:

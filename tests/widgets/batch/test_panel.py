@@ -157,3 +157,18 @@ def test_ten_thousand_results_are_shown_at_once(qtbot):
     rows.replace(((f"{k}.tif", "7"), {}) for k in range(10_000))
     assert rows.rowCount() == 10_000
     assert time.process_time() - began < 0.2
+
+
+def test_the_next_run_does_not_wait_for_the_end_of_the_last_one(qtbot, batch, plate):
+    """Its process needs a moment to end, and the window would be blocked for it."""
+    batch.files.add(str(plate))
+    settled(qtbot, batch)
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: not batch.runner.busy, timeout=60_000)
+    (job,) = batch.runner._held
+    settled(qtbot, batch)
+    waited = []
+    job.close = lambda patience=2.0: waited.append(job.alive)
+    batch.runner.start(lambda: plate)
+    assert waited == []
+    batch.runner.stop()

@@ -57,6 +57,7 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._held: list[Job] = []
+        self._leaving: list[Job] = []  # have said all, and end by themselves
         self._making: _Making | None = None
         self.busy = False
         self.paused = False
@@ -71,7 +72,10 @@ class Runner(QObject):
 
     def start(self, make: Callable[[], Path]) -> None:
         """Start the job of the folder that ``make`` writes; it is called in a thread."""
-        self.close()
+        if self.busy:
+            self.close()
+        self._leaving += self._held
+        self._held.clear()
         self.busy = True
         self._making = _Making(make)
         self._timer.start()
@@ -107,9 +111,11 @@ class Runner(QObject):
         self._timer.stop()
         self._forget()
         self.busy = self.paused = False
-        while self._held:
+        self._leaving += self._held
+        self._held.clear()
+        while self._leaving:
             with contextlib.suppress(Exception):  # the window is closing: nothing may stop it
-                self._held.pop().close(patience)
+                self._leaving.pop().close(patience)
 
     def _forget(self) -> None:
         if self._making is not None:
@@ -122,12 +128,16 @@ class Runner(QObject):
         self.said.emit(event)
 
     def _poll(self) -> None:
+        for ended in [job for job in self._leaving if not job.alive]:
+            self._leaving.remove(ended)
+            ended.close()
         if self._making is not None:
             self._begin(self._making.result())
             return
         job = self._held[0] if self._held else None
         if job is None or (not self.busy and not job.alive):
-            self.close()
+            if not self._leaving:
+                self.close()
             return
         for event in job.events() if self.busy else ():
             if not self.busy:
