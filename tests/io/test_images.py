@@ -473,7 +473,7 @@ def test_other_truncated_files_are_refused(tmp_path: Path, name: str) -> None:
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("I am a table\n1;2;3\n")
     (tmp_path / "empty.tif").touch()
-    (tmp_path / "film.czi").write_bytes(b"ZISRAWFILE\0\0\x01\x02")
+    (tmp_path / "film.mov").write_bytes(b"\0\0\0\x14ftypqt  \0\0\x01\x02")
     (tmp_path / "folder").mkdir()
     np.save(tmp_path / "number.npy", np.float32(3))
     np.save(tmp_path / "line.npy", np.arange(3))
@@ -486,7 +486,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         "missing.tif": "does not exist",
         "text.tif": r"text\.tif holds text\. Open it in Fiji",
         "empty.tif": r"empty\.tif is empty \(0 bytes\)",
-        "film.czi": r"film\.czi holds another format",
+        "film.mov": r"film\.mov holds another format",
         "folder": "is a folder, and no OME-Zarr",
         "number.npy": r"number\.npy is a single number",
         "line.npy": r"line\.npy is 3",

@@ -1,4 +1,4 @@
-"""Files <-> arrays with axes and pixel size: TIFF (plain, ImageJ, OME), PNG, JPEG, BMP, NumPy and OME-Zarr.
+"""Files <-> arrays with axes and pixel size: TIFF (plain, ImageJ, OME), PNG, JPEG, BMP, NumPy, OME-Zarr; microscopes' own files.
 
 What a file is, its first bytes say, not its name; `napari_dojo.io.formats` has a module for each. Whatever is wrong with
 a file comes out as one `DojoError`; what was left out of a file without harm (transparency) stands in ``Picture.notes``.
@@ -19,7 +19,11 @@ from napari_dojo.data.channels import chosen, grey
 from napari_dojo.data.units import in_micrometres
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
+from napari_dojo.io.formats.czi import read_czi
+from napari_dojo.io.formats.lif import read_lif
+from napari_dojo.io.formats.nikon import read_nd2
 from napari_dojo.io.formats.numpy_file import read_numpy, write_numpy
+from napari_dojo.io.formats.olympus import read_oif
 from napari_dojo.io.formats.ome_zarr import read_zarr, write_zarr
 from napari_dojo.io.formats.picture import PLANE, Picture, Wanted, cast, lazy, plane_size, tidy
 from napari_dojo.io.formats.pixels import png_bytes, read_pixels, write_png
@@ -40,6 +44,11 @@ _STARTS = {
     b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP",
     b"\x93NUMPY": "NumPy",
+    b"ZISRAWFILE": "CZI",
+    b"\xda\xce\xbe\x0a": "ND2",
+    b"\x00\x00\x00\x0cjP  ": "ND2",  # of old cameras, in JPEG 2000
+    b"\x70\x00\x00\x00": "LIF",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "OIB",
 }
 
 
@@ -48,8 +57,8 @@ def read(path: str | Path, *, labels: bool = False, lazy_above: int = LAZY_ABOVE
 
     Parameters
     ----------
-    path : TIFF, PNG, JPEG, BMP, ``.npy``, or the folder of an OME-Zarr (0.1 to 0.5) or of a plain Zarr array. Of a
-        multi-file OME-TIFF, what this very file holds.
+    path : TIFF, PNG, JPEG, BMP, ``.npy``, or the folder of an OME-Zarr (0.1 to 0.5) or of a plain Zarr array; CZI, ND2,
+        LIF, OIB and OIF through the packages of the extra ``formats``. Of a multi-file OME-TIFF, what this very file holds.
     labels : the numbers of a palette are its values; else its colours are.
     lazy_above : bytes; a larger TIFF, ``.npy`` or Zarr stays in its file (memory-mapped where it is not compressed,
         else dask).
@@ -111,7 +120,7 @@ def write(
     Parameters
     ----------
     path : ``.tif`` or ``.tiff`` (as ImageJ has them where its types and sizes allow, else OME-TIFF), ``.png`` (planes
-        of uint8 or uint16, colours of uint8), ``.npy``, or ``.zarr`` (OME-Zarr 0.4, one resolution).
+        of uint8 or uint16, colours of uint8), ``.npy``, or ``.zarr`` (OME-Zarr 0.5; labels in its group ``labels``).
     array : real numbers; numpy, memory-mapped, dask or Zarr. uint8 stays; other whole numbers are stored as uint16 or
         uint32, all the rest as float32. TIFF and Zarr hold the axes in the order TZCYX; only in TIFF a last axis of
         three uint8 is colours and stays last.
@@ -218,6 +227,8 @@ def _kind(path: Path) -> str:
     for start, kind in _STARTS.items():
         if head.startswith(start):
             return kind
+    if path.suffix.lower() == ".oif":  # text, with its planes in a folder beside it
+        return "OIB"
     came = "text" if all(32 <= b < 127 or b in b"\t\r\n" for b in head) else "another format"
     raise DojoError(
         f"A TIFF, PNG, JPEG, BMP, .npy or OME-Zarr was expected, but {path.name} holds {came}. "
@@ -257,6 +268,10 @@ _READERS: dict[str, Callable[[Path, Wanted], Picture]] = {
     **dict.fromkeys(("PNG", "JPEG", "BMP"), read_pixels),
     "NumPy": read_numpy,
     "Zarr": read_zarr,
+    "CZI": read_czi,
+    "ND2": read_nd2,
+    "LIF": read_lif,
+    "OIB": read_oif,
 }
 _WRITERS: dict[str, Callable[[Path, Picture, bool], None]] = {
     **dict.fromkeys((".tif", ".tiff"), write_tiff),

@@ -43,7 +43,8 @@ __all__ = [
     "stem_of",
 ]
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".lsm")
+MICROSCOPES = (".czi", ".nd2", ".lif", ".oib", ".oif")  # files that optional packages read
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".lsm", *MICROSCOPES)
 OUTLINES = (".zip", ".roi", ".geojson")  # files of outlines, which labels are made from
 PREFERRED = ".npy"  # of Cellpose: _seg.npy holds the latest corrections, _cp_masks and _rois.zip are exported from it
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")

@@ -1,3 +1,15 @@
 """One file for each image format, and what the formats share; `napari_dojo.io.images` chooses among them."""
 
-__all__ = ["numpy_file", "ome_zarr", "picture", "pixels", "tiff", "tiff_writer"]
+__all__ = [
+    "czi",
+    "lif",
+    "microscope",
+    "nikon",
+    "numpy_file",
+    "olympus",
+    "ome_zarr",
+    "picture",
+    "pixels",
+    "tiff",
+    "tiff_writer",
+]
