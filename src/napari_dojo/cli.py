@@ -227,8 +227,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def _flags(parser: Any, cls: type) -> None:
-    """One flag for each option of a settings class."""
-    for field in fields_of(cls):
+    """One flag for each option of a settings class; one that is there already, by the same name, stays as it is."""
+    known = {flag for action in parser._actions for flag in action.option_strings}
+    for field in (f for f in fields_of(cls) if f.flag not in known):
         o = field.option
         shown = f"{o.help}{f' [{o.unit}]' if o.unit else ''}"
         if field.kind is bool:

@@ -7,8 +7,9 @@ print(record.epoch, record.validation)
 
 from __future__ import annotations
 
-from napari_dojo.playground.session import Record, Score, Session
+from napari_dojo.playground.session import Session
 from napari_dojo.playground.settings import Learning, NetShape, PointSet, Setup
+from napari_dojo.playground.trainer import Record, Score, Trainer
 
 __all__ = [
     "Learning",
@@ -18,6 +19,7 @@ __all__ = [
     "Score",
     "Session",
     "Setup",
+    "Trainer",
     "activations",
     "advice",
     "commands",
@@ -37,4 +39,5 @@ __all__ = [
     "share",
     "slow",
     "surface",
+    "trainer",
 ]

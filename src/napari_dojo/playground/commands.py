@@ -17,9 +17,11 @@ from napari_dojo.errors import DojoError
 
 if TYPE_CHECKING:
     from napari_dojo.playground.exercise import Exercise
-    from napari_dojo.playground.session import Score, Session
-    from napari_dojo.playground.settings import Setup
+    from napari_dojo.playground.image_session import ImageSession
+    from napari_dojo.playground.kinds import AnySession, AnySetup
+    from napari_dojo.playground.session import Session
     from napari_dojo.playground.share import Shared
+    from napari_dojo.playground.trainer import Score
 
 __all__ = ["Row", "add_arguments", "check_file"]
 
@@ -32,7 +34,6 @@ MARKERS = {"training": "o", "validation": "s", "test": "D"}
 def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], None]) -> None:
     """Add the exercises, each with all options; ``flags`` adds one flag for each option of a settings class."""
     from napari_dojo.playground.exercise import ALIASES, NAMES
-    from napari_dojo.playground.settings import Learning, NetShape, PointSet
 
     what = parser.add_subparsers(dest="exercise", required=True, metavar="EXERCISE")
     others = [*NAMES[1:], *ALIASES]
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], 
             "--csv", type=Path, metavar="FILE", help="custom points from a table with columns x, y, class"
         )
         each.add_argument("--seed", type=int, help="random seed: the same seed gives the same result")
-        for cls in (PointSet, NetShape, Learning):
+        for cls in _classes():
             flags(each, cls)
         each.add_argument(
             "--plot", type=Path, metavar="FILE.png", help="save a figure of the decision surface and the loss curves"
@@ -66,13 +67,21 @@ def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], 
     check.set_defaults(run=_check)
 
 
+def _classes() -> tuple[type, ...]:
+    """The classes whose options are flags; --hidden and the numbers of examples mean those of the exercise's kind."""
+    from napari_dojo.playground.image_settings import Cnn, ImageLearning, ImageSet
+    from napari_dojo.playground.settings import Learning, NetShape, PointSet
+
+    return PointSet, NetShape, Learning, ImageSet, Cnn, ImageLearning
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
 
 
 def _run(args: argparse.Namespace) -> int:
+    from napari_dojo.playground.kinds import session_of
     from napari_dojo.playground.scripts import keras_script, torch_script
-    from napari_dojo.playground.session import Session
     from napari_dojo.playground.share import Shared, to_text
 
     exercise = _exercise(args)
@@ -80,7 +89,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.code:
         print(torch_script(setup) if args.code == "pytorch" else keras_script(setup), end="")
         return 0
-    session = Session(setup)
+    session = session_of(setup)
     print(exercise.title, f"Goal: {exercise.goal.sentence}.", sep="\n")
     for note in session.notes:
         print(f"Note: {note}", file=sys.stderr)
@@ -110,16 +119,15 @@ def _exercise(args: argparse.Namespace) -> Exercise:
     return load(args.source)
 
 
-def _setup(exercise: Exercise, args: argparse.Namespace) -> Setup:
+def _setup(exercise: Exercise, args: argparse.Namespace) -> AnySetup:
     """The settings of the exercise, with the options of the command line."""
     from napari_dojo.playground.points import read_csv
-    from napari_dojo.playground.settings import Learning, NetShape, PointSet
     from napari_dojo.settings import fields_of
 
     if args.solution and not exercise.solution:
         raise DojoError(f"The exercise {exercise.title} has no solution. Run it without --solution.")
     setup = exercise.solution if args.solution and exercise.solution else exercise.start
-    names = [f.name for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)]
+    names = dict.fromkeys(f.name for cls in _classes() for f in fields_of(cls))
     given = {name: getattr(args, name) for name in (*names, "seed") if getattr(args, name) is not None}
     if args.points:
         counts = args.points.split(",")
@@ -128,10 +136,14 @@ def _setup(exercise: Exercise, args: argparse.Namespace) -> Setup:
         given |= dict(zip(("training", "validation", "test"), map(int, counts), strict=True))
     if args.csv:
         given |= {"kind": "custom", "rows": read_csv(args.csv)[0]}
+    other = sorted(set(given) - {*setup.flat(), "seed"})
+    if other:
+        flag = other[0].replace("_", "-")
+        raise DojoError(f"The exercise {exercise.title} has no option --{flag}. Remove it.")
     return setup.with_(**given)
 
 
-def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, Any]:
+def _facts(exercise: Exercise, session: AnySession, seconds: float) -> dict[str, Any]:
     """The results of a trained session as plain values for JSON. This reveals the test score."""
     from napari_dojo.playground.counts import updates_per_epoch
 
@@ -148,6 +160,26 @@ def _facts(exercise: Exercise, session: Session, seconds: float) -> dict[str, An
         "met": exercise.met(session),
         "ended": session.ended,
         "seconds": round(seconds, 3),
+        **_image_facts(session),
+    }
+
+
+def _image_facts(session: AnySession) -> dict[str, Any]:
+    """Of a session on images: the dense network, and the accuracies on test images that are shifted by 1 px."""
+    from napari_dojo.playground.image_session import ImageSession
+
+    if not isinstance(session, ImageSession):
+        return {}
+    scores = session.test_scores()
+    return {
+        "dense": {
+            "parameters": session.setup.net.dense_parameters,
+            "validation": _plain(session.history[-1].dense),
+            "test": _plain(scores["dense"]),
+        },
+        "shifted": {
+            name: score.accuracy if (score := scores[f"{name}_shifted"]) else None for name in ("cnn", "dense")
+        },
     }
 
 
@@ -161,14 +193,20 @@ def _plain(score: Score | None) -> dict[str, Any] | None:
     return {k: v if v is not None and math.isfinite(v) else None for k, v in values.items()}
 
 
-def _report(session: Session, facts: dict[str, Any]) -> Iterator[str]:
+def _report(session: AnySession, facts: dict[str, Any]) -> Iterator[str]:
     """The results as text."""
-    from napari_dojo.playground.counts import parameter_sum, update_sum
+    from napari_dojo.playground.counts import cnn_sum, dense_sum, parameter_sum, shared_words, update_sum
+    from napari_dojo.playground.session import Session
 
     learning = session.setup.learning
-    yield f"Parameters: {parameter_sum(session.setup.net)}"
+    if isinstance(session, Session):
+        yield f"Parameters: {parameter_sum(session.setup.net)}"
+    else:
+        yield f"Parameters, convolutional: {cnn_sum(session.setup.net)}"
+        yield f"Parameters, dense: {dense_sum(session.setup.net)}"
+        yield shared_words(session.setup.net)
     yield f"Updates per epoch: {update_sum(session.data.counts[0], learning.batch_size)}; {session.epochs} epochs"
-    yield f"{'':<12}{'points':>8}{'loss':>10}{'accuracy' if session.data.classes else 'R²':>11}"
+    yield f"{'':<12}{session.word:>8}{'loss':>10}{'accuracy' if session.data.classes else 'R²':>11}"
     counts = session.data.counts
     for name, key, count in zip(
         ("training", "validation", "test"), ("train", "validation", "test"), counts, strict=True
@@ -177,6 +215,11 @@ def _report(session: Session, facts: dict[str, Any]) -> Iterator[str]:
         if score:
             value = score["r2"] if score["accuracy"] is None else score["accuracy"]
             yield f"{name:<12}{count:>8}{_shown(score['loss'], 4):>10}{_shown(value, 3):>11}"
+    if "shifted" in facts:
+        dense = facts["dense"]["test"]
+        yield f"Test, dense network: {_shown(dense and dense['accuracy'], 3)}"
+        moved = (_shown(facts["shifted"][name], 3) for name in ("cnn", "dense"))
+        yield "Test, images shifted by 1 px: convolutional {}, dense {}".format(*moved)
     if session.ended:
         yield session.ended
     yield "The goal is met." if facts["met"] else "The goal is not met."
@@ -186,13 +229,18 @@ def _shown(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _plot(session: Session, path: Path) -> None:
-    """Save a figure of the decision surface with the points, and of the loss curves."""
+def _plot(session: AnySession, path: Path) -> None:
+    """Save a figure of the decision surface with the points, or of the kernels, and of the loss curves."""
     from matplotlib.figure import Figure
+
+    from napari_dojo.playground.session import Session
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     plane, curves = figure.subplots(1, 2)
-    (_draw_curve if session.setup.points.kind == "curve" else _draw_plane)(session, plane)
+    if not isinstance(session, Session):
+        _draw_kernels(session, plane)
+    else:
+        (_draw_curve if session.setup.points.kind == "curve" else _draw_plane)(session, plane)
     for name, colour in zip(("training", "validation"), COLOURS, strict=False):
         losses = [(r.epoch, s.loss) for r in session.history if (s := getattr(r, name))]
         if losses:
@@ -239,6 +287,16 @@ def _draw_curve(session: Session, plane: Any) -> None:
         plane.scatter(data.xy[part, 0], data.value[part], s=10, marker=marker, color=COLOURS[0])
     x = np.linspace(data.xy[:, 0].min(), data.xy[:, 0].max(), 200)
     plane.plot(x, session.predict(np.stack([x, 0 * x], axis=1))[:, 0], color=COLOURS[1])
+
+
+def _draw_kernels(session: ImageSession, plane: Any) -> None:
+    """The kernels of the first layer, one beside the other; 0 is white."""
+    from napari_dojo.playground.convolution import mosaic
+
+    shown = mosaic(session.net.cnn.convolutions[0].kernels[:, 0])
+    most = float(abs(session.net.cnn.convolutions[0].kernels).max())
+    plane.imshow(shown, cmap="PuOr", vmin=-most, vmax=most)
+    plane.set(title="Kernels of the first layer", xticks=[], yticks=[])
 
 
 @dataclass(frozen=True)
@@ -297,7 +355,7 @@ def _row(shared: Shared) -> Row:
     epochs = shared.epochs
     if shared.parameters is None:
         # An update costs at least as much as about 2000 multiplications.
-        links = session.data.counts[0] * shared.setup.net.parameters + 2000 * each
+        links = session.data.counts[0] * shared.setup.net.work + 2000 * each
         if learning.epochs * links > MOST_WORK:
             raise DojoError(
                 "The submission has no weights, and training it again takes too long. Ask for one with weights."
@@ -307,7 +365,7 @@ def _row(shared: Shared) -> Row:
         epochs = session.epochs
         notes.append("retrained")
     if exercise.other_points(shared.setup):
-        notes.append("other points")
+        notes.append(f"other {session.word}")
     changed = exercise.changed_though_not_allowed(shared.setup)
     if changed:
         notes.append(f"not allowed, but changed: {', '.join(changed)}")

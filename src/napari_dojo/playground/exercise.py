@@ -6,14 +6,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.goal import Goal, figures
-from napari_dojo.playground.settings import PARTS, Setup
-
-if TYPE_CHECKING:
-    from napari_dojo.playground.session import Session
+from napari_dojo.playground.image_settings import ImageSetup
+from napari_dojo.playground.kinds import AnySession, AnySetup, setup_of
+from napari_dojo.playground.settings import Setup
 
 __all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
 
@@ -35,10 +34,16 @@ NAMES = (
     "circle",
     "moons",
     "blobs",
+    "digits",
+    "shift",
 )
 ALIASES = {"regression": "curve"}
 # The controls that an exercise can hide or allow: every option, the seed, and editing weights by hand.
-CONTROLS = (*(f.name for part in PARTS for f in fields(getattr(Setup(), part)) if f.name != "rows"), "seed", "weights")
+CONTROLS = (
+    *(name for name in dict.fromkeys([*Setup().flat(), *ImageSetup().flat()]) if name != "rows"),
+    "seed",
+    "weights",
+)
 LARGEST_FILE = 1_000_000  # bytes
 LONGEST_TEXT, MOST_TEXTS = 600, 12
 
@@ -62,9 +67,9 @@ class Exercise:
     title: str
     text: tuple[str, ...]
     goal: Goal
-    start: Setup
+    start: AnySetup
     hints: tuple[str, ...] = ()
-    solution: Setup | None = None
+    solution: AnySetup | None = None
     why: str = ""
     hidden: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
@@ -73,11 +78,12 @@ class Exercise:
     def of(cls, values: Mapping[str, Any], name: str) -> Exercise:
         """From the plain values of a file or a shared string. DojoError if a value is invalid."""
         _check_format(values)
-        known = {"format", "title", "text", "goal", "hints", "solution", "controls", *(f.name for f in fields(Setup))}
+        setups = {*Setup.PARTS, *ImageSetup.PARTS, "seed", "attempt"}
+        known = {"format", "title", "text", "goal", "hints", "solution", "controls", *setups}
         unknown = sorted(str(k)[:40] for k in set(values) - known)
         if unknown:
             raise DojoError(f"An exercise has no {', '.join(unknown[:5])}. Choose among {', '.join(sorted(known))}.")
-        start = Setup.of({f.name: values[f.name] for f in fields(Setup) if f.name in values})
+        start = setup_of({name: values[name] for name in setups if name in values})
         solution = dict(_table(values, "solution"))
         why = _sentence(solution.pop("why", ""), "why")
         controls = _table(values, "controls")
@@ -109,20 +115,22 @@ class Exercise:
             values["solution"] = {"why": self.why, **self.solution.as_dict()}
         return values
 
-    def met(self, session: Session, **done: float) -> bool:
+    def met(self, session: AnySession, **done: float) -> bool:
         """Whether a session meets the goal with the exercise's points; ``done`` replaces quantities of the session."""
         return not self.other_points(session.setup) and self.goal.met({**figures(session), **done})
 
-    def other_points(self, setup: Setup) -> bool:
-        """Whether the points differ from those of the exercise in an option that it does not allow explicitly."""
-        if self.solution and setup.points == self.solution.points:
+    def other_points(self, setup: AnySetup) -> bool:
+        """Whether the points or images differ from those of the exercise in an option that it does not allow explicitly."""
+        if type(setup) is not type(self.start):
+            return True
+        if self.solution and setup.data == self.solution.data:
             return False
-        changed = [f.name for f in fields(setup.points) if _differ(f.name, setup.points, self.start.points)]
+        changed = [f.name for f in fields(setup.data) if _differ(f.name, setup.data, self.start.data)]
         return not set(changed) <= set(self.allowed)
 
-    def changed_though_not_allowed(self, setup: Setup) -> list[str]:
+    def changed_though_not_allowed(self, setup: AnySetup) -> list[str]:
         """The options that were changed although they are hidden or not allowed."""
-        before, now = _flat(self.start), _flat(setup)
+        before, now = ({**s.flat(), "seed": s.seed} for s in (self.start, setup))
         changed = [name for name in now if before[name] != now[name]]
         return [name for name in changed if name in self.hidden or (self.allowed and name not in self.allowed)]
 
@@ -224,11 +232,6 @@ def _controls(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _differ(name: str, one: Any, other: Any) -> bool:
     return bool(getattr(one, name) != getattr(other, name))
-
-
-def _flat(setup: Setup) -> dict[str, Any]:
-    flat = {f.name: getattr(getattr(setup, p), f.name) for p in PARTS for f in fields(getattr(setup, p))}
-    return {**flat, "seed": setup.seed}
 
 
 def _toml_value(value: Any) -> str:

@@ -6,12 +6,12 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError
 
 if TYPE_CHECKING:
-    from napari_dojo.playground.session import Session
+    from napari_dojo.playground.trainer import Trainer
 
 __all__ = ["FIGURES", "Goal", "figures"]
 
@@ -23,13 +23,14 @@ FIGURES = {
     "units": "hidden units",
     "training": "on training",
     "validation": "on validation",
+    "shifted": "on validation images shifted by 1 px",
     "gap": "between training and validation",
     "training_loss": "as training loss",
     "validation_loss": "as validation loss",
     "epochs": "epochs",
     "updates": "updates",
 }
-SHARES = ("training", "validation", "gap")
+SHARES = ("training", "validation", "shifted", "gap")
 SIGNS = {
     ast.GtE: (">=", "at least"),
     ast.LtE: ("<=", "at most"),
@@ -72,14 +73,12 @@ class Goal:
         return ", ".join(said)
 
 
-def figures(session: Session) -> dict[str, float | None]:
-    """The current value of every quantity; None if a set has no points. For regression, R² instead of accuracy."""
+def figures(session: Trainer[Any]) -> dict[str, float | None]:
+    """The current value of every quantity; None if there is none. For regression, R² instead of accuracy."""
     training, validation = session.score("training"), session.score("validation")
-    shape = session.setup.net
     return {
-        "parameters": shape.parameters,
-        "layers": len(shape.hidden),
-        "units": sum(shape.hidden),
+        **dict.fromkeys(FIGURES),
+        **session.own_figures,
         "training": training.value if training else None,
         "validation": validation.value if validation else None,
         "gap": training.value - validation.value if training and validation else None,

@@ -7,18 +7,23 @@ import inspect
 import textwrap
 
 from napari_dojo.playground.formula import Formula
+from napari_dojo.playground.image_scripts import image_keras_lines, image_torch_lines
+from napari_dojo.playground.image_settings import ImageSetup
+from napari_dojo.playground.kinds import AnySetup
 from napari_dojo.playground.losses import LOSSES, TINY
 from napari_dojo.playground.optimizers import BETA_1, BETA_2, MOMENTUM, RHO
 from napari_dojo.playground.points import FORMULAS, KINDS, split_rows
-from napari_dojo.playground.settings import FEATURES, Setup
+from napari_dojo.playground.settings import FEATURES, Learning, Setup
 
 __all__ = ["keras_script", "torch_script"]
 
 LIMITS = {"glorot": "np.sqrt(6 / (before + units))", "he": "np.sqrt(6 / before)"}
 
 
-def torch_script(setup: Setup) -> str:
+def torch_script(setup: AnySetup) -> str:
     """A PyTorch script that gives the same numbers as the classroom."""
+    if isinstance(setup, ImageSetup):
+        return _joined(image_torch_lines(setup, _torch_optimizer(setup.learning, "parameters")))
     learning, n = setup.learning, _counts(setup)[0]
     lines = [
         '"""Exported from the napari-dojo classroom. It needs numpy and PyTorch."""',
@@ -36,7 +41,7 @@ def torch_script(setup: Setup) -> str:
         "",
         *_torch_loss(setup),
         "# Training",
-        f"optimizer = {_torch_optimizer(setup)}",
+        f"optimizer = {_torch_optimizer(setup.learning)}",
         *(["best, waited = np.inf, 0"] if _stops(setup) else []),
         f"for epoch in range({learning.epochs}):",
         f"    order = rng.permutation({n})",
@@ -81,11 +86,13 @@ else:
 """
 
 
-def keras_script(setup: Setup) -> str:
+def keras_script(setup: AnySetup) -> str:
     """A Keras script with `Sequential`, `Dense`, `compile`, `fit`; with a skip connection `Model`.
 
     It has the classroom's points and initial weights, but Keras shuffles the points itself, so scores differ slightly.
     """
+    if isinstance(setup, ImageSetup):
+        return _joined(image_keras_lines(setup, _keras_optimizer(setup.learning)))
     learning = setup.learning
     fit = [
         "net.fit(",
@@ -119,7 +126,7 @@ def keras_script(setup: Setup) -> str:
         "net.set_weights([array for pair in start for array in pair])  # without this line, Keras draws other initial weights",
         "",
         *_keras_loss(setup),
-        f"net.compile(optimizer={_keras_optimizer(setup)}, loss=loss, metrics=[{_keras_metric(setup)}])",
+        f"net.compile(optimizer={_keras_optimizer(setup.learning)}, loss=loss, metrics=[{_keras_metric(setup)}])",
         "",
         "# Training",
         *fit,
@@ -353,14 +360,14 @@ def _torch_loss(setup: Setup) -> list[str]:
     return [*lines, "", ""]
 
 
-def _torch_optimizer(setup: Setup) -> str:
-    rate = f"net.parameters(), lr={setup.learning.learning_rate!r}"
+def _torch_optimizer(learning: Learning, parameters: str = "net.parameters()") -> str:
+    rate = f"{parameters}, lr={learning.learning_rate!r}"
     return {
         "sgd": f"torch.optim.SGD({rate})",
         "momentum": f"torch.optim.SGD({rate}, momentum={MOMENTUM})",
         "rmsprop": f"torch.optim.RMSprop({rate}, alpha={RHO}, eps={TINY})",
         "adam": f"torch.optim.Adam({rate}, betas=({BETA_1}, {BETA_2}), eps={TINY})",
-    }[setup.learning.optimizer]
+    }[learning.optimizer]
 
 
 # Keras
@@ -412,11 +419,11 @@ def _keras_metric(setup: Setup) -> str:
     return '"accuracy"' if setup.points.n_classes else '"mean_absolute_error"'
 
 
-def _keras_optimizer(setup: Setup) -> str:
-    rate = f"learning_rate={setup.learning.learning_rate!r}"
+def _keras_optimizer(learning: Learning) -> str:
+    rate = f"learning_rate={learning.learning_rate!r}"
     return {
         "sgd": f"keras.optimizers.SGD({rate})",
         "momentum": f"keras.optimizers.SGD({rate}, momentum={MOMENTUM})",
         "rmsprop": f"keras.optimizers.RMSprop({rate}, rho={RHO})",
         "adam": f"keras.optimizers.Adam({rate}, beta_1={BETA_1}, beta_2={BETA_2})",
-    }[setup.learning.optimizer]
+    }[learning.optimizer]

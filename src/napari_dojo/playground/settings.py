@@ -6,16 +6,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option, checked
 
-__all__ = ["FEATURES", "TITLES", "Learning", "NetShape", "PointSet", "Setup"]
+__all__ = ["FEATURES", "TITLES", "BaseSetup", "Learning", "NetShape", "PointSet", "Setup", "units_of"]
 
 MOST_LAYERS, MOST_UNITS, MOST_CLASSES, MOST_POINTS = 8, 32, 8, 10_000
 LONGEST_FORMULA = 200
-PARTS = ("points", "net", "learning")
 NUMBERS = ("plane", "hills", "curve")  # the point sets for regression
 
 # The possible inputs of the network, as numpy code.
@@ -50,6 +49,8 @@ TITLES = {
     "he": "He",
     "random": "random normal",
     "zero": "zeros",
+    "max": "2 x 2 maximum",
+    "global": "whole map",
 }
 
 
@@ -160,7 +161,7 @@ class NetShape:
     ] = "glorot"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", _units(self.hidden))
+        object.__setattr__(self, "hidden", units_of(self.hidden))
         inputs = tuple(str(name).strip().replace("²", "2").replace(" ", "_") for name in self.inputs)
         object.__setattr__(self, "inputs", tuple(dict.fromkeys(inputs)))
         unknown = [name for name in self.inputs if name not in FEATURES]
@@ -188,6 +189,11 @@ class NetShape:
     def parameters(self) -> int:
         """The number of weights and biases."""
         return sum(before * units + units for before, units in self.widths)
+
+    @property
+    def work(self) -> int:
+        """Multiplications for one point."""
+        return self.parameters
 
 
 @dataclass(frozen=True)
@@ -222,15 +228,15 @@ class Learning:
             raise DojoError(f"The learning rate must be above 0; got {self.learning_rate:g}. Try 0.05.")
 
 
-@dataclass(frozen=True)
-class Setup:
-    """All settings of a session. ``attempt`` counts how often new initial weights were drawn."""
+class BaseSetup:
+    """What setups of all kinds do: be made of plain values, and be changed by the names of their options.
 
-    points: PointSet = field(default_factory=PointSet)
-    net: NetShape = field(default_factory=NetShape)
-    learning: Learning = field(default_factory=Learning)
-    seed: int = 0
-    attempt: int = 0
+    A subclass is a frozen dataclass with the settings classes that ``PARTS`` names, a seed and an attempt.
+    """
+
+    PARTS: ClassVar[tuple[str, ...]]
+    seed: int
+    attempt: int
 
     def __post_init__(self) -> None:
         for name, most in (("seed", 2**31 - 1), ("attempt", 1000)):
@@ -239,15 +245,17 @@ class Setup:
                 raise DojoError(f"The {name} must be a whole number from 0 to {most}; got {value!r}.")
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Setup:
+    def of(cls, values: Mapping[str, Any]) -> Self:
         """From plain values by part (TOML, JSON). DojoError if a value is invalid."""
         return cls().changed(values)
 
-    def changed(self, values: Mapping[str, Any]) -> Setup:
-        """A copy with some values of ``points``, ``net``, ``learning``, ``seed`` or ``attempt`` replaced."""
-        unknown = sorted(map(str, set(values) - {f.name for f in fields(self)}))
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """A copy with some values of the parts, ``seed`` or ``attempt`` replaced."""
+        unknown = sorted(map(str, set(values) - {*self.PARTS, "seed", "attempt"}))
         if unknown:
-            raise DojoError(f"A classroom has points, net, learning, seed and attempt; got {', '.join(unknown)[:80]}.")
+            raise DojoError(
+                f"This classroom has {', '.join(self.PARTS)}, seed and attempt; got {', '.join(unknown)[:80]}."
+            )
         new: dict[str, Any] = {}
         for name, value in values.items():
             if name in ("seed", "attempt"):
@@ -255,18 +263,18 @@ class Setup:
                 continue
             if not isinstance(value, Mapping):
                 raise DojoError(f"[{name}] of a classroom must be a table of options; got {str(value)[:40]!r}.")
-            before = getattr(self, name)
-            plain, rows = {**_plain(before), **value}, value.get("rows", getattr(before, "rows", ()))
-            plain.pop("rows", None)
-            part: Any = checked(type(before), plain)
-            new[name] = replace(part, rows=_rows(rows)) if name == "points" else part
-        return replace(self, **new)
+            new[name] = self._part(getattr(self, name), value)
+        return replace(self, **new)  # type: ignore[type-var]
 
-    def with_(self, **values: Any) -> Setup:
+    def _part(self, before: Any, value: Mapping[str, Any]) -> Any:
+        """A part with some values replaced."""
+        return checked(type(before), {**_plain(before), **value})
+
+    def with_(self, **values: Any) -> Self:
         """A copy with some options replaced, given by name, whichever part they belong to."""
         parts: dict[str, Any] = {}
         for name, value in values.items():
-            owner = next((p for p in PARTS if name in {f.name for f in fields(getattr(self, p))}), None)
+            owner = next((p for p in self.PARTS if name in {f.name for f in fields(getattr(self, p))}), None)
             if owner is None:
                 parts[name] = value
             else:
@@ -276,12 +284,44 @@ class Setup:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for TOML and JSON; the inverse of `of`."""
         return {
-            "points": _plain(self.points),
-            "net": _plain(self.net),
-            "learning": _plain(self.learning),
+            **{name: _plain(getattr(self, name)) for name in self.PARTS},
             "seed": self.seed,
             "attempt": self.attempt,
         }
+
+    @property
+    def data(self) -> Any:
+        """The part that says what the examples are: the first."""
+        return getattr(self, self.PARTS[0])
+
+    def flat(self) -> dict[str, Any]:
+        """All options by their names."""
+        return {name: value for part in self.PARTS for name, value in vars(getattr(self, part)).items()}
+
+
+@dataclass(frozen=True)
+class Setup(BaseSetup):
+    """All settings of a session on points. ``attempt`` counts how often new initial weights were drawn."""
+
+    PARTS = ("points", "net", "learning")
+
+    points: PointSet = field(default_factory=PointSet)
+    net: NetShape = field(default_factory=NetShape)
+    learning: Learning = field(default_factory=Learning)
+    seed: int = 0
+    attempt: int = 0
+
+    @property
+    def all_parameters(self) -> int:
+        """The number of weights and biases."""
+        return self.net.parameters
+
+    def _part(self, before: Any, value: Mapping[str, Any]) -> Any:
+        if not isinstance(before, PointSet):
+            return super()._part(before, value)
+        rows = value.get("rows", before.rows)
+        part = super()._part(replace(before, rows=()), {k: v for k, v in value.items() if k != "rows"})
+        return replace(part, rows=_rows(rows))
 
 
 def _plain(part: Any) -> dict[str, Any]:
@@ -297,7 +337,7 @@ def _rows(rows: Any) -> tuple[Any, ...]:
     return tuple(rows)
 
 
-def _units(hidden: Iterable[Any]) -> tuple[int, ...]:
+def units_of(hidden: Iterable[Any]) -> tuple[int, ...]:
     """The units of up to 8 hidden layers, 1 to 32 each; (0,) and "none" mean no hidden layer."""
     given = [str(units).strip().lower() for units in hidden]
     if given in ([], ["0"], [""], ["none"]):

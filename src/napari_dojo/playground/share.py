@@ -16,8 +16,7 @@ import numpy as np
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import Array
 from napari_dojo.playground.exercise import Exercise, printable
-from napari_dojo.playground.session import Session
-from napari_dojo.playground.settings import Setup
+from napari_dojo.playground.kinds import AnySession, AnySetup, session_of, setup_of
 
 __all__ = ["Shared", "from_text", "to_text"]
 
@@ -41,21 +40,21 @@ class Shared:
     """
 
     exercise: Exercise
-    setup: Setup
+    setup: AnySetup
     parameters: Array | None = None
     epochs: int = 0
     looks: int = 0
     by: str = ""
 
     @classmethod
-    def of(cls, exercise: Exercise, session: Session, weights: bool = True, by: str = "") -> Shared:
+    def of(cls, exercise: Exercise, session: AnySession, weights: bool = True, by: str = "") -> Shared:
         """The current state of a session, with or without its weights."""
         parameters = session.net.parameters.copy() if weights else None
         return cls(exercise, session.setup, parameters, session.epochs, session.looks, by)
 
-    def session(self) -> Session:
+    def session(self) -> AnySession:
         """A session with these settings and weights; its current state is epoch 0."""
-        return Session(self.setup, self.parameters, self.looks)
+        return session_of(self.setup, self.parameters, self.looks)
 
 
 def to_text(shared: Shared, solution: bool = False) -> str:
@@ -85,11 +84,11 @@ def from_text(text: str) -> Shared:
         name, by = values["name"], values.get("by", "")
         if not isinstance(name, str) or not isinstance(by, str) or len(name) > 100 or len(by) > 100:
             raise _damaged()
-        setup = Setup.of(_mapping(values["setup"]))
+        setup = setup_of(_mapping(values["setup"]))
         return Shared(
             exercise=Exercise.of(_mapping(values["exercise"]), printable(name)),
             setup=setup,
-            parameters=_parameters(values.get("parameters"), setup.net.parameters),
+            parameters=_parameters(values.get("parameters"), setup.all_parameters),
             epochs=_whole(values.get("epochs", 0)),
             looks=_whole(values.get("looks", 0)),
             by=printable(by),

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.playground.scripts import keras_script, torch_script
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.lesson import BaseLesson
 from napari_dojo.widgets.common.form import described
 
 __all__ = ["CodeWindow", "TextWindow"]
@@ -45,7 +45,7 @@ class TextWindow(QWidget):
 class CodeWindow(TextWindow):
     """The script of a lesson; it is updated when the lesson changes."""
 
-    def __init__(self, lesson: Lesson, parent: QWidget | None = None) -> None:
+    def __init__(self, lesson: BaseLesson, parent: QWidget | None = None) -> None:
         super().__init__("Dojo: the code", parent=parent)
         self._lesson = lesson
         self.box = QComboBox()

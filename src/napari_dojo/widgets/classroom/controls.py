@@ -10,10 +10,11 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground.glossary import explain
+from napari_dojo.playground.image_settings import Cnn, ImageLearning, ImageSet
 from napari_dojo.playground.points import KINDS
-from napari_dojo.playground.settings import FEATURES, PARTS, TITLES, Learning, NetShape, PointSet, Setup
+from napari_dojo.playground.settings import FEATURES, TITLES, Learning, NetShape, PointSet
 from napari_dojo.settings import Field, Option, fields_of
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.lesson import BaseLesson, Lesson
 from napari_dojo.widgets.common.form import described, narrow
 from napari_dojo.widgets.common.options import Form
 
@@ -33,6 +34,10 @@ USUAL: dict[str, tuple[float, ...]] = {
     "l1": (0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1),
     "l2": (0, 0.0001, 0.001, 0.003, 0.01, 0.02, 0.03, 0.1),
 }
+LISTS: dict[str, tuple[Any, ...]] = {
+    "kernels": ((2,), (4,), (8,), (8, 16), (16, 32), (8, 16, 32)),
+    "hidden": ((), (17,), (32,), (32, 16)),
+}
 WORDS: dict[str, dict[float | None, str]] = {"batch_size": {0.0: "all points"}, "noise": {None: "default"}}
 SPECIAL = {"patience": "never"}
 
@@ -45,7 +50,7 @@ class NumberBox(QComboBox):
 
     changed = Signal()
 
-    def __init__(self, usual: Iterable[float], words: Mapping[Any, str] | None = None) -> None:
+    def __init__(self, usual: Iterable[Any], words: Mapping[Any, str] | None = None) -> None:
         super().__init__()
         self._words = dict(words or {})
         self.setEditable(True)
@@ -91,6 +96,24 @@ class NumberBox(QComboBox):
             self.changed.emit()
 
 
+class ListBox(NumberBox):
+    """The same for several whole numbers with commas between them."""
+
+    @property
+    def value(self) -> Any:
+        """The numbers; what is none is returned as text."""
+        parts = (part.strip() for part in self.currentText().split(","))
+        return tuple(int(part) if part.isdecimal() else part for part in parts if part)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._before = self._text(value)
+        self.setEditText(self._before)
+
+    def _text(self, value: Any) -> str:
+        return ",".join(map(str, value))
+
+
 class ChoicesForm(Form):
     """A form of some options of a lesson; changes apply at once.
 
@@ -100,9 +123,10 @@ class ChoicesForm(Form):
     """
 
     def __init__(
-        self, lesson: Lesson, fields: Sequence[Field], only: Callable[[Setup], Collection[str]] | None = None
+        self, lesson: BaseLesson, fields: Sequence[Field], only: Callable[[Any], Collection[str]] | None = None
     ) -> None:
         boxes = {f.name: NumberBox(USUAL[f.name], WORDS.get(f.name)) for f in fields if f.name in USUAL}
+        boxes |= {f.name: ListBox(LISTS[f.name]) for f in fields if f.name in LISTS}
         super().__init__([_worded(f) for f in fields], special=boxes)
         self._lesson, self._only = lesson, only
         self._rows.setHorizontalSpacing(5)
@@ -129,7 +153,7 @@ class ChoicesForm(Form):
     def show_lesson(self) -> None:
         """Show the settings of the lesson; hide or lock options as the exercise says."""
         wanted, hidden = self._lesson.wanted, self._lesson.exercise.hidden
-        self.set_values(_flat(wanted))
+        self.set_values(wanted.flat())
         for name, tip in self._tips.items():
             may = self._lesson.may(name)
             self.show_row(name, name not in hidden and (self._only is None or name in self._only(wanted)))
@@ -137,7 +161,7 @@ class ChoicesForm(Form):
             self.editor(name).setToolTip(tip if may else f"{LOCKED} {tip}")
 
     def _take_over(self) -> None:
-        before = _flat(self._lesson.wanted)
+        before = self._lesson.wanted.flat()
         new = {k: v for k, v in self.values().items() if v != before[k]}
         if new:
             self._lesson.set(**new)
@@ -209,13 +233,9 @@ class InputsRow(QWidget):
 
 def fields_named(*names: str) -> tuple[Field, ...]:
     """Options of the classroom by their names."""
-    known = {f.name: f for cls in (PointSet, NetShape, Learning) for f in fields_of(cls)}
+    classes = (ImageSet, Cnn, ImageLearning, PointSet, NetShape, Learning)  # names that both have are those of points
+    known = {f.name: f for cls in classes for f in fields_of(cls)}
     return tuple(known[name] for name in names)
-
-
-def _flat(setup: Setup) -> dict[str, Any]:
-    """All options of a setup by their names."""
-    return {name: value for part in PARTS for name, value in vars(getattr(setup, part)).items()}
 
 
 def _worded(field: Field) -> Field:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizeP
 
 from napari_dojo.playground import Score
 from napari_dojo.playground.glossary import explain
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.lesson import BaseLesson
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.plot import Plot, theme_colours
 
@@ -22,20 +22,27 @@ HEIGHT = 82  # px of a plot
 HEADS = {  # sets have shapes and line styles; colours mean classes
     "training": "<small>● training ━</small>",
     "validation": "<small>■ validation ┅</small>",
+    "dense": "<small>dense ╍</small>",  # on validation
     "test": "<small>◆ test{}</small>",
 }
-STYLES = {"training": Qt.PenStyle.SolidLine, "validation": Qt.PenStyle.DotLine}
+STYLES = {
+    "training": Qt.PenStyle.SolidLine,
+    "validation": Qt.PenStyle.DotLine,
+    "dense": Qt.PenStyle.DashDotLine,
+}
 LEAST = 5  # minimum range of the epoch axis, so that its ticks are whole numbers
 MOST = 600  # points per curve
+DENSE = "The dense network on the validation set."
 REVEAL = "Show the score on the test set. It is a fair estimate for new points only if you choose nothing by it."
 
 
 class Curves(QWidget):
-    """Loss and accuracy of a lesson's session, epoch by epoch."""
+    """Loss and accuracy of a lesson's session, epoch by epoch; with ``dense`` those of a second network, too."""
 
-    def __init__(self, viewer: Any, lesson: Lesson) -> None:
+    def __init__(self, viewer: Any, lesson: BaseLesson, dense: bool = False) -> None:
         super().__init__()
         self._lesson = lesson
+        self._parts = ("training", "validation", *(["dense"] if dense else []))
         self._shown: tuple[Any, int] = (None, -1)
         self.loss = _Curve(viewer, "Loss", f"{explain('loss')} Lower is better. Horizontal axis: epochs.")
         self.accuracy = _Curve(viewer, "Accuracy", explain("accuracy"))
@@ -64,10 +71,10 @@ class Curves(QWidget):
         for row, label in ((1, QLabel("loss")), (2, self.value_title)):
             label.setToolTip(explain(label.text()))
             grid.addWidget(label, row, 0)
-        for column, part in enumerate(HEADS, 1):
+        for column, part in enumerate((*self._parts, "test"), 1):
             head = self.heads[part] = QLabel(HEADS[part].format(""))
             head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            head.setToolTip(explain(part))
+            head.setToolTip(explain(part) if part != "dense" else DENSE)
             grid.addWidget(head, 0, column)
             grid.setColumnStretch(column, head.sizeHint().width())
             for row, kind in ((1, "loss"), (2, "value")):
@@ -76,7 +83,7 @@ class Curves(QWidget):
                 grid.addWidget(cell, row, column)
         self.reveal_button = QPushButton("Reveal")
         self.reveal_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        grid.addWidget(self.reveal_button, 1, 3, 2, 1)
+        grid.addWidget(self.reveal_button, 1, len(self._parts) + 1, 2, 1)
         self.reveal_button.clicked.connect(self._lesson.reveal)
         return grid
 
@@ -107,7 +114,7 @@ class Curves(QWidget):
         if now == self._shown:
             return
         self._shown = now
-        for part in ("training", "validation"):
+        for part in self._parts:
             self._show_score(part, getattr(session.history[-1], part))
         for plot, kind in ((self.loss, "loss"), (self.accuracy, "value")):
             plot.show_history(lesson.session.history, kind)
@@ -188,7 +195,7 @@ class _Curve(Plot):
         history = self._history[:: max(1, len(self._history) // MOST)]
         lowest = 1.0
         for part, curve in self._curves.items():
-            scores = [(r.epoch, getattr(s, self._kind)) for r in history if (s := getattr(r, part)) is not None]
+            scores = [(r.epoch, getattr(s, self._kind)) for r in history if (s := getattr(r, part, None)) is not None]
             xy = np.array(scores, float).reshape(-1, 2)
             xy = xy[np.isfinite(xy[:, 1])]
             curve.setData(xy[:, 0], xy[:, 1])

@@ -27,7 +27,7 @@ from napari_dojo.errors import explained
 from napari_dojo.playground.exercise import NAMES, as_toml, load
 from napari_dojo.playground.settings import TITLES
 from napari_dojo.playground.share import Shared, from_text, to_text
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.lesson import BaseLesson
 from napari_dojo.widgets.common.form import NO_ARROW, described, narrow, sentence
 
 __all__ = ["ExerciseBox"]
@@ -49,7 +49,7 @@ class ExerciseBox(QWidget):
     large = Signal(bool)
     words = Signal()
 
-    def __init__(self, lesson: Lesson) -> None:
+    def __init__(self, lesson: BaseLesson) -> None:
         super().__init__()
         self._lesson = lesson
         self.box = QComboBox()

@@ -13,22 +13,23 @@ from napari_dojo.errors import DojoError
 from napari_dojo.playground import Score, Session, Setup
 from napari_dojo.playground.advice import mismatch
 from napari_dojo.playground.exercise import Exercise, load
+from napari_dojo.playground.kinds import AnySession, session_of
 from napari_dojo.playground.slow import Stage, slow_motion
 
-__all__ = ["Lesson", "fitting", "unit_name"]
+__all__ = ["BaseLesson", "Lesson", "fitting", "unit_name"]
 
 FORMULA = "y < 0.6 sin(6x)"  # the default formula
 
 
-class Lesson(QObject):
-    """The state that all parts of the Classroom panel show and change.
+class BaseLesson(QObject):
+    """The state that the parts of a classroom show and change, whatever its examples and networks are.
 
     Signals
     -------
     changed : the exercise, the points, the network or a setting changed.
     moved : the weights changed: by training, by a reset or by hand.
-    staged : slow motion reached another stage or ended.
     said : a level ("ok", "warning" or "error") and a message; empty to clear it.
+    elsewhere : an exercise of another kind was chosen, and a session of it or None; another lesson shows it.
 
     Attributes
     ----------
@@ -38,24 +39,26 @@ class Lesson(QObject):
     met : whether the goal is met.
     revealed, test : whether the test score is revealed, and the score; training hides it again.
     hints : the number of hints shown.
-    stage : the stage of slow motion; None if it is off.
     """
+
+    KIND: type  # of the setups of its exercises
+    DRAW: tuple[str, str]  # name and tooltip of the button for drawing
 
     changed = Signal()
     moved = Signal()
-    staged = Signal()
     said = Signal(str, str)
+    elsewhere = Signal(object, object)
+    session: Any
+    wanted: Any
 
-    def __init__(self, exercise: Exercise | None = None, parent: QObject | None = None) -> None:
+    def __init__(self, exercise: Exercise, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._kept: dict[str, tuple[Exercise, Session, int]] = {}  # sessions of the other exercises
-        self._slow: Iterator[Stage] | None = None
-        self.stage: Stage | None = None
-        self._take(exercise or load("line"))
+        self._kept: dict[str, tuple[Exercise, AnySession, int]] = {}  # sessions of the other exercises
+        self._take(exercise)
 
-    def _take(self, exercise: Exercise, session: Session | None = None, hints: int = 0) -> None:
+    def _take(self, exercise: Exercise, session: AnySession | None = None, hints: int = 0) -> None:
         self.exercise = exercise
-        self.session = session or Session(exercise.start)
+        self.session = session or session_of(exercise.start)
         self.wanted, self.problem = self.session.setup, ""
         self.revealed, self.hints = False, hints
         self.test: Score | None = None
@@ -66,12 +69,19 @@ class Lesson(QObject):
     def choose(self, name: str) -> None:
         """Switch to a built-in exercise, with its previous session if there is one."""
         if name != self.exercise.name:
+            known = self._kept.get(name) or (load(name),)
+            if not isinstance(known[0].start, self.KIND):
+                self.elsewhere.emit(known[0], None)
+                return
             self._keep()
-            self._take(*(self._kept.get(name) or (load(name),)))
+            self._take(*known)
             self._all_new()
 
-    def open(self, exercise: Exercise, session: Session | None = None) -> None:
+    def open(self, exercise: Exercise, session: AnySession | None = None) -> None:
         """Switch to an exercise, with a shared session or from its initial setup."""
+        if not isinstance(exercise.start, self.KIND):
+            self.elsewhere.emit(exercise, session)
+            return
         self._keep()
         self._take(exercise, session)
         self._all_new()
@@ -102,39 +112,9 @@ class Lesson(QObject):
         """Whether the exercise allows a control: an option by name, "seed" or "weights"."""
         return control not in self.exercise.hidden and (not self.exercise.allowed or control in self.exercise.allowed)
 
-    @property
-    def remarks(self) -> list[str]:
-        """Warnings about the settings, except for the initial ones of the exercise, which may be its task."""
-        start = self.exercise.start
-        known = mismatch(start.points.n_classes, start.net, start.learning.loss)
-        return [note for note in self.session.notes if note not in known]
-
     # settings
 
-    def set(self, **values: Any) -> bool:
-        """Change options by name; returns whether that worked."""
-        if values.get("kind") == "custom" and not self.wanted.points.rows:
-            values.setdefault("rows", self._as_rows())
-        try:
-            wanted, told = fitting(self.wanted.with_(**values))
-        except DojoError as error:
-            self.said.emit("error", str(error))
-            self.changed.emit()  # reset the forms
-            return False
-        self._change(wanted, told)
-        return True
-
-    def _as_rows(self) -> tuple[tuple[float, float, float], ...]:
-        """The current points as custom points, without the test set."""
-        data = self.session.data
-        n = sum(data.counts[:2])
-        return tuple((float(x), float(y), float(v)) for (x, y), v in zip(data.xy[:n], data.value[:n], strict=True))
-
-    def set_rows(self, rows: tuple[tuple[float, float, float], ...], **values: Any) -> bool:
-        """Set custom points (x, y, class); too few of them wait until there are enough."""
-        return self.set(kind="custom", rows=rows, **values)
-
-    def _change(self, setup: Setup, told: str = "") -> None:
+    def _change(self, setup: Any, told: str = "") -> None:
         self.wanted = setup
         try:
             self.session.change(setup)
@@ -146,11 +126,6 @@ class Lesson(QObject):
         self.said.emit("warning" if told else "", told)
         self.changed.emit()
         self.moved.emit()
-
-    @property
-    def pending(self) -> bool:
-        """Whether there are custom points, but too few for training."""
-        return bool(self.problem) and self.wanted.points.kind == "custom"
 
     # training
 
@@ -197,14 +172,6 @@ class Lesson(QObject):
         self.changed.emit()
         self.moved.emit()
 
-    def set_weight(self, layer: int, before: int | None, unit: int, value: float) -> None:
-        """Set one weight by hand, or with ``before`` None a bias."""
-        try:
-            self.session.set_weight(layer, before, unit, value)
-        except DojoError as error:
-            self.said.emit("error", str(error))
-        self.learned()
-
     def reveal(self) -> None:
         """Reveal the test score; each look is counted."""
         if not self.problem:
@@ -230,6 +197,111 @@ class Lesson(QObject):
 
     def _judge(self) -> None:
         self.met = not self.problem and self.exercise.met(self.session)
+
+    # what a kind of lesson adds
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings about the settings."""
+        return list(self.session.notes)
+
+    @property
+    def pending(self) -> bool:
+        """Whether more examples are needed before training."""
+        return False
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the examples are the user's own."""
+        return False
+
+    def fitting(self, wanted: Any) -> tuple[Any, str]:
+        """A setup changed so that its parts fit together, and a message if something was changed."""
+        return wanted, ""
+
+    def leave_slow(self) -> None:
+        """End slow motion, where there is one."""
+
+    def set(self, **values: Any) -> bool:
+        """Change options by name; returns whether that worked."""
+        try:
+            wanted, told = self.fitting(self.wanted.with_(**values))
+        except DojoError as error:
+            self.said.emit("error", str(error))
+            self.changed.emit()  # reset the forms
+            return False
+        self._change(wanted, told)
+        return True
+
+
+class Lesson(BaseLesson):
+    """A lesson on points of the plane.
+
+    Signals
+    -------
+    staged : slow motion reached another stage or ended.
+
+    Attributes
+    ----------
+    stage : the stage of slow motion; None if it is off.
+    """
+
+    KIND = Setup
+    DRAW = ("Draw my own points", "Start with an empty plane and draw points of your own.")
+    staged = Signal()
+    session: Session
+    wanted: Setup
+
+    def __init__(self, exercise: Exercise | None = None, parent: QObject | None = None) -> None:
+        super().__init__(exercise or load("line"), parent)
+        self._slow: Iterator[Stage] | None = None
+        self.stage: Stage | None = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings about the settings, except for the initial ones of the exercise, which may be its task."""
+        start = self.exercise.start
+        assert isinstance(start, Setup)
+        known = mismatch(start.points.n_classes, start.net, start.learning.loss)
+        return [note for note in self.session.notes if note not in known]
+
+    def fitting(self, wanted: Setup) -> tuple[Setup, str]:
+        """The setup with outputs and inputs that fit its points."""
+        return fitting(wanted)
+
+    def set(self, **values: Any) -> bool:
+        """Change options by name; returns whether that worked."""
+        if values.get("kind") == "custom" and not self.wanted.points.rows:
+            values.setdefault("rows", self._as_rows())
+        return super().set(**values)
+
+    def _as_rows(self) -> tuple[tuple[float, float, float], ...]:
+        """The current points as custom points, without the test set."""
+        data = self.session.data
+        n = sum(data.counts[:2])
+        return tuple((float(x), float(y), float(v)) for (x, y), v in zip(data.xy[:n], data.value[:n], strict=True))
+
+    def set_rows(self, rows: tuple[tuple[float, float, float], ...], **values: Any) -> bool:
+        """Set custom points (x, y, class); too few of them wait until there are enough."""
+        return self.set(kind="custom", rows=rows, **values)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the points are the user's own."""
+        return self.session.setup.points.kind == "custom"
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are custom points, but too few for training."""
+        return bool(self.problem) and self.wanted.points.kind == "custom"
+
+    def set_weight(self, layer: int, before: int | None, unit: int, value: float) -> None:
+        """Set one weight by hand, or with ``before`` None a bias."""
+        try:
+            self.session.set_weight(layer, before, unit, value)
+        except DojoError as error:
+            self.said.emit("error", str(error))
+        self.learned()
 
     # slow motion
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QMainWindow, QPushButton, QSizePolicy
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QPushButton
 
-from napari_dojo.playground.counts import split_words, update_sum
 from napari_dojo.playground.glossary import explain, terms
 from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.choose import HowToChoose
@@ -20,13 +18,13 @@ from napari_dojo.widgets.classroom.data import DataSection
 from napari_dojo.widgets.classroom.exercises import ExerciseBox
 from napari_dojo.widgets.classroom.lesson import Lesson
 from napari_dojo.widgets.classroom.net import NetSection
-from napari_dojo.widgets.classroom.play import SPEEDS, Player, PlayRow
+from napari_dojo.widgets.classroom.play import Player, PlayRow
+from napari_dojo.widgets.classroom.progress import Progress
 from napari_dojo.widgets.classroom.representation import RepresentationView
 from napari_dojo.widgets.classroom.slow import SlowMotion
 from napari_dojo.widgets.classroom.tabs import Tabs
-from napari_dojo.widgets.common.form import Fold, described, sentence
+from napari_dojo.widgets.common.form import Fold, described
 from napari_dojo.widgets.common.panel import Panel
-from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["ClassroomPanel"]
 
@@ -60,16 +58,12 @@ class ClassroomPanel(Panel):
         self.lesson = Lesson(parent=self)
         self.canvas = Canvas(self.viewer, self.lesson, self)
         self.player = Player(self.lesson, self)
-        self._remark = ("", "")  # the latest message: level and text
         self._gone = False  # whether the user removed a layer of the classroom
         self._windows: dict[str, TextWindow] = {}
         self._build()
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setStyleSheet(BOXES)
-        self._status = QTimer(self)
-        self._status.setInterval(STATUS)
-        self._status.timeout.connect(self._show_status)
         self._entering = QTimer(self)
         self._entering.setSingleShot(True)
         self._entering.timeout.connect(self.canvas.enter)
@@ -80,11 +74,7 @@ class ClassroomPanel(Panel):
         lesson, viewer = self.lesson, self.viewer
         self.exercise = ExerciseBox(lesson)
         self.play = PlayRow(lesson, self.player)
-        self.status = QLabel()
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.message = sentence()
-        self.message.setAccessibleName("Message")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.progress = Progress(viewer, lesson, self.player)
         self.net = NetSection(viewer, lesson)
         self.choices = MainChoices(lesson)
         self.curves = Curves(viewer, lesson)
@@ -94,7 +84,7 @@ class ClassroomPanel(Panel):
         self.tabs.add("Curves", f"Loss and accuracy during training. {explain('loss')}", self.curves)
         self.tabs.add("Slow motion", f"One update, stage by stage. {explain('back-propagation')}", self.slow)
         self.tabs.add("Representation", explain("representation"), self.representation)
-        for widget in (self.exercise, self.play, self.status, self.message, self.net, self.choices, self.tabs):
+        for widget in (self.exercise, self.play, self.progress, self.net, self.choices, self.tabs):
             self.column.addWidget(widget)
         self.column.addLayout(self._buttons())
         self._sections()
@@ -130,7 +120,6 @@ class ClassroomPanel(Panel):
 
     def _connect(self) -> None:
         lesson = self.lesson
-        lesson.said.connect(self._said)
         self.play.draw.connect(self.data.draw)
         lesson.changed.connect(self._changed)
         lesson.moved.connect(self._moved)
@@ -141,73 +130,17 @@ class ClassroomPanel(Panel):
         self.data.aside.connect(self._step_aside)
         self.exercise.large.connect(self.enlarge)
         self.exercise.words.connect(self.show_words)
-        self.message.linkActivated.connect(self._fix)
         self.code_button.clicked.connect(self.show_code)
         self.copy_button.clicked.connect(lambda: self.exercise.copy(False))
         self.play.pressed.connect(self.setFocus)  # so that the panel receives the next key
 
-    # messages
-
-    def _said(self, level: str, text: str) -> None:
-        self._remark = (level, text)
-        self._say()
-
-    def _say(self) -> None:
-        """Show the most important message: a problem, the latest event, why training ended, or a warning."""
-        lesson, session = self.lesson, self.lesson.session
-        level, text, more = "", "", ""
-        if self._remark[0] == "error":
-            level, text = self._remark
-        elif lesson.problem:
-            level, text = "warning" if lesson.pending else "error", lesson.problem
-        elif self._remark[1]:
-            level, text = self._remark
-        elif session.ended:
-            level, text, more = "error" if session.diverged else "ok", str(session.ended), self._fix_link()
-        elif lesson.remarks:
-            level, text = "warning", lesson.remarks[0]
-        elif self._done():
-            level, text = "ok", f"Finished {session.epochs:,} epochs. Press Play to continue."
-        # A tick in the normal font size, so that nothing below moves.
-        shown = f"✓ {escape(text)}" if level == "ok" else self.marked(level, text) + more if text else ""
-        if self.message.text() != shown:
-            self.message.setText(shown)
-
-    def _fix_link(self) -> str:
-        """A link that fixes the problem, if one click can."""
-        if not self.lesson.session.diverged or not self.lesson.may("learning_rate"):
-            return ""
-        return f' <a href="rate" style="color:{theme_colours(self.viewer)["text"]}">Use {self._smaller():g}.</a>'
-
-    def _smaller(self) -> float:
-        """The learning rate that the session suggests after divergence."""
-        return min(self.lesson.wanted.learning.learning_rate / 10, SAFE_RATE)
-
-    def _fix(self, link: str) -> None:
-        self.lesson.set(learning_rate=self._smaller())
-
-    def _done(self) -> bool:
-        return not self.player.playing and self.lesson.session.epochs >= self.lesson.session.setup.learning.epochs
-
-    def _show_status(self) -> None:
-        session = self.lesson.session
-        n, batch = session.data.counts[0], session.setup.learning.batch_size
-        epochs = f"epoch {session.epochs:,} of {session.setup.learning.epochs:,}"
-        updates = f"{session.updates:,} update{'' if session.updates == 1 else 's'}"
-        drawn = session.setup.points.kind == "custom"
-        text = split_words(session.data.counts) if drawn and not session.updates else f"{epochs}, {updates}"
-        if self.status.text() != text:
-            self.status.setText(text)
-            tip = f"Updates per epoch: {update_sum(n, batch)}. {explain('epoch')} {explain('update')}"
-            self.status.setToolTip(f"{split_words(session.data.counts)}. {tip} Speed: {SPEEDS[self.player.speed][0]}.")
+    # what happens
 
     def _changed(self) -> None:
         self._gone = False  # the canvas has restored its layers
         hidden = set(self.lesson.exercise.hidden)
         for key, names in FOLDED.items():
             self.folds[key].setVisible(not set(names) <= hidden)
-        self._show_status()
-        self._say()
 
     def _moved(self) -> None:
         if not self.player.playing:
@@ -216,12 +149,8 @@ class ClassroomPanel(Panel):
     def _turned(self) -> None:
         """Playing started or stopped."""
         if self.player.playing:
-            self._remark = ("", "")
             if not self.canvas.front and not self.canvas.aside:
                 self.canvas.enter()
-            self._status.start()
-        else:
-            self._status.stop()
         self.slow.refresh()
         self._rest()
         self.lead(self.play.play_button)
@@ -229,16 +158,17 @@ class ClassroomPanel(Panel):
     def _rest(self) -> None:
         """Restore removed layers and update status and message."""
         if self._gone:
-            self._gone, self._remark = False, ("", "")
+            self._gone = False
+            self.progress.clear()
             self.canvas.show()
         self.canvas.rest()
-        self._show_status()
-        self._say()
 
     def _lost(self) -> None:
         if not self._ended:
             self._gone = True
-            self._said("warning", "A layer of the classroom was removed. Press any button in this panel to restore it.")
+            self.progress.said(
+                "warning", "A layer of the classroom was removed. Press any button in this panel to restore it."
+            )
 
     # other actions
 
@@ -293,7 +223,7 @@ class ClassroomPanel(Panel):
         """Stop everything and restore the viewer when the panel closes."""
         if not self._ended:
             self.player.pause()
-            self._status.stop()
+            self.progress.end()
             self._entering.stop()
             super().end()
             self.slow.end()

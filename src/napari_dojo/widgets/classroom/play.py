@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QSlider, Q
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.counts import updates_per_epoch
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.lesson import BaseLesson
 from napari_dojo.widgets.common.form import calm, described
 
 __all__ = ["SPEEDS", "PlayRow", "Player"]
@@ -41,7 +41,7 @@ class Player(QObject):
 
     turned = Signal()
 
-    def __init__(self, lesson: Lesson, parent: QObject | None = None) -> None:
+    def __init__(self, lesson: BaseLesson, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lesson = lesson
         self.playing = False
@@ -134,7 +134,7 @@ class PlayRow(QWidget):
     pressed = Signal()
     draw = Signal()
 
-    def __init__(self, lesson: Lesson, player: Player) -> None:
+    def __init__(self, lesson: BaseLesson, player: Player) -> None:
         super().__init__()
         self._lesson, self._player = lesson, player
         self.play_button = QPushButton("▶ Play")
@@ -164,7 +164,7 @@ class PlayRow(QWidget):
         row.addWidget(self.slider, 1)
         self.play_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         described(self.step_button, "One step", "Make one update of the weights with one mini-batch (S).")
-        described(self.epoch_button, "One epoch", "Train to the end of the epoch, one pass through all points (E).")
+        described(self.epoch_button, "One epoch", f"Train to the end of the epoch, one pass through all {lesson.session.word} (E).")
         described(self.reset_button, "Reset", "Reset to the same initial weights (R).")
         described(self.new_button, "New weights", "Reset with new random initial weights (N).")
         self.draw_button.clicked.connect(self.draw)
@@ -195,10 +195,8 @@ class PlayRow(QWidget):
         )
         self.draw_button.setVisible("kind" not in lesson.exercise.hidden)
         self.draw_button.setEnabled(lesson.may("kind"))
-        locked = "" if lesson.may("kind") else " The points are locked in this exercise."
-        described(
-            self.draw_button, "Draw my own points", f"Start with an empty plane and draw points of your own.{locked}"
-        )
+        locked = "" if lesson.may("kind") else f" The {lesson.session.word} are locked in this exercise."
+        described(self.draw_button, lesson.DRAW[0], lesson.DRAW[1] + locked)
         described(self.play_button, "Pause" if playing else "Play", tip)
 
     def step(self) -> None:

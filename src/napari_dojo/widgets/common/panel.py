@@ -23,7 +23,7 @@ from napari_dojo.widgets.common.form import Fold
 from napari_dojo.widgets.common.pick import LayerWatch
 from napari_dojo.widgets.common.plot import theme_colours
 
-__all__ = ["Panel", "open_panel", "plain_viewer", "raised"]
+__all__ = ["Panel", "marked", "open_panel", "plain_viewer", "raised"]
 
 
 LINE = 10  # px between the middles of controls of one line
@@ -172,11 +172,16 @@ class Panel(QWidget):
 
     def marked(self, level: str, text: str) -> str:
         """A finding as rich text, with a sign before it."""
-        colours = theme_colours(self.viewer)
-        if level == "ok":
-            return f'<span style="font-size: large"><b>✓</b></span> {escape(text)}'
-        sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
-        return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
+        return marked(self.viewer, level, text)
+
+
+def marked(viewer: Any, level: str, text: str) -> str:
+    """A finding as rich text in the viewer's colours, with a sign before it."""
+    colours = theme_colours(viewer)
+    if level == "ok":
+        return f'<span style="font-size: large"><b>✓</b></span> {escape(text)}'
+    sign, colour = ("!", colours["warning"]) if level == "warning" else ("✗", "#D55E00")
+    return f'<span style="color:{colour}"><b>{sign}</b></span> {escape(text)}'
 
 
 def _in_the_way(window: QMainWindow, dock: QDockWidget, other: QDockWidget) -> bool:
