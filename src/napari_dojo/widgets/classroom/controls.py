@@ -22,7 +22,7 @@ __all__ = ["ChoicesForm", "InputsRow", "MainChoices", "NumberBox", "fields_named
 
 LEAST = 56  # px of a field
 LOCKED = "Locked in this exercise."
-SHORT = {"output": "Output", "learning_rate": "Rate", "batch_size": "Batch"}
+SHORT = {"output": "Output", "learning_rate": "Rate", "batch_size": "Batch", "hidden": "Dense", "shifts": "Shifts"}
 # Suggested values; any other can be typed.
 USUAL: dict[str, tuple[float, ...]] = {
     "learning_rate": (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 10),

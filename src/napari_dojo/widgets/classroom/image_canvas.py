@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_dojo.playground.convolution import Convolution, Dense, mosaic
-from napari_dojo.playground.image_settings import SIDE
+from napari_dojo.playground.convolution import Convolution, mosaic
+from napari_dojo.playground.image_settings import KERNEL, SIDE
 from napari_dojo.widgets.classroom.borrowed import axes_of, borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import NEGATIVE, POSITIVE
 from napari_dojo.widgets.classroom.image_lesson import ImageLesson
-from napari_dojo.widgets.common.layers import provenance
+from napari_dojo.widgets.common.layers import class_look, provenance
 
 __all__ = ["ImageCanvas"]
 
-FINE = 4  # px of the drawing along each side of one px of the image
-BRUSH = 7  # px of the drawing
-GAP = 2.5  # px of the image between layers
-HEIGHT = 2 * SIDE + GAP  # of all columns
+PAD, BRUSH = 48, 7  # px of the drawing along each side, and of its brush
+BOX = 24.0  # height of a layer on the canvas; that of feature maps is up to twice as wide
+GAP, LINE = 3.0, 4.0  # between layers, and above them for their titles
 DRAWING, SEEN, TITLES = "Draw here", "What the networks read", "Titles"
 PAUSE = 120  # ms between updates of the feature maps while training runs
-READ = 20  # ms after a stroke
+READ = 0  # ms after a stroke: as soon as its events are through
 Array = NDArray[np.float64]
 
 
@@ -46,9 +47,9 @@ class ImageCanvas(QObject):
         self._viewer, self._lesson = viewer, lesson
         self.layers: dict[str, Any] = {}
         self._ours = self._ended = False
+        self._drawn = 0.0  # when the layers were updated
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
-        self._soon.setInterval(PAUSE)
         self._soon.timeout.connect(self.draw)
         self._reading = QTimer(self)
         self._reading.setSingleShot(True)
@@ -57,7 +58,10 @@ class ImageCanvas(QObject):
         self._fitting = QTimer(self)
         self._fitting.setSingleShot(True)
         self._fitting.timeout.connect(self.fit)
+        self._fitted: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # the camera that showed all
         viewer.layers.events.removed.connect(self._removed)
+        if hasattr(viewer, "canvas"):
+            viewer.canvas.events.size.connect(self._resized)
         lesson.seen.connect(self.draw_soon)
         lesson.changed.connect(self._changed)
 
@@ -83,6 +87,8 @@ class ImageCanvas(QObject):
         for timer in (self._soon, self._reading, self._fitting):
             timer.stop()
         self._viewer.layers.events.removed.disconnect(self._removed)
+        if hasattr(self._viewer, "canvas"):
+            self._viewer.canvas.events.size.disconnect(self._resized)
         for layer in self.layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -129,14 +135,16 @@ class ImageCanvas(QObject):
         self.draw()
 
     def draw_soon(self) -> None:
-        """Update the layers: at once while training rests, else a few times per second."""
+        """Update the layers, at once if the last time is long enough ago."""
         if not self._soon.isActive():
-            self._soon.start()
+            wait = self._drawn + PAUSE / 1000 - time.perf_counter()
+            self._soon.start(max(0, int(1000 * wait)))
 
     def draw(self) -> None:
         """Update the layers in place."""
         if self._ended or not self.layers or not self.front:
             return
+        self._drawn = time.perf_counter()
         for name, picture in self._pictures().items():
             layer = self.layers.get(name)
             if layer is None or layer not in self._viewer.layers:
@@ -155,35 +163,39 @@ class ImageCanvas(QObject):
         """Fit the view to the layers."""
         if self._ended or not self.front or not self.layers:
             return
-        viewer, camera = self._viewer, camera_of(self._viewer)
-        width = max(p.left + p.width for p in self._pictures().values())
+        viewer, camera, pictures = self._viewer, camera_of(self._viewer), self._pictures().values()
+        wide, high = max(p.left + p.size[1] for p in pictures), max(p.top + p.size[0] for p in pictures)
         size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
-        high, wide = HEIGHT + 2 * GAP, width + GAP
-        camera.center = (0, HEIGHT / 2 - GAP / 2, width / 2)
-        camera.zoom = min(size[0] / high, size[1] / wide) * 0.97
+        camera.center = (0, (high - LINE) / 2, wide / 2)
+        camera.zoom = min(size[0] / (high + LINE + GAP), size[1] / (wide + GAP))
+        self._fitted = (*camera.center, camera.zoom)
+
+    def _resized(self, event: Any = None) -> None:
+        """Fit the view after the canvas was resized, unless the user has zoomed in."""
+        camera = camera_of(self._viewer)
+        if self.front and np.allclose(self._fitted, (*camera.center, camera.zoom)):
+            self._fitting.start(0)
 
     def _pictures(self) -> dict[str, _Picture]:
-        """Image, kernels and feature maps, from left to right."""
-        lesson = self._lesson
-        net = lesson.session.net.cnn
-        found = {SEEN: _Picture(lesson.image, SIDE + GAP, 0, 1.0, (0.0, 1.0), "gray")}
+        """In the first row beside the drawing: image and kernels; in a row for each layer: feature maps, and pooled ones."""
+        lesson, net = self._lesson, self._lesson.session.net.cnn
+        lesson.session.read(lesson.image)  # training has left other feature maps
         first = net.convolutions[0].kernels[:, 0]
-        left = SIDE + GAP
         most = float(np.abs(first).max()) or 1.0
-        tiles = _tiles(first)
-        scale = min(HEIGHT / len(tiles), SIDE / 8)
-        found["Kernels 1"] = _Picture(tiles, 0.0, left, scale, (-most, most), _diverging())
-        left += found["Kernels 1"].width + GAP
-        number = 0
-        for stage in net.stages:
-            if isinstance(stage, Dense) or not len(stage.outputs):
-                continue
-            number += isinstance(stage, Convolution)
-            tiles = _tiles(stage.outputs[0].transpose(2, 0, 1))
-            name = f"{stage.title.capitalize()} {number}"
-            high = float(np.nanmax(tiles)) or 1.0
-            found[name] = _Picture(tiles, 0.0, left, HEIGHT / len(tiles), (0.0, high), "gray")
-            left += found[name].width + GAP
+        limits, title = (-most, most), f"{len(first)} kernels {KERNEL} x {KERNEL}"
+        found = {
+            SEEN: _Picture(lesson.image, f"image {SIDE} x {SIDE}", 0.0, BOX + GAP, (0.0, 1.0)),
+            "Kernels 1": _Picture(_tiles(first), title, 0.0, 2 * (BOX + GAP), limits, _diverging()),
+        }
+        number, left = 0, 0.0
+        for stage in net.stages[:-1]:
+            maps = stage.outputs[0].transpose(2, 0, 1)
+            if isinstance(stage, Convolution):
+                number, left = number + 1, 0.0
+            title = f"{len(maps)} {stage.title} {maps.shape[1]} x {maps.shape[2]}"
+            top, limits = number * (BOX + LINE), (0.0, float(maps.max()) or 1.0)
+            found[f"{stage.title.capitalize()} {number}"] = _Picture(_tiles(maps), title, top, left, limits)
+            left += 2 * BOX + GAP
         return found
 
     def _place(self, name: str, picture: _Picture) -> None:
@@ -205,8 +217,9 @@ class ImageCanvas(QObject):
             self._add(name, layer)
         elif layer.data.shape != picture.data.shape:
             layer.data = picture.data.copy()
-        layer.scale = (picture.scale, picture.scale)
-        layer.translate = (picture.top + picture.scale / 2, picture.left + picture.scale / 2)
+        scale = picture.scale
+        layer.scale = (scale, scale)
+        layer.translate = (picture.top + scale / 2, picture.left + scale / 2)
 
     def _place_drawing(self) -> None:
         from napari.layers import Labels
@@ -215,14 +228,15 @@ class ImageCanvas(QObject):
         if layer is not None and layer in self._viewer.layers:
             return
         layer = Labels(
-            np.zeros((FINE * SIDE, FINE * SIDE), np.uint8),
+            np.zeros((PAD, PAD), np.uint8),
             name=DRAWING,
-            scale=(1 / FINE, 1 / FINE),
-            translate=(0.5 / FINE, 0.5 / FINE),
+            scale=(BOX / PAD, BOX / PAD),
+            translate=(BOX / PAD / 2, BOX / PAD / 2),
             axis_labels=("y", "x"),
             units=units_of(self._viewer.layers),
             opacity=1.0,
             metadata=provenance("classroom", ""),
+            **class_look([1], ["digit"]),
         )
         layer.brush_size = BRUSH
         layer.bounding_box.visible = True
@@ -236,15 +250,15 @@ class ImageCanvas(QObject):
 
         layer = self.layers.get(TITLES)
         names = {DRAWING: (0.0, 0.0, "draw here")}
-        names |= {n: (p.top, p.left, _title(n, p.sizes)) for n, p in pictures.items()}
-        at = np.array([(top - 0.4, left) for top, left, _ in names.values()])
+        names |= {n: (p.top, p.left, p.title) for n, p in pictures.items()}
+        at = np.array([(top - 0.3, left) for top, left, _ in names.values()])
         words = [text for *_, text in names.values()]
         if layer is None or layer not in self._viewer.layers:
             layer = Points(
                 at,
                 name=TITLES,
                 features={"title": words},
-                text={"string": "{title}", "anchor": "lower_left", "size": 9, "color": "#888888"},
+                text={"string": "{title}", "anchor": "lower_left", "size": 8, "color": "#888888"},
                 face_color="transparent",
                 border_color="transparent",
                 axis_labels=("y", "x"),
@@ -291,29 +305,32 @@ class ImageCanvas(QObject):
             self._fitting.start(0)
 
 
+@dataclass(frozen=True, eq=False)
 class _Picture:
-    """What a layer shows and where: top, left and scale in px of the image."""
+    """What a layer shows and where: top and left in px of the canvas."""
 
-    def __init__(
-        self, data: Array, top: float, left: float, scale: float, limits: tuple[float, float], colormap: Any
-    ) -> None:
-        self.data, self.top, self.left, self.scale = data, top, left, scale
-        self.limits, self.colormap = limits, colormap
+    data: Array
+    title: str
+    top: float
+    left: float
+    limits: tuple[float, float]
+    colormap: Any = "gray"
 
     @property
-    def width(self) -> float:
-        return self.data.shape[1] * self.scale
+    def scale(self) -> float:
+        """Of one of its px on the canvas, so that it fits its place."""
+        high, wide = self.data.shape
+        return min(BOX / high, 2 * BOX / wide)
 
-    sizes = ""
+    @property
+    def size(self) -> tuple[float, float]:
+        """Height and width on the canvas."""
+        return self.data.shape[0] * self.scale, self.data.shape[1] * self.scale
 
 
 def _tiles(maps: Array) -> Array:
-    """Maps (n, Y, X) in about twice as many rows as columns."""
-    return mosaic(maps, 2 ** int(np.log2(max(1.0, np.sqrt(len(maps))))))
-
-
-def _title(name: str, sizes: str) -> str:
-    return f"{name.lower()} {sizes}".strip()
+    """Maps (n, Y, X) in about twice as many columns as rows."""
+    return mosaic(maps, int(np.ceil(np.sqrt(2 * len(maps)))))
 
 
 def _diverging() -> Any:

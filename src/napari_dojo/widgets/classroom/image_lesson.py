@@ -33,7 +33,6 @@ class ImageLesson(BaseLesson):
     """
 
     KIND = ImageSetup
-    DRAW = ("Draw a digit", "Clear the drawing and choose the brush. Both networks read the digit after each stroke.")
     seen = Signal()
     session: ImageSession
     wanted: ImageSetup

@@ -42,7 +42,7 @@ class BaseLesson(QObject):
     """
 
     KIND: type  # of the setups of its exercises
-    DRAW: tuple[str, str]  # name and tooltip of the button for drawing
+    DRAW = ""  # tooltip of the button for drawing beside those for training; empty: there is none
 
     changed = Signal()
     moved = Signal()
@@ -247,7 +247,7 @@ class Lesson(BaseLesson):
     """
 
     KIND = Setup
-    DRAW = ("Draw my own points", "Start with an empty plane and draw points of your own.")
+    DRAW = "Start with an empty plane and draw points of your own."
     staged = Signal()
     session: Session
     wanted: Setup

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QPushButton
+from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
+from napari_dojo.playground.exercise import NAMES, Exercise
 from napari_dojo.playground.glossary import explain, terms
+from napari_dojo.playground.image_session import ImageSession
+from napari_dojo.playground.kinds import AnySession
+from napari_dojo.playground.session import Session
 from napari_dojo.widgets.classroom.canvas import Canvas
 from napari_dojo.widgets.classroom.choose import HowToChoose
 from napari_dojo.widgets.classroom.code import CodeWindow, TextWindow
@@ -16,7 +20,8 @@ from napari_dojo.widgets.classroom.controls import ChoicesForm, InputsRow, MainC
 from napari_dojo.widgets.classroom.curves import Curves
 from napari_dojo.widgets.classroom.data import DataSection
 from napari_dojo.widgets.classroom.exercises import ExerciseBox
-from napari_dojo.widgets.classroom.lesson import Lesson
+from napari_dojo.widgets.classroom.image_page import ImagePage
+from napari_dojo.widgets.classroom.lesson import BaseLesson, Lesson
 from napari_dojo.widgets.classroom.net import NetSection
 from napari_dojo.widgets.classroom.play import Player, PlayRow
 from napari_dojo.widgets.classroom.progress import Progress
@@ -60,6 +65,8 @@ class ClassroomPanel(Panel):
         self.player = Player(self.lesson, self)
         self._gone = False  # whether the user removed a layer of the classroom
         self._windows: dict[str, TextWindow] = {}
+        self.images: ImagePage | None = None  # made for the first exercise on images
+        self.large = False
         self._build()
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
@@ -84,8 +91,13 @@ class ClassroomPanel(Panel):
         self.tabs.add("Curves", f"Loss and accuracy during training. {explain('loss')}", self.curves)
         self.tabs.add("Slow motion", f"One update, stage by stage. {explain('back-propagation')}", self.slow)
         self.tabs.add("Representation", explain("representation"), self.representation)
+        self.points = QWidget()  # what belongs to points of the plane; `images` takes its place
+        self.page = QVBoxLayout(self.points)
+        self.page.setContentsMargins(0, 0, 0, 0)
+        self.page.setSpacing(4)
         for widget in (self.exercise, self.play, self.progress, self.net, self.choices, self.tabs):
-            self.column.addWidget(widget)
+            self.page.addWidget(widget)
+        self.column.addWidget(self.points)
         self.column.addLayout(self._buttons())
         self._sections()
         self.column.addStretch(1)
@@ -130,8 +142,9 @@ class ClassroomPanel(Panel):
         self.data.aside.connect(self._step_aside)
         self.exercise.large.connect(self.enlarge)
         self.exercise.words.connect(self.show_words)
+        lesson.elsewhere.connect(self._open_images)
         self.code_button.clicked.connect(self.show_code)
-        self.copy_button.clicked.connect(lambda: self.exercise.copy(False))
+        self.copy_button.clicked.connect(lambda: self._shown.exercise.copy(False))
         self.play.pressed.connect(self.setFocus)  # so that the panel receives the next key
 
     # what happens
@@ -140,7 +153,8 @@ class ClassroomPanel(Panel):
         self._gone = False  # the canvas has restored its layers
         hidden = set(self.lesson.exercise.hidden)
         for key, names in FOLDED.items():
-            self.folds[key].setVisible(not set(names) <= hidden)
+            self.folds[key].setVisible(self._shown is self and not set(names) <= hidden)
+        self.folds["points"].setVisible(self._shown is self)
 
     def _moved(self) -> None:
         if not self.player.playing:
@@ -148,9 +162,8 @@ class ClassroomPanel(Panel):
 
     def _turned(self) -> None:
         """Playing started or stopped."""
-        if self.player.playing:
-            if not self.canvas.front and not self.canvas.aside:
-                self.canvas.enter()
+        if self.player.playing and not self.canvas.front and not self.canvas.aside:
+            self.canvas.enter()
         self.slow.refresh()
         self._rest()
         self.lead(self.play.play_button)
@@ -170,6 +183,56 @@ class ClassroomPanel(Panel):
                 "warning", "A layer of the classroom was removed. Press any button in this panel to restore it."
             )
 
+    # points and images
+
+    @property
+    def _shown(self) -> ClassroomPanel | ImagePage:
+        """What has exercise, lesson, player and controls of the current kind of exercise."""
+        return self if self.images is None or self.images.isHidden() else self.images
+
+    def _open_images(self, exercise: Exercise, session: ImageSession | None) -> None:
+        """Show an exercise on images."""
+        self.player.pause()
+        if self.images is None:
+            self.images = page = ImagePage(self.viewer, self)
+            self.column.insertWidget(0, page)
+            page.lesson.elsewhere.connect(self._open_points)
+            page.exercise.large.connect(self.enlarge)
+            page.exercise.words.connect(self.show_words)
+            page.play.pressed.connect(self.setFocus)
+            page.player.turned.connect(lambda: self.lead(page.play.play_button))
+        self._move(self.images.lesson, exercise, session)
+        self._turn_to(images=True)
+        self.images.enter()
+
+    def _open_points(self, exercise: Exercise, session: Session | None) -> None:
+        """Show an exercise on points again."""
+        assert self.images is not None
+        self.images.step_aside()
+        self._move(self.lesson, exercise, session)
+        self._turn_to(images=False)
+
+    def _move(self, lesson: BaseLesson, exercise: Exercise, session: AnySession | None) -> None:
+        """Open an exercise in the lesson of its kind; a built-in one continues where it was."""
+        if session is None and exercise.name in NAMES:
+            lesson.choose(exercise.name)
+        else:
+            lesson.open(exercise, session)
+
+    def _turn_to(self, images: bool) -> None:
+        assert self.images is not None
+        if (code := self._windows.pop("code", None)) is not None:
+            code.close()
+        self.points.setVisible(not images)
+        self.images.setVisible(images)
+        self._changed()
+        for page in (self, self.images):
+            page.exercise.refresh()
+            page.exercise.large_action.setChecked(self.large)
+        self.lead(self._shown.play.play_button)
+        self.align()
+        self.order_tabs()
+
     # other actions
 
     def _step_aside(self, on: bool) -> None:
@@ -180,7 +243,7 @@ class ClassroomPanel(Panel):
 
     def show_code(self) -> None:
         """Show the script in a window."""
-        self._show_window("code", lambda: CodeWindow(self.lesson, self))
+        self._show_window("code", lambda: CodeWindow(self._shown.lesson, self))
 
     def show_words(self) -> None:
         """Show the glossary in a window."""
@@ -198,8 +261,11 @@ class ClassroomPanel(Panel):
 
     def enlarge(self, on: bool) -> None:
         """Switch large type for a projector on or off."""
+        self.large = on
         self.setStyleSheet(BOXES + (f"* {{ font-size: {LARGE}pt; }}" if on else ""))
-        self.curves.enlarge(LARGE if on else 0)
+        for page in (self, self.images):
+            if page is not None:
+                page.curves.enlarge(LARGE if on else 0)
         self.net.view.refresh()
         dock = self.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
@@ -208,22 +274,24 @@ class ClassroomPanel(Panel):
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802
         """Handle the panel's keyboard shortcuts."""
-        if event.key() == Qt.Key.Key_M and not event.modifiers():
+        if event.key() == Qt.Key.Key_M and not event.modifiers() and self._shown is self:
             self.tabs.turn(1)
             self.slow.next()
-        elif not self.play.key(event):
+        elif not self._shown.play.key(event):
             super().keyPressEvent(event)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Highlight the button to press first."""
         super().showEvent(event)
-        self.lead(self.play.play_button)
+        self.lead(self._shown.play.play_button)
 
     def end(self) -> None:
         """Stop everything and restore the viewer when the panel closes."""
         if not self._ended:
             self.player.pause()
             self.progress.end()
+            if self.images is not None:
+                self.images.end()
             self._entering.stop()
             super().end()
             self.slow.end()

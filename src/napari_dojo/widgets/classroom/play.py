@@ -164,7 +164,11 @@ class PlayRow(QWidget):
         row.addWidget(self.slider, 1)
         self.play_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         described(self.step_button, "One step", "Make one update of the weights with one mini-batch (S).")
-        described(self.epoch_button, "One epoch", f"Train to the end of the epoch, one pass through all {lesson.session.word} (E).")
+        described(
+            self.epoch_button,
+            "One epoch",
+            f"Train to the end of the epoch, one pass through all {lesson.session.word} (E).",
+        )
         described(self.reset_button, "Reset", "Reset to the same initial weights (R).")
         described(self.new_button, "New weights", "Reset with new random initial weights (N).")
         self.draw_button.clicked.connect(self.draw)
@@ -193,10 +197,10 @@ class PlayRow(QWidget):
             if why
             else ("Pause training (space)." if playing else "Train the network (space).")
         )
-        self.draw_button.setVisible("kind" not in lesson.exercise.hidden)
+        self.draw_button.setVisible(bool(lesson.DRAW) and "kind" not in lesson.exercise.hidden)
         self.draw_button.setEnabled(lesson.may("kind"))
-        locked = "" if lesson.may("kind") else f" The {lesson.session.word} are locked in this exercise."
-        described(self.draw_button, lesson.DRAW[0], lesson.DRAW[1] + locked)
+        locked = "" if lesson.may("kind") else " The points are locked in this exercise."
+        described(self.draw_button, "Draw my own points", lesson.DRAW + locked)
         described(self.play_button, "Pause" if playing else "Play", tip)
 
     def step(self) -> None:
