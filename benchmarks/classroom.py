@@ -16,6 +16,7 @@ from _common import table
 from napari_dojo.playground import Session, Setup
 from napari_dojo.playground.exercise import NAMES, load
 from napari_dojo.playground.goal import figures
+from napari_dojo.playground.kinds import session_of
 from napari_dojo.playground.surface import Grid, neuron_maps, surface
 
 STEPS = 10_000
@@ -86,7 +87,7 @@ def exercise(name: str, seeds: int, **values: Any) -> dict[str, Any]:
     assert task.solution is not None
     tests, met, seconds = [], 0, []
     for seed in range(seeds):
-        session = Session(replace(task.solution, seed=seed).with_(**values))
+        session = session_of(replace(task.solution, seed=seed).with_(**values))
         seconds.append(timed(lambda session=session: list(session.run())))
         score = session.score("test")
         assert score is not None

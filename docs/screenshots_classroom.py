@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ KEPT = {
     "slow-motion-light-1280x800": "classroom-slow-motion-light",
     "representation-dark-1280x800": "classroom-representation-dark",
     "objects-light-1280x800": "classroom-objects-light",
+    "images-dark-1280x800": "classroom-digits-dark",
     "large-type-light-1024x768": "classroom-large-type-light",
 }
 
@@ -210,6 +212,36 @@ def objects(stage: Stage) -> None:
     stage.panel.folds["points"].button.setChecked(False)
 
 
+def images(stage: Stage) -> None:
+    """Digits, solved, and one that is drawn; then the points again."""
+    import numpy as np
+
+    stage.panel.lesson.choose("digits")
+    stage.wait(seconds=0.5)
+    page = stage.panel.images
+    page.lesson.start_over()
+    stage.picture("images-start")
+    page.exercise.solve()
+    page.play.slider.setValue(page.play.slider.maximum())
+    page.play.play_button.click()
+    stage.wait(lambda: not page.player.playing, 120)
+    page.draw()
+    corners = ((8, 16), (8, 32), (24, 24), (40, 16))  # a seven
+    for one, other in pairwise(corners):
+        for part in np.linspace(0, 1, 12):
+            at = tuple(round(a + (b - a) * part) for a, b in zip(one, other, strict=True))
+            page.canvas.layers["Draw here"].paint(at, 1)
+    stage.wait(lambda: page.lesson.cnn is not None, 2)
+    stage.wait(seconds=0.3)
+    stage.picture("images")
+    page.exercise.large_action.trigger()
+    stage.wait(seconds=0.4)
+    stage.picture("images-large-type")
+    page.exercise.large_action.trigger()
+    page.lesson.choose("line")
+    stage.wait(seconds=0.3)
+
+
 OTHERS: dict[str, Callable[[Stage], None]] = {
     "slow-motion": slow_motion,
     "representation": representation,
@@ -217,15 +249,16 @@ OTHERS: dict[str, Callable[[Stage], None]] = {
     "code": code,
     "folds": folds,
     "objects": objects,
+    "images": images,
 }
 
 
 def take(folder: Path, only: list[str], sizes: tuple[str, ...]) -> None:
     """All pictures that are wanted, from one window."""
-    from napari_dojo.playground.exercise import NAMES
+    from napari_dojo.playground.exercise import IMAGES, NAMES
 
     stage = Stage(folder, sizes)
-    for name in only or [*NAMES, *OTHERS]:
+    for name in only or [*(n for n in NAMES if n not in IMAGES), *OTHERS]:
         begun = time.monotonic()
         if name in OTHERS:
             OTHERS[name](stage)

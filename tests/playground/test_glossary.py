@@ -8,12 +8,13 @@ import pytest
 
 from napari_dojo.playground import Learning, NetShape, PointSet
 from napari_dojo.playground.glossary import explain, page, terms
+from napari_dojo.playground.image_settings import Cnn, ImageLearning, ImageSet
 from napari_dojo.settings import fields_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize("cls", [PointSet, NetShape, Learning])
+@pytest.mark.parametrize("cls", [PointSet, NetShape, Learning, ImageSet, Cnn, ImageLearning])
 def test_every_option_and_choice_is_explained(cls: type) -> None:
     for field in fields_of(cls):
         assert explain(field.option.label), field.option.label

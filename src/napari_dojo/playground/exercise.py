@@ -14,7 +14,7 @@ from napari_dojo.playground.image_settings import ImageSetup
 from napari_dojo.playground.kinds import AnySession, AnySetup, setup_of
 from napari_dojo.playground.settings import Setup
 
-__all__ = ["ALIASES", "CONTROLS", "FORMAT", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
+__all__ = ["ALIASES", "CONTROLS", "FORMAT", "IMAGES", "NAMES", "Exercise", "as_toml", "load", "overview", "printable"]
 
 FORMAT = 1
 # In teaching order.
@@ -37,6 +37,7 @@ NAMES = (
     "digits",
     "shift",
 )
+IMAGES = ("digits", "shift")  # those on images; all others are on points
 ALIASES = {"regression": "curve"}
 # The controls that an exercise can hide or allow: every option, the seed, and editing weights by hand.
 CONTROLS = (

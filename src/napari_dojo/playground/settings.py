@@ -51,6 +51,7 @@ TITLES = {
     "zero": "zeros",
     "max": "2 x 2 maximum",
     "global": "whole map",
+    "none": "no pooling",
 }
 
 

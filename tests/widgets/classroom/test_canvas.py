@@ -246,19 +246,19 @@ def test_selected_points_are_given_the_class_that_is_chosen(qtbot, classroom):
 )
 def test_points_that_cannot_teach_are_shown_and_explained(classroom, rows, why):
     classroom.lesson.set_rows(rows)
-    assert why in classroom.message.text()
+    assert why in classroom.progress.message.text()
     assert len(classroom.canvas.points.data) == len(rows)
     classroom.lesson.choose("xor")
-    assert classroom.message.text() == ""
+    assert classroom.progress.message.text() == ""
 
 
 def test_a_bad_file_is_said_even_while_points_are_missing(classroom, tmp_path):
     classroom.lesson.set_rows(())
     (tmp_path / "bad.csv").write_bytes(bytes(range(256)))
     classroom.data.read(tmp_path / "bad.csv")
-    assert "bad.csv is not a table" in classroom.message.text()
+    assert "bad.csv is not a table" in classroom.progress.message.text()
     classroom.lesson.set_rows(((0, 0, 0),))
-    assert "not of class 1" in classroom.message.text()
+    assert "not of class 1" in classroom.progress.message.text()
 
 
 def test_another_exercise_waits_for_play(qtbot, classroom):
@@ -327,11 +327,11 @@ def test_layers_that_are_removed_while_it_plays_come_back(qtbot, viewer, classro
     before = classroom.lesson.session.updates
     qtbot.waitUntil(lambda: classroom.lesson.session.updates > before)
     assert classroom.player.playing
-    qtbot.waitUntil(lambda: "was removed" in classroom.message.text())
+    qtbot.waitUntil(lambda: "was removed" in classroom.progress.message.text())
     classroom.play.play_button.click()
     assert classroom.canvas.there
     assert [x.name for x in viewer.layers] == ["Decision surface", "Points"]
-    assert "was removed" not in classroom.message.text()
+    assert "was removed" not in classroom.progress.message.text()
 
 
 def test_a_viewer_that_is_closed_while_it_plays(qtbot, make_napari_viewer):

@@ -258,7 +258,7 @@ class ImageCanvas(QObject):
                 at,
                 name=TITLES,
                 features={"title": words},
-                text={"string": "{title}", "anchor": "lower_left", "size": 8, "color": "#888888"},
+                text={"string": "{title}", "anchor": "upper_left", "size": 8, "color": "#888888"},
                 face_color="transparent",
                 border_color="transparent",
                 axis_labels=("y", "x"),
@@ -277,6 +277,9 @@ class ImageCanvas(QObject):
         layers = self._viewer.layers
         self.layers[name] = layer
         layers.append(layer)
+        titles = self.layers.get(TITLES)
+        if titles is not None and titles in layers:
+            layers.move(layers.index(titles), len(layers))
         drawing = self.layers.get(DRAWING)
         if drawing is not None and drawing in layers:
             layers.selection.active = drawing

@@ -1,0 +1,140 @@
+"""Exercises on images in the Classroom: chosen, drawn, read, moved, trained, left again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_dojo.playground.exercise import load
+from napari_dojo.playground.image_session import ImageSession
+from napari_dojo.widgets.classroom.image_canvas import DRAWING, SEEN, TITLES
+from napari_dojo.widgets.classroom.image_lesson import ImageLesson
+
+pytestmark = pytest.mark.gui
+
+SMALL = {"training": 60, "validation": 20, "test": 20, "epochs": 2, "kernels": (3,), "hidden": (5,)}
+
+
+@pytest.fixture
+def page(qtbot, classroom):
+    """The exercise on digits, small."""
+    box = classroom.exercise.box
+    box.setCurrentIndex(box.findData("digits"))
+    box.activated.emit(box.currentIndex())
+    qtbot.wait(20)
+    page = classroom.images
+    assert page.lesson.set(**SMALL)
+    qtbot.wait(20)
+    return page
+
+
+def drawn(page):
+    """A vertical bar in the square for drawings, painted as the brush does."""
+    layer = page.canvas.layers[DRAWING]
+    for y in range(8, 40):
+        layer.paint((y, 24), 1)
+    return layer
+
+
+def test_it_takes_the_place_of_the_points_and_gives_it_back(qtbot, viewer, classroom, page):
+    assert (classroom.points.isHidden(), page.isHidden()) == (True, False)
+    assert not classroom.canvas.points.visible
+    assert page.canvas.layers[SEEN].visible
+    page.exercise.box.setCurrentIndex(page.exercise.box.findData("spiral"))
+    page.exercise.box.activated.emit(page.exercise.box.currentIndex())
+    qtbot.wait(20)
+    assert (classroom.points.isHidden(), page.isHidden()) == (False, True)
+    assert classroom.lesson.exercise.name == "spiral"
+    assert classroom.exercise.box.currentData() == "spiral"
+    assert classroom.canvas.points.visible
+    assert not page.canvas.layers[SEEN].visible
+    classroom.end()
+    assert len(viewer.layers) == 0
+
+
+def test_layers_are_image_kernels_and_maps_and_follow_the_network(qtbot, page):
+    shapes = {name: layer.data.shape for name, layer in page.canvas.layers.items() if name != TITLES}
+    assert shapes == {
+        SEEN: (12, 12),
+        "Kernels 1": (3, 11),
+        "Feature maps 1": (12, 38),
+        "Pooled 1": (6, 20),
+        DRAWING: (48, 48),
+    }
+    kernel = page.lesson.session.net.cnn.convolutions[0].kernels[0, 0]
+    np.testing.assert_array_equal(page.canvas.layers["Kernels 1"].data[:, :3], kernel)
+    page.lesson.set(kernels=(2, 4), pooling="global")
+    qtbot.wait(20)
+    assert {"Kernels 1", "Feature maps 2", "Largest 2"} <= set(page.canvas.layers)
+    assert "Pooled 1" not in page.canvas.layers
+
+
+def test_a_stroke_is_read_by_both_networks(qtbot, page):
+    page.reading.draw_button.click()
+    assert page.canvas.layers[DRAWING].mode == "paint"
+    assert "Draw a digit" in page.reading.said.text()
+    drawn(page)
+    qtbot.waitUntil(lambda: page.lesson.cnn is not None, timeout=1000)
+    lesson = page.lesson
+    assert lesson.known is None
+    np.testing.assert_allclose(lesson.image[2:10, 5:7], 1, atol=0.6)
+    cnn, dense = lesson.session.read(lesson.image)
+    np.testing.assert_array_equal(lesson.cnn, cnn)
+    np.testing.assert_array_equal(lesson.dense, dense)
+    assert f"<b>{cnn.argmax()}</b>" in page.reading.said.text()
+
+
+def test_the_digit_moves_by_whole_pixels_and_comes_back(page):
+    lesson, reading = page.lesson, page.reading
+    before = lesson.image
+    reading.move_buttons["right"].click()
+    np.testing.assert_array_equal(lesson.image, np.roll(before, 1, 1))
+    for _ in range(5):
+        reading.move_buttons["up"].click()
+    assert lesson.shift == (-2, 1)
+    reading.centre_button.click()
+    np.testing.assert_array_equal(lesson.image, before)
+    reading.next_button.click()
+    assert lesson.number == 1
+    assert not np.array_equal(lesson.image, before)
+    assert f"true: <b>{lesson.known}</b>" in reading.said.text()
+
+
+def test_it_trains_and_shows_the_scores_of_both(qtbot, classroom, page):
+    page.play.slider.setValue(page.play.slider.maximum())
+    qtbot.keyClick(classroom, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: page.lesson.session.epochs == 2 and not page.player.playing, timeout=20_000)
+    last = page.lesson.session.history[-1]
+    assert page.networks.cells["CNN", "accuracy"].text() == f"{100 * last.validation.accuracy:.1f} %"
+    assert page.networks.cells["dense", "shifted by 1 px"].text() == f"{100 * last.dense_shifted.accuracy:.1f} %"
+    assert page.curves.cells["dense", "value"].text() == f"{100 * last.dense.accuracy:.1f} %"
+    assert "9·3+3" in page.networks.sums.text()
+    assert "Finished 2 epochs" in page.progress.message.text()
+    page.lesson.reveal()
+    assert page.lesson.session.looks == 1
+
+
+def test_a_lost_layer_is_said_and_restored(qtbot, viewer, page):
+    viewer.layers.remove(page.canvas.layers["Kernels 1"])
+    qtbot.waitUntil(lambda: "was removed" in page.progress.message.text())
+    page.play.play_button.click()
+    assert page.canvas.layers["Kernels 1"] in viewer.layers
+    page.player.pause()
+
+
+def test_a_shared_exercise_opens_on_its_page(classroom, page):
+    page.exercise.copy(True, "Ada")
+    page.lesson.choose("line")
+    assert page.isHidden()
+    classroom.exercise.paste()
+    assert not page.isHidden()
+    assert page.lesson.session.net.shape.kernels == (3,)
+
+
+def test_the_solution_is_applied():
+    lesson = ImageLesson()
+    lesson.solve()
+    assert lesson.wanted == load("digits").solution
+    assert isinstance(lesson.session, ImageSession)
+    assert not lesson.met
