@@ -18,7 +18,8 @@ def made(
     """Input (C, *S), target (K, *S) and weight (1, *S) of a normalised patch and its annotation."""
     record = task.supervision.record(y, region, options)
     dims = x.ndim - 1
-    image = y if task.target is not None and task.target.kind.intensities else None
+    kind = None if task.target is None else task.target.kind
+    image = y if kind is not None and (kind.intensities or not kind.dense) else None
     crops = Crops(
         torch.from_numpy(np.array(x, np.float32))[None],
         None if image is None else torch.from_numpy(np.array(image, np.float32))[None],

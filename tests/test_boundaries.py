@@ -41,6 +41,7 @@ WITH_TORCH = {
     "inference.stores",
     "models.bundle",
     "nets.base",
+    "nets.classifier",
     "nets.registry",
     "nets.losses",
     "nets.pooled",

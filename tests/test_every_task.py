@@ -6,6 +6,7 @@ check -> Setup (equal to the panel's) -> two steps -> saved, loaded -> predicted
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from dataclasses import dataclass
@@ -86,7 +87,21 @@ def alone(axes: str, **options: Any) -> Case:
     return Case("upscale", axes, given.inputs, None, options)
 
 
+def classes(axes: str, colours: bool = False) -> Case:
+    """Images of two classes, which are files in a folder of each."""
+    inputs, targets = [], []
+    for seed in range(10):
+        y = discs(len(axes.replace("C", "")), seed)
+        bright = np.random.default_rng(seed).normal(60.0 * (y > 0) * (1 + seed % 2) + 20, 4).clip(0).astype(np.uint8)
+        inputs.append(np.stack([bright, bright // 2, bright], -1) if colours else bright)
+        targets.append(np.asarray(seed % 2))
+    return Case("classify", axes, inputs, targets, {})
+
+
 CASES = {
+    "classify-2d": classes("YX"),
+    "classify-3d": classes("ZYX"),
+    "classify-colour": classes("YXC", colours=True),
     "instances-2d": case("instances", "YX"),
     "instances-3d": case("instances", "ZYX"),
     "instances-channels": case("instances", "CYX"),
@@ -113,12 +128,18 @@ def layer(array: np.ndarray, name: str, labels: bool = False) -> Any:
     return Labels(array, name=name) if labels else Image(array, name=name, rgb=False)
 
 
-def training_data(given: Case) -> Any:
-    """What the Train panel trains on: rows of layers."""
+def training_data(given: Case, folder: Path) -> Any:
+    """What the Train panel trains on: rows of layers, or a folder with a folder of each class."""
+    from napari_dojo.io.datasets import DatasetFiles
     from napari_dojo.widgets.train.pair_rows import Row
-    from napari_dojo.widgets.train.training_data import Layers
+    from napari_dojo.widgets.train.training_data import Files, Layers
 
     task = TASKS[given.task]
+    if not task.result.dense:
+        assert given.targets is not None
+        for i, (x, y) in enumerate(zip(given.inputs, given.targets, strict=True)):
+            images.write(folder / ("bad", "gut, größer")[int(y)] / f"{i}.tif", x, given.axes)
+        return Files(DatasetFiles(str(folder), axes=given.axes))
     layout, rows = task.layout(task.options(**given.options)), []
     for i, x in enumerate(given.inputs):
         target = None
@@ -152,7 +173,7 @@ def test_from_end_to_end(name: str, own_home: Path, tmp_path: Path, capsys: pyte
     from napari_dojo.widgets.train.check import Asked, look_at
 
     given, device = CASES[name], choose("cpu")
-    task, data = TASKS[given.task], training_data(CASES[name])
+    task, data = TASKS[given.task], training_data(CASES[name], tmp_path / "classes")
     seen = look_at(Asked(task, data, given.options, SETTINGS, NONE, device)).setup
     assert seen is not None
 
@@ -187,6 +208,11 @@ def test_from_end_to_end(name: str, own_home: Path, tmp_path: Path, capsys: pyte
 
 def predicted_from_file(model: Path, folder: Path, out: Path, given: Case) -> np.ndarray:
     assert main(["predict", str(model), str(folder), "--axes", given.axes, "--out", str(out)]) == 0
+    if not TASKS[given.task].result.dense:
+        rows = list(csv.DictReader((out / "classes.csv").read_text(encoding="utf-8").splitlines()))
+        assert [Path(row["file"]).name for row in rows] == [f"{i}.tif" for i in (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)]
+        assert all(abs(sum(float(v) for k, v in row.items() if k.startswith("p_")) - 1) < 1e-4 for row in rows)
+        return np.array([1 + (rows[0]["class"] != "bad")])
     first = sorted(out.glob("*.tif"))[0]
     return np.asarray(images.read(first).data, np.float64)
 
@@ -203,7 +229,8 @@ def predicted_from_layer(bundle: Any, model: Path, x: np.ndarray, axes: str) -> 
 
 def evaluated(model: Path, files: Any, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    argv = ["evaluate", str(model), "--input", files.input, "--target", files.target, "--axes", files.axes, "--json"]
+    argv = ["evaluate", str(model), "--input", files.input, "--axes", files.axes, "--json"]
+    argv += ["--target", files.target] if files.target else []
     assert main(argv) == 0
     scores = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert scores["images"] >= 3

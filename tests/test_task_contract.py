@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.device import choose
+from napari_dojo.nets import NETS
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Summary, Task
@@ -25,7 +26,18 @@ from napari_dojo.training.start import AUTO, DECIDED
 RNG = np.random.default_rng(0)
 EVERY = pytest.mark.parametrize("name", TASKS)
 DIMS = pytest.mark.parametrize("dims", [2, 3])
-FOUND = {"values", "dims", "channels", "alone"}  # what `check` finds in the data, which nobody sets
+FOUND = {
+    "values",
+    "dims",
+    "channels",
+    "alone",
+    "classes",
+    "shape",
+    "upright",
+    "enlarged",
+    "weights",
+    "side",
+}  # what `check` finds in the data, which nobody sets
 
 
 def discs(dims: int) -> np.ndarray:
@@ -47,6 +59,10 @@ def inside_out(target, options):
 
 def one_hot(target, options):
     return np.stack([(target[0] == k) * 8.0 for k in range(len(options.values))]).astype(np.float32)
+
+
+def most_likely(target, options):
+    return (np.arange(len(options.values)) == target[0]) * np.float32(8)
 
 
 def picture(dims: int) -> np.ndarray:
@@ -72,8 +88,9 @@ DATA = {
     "noise2void": picture,
     "translate": picture,
     "upscale": finer,
+    "classify": lambda dims: np.asarray(2, np.int32),
 }
-PERFECT = {"instances": inside_out, "semantic": one_hot}
+PERFECT = {"instances": inside_out, "semantic": one_hot, "classify": most_likely}
 
 
 def images(name: str, dims: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +106,10 @@ def pairs(name: str, dims: int = 2, x: np.ndarray | None = None) -> Dataset:
     """The task's training data; ``x`` in the place of the input."""
     task, axes = TASKS[name], "ZYX"[-dims:]
     given, y = images(name, dims)
-    targets = None if task.target is None else [y]
-    return Dataset.of([given if x is None else x], targets, Axes(axes, axes), layout=task.layout(task.options()))
+    inputs, targets = [given if x is None else x], None if task.target is None else [y]
+    if not task.result.dense:  # one value for a sample: it needs others
+        inputs, targets = [*inputs, *(inputs[0] * k for k in (0.9, 0.5, 0.4))], [y, y, y - 1, y - 1]
+    return Dataset.of(inputs, targets, Axes(axes, axes), layout=task.layout(task.options()))
 
 
 def case(name: str, dims: int = 2):
@@ -103,6 +122,8 @@ def case(name: str, dims: int = 2):
 
 
 def net_for(facts, dims):
+    if facts.hints.network != "unet":
+        return NETS[facts.hints.network](1, len(facts.maps), (1,) * dims, ((2,) * dims,), 8, **facts.hints.arguments)
     return UNet(1, len(facts.maps), (2,) * dims, ((2,) * dims,), 8, **facts.hints.arguments)
 
 
@@ -173,18 +194,19 @@ def test_targets_of_a_patch(name, dims, with_region):
     task, x, y, facts = case(name, dims)
     region = None
     if with_region:
-        region = np.ones(y.shape[-dims:], bool)
+        region = np.ones((y if task.result.dense else x).shape[-dims:], bool)
         region[..., :20] = False
     before = x.copy(), y.copy()
     out, target, weight = made(task, x, y, region, facts.options)
     assert out.dtype == target.dtype == weight.dtype == np.float32
     assert out.shape == x.shape
-    assert target.shape[1:] == y.shape[-dims:]
-    assert weight.shape == (1, *y.shape[-dims:])
+    size = y.shape[-dims:] if task.result.dense else ()
+    assert target.shape[1:] == size
+    assert weight.shape == (1, *size)
     assert np.isfinite(target).all()
     assert weight.min() >= 0
     assert weight.max() > 0
-    if with_region:
+    if with_region and task.result.dense:
         assert not weight[..., :20].any()
     again = made(task, x, y, region, facts.options)
     for a, b in zip((out, target, weight), again, strict=True):
@@ -206,8 +228,8 @@ def test_an_empty_patch_makes_a_target(name):
 @DIMS
 def test_a_tiny_net_learns_one_patch(name, dims):
     task, x, y, facts = case(name, dims)
-    if task.result.intensities:  # as normalised as the house does it
-        x, y = (a / 100 - 0.2 for a in (x, y))
+    if not task.result.drawn:  # as normalised as the house does it
+        x, y = x / 100 - 0.2, y / 100 - 0.2 if task.result.intensities else y
     parts = made(task, x, y, None, facts.options)
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
     torch.manual_seed(0)
@@ -222,7 +244,8 @@ def test_a_tiny_net_learns_one_patch(name, dims):
         losses.append(loss.item())
     assert loss.ndim == 0
     assert np.isfinite(losses).all()
-    assert losses[-1] < (0.95 if task.result.intensities else 0.7) * losses[0]
+    drawn = task.result.dense and not task.result.intensities
+    assert losses[-1] < (0.7 if drawn else 0.95) * losses[0]
 
 
 @EVERY
@@ -250,7 +273,8 @@ def test_perfect_maps_give_the_truth_and_the_truth_scores_best(name, dims):
     best = right.selection_score
     assert task.score(found, y, None, facts.options).selection_score > 0.95 * best
     assert isinstance(right.as_dict(), dict)
-    wrong = task.score(np.roll(y, 5, -1), y, None, facts.options)
+    other = np.roll(y, 5, -1) if task.result.dense else y - 1
+    wrong = task.score(other, y, None, facts.options)
     if task.target is None:  # nobody knows what is right: the pooled score lies between the two
         assert min(best, wrong.selection_score) <= (right + wrong).selection_score <= max(best, wrong.selection_score)
         return
@@ -288,12 +312,15 @@ for task in TASKS.values():
     y = labels if task.result.drawn else labels.astype(np.float32)
     x = labels + np.random.default_rng(0).random(labels.shape)
     y = np.kron(y, np.ones((2, 2))) if task.layout(options).upsampling else y
-    pairs = Dataset.of([x], None if task.target is None else [y], layout=task.layout(options))
+    inputs, targets = [x], None if task.target is None else [y]
+    if not task.result.dense:
+        inputs, targets = [x, x + 1], [np.int32(1), np.int32(2)]
+    pairs = Dataset.of(inputs, targets, layout=task.layout(options))
     facts = task.summarize(pairs, options)
     item = task.prepare(pairs, facts.options).samples[0]
     y = item.x if item.y is None else item.y
     task.supervision.record(y, None, facts.options)
-    maps = np.zeros((len(facts.maps), *y.shape[-2:]), np.float32)
+    maps = np.zeros((len(facts.maps), *np.shape(y)[-2:]), np.float32)
     found = task.decode(maps, facts.decoding, facts.options)
     task.score(found, y, None, facts.options).selection_score
     task.baseline([item.x], [y], facts.options)

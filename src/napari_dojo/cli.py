@@ -102,7 +102,16 @@ def _add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     if task.target is not None:
         alone = task.target.optional
         helped = "their targets, paired by file name" + ("; without them, from the images alone" if alone else "")
+        if not task.target.kind.dense:
+            helped = "lines of file,class (CSV); without it, --input is a folder with a folder for each class"
         parser.add_argument("--target", required=not alone, metavar="PATH", help=helped)
+    if task.target is not None and not task.target.kind.dense:
+        parser.add_argument(
+            "--classes",
+            dest="class_table",
+            metavar="CSV",
+            help="lines of file,label,class: objects are classified; --target names their labels",
+        )
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
     parser.add_argument(
         "--start",
@@ -163,6 +172,14 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         help="spread the blocks of one image (--out STORE.zarr) or the files of a folder over N processes, or the workers of a "
         "dask.distributed scheduler",
     )
+    parser.add_argument(
+        "--target",
+        metavar="PATH",
+        help="labels of the objects, paired by file name, for a model that gives them classes",
+    )
+    parser.add_argument(
+        "--then", metavar="CLASSIFIER", help="a second model, which gives each object found a class (DIR/classes.csv)"
+    )
     _flags(parser, PredictSettings)
     group = parser.add_argument_group("decoding (default: as the model says)")
     for task in TASKS.values():
@@ -195,7 +212,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("--input", required=True, metavar="PATH")
-    parser.add_argument("--target", required=True, metavar="PATH")
+    parser.add_argument(
+        "--target", metavar="PATH", help="the ground truth, paired by file name; of class folders it is not needed"
+    )
+    parser.add_argument("--classes", metavar="CSV", help="lines of file,label,class: the classes of objects")
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
@@ -264,8 +284,10 @@ def _train(args: argparse.Namespace) -> int:
     from napari_dojo.training.world import join
 
     world = join(settings.device)
-    target, roles = getattr(args, "target", None), args.roles
-    given = DatasetFiles(args.input, target, args.axes, args.region, args.group_by, roles, args.channel)
+    target, roles, classes = getattr(args, "target", None), args.roles, getattr(args, "class_table", None)
+    given = DatasetFiles(
+        args.input, target, args.axes, args.region, args.group_by, roles, args.channel, classes=classes
+    )
     pairs, notes = read_dataset(given, task.layout(options))
     for note in notes if world.rank == 0 else ():
         _warn(note)
@@ -302,19 +324,37 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.sinks import TiffSink
     from napari_dojo.inference.sources import FileSource
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
+    from napari_dojo.io.categories import images_of
     from napari_dojo.io.pairing import list_inputs
+    from napari_dojo.models.card import read_card
     from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, _values(args, PredictSettings))
-    inputs = tuple(dict.fromkeys(p for given in args.inputs for p in list_inputs(given)))
+    card = read_card(find(args.model))
+    task = TASKS[card.task]
+    listed = list_inputs if task.result.dense else images_of
+    inputs = tuple(dict.fromkeys(p for given in args.inputs for p in listed(given)))
     tables = args.tables or args.measure is not None
     names = (
         USUAL
         if args.measure is None
         else chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
     )
-    sink: Any = TiffSink(inputs, args.out, args.overwrite, tables=tables, rois=args.rois, measurements=names)
-    if args.out.suffix == ".zarr":
+    then = _classifier_for(card, args.then) if args.then else ""
+    sink: Any = TiffSink(
+        inputs,
+        args.out,
+        args.overwrite,
+        tables=tables,
+        rois=args.rois,
+        measurements=names,
+        then=then,
+        classes=not task.result.dense,
+    )
+    labels = _labels_of(inputs, args.target) if args.target else {}
+    if sink.then or sink.classes:
+        _check_classes(args)
+    elif args.out.suffix == ".zarr":
         sink = _zarr_sink(args, inputs)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
@@ -322,14 +362,13 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.models.card import decoding_of
 
     bundle = load(find(args.model))
-    task = TASKS[bundle.card.task]
     if (tables or args.rois) and task.result not in TABLES:
         raise DojoError(
-            f"The model {bundle.card.name} predicts images; tables and ROIs are of objects and classes. "
+            f"The model {bundle.card.name} predicts no labels; tables and ROIs are of objects and classes. "
             "Leave --tables and --rois out."
         )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    sources = [FileSource(path, args.axes) for path in inputs]
+    sources = [FileSource(path, args.axes, labels=labels.get(path)) for path in inputs]
     if args.scheduler:
         events = _on_cluster(args, sink, settings, decoding)
     else:
@@ -338,7 +377,7 @@ def _predict(args: argparse.Namespace) -> int:
     results, skipped, seconds = (done.facts[k] for k in ("results", "skipped", "seconds"))
     print(f"{len(results)} of {done.facts['images']} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:
-        written = [r["prediction"] for r in results]
+        written = list(dict.fromkeys(r["prediction"] or r["table"] for r in results))
         print(json.dumps({"written": written, "skipped": skipped, "seconds": seconds}))
     return 1 if skipped or done.facts["stopped"] else 0
 
@@ -409,6 +448,44 @@ def _zarr_sink(args: argparse.Namespace, inputs: Sequence[Path]) -> Any:
     return ZarrSink(inputs[0], args.out, args.overwrite)
 
 
+def _check_classes(args: argparse.Namespace) -> None:
+    """Classes go into a table in a folder, written by one process; DojoError where something else was asked for."""
+    if args.out.suffix == ".zarr" or args.scheduler:
+        raise DojoError(
+            "Classes are written to classes.csv in a folder, by one process. Leave --scheduler out, and name a folder."
+        )
+
+
+def _classifier_for(card: Any, named: str) -> str:
+    """The folder of the model that classifies what another one detects; DojoError where they do not fit together."""
+    from napari_dojo.models.card import read_card
+    from napari_dojo.models.library import find
+
+    path = find(named)
+    second = read_card(path)
+    if not TASKS[card.task].result.objects:
+        raise DojoError(
+            f"The model {card.name} detects no objects, so --then has nothing to classify. Leave --then out."
+        )
+    if TASKS[second.task].result.dense:
+        raise DojoError(
+            f"The model {second.name} gives no classes to objects. Name a model of the task classify with --then."
+        )
+    return str(path)
+
+
+def _labels_of(inputs: Sequence[Path], target: str) -> dict[Path, Path]:
+    """The labels of each image, by file name; DojoError where an image has none."""
+    from napari_dojo.io.pairing import list_inputs, pair_files
+
+    pairs, alone, _ = pair_files(inputs, list_inputs(target, targets=True))
+    if alone:
+        raise DojoError(
+            f"{alone[0].name} has no labels of the same name in {target}. Add them, or leave the image out."
+        )
+    return dict(pairs)
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.evaluation.evaluate import evaluate_steps
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
@@ -417,6 +494,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.models.library import find
 
     bundle = load(find(args.model))
+    if args.target is None and TASKS[bundle.card.task].result.dense:
+        raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     settings = checked(PredictSettings, _values(args, PredictSettings))
     pairs, notes = read_dataset(
         DatasetFiles(
@@ -426,6 +505,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             args.region,
             channel=settings.channel,
             channels=bundle.card.own_channels,
+            classes=args.classes,
         ),
         TASKS[bundle.card.task].layout(options_of(bundle.card)),
     )

@@ -164,6 +164,8 @@ class _Places:
         centre: NDArray[Any] = np.where(aimed[:, None], self._all[np.where(aimed, which, 0)] + beside, anywhere)
         low, high = np.minimum(half, size / 2), np.maximum(size - half, size / 2)
         centre = np.clip(centre, low, high)
+        if recipe.shift and recipe.augment:
+            centre = centre + rng.uniform(-recipe.shift, recipe.shift, size.shape) * patch
         if not (recipe.resample and recipe.augment):  # on the pixels
             centre = np.round(centre - half) + half
         inside = bool(((centre >= half - 1e-6) & (centre + half <= size + 1e-6)).all())
@@ -174,9 +176,9 @@ class _Places:
         recipe, d = self._recipe, len(self._recipe.size)
         if not recipe.augment:
             return np.tile(np.eye(d), (n, 1, 1)), np.ones(n)
-        flips = rng.choice([-1.0, 1.0], (n, d))
+        flips = rng.choice([-1.0, 1.0], (n, d)) if recipe.flips else np.ones((n, d))
         if recipe.resample:
-            angle = rng.uniform(0, 2 * np.pi, n)
+            angle = rng.uniform(-recipe.angle, recipe.angle, n)
             scale = np.asarray(np.exp(rng.uniform(-recipe.zoom, recipe.zoom, n)), np.float64)
         else:
             square = recipe.size[-1] == recipe.size[-2] and len(set(recipe.scale[-2:])) < 2

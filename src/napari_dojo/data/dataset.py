@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Excluded", "Layout", "Samp
 
 ROLES = ("automatic", "training", "validation", "test")
 TRIES = 30  # random splits, of which the one with the most classes on both sides is taken
+MANY = 500  # samples of each class from which on some are for test, too
 FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
 
 
@@ -35,6 +37,8 @@ class Layout:
     context : this many frames or planes to each side are channels, too, see `napari_dojo.data.axes.Axes`.
     sides : a stack is predicted from two sides, as planes (Z, X) and (Z, Y), and the mean is taken.
     support_map : the first channel holds localisations, so that the support of a prediction can be shown.
+    classes : names of the categories, in the order of their numbers from 1 on; empty: as they are found.
+    size, side : of crops around objects, px, and px of the image that they show; empty and 0: as suits the objects.
     """
 
     kind: Kind = LABELS
@@ -43,6 +47,9 @@ class Layout:
     context: int = 0
     sides: bool = False
     support_map: bool = False
+    classes: tuple[str, ...] = ()
+    size: tuple[int, ...] = ()
+    side: float = 0.0
 
     def scale(self, spatial: str) -> tuple[int, ...]:
         """Target pixels per input pixel for each spatial axis."""
@@ -175,6 +182,8 @@ class Dataset:
     channel_names : of the inputs, where they have some.
     context : this many frames or planes to each side are channels, see `napari_dojo.data.axes.Axes`.
     excluded : what was named or found, but is not used, with the reason.
+    class_names : of the categories 1, 2, ..., where the targets are categories.
+    side : px of an image that each sample shows, where samples are crops around objects; else 0.
     """
 
     samples: tuple[Sample, ...]
@@ -186,6 +195,8 @@ class Dataset:
     channel_names: tuple[str, ...] = ()
     context: int = 0
     excluded: tuple[Excluded, ...] = ()
+    class_names: tuple[str, ...] = ()
+    side: float = 0.0
 
     @property
     def channels(self) -> int:
@@ -218,7 +229,7 @@ class Dataset:
         axes : of the inputs; guessed from the first where None.
         layout : what targets are, and how they lie to the inputs.
         names, groups, regions, roles : one for each input, where given.
-        about : pixel_size, unit, target_pixel_size, channel_names.
+        about : pixel_size, unit, target_pixel_size, channel_names, class_names, side.
 
         Raises
         ------
@@ -252,7 +263,11 @@ class Dataset:
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
-        samples, excluded = _without_copies(items)
+        agreed, doubtful = (
+            (items, ()) if layout.kind.dense else _without_contradictions(items, about.get("class_names", ()))
+        )
+        samples, excluded = _without_copies(agreed)
+        excluded = (*doubtful, *excluded)
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
 
     def split(
@@ -276,6 +291,48 @@ class Dataset:
             return found
         both = on_both_sides(strata, _boxes(found.training), _boxes(found.validation))
         return replace(found, one_sided=tuple(v for v in numbers_in(strata) if v not in both))
+
+    def split_by_class(self, validation: float | None = None, test: float | None = None, seed: int = 0) -> Split:
+        """Split samples that have a category each: of every class the same share goes to validation, and to test.
+
+        Roles that a person gave win. Groups, and so copies of an image, stay together. By default 15 % are for
+        validation, and where each class has `MANY` samples 10 % for test. Of classes with less than three groups all
+        is trained on.
+        """
+        whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
+        if any(item.role != "automatic" for item in self.samples):
+            return self._with_one_sided(_by_roles(whole, _full_roles(self.samples), "as the roles say"))
+        values = [int(np.asarray(item.y)) for item in self.samples]
+        keys, how = [item.group for item in self.samples], "the same share of each class, chosen at random"
+        counts, grouped = Counter(values), Counter(v for v, _ in set(zip(values, keys, strict=True)))
+        if any(grouped[v] < 3 <= counts[v] for v in counts):  # too few groups: frames of one series on both sides
+            keys, how = (
+                [_content(s.x).hex() or s.name for s in self.samples],
+                f"{how} (frames of a series on both sides)",
+            )
+        of_class: dict[int, list[str]] = {}
+        for value, key in zip(values, keys, strict=True):
+            of_class.setdefault(value, []).append(key)
+        rng, role = np.random.default_rng(seed), dict[str, str]()
+        validation = 0.15 if validation is None else validation
+        test = (0.1 if min(counts.values()) >= MANY else 0.0) if test is None else test
+        for value in sorted(of_class, key=lambda v: counts[v]):
+            groups = list(dict.fromkeys(of_class[value]))
+            left = [g for g in (groups[i] for i in rng.permutation(len(groups))) if g not in role]
+            for name, share in (("validation", validation), ("test", test)):
+                there = sum(role.get(g) == name for g in groups)
+                wanted = max(1, round(share * len(groups))) - there if share and len(groups) > 2 else 0
+                taken = left[: max(0, min(wanted, len(left) - 1))]
+                role |= dict.fromkeys(taken, name)
+                left = left[len(taken) :]
+        return self._with_one_sided(_by_roles(whole, [role.get(key, "training") for key in keys], how))
+
+    def _with_one_sided(self, split: Split) -> Split:
+        """The split of samples with categories, with the classes that only one side has, by their rank from 1 on."""
+        sides = [{int(np.asarray(self.samples[c.item].y)) for c in part} for part in (split.training, split.validation)]
+        ranked = sorted(sides[0] | sides[1])
+        lost = tuple(k for k, v in enumerate(ranked, 1) if (v in sides[0]) != (v in sides[1]))
+        return replace(split, one_sided=lost if split.validation else ())
 
     def _split(
         self, validation: float | None, test: float | None, seed: int, smallest: int, strata: Sequence[NDArray[Any]]
@@ -394,6 +451,30 @@ def _same_counts(what: str, channels: Sequence[int | None]) -> None:
         raise DojoError(
             f"All {what} need the same number of channels; there are {what} with {' and '.join(map(str, counts))}."
         )
+
+
+def _without_contradictions(
+    samples: Sequence[Sample], names: Sequence[str]
+) -> tuple[list[Sample], tuple[Excluded, ...]]:
+    """Samples without those whose image occurs in another class, too, and these: nobody knows which class is right."""
+    together: dict[bytes, list[Sample]] = {}
+    for item in samples:
+        if key := _content(item.x):
+            together.setdefault(key, []).append(item)
+    doubtful: dict[str, Excluded] = {}
+    for same in together.values():
+        classes = {int(np.asarray(item.y)) for item in same if item.y is not None}
+        if len(classes) > 1:
+            told = " and ".join(f"{i.name} ({_class_name(int(np.asarray(i.y)), names)})" for i in same[:4])
+            reason = (
+                f"{told} are the same image in {len(classes)} classes, so it is not used. Delete it where it is wrong."
+            )
+            doubtful |= {item.name: Excluded(item.name, reason) for item in same}
+    return [item for item in samples if item.name not in doubtful], tuple(doubtful.values())
+
+
+def _class_name(number: int, names: Sequence[str]) -> str:
+    return names[number - 1] if 0 < number <= len(names) else f"class {number}"
 
 
 def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Excluded, ...]]:

@@ -219,7 +219,7 @@ class _Image(Kind):
 
 @dataclass(frozen=True, eq=False)
 class _Category(Kind):
-    """One whole number for a sample."""
+    """One whole number for a sample, from 1 on; 0 stands for none."""
 
     def place(
         self, given: Sequence[int], axes: Axes, shape: Sequence[int], scale: Sequence[int]

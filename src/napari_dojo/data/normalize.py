@@ -125,11 +125,13 @@ class Rule:
     ----------
     low, high : percentiles, 0 to 100. In a field with few objects the top is theirs, see `measure`.
     frames : "whole" measures a time series once; "each" measures frame by frame (bleaching, flicker).
+    shared : the numbers of all images, where their brightness tells something; None: each image has its own.
     """
 
     low: float = 1.0
     high: float = 99.8
     frames: str = "whole"
+    shared: Normalization | None = None
 
     def measure(self, x: Any) -> Normalization:
         """The numbers of a whole image (C, *S), any dtype, numpy or dask. Constant and empty images give scale 1.
@@ -142,6 +144,8 @@ class Rule:
 
     def measure_series(self, frames: Sequence[Any]) -> Normalization:
         """The numbers of a series of images (C, *S) as of one image."""
+        if self.shared is not None:
+            return self.shared
         size = np.prod(frames[0].shape[1:])
         step = max(1, int(np.ceil((len(frames) * size / SAMPLED) ** (1 / max(1, len(frames[0].shape)))))) if size else 1
         frames = frames[::step] if len(frames) > 1 else frames
@@ -154,6 +158,8 @@ class Rule:
 
     def percentiles(self, x: NDArray[Any]) -> Normalization:
         """The numbers that the percentiles alone give for (C, *S), as other programs compute them."""
+        if self.shared is not None:
+            return self.shared
         ends = [_percentiles(c.ravel(), (self.low, self.high)) for c in x]
         return Normalization(tuple(a for a, _ in ends), tuple(b - a if b > a else 1.0 for a, b in ends))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ def crops_of(
     edge: int,
     context: float = CONTEXT,
     side: float | None = None,
+    *,
+    alone: bool = False,
 ) -> NDArray[np.float32]:
     """Cut a square (cube) around each of some objects: (n, C, *(edge,) * d) float32, in the image's units.
 
@@ -54,6 +57,7 @@ def crops_of(
     edge : of the crops, px.
     context : of the object's size that is shown around it, to each side.
     side : px of the image that each crop shows along an axis; None: as the size of each object and ``context`` say.
+    alone : other objects are replaced by the level of the background, so that touching ones are told apart.
 
     Raises
     ------
@@ -79,12 +83,12 @@ def crops_of(
     middle = (first[at] + last[at]) / 2  # (n, d) px from the outer edge
     extent = _sides(last[at] - first[at], context, side)
     finer = np.clip(np.ceil(extent.max(1) / edge), 1, FINEST).astype(int)
-    padded = np.stack([np.asarray(c, np.float32) for c in image])
+    source = _Source(np.asarray(image, np.float32), labels if alone else None, _level(image, labels) if alone else None)
     for k in np.unique(finer):
         which = np.flatnonzero(finer == k)
         each = max(1, TOGETHER // (int(k) * edge) ** d)
         for part in np.array_split(which, -(-len(which) // each)):
-            out[part] = _sampled(padded, middle[part], extent[part], edge, int(k))
+            out[part] = source.crops(wanted[part], middle[part], extent[part], edge, int(k))
     return out
 
 
@@ -97,30 +101,55 @@ def _sides(size: NDArray[np.int64], context: float, side: float | None) -> NDArr
     return np.asarray(np.maximum(wide * (1 + 2 * context), 1.0))
 
 
-def _sampled(
-    image: NDArray[np.float32], middle: NDArray[np.float64], extent: NDArray[np.float64], edge: int, finer: int
-) -> NDArray[np.float32]:
-    """Crops (n, C, *(edge,) * d), each pixel the mean of ``finer`` points along each axis."""
-    d, n, points = middle.shape[1], len(middle), edge * finer
-    low, high, part = [], [], []
-    for a, size in enumerate(image.shape[1:]):
-        steps = (np.arange(points) + 0.5) / points - 0.5
-        at = middle[:, a, None] + steps * extent[:, a, None]  # (n, points) px from the outer edge
-        at = np.abs((at + size) % (2 * size) - size)  # mirrored at both borders
-        at = np.clip(at - 0.5, 0, size - 1)
-        floor = at.astype(np.int64)
-        flat = (n, *(1,) * a, points, *(1,) * (d - 1 - a))
-        low.append(floor.reshape(flat))
-        high.append(np.minimum(floor + 1, size - 1).reshape(flat))
-        part.append((at - floor).astype(np.float32).reshape(flat))
-    found = np.zeros((len(image), n, *(points,) * d), np.float32)
-    for corner in np.ndindex(*(2,) * d):
-        index = tuple((high if c else low)[a] for a, c in enumerate(corner))
-        weight = np.float32(1)
-        for a, c in enumerate(corner):
-            weight = weight * (part[a] if c else 1 - part[a])
-        found += image[(slice(None), *index)] * weight
-    if finer > 1:
-        split = [v for _ in range(d) for v in (edge, finer)]
-        found = found.reshape(len(image), n, *split).mean(axis=tuple(range(3, 3 + 2 * d, 2)))
-    return np.moveaxis(found, 0, 1)
+def _level(image: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float32]:
+    """The level of the background of each channel (C,): the median outside of objects, the minimum where there is none."""
+    outside = labels == 0
+    levels = [float(np.median(c[outside])) if outside.any() else float(c.min()) for c in image]
+    return np.asarray(levels, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What crops are looked up in: an image (C, *S); labels (*S) and the level (C,) of what is to be hidden, or None."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[Any] | None
+    level: NDArray[np.float32] | None
+
+    def crops(
+        self,
+        numbers: NDArray[np.int64],
+        middle: NDArray[np.float64],
+        extent: NDArray[np.float64],
+        edge: int,
+        finer: int,
+    ) -> NDArray[np.float32]:
+        """Crops (n, C, *(edge,) * d), each pixel the mean of ``finer`` points along each axis."""
+        d, n, points = middle.shape[1], len(middle), edge * finer
+        low, high, part = [], [], []
+        for a, size in enumerate(self.image.shape[1:]):
+            steps = (np.arange(points) + 0.5) / points - 0.5
+            at = middle[:, a, None] + steps * extent[:, a, None]  # (n, points) px from the outer edge
+            at = np.abs((at + size) % (2 * size) - size)  # mirrored at both borders
+            at = np.clip(at - 0.5, 0, size - 1)
+            floor = at.astype(np.int64)
+            flat = (n, *(1,) * a, points, *(1,) * (d - 1 - a))
+            low.append(floor.reshape(flat))
+            high.append(np.minimum(floor + 1, size - 1).reshape(flat))
+            part.append((at - floor).astype(np.float32).reshape(flat))
+        found = np.zeros((len(self.image), n, *(points,) * d), np.float32)
+        for corner in np.ndindex(*(2,) * d):
+            index = tuple((high if c else low)[a] for a, c in enumerate(corner))
+            weight = np.float32(1)
+            for a, c in enumerate(corner):
+                weight = weight * (part[a] if c else 1 - part[a])
+            found += self.image[(slice(None), *index)] * weight
+        if self.labels is not None and self.level is not None:
+            nearest = tuple(np.where(p < 0.5, a, b) for p, a, b in zip(part, low, high, strict=True))
+            seen = self.labels[nearest]
+            other = (seen != 0) & (seen != numbers.reshape(-1, *(1,) * d))
+            found = np.where(other, self.level.reshape(-1, *(1,) * (d + 1)), found)
+        if finer > 1:
+            split = [v for _ in range(d) for v in (edge, finer)]
+            found = found.reshape(len(self.image), n, *split).mean(axis=tuple(range(3, 3 + 2 * d, 2)))
+        return np.moveaxis(found, 0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import pi
 from typing import TYPE_CHECKING
 
 from napari_dojo.data.augment import Intensity
@@ -30,6 +31,9 @@ class Recipe:
     quarter : whether those quarter turns are made, too.
     augment : False takes patches as they lie.
     zoom : largest change of size, as a half width of the logarithm.
+    flips : whether patches are flipped.
+    angle : largest angle that patches are rotated by, in radians.
+    shift : largest shift of a patch that shows all of a sample, as a share of its edge.
     aimed : share of the patches that are centred on something annotated.
     kind : what targets are.
     scale : target pixels per input pixel, for each axis; empty: 1.
@@ -43,6 +47,9 @@ class Recipe:
     quarter: bool = True
     augment: bool = True
     zoom: float = 0.3
+    flips: bool = True
+    angle: float = pi
+    shift: float = 0.0
     aimed: float = 0.6
     kind: Kind = LABELS
     scale: tuple[int, ...] = ()

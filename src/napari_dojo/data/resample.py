@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic", "cubic_kernel", "enlarged", "on_grid_of", "resize", "resize_labels"]
+__all__ = ["cubic", "cubic_kernel", "enlarged", "fitted", "on_grid_of", "resize", "resize_labels"]
 
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
@@ -40,6 +40,35 @@ def resize_labels(y: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
         return y
     at = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for n, m in zip(y.shape, size, strict=True)]
     return y[np.ix_(*at)]
+
+
+def fitted(x: Any, size: Sequence[int], padded: bool) -> Any:
+    """(C, *S) -> (C, *size): in the middle of what is wanted; the rest has the level of its border. One of that size stays.
+
+    Larger images are scaled down to fit; smaller ones keep their scale where ``padded``, else they are enlarged to fit.
+    Rows and columns keep their ratio; Z of a volume is scaled by itself.
+    """
+    own, size = tuple(x.shape[1:]), tuple(size)
+    if own == size:
+        return x
+    factors = [n / m for n, m in zip(size, own, strict=True)]
+    factors[-2:] = [min(factors[-2:])] * 2
+    factors = [min(1.0, f) if padded else f for f in factors]
+    inner = tuple(min(n, max(1, round(m * f))) for n, m, f in zip(size, own, factors, strict=True))
+    x = np.asarray(x) if inner == own else resize(np.asarray(x), inner)
+    around = [((n - m) // 2, n - m - (n - m) // 2) for n, m in zip(size, inner, strict=True)]
+    if not any(map(any, around)):
+        return x
+    out = np.empty((len(x), *size), x.dtype)
+    out[:] = _border(x).astype(x.dtype).reshape(-1, *(1,) * len(size))
+    out[(slice(None), *(slice(a, a + m) for (a, _), m in zip(around, inner, strict=True)))] = x
+    return out
+
+
+def _border(x: NDArray[Any]) -> NDArray[np.float64]:
+    """The median of the outermost pixels in the plane, channel by channel (C,)."""
+    edges = [x[..., 0, :], x[..., -1, :], x[..., :, 0], x[..., :, -1]]
+    return np.array([np.median(np.concatenate([e[c].ravel() for e in edges])) for c in range(len(x))])
 
 
 def enlarged(mask: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:

@@ -119,7 +119,11 @@ def apply(
     """
     sink.check()
     cores = ready.predictor.device.cores
-    yield from over_images(partial(_one, ready, sink, engine=engine), sources, sink, control or Control(), cores)
+    for event in over_images(partial(_one, ready, sink, engine=engine), sources, sink, control or Control(), cores):
+        if isinstance(event, Done):
+            with writing():
+                sink.finish()
+        yield event
 
 
 def over_images(

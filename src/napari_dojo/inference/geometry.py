@@ -49,6 +49,7 @@ class Image:
     axes : as a person names them; None: as the picture says, else as in the training images, else by its shape.
     numbers : how it is normalised, where it is a part of a larger image; None: measured on it.
     in_context : its channels include those of its context frames, as those of samples do.
+    labels : of the objects in it that get a class, its axes without C; None: the image itself gets one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Image:
     axes: str | None = None
     numbers: Normalization | None = None
     in_context: bool = False
+    labels: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,7 @@ class Input:
     warnings : sentences for the user.
     number : among the images of its file, from 1; 0 where it is the only one.
     path, named : of its file, None where it is not from one; its axes as a person named them.
+    labels : as of the `Image`.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Input:
     number: int = 0
     path: Path | None = None
     named: str | None = None
+    labels: Any = None
 
 
 def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
@@ -114,8 +118,20 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
     warnings = (*picture.notes, *_doubts(card, array, axes, picture.pixel_size, settings))
     number = picture.image + 1 if picture.images > 1 else 0
     path = image.picture.path if image.picture.path.name else None
-    about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes)
+    labels = _fitting_labels(image, array, axes)
+    about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes, labels)
     return Input(image.name, array, axes, *about)
+
+
+def _fitting_labels(image: Image, array: Any, axes: Axes) -> Any:
+    """The labels of an image; DojoError where they are not of its size."""
+    if image.labels is None:
+        return None
+    plain = tuple(n for a, n in zip(axes.names, array.shape, strict=True) if a != "C")
+    if tuple(image.labels.shape) != plain:
+        ours, theirs = (" x ".join(map(str, shape)) for shape in (plain, image.labels.shape))
+        raise DojoError(f"The labels must have the size of the image: the image has {ours}, its labels {theirs}.")
+    return image.labels
 
 
 def _doubts(

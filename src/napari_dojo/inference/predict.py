@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.objects import boxes_of, crops_of
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Event, Message, among, changed, result_of
+from napari_dojo.events import Control, Event, Message, Progress, among, changed, result_of
 from napari_dojo.inference import blocks
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.linking import link_planes, linked_axes
@@ -52,12 +54,14 @@ class Prediction:
     axes : of ``array``; volumes where the objects of planes are linked.
     maps : of the network, (samples, K, *S) float32, from which it may be decoded again; None unless asked for.
     uncertainty : of images, where asked for: how large the error is likely to be, in the units of ``array``.
+    objects : where objects get a class: the sample and the label number of each, (n, 2); ``array`` and ``maps`` are theirs.
     """
 
     array: Any
     axes: Axes
     maps: NDArray[np.float32] | None = None
     uncertainty: NDArray[np.float32] | None = None
+    objects: NDArray[np.int64] | None = None
 
 
 def predict_image(
@@ -75,8 +79,11 @@ def predict_image(
     DojoError : there is not enough memory.
     StoppedError : where ``control`` says so.
     """
+    if not ready.predictor.dense and (image.labels is not None or _is_of_objects(ready, image)):
+        yield Progress(0, 1)
+        return _classified(ready, image)
     places = Places.of(ready, image)
-    keep_maps = keep_maps and bool(fields_of(ready.task.decoding))
+    keep_maps = (keep_maps or not ready.predictor.dense) and bool(fields_of(ready.task.decoding))
     in_blocks = too_large(ready, image, keep_maps)
     _check_memory(ready, image, keep_maps)
     for warning in (*image.warnings, *_domain_shift(ready.card, image)):
@@ -103,6 +110,33 @@ def predict_image(
         link_planes(out, axes, ready.settings.planes)
         axes = linked_axes(axes, ready.task.result, ready.settings.planes)
     return Prediction(out, axes, maps, uncertainty)
+
+
+def _is_of_objects(ready: Ready, image: Input) -> bool:
+    """Whether a model classifies objects, and the image is not the crop of one."""
+    layout = ready.task.layout(ready.options)
+    return layout.side > 0 and image.axes.size(image.array.shape) != layout.size
+
+
+def _classified(ready: Ready, image: Input) -> Prediction:
+    """The class of each object of an image; DojoError where nobody says where they are."""
+    if image.labels is None:
+        raise DojoError(
+            f"The model {ready.card.name} classifies objects, so it needs their labels. Name them with --target, or segment "
+            "first: predict SEGMENTATION_MODEL IMAGE --then CLASSIFIER."
+        )
+    layout, axes = ready.task.layout(ready.options), image.axes
+    plain, at, maps = axes.without_channels(), [np.zeros((0, 2), np.int64)], []
+    for i in range(axes.count(image.array.shape)):
+        x, labels = np.asarray(axes.sample(image.array, i)), np.asarray(plain.sample(image.labels, i)[0])
+        norm = image.numbers or ready.card.rule.measure(x)
+        numbers = boxes_of(labels)[0]
+        clean, side = norm.apply(norm.clean(x)[0]), layout.side or None
+        maps.append(ready.predictor.values(crops_of(clean, labels, numbers, layout.size[-1], side=side, alone=True)))
+        at.append(np.stack([np.full(len(numbers), i), numbers], 1))
+    found = np.concatenate(maps)
+    values = [decoded(ready.card, m, Normalization((), ()), ready.decoding) for m in found]
+    return Prediction(np.array(values, np.int32), axes, found, objects=np.concatenate(at))
 
 
 def predict(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_dojo import device as devices
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.data.resample import resize
+from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference import tta
 from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
@@ -77,6 +77,7 @@ class Predictor:
         self.receptive_radius: tuple[int, ...] = tuple(net.receptive_radius)
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
+        self._size, self._padded = tuple(net.size), net.padded
         self.scale: tuple[int, ...] = tuple(net.scale)
         fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
         self._asked = tile
@@ -122,8 +123,7 @@ class Predictor:
         if not self.dense:
             yield Progress(1, 1)
             ours, numbers = _scaled(x, norm, zoom)
-            with self._turn:
-                return self._whole(numbers.apply(ours))
+            return self.values(numbers.apply(ours)[None])[0]
         ours, numbers = _scaled(x, norm, zoom)
         with self._turn:
             out = yield from self._tiled(self._placed(ours), numbers, control or Control())
@@ -143,7 +143,7 @@ class Predictor:
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
         """Room for the maps (K, *S * scale) of an image of this size."""
-        return np.zeros(self._room(size), np.float32)
+        return np.zeros(self._room(size) if self.dense else (self.outputs,), np.float32)
 
     def tiles(self, size: Sequence[int]) -> list[Tile]:
         """How an image of this size is cut: the halo is the receptive radius, or, in volumes, half of it, blended."""
@@ -155,10 +155,17 @@ class Predictor:
     def _room(self, size: Sequence[int]) -> tuple[int, ...]:
         return (self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True)))
 
-    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (K,) for a normalised image (C, *S), mirrored to a multiple of the stride."""
-        more = [(0, -n % s) for n, s in zip(x.shape[1:], self.stride, strict=True)]
-        return self(np.pad(x, [(0, 0), *more], mode="symmetric"))
+    def values(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (N, K) of a network that is not dense, for normalised images (N, C, *S) of any size."""
+        ours = images if not self._size else np.stack([fitted(x, self._size, self._padded) for x in images])
+        more = [(0, -n % s) for n, s in zip(ours.shape[2:], self.stride, strict=True)]
+        ours = np.pad(ours, [(0, 0), (0, 0), *more], mode="symmetric") if any(b for _, b in more) else ours
+        each = max(1, int(self._together / prod(ours.shape[2:])))
+        found = []
+        with self._turn:
+            for part in (ours[i : i + each] for i in range(0, len(ours), each)):
+                found.append(self._net_on(torch.from_numpy(np.ascontiguousarray(part)).to(self._torch)).cpu().numpy())
+        return np.concatenate(found) if found else np.zeros((0, self.outputs), np.float32)
 
     def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
         """Maps on the grid of an image of this size."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.geometry import Input
-from napari_dojo.inference.tables import TABLES, USUAL, table_of, write_csv
+from napari_dojo.events import Control, result_of
+from napari_dojo.inference.geometry import Image, Input, resolve
+from napari_dojo.inference.tables import TABLES, USUAL, class_rows, class_table, table_of, write_csv
 from napari_dojo.io import images
 from napari_dojo.io.atomic import replacing
 from napari_dojo.io.datasets import outputs
-from napari_dojo.io.pairing import stem_of
+from napari_dojo.io.images import Picture
+from napari_dojo.io.pairing import shown_names, stem_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
@@ -46,6 +49,7 @@ __all__ = [
     "write_prediction",
 ]
 
+CLASSES = "classes.csv"  # the table of what images or objects are
 LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
 
 
@@ -116,6 +120,9 @@ class Sink(Place, Protocol):
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Keep a prediction; DojoError, caused by OSError, where the disk refuses it."""
 
+    def finish(self) -> None:
+        """Write what is of all images together; DojoError, caused by OSError, where the disk refuses it."""
+
 
 def folder_for(given: str | Path, model: str) -> Path:
     """Where predictions go unless a person says otherwise: beside what was given, with the model's name."""
@@ -152,7 +159,8 @@ def write_prediction(path: Path, card: Card, image: Input, found: Prediction) ->
 class TiffSink:
     """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables and outlines beside them.
 
-    Of a file with several images, each gives ``<stem>_image1.tif`` and so on.
+    Of a file with several images, each gives ``<stem>_image1.tif`` and so on. Classes of images or objects go into one table,
+    ``classes.csv``.
 
     Attributes
     ----------
@@ -163,6 +171,8 @@ class TiffSink:
     measurements : what the tables hold of objects.
     mark : added to the names, such as " (predicted by M)".
     rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
+    then : the folder of a model that gives each predicted object a class; empty: none.
+    classes : predictions are classes, so that nothing but their table is written.
     """
 
     inputs: tuple[Path, ...]
@@ -172,6 +182,8 @@ class TiffSink:
     mark: str = ""
     measurements: tuple[str, ...] = USUAL
     rois: bool = False
+    then: str = ""
+    classes: bool = False
 
     @property
     def where(self) -> str:
@@ -203,7 +215,10 @@ class TiffSink:
 
     def check(self) -> None:
         """DojoError, see `paths`."""
-        self.paths()
+        if not self.classes:
+            self.paths()
+        if self.classes or self.then:
+            self._check_free([self.out / CLASSES])
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """In memory; large ones in a file beside the prediction."""
@@ -224,7 +239,10 @@ class TiffSink:
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write the TIFF, that of its uncertainty, and the table."""
-        path, kind = self.place(index, image.number), TASKS[card.task].result
+        kind = TASKS[card.task].result
+        if not kind.dense:
+            return self._classes_of(index, card, image, found)
+        path = self.place(index, image.number)
         beside = write_prediction(path, card, image, found)
         table = rois = None
         if self.tables and kind in TABLES:
@@ -236,6 +254,9 @@ class TiffSink:
         if self.rois and kind in TABLES and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)
+        if self.then:
+            with self._turn:
+                self._classes_of(index, self._classifier.card, image, self._classified(image, found))
         found_files = {"prediction": path, "uncertainty": beside, "table": table, "rois": rois}
         files: dict[str, Any] = {k: str(p) for k, p in found_files.items() if p is not None}
         return replace(Stored(index, image.name, found.axes.names), **files)
@@ -243,6 +264,53 @@ class TiffSink:
     def release(self, index: int) -> None:
         """Remove the file beside the prediction."""
         self._scratch(index).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Write the table of classes, where there are some."""
+        if self._rows:
+            rows = [row for key in sorted(self._rows) for row in self._rows[key]]
+            write_csv(self.out / CLASSES, class_table(rows))
+
+    def _classes_of(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Keep the rows of an image for the table."""
+        name = self._shown[index] + (f" (image {image.number})" if image.number else "")
+        self._rows[index, image.number] = class_rows(card, name, found.array, found.maps, found.objects)
+        return Stored(index, image.name, found.axes.names, table=str(self.out / CLASSES))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
+        return {}
+
+    @cached_property
+    def _turn(self) -> Lock:
+        return Lock()
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        return shown_names(self.inputs)
+
+    @cached_property
+    def _classifier(self) -> Any:
+        """The model that gives objects their classes, ready."""
+        from napari_dojo.inference.predict import Ready
+        from napari_dojo.models.bundle import load
+
+        bundle = load(self.then)
+        if TASKS[bundle.card.task].result.dense:
+            raise DojoError(
+                f"The model {bundle.card.name} gives no classes to objects. Name a model of the task classify."
+            )
+        return Ready.of(bundle)
+
+    def _classified(self, image: Input, found: Prediction) -> Prediction:
+        """The classes of predicted objects."""
+        from napari_dojo.inference.predict import predict_image
+
+        picture = Picture(image.array, image.axes.names, pixel_size=image.pixel_size, unit=image.unit)
+        given = Image(image.name, picture, image.axes.names, labels=found.array)
+        ready = self._classifier
+        made: Prediction = result_of(predict_image(ready, resolve(ready.card, given, ready.settings), Control()))
+        return made
 
     def place(self, index: int, number: int) -> Path:
         """Where the prediction for an image of a file goes; DojoError where something is there that may not be replaced."""
@@ -400,6 +468,9 @@ class RunSink:
     def release(self, index: int) -> None:
         """All is kept."""
 
+    def finish(self) -> None:
+        """Each image has its own prediction."""
+
     def _save(self, name: str, array: NDArray[Any] | None) -> str | None:
         if array is None:
             return None
@@ -437,6 +508,9 @@ class ArraySink:
 
     def release(self, index: int) -> None:
         """All is kept."""
+
+    def finish(self) -> None:
+        """Each image has its own prediction."""
 
 
 def _size_of(image: Input) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dojo.inference.geometry import Image
 from napari_dojo.io import images
+from napari_dojo.io.datasets import read_targets
 
 __all__ = ["ArraySource", "FileSource", "Source", "StoredSource"]
 
@@ -33,11 +34,13 @@ class FileSource:
     ----------
     axes : as a person names them; None: as the file says.
     shown : what the user knows it by where the file's name is not enough, such as ``A1/field.tif``.
+    labels : the file of its objects, which get a class each.
     """
 
     path: Path
     axes: str | None = None
     shown: str = ""
+    labels: Path | None = None
 
     @property
     def name(self) -> str:
@@ -47,7 +50,11 @@ class FileSource:
     def read(self, number: int = 0) -> Image:
         """The full resolution of one image in the file."""
         picture = replace(images.read(self.path, image=number), path=self.path)
-        return Image(picture.name.replace(self.path.name, self.name, 1), picture, self.axes)
+        name = picture.name.replace(self.path.name, self.name, 1)
+        if self.labels is None:
+            return Image(name, picture, self.axes)
+        (target,) = read_targets(self.labels, True, [picture], self.axes)
+        return Image(name, picture, self.axes, labels=target.data)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from napari_dojo.io.atomic import replacing
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.models.card import Card, options_of
 from napari_dojo.tasks import TASKS
+from napari_dojo.tasks.classify import probabilities
 
 __all__ = [
     "MEASUREMENTS",
@@ -27,6 +28,8 @@ __all__ = [
     "Table",
     "chosen_measurements",
     "class_names",
+    "class_rows",
+    "class_table",
     "measure",
     "measure_classes",
     "place_of",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 Table = dict[str, NDArray[Any]]
+UNSURE = "unsure"
 LARGE = 2**20  # numbers below it are looked up in a list
 POSITION = {"T": "frame", "Z": "plane"}
 
@@ -182,6 +186,40 @@ def class_names(card: Card) -> dict[int, str]:
     """The names of the classes of a model whose predictions are classes, by label number."""
     options = options_of(card)
     return dict(zip(options.values, options.classes, strict=True))
+
+
+def class_rows(
+    card: Card, name: str, values: Any, maps: NDArray[np.float32] | None, objects: NDArray[np.int64] | None = None
+) -> list[dict[str, Any]]:
+    """What a model says of the image ``name``: a row for it, for each of its frames, or for each object in it.
+
+    Parameters
+    ----------
+    values : numbers of classes (n,), 0: unsure; ``maps`` : logits (n, K).
+    objects : (n, 2) sample and label number of each; None: whole images.
+    """
+    options, named = options_of(card), class_names(card)
+    values = np.asarray(values).reshape(-1)
+    count = 1 if objects is None and len(values) == 1 else 2
+    frames = np.arange(len(values)) if objects is None else objects[:, 0]
+    if objects is not None:
+        count = len(np.unique(frames)) if len(frames) else 1
+    chances = np.zeros((len(values), len(options.values))) if maps is None else probabilities(maps)
+    rows = []
+    for i, value in enumerate(values.tolist()):
+        row: dict[str, Any] = {"file": name}
+        row |= {"frame": int(frames[i])} if count > 1 else {}
+        row |= {} if objects is None else {"label": int(objects[i, 1])}
+        row |= {"class": named.get(value, UNSURE), "probability": round(float(chances[i].max()), 6)}
+        rows.append(row | {f"p_{n}": round(float(p), 6) for n, p in zip(options.classes, chances[i], strict=True)})
+    return rows
+
+
+def class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Rows as a table; what a row lacks is left empty."""
+    first = [k for k in ("file", "frame", "label") if any(k in row for row in rows)]
+    names = dict.fromkeys([*first, *(k for row in rows for k in row)])
+    return {name: np.array([row.get(name, "") for row in rows], object) for name in names}
 
 
 def _objects_of(

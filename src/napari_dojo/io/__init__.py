@@ -2,6 +2,7 @@
 
 __all__ = [
     "atomic",
+    "categories",
     "datasets",
     "formats",
     "images",
@@ -11,4 +12,5 @@ __all__ = [
     "rois",
     "roles",
     "selection",
+    "tables",
 ]

@@ -16,42 +16,16 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.channels import chosen
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
-from napari_dojo.io import images, outlines
-from napari_dojo.io.names import is_by_product, nearest, stem_of
-from napari_dojo.io.pairing import OUTLINES, common_folder, group_of, list_inputs, pair_files, shown_names
+from napari_dojo.io import images
+from napari_dojo.io.categories import images_of, read_categories
+from napari_dojo.io.names import nearest, stem_of
+from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.roles import read_roles
+from napari_dojo.io.targets import DatasetFiles, axes_of, read_targets
 
 __all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset", "read_targets"]
 
 IN_MEMORY = 0.4  # of the free memory may hold training images; what comes after stays in its file
-
-
-@dataclass(frozen=True)
-class DatasetFiles:
-    """What a person named: paths, axes, how files group, roles by a pattern of file names, and channels.
-
-    Attributes
-    ----------
-    channel : the channel that is used, by number (1 is the first) or name.
-    channels : how many a model takes; None: any number.
-    """
-
-    input: str
-    target: str | None = None
-    axes: str | None = None
-    region: str | None = None
-    group_by: str | None = None
-    roles: str | None = None
-    channel: str | None = None
-    channels: int | None = None
-
-
-def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) -> Axes:
-    """The axes of a file: what the user says, else what the file says, else what its shape allows."""
-    squeezed = named if named and len(named) == picture.data.ndim else None
-    if named and squeezed is None:  # axes of length 1 are dropped when a file is read
-        squeezed = picture.axes if picture.axes and set(picture.axes) <= set(named.upper()) else named
-    return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
 
 
 def read_dataset(
@@ -66,6 +40,8 @@ def read_dataset(
     ------
     DojoError : where nothing is left, or a table or an expression does not fit the files.
     """
+    if not layout.kind.dense:
+        return _categories(given, layout, most)
     found = _matched(given)
     names = dict(zip(found.inputs, shown_names(found.inputs), strict=True))
     regions, notes = _regions(given, found, names)
@@ -101,6 +77,15 @@ def read_dataset(
         channel_names=one.picture.channel_names,
     )
     return replace(dataset, excluded=(*found.excluded, *unread, *odd, *dataset.excluded)), notes
+
+
+def _categories(given: DatasetFiles, layout: Layout, most: float) -> tuple[Dataset, list[str]]:
+    """Images, or objects, with a class each; what the user says of groups and roles holds for their files."""
+    paths = images_of(given.input)
+    names = dict(zip(paths, shown_names(paths), strict=True))
+    roles = read_roles(given.roles, list(names.values())) if given.roles else {}
+    groups = _groups(given.group_by, names) if given.group_by else {}
+    return read_categories(given, layout, {names[p]: g for p, g in groups.items()}, roles, most)
 
 
 def _read_all(
@@ -297,51 +282,6 @@ def _one(
     if target is not None:
         picture = replace(picture, notes=(*picture.notes, *target.notes))
     return _Read(picture, these, y, r, None if target is None else target.pixel_size)
-
-
-def read_targets(
-    path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None = None
-) -> list[images.Picture]:
-    """Read the target of each image of a file.
-
-    Parameters
-    ----------
-    path : labels, a target image, or the outlines of objects.
-    labels : whole numbers are wanted; else images, as they lie. Colours come first where the image has none.
-    pictures : the images of one file.
-    named : their axes, as a person says.
-
-    Raises
-    ------
-    DojoError : unreadable, not as many as images, or no labels where labels are wanted.
-    """
-    if labels and is_by_product(path):
-        raise DojoError(
-            f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
-        )
-    if labels and path.suffix.lower() in OUTLINES:
-        return [_drawn(path, picture, named) for picture in pictures]
-    found = list(images.read_all(path, labels=labels))
-    if len(found) != len(pictures):
-        raise DojoError(
-            f"Each image needs its own target: {pictures[0].path.name} holds {len(pictures)} and {path.name} holds "
-            f"{len(found)}. Save each image and each target as a file."
-        )
-    if labels:
-        return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
-    return [
-        replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p
-        for p, picture in zip(found, pictures, strict=True)
-    ]
-
-
-def _drawn(path: Path, picture: images.Picture, named: str | None) -> images.Picture:
-    """Outlines as the labels of an image."""
-    axes = axes_of(picture, named).names
-    sizes = dict(zip(axes, picture.data.shape, strict=True))
-    left = axes.replace("C", "")
-    data, notes = outlines.read_labels(path, [sizes[a] for a in left], left)
-    return images.Picture(data, left, path=path, notes=notes)
 
 
 def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:

@@ -96,6 +96,7 @@ def as_command(run: Run, given: DatasetFiles) -> str:
         "--roles": given.roles,
         "--out": f"{run.model}-again",
         "--start": run.request.start,
+        **({"--classes": given.classes} if given.classes else {}),
     }
     task = TASKS[run.request.task]
     for cls, values in ((TrainSettings, asdict(run.request.settings)), (task.options, run.request.options)):

@@ -10,6 +10,7 @@ __all__ = [
     "images",
     "matching",
     "objects",
+    "orientation",
     "reliability",
     "residuals",
     "resolution",

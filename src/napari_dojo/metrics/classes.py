@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.metrics.base import same_size
 
-__all__ = ["ClassCounts"]
+__all__ = ["CategoryCounts", "ClassCounts"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ClassCounts:
         predicted: ArrayLike,
         classes: Sequence[str] | Mapping[int, str],
         region: ArrayLike | None = None,
-    ) -> ClassCounts:
+    ) -> Self:
         """Compare two class images (*S), or two single class numbers.
 
         Parameters
@@ -62,7 +62,7 @@ class ClassCounts:
     def __add__(self, other: ClassCounts) -> ClassCounts:
         if self.classes != other.classes:
             raise ValueError(f"scores of different classes cannot be pooled: {self.classes}, {other.classes}")
-        return ClassCounts(self.classes, tuple(tuple(map(int, row)) for row in self._array + other._array))
+        return type(self)(self.classes, tuple(tuple(map(int, row)) for row in self._array + other._array))
 
     @property
     def pixels(self) -> int:
@@ -131,6 +131,55 @@ class ClassCounts:
         wrong = self._array.sum(1) + self._square.sum(0) - 2 * right
         parts = zip(self.classes, weight * right, weight * right + wrong, strict=True)
         return {name: float(above / below) for name, above, below in parts if below > 0}
+
+
+@dataclass(frozen=True)
+class CategoryCounts(ClassCounts):
+    """Images or objects by their true and their predicted class; those that were called unsure are in the last column."""
+
+    @property
+    def f1(self) -> dict[str, float]:
+        """F1 of each class that is there; 0 to 1."""
+        return self.dice
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean of ``f1``: every class counts alike, however rare."""
+        return sum(self.f1.values()) / len(self.f1) if self.f1 else 0.0
+
+    @property
+    def unsure(self) -> int:
+        """How many were given no class."""
+        return int(self._array[:, -1].sum())
+
+    @property
+    def selection_score(self) -> float:
+        """Mean F1 over the classes."""
+        return self.mean_f1
+
+    @property
+    def selection_name(self) -> str:
+        """What that figure is."""
+        return "mean F1"
+
+    @property
+    def sentence(self) -> str:
+        """``57 of 60 right (95.0 %), mean F1 0.95``."""
+        more = f", {self.unsure} unsure" if self.unsure else ""
+        right = int(self._square.trace())
+        return f"{right:,} of {self.pixels:,} right ({100 * self.accuracy:.1f} %), mean F1 {self.mean_f1:.2f}{more}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures as plain values; ``confusion`` is square, true by predicted class; ``f1`` the mean over classes."""
+        return {
+            "accuracy": self.accuracy,
+            "f1": self.mean_f1,
+            "f1_of_class": self.f1,
+            "confusion": self._square.tolist(),
+            "classes": list(self.classes),
+            "scored": self.pixels,
+            "unsure": self.unsure,
+        }
 
 
 def _places(values: NDArray[Any], numbers: list[int]) -> NDArray[np.int64]:

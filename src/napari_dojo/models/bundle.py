@@ -160,6 +160,10 @@ def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: 
         *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes) if net.dense],
     ]
     percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
+    scaled: dict[str, Any] = {"id": "scale_range", "kwargs": percentiles}
+    if (numbers := card.rule.shared) is not None:
+        known = {"mean": list(numbers.offset), "std": list(numbers.scale), "axis": "channel"}
+        scaled = {"id": "fixed_zero_mean_unit_variance", "kwargs": known}
     state = {
         "source": names["weights"],
         "sha256": sha,
@@ -187,7 +191,7 @@ def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: 
             "data": {"type": "float32"},
             "preprocessing": [
                 {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
-                {"id": "scale_range", "kwargs": percentiles},
+                scaled,
             ],
         }],
         "outputs": [{"id": "maps", "axes": outputs, "test_tensor": {"source": names["out"]}, "data": {"type": "float32"}}],

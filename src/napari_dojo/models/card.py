@@ -156,6 +156,8 @@ class Card:
             raise ValueError("the number of channels")
         if self.target and not len(self.target.offset) == len(self.target.scale) == len(self.maps):
             raise ValueError("the numbers of the targets")
+        if self.rule.shared and not len(self.rule.shared.offset) == len(self.rule.shared.scale) == self.channels:
+            raise ValueError("the numbers of all images")
         Axes(self.axes)
         if not (self.rule.low >= 0 and self.rule.high <= 100) or self.rule.frames not in ("whole", "each"):
             raise ValueError("the rule of normalisation")
@@ -176,9 +178,9 @@ class Card:
             )
         known = {f.name for f in fields(Card)}
         try:
-            values["rule"] = Rule(**values.get("rule", {}))
-            if values.get("target") is not None:
-                values["target"] = Normalization(*(tuple(map(float, values["target"][k])) for k in ("offset", "scale")))
+            rule = dict(values.get("rule", {}))
+            values["rule"] = Rule(**{**rule, "shared": _numbers(rule.get("shared"))})
+            values["target"] = _numbers(values.get("target"))
             for k in ("maps", "authors", "pixel_size", "channel_names"):
                 if values.get(k) is not None:
                     values[k] = tuple(values[k])
@@ -364,6 +366,16 @@ def decoding_of(card: Card) -> Any:
     """How a model's maps become its result, as its task's dataclass."""
     options_of(card)
     return checked(TASKS[card.task].decoding, card.decoding)
+
+
+def _numbers(values: Any) -> Normalization | None:
+    """Numbers of a normalisation from plain values."""
+    if values is None:
+        return None
+    offset, scale = (tuple(map(float, values[k])) for k in ("offset", "scale"))
+    if not all(map(isfinite, (*offset, *scale))) or 0.0 in scale:
+        raise ValueError("the numbers of a normalisation")
+    return Normalization(offset, scale)
 
 
 def _plain(value: Any) -> Any:

@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_dojo.nets.base import Network
+    from napari_dojo.nets.classifier import Classifier
     from napari_dojo.nets.registry import NETS, build
     from napari_dojo.nets.unet import UNet
 
-__all__ = ["NETS", "Network", "UNet", "base", "build", "geometry", "losses", "pooled", "unet"]
+__all__ = [
+    "NETS",
+    "Classifier",
+    "Network",
+    "UNet",
+    "base",
+    "build",
+    "classifier",
+    "geometry",
+    "losses",
+    "pooled",
+    "unet",
+]
 
-LATER = {"NETS": "registry", "Network": "base", "UNet": "unet", "build": "registry"}
+LATER = {"Classifier": "classifier", "NETS": "registry", "Network": "base", "UNet": "unet", "build": "registry"}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,13 @@ class Network(nn.Module):
     scale : output pixels per input pixel, for each spatial axis.
     stride : image sizes must be multiples of this, for each spatial axis.
     receptive_radius : how far, in pixels, an output pixel depends on the image (an upper bound).
+    size : where it is not dense, the spatial size that images are brought to; empty: any.
+    padded : how: small images get a border of their own level; else they are enlarged.
     """
 
     dense = True
+    size: tuple[int, ...] = ()
+    padded = True
     out_channels: int
     scale: tuple[int, ...]
 
@@ -41,6 +45,9 @@ class Network(nn.Module):
 
     def keep(self, maps: int) -> None:
         """Predict the first maps only, where that is cheaper; else all stay."""
+
+    def sharpen(self, factor: float) -> None:
+        """Multiply the outputs by a factor, for good, where these are logits of a whole image."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""

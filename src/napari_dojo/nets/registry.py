@@ -8,11 +8,12 @@ import torch
 
 from napari_dojo.errors import DojoError
 from napari_dojo.nets.base import Network
+from napari_dojo.nets.classifier import Classifier
 from napari_dojo.nets.unet import UNet
 
 __all__ = ["NETS", "UNet", "build"]
 
-NETS: dict[str, type[Network]] = {"unet": UNet}
+NETS: dict[str, type[Network]] = {"unet": UNet, "classifier": Classifier}
 LARGEST = 500_000_000  # weights
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_dojo.tasks.base import Example, Finding, Fix, Hints, Summary, Target, Task
+from napari_dojo.tasks.classify import CLASSIFY
 from napari_dojo.tasks.denoise import DENOISE
 from napari_dojo.tasks.instances import INSTANCES
 from napari_dojo.tasks.noise2void import NOISE2VOID
@@ -11,6 +12,7 @@ from napari_dojo.tasks.translate import TRANSLATE
 from napari_dojo.tasks.upscale import UPSCALE
 
 __all__ = [
+    "CLASSIFY",
     "DENOISE",
     "INSTANCES",
     "NOISE2VOID",
@@ -26,6 +28,7 @@ __all__ = [
     "Target",
     "Task",
     "base",
+    "classify",
     "findings",
     "image_findings",
     "images",
@@ -33,7 +36,9 @@ __all__ = [
     "watershed",
 ]
 
-TASKS: dict[str, Task] = {task.name: task for task in (INSTANCES, SEMANTIC, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (INSTANCES, SEMANTIC, CLASSIFY, DENOISE, NOISE2VOID, TRANSLATE, UPSCALE)
+}
 ALIKE = ({DENOISE.name, NOISE2VOID.name},)  # a model of one task is a good start for the others of its set
 
 

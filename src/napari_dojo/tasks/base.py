@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import pi
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import Kind
+from napari_dojo.data.normalize import Normalization
 from napari_dojo.metrics.base import Score
 
 if TYPE_CHECKING:
@@ -110,11 +112,19 @@ class Augmentation:
     resample : they are rotated by any angle and scaled; else only flipped and rotated by quarter turns.
     quarter : an image rotated by 90 degrees is one more image of its kind (not so where noise comes in lines).
     intensity : how the intensities of inputs are changed; None: not at all.
+    zoom : largest change of size, as a half width of the logarithm.
+    flips : they are flipped.
+    angle : largest angle that they are rotated by, in radians.
+    shift : largest shift of crops that show all of a sample, as a share of their edge.
     """
 
     resample: bool = True
     quarter: bool = True
     intensity: Intensity | None = field(default_factory=Intensity)
+    zoom: float = 0.3
+    flips: bool = True
+    angle: float = pi
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,7 @@ class Summary:
     annotated : share of the pixels with an annotation, 0 to 1.
     painted : (label number, name, annotated pixels) of each class; empty for tasks without classes.
     frames : "whole" measures the intensities of a series once, "each" frame by frame.
+    shared : the numbers that normalise all images, where their brightness tells something; None: each has its own.
     hints : what the task would like of the plan.
     """
 
@@ -172,6 +183,7 @@ class Summary:
     annotated: float = 1.0
     painted: tuple[tuple[int, str, int], ...] = ()
     frames: Literal["whole", "each"] = "whole"
+    shared: Normalization | None = None
     hints: Hints = field(default_factory=Hints)
 
     @property

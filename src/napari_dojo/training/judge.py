@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.batches import Source
 from napari_dojo.data.dataset import Crop
 from napari_dojo.data.resample import on_grid_of
+from napari_dojo.data.resident import Crops
 from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference import tta
@@ -27,6 +28,7 @@ __all__ = ["Judge", "figures", "some_crops"]
 
 CALIBRATED = 500_000  # pixels on which errors are compared with the uncertainty
 TUNED = 1.5e6  # pixels on which decodings are compared
+SHARPEST, SOFTEST = 4.0, 8.0  # temperatures that are tried: 1 / the first to the second
 GAIN = 0.003  # by which a decoding must be better to replace the one before
 
 
@@ -92,6 +94,25 @@ class Judge:
         factor = float(np.sqrt(np.mean(e.astype(np.float64) ** 2) / power))
         tenths = np.array_split(np.argsort(s), 10)
         return factor, [[float(factor * s[k].mean()), float(np.sqrt((e[k] ** 2).mean()))] for k in tenths if len(k)]
+
+    def temperature(self, maps: Sequence[NDArray[np.float32]]) -> float:
+        """What logits (K,) of the crops are to be divided by, so that probabilities are as often right as they say.
+
+        Guo et al. 2017, arXiv:1706.04599; targets are smoothed by one crop in all, so that few crops that are all right do
+        not make it infinitely sure.
+        """
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        values = torch.tensor([float(self.truth(source)) for source in self.sources])
+        ones = torch.ones(len(values))
+        crops = Crops(ones[:, None, None, None], values, None, torch.eye(2).expand(len(values), 2, 2), ones, None)
+        _, ranks, _ = self.task.supervision.targets(crops, self.options, torch.Generator())
+        logits, ranks = torch.from_numpy(np.stack(maps)), ranks[:, 0].long()
+        tried = np.exp(np.linspace(np.log(1 / SHARPEST), np.log(SOFTEST), 80))
+        smoothed = 1 / (len(values) + 2)
+        losses = [float(cross_entropy(logits / t, ranks, label_smoothing=smoothed)) for t in tried]
+        return float(tried[int(np.argmin(losses))])
 
     def decoded(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
         """Maps of a crop as a result in its units."""

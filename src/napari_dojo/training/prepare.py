@@ -145,12 +145,14 @@ def prepare(
 
 def _rule(start: Card | None, summary: Summary) -> Rule:
     """How intensities are normalised."""
-    return replace(start.rule if start else Rule(), frames=summary.frames)
+    return replace(start.rule if start else Rule(shared=summary.shared), frames=summary.frames)
 
 
 def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettings) -> tuple[Split, bool]:
     """The split, and whether a score on its validation part means something."""
     kind, numbers = task.layout(summary.options).kind, [value for value, *_ in summary.painted]
+    if not kind.dense:
+        return dataset.split_by_class(settings.validation, settings.test, settings.seed), True
     found = [None if s.y is None else kind.strata(s.y, s.region, numbers) for s in dataset.samples]
     strata = [s for s in found if s is not None] if all(s is not None for s in found) else []
     validation = summary.hints.validation if settings.validation is None else settings.validation

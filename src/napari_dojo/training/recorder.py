@@ -204,8 +204,9 @@ def _arguments(setup: Setup) -> dict[str, Any]:
     """Arguments of the network that the task needs; those of the start where there is one."""
     if setup.start is None:
         return dict(setup.summary.hints.arguments)
-    known = setup.start.net_options
-    return {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
+    known, ours = setup.start.net_options, setup.summary.hints.arguments
+    data = {k: ours[k] for k in ("size", "padded") if k in ours}  # of these images, not of the start's
+    return data | {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
 
 
 def _trained_on(dataset: Dataset, split: Split) -> list[Any]:

@@ -389,6 +389,8 @@ class _Training:
         sample, kind = self.dataset.samples[crop.item], self.task.layout(self.options).kind
         if sample.y is None:
             return None
+        if not kind.dense:
+            return None
         region = None if sample.region is None else sample.region[crop.slices]
         return kind.strata(np.asarray(sample.y[crop.slices]), region, [v for v, *_ in self.setup.summary.painted])
 
@@ -471,6 +473,10 @@ class _Training:
             resample=augmentation.resample,
             quarter=augmentation.quarter,
             augment=self.settings.augment,
+            zoom=augmentation.zoom,
+            flips=augmentation.flips,
+            angle=augmentation.angle,
+            shift=augmentation.shift,
             aimed=0.6 if self.setup.summary.annotated > 0.5 else 0.9,
             kind=task.layout(options).kind,
             scale=self.scale,
@@ -479,7 +485,7 @@ class _Training:
     def _preview(self, net: Any, decoding: Any) -> str | None:
         """The prediction for what the user looks at, as the path of a ``.npy``; None where nothing is to be shown."""
         look = (self.control.look or {}).get("image")
-        if not look or not Path(look).exists():
+        if not net.dense or not look or not Path(look).exists():
             return None
         x = np.load(look, mmap_mode="r")
         if x.ndim - 1 != len(self.card.spatial) or len(x) != self.card.channels:
@@ -542,6 +548,8 @@ class _Training:
         best = bundles.load(self.target.out)
         if not self.control.stop and self.best_maps:
             learner.best = self._tune(learner.best)
+            if not best.net.dense and self.split.validation:
+                best.net.sharpen(1 / self.validation.temperature(self.best_maps))
         self.last_score = {k: v for k, v in self.card.score.items() if k != "from"}
         if not self.control.stop:
             self._test(best)

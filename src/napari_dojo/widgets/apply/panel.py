@@ -97,7 +97,7 @@ class ApplyPanel(Panel):
 
     def refresh_models(self) -> None:
         """List the models that there are now."""
-        self.request.set_models([m for m in models() if m.card.task in TASKS])
+        self.request.set_models([m for m in models() if m.card.task in TASKS and TASKS[m.card.task].result.dense])
 
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""

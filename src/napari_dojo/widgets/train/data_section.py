@@ -96,6 +96,7 @@ class FolderRows(QWidget):
         found = likely_targets(self.images.path) if self.images.path and self.takes.drawn else None
         short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
         alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
+        alone = alone if self.takes.kind is None or self.takes.kind.dense else "none: a folder of each class, or a CSV"
         self.targets.edit.setPlaceholderText(short if self.takes.drawn else alone)
 
 
@@ -270,6 +271,8 @@ class DataSection(QWidget):
         """Another task takes other targets."""
         self.rows.take(targets)
         self.folder.take(targets)
+        if targets.kind is not None and not targets.kind.dense:  # a class is not a layer
+            self.source_box.setCurrentIndex(self.source_box.findData("files"))
 
     def choices(self) -> dict[str, Any]:
         """What is chosen besides layers, for saving."""

@@ -76,7 +76,7 @@ class Targets:
         """The layers that may be a target to something."""
         if self.drawn:
             return labels_of(layers, ours)
-        return [] if self.kind is None else images_of(layers, ours)
+        return images_of(layers, ours) if self.kind is not None and self.kind.dense else []
 
 
 def region_of(image: Any, layers: Sequence[Any]) -> Any:

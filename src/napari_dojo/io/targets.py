@@ -1,0 +1,92 @@
+"""What files a person named as training data, the axes of an image file, and the target of each image in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.errors import DojoError
+from napari_dojo.io import images, outlines
+from napari_dojo.io.names import is_by_product
+from napari_dojo.io.pairing import OUTLINES
+
+__all__ = ["DatasetFiles", "axes_of", "read_targets"]
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """What a person named: paths, axes, how files group, roles by a pattern of file names, and channels.
+
+    Attributes
+    ----------
+    channel : the channel that is used, by number (1 is the first) or name.
+    channels : how many a model takes; None: any number.
+    classes : a table of file, label and class, where objects have classes.
+    """
+
+    input: str
+    target: str | None = None
+    axes: str | None = None
+    region: str | None = None
+    group_by: str | None = None
+    roles: str | None = None
+    channel: str | None = None
+    channels: int | None = None
+    classes: str | None = None
+
+
+def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) -> Axes:
+    """The axes of a file: what the user says, else what the file says, else what its shape allows."""
+    squeezed = named if named and len(named) == picture.data.ndim else None
+    if named and squeezed is None:  # axes of length 1 are dropped when a file is read
+        squeezed = picture.axes if picture.axes and set(picture.axes) <= set(named.upper()) else named
+    return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
+
+
+def read_targets(
+    path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None = None
+) -> list[images.Picture]:
+    """Read the target of each image of a file.
+
+    Parameters
+    ----------
+    path : labels, a target image, or the outlines of objects.
+    labels : whole numbers are wanted; else images, as they lie. Colours come first where the image has none.
+    pictures : the images of one file.
+    named : their axes, as a person says.
+
+    Raises
+    ------
+    DojoError : unreadable, not as many as images, or no labels where labels are wanted.
+    """
+    if labels and is_by_product(path):
+        raise DojoError(
+            f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
+        )
+    if labels and path.suffix.lower() in OUTLINES:
+        return [_drawn(path, picture, named) for picture in pictures]
+    found = list(images.read_all(path, labels=labels))
+    if len(found) != len(pictures):
+        raise DojoError(
+            f"Each image needs its own target: {pictures[0].path.name} holds {len(pictures)} and {path.name} holds "
+            f"{len(found)}. Save each image and each target as a file."
+        )
+    if labels:
+        return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
+    return [
+        replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p
+        for p, picture in zip(found, pictures, strict=True)
+    ]
+
+
+def _drawn(path: Path, picture: images.Picture, named: str | None) -> images.Picture:
+    """Outlines as the labels of an image."""
+    axes = axes_of(picture, named).names
+    sizes = dict(zip(axes, picture.data.shape, strict=True))
+    left = axes.replace("C", "")
+    data, notes = outlines.read_labels(path, [sizes[a] for a in left], left)
+    return images.Picture(data, left, path=path, notes=notes)
