@@ -57,7 +57,7 @@ def crops_of(
     edge : of the crops, px.
     context : of the object's size that is shown around it, to each side.
     side : px of the image that each crop shows along an axis; None: as the size of each object and ``context`` say.
-    alone : other objects are replaced by the level of the background, so that touching ones are told apart.
+    alone : other objects are replaced by the level of the background, so that touching ones can be distinguished.
 
     Raises
     ------

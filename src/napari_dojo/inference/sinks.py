@@ -379,6 +379,9 @@ class At:
         """See `TiffSink`."""
         self.sink.release(self.index)
 
+    def finish(self) -> None:
+        """The folder is finished by the process that started the others."""
+
 
 @dataclass(frozen=True)
 class ZarrSink:
@@ -425,6 +428,9 @@ class ZarrSink:
 
     def release(self, index: int) -> None:
         """All is kept."""
+
+    def finish(self) -> None:
+        """There is one image."""
 
 
 @dataclass(frozen=True)

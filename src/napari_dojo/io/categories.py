@@ -404,7 +404,7 @@ def _labelled(wanted: _Wanted, labels: Path, classes: Mapping[int, str], given: 
     """One image with its labels."""
     read = _pictures(wanted, given)
     if len(read) > 1 or read[0].axes.count(read[0].array.shape) > 1:
-        raise DojoError(f"{wanted.name} holds several images or frames. Save each as a file of its own.")
+        raise DojoError(f"{wanted.name} holds several images or frames. Save each as a separate file.")
     (target,) = read_targets(labels, True, [read[0].picture], given.axes)
     y = np.asarray(target.data)
     size = read[0].axes.size(read[0].array.shape)

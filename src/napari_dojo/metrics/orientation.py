@@ -14,7 +14,7 @@ __all__ = ["upright"]
 def upright(images: NDArray[Any], classes: Sequence[int]) -> float:
     """How much of what differs between images and their flipped and rotated versions is the same in all of a class, 0 to 1.
 
-    Where things lie in any direction, an image and its mirror image differ by chance, so differences cancel out in the
+    Where things lie in any direction, an image and its mirror image differ randomly, so differences cancel out in the
     mean over a class. Where they have an upright position (digits), the mean differs as well. The share is estimated
     without bias, so it is about 0, in few images also below, where there is no such position.
 
