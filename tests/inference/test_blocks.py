@@ -23,6 +23,7 @@ from napari_dojo.inference.predict import Ready, predict_image
 from napari_dojo.inference.stores import predict_to_store
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
+from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.nets.base import Network
@@ -73,7 +74,7 @@ def ready(net=None, tile=96, task="instances", **more):
     dims = 2 if net is None else net.dims
     net = net or Bright()
     values = {
-        "name": "m", "task": task, "options": {}, "decoding": {"minimum_area": 4.0} if task == "instances" else {}, "net": "unet",
+        "name": "m", "task": task, "options": {} if task != "semantic" else {"values": [0, 1], "classes": ["ground", "object"]}, "decoding": {"minimum_area": 4.0} if task == "instances" else {}, "net": "unet",
         "net_options": {"stem": [2] * dims, "pools": [[2] * dims], "width": 8}, "axes": "ZYX"[-dims:], "spatial": "ZYX"[-dims:],
         "channels": 1, "maps": ("inside", "distance") if task == "instances" else ("image",),
     }  # fmt: skip
@@ -151,6 +152,23 @@ def test_intensities_on_a_finer_grid_with_channels_named_and_in_the_order_of_ome
     read = images.read(tmp_path / "out.zarr")
     assert (read.axes, read.pixel_size, read.unit) == ("TZYX", (2.0, 0.25, 0.25), "um")
     np.testing.assert_allclose(read.data, whole(r, x, "ZTYX").swapaxes(0, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("zoom", [0.63, 1.7])
+@pytest.mark.parametrize("task", ["instances", "semantic"])
+def test_scaled_for_the_network_it_is_the_whole_image(tmp_path, zoom, task):
+    """Up to the rounding of interpolation."""
+    x, r = nuclei((300, 310)), ready(tile=110, task=task)
+    given = replace(image(r, x), zoom=zoom)
+    assert len(Work.of(r, given).blocks) > 8
+    result_of(predict_to_store(r, given, tmp_path / "out.zarr", Control()))
+    found = images.read(tmp_path / "out.zarr", labels=True).data
+    wanted = result_of(predict_image(replace_tile(r), given, Control())).array
+    assert 0 < (wanted > 0).mean() < 1
+    assert ((found > 0) == (wanted > 0)).mean() > 0.9999
+    assert found.max() == wanted.max()
+    if task == "instances":
+        assert (score := InstanceCounts.of(wanted, found, None)).as_dict()["pq"] > 0.999, score
 
 
 def test_flipped_and_rotated_views_are_those_of_the_whole_image(tmp_path):

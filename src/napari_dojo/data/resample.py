@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic", "cubic_kernel", "enlarged", "fitted", "on_grid_of", "resize", "resize_labels"]
+__all__ = [
+    "cubic",
+    "cubic_kernel",
+    "enlarged",
+    "fitted",
+    "on_grid_of",
+    "reach",
+    "resize",
+    "resize_labels",
+    "resize_part",
+]
 
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
@@ -32,6 +42,41 @@ def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
         for c in x
     ]
     return np.stack(done).astype(np.float32)
+
+
+def reach(n: int, m: int) -> int:
+    """How many px around a place `resize` looks at, from an axis of ``n`` px to one of ``m``."""
+    return int(4 * max(0.0, (n / m - 1) / 2) + 0.5) + 1
+
+
+def resize_part(
+    x: NDArray[np.float32],
+    box: Sequence[tuple[int, int]],
+    size: Sequence[int],
+    to: Sequence[int],
+    wanted: Sequence[tuple[int, int]],
+) -> NDArray[np.float32]:
+    """A part of what `resize` makes of a large image: ``wanted`` of its new grid ``to``, (C, *wanted).
+
+    Parameters
+    ----------
+    x : the part ``box`` of the image (C, *size), which has `reach` px more on each side than ``wanted`` covers, or ends with the image.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    out = np.asarray(x, np.float32)
+    for axis, ((a, b), n, m, (first, last)) in enumerate(zip(box, size, to, wanted, strict=True), 1):
+        if (shrink := max(0.0, (n / m - 1) / 2)) > 0:
+            out = gaussian_filter1d(out, shrink, axis)
+        if n == m:
+            out = out.take(np.arange(first - a, last - a), axis)
+            continue
+        at = np.clip((np.arange(first, last) + 0.5) * n / m - 0.5, 0, n - 1)
+        low = np.floor(at).astype(int)
+        share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(out.ndim)])
+        below, above = (np.clip(i - a, 0, b - a - 1) for i in (low, np.minimum(low + 1, n - 1)))
+        out = out.take(below, axis) * (1 - share) + out.take(above, axis) * share
+    return out
 
 
 def resize_labels(y: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import lcm
+from math import ceil, lcm
 from threading import Lock
 from typing import Any
 
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.normalize import Cleaning, sampled
+from napari_dojo.data.normalize import Cleaning, Normalization, sampled
+from napari_dojo.data.resample import reach, resize_part
 from napari_dojo.events import Control, Event, Progress, result_of
 from napari_dojo.inference.decoding import rule_of, widened
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
-from napari_dojo.inference.samples import Places, Ready, is_blank, predicted
+from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.inference.tiles import blocks_of, tile_edge
 from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
 
@@ -111,23 +112,49 @@ class Work:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """All blocks, sample by sample."""
-        predictor, margin = self.ready.predictor, int(getattr(self.ready.decoding, "margin", 0))
-        edge = tile_edge(self.pixels, (0,) * len(self.size), predictor.stride, self.size)
-        radius = [r if 4 * r <= e else -(-r // 2) for r, e in zip(predictor.receptive_radius, edge, strict=True)]
-        if len(self.size) == 2:
-            radius = list(predictor.receptive_radius)
-        grid = [lcm(self.chunk, s) for s in predictor.stride]
-        cut = blocks_of(self.size, edge, [r + margin for r in radius], predictor.stride, grid)
+        predictor, zoom, edge = self.ready.predictor, self.image.zoom, self._edge
+        if zoom == 1:
+            stride, halo = predictor.stride, [r + self.margin for r in self._radius]
+        else:
+            stride = (1,) * len(edge)
+            halo = [
+                ceil((r + s + reach(m, n)) / zoom) + reach(n, m) + self.margin + 1
+                for r, s, n, m in zip(self._radius, predictor.stride, self.size, self._grid, strict=True)
+            ]
+        cut = blocks_of(self.size, edge, halo, stride, [lcm(self.chunk, s) for s in stride])
         return tuple(Block(i, tile.core, tile.read) for i in range(self.places.count) for tile in cut)
+
+    @property
+    def margin(self) -> int:
+        """How far around a place its result depends on the maps, px."""
+        return int(getattr(self.ready.decoding, "margin", 0))
+
+    @cached_property
+    def _grid(self) -> tuple[int, ...]:
+        """S of the image as the network sees it."""
+        return tuple(max(1, round(n * self.image.zoom)) for n in self.size)
+
+    @cached_property
+    def _edge(self) -> tuple[int, ...]:
+        """The largest block, px."""
+        dims, zoom, stride = len(self.size), self.image.zoom, self.ready.predictor.stride
+        return tile_edge(self.pixels / zoom**dims, (0,) * dims, stride if zoom == 1 else (1,) * dims, self.size)
+
+    @cached_property
+    def _radius(self) -> list[int]:
+        """The halo of the network, px of its grid; in volumes, where it would be most of a block, half of it."""
+        whole, flat = self.ready.predictor.receptive_radius, len(self.size) == 2
+        return [
+            r if flat or 4 * r <= e * self.image.zoom else -(-r // 2) for r, e in zip(whole, self._edge, strict=True)
+        ]
 
     def compute(self, i: int, control: Control) -> tuple[NDArray[Any], Part | None]:
         """The prediction for a block, (K, *core) or (*core), and of objects what is open at its border."""
         block = self.blocks[i]
         cleaning = self.cleaning(block.sample)
         x = _read(self.image.axes.part(self.image.array, block.sample, block.read))
-        if self.joins:
-            part = self._objects(block, cleaning, x, control)
-            return part.objects, replace(part, objects=part.objects[:0])
+        if not self.ready.task.result.intensities:
+            return self._decoded(block, cleaning, x, control)
 
         def clean(part: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
             return cleaning.clean(part, block.read)
@@ -162,20 +189,48 @@ class Work:
                 self._known[sample] = Cleaning.of(few, step, norm)
             return self._known[sample]
 
-    def _objects(self, block: Block, cleaning: Cleaning, x: NDArray[Any], control: Control) -> Part:
-        ready, rule = self.ready, rule_of(self.ready.decoding)
-        wide = widened(block.core, self.size, ready.decoding.margin)
-        inner = _inner(wide, block.read)
+    def _decoded(
+        self, block: Block, cleaning: Cleaning, x: NDArray[Any], control: Control
+    ) -> tuple[NDArray[Any], Part | None]:
+        """Labels or classes of a block."""
+        ready, size, kind = self.ready, self.size, self.ready.task.result
+        wide = widened(block.core, size, self.margin)
+        where = _inner(block.core, wide)
         if cleaning.blank and is_blank(x):
             shape = tuple(b - a for a, b in wide)
-            return part_of(np.zeros(shape, bool), np.zeros(shape, np.float32), wide, block.core, self.size, rule)
-        seen, padding = cleaning.clean(x, block.read)
-        maps = result_of(ready.predictor.maps(seen, cleaning.norm, 1.0, control))
-        inside, distance = ready.decoding.terrain(maps[(slice(None), *inner)])
-        del maps
-        if padding is not None:
-            inside = inside & ~np.all(padding, 0)[inner]
-        return part_of(inside, distance, wide, block.core, self.size, rule)
+            blank = kind.blank(shape, ready.predictor.outputs, ())
+            if not self.joins:
+                return blank[where], None
+            inside, distance = np.zeros(shape, bool), np.zeros(shape, np.float32)
+        else:
+            seen, padding = cleaning.clean(x, block.read)
+            outside = None if padding is None else np.all(padding, 0)[_inner(wide, block.read)]
+            maps = self._maps(block, wide, seen, cleaning.norm, control)
+            if not self.joins:
+                values = decoded(ready.card, maps, cleaning.norm, ready.decoding, control)
+                return (values if outside is None else kind.padded(values, outside, 0))[where], None
+            inside, distance = ready.decoding.terrain(maps)
+            inside = inside if outside is None else inside & ~outside
+            del maps
+        part = part_of(inside, distance, wide, block.core, size, rule_of(ready.decoding))
+        return part.objects, replace(part, objects=part.objects[:0])
+
+    def _maps(
+        self, block: Block, wide: Box, seen: NDArray[Any], norm: Normalization, control: Control
+    ) -> NDArray[np.float32]:
+        """Maps (K, *wide) from what is read for a block; where the network sees another grid, by way of it."""
+        predictor = self.ready.predictor
+        if self.image.zoom == 1:
+            maps = result_of(predictor.maps(seen, norm, 1.0, control))
+            return np.asarray(maps[(slice(None), *_inner(wide, block.read))])
+        part = []
+        for (a, b), n, m, r, s in zip(wide, self.size, self._grid, self._radius, predictor.stride, strict=True):
+            near = reach(m, n) + r + 1
+            part.append((max(0, int(a * m / n) - near) // s * s, min(m, ceil(b * m / n) + near)))
+        ours = resize_part(norm.apply(seen), block.read, self.size, self._grid, part)
+        plain = Normalization((0.0,) * len(ours), (1.0,) * len(ours))
+        maps = result_of(predictor.maps(ours, plain, 1.0, control))
+        return resize_part(maps, part, self._grid, self.size, wide)
 
 
 def refusal(ready: Ready, image: Input) -> str:
@@ -186,8 +241,6 @@ def refusal(ready: Ready, image: Input) -> str:
         return "The uncertainty is estimated of whole images only; leave it out"
     if len(ready.task.layout(ready.options).views(image.axes)) > 1:
         return "Stacks are upsampled along Z as a whole"
-    if image.zoom != 1:
-        return "The image has to be scaled for the network, which is done with whole images only"
     return ""
 
 
