@@ -23,6 +23,7 @@ from napari_dojo.tasks.classify import probabilities
 __all__ = [
     "MEASUREMENTS",
     "TABLES",
+    "UNSURE",
     "USUAL",
     "Measurement",
     "Table",

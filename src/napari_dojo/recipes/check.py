@@ -12,19 +12,20 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import Image, Input, resolve
-from napari_dojo.inference.tables import MEASUREMENTS
+from napari_dojo.inference.tables import MEASUREMENTS, UNSURE, class_names
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
 from napari_dojo.models.card import Card, decoding_of, read_card
 from napari_dojo.models.library import find
 from napari_dojo.recipes.journal import Journal, done_entries
-from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, Step
+from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Predict, Recipe, Step
 from napari_dojo.recipes.tidy import has_pyarrow, names_of
 from napari_dojo.settings import checked, fields_of
 from napari_dojo.tasks import TASKS
 
 __all__ = ["Explained", "explain", "problems", "sentence_of"]
 
+NO_OBJECTS = "No step before has found objects. Put it after a predict step that finds some."
 SHOWN = 5  # files with the same problem that are named
 
 
@@ -63,10 +64,17 @@ def problems(recipe: Recipe) -> list[str]:
     """Why a recipe cannot be run, whatever its images are; each names the step and its line."""
     found = []
     has_labels = has_classes = has_images = has_table = False
+    named: tuple[str, ...] = ()  # the classes of objects
     for number, step in recipe.active:
         try:
-            if isinstance(step, Predict):
+            if isinstance(step, Classify):
+                named = _check_classify(recipe, step, has_labels)
+            elif isinstance(step, Predict):
                 kind = TASKS[_checked_card(recipe, step).task].result
+                if not kind.dense:
+                    raise DojoError(
+                        "This model classifies. Write classify instead of predict, after a step that finds objects."
+                    )
                 if not kind.intensities and (has_labels or has_classes):
                     raise DojoError(
                         "An earlier step has found objects or classes already. Make a second recipe for these."
@@ -75,10 +83,10 @@ def problems(recipe: Recipe) -> list[str]:
                 has_labels |= kind.objects
                 has_classes |= kind.classes
             elif isinstance(step, Filter):
-                _check_filter(step, has_labels)
+                _check_filter(step, has_labels, named)
             elif isinstance(step, Measure):
                 if not (has_labels or has_classes):
-                    raise DojoError("No step before has found objects. Put it after a predict step that finds some.")
+                    raise DojoError(NO_OBJECTS)
                 has_table = True
             elif isinstance(step, Export):
                 _check_export(step, has_images, has_labels or has_classes, has_table)
@@ -135,7 +143,7 @@ def explain(recipe: Recipe, most: int | None = None) -> Explained:
 
 def sentence_of(recipe: Recipe, step: Step) -> str:
     """What a step does, in plain words."""
-    if isinstance(step, Predict):
+    if isinstance(step, OfModel):
         return _of_model(recipe, step)
     if isinstance(step, Filter):
         return _of_filter(step)
@@ -162,12 +170,14 @@ _FILES = (
 )
 
 
-def _of_model(recipe: Recipe, step: Predict) -> str:
+def _of_model(recipe: Recipe, step: OfModel) -> str:
     try:
         card = read_card(find(recipe.model(step)))
     except DojoError:
         return f"Apply the model {step.model}."
     kind = TASKS[card.task].result
+    if not kind.dense:
+        return f"Give each object a class by {step.model}: {_listed(list(class_names(card).values()))}."
     gives = "objects" if kind.objects else "a class for each pixel" if kind.classes else "an image"
     channels = f"{card.own_channels} channel{'s' * (card.own_channels != 1)}"
     said = {k: v for k, v in step.values().items() if k != "model"}
@@ -220,7 +230,7 @@ def _place_sentence(recipe: Recipe, number: int, step: Step) -> str:
     return f"{number}. {sentence_of(recipe, step)}"
 
 
-def _checked_card(recipe: Recipe, step: Predict) -> Card:
+def _checked_card(recipe: Recipe, step: OfModel) -> Card:
     """The card of a step's model; DojoError where there is none, or a value of decoding is not its."""
     card = read_card(find(recipe.model(step)))
     task = TASKS.get(card.task)
@@ -234,11 +244,28 @@ def _checked_card(recipe: Recipe, step: Predict) -> Card:
     return card
 
 
-def _check_filter(step: Filter, has_labels: bool) -> None:
+def _check_classify(recipe: Recipe, step: Classify, has_labels: bool) -> tuple[str, ...]:
+    """The names of the classes."""
+    card = _checked_card(recipe, step)
+    if TASKS[card.task].result.dense:
+        raise DojoError(
+            "This model does not classify objects. Write predict instead of classify, or name another model."
+        )
     if not has_labels:
-        raise DojoError("No step before has found objects. Put it after a predict step that finds some.")
-    if step.classes:
-        raise DojoError("Objects have no classes yet: no step before classifies them. Remove classes.")
+        raise DojoError(NO_OBJECTS)
+    return (*class_names(card).values(), UNSURE)
+
+
+def _check_filter(step: Filter, has_labels: bool, named: Sequence[str]) -> None:
+    if not has_labels:
+        raise DojoError(NO_OBJECTS)
+    if step.classes and not named:
+        raise DojoError(
+            "Objects have no classes yet: no step before classifies them. Add a classify step, or remove classes."
+        )
+    wrong = next((c for c in step.classes if c not in named), None)
+    if wrong is not None:
+        raise DojoError(f"There is no class {wrong!r}. Choose among {', '.join(named)}.")
 
 
 def _check_export(step: Export, has_images: bool, has_found: bool, has_table: bool) -> None:
@@ -258,19 +285,21 @@ def _check_export(step: Export, has_images: bool, has_found: bool, has_table: bo
 
 def _walk(recipe: Recipe, image: Image) -> None:
     """Take an image through the steps by its shape alone; DojoError where a model does not fit."""
+    first = image
     for number, step in recipe.active:
-        if not isinstance(step, Predict):
+        if not isinstance(step, OfModel):
             continue
         card = read_card(find(recipe.model(step)))
         try:
-            given = _resolved(card, image, step)
+            raw = isinstance(step, Classify) and step.image == "input"
+            given = _resolved(card, first if raw else image, step)
         except DojoError as error:
             raise DojoError(f"step {number}: {error}") from error
         if TASKS[card.task].result.intensities:
             image = _predicted(card, given, image)
 
 
-def _resolved(card: Card, image: Image, step: Predict) -> Input:
+def _resolved(card: Card, image: Image, step: OfModel) -> Input:
     """How a model takes an image; its numbers, which would be measured on its pixels, are made up."""
     made_up = Normalization((0.0,) * card.channels, (1.0,) * card.channels)
     settings = replace(step.settings, frames="each")  # a series is not looked at

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self
 
 import yaml
 
@@ -21,9 +21,11 @@ from napari_dojo.tasks import TASKS
 
 __all__ = [
     "STEPS",
+    "Classify",
     "Export",
     "Filter",
     "Measure",
+    "OfModel",
     "Predict",
     "Recipe",
     "Step",
@@ -59,8 +61,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Predict(Step):
-    """Apply a model to the image as the steps before left it.
+class OfModel(Step):
+    """A step that applies a model.
 
     Attributes
     ----------
@@ -68,14 +70,12 @@ class Predict(Step):
     settings : how it is applied. ``decoding`` : values in place of the model's own.
     """
 
-    word: ClassVar[str] = "predict"
-
     model: str
     settings: PredictSettings = field(default_factory=PredictSettings)
     decoding: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Predict:
+    def of(cls, values: Mapping[str, Any]) -> Self:
         """From ``model``, the options of `PredictSettings`, and values of decoding."""
         given = dict(values)
         model = given.pop("model", None)
@@ -94,6 +94,40 @@ class Predict(Step):
     def values(self) -> dict[str, Any]:
         """The model, and what is not as usual."""
         return {"model": self.model, **_unusual(self.settings), **self.decoding}
+
+
+@dataclass(frozen=True)
+class Predict(OfModel):
+    """Apply a model to the image as the steps before left it."""
+
+    word: ClassVar[str] = "predict"
+
+
+@dataclass(frozen=True)
+class Classify(OfModel):
+    """Give each object a class, with a model that was trained to classify objects. ``image`` : what it looks at."""
+
+    word: ClassVar[str] = "classify"
+
+    image: Literal["input", "predicted"] = "input"
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """As of `OfModel`, and ``image``."""
+        given = dict(values)
+        image = given.pop("image", "input")
+        if image not in ("input", "predicted"):
+            raise DojoError(f"image is input (as it was read) or predicted; got {image!r}.")
+        return replace(super().of(given), image=image)
+
+    @staticmethod
+    def keys() -> list[str]:
+        """What may be said of it."""
+        return [*OfModel.keys(), "image"]
+
+    def values(self) -> dict[str, Any]:
+        """The model, and what is not as usual."""
+        return {**super().values(), **({} if self.image == "input" else {"image": self.image})}
 
 
 @dataclass(frozen=True)
@@ -203,7 +237,9 @@ class Export(Step):
         return {f.name: getattr(self, f.name) for f in fields_of(Export)}
 
 
-STEPS: dict[str, type[Predict | Filter | Measure | Export]] = {s.word: s for s in (Predict, Filter, Measure, Export)}
+STEPS: dict[str, type[Predict | Classify | Filter | Measure | Export]] = {
+    s.word: s for s in (Predict, Classify, Filter, Measure, Export)
+}
 
 
 @dataclass(frozen=True)
@@ -254,7 +290,7 @@ class Recipe:
         folder = self.out if out is None else str(out.expanduser().absolute())
         return replace(self, files=files, axes=axes or self.axes, out=folder)
 
-    def model(self, step: Predict) -> str:
+    def model(self, step: OfModel) -> str:
         """The model of a step: a path beside the recipe where there is one, else its name."""
         beside = self.base / Path(step.model).expanduser()
         return str(beside) if beside.exists() else step.model

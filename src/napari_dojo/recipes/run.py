@@ -25,8 +25,8 @@ from napari_dojo.models.card import Folder, decoding_of
 from napari_dojo.models.library import find
 from napari_dojo.recipes.check import problems
 from napari_dojo.recipes.journal import Entry, Journal, done_entries
-from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, text_of, write_recipe
-from napari_dojo.recipes.state import Found, State, filtered, measured
+from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Recipe, text_of, write_recipe
+from napari_dojo.recipes.state import Found, State, classified, filtered, measured, to_classify
 from napari_dojo.recipes.tidy import joined, names_of, rows_of, write_parquet, write_skipped
 from napari_dojo.settings import checked
 from napari_dojo.tasks import TASKS
@@ -170,7 +170,7 @@ def _made_by(recipe: Recipe) -> dict[str, Any]:
     """What results depend on: the steps, and the weights of the models."""
     models = {}
     for _, step in recipe.active:
-        if isinstance(step, Predict):
+        if isinstance(step, OfModel):
             about = Folder(find(recipe.model(step))).description().get("weights", {})
             models[step.model] = str(about.get("pytorch_state_dict", {}).get("sha256", ""))
     steps = text_of(Recipe(axes=recipe.axes, steps=tuple(s for _, s in recipe.active)))
@@ -191,13 +191,14 @@ def _prepared(recipe: Recipe, output: _Output) -> tuple[list[Doing], int]:
     doing: list[Doing] = []
     cores = 1
     for number, step in recipe.active:
-        if isinstance(step, Predict):
+        if isinstance(step, OfModel):
             bundle = load(find(recipe.model(step)))
             own = asdict(decoding_of(bundle.card))
             decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **step.decoding})
             ready = Ready.of(bundle, step.settings, decoding)
             cores = ready.predictor.device.cores
-            doing.append(partial(_predicted, number, ready, output))
+            done = partial(_classified, step) if isinstance(step, Classify) else partial(_predicted, output)
+            doing.append(partial(done, number, ready))
         elif isinstance(step, Filter):
             doing.append(partial(_at_once, number, partial(filtered, step)))
         elif isinstance(step, Measure):
@@ -222,8 +223,19 @@ def _one(
         return output.write(index, state)
 
 
+def _classified(
+    step: Classify, number: int, ready: Any, state: State, index: int, room: Room, control: Control
+) -> Generator[Event, None, State]:
+    """Give the objects classes."""
+    from napari_dojo.inference.predict import predict_image
+
+    given = _of_step(number, lambda: resolve(ready.card, to_classify(step, state), ready.settings))
+    prediction = yield from predict_image(ready, given, control)
+    return classified(Found(ready.card, given, prediction), state)
+
+
 def _predicted(
-    number: int, ready: Any, output: _Output, state: State, index: int, room: Room, control: Control
+    output: _Output, number: int, ready: Any, state: State, index: int, room: Room, control: Control
 ) -> Generator[Event, None, State]:
     """Apply a model to the image as it is now."""
     from napari_dojo.inference.predict import memory_for, predict_image
