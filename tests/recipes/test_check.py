@@ -14,6 +14,7 @@ from napari_dojo.recipes.check import explain, problems
 from napari_dojo.recipes.recipe import Recipe
 
 Made = Callable[..., Recipe]
+CLASSIFIED = "- predict: {model: bright}\n- classify: {model: glow}\n"
 pytestmark = pytest.mark.usefixtures("models")
 
 
@@ -37,6 +38,10 @@ def test_each_step_is_a_sentence(plate: Path, recipe: Made) -> None:
         ("- predict: {model: same}\n- filter: {border: true}", "Step 2 (filter, line 6): No step before"),
         ("- predict: {model: bright}\n- predict: {model: bright}", "An earlier step has found objects"),
         ("- predict: {model: bright}\n- filter: {classes: [a]}", "Objects have no classes yet"),
+        ("- predict: {model: glow}", "This model classifies. Write classify instead of predict"),
+        ("- predict: {model: bright}\n- classify: {model: bright}", "This model does not classify objects"),
+        ("- classify: {model: glow}", "No step before has found objects"),
+        (f"{CLASSIFIED}- filter: {{classes: [dull]}}", "There is no class 'dull'. Choose among dim, glowing, unsure."),
         ("- predict: {model: bright}\n- export: {tables: true}", "Tables need a measure step"),
         ("- predict: {model: bright}\n- export: {images: true}", "No step predicts an image"),
         ("- predict: {model: same}\n- export", "Nothing would be written"),
@@ -62,3 +67,7 @@ def test_images_that_do_not_fit_are_named_with_the_step(plate: Path, recipe: Mad
 
 def test_no_image_is_a_problem(recipe: Made) -> None:
     assert "does not exist" in explain(recipe("- predict: {model: bright}")).problems[0]
+
+
+def test_classes_are_named(plate: Path, recipe: Made) -> None:
+    assert "2. Give each object a class by glow: dim and glowing." in explain(recipe(CLASSIFIED)).sentences

@@ -9,7 +9,17 @@ import pytest
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.filters import Limits, Range
 from napari_dojo.inference.tables import USUAL
-from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, parsed, read_recipe, text_of, write_recipe
+from napari_dojo.recipes.recipe import (
+    Classify,
+    Export,
+    Filter,
+    Measure,
+    Predict,
+    parsed,
+    read_recipe,
+    text_of,
+    write_recipe,
+)
 from napari_dojo.settings import PredictSettings
 
 FULL = """\
@@ -28,8 +38,13 @@ steps:
     model: nuclei-fluorescence
     diameter: 21
     threshold: 0.6
+- classify:
+    model: mitotic-or-not
+    unsure: 0.6
 - filter:
     border: true
+    classes:
+    - mitotic
     area_px:
       min: 30
       max: 4000
@@ -53,14 +68,15 @@ def test_a_recipe_is_read_and_written_to_the_letter() -> None:
     recipe = parsed(FULL.encode())
     assert (recipe.files.inputs, recipe.files.exclude) == (("plate/**/*.tif",), ("*_overview*",))
     assert (recipe.axes, recipe.out) == ("CYX", "results")
-    first, second, filtering, measuring, export = recipe.steps
+    first, second, classifying, filtering, measuring, export = recipe.steps
     assert first == Predict("denoise-fluorescence", enabled=False)
     assert second == Predict("nuclei-fluorescence", PredictSettings(diameter=21), {"threshold": 0.6})
-    assert filtering == Filter(Limits(True, (Range("area_px", 30, 4000), Range("circularity", 0.6))))
+    assert classifying == Classify("mitotic-or-not", decoding={"unsure": 0.6})
+    assert filtering == Filter(Limits(True, (Range("area_px", 30, 4000), Range("circularity", 0.6))), ("mitotic",))
     assert measuring == Measure(("perimeter", "mean_intensity"))
     assert export == Export(rois=True)
-    assert [s.line for s in recipe.steps] == [9, 12, 16, 23, 28]
-    assert [n for n, _ in recipe.active] == [2, 3, 4, 5]
+    assert [s.line for s in recipe.steps] == [9, 12, 16, 19, 28, 33]
+    assert [n for n, _ in recipe.active] == [2, 3, 4, 5, 6]
     assert text_of(recipe) == FULL
 
 
@@ -75,14 +91,14 @@ def test_what_is_not_said_is_as_usual() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("rois: true", "roi: true"), "r.yaml, line 31: export has no key 'roi'. Did you mean rois?"),
-        (("- filter:", "- filtre:"), "r.yaml, line 16: There is no step 'filtre'. Did you mean filter?"),
+        (("rois: true", "roi: true"), "r.yaml, line 36: export has no key 'roi'. Did you mean rois?"),
+        (("- filter:", "- filtre:"), "r.yaml, line 19: There is no step 'filtre'. Did you mean filter?"),
         (("diameter: 21", "diameter: big"), "r.yaml, line 14: predict: Diameter must be a number; got 'big'."),
-        (("min: 30", "least: 30"), "r.yaml, line 18: filter: area_px needs a number for min"),
-        (("max: 4000", "max: 3"), "line 18: filter: min of area_px is larger than max: 30 and 3."),
-        (("border: true", "border: 3"), "line 17: filter: border is true"),
-        (("- perimeter", "- girth"), "line 24: measure: There is no measurement 'girth'"),
-        (("table: csv", "table: xls"), "line 33: export: One table of all must be one of csv, parquet, none"),
+        (("min: 30", "least: 30"), "r.yaml, line 23: filter: area_px needs a number for min"),
+        (("max: 4000", "max: 3"), "line 23: filter: min of area_px is larger than max: 30 and 3."),
+        (("border: true", "border: 3"), "line 20: filter: border is true"),
+        (("- perimeter", "- girth"), "line 29: measure: There is no measurement 'girth'"),
+        (("table: csv", "table: xls"), "line 38: export: One table of all must be one of csv, parquet, none"),
         (("axes: CYX", "axes: CYX\naxes: YX"), "line 7: axes is there twice"),
         (("out: results", "outt: results"), "line 7: a recipe has no key 'outt'. Did you mean out?"),
         (("recipe: 1", "recipe: 2"), "line 1: A recipe starts with recipe: 1"),

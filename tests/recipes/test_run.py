@@ -176,3 +176,18 @@ def test_parquet_has_types(plate: Path, recipe: Made) -> None:
     assert table.num_rows == 6
     assert [str(table.schema.field(k).type) for k in ("image", "object", "area_um2")] == ["string", "int64", "double"]
     assert not (plate.parent / "out" / "objects.csv").exists()
+
+
+def test_objects_get_classes_and_are_filtered_by_them(plate: Path, recipe: Made) -> None:
+    x = squares(3)
+    x[16:24, 20:28] = 650  # the second one is dim
+    images.write(plate / "B2" / "a.tif", x, "YX")
+    steps = "- predict: {model: bright}\n- classify: {model: glow}\n- measure\n"
+    facts_of(recipe(steps))
+    rows = rows_of(plate.parent / "out" / "objects.csv")
+    assert list(rows[0])[:3] == ["image", "object", "class"]
+    assert [(r["object"], r["class"]) for r in rows[3:]] == [("1", "glowing"), ("2", "dim"), ("3", "glowing")]
+    assert all(0.9 < float(r["class_probability"]) <= 1 for r in rows)
+    kept = facts_of(recipe(steps.replace("- measure", "- filter: {classes: [dim]}\n- measure")), overwrite=True)
+    assert kept["rows"] == 1
+    assert np.unique(tifffile.imread(plate.parent / "out" / "B2" / "a.tif")).tolist() == [0, 2]

@@ -148,7 +148,7 @@ def classified(made: Found, state: State) -> State:
     """With the classes that a model gives to the objects."""
     prediction, names = made.prediction, class_names(made.card)
     assert prediction.objects is not None
-    maps = np.zeros((len(prediction.objects), 1)) if prediction.maps is None else prediction.maps
+    maps = np.zeros((len(prediction.objects), 1), np.float32) if prediction.maps is None else prediction.maps
     chances = probabilities(maps).max(-1).tolist() if len(maps) else []
     keys = [(int(i), int(n)) for i, n in prediction.objects]
     values = np.asarray(prediction.array).reshape(-1).tolist()

@@ -11,7 +11,7 @@ from settled import settled
 
 from napari_dojo.inference.filters import Limits, Range
 from napari_dojo.io import images
-from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, parsed, read_recipe, text_of
+from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, Predict, parsed, read_recipe, text_of
 from napari_dojo.settings import PredictSettings
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.batch.results import Rows
@@ -90,7 +90,8 @@ def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plat
 STEPS = (
     Predict("denoise-fluorescence", enabled=False),
     Predict("nuclei-fluorescence", PredictSettings(diameter=12, tile=256), {"threshold": 0.4}),
-    Filter(Limits(True, (Range("circularity", 0.5, None), Range("area_um2", None, 90)))),
+    Classify("mitotic-or-not", decoding={"unsure": 0.7}),
+    Filter(Limits(True, (Range("circularity", 0.5, None), Range("area_um2", None, 90))), ("mitotic", "late")),
     Measure(("perimeter", "max_intensity"), "predicted"),
     Export(rois=True, table="none"),
 )  # fmt: skip

@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.inference.filters import Limits
 from napari_dojo.models.library import Model
-from napari_dojo.recipes.recipe import Export, Filter, Measure, Predict, Recipe, Step
+from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Predict, Recipe, Step
 from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.filter_rows import RangeRows
@@ -36,9 +36,9 @@ class ModelRow(QWidget):
 
     changed = Signal()
 
-    def __init__(self, models: Sequence[Model], step: Predict, parent: QWidget | None = None) -> None:
+    def __init__(self, models: Sequence[Model], step: OfModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._step = step
+        self._step, self._models = step, models
         self.on = QCheckBox()
         described(self.on, "Use this model", "Off: the step is left out, and the image stays as it is.")
         self.on.setChecked(step.enabled)
@@ -74,6 +74,13 @@ class ModelRow(QWidget):
         self.on.toggled.connect(lambda *_: self.changed.emit())
         self.box.currentIndexChanged.connect(lambda *_: self.changed.emit())
 
+    def _kind(self, model: str) -> type[Predict | Classify]:
+        """Whether a model classifies objects."""
+        card = next((m.card for m in self._models if m.name == model), None)
+        if card is None:
+            return Classify if isinstance(self._step, Classify) else Predict
+        return Predict if TASKS[card.task].result.dense else Classify
+
     def _fill(self, models: Sequence[Model], chosen: str) -> None:
         names = dict.fromkeys(m.name for m in models)
         for m in models:
@@ -86,10 +93,11 @@ class ModelRow(QWidget):
         self.box.setCurrentIndex(max(0, self.box.findData(chosen)) if chosen else 0)
 
     @property
-    def step(self) -> Predict:
+    def step(self) -> OfModel:
         """What is chosen."""
         model = str(self.box.currentData() or "")
-        kept = self._step if model == self._step.model else Predict(model)
+        kind = self._kind(model)
+        kept = self._step if (model, kind) == (self._step.model, type(self._step)) else kind(model)
         settings = replace(kept.settings, **self.form.values())
         return replace(kept, settings=settings, enabled=self.on.isChecked(), line=0)
 
@@ -112,6 +120,10 @@ class StepsSection(QWidget):
         described(self.filter_on, "Filter", "Remove objects before they are measured and written.")
         described(self.border, "Remove at the border", "Remove objects that touch the border of the image.")
         self.ranges = RangeRows()
+        self.classes = QLineEdit()
+        described(self.classes, "Keep classes", "Keep the objects of these classes, separated by commas; empty: all.")
+        self.classes.setPlaceholderText("keep all classes, or names separated by commas")
+        self.classes.textChanged.connect(self._changed)
         self.measure_on, self.columns = QCheckBox("Measure"), MeasurementsButton()
         described(self.measure_on, "Measure", "Measure each object: one row in the table of all objects.")
         self.measure_on.setChecked(True)
@@ -138,6 +150,7 @@ class StepsSection(QWidget):
         column.addWidget(_line(self.add_button))
         column.addWidget(_line(self.filter_on, self.border, self.ranges.add_button))
         column.addWidget(self.ranges)
+        column.addWidget(self.classes)
         column.addWidget(_line(self.measure_on, self.columns))
         boxes = list(self.files.values())
         column.addWidget(_line(*boxes))
@@ -155,11 +168,21 @@ class StepsSection(QWidget):
         """What is chosen."""
         found: list[Step] = [row.step for row in self.rows if row.step.model]
         if self.filter_on.isChecked():
-            found.append(Filter(Limits(self.border.isChecked(), self.ranges.ranges)))
+            limits = Limits(self.border.isChecked(), self.ranges.ranges)
+            found.append(Filter(limits, self._kept_classes if self._classifies else ()))
         if self.measure_on.isChecked():
             found.append(replace(Measure(chosen_here()), **self._kept))
         written: dict[str, Any] = {name: box.isChecked() for name, box in self.files.items()}
         return (*found, Export(**written, **self.table.values()))
+
+    @property
+    def _classifies(self) -> bool:
+        """Whether objects get classes."""
+        return any(isinstance(row.step, Classify) and row.step.enabled for row in self.rows)
+
+    @property
+    def _kept_classes(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.classes.text().split(",") if name.strip())
 
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the steps of a recipe; of several filters the last."""
@@ -167,7 +190,7 @@ class StepsSection(QWidget):
             self._remove(row)
         filtering = measuring = None
         for step in recipe.steps:
-            if isinstance(step, Predict):
+            if isinstance(step, OfModel):
                 self._append(step)
             elif isinstance(step, Filter):
                 filtering = step
@@ -176,6 +199,7 @@ class StepsSection(QWidget):
         self.filter_on.setChecked(filtering is not None and filtering.enabled)
         if filtering is not None:
             self.border.setChecked(filtering.limits.border)
+            self.classes.setText(", ".join(filtering.classes))
         self.ranges.set_ranges(() if filtering is None else filtering.limits.ranges)
         self.measure_on.setChecked(measuring is not None and measuring.enabled)
         if measuring is not None:
@@ -186,7 +210,7 @@ class StepsSection(QWidget):
         self.table.set_values({"table": recipe.export.table})
         self._changed()
 
-    def _append(self, step: Predict) -> None:
+    def _append(self, step: OfModel) -> None:
         row = ModelRow(self._models, step)
         self.rows.append(row)
         self._list.addWidget(row)
@@ -215,6 +239,7 @@ class StepsSection(QWidget):
         for widget in (self.border, self.ranges.add_button):
             widget.setEnabled(on)
         self.ranges.setVisible(on and bool(self.ranges.rows))
+        self.classes.setVisible(on and self._classifies)
         self.columns.setEnabled(self.measure_on.isChecked())
         for k, row in enumerate(self.rows):
             row.up.setEnabled(k > 0)
