@@ -148,12 +148,22 @@ def edits_timed(size: int, repeats: int = 5) -> dict[str, float]:
 def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["gestures", "edits"], default="gestures")
+    parser.add_argument("--only", choices=["gestures", "edits", "next"], default="gestures")
+    parser.add_argument("--steps", type=int, default=150, help="of each training of --only next")
+    parser.add_argument("--seeds", type=int, default=3, help="how often --only next is repeated")
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    print(json.dumps(edits_timed(args.size) if args.only == "edits" else gestures(args.data, args.seed)))
+    if args.only == "edits":
+        print(json.dumps(edits_timed(args.size)))
+    elif args.only == "next":
+        from _annotate_next import Effort, simulate_places
+
+        seeds = range(args.seed, args.seed + args.seeds)
+        print(json.dumps(simulate_places(args.data, Effort(steps=args.steps), ("dsb2018", "simulated"), seeds)))
+    else:
+        print(json.dumps(gestures(args.data, args.seed)))
 
 
 if __name__ == "__main__":

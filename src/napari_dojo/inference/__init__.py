@@ -9,6 +9,7 @@ __all__ = [
     "geometry",
     "journal",
     "linking",
+    "places",
     "predict",
     "predictor",
     "samples",
@@ -17,5 +18,6 @@ __all__ = [
     "stores",
     "tables",
     "tiles",
+    "tracking",
     "tta",
 ]

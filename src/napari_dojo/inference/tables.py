@@ -22,6 +22,7 @@ from napari_dojo.tasks.classify import probabilities
 
 __all__ = [
     "MEASUREMENTS",
+    "POSITION",
     "TABLES",
     "UNSURE",
     "USUAL",

@@ -11,7 +11,9 @@ from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft
 from napari_dojo.widgets.annotate.editing import Editing, writable
 from napari_dojo.widgets.annotate.filters import FilterSection
+from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
+from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.autosave import Autosave
@@ -56,9 +58,16 @@ class AnnotatePanel(Panel):
         self._choose()
         self._correct()
         self._accept()
+        self.suggest = SuggestSection(self.viewer)
+        self.suggest.failed.connect(self.warn)
+        self.column.addWidget(self.suggest)
         self.filters = FilterSection(self.viewer)
         self.filters.said.connect(self._say)
         self.column.addWidget(Fold("Filter", self.filters, "annotate/filter"))
+        self.follow = FollowSection(self.viewer)
+        self.follow.said.connect(self._say)
+        self.follow.failed.connect(self.warn)
+        self.column.addWidget(Fold("Table and tracks", self.follow, "annotate/follow"))
         self.column.addStretch(1)
         self.align()
         self.tools = Tools(self.viewer, self)
@@ -215,7 +224,8 @@ class AnnotatePanel(Panel):
     def _image_chosen(self, *_: Any) -> None:
         if self.editing is not None:
             self.editing.image = self.image_box.layer
-        self.filters.use(self.editing)
+        for section in (self.suggest, self.filters, self.follow):
+            section.use(self.editing)
         self.autosave.follow()
 
     def _reach_chosen(self, *_: Any) -> None:
@@ -378,7 +388,8 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            self.filters.end()
+            for section in (self.suggest, self.filters, self.follow):
+                section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)
             if self.editing is not None:

@@ -1,21 +1,22 @@
-"""The measurements of layers as a table below the image: a click on a row leads to the object."""
+"""The measurements of layers as a table below the image: a click on a row leads to the object, and the other way round."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtWidgets import QAbstractItemView, QMainWindow, QTableView, QVBoxLayout, QWidget
 
-from napari_dojo.inference.tables import place_of
+from napari_dojo.inference.tables import POSITION, place_of
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import NameBox, described
 from napari_dojo.widgets.common.layers import axes_of_labels
 from napari_dojo.widgets.common.panel import plain_viewer, raised
 
-__all__ = ["Measurements", "go_to", "open_table"]
+__all__ = ["Measurements", "go_to", "open_table", "show_place"]
 
 TITLE = "Measurements (Dojo)"
 PAINTING = {"paint", "fill", "erase", "polygon"}
@@ -42,6 +43,17 @@ class _Rows(QAbstractTableModel):
     def row(self, k: int) -> dict[str, Any]:
         """The values of a row, by the names of the columns."""
         return {name: column[k] for name, column in zip(self._names, self._columns, strict=True)}
+
+    def find(self, number: int, where: dict[str, int]) -> int | None:
+        """The row of an object: its number, and its frame and plane where the table has them; None where there is none."""
+        if "index" not in self._names or not self.rowCount():
+            return None
+        same = self._columns[self._names.index("index")] == number
+        for name, at in where.items():
+            if name in self._names:
+                same = same & (self._columns[self._names.index(name)] == at)
+        found = np.flatnonzero(same)
+        return int(found[0]) if len(found) else None
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
         """Of objects."""
@@ -76,6 +88,7 @@ class Measurements(QWidget):
         super().__init__()
         self._viewer = viewer
         self._layer: Any = None
+        self._following = False  # the layer chose the row, so the camera stays
         self.box = NameBox()
         described(self.box, "Layer", "The layer whose measurements are shown.")
         self.view, self._rows, sorted_rows = QTableView(), _Rows(), QSortFilterProxyModel(self)
@@ -109,6 +122,10 @@ class Measurements(QWidget):
             self.box.addItem(layer.name, layer)
         self.box.setVisible(len(layers) > 1)
 
+    def shows(self, layer: Any) -> bool:
+        """Whether it is a layer's measurements that can be seen."""
+        return self._layer is layer and self.isVisible()
+
     def end(self) -> None:
         """Listen no more."""
         self._follow(None)
@@ -120,14 +137,51 @@ class Measurements(QWidget):
     def _follow(self, layer: Any) -> None:
         if self._layer is not None:
             self._layer.events.features.disconnect(self._refresh)
+            self._layer.events.selected_label.disconnect(self._selected)
+            with suppress(ValueError):
+                self._layer.mouse_drag_callbacks.remove(self._pressed)
         self._layer = layer
         if layer is not None:
             layer.events.features.connect(self._refresh)
+            layer.events.selected_label.connect(self._selected)
+            layer.mouse_drag_callbacks.append(self._pressed)
         self._refresh()
 
     def _refresh(self, *_: Any) -> None:
         self._rows.show_features(None if self._layer is None else self._layer.features)
         self.view.resizeColumnsToContents()
+
+    def _selected(self, event: Any = None) -> None:
+        """A label was selected in the layer."""
+        self.choose(int(self._layer.selected_label))
+
+    def _pressed(self, layer: Any, event: Any) -> Generator[None, None, None]:
+        """A click on an object chooses its row; a drag moves the camera, as ever."""
+        yield
+        if event.type == "mouse_move" or str(layer.mode) in PAINTING or layer is not self._layer:
+            return
+        value = layer.get_value(
+            event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
+        )
+        value = value[-1] if isinstance(value, tuple) else value
+        if value:
+            self.choose(int(value))
+
+    def choose(self, number: int) -> None:
+        """Choose the row of an object in what is shown; the camera stays."""
+        layer, model = self._layer, self.view.model()
+        if layer is None or not isinstance(model, QSortFilterProxyModel):
+            return
+        point = np.rint(np.asarray(layer.world_to_data(self._viewer.dims.point))).astype(int)
+        where = {POSITION[a]: int(p) for a, p in zip(axes_of_labels(layer), point, strict=True) if a in POSITION}
+        row = self._rows.find(number, where)
+        if row is None:
+            return
+        index = model.mapFromSource(self._rows.index(row, 0))
+        self._following = True
+        self.view.setCurrentIndex(index)
+        self.view.scrollTo(index)
+        self._following = False
 
     def _removed(self, event: Any) -> None:
         at = self.box.findData(event.value)
@@ -136,7 +190,8 @@ class Measurements(QWidget):
 
     def _clicked(self, current: QModelIndex, before: QModelIndex) -> None:
         model = self.view.model()
-        if self._layer is not None and current.isValid() and isinstance(model, QSortFilterProxyModel):
+        follows = self._layer is not None and not self._following
+        if follows and current.isValid() and isinstance(model, QSortFilterProxyModel):
             go_to(self._viewer, self._layer, self._rows.row(model.mapToSource(current).row()))
 
 
@@ -145,6 +200,15 @@ def go_to(viewer: Any, layer: Any, row: dict[str, Any]) -> None:
     place = place_of(row, axes_of_labels(layer))
     if place is None:
         return
+    show_place(viewer, layer, place)
+    if str(layer.mode) not in PAINTING:
+        layer.selected_label = int(row["index"])
+
+
+def show_place(viewer: Any, layer: Any, place: Sequence[float], extent: float = 0) -> None:
+    """Show a place of a layer (its pixels) in the middle of the canvas; with an ``extent`` (px), at a zoom at which that is
+    about a third of the canvas.
+    """
     world = layer.data_to_world(place)
     first = viewer.dims.ndim - len(world)
     shown = viewer.dims.displayed
@@ -157,8 +221,9 @@ def go_to(viewer: Any, layer: Any, row: dict[str, Any]) -> None:
         if axis >= first:
             centre[k] = world[axis - first]
     camera.center = tuple(centre)
-    if str(layer.mode) not in PAINTING:
-        layer.selected_label = int(row["index"])
+    if extent:
+        canvas = viewer.window._qt_viewer.canvas.native
+        camera.zoom = min(canvas.width(), canvas.height()) / (3 * extent * abs(float(layer.scale[-1])))
 
 
 def open_table(viewer: Any, layers: Sequence[Any]) -> Measurements:
