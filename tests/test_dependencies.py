@@ -20,7 +20,8 @@ def declared() -> set[str]:
     """Names of the dependencies, as `normal` writes them, without extras and versions; those that one may add, too."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    listed = project["dependencies"] + extras["cluster"] + extras["distributed"] + extras["parquet"]
+    added = ("cluster", "distributed", "parquet", "tracking")
+    listed = project["dependencies"] + [line for name in added for line in extras[name]]
     return {normal(re.split(r"[\[<>=!~; ]", line)[0]) for line in listed}
 
 
