@@ -163,7 +163,7 @@ class Measurements(QWidget):
         value = layer.get_value(
             event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
         )
-        value = value[-1] if isinstance(value, tuple) else value
+        value = value[-1] if layer.multiscale and value else value  # (level, value)
         if value:
             self.choose(int(value))
 
