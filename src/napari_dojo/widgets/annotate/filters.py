@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -39,6 +40,7 @@ from napari_dojo.widgets.common.measured import Measured
 __all__ = ["FilterSection"]
 
 STEPS = 1000  # of a slider
+NUMBER = 58  # px of a number, up to seven digits
 GOES = "#D55E00"
 OFFERED = (
     "eccentricity",
@@ -73,6 +75,8 @@ class RangeRow(QWidget):
         self.slider.setValue((0, STEPS))
         label = QLabel(title)
         label.setToolTip("Objects outside of this range go.")
+        label.setMinimumWidth(10)
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top, column_layout = QHBoxLayout(), QVBoxLayout(self)
         for layout in (top, column_layout):
             layout.setContentsMargins(0, 0, 0, 0)
@@ -82,7 +86,8 @@ class RangeRow(QWidget):
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setKeyboardTracking(False)
             box.setRange(-1e12, 1e12)
-            box.setFixedWidth(66)
+            box.setStyleSheet("min-width: 0px; padding: 1px 2px;")  # napari's leaves room for arrows
+            box.setFixedWidth(NUMBER)
             described(box, f"{title}, {which}", f"The {which} of what stays: {title}.")
             calm(box)
             box.valueChanged.connect(self._typed)

@@ -17,7 +17,7 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.inference.tables import Table, write_csv
 from napari_dojo.inference.tracking import Tracked, series_axes, track, write_geff
 from napari_dojo.widgets.annotate.editing import Editing
-from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.form import described, form_layout, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_of_labels, placement, provenance, source_of
 from napari_dojo.widgets.common.measured import Measured
@@ -78,7 +78,7 @@ class FollowSection(QWidget):
         self.track_button = QPushButton("Track")
         described(self.track_button, "Track", TRACK_TIP)
         self.step_edit = NumberEdit(
-            value=None, min=1, max=10_000, step=1, nullable=True, unit="px", word="step: automatic", decimals=0
+            value=None, min=1, max=10_000, step=1, nullable=True, unit="px", word="automatic", decimals=0
         )
         tip = "How far an object may move from frame to frame; automatic: as far as it is wide."
         described(self.step_edit.native, "Largest step", tip)
@@ -100,17 +100,18 @@ class FollowSection(QWidget):
         self._show()
 
     def _lay_out(self) -> None:
-        column, first, second = QVBoxLayout(self), QHBoxLayout(), QHBoxLayout()
+        column, first, second, form = QVBoxLayout(self), QHBoxLayout(), QHBoxLayout(), form_layout()
         column.setContentsMargins(0, 0, 0, 0)
         for layout in (column, first, second):
             layout.setSpacing(4)
         first.addWidget(self.table_button, 1)
         first.addWidget(self.columns_button)
         second.addWidget(self.track_button, 1)
-        second.addWidget(self.step_edit.native, 1)
         second.addWidget(self.export_button)
+        form.addRow("Largest step", self.step_edit.native)
         column.addLayout(first)
         column.addLayout(second)
+        column.addLayout(form)
         column.addWidget(self.why)
 
     def use(self, editing: Editing | None) -> None:
