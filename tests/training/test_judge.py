@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from discs import discs
 from made import made
 
@@ -92,3 +93,19 @@ def test_a_class_that_the_crops_lack_is_added():
     assert {int(v) for c in few for v in np.unique(within(c))} == {1, 2}
     assert sum(c.volume for c in few) < 1e6
     assert all(0 <= a < b <= n for c in few for (a, b), n in zip(c.box, (2000, 1010), strict=True))
+
+
+def test_the_temperature_makes_probabilities_as_often_right_as_they_say() -> None:
+    from napari_dojo.tasks import CLASSIFY
+    from napari_dojo.tasks.classify import ClassifyOptions, probabilities
+
+    rng = np.random.default_rng(0)
+    options = ClassifyOptions(values=(1, 2), classes=("a", "b"), weights=(1.0, 1.0))
+    true = rng.normal(0, 2, 4000)
+    y = 1 + (rng.random(4000) < 1 / (1 + np.exp(-true)))
+    sources = tuple(Source(np.zeros((1, 8, 8)), int(v), None, PLAIN, np.zeros((0, 2))) for v in y)
+    judge = Judge(CLASSIFY, options, None, None, sources)
+    maps = [np.array([0, 3 * t], np.float32) for t in true]
+    found = judge.temperature(maps)
+    assert found == pytest.approx(3, rel=0.1)
+    assert probabilities(np.array([0, 3 * 2.0], np.float32) / found)[1] == pytest.approx(1 / (1 + np.exp(-2)), abs=0.02)
