@@ -237,6 +237,8 @@ class Editing(QObject):
         """A person changed something, with a tool or with napari's brush."""
         changes = changes_in(event.value)
         for change in changes:
+            if self._tidying:
+                break  # an edit by rule leaves objects in their boxes
             if self._places is not None and isinstance(self.data, np.ndarray):
                 self._places.note(change.box, self.data[change.box])
         if changes and (self._tidying or self.automatic):
