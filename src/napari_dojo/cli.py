@@ -322,9 +322,10 @@ def _train(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sinks import TiffSink
-    from napari_dojo.inference.sources import FileSource
+    from napari_dojo.inference.sources import PARTLY, FileSource
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.io.categories import images_of
+    from napari_dojo.io.images import LAZY_ABOVE
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.card import read_card
     from napari_dojo.models.library import find
@@ -352,10 +353,15 @@ def _predict(args: argparse.Namespace) -> int:
         classes=not task.result.dense,
     )
     labels = _labels_of(inputs, args.target) if args.target else {}
+    if (sink.then or sink.classes) and (args.scheduler or args.out.suffix == ".zarr"):
+        raise DojoError(
+            "Classes of objects and of images are written to a folder, by one process. Name a folder as --out."
+        )
+    large = LAZY_ABOVE
     if sink.then or sink.classes:
         _check_classes(args)
     elif args.out.suffix == ".zarr":
-        sink = _zarr_sink(args, inputs)
+        sink, large = _zarr_sink(args, inputs), PARTLY
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -368,7 +374,7 @@ def _predict(args: argparse.Namespace) -> int:
             "Leave --tables and --rois out."
         )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    sources = [FileSource(path, args.axes, labels=labels.get(path)) for path in inputs]
+    sources = [FileSource(path, args.axes, labels=labels.get(path), lazy_above=large) for path in inputs]
     if args.scheduler:
         events = _on_cluster(args, sink, settings, decoding)
     else:
@@ -421,7 +427,7 @@ def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, 
     from napari_dojo.inference.cluster import Order, connected
     from napari_dojo.inference.predict import Ready
     from napari_dojo.inference.sinks import ZarrSink
-    from napari_dojo.inference.sources import FileSource
+    from napari_dojo.inference.sources import PARTLY, FileSource
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
 
@@ -430,7 +436,7 @@ def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, 
         yield Message("info", cluster.sentence)
         if isinstance(sink, ZarrSink):
             ready = Ready.of(load(model), settings, decoding)
-            yield from apply(ready, [FileSource(sink.input, args.axes)], sink, engine=cluster.blocks)
+            yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)
         else:
             yield from cluster.files(sink, args.axes, Control())
 

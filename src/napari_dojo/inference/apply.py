@@ -288,11 +288,12 @@ def _stored(
 ) -> Generator[Event, None, str]:
     """Predict block by block into an OME-Zarr; the axes of the prediction."""
     from napari_dojo.inference.blocks import in_threads
+    from napari_dojo.inference.predict import domain_shift
     from napari_dojo.inference.stores import predict_to_store
 
     if store.because:
         yield Message("info", f"{store.because} It is predicted block by block, and the result is {store.path.name}.")
-    for warning in image.warnings:
+    for warning in (*image.warnings, *domain_shift(ready.card, image)):
         yield Message("warning", warning)
     axes = yield from predict_to_store(ready, image, store.path, control, engine or in_threads, store.overwrite)
     return axes.names

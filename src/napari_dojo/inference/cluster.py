@@ -25,7 +25,7 @@ from napari_dojo.inference.geometry import resolve
 from napari_dojo.inference.predictor import BLOCK_BYTES, BLOCKS
 from napari_dojo.inference.samples import Ready
 from napari_dojo.inference.sinks import TiffSink
-from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.sources import PARTLY, FileSource
 from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks.watershed import Part
 
@@ -209,7 +209,7 @@ def _choose_gpu() -> None:
 @lru_cache(maxsize=2)
 def _work(order: Order, given: _Image) -> Work:
     ready = _ready(order)
-    image = FileSource(Path(given.path), given.axes).read(given.number)
+    image = FileSource(Path(given.path), given.axes, lazy_above=PARTLY).read(given.number)
     return Work.of(ready, resolve(ready.card, replace(image, numbers=given.numbers), ready.settings), given.pixels)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Ready",
     "Storage",
     "decoded",
+    "domain_shift",
     "memory_for",
     "predict",
     "predict_image",
@@ -86,7 +87,7 @@ def predict_image(
     keep_maps = (keep_maps or not ready.predictor.dense) and bool(fields_of(ready.task.decoding))
     in_blocks = too_large(ready, image, keep_maps)
     _check_memory(ready, image, keep_maps)
-    for warning in (*image.warnings, *_domain_shift(ready.card, image)):
+    for warning in (*image.warnings, *domain_shift(ready.card, image)):
         yield Message("warning", warning)
     out = storage(places.shape, places.dtype)
     uncertainty = np.zeros(places.shape, np.float32) if ready.uncertainty else None
@@ -179,7 +180,7 @@ def predict_sample(
     return decoded(card, maps, norm, decoding)
 
 
-def _domain_shift(card: Card, image: Input) -> Iterator[str]:
+def domain_shift(card: Card, image: Input) -> Iterator[str]:
     """A sentence where the first sample looks unlike the training images."""
     known, x = card.data.get("seen"), image.axes.sample(image.array, 0)
     x = np.asarray(x[(slice(None), *(slice(max(0, n - LOOKED_AT) // 2, (n + LOOKED_AT) // 2) for n in x.shape[1:]))])

@@ -12,7 +12,9 @@ from napari_dojo.inference.geometry import Image
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_targets
 
-__all__ = ["ArraySource", "FileSource", "Source", "StoredSource"]
+__all__ = ["PARTLY", "ArraySource", "FileSource", "Source", "StoredSource"]
+
+PARTLY = 64_000_000  # bytes; larger images are not held in memory where they are predicted block by block
 
 
 class Source(Protocol):
@@ -35,12 +37,14 @@ class FileSource:
     axes : as a person names them; None: as the file says.
     shown : what the user knows it by where the file's name is not enough, such as ``A1/field.tif``.
     labels : the file of its objects, which get a class each.
+    lazy_above : bytes; larger images stay on the disk, and are read part by part.
     """
 
     path: Path
     axes: str | None = None
     shown: str = ""
     labels: Path | None = None
+    lazy_above: int = images.LAZY_ABOVE
 
     @property
     def name(self) -> str:
@@ -49,7 +53,7 @@ class FileSource:
 
     def read(self, number: int = 0) -> Image:
         """The full resolution of one image in the file."""
-        picture = replace(images.read(self.path, image=number), path=self.path)
+        picture = replace(images.read(self.path, image=number, lazy_above=self.lazy_above), path=self.path)
         name = picture.name.replace(self.path.name, self.name, 1)
         if self.labels is None:
             return Image(name, picture, self.axes)
