@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import DATA
+from _common import DATA, dojo, dojo_json
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_dojo.data import pointing
-from napari_dojo.io.images import read
+from napari_dojo.io.images import read, write
 from napari_dojo.io.pairing import list_inputs, pair_files
+from napari_dojo.simulation.strokes import strokes
 
 OBJECTS = 100  # of each gesture
 
@@ -145,25 +147,140 @@ def edits_timed(size: int, repeats: int = 5) -> dict[str, float]:
     return {"size": size, **result, "worst_ms": round(max(max(ms) for ms in found.values()), 1)}
 
 
+def stroked(truth: NDArray[Any], number: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    """Pixels of one stroke, 3 px wide, in an object, as ``benchmarks/strokes.py`` draws them."""
+    drawn = strokes((truth == number).astype(np.int32), 0.0, int(rng.integers(2**31)))
+    return np.nonzero(drawn)
+
+
+def live(repeats: int, size: int = 1024) -> dict[str, float]:
+    """Strokes on objects of a size x size image in a real viewer: seconds until a preview, and the longest block."""
+    import napari
+    from gui_heartbeat import Heartbeat
+    from qtpy.QtWidgets import QApplication
+
+    from napari_dojo.simulation.microscope import simulate
+    from napari_dojo.widgets.annotate.panel import AnnotatePanel
+    from napari_dojo.widgets.common.panel import open_panel
+
+    image, truth = _simulated(simulate, size)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1280, 800)
+    viewer.add_image(image, name="nuclei")
+    panel = open_panel(viewer, AnnotatePanel, "Annotate")
+
+    def wait(until: Callable[[], bool], most: float = 60.0) -> bool:
+        end = time.monotonic() + most
+        while not until() and time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.001)
+        return until()
+
+    panel.find_box.setCurrentIndex(panel.find_box.findData("objects"))
+    panel.find_box.activated.emit(panel.find_box.currentIndex())
+    layer, rng = panel.editing.labels, np.random.default_rng(0)
+    numbers = rng.permutation(np.unique(truth)[1:])
+    heart = Heartbeat(viewer.window._qt_window)
+    views, wholes = [], []
+    drawn = [stroked(truth, int(numbers[k]) if k % 2 else 0, rng) for k in range(repeats + 2)]
+    for k, at in enumerate(drawn):  # background and objects in turn
+        panel.live.shown = (None, None)
+        layer.data_setitem(at, 1 if k % 2 == 0 else k + 2)  # as napari's brush does
+        if k == 0:
+            continue
+        wait(lambda: panel.live.shown[1] is not None)
+        if k > 1:  # the first one computes the features
+            views.append(panel.live.shown[0])
+            wholes.append(panel.live.shown[1])
+            heart.on = True
+    heart.on = False
+    worst, where = heart.worst_of_ours()
+    print(where)
+    viewer.close()
+    found = {"stroke_to_view_s": float(np.median(views)), "stroke_to_image_s": float(np.median(wholes))}
+    return {**{k: round(v, 3) for k, v in found.items()}, "worst_block_ms": round(worst, 1)}
+
+
+def _simulated(simulate: Any, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """An image of nuclei and its labels."""
+    made = simulate("nuclei", (size, size), 0, diameter=24)
+    return np.asarray(made.image), np.asarray(made.labels)
+
+
+def from_strokes(data: Path, steps: int, minutes: float, draws: int, start: str) -> dict[str, Any]:
+    """Train from strokes on 20 objects and on background in 3 images; AP of the official test images, median of draws."""
+    found = []
+    for seed in range(draws):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            draw_objects(data / "dsb2018_fluo" / "train", folder, seed)
+            long = ("--steps", steps) if steps else ("--minutes", minutes)
+            dojo("train", "instances", "--input", folder / "images", "--target", folder / "strokes", "--annotation",
+                 "strokes", "--out", folder / "model", "--start", start, *long)  # fmt: skip
+            test = data / "dsb2018_fluo" / "test"
+            told = dojo_json("evaluate", folder / "model", "--input", test / "images", "--target", test / "masks")
+            found.append(told["ap"])
+            print(json.dumps(found[-1]))
+    ap = {k: round(float(np.median([f[k] for f in found])), 4) for k in found[0]}
+    return {"ap": ap, "draws": [round(f["0.5"], 4) for f in found], "start": start}
+
+
+def draw_objects(source: Path, out: Path, seed: int, images: int = 3, objects: int = 20) -> None:
+    """Images, and strokes on as many random objects and as often on background."""
+    pairs, _, _ = pair_files(list_inputs(source / "images"), list_inputs(source / "masks", targets=True))
+    rng = np.random.default_rng([seed, 17])
+    while True:
+        chosen = [pairs[i] for i in rng.choice(len(pairs), images, replace=False)]
+        truths = [np.asarray(read(target, labels=True).data).astype(np.int32) for _, target in chosen]
+        there = [(k, n) for k, y in enumerate(truths) for n, a in enumerate(np.bincount(y.ravel())) if n and a >= 20]
+        if len(there) >= objects and {k for k, _ in there} == set(range(images)):
+            break
+    drawn = [np.zeros(y.shape, np.uint16) for y in truths]
+    for i in rng.permutation(len(there))[:objects]:
+        k, number = there[i]
+        drawn[k][stroked(truths[k], number, rng)] = max(1, drawn[k].max()) + 1
+    for i in range(objects):
+        drawn[i % images][stroked(truths[i % images], 0, rng)] = 1
+    for (path, _), strokes_ in zip(chosen, drawn, strict=True):
+        found = read(path)
+        write(out / "images" / f"{path.stem}.tif", found.data, found.axes or "YX")
+        write(out / "strokes" / f"{path.stem}.tif", strokes_, "YX", labels=True)
+
+
 def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["gestures", "edits", "next"], default="gestures")
-    parser.add_argument("--steps", type=int, default=150, help="of each training of --only next")
+    parser.add_argument("--only", choices=["gestures", "edits", "live", "strokes", "next"], default="gestures")
+    parser.add_argument("--strokes", type=int, default=20, help="of --only live")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=0,
+        help="of each training of --only strokes, instead of minutes, and of --only next (150)",
+    )
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--start", default="none", help="of --only strokes")
     parser.add_argument("--seeds", type=int, default=3, help="how often --only next is repeated")
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if args.only == "edits":
-        print(json.dumps(edits_timed(args.size)))
-    elif args.only == "next":
+
+    def places() -> Any:
         from _annotate_next import Effort, simulate_places
 
         seeds = range(args.seed, args.seed + args.seeds)
-        print(json.dumps(simulate_places(args.data, Effort(steps=args.steps), ("dsb2018", "simulated"), seeds)))
-    else:
-        print(json.dumps(gestures(args.data, args.seed)))
+        return simulate_places(args.data, Effort(steps=args.steps or 150), ("dsb2018", "simulated"), seeds)
+
+    work: dict[str, Callable[[], Any]] = {
+        "edits": lambda: edits_timed(args.size),
+        "next": places,
+        "gestures": lambda: gestures(args.data, args.seed),
+        "live": lambda: live(args.strokes),
+        "strokes": lambda: from_strokes(args.data, args.steps, args.minutes, args.draws, args.start),
+    }
+    print(json.dumps(work[args.only]()))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ CHOSEN = (
     *("train-ready-dark", "train-running-dark", "train-running-light", "train-done-light", "train-warning-dark"),
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
-    *("palm-support-dark", "annotate-dark", "batch-done-dark"),
+    *("palm-support-dark", "annotate-dark", "annotate-live-dark", "batch-done-dark"),
 )
 STATES = {}  # by their names in the files
 
@@ -746,6 +746,27 @@ def annotate(stage: Stage) -> None:
     TOOLS["Split"].act(panel.editing, Gesture(line, sight))
     labels.selected_label = 1
     stage.wait(lambda: panel.editing.tally.accepted > 8)
+    stage.narrow()
+
+
+@state
+def annotate_live(stage: Stage) -> None:
+    """Strokes on eight nuclei and on background, and the live layer."""
+    import numpy as np
+
+    from napari_dojo.metrics.baselines import otsu_watershed
+    from napari_dojo.simulation.strokes import strokes
+
+    (image,) = stage.sample("nuclei", ("image",))
+    found = otsu_watershed(image.data[None])
+    panel = stage.open("Annotate")
+    panel.find_box.setCurrentIndex(panel.find_box.findData("objects"))
+    panel.find_box.activated.emit(panel.find_box.currentIndex())
+    labels = panel.editing.labels
+    for k, number in enumerate(np.random.default_rng(1).permutation(np.unique(found)[1:])[:8]):
+        labels.data_setitem(np.nonzero(strokes((found == number).astype(np.int32), 0.0, k)), k + 2)
+        labels.data_setitem(np.nonzero(strokes((found == 0).astype(np.int32), 0.0, k)), 1)
+    stage.wait(lambda: panel.live.shown[1] is not None)
     stage.narrow()
 
 

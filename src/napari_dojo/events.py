@@ -13,6 +13,7 @@ __all__ = [
     "Event",
     "Failed",
     "Message",
+    "Previewed",
     "Progress",
     "Skipped",
     "Started",
@@ -84,6 +85,20 @@ class Progress(Event):
     def among(self, index: int, count: int) -> Progress:
         """The progress of part ``index`` of ``count`` equal parts as that of all of them."""
         return Progress(index * self.total + self.done, count * self.total)
+
+
+@dataclass(frozen=True)
+class Previewed(Event):
+    """A live preview of a plane: ``path`` of a .npy of its part ``box`` (rows, columns; from and to), px.
+
+    ``number`` : of the strokes it is made from; ``seconds`` it took; ``whole`` : nothing more follows for them.
+    """
+
+    path: str
+    box: list[list[int]]
+    number: int
+    seconds: float
+    whole: bool
 
 
 @dataclass(frozen=True)

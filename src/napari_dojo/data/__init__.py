@@ -13,7 +13,7 @@ __all__ = [
     "normalize",
     "objects",
     "optics",
-    "pixel_forest",
+    "pixel_classifier",
     "pointing",
     "recipe",
     "registration",

@@ -9,6 +9,7 @@ __all__ = [
     "geometry",
     "journal",
     "linking",
+    "live",
     "places",
     "predict",
     "predictor",

@@ -103,6 +103,10 @@ class Job:
         """Predict this image, ``.npy`` (C, *S), at each check."""
         self._say({"look": None if path is None else {"image": str(path)}})
 
+    def ask(self, look: dict[str, Any]) -> None:
+        """Predict what a live preview wants, see `napari_dojo.inference.live.live_steps`."""
+        self._say({"look": look})
+
     def close(self, patience: float = 2.0) -> None:
         """End the child for sure: asked to stop, after ``patience`` seconds killed."""
         process = self._process

@@ -28,11 +28,13 @@ from napari_dojo.training.start import NONE
 
 __all__ = [
     "Arrays",
+    "LiveRequest",
     "PredictFiles",
     "PredictImages",
     "RecipeRequest",
     "Request",
     "TrainRequest",
+    "live_request",
     "predict_files_request",
     "predict_request",
     "recipe_request",
@@ -380,6 +382,28 @@ def recipe_request(folder: Path, recipe: Recipe, overwrite: bool = False) -> Pat
     """Write that a recipe is to be run into a new folder of a job."""
     with _new(folder):
         RecipeRequest(text_of(recipe), recipe.base, overwrite).write(folder)
+        return folder
+
+
+# live previews ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LiveRequest(Request):
+    """A resident job for live previews; what is to be predicted comes as commands, see `napari_dojo.inference.live`."""
+
+    kind: ClassVar[str] = "live"
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        return cls()
+
+
+def live_request(folder: Path) -> Path:
+    """Write what a live preview needs into a new folder of a job."""
+    with _new(folder):
+        LiveRequest().write(folder)
         return folder
 
 

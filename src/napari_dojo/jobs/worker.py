@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.events import Control, Event, Failed, Message
-from napari_dojo.jobs.requests import PredictFiles, PredictImages, RecipeRequest, TrainRequest
+from napari_dojo.events import Control, Done, Event, Failed, Message
+from napari_dojo.jobs.requests import LiveRequest, PredictFiles, PredictImages, RecipeRequest, TrainRequest
 
 __all__ = ["events_of", "main"]
 
@@ -110,9 +110,17 @@ def _recipe(folder: Path, control: Control) -> Iterator[Event]:
     yield from run(request.recipe, request.overwrite, control)
 
 
+def _live(folder: Path, control: Control) -> Iterator[Event]:
+    from napari_dojo.inference.live import live_steps
+
+    yield from live_steps(folder, control)
+    yield Done("")
+
+
 WORK: dict[str, Callable[[Path, Control], Iterator[Event]]] = {
     TrainRequest.kind: _train,
     RecipeRequest.kind: _recipe,
+    LiveRequest.kind: _live,
     PredictImages.kind: lambda folder, control: _predict(PredictImages.read(folder), folder, control),
     PredictFiles.kind: lambda folder, control: _predict(PredictFiles.read(folder), folder, control),
 }

@@ -33,6 +33,7 @@ __all__ = [
     "image_findings",
     "images",
     "may_start_from",
+    "strokes",
     "watershed",
 ]
 

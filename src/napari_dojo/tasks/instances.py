@@ -170,7 +170,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
 
 
 def _summary_of_strokes(dataset: Dataset, options: InstancesOptions) -> Summary:
-    """Count the strokes, and measure the objects that a forest finds around them."""
+    """Count the strokes, and measure the objects that a classifier finds around them."""
     dims, objects, findings = len(dataset.spatial), *stroke_findings(dataset)
     findings = [*size_findings(dataset), *swap_findings(dataset), *findings]
     if not objects:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.normalize import Rule
 from napari_dojo.tasks.base import Example, Finding, Fix
-from napari_dojo.tasks.strokes import BACKGROUND, forest_masks, objects_from, only_strokes
+from napari_dojo.tasks.strokes import BACKGROUND, classified_masks, objects_from, only_strokes
 
 __all__ = ["looks_like_strokes", "stroke_findings", "stroked_areas"]
 
@@ -62,13 +62,13 @@ def looks_like_strokes(dataset: Dataset) -> list[Finding]:
 
 
 def stroked_areas(dataset: Dataset) -> tuple[NDArray[np.int64], float]:
-    """Pixels of objects that have a stroke, as the forest outlines them in a few images, and their median thickness, px."""
+    """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px."""
     from scipy.ndimage import distance_transform_edt, maximum
 
     samples = sorted(dataset.samples, key=lambda s: -np.count_nonzero(np.asarray(s.y) > BACKGROUND))[:LOOKED_AT]
     examples = [_example(s) for s in samples]
     areas, thick = [], []
-    for example, mask in zip(examples, forest_masks(examples), strict=True):
+    for example, mask in zip(examples, classified_masks(examples), strict=True):
         strokes = only_strokes(example.y, example.region)
         found = objects_from(mask, None, strokes)
         own = np.unique(found[strokes > BACKGROUND])

@@ -1,6 +1,6 @@
 """Objects from strokes: 0 is not annotated, 1 is background, 2 and above are objects, each touched by a stroke.
 
-What the strokes leave open is completed twice. First a random forest on the pixels' features, fitted to the strokes, tells
+What the strokes leave open is completed twice. First a classifier of pixels, fitted to the strokes, tells
 objects from background; later in the training, the network's own maps take its place. Each object's outline is put where the
 image is steepest. Both ways the strokes overrule predictions: a stroke lies in one object, two strokes in two objects, none of the
 background's in any. Pixels that neither strokes nor prediction decide stay unknown and are not trained on.
@@ -16,35 +16,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.pixel_forest import PixelForest, pixel_features
+from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.strokes import StrokeCounts
 from napari_dojo.tasks.base import Example
 from napari_dojo.tasks.watershed import split_objects
 
-__all__ = ["BACKGROUND", "completed_strokes", "forest_masks", "objects_from", "only_strokes"]
+__all__ = [
+    "BACKGROUND",
+    "classified_masks",
+    "completed_strokes",
+    "numbered_like",
+    "objects_from",
+    "objects_of",
+    "only_strokes",
+]
 
 BACKGROUND = 1  # the number of the background's strokes
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
 LEVELS = np.linspace(0.1, 0.9, 17)  # probabilities at which an outline is tried
-FIRST = 0.3  # probability by which objects are told apart before
+FIRST = 0.3  # probability by which objects are separated before
 RIM = 8  # pixels of an outline, at least
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
-SURE = 0.9  # agreement with the strokes from which on the network is not compared with the forest
+SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
 SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, see `split_objects`
 
 
 def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
     """Objects 1..n of each training part (*S), and where they are known.
 
-    Found by the maps of a network (logit of "inside", distance), or by a forest on the strokes of all parts where there are
+    Found by the maps of a network (logit of "inside", distance), or by a classifier on the strokes of all parts where there are
     no maps, or where it agrees better with the strokes.
     """
     strokes = [only_strokes(e.y, e.region) for e in examples]
     learned = [_learned(e.maps, e.x, s) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
     found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
     if agreement < SURE:
-        simple = [(mask, _relative_depth(mask)) for mask in forest_masks(examples)]
+        simple = [(mask, _relative_depth(mask)) for mask in classified_masks(examples)]
         found = learned if agreement >= _agreement(simple, strokes) else simple
     return [
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
@@ -74,15 +82,15 @@ def only_strokes(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> ND
     return strokes if region is None else np.where(region, strokes, 0)
 
 
-def forest_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
-    """Where objects are in each image (*S), as a forest on all strokes says."""
+def classified_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
+    """Where objects are in each image (*S), as a classifier on all strokes says."""
     features = [pixel_features(e.x) for e in examples]
     classes = [np.minimum(only_strokes(e.y, e.region), 2) for e in examples]
     if not any((c == BACKGROUND).any() for c in classes):
         classes = [_with_background(c) for c in classes]
-    forest = PixelForest(features, classes)
+    classifier = PixelClassifier(features, classes)
     return [
-        _outlined(forest.probabilities(f)[-1], e.x, only_strokes(e.y, e.region))
+        _outlined(classifier.probabilities(f)[-1], e.x, only_strokes(e.y, e.region))
         for f, e in zip(features, examples, strict=True)
     ]
 
@@ -102,6 +110,25 @@ def objects_from(
     return _parted(found, strokes, distance)
 
 
+def objects_of(
+    probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Objects (*S) from the probability that a pixel of the image (C, *S) belongs to one."""
+    return objects_from(_outlined(probability, x, strokes), None, strokes)
+
+
+def numbered_like(found: NDArray[np.int32], strokes: NDArray[np.int32], largest: int) -> NDArray[np.int32]:
+    """The same objects with the numbers of their strokes; those without one are numbered from ``largest`` + 1 on."""
+    numbers = np.zeros(int(found.max(initial=0)) + 1, np.int32)
+    stroke, there, pixels, _ = _held(found, strokes)
+    order = np.argsort(pixels, kind="stable")
+    numbers[there[order]] = stroke[order]
+    free = np.setdiff1d(np.unique(found), [0, *there])
+    numbers[free] = max(largest, BACKGROUND) + 1 + np.arange(len(free))
+    numbers[0] = 0
+    return numbers[found]
+
+
 def _with_background(classes: NDArray[np.int32]) -> NDArray[np.int32]:
     """Random pixels without a stroke count as background: most of them are."""
     free = np.flatnonzero(classes == 0)
@@ -116,7 +143,7 @@ def _outlined(
 ) -> NDArray[np.bool_]:
     """The mask (*S) above a level of the probability, for each object that at whose outline the image (C, *S) is steepest.
 
-    How steep it is at all outlines of that level counts as much as at the object's own: edges of its own alone may be others'.
+    How steep it is at all outlines of that level counts as much as at the object's own: its edges alone may be those of a neighbour.
     """
     from scipy import ndimage as ndi
 

@@ -181,6 +181,14 @@ class Editing(QObject):
 
     def plane_of_image(self, window: tuple[slice, slice], sight: Sight) -> NDArray[np.float32] | None:
         """A part of the image as it is shown (rows, columns), its channels added up; None without a fitting image."""
+        part = self.channels_of_plane(window, sight)
+        if part is None or len(part) == 1:
+            return None if part is None else part[0]
+        spread = part.std(axis=(1, 2), keepdims=True)
+        return np.asarray((part / np.where(spread > 0, spread, 1)).sum(0), np.float32)
+
+    def channels_of_plane(self, window: tuple[slice, slice], sight: Sight) -> NDArray[np.float32] | None:
+        """A part of the image as it is shown (C, rows, columns); None without a fitting image."""
         image = self.image
         if image is None or image not in self._viewer.layers:
             return None
@@ -195,12 +203,9 @@ class Editing(QObject):
         free = dict(zip((axes[a] for a in sight.axes), window, strict=True))
         key = tuple(slice(None) if n == "C" else free.get(n, at.get(n)) for n in names)
         part = np.asarray(array[key], np.float32)
-        if "C" in names:
-            left = [n for n in names if n == "C" or n in free]
-            part = np.moveaxis(part, left.index("C"), 0)
-            spread = part.std(axis=(1, 2), keepdims=True)
-            part = (part / np.where(spread > 0, spread, 1)).sum(0)
-        return part if sight.axes[0] < sight.axes[1] else part.T
+        left = [n for n in names if n == "C" or n in free]
+        part = np.moveaxis(part, left.index("C"), 0) if "C" in left else part[None]
+        return part if sight.axes[0] < sight.axes[1] else part.swapaxes(1, 2)
 
     # changes
 

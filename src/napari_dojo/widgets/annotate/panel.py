@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft
@@ -13,12 +13,14 @@ from napari_dojo.widgets.annotate.editing import Editing, writable
 from napari_dojo.widgets.annotate.filters import FilterSection
 from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
+from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes
 from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.form import Fold, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.layers import fits, new_labels
+from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired
 from napari_dojo.widgets.common.provenance import made
@@ -29,6 +31,7 @@ __all__ = ["AnnotatePanel"]
 NO_IMAGE = "Open an image first (File > Open, or File > Open Sample > Dojo)."
 NO_LABELS = "There are no labels yet. Make new ones and paint, or let a model find the objects (Apply)."
 NO_TOOL = "Choose a tool, or paint with napari's brush (key 2). The keys work while the image has the focus."
+KINDS = {"whole objects": "", "objects from strokes": "objects", "classes from strokes": "classes"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class AnnotatePanel(Panel):
         self.unfinished = Unfinished(runs=False)
         self.column.addWidget(self.unfinished)
         self._choose()
+        self._strokes()
         self._correct()
         self._accept()
         self.suggest = SuggestSection(self.viewer)
@@ -102,8 +106,14 @@ class AnnotatePanel(Panel):
         narrow(self.reach_box)
         self.reach_box.addItem("in all planes", True)
         self.reach_box.addItem("in this plane", False)
+        self.find_box = QComboBox()
+        described(self.find_box, "Find", "What the labels are: whole objects, or strokes that a model is trained from.")
+        narrow(self.find_box)
+        for text, kind in KINDS.items():
+            self.find_box.addItem(text, kind)
         form.addRow("Labels", row)
         form.addRow("Image", self.image_box)
+        form.addRow("Find", self.find_box)
         form.addRow("Objects", self.reach_box)
         self._form = form
         self.column.addLayout(form)
@@ -113,10 +123,43 @@ class AnnotatePanel(Panel):
         self.labels_box.currentIndexChanged.connect(self._labels_chosen)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.reach_box.currentIndexChanged.connect(self._reach_chosen)
+        self.find_box.activated.connect(self._kind_chosen)
         self.new_button.clicked.connect(self._make_labels)
 
+    def _strokes(self) -> None:
+        self.strokes_part, column = _part()
+        brushes = QHBoxLayout()
+        brushes.setSpacing(4)
+        self.ground_button, self.next_button = QPushButton("Background  B"), QPushButton("Next object  N")
+        described(self.ground_button, "Paint background", "Paint background with number 1: close to objects, and far.")
+        described(self.next_button, "Paint the next object", "Paint the next object, with a number that none has yet.")
+        brushes.addWidget(self.ground_button)
+        brushes.addWidget(self.next_button)
+        self.live_check = QCheckBox("Live")
+        described(self.live_check, "Live", "Show after each stroke what the strokes make of the image.")
+        self.live_text = sentence(lines=1)
+        self.live_text.setAccessibleName("Live preview")
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.live_check)
+        row.addWidget(self.live_text, 1)
+        self.strokes_text = sentence(lines=2)
+        self.strokes_text.setAccessibleName("What is painted")
+        column.addLayout(brushes)
+        column.addLayout(row)
+        column.addWidget(self.strokes_text)
+        self.column.addWidget(self.strokes_part)
+        self.live = Live(self.viewer, self)
+        self.live.said.connect(self.live_text.setText)
+        self.live.counted.connect(self._strokes_counted)
+        self.live.ended.connect(lambda: self.live_check.setChecked(False))
+        self.live_check.toggled.connect(self._live_toggled)
+        self.ground_button.clicked.connect(self._paint_background)
+        self.next_button.clicked.connect(self._paint_next)
+
     def _correct(self) -> None:
-        self.column.addWidget(_heading("Correct"))
+        self.correct_part, column = _part()
+        column.addWidget(_heading("Correct"))
         self.tool_buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -128,18 +171,20 @@ class AnnotatePanel(Panel):
         described(self.redo_button, "Redo", "Do again what was undone (Ctrl+Shift+Z).")
         grid.addWidget(self.undo_button, 2, 1)
         grid.addWidget(self.redo_button, 2, 2)
-        self.column.addLayout(grid)
+        column.addLayout(grid)
         self.hint = sentence(lines=3)
         self.hint.setAccessibleName("What the tool does")
         self.result = sentence(lines=2)
         self.result.setAccessibleName("What happened")
-        self.column.addWidget(self.hint)
-        self.column.addWidget(self.result)
+        column.addWidget(self.hint)
+        column.addWidget(self.result)
+        self.column.addWidget(self.correct_part)
         self.undo_button.clicked.connect(self._undo)
         self.redo_button.clicked.connect(self._redo)
 
     def _accept(self) -> None:
-        self.column.addWidget(_heading("Accept"))
+        self.accept_part, column = _part()
+        column.addWidget(_heading("Accept"))
         grid = QGridLayout()
         grid.setSpacing(4)
         self.view_button, self.all_button = QPushButton("View"), QPushButton("Image")
@@ -150,10 +195,11 @@ class AnnotatePanel(Panel):
         grid.addWidget(self.all_button, 0, 2)
         for k in range(3):
             grid.setColumnStretch(k, 1)
-        self.column.addLayout(grid)
+        column.addLayout(grid)
         self.meaning = sentence(lines=3)
         self.meaning.setAccessibleName("What is used for training")
-        self.column.addWidget(self.meaning)
+        column.addWidget(self.meaning)
+        self.column.addWidget(self.accept_part)
         self.train_button = QPushButton("Train with these labels")
         described(self.train_button, "Train", "Open the Train panel with this image and what is accepted.")
         self.column.addWidget(self.train_button)
@@ -196,8 +242,10 @@ class AnnotatePanel(Panel):
 
     def _edit(self, labels: Any) -> None:
         """Let go of one layer and take up another."""
+        self.live.end()
         self.tools.attach(None)
         if self.editing is not None:
+            self._bind_brushes(self.editing.labels, on=False)
             self.editing.close()
             self.editing.deleteLater()
         self.editing = None
@@ -209,6 +257,7 @@ class AnnotatePanel(Panel):
             self.editing.changed.connect(self._show_steps)
             self.editing.counted.connect(self._show)
             self.tools.attach(self.editing)
+            self._bind_brushes(labels, on=True)
             self._reach_chosen()
         self.result.setText("")
 
@@ -257,7 +306,71 @@ class AnnotatePanel(Panel):
         if image is None:
             self.warn(NO_IMAGE)
             return
-        self.choose(new_labels(self.viewer, image))
+        kind = str(self.find_box.currentData())
+        labels = new_labels(self.viewer, image, classes=kind == "classes")
+        labels.metadata[STROKES] = kind
+        self.choose(labels)
+        if kind:
+            self.live_check.setChecked(True)
+
+    # strokes
+
+    @property
+    def strokes(self) -> str:
+        """What strokes in the labels stand for: "objects", "classes", or nothing, where labels are whole objects."""
+        return "" if self.editing is None else str(self.editing.labels.metadata.get(STROKES, ""))
+
+    def _kind_chosen(self, *_: Any) -> None:
+        """A person says what the labels are."""
+        kind = str(self.find_box.currentData())
+        if self.editing is None:
+            if kind:
+                self._make_labels()
+            return
+        self.tools.put_down()
+        self.editing.labels.metadata[STROKES] = kind
+        self._show()
+        if kind:
+            self._paint(BACKGROUND)
+        self.live_check.setChecked(bool(kind) and self.image_box.layer is not None)
+        if self.live.on:
+            self.live.begin(self.editing, kind == "objects")
+        self.autosave.follow()
+
+    def _live_toggled(self, on: bool) -> None:
+        if not on:
+            self.live.end()
+            self.live_text.setText("")
+        elif self.editing is not None and self.strokes and not self.live.on:
+            self.live_text.setText("Starting ...")
+            self.live.begin(self.editing, self.strokes == "objects")
+
+    def _strokes_counted(self, counts: Strokes) -> None:
+        self.strokes_text.setText(counts.sentence)
+        self.train_button.setEnabled(counts.enough)
+
+    def _paint(self, number: int) -> None:
+        """Take napari's brush, with this number."""
+        if self.editing is None:
+            return
+        layer = self.editing.labels
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        layer.selected_label, layer.mode = number, "paint"
+
+    def _bind_brushes(self, layer: Any, on: bool) -> None:
+        """The keys of the brushes, where the labels are strokes; else nothing happens."""
+        for key, act in (("B", self._paint_background), ("N", self._paint_next)):
+            layer.bind_key(
+                key, (lambda layer, act=act: act() if self.strokes else None) if on else None, overwrite=True
+            )
+
+    def _paint_background(self) -> None:
+        self._paint(BACKGROUND)
+
+    def _paint_next(self) -> None:
+        if self.editing is not None:
+            self._paint(max(BACKGROUND + 1, self.editing.free_number))
 
     # what can be done
 
@@ -271,6 +384,18 @@ class AnnotatePanel(Panel):
                 row.setVisible(stack)
         for button in (*self.tool_buttons.values(), self.view_button, self.all_button, self.train_button):
             button.setEnabled(on)
+        kind = self.strokes
+        self.find_box.setCurrentIndex(max(0, self.find_box.findData(kind)))
+        for part, shown in (
+            (self.strokes_part, bool(kind)),
+            (self.correct_part, not kind),
+            (self.accept_part, not kind),
+        ):
+            part.setVisible(shown)
+        self.count_text.setVisible(not kind)
+        self.ground_button.setVisible(kind == "objects")
+        self.next_button.setText("Next object  N" if kind == "objects" else "Next class  N")
+        self.train_button.setText("Train the full model" if kind else "Train with these labels")
         self.all_button.setText(self._whole())
         described(self.all_button, f"Accept {self._whole().lower()}", "All of it is right, the background too.")
         if editing is not None:
@@ -356,7 +481,7 @@ class AnnotatePanel(Panel):
             return
         self.tools.put_down()
         panel = open_panel(self.viewer, TrainPanel, "Train")
-        panel.use(self.image_box.layer, self.editing.labels)
+        panel.use(self.image_box.layer, self.editing.labels, self.strokes)
 
     # what is kept
 
@@ -385,6 +510,7 @@ class AnnotatePanel(Panel):
     def end(self) -> None:
         """The panel is closing; the layers stay."""
         if not self._ended:
+            self.live.end()
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
@@ -393,8 +519,18 @@ class AnnotatePanel(Panel):
             self.unfinished.end()
             self.autosave.end(keep=True)
             if self.editing is not None:
+                self._bind_brushes(self.editing.labels, on=False)
                 self.editing.close()
         super().end()
+
+
+def _part() -> tuple[QWidget, QVBoxLayout]:
+    """A part of the panel that can be hidden, and its column."""
+    part = QWidget()
+    column = QVBoxLayout(part)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(4)
+    return part, column
 
 
 def _heading(text: str) -> QWidget:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["next_number", "number_by_itself"]
+__all__ = ["STROKES", "next_number", "number_by_itself"]
+
+STROKES = "napari-dojo strokes"  # in a layer's metadata: what its strokes stand for; 1 is background then
 
 NEAR = 12  # px; a stroke of a small brush that begins so near to an object continues it
 
@@ -40,6 +42,9 @@ def number_by_itself(viewer: Any, layer: Any) -> None:
 
     def press(layer: Any, event: Any) -> None:
         if layer.mode != "paint":
+            return
+        if layer.metadata.get(STROKES) and layer.selected_label <= 1:  # one more stroke of background
+            before[0] = layer.selected_label
             return
         place = tuple(float(p) for p in layer.world_to_data(event.position))
         number = next_number(

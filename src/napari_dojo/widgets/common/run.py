@@ -49,12 +49,12 @@ class _Making:
 class Runner(QObject):
     """One job at a time. ``said`` gives each event; the last of a job is Done or Failed.
 
-    ``busy`` is True from `start` to that last event.
+    ``busy`` is True from `start` to that last event; ``every`` : ms between two looks at it.
     """
 
     said = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, every: int = 100) -> None:
         super().__init__(parent)
         self._held: list[Job] = []
         self._leaving: list[Job] = []  # have said all, and end by themselves
@@ -62,7 +62,7 @@ class Runner(QObject):
         self.busy = False
         self.paused = False
         self._timer = QTimer(self)
-        self._timer.setInterval(100)
+        self._timer.setInterval(every)
         self._timer.timeout.connect(self._poll)
 
     @property

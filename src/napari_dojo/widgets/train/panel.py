@@ -135,10 +135,15 @@ class TrainPanel(Panel):
         """The task's options as set."""
         return self.choices.option_values()
 
-    def use(self, image: Any, labels: Any) -> None:
-        """Train on this image and these labels, and on the other pairs of the table."""
-        if not (self.progress.busy or self.rows.takes.drawn):
-            self.task_box.setCurrentIndex(self.task_box.findData("instances"))
+    def use(self, image: Any, labels: Any, strokes: str = "") -> None:
+        """Train on this image and these labels, and on the other pairs of the table.
+
+        ``strokes`` : what strokes in them stand for, "objects" or "classes"; else they are whole objects.
+        """
+        if not self.progress.busy and (strokes or not self.rows.takes.drawn):
+            self.choices.choose_task("semantic" if strokes == "classes" else "instances")
+        if not self.progress.busy and "annotation" in self.option_values():
+            self.choices.set_options({"annotation": "strokes" if strokes else "complete"})
         rows = [row for row in self.rows.rows() if row.target is not labels]
         self.rows.set_rows([*rows, Row((image,), labels)])
 

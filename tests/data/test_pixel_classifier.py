@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.pixel_forest import PixelForest, pixel_features
+from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 
 
 def halves(dims, channels=1):
@@ -21,20 +21,20 @@ def test_strokes_sort_the_other_pixels(dims, channels):
     features = pixel_features(x)
     assert features.shape[1:] == x.shape[1:]
     assert features.dtype == np.float32
-    forest = PixelForest([features], [classes])
-    found = forest.probabilities(features)
-    assert forest.classes == (3, 7)
+    classifier = PixelClassifier([features], [classes])
+    found = classifier.probabilities(features)
+    assert classifier.classes == (3, 7)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     assert (found[1, ..., 20:] > 0.5).mean() > 0.95
     assert (found[1, ..., :12] < 0.5).mean() > 0.95
 
 
-def test_the_same_strokes_give_the_same_forest():
+def test_the_same_strokes_give_the_same_classifier():
     x = halves(2)
     classes = np.zeros(x.shape[1:], np.uint8)
     classes[4, 2:6], classes[4, 26:30] = 1, 2
     features = pixel_features(x)
-    one, other = (PixelForest([features], [classes]).probabilities(features) for _ in range(2))
+    one, other = (PixelClassifier([features], [classes]).probabilities(features) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 

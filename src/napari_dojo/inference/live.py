@@ -1,0 +1,182 @@
+"""The live preview of a plane while strokes are painted: what is in view first, then the rest. No torch.
+
+Features are computed tile by tile, once, and kept; after each stroke only the classifier is fitted and applied again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dojo.data.normalize import Rule
+from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
+from napari_dojo.device import cores
+from napari_dojo.events import Control, Event, Previewed
+from napari_dojo.tasks.strokes import numbered_like, objects_of
+
+__all__ = ["LivePlane", "live_steps"]
+
+TILE = 256  # px
+MARGIN = 48  # px around a tile that its features see
+KEPT = 64  # tiles whose features are kept; larger planes are predicted in view only
+QUICK = 400.0**2  # pixels that are sorted for the first look
+WAIT = 0.01  # s between two looks for a new stroke
+
+Box = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, from and to
+
+
+@dataclass(frozen=True, eq=False)
+class LivePlane:
+    """One plane (C, Y, X), normalised, and the features of its tiles as far as they were asked for."""
+
+    x: NDArray[np.float32]
+    tiles: OrderedDict[tuple[int, int], NDArray[np.float32]]
+
+    @staticmethod
+    def of(plane: NDArray[Any]) -> LivePlane:
+        """A plane as it lies, (C, Y, X)."""
+        return LivePlane(Rule().measure(plane).apply(plane), OrderedDict())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.x.shape[1], self.x.shape[2]
+
+    @property
+    def whole(self) -> Box:
+        """All of it."""
+        return (0, self.size[0]), (0, self.size[1])
+
+    def places(self, box: Box) -> list[tuple[int, int]]:
+        """The tiles that meet a box."""
+        rows, columns = (range(a // TILE, (b - 1) // TILE + 1) for a, b in box)
+        return list(product(rows, columns))
+
+    def tile(self, place: tuple[int, int]) -> NDArray[np.float32]:
+        """Features (F, rows, columns) of a tile; they are the same for any part of the plane that is looked at."""
+        known = self.tiles.get(place)
+        if known is not None:
+            self.tiles.move_to_end(place)
+            return known
+        inner = self.box_of(place)
+        wide = [(max(0, a - MARGIN), min(n, b + MARGIN)) for (a, b), n in zip(inner, self.size, strict=True)]
+        found = pixel_features(self.x[:, wide[0][0] : wide[0][1], wide[1][0] : wide[1][1]])
+        rows, columns = (slice(a - w, b - w) for (a, b), (w, _) in zip(inner, wide, strict=True))
+        self.tiles[place] = found = np.ascontiguousarray(found[:, rows, columns])
+        while len(self.tiles) > KEPT:
+            self.tiles.popitem(last=False)
+        return found
+
+    def box_of(self, place: tuple[int, int]) -> Box:
+        """Where a tile lies."""
+        (a, b), (c, d) = ((k * TILE, min(n, (k + 1) * TILE)) for k, n in zip(place, self.size, strict=True))
+        return (a, b), (c, d)
+
+    def classifier(self, strokes: NDArray[np.integer[Any]]) -> PixelClassifier:
+        """Fitted to the tiles that have strokes (Y, X): 0 not annotated, else classes."""
+        marked = {(int(r) // TILE, int(c) // TILE) for r, c in np.argwhere(strokes > 0)}
+        features, classes = [], []
+        for place in sorted(marked):
+            (a, b), (c, d) = self.box_of(place)
+            features.append(self.tile(place))
+            classes.append(strokes[a:b, c:d])
+        return PixelClassifier(features, classes)
+
+    def probabilities(self, classifier: PixelClassifier, box: Box, step: int = 1) -> NDArray[np.float32]:
+        """Of each class in a box (K, rows, columns), of every ``step``-th pixel from its corner on."""
+        (a, b), (c, d) = box
+        found = np.zeros((len(classifier.classes), *self.x[0, a:b:step, c:d:step].shape), np.float32)
+
+        def fill(place: tuple[int, int]) -> None:
+            to, of = zip(
+                *(_every(side, tile, step) for side, tile in zip(box, self.box_of(place), strict=True)), strict=True
+            )
+            values = np.ascontiguousarray(self.tile(place)[(slice(None), *of)])
+            if values.size:
+                found[(slice(None), *to)] = classifier.probabilities(values)
+
+        with ThreadPoolExecutor(min(4, cores())) as pool:
+            list(pool.map(fill, self.places(box)))
+        return found
+
+
+def _every(side: tuple[int, int], tile: tuple[int, int], step: int) -> tuple[slice, slice]:
+    """Every ``step``-th pixel of a box's side that lies in a tile: its place among all of them, and in the tile."""
+    start, (low, high) = side[0], tile
+    first = max(0, -(-(low - start) // step))
+    end = min(side[1], high)
+    return slice(first, -(-(end - start) // step)), slice(start + first * step - low, end - low, step)
+
+
+def live_steps(folder: Path, control: Control) -> Iterator[Event]:
+    """Predict what ``control.look`` asks for, until it says stop; a newer wish ends an older one between its parts.
+
+    A wish: ``image`` and ``strokes`` (paths of .npy, (C, Y, X) and (Y, X)), ``view`` (a `Box`), ``objects`` (else classes) and
+    its ``number``.
+    """
+    planes: OrderedDict[str, LivePlane] = OrderedDict()
+    done: Any = None
+    while not control.stop:
+        look = control.look
+        if not look or look["number"] == done:
+            time.sleep(WAIT)
+            continue
+        done = look["number"]
+        if look["image"] not in planes:
+            planes[look["image"]] = LivePlane.of(np.load(look["image"]))
+            while len(planes) > 2:
+                planes.popitem(last=False)
+        yield from _previews(planes[look["image"]], look, folder, control)
+
+
+def _previews(plane: LivePlane, look: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
+    """The part in view, coarse where it is large, then the whole plane."""
+    began = time.monotonic()
+    strokes = np.load(look["strokes"]).astype(np.int32)
+    classes = np.minimum(strokes, 2) if look["objects"] else strokes
+    if len(np.unique(classes[classes > 0])) < 2:
+        return
+    classifier = plane.classifier(classes)
+    (a, b), (c, d) = look["view"]
+    view = (max(0, a), min(plane.size[0], b)), (max(0, c), min(plane.size[1], d))
+    pixels = (view[0][1] - view[0][0]) * (view[1][1] - view[1][0])
+    steps: list[tuple[Box, int]] = []
+    if pixels > 0:
+        steps.append((view, max(1, ceil(sqrt(pixels / QUICK)))))
+    if len(plane.places(plane.whole)) <= KEPT:
+        steps += [(plane.whole, 1)] if not steps or steps[0] != (plane.whole, 1) else []
+    elif steps and steps[0][1] > 1:
+        steps.append((view, 1))
+    for k, (box, step) in enumerate(steps):
+        if control.stop or (control.look or look)["number"] != look["number"]:
+            return
+        found = _result(plane, classifier, strokes, box, step, bool(look["objects"]))
+        path = folder / f"live-{look['number']}-{k}.npy"
+        np.save(path, found)
+        yield Previewed(
+            str(path), [list(side) for side in box], look["number"], time.monotonic() - began, k + 1 == len(steps)
+        )
+
+
+def _result(
+    plane: LivePlane, classifier: PixelClassifier, strokes: NDArray[np.int32], box: Box, step: int, objects: bool
+) -> NDArray[np.int32]:
+    """Objects or classes in a box (rows, columns)."""
+    probabilities = plane.probabilities(classifier, box, step)
+    (a, b), (c, d) = box
+    if objects:
+        drawn, x = strokes[a:b:step, c:d:step], plane.x[:, a:b:step, c:d:step]
+        found = numbered_like(objects_of(probabilities[-1], x, drawn), drawn, int(strokes.max()))
+    else:
+        found = np.asarray(classifier.classes, np.int32)[probabilities.argmax(0)]
+    return found if step == 1 else found.repeat(step, 0).repeat(step, 1)[: b - a, : d - c]

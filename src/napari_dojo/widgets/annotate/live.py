@@ -1,0 +1,237 @@
+"""Live: while strokes are painted, a layer shows what they make of the image; computed in a child process."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_dojo.events import Event, Failed, Previewed
+from napari_dojo.jobs.requests import live_request
+from napari_dojo.widgets.annotate.editing import Editing, Sight
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import add_quietly, provenance
+from napari_dojo.widgets.common.run import Runner
+
+__all__ = ["BACKGROUND", "Live", "Strokes"]
+
+BACKGROUND = 1  # the number of the background's strokes
+PAUSE = 20  # ms after a change until it is looked at
+LOOK = 20  # ms between two looks at the child
+
+
+class Strokes:
+    """What is counted in strokes of one plane: objects or classes, and strokes of background."""
+
+    def __init__(self, plane: NDArray[Any], objects: bool) -> None:
+        from scipy.ndimage import label
+
+        numbers = np.unique(plane)
+        self.found = int(np.count_nonzero(numbers > (BACKGROUND if objects else 0)))
+        self.background = int(label(plane == BACKGROUND)[1]) if objects else 0
+        self.enough = self.found > 0 and self.background > 0 if objects else self.found > 1
+        self.objects = objects
+
+    @property
+    def sentence(self) -> str:
+        """``34 objects, 12 strokes of background``."""
+        if not self.objects:
+            more = "" if self.enough else ": paint two or more"
+            return f"{self.found} class{'es' * (self.found != 1)} painted{more}"
+        lacks = "" if self.enough else ": paint both to see a preview"
+        strokes = f"{self.background} stroke{'s' * (self.background != 1)} of background"
+        return f"{self.found} object{'s' * (self.found != 1)}, {strokes}{lacks}"
+
+
+class Live(QObject):
+    """The live layer of the labels that are edited. ``said``: a sentence; ``counted``: `Strokes`; ``ended``: it is off.
+
+    Attributes
+    ----------
+    shown : seconds from the last stroke until what is in view was shown, and until the whole plane was; None: not yet.
+    """
+
+    said = Signal(str)
+    counted = Signal(object)
+    ended = Signal()
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._editing: Editing | None = None
+        self._objects = True
+        self.layer: Any = None
+        self._runner = Runner(self, LOOK)
+        self._runner.said.connect(self._heard)
+        self._writing = Latest(self)
+        self._writing.told.connect(self._written)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE)
+        self._soon.timeout.connect(self._send)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._number, self._latest = 0, 0
+        self._begun: dict[int, tuple[float, Sight]] = {}
+        self._image_key: Any = None
+        self._image_path = ""
+        self._changed_at = 0.0
+        self.shown: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def on(self) -> bool:
+        """Whether it follows the strokes."""
+        return self._editing is not None
+
+    def begin(self, editing: Editing, objects: bool) -> None:
+        """Follow the strokes of these labels, on objects or on classes."""
+        self.end()
+        self._editing, self._objects = editing, objects
+        self._folder = tempfile.TemporaryDirectory(prefix="dojo-live-", ignore_cleanup_errors=True)
+        job = Path(self._folder.name) / "job"
+        self._runner.start(lambda: live_request(job))
+        editing.changed.connect(self.follow)
+        self._viewer.layers.events.removed.connect(self._removed)
+        self._viewer.dims.events.current_step.connect(self.follow)
+        self.follow()
+
+    def end(self) -> None:
+        """Follow no longer; the layer is removed."""
+        editing, self._editing = self._editing, None
+        if editing is None:
+            return
+        with contextlib.suppress(RuntimeError, TypeError):  # the labels may be gone already
+            editing.changed.disconnect(self.follow)
+        self._viewer.layers.events.removed.disconnect(self._removed)
+        self._viewer.dims.events.current_step.disconnect(self.follow)
+        self._soon.stop()
+        self._writing.forget()
+        self._runner.close(0.5)
+        self._begun, self._image_key = {}, None
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        self.ended.emit()
+
+    def follow(self, event: Any = None) -> None:
+        """Something changed: look at it soon."""
+        if self._editing is not None:
+            self._changed_at = time.monotonic()
+            self._soon.start()
+
+    def _removed(self, event: Any) -> None:
+        """A person removed a layer: without the live one or what it is made from, it ends."""
+        editing = self._editing
+        if editing is not None and event.value in (self.layer, editing.labels, editing.image):
+            self.end()
+
+    def _send(self) -> None:
+        """Write the strokes in a thread."""
+        editing = self._editing
+        sight = None if editing is None else editing.sight()
+        if editing is None or sight is None or self._folder is None:
+            return
+        if editing.image is None:
+            self.said.emit("Choose the image that the strokes lie on.")
+            return
+        self._number += 1
+        self._begun[self._number] = (self._changed_at, sight)
+        for old in [n for n in self._begun if n < self._number - 20]:
+            del self._begun[old]
+        plane = np.array(_flat(np.asarray(editing.data[sight.plane]), sight))
+        key = (id(editing.image), sight.plane)
+        if key != self._image_key:
+            self._image_key, self._image_path = key, str(Path(self._folder.name) / f"image-{self._number}.npy")
+        self._writing.ask(_write, editing, sight, plane, self._image_path, self._number, self._objects)
+
+    def _written(self, told: Any) -> None:
+        if isinstance(told, Exception):
+            self.said.emit(f"No preview: {told}")
+            return
+        look, counts = told
+        self.counted.emit(counts)
+        if self._editing is None or not counts.enough:
+            return
+        if self._runner.job is None:  # it is just being started
+            QTimer.singleShot(LOOK, lambda: self._written(told))
+        elif look["number"] >= self._number - 1:
+            self._runner.job.ask(look)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Failed) and self._editing is not None:
+            self.said.emit(event.sentence)
+            self.end()
+        if not isinstance(event, Previewed) or event.number < self._latest or self._editing is None:
+            return
+        begun = self._begun.get(event.number)
+        if begun is None:
+            return
+        try:
+            found = np.load(event.path)
+        except (OSError, ValueError):
+            return
+        Path(event.path).unlink(missing_ok=True)
+        self._latest = event.number
+        self._put(found, event.box, begun[1])
+        seconds = time.monotonic() - begun[0]
+        first = self.shown[0] if event.whole and self.shown[0] is not None and self.shown[1] is None else seconds
+        self.shown = (first, seconds if event.whole else None)
+        self.said.emit(f"{first:.1f} s after each stroke" + (f", all of it {seconds:.1f} s" if event.whole else ""))
+
+    def _put(self, found: NDArray[np.int32], box: list[list[int]], sight: Sight) -> None:
+        editing = self._editing
+        assert editing is not None
+        labels = editing.labels
+        if self.layer is None:
+            place = {name: getattr(labels, name) for name in ("scale", "translate", "rotate", "shear", "affine")}
+            about = provenance("preview", getattr(editing.image, "name", ""))
+            data = np.zeros(labels.data.shape, np.int32)
+            colours = deepcopy(labels.colormap)
+            self.layer = add_quietly(
+                self._viewer, data, f"{labels.name} (live)", metadata=about, opacity=0.4, colormap=colours, **place
+            )
+            self._viewer.layers.move(self._viewer.layers.index(self.layer), self._viewer.layers.index(labels))
+        (a, b), (c, d) = box
+        part = list(sight.plane)
+        rows, columns = sight.axes
+        part[rows], part[columns] = slice(a, b), slice(c, d)
+        target = self.layer.data[tuple(part)]
+        _flat(target, sight)[...] = found
+        self.layer.refresh(extent=False)
+
+
+def _flat(part: NDArray[Any], sight: Sight) -> NDArray[Any]:
+    """A plane of a layer as rows and columns of the view; a view on the same numbers."""
+    size = [part.shape[a] for a in sorted(sight.axes)]
+    flat = part.reshape(size)
+    return flat if sight.axes[0] < sight.axes[1] else flat.T
+
+
+def _write(
+    editing: Editing, sight: Sight, plane: NDArray[Any], image_path: str, number: int, objects: bool
+) -> tuple[dict[str, Any], Strokes]:
+    """Write strokes, and the image where it is new; what the job is to do, and what was counted. In a thread."""
+    if not Path(image_path).exists():
+        rows, columns = (sight.plane[a] for a in sight.axes)
+        image = editing.channels_of_plane((rows, columns), sight)
+        if image is None:
+            raise ValueError("the image does not lie on the labels")
+        part = f"{image_path}.part.npy"
+        np.save(part, image)
+        Path(part).replace(image_path)
+    folder = Path(image_path).parent
+    strokes = str(folder / f"strokes-{number}.npy")
+    np.save(strokes, plane)
+    (folder / f"strokes-{number - 8}.npy").unlink(missing_ok=True)  # nobody reads it any more
+    view = [[sight.view[a].start, sight.view[a].stop] for a in sight.axes]
+    look = {"image": image_path, "strokes": strokes, "view": view, "objects": objects, "number": number}
+    return look, Strokes(plane, objects)

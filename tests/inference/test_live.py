@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_dojo.events import Control, Previewed
+from napari_dojo.inference import live
+from napari_dojo.inference.live import LivePlane, live_steps
+from napari_dojo.metrics.objects import InstanceCounts
+
+
+def scene(size=(90, 130)):
+    """Bright discs, and strokes on two of them and on background."""
+    y = np.zeros(size, np.int32)
+    for k, at in enumerate([(20, 20), (20, 60), (60, 30), (65, 100), (25, 110)]):
+        y[(np.indices(size)[0] - at[0]) ** 2 + (np.indices(size)[1] - at[1]) ** 2 < 120] = k + 1
+    x = 100 + 100 * (y > 0) + np.random.default_rng(0).normal(0, 5, size)
+    strokes = np.zeros(size, np.int32)
+    strokes[19:22, 15:25], strokes[64:67, 96:104] = 2, 3
+    strokes[43:46, 10:120] = 1
+    return x[None].astype(np.float32), y, strokes
+
+
+def told(tmp_path, look, **more):
+    """All previews of one wish."""
+    x, y, strokes = scene()
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "s.npy", more.pop("strokes", strokes))
+    wish = {"image": str(tmp_path / "x.npy"), "strokes": str(tmp_path / "s.npy"), "objects": True, "number": 1}
+    control, found = Control(look={**wish, **look}), []
+    timer = threading.Timer(60, lambda: setattr(control, "stop", True))
+    timer.start()
+    for event in live_steps(tmp_path, control):
+        assert isinstance(event, Previewed)
+        found.append((event, np.load(event.path)))
+        control.stop = event.whole
+    timer.cancel()
+    return found, y
+
+
+def test_what_is_in_view_comes_first_and_objects_have_their_strokes_numbers(tmp_path):
+    found, y = told(tmp_path, {"view": [[0, 50], [0, 60]]})
+    (first, part), (last, whole) = found
+    assert (first.box, first.whole) == ([[0, 50], [0, 60]], False)
+    assert part.shape == (50, 60)
+    assert (last.box, last.whole) == ([[0, 90], [0, 130]], True)
+    assert (whole[20, 20], whole[65, 100]) == (2, 3)
+    assert whole[20, 60] > 3
+    counts = InstanceCounts.of(y, whole)
+    assert (counts.detected, counts.false_positives) == (5, 0)
+
+
+def test_a_large_view_is_looked_at_coarsely_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "QUICK", 90 * 130 / 4)
+    found, y = told(tmp_path, {"view": [[0, 90], [0, 130]]})
+    (_, coarse), (_, fine) = found
+    assert coarse.shape == fine.shape == (90, 130)
+    assert (coarse[::2, ::2] == coarse[1::2, ::2]).all()
+    assert ((coarse > 0) == (y > 0)).mean() > 0.95
+
+
+def test_classes(tmp_path):
+    _, _, strokes = scene()
+    found, y = told(tmp_path, {"view": [[0, 90], [0, 130]], "objects": False}, strokes=np.minimum(strokes, 2) * 3)
+    assert set(np.unique(found[-1][1])) == {3, 6}
+    assert ((found[-1][1] == 6) == (y > 0)).mean() > 0.95
+
+
+def test_planes_that_are_too_large_are_predicted_in_view_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "KEPT", 1)
+    monkeypatch.setattr(live, "TILE", 64)
+    found, _ = told(tmp_path, {"view": [[40, 300], [-5, 60]]})
+    assert [event.box for event, _ in found] == [[[40, 90], [0, 60]]]
+    assert found[-1][0].whole
+
+
+def test_one_class_gives_no_preview(tmp_path):
+    _, _, strokes = scene()
+    np.save(tmp_path / "x.npy", scene()[0])
+    np.save(tmp_path / "s.npy", np.minimum(strokes, 1))
+    look = {"image": str(tmp_path / "x.npy"), "strokes": str(tmp_path / "s.npy"), "objects": True, "number": 1}
+    control = Control(look={**look, "view": [[0, 9], [0, 9]]})
+    threading.Timer(0.3, lambda: setattr(control, "stop", True)).start()
+    assert list(live_steps(tmp_path, control)) == []
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_features_and_probabilities_do_not_depend_on_the_part_looked_at(monkeypatch, step):
+    monkeypatch.setattr(live, "TILE", 32)
+    x, _, strokes = scene()
+    plane = LivePlane.of(x)
+    classifier = plane.classifier(np.minimum(strokes, 2))
+    whole = plane.probabilities(classifier, plane.whole)
+    box = ((7, 71), (20, 121))
+    np.testing.assert_array_equal(plane.probabilities(classifier, box, step), whole[:, 7:71:step, 20:121:step])
+
+
+def test_a_newer_wish_ends_an_older_one(tmp_path):
+    x, _, strokes = scene()
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "s.npy", strokes)
+    look = {"image": str(tmp_path / "x.npy"), "strokes": str(tmp_path / "s.npy"), "objects": True}
+    control = Control(look={**look, "view": [[0, 50], [0, 50]], "number": 1})
+    numbers = []
+    end = time.monotonic() + 60
+    for event in live_steps(tmp_path, control):
+        numbers.append((event.number, event.whole))
+        if event.number == 1:
+            control.look = {**look, "view": [[0, 40], [0, 50]], "number": 2}
+        control.stop = (event.number == 2 and event.whole) or time.monotonic() > end
+    assert numbers == [(1, False), (2, False), (2, True)]

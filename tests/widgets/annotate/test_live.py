@@ -1,0 +1,113 @@
+"""Strokes with a live preview in the Annotate panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from discs import discs
+
+from napari_dojo.widgets.annotate.live import Strokes
+from napari_dojo.widgets.annotate.panel import AnnotatePanel
+from napari_dojo.widgets.common.numbering import STROKES
+from napari_dojo.widgets.common.panel import open_panel
+from napari_dojo.widgets.train.panel import TrainPanel
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def panel(viewer, forked_jobs):
+    image, _ = (part[0] for part in discs())
+    viewer.add_image(image, name="cells")
+    return open_panel(viewer, AnnotatePanel, "Annotate")
+
+
+def choose(panel, kind):
+    panel.find_box.setCurrentIndex(panel.find_box.findData(kind))
+    panel.find_box.activated.emit(panel.find_box.currentIndex())
+
+
+def paint(panel, truth, strokes=True):
+    """Strokes through the first three objects, and on background."""
+    layer = panel.editing.labels
+    rows = np.indices(truth.shape)[0]
+    for number in np.unique(truth)[1:4]:
+        layer.data_setitem(np.nonzero((truth == number) & (rows % 4 == 0)), int(number) + 1)
+    layer.data_setitem(np.nonzero((truth == 0) & (rows % 8 == 0)), 1)
+
+
+def shown(panel):
+    return panel.live.layer is not None and panel.live.shown[1] is not None
+
+
+def test_the_preview_follows_strokes_and_goes_with_live(panel, viewer, qtbot):
+    _, truth = (part[0] for part in discs())
+    choose(panel, "objects")
+    assert panel.editing.labels.metadata[STROKES] == "objects"
+    assert panel.editing.labels.selected_label == 1
+    assert panel.live_check.isChecked()
+    paint(panel, truth)
+    qtbot.waitUntil(lambda: shown(panel), timeout=60000)
+    layer = panel.live.layer
+    assert layer.data[truth == 1].tolist().count(2) > 0.8 * (truth == 1).sum()
+    assert ((layer.data > 0) == (truth > 0)).mean() > 0.95
+    assert "s after each stroke" in panel.live_text.text()
+    assert panel.strokes_text.text().startswith("3 objects, ")
+    assert viewer.layers.selection.active is panel.editing.labels
+    before = layer.data.copy()
+    panel.live.shown = (None, None)
+    panel._undo()  # the background's strokes: without them there is nothing to tell apart
+    qtbot.waitUntil(lambda: "paint both" in panel.strokes_text.text(), timeout=20000)
+    np.testing.assert_array_equal(layer.data, before)
+    viewer.layers.remove(layer)
+    assert not panel.live_check.isChecked()
+    assert not panel.live.on
+
+
+def test_labels_removed_while_live_ends_it(panel, viewer, qtbot):
+    choose(panel, "objects")
+    paint(panel, discs()[1][0])
+    viewer.layers.remove(panel.editing.labels)
+    assert not panel.live.on
+    assert panel.live.layer is None
+
+
+def test_the_panel_closed_while_live_leaves_nothing(panel, viewer, qtbot):
+    choose(panel, "objects")
+    paint(panel, discs()[1][0])
+    folder = panel.live._folder.name
+    panel.close()
+    assert not panel.live.on
+    assert not [layer for layer in viewer.layers if "(live)" in layer.name]
+    assert not Path(folder).exists()
+
+
+def test_training_from_strokes_takes_them_as_such(panel, viewer):
+    choose(panel, "classes")
+    panel._train()
+    train = open_panel(viewer, TrainPanel, "Train")
+    assert train.task_box.currentData() == "semantic"
+    choose(panel, "objects")
+    panel._train()
+    assert train.task_box.currentData() == "instances"
+    assert train.option_values()["annotation"] == "strokes"
+    choose(panel, "")
+    assert panel.correct_part.isVisibleTo(panel)
+    panel._train()
+    assert train.option_values()["annotation"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("plane", "objects", "enough", "said"),
+    [
+        ([[0, 0, 0]], True, False, "0 objects, 0 strokes of background: paint both to see a preview"),
+        ([[1, 0, 1, 0, 2]], True, True, "1 object, 2 strokes of background"),
+        ([[1, 0, 1]], False, False, "1 class painted: paint two or more"),
+        ([[1, 0, 2]], False, True, "2 classes painted"),
+    ],
+)
+def test_strokes_are_counted(plane, objects, enough, said):
+    counts = Strokes(np.array(plane), objects)
+    assert (counts.enough, counts.sentence) == (enough, said)
