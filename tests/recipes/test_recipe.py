@@ -139,3 +139,11 @@ def test_the_command_line_replaces_what_the_file_says(tmp_path: Path, monkeypatc
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match=r"The recipe .*none\.yaml cannot be read"):
         read_recipe(tmp_path / "none.yaml")
+
+
+def test_paths_in_the_folder_of_the_file_are_relative(tmp_path: Path) -> None:
+    """So that a folder with images and recipe can be moved."""
+    recipe = parsed(f"recipe: 1\ninput: [{tmp_path}/a/*.tif, /elsewhere]\nout: r\nsteps: [measure]".encode())
+    found = recipe.beside(tmp_path)
+    assert found.files.inputs == ("a/*.tif", str(Path("/elsewhere").absolute()))
+    assert found.folder == Path("r").absolute()

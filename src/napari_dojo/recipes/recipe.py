@@ -290,6 +290,17 @@ class Recipe:
         folder = self.out if out is None else str(out.expanduser().absolute())
         return replace(self, files=files, axes=axes or self.axes, out=folder)
 
+    def beside(self, folder: Path) -> Recipe:
+        """The same for a file in this folder: paths in it are relative, so that the folder can be moved or shared; others are full."""
+
+        def named(path: str) -> str:
+            full = (self.base / Path(path).expanduser()).absolute()
+            inside = full.is_relative_to(folder.absolute())
+            return full.relative_to(folder.absolute()).as_posix() if inside else str(full)
+
+        files = replace(self.files, inputs=tuple(map(named, self.files.inputs)))
+        return replace(self, files=files, out=named(self.out) if self.out else None, base=folder)
+
     def model(self, step: OfModel) -> str:
         """The model of a step: a path beside the recipe where there is one, else its name."""
         beside = self.base / Path(step.model).expanduser()

@@ -137,7 +137,7 @@ def run(recipe: Recipe, overwrite: bool = False, control: Control | None = None)
         return  # stopped with nothing done, which was said
     entries = done_entries(output.journal, files)
     facts = {**done.facts, **_tables(output, [e for i in sorted(entries) for e in entries[i]], skipped)}
-    write_recipe(recipe.folder / COPY, replace(recipe, files=replace(recipe.files, inputs=_absolute(recipe)), out="."))
+    write_recipe(recipe.folder / COPY, recipe.beside(recipe.folder))
     facts["results"] = [e.stored | {"index": i} for i in sorted(entries) for e in entries[i]]
     yield Done(done.result, facts | {"seconds": round(time.monotonic() - began, 2)})
 
@@ -285,8 +285,3 @@ def _tables(output: _Output, entries: Sequence[Entry], skipped: Sequence[tuple[s
         write_parquet(path, path := path.with_suffix(".parquet"))
         path.with_suffix(".csv").unlink()
     return {"table": str(path), "rows": rows}
-
-
-def _absolute(recipe: Recipe) -> tuple[str, ...]:
-    """The inputs, from wherever the copy of the recipe is read."""
-    return tuple(str((recipe.base / Path(given).expanduser()).absolute()) for given in recipe.files.inputs)

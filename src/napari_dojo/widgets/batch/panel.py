@@ -200,7 +200,7 @@ class BatchPanel(Panel):
     def save_recipe(self, path: Path) -> None:
         """Write what is chosen to a file, or say why not."""
         try:
-            write_recipe(path, self.recipe)
+            write_recipe(path, self.recipe.beside(path.parent))
         except DojoError as error:
             self._failed(str(error))
             return
