@@ -80,10 +80,10 @@ def measured(plate: Path) -> dict:
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)
 
-    def wait(until, most: float = 3600) -> None:
+    def wait(until, most: float = 600) -> None:
         end = time.monotonic() + most
         while not until():
-            assert time.monotonic() < end, panel.message.text()
+            assert time.monotonic() < end, f"{panel.message.text()} {panel.found.text()} {panel.progress.text()}"
             QApplication.processEvents()
             time.sleep(0.001)
 

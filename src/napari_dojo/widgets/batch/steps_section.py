@@ -56,7 +56,7 @@ class ModelRow(QWidget):
             described(button, tip.partition(":")[0].rstrip("."), tip)
         fields = {f.name: f for f in fields_of(PredictSettings)}
         self.form = Form([fields[name] for name in SET])
-        self.form.set_values(asdict(step.settings))
+        self.form.set_values({k: v for k, v in asdict(step.settings).items() if v is not None})
         self.form.hide()
         self.more.setCheckable(True)
         row = QHBoxLayout()
