@@ -332,3 +332,33 @@ def test_a_recipe_is_checked_run_and_continued(data: Path, capsys: pytest.Captur
     (data / "r.yaml").write_text(f"recipe: 1\ninput: images\nout: out\n{steps}- exprt\n")
     assert main(["run", str(data / "r.yaml")]) == 2
     assert sentence(capsys) == "napari-dojo: r.yaml, line 8: There is no step 'exprt'. Did you mean export?"
+
+
+def test_only_images_without_a_result_are_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from same import same
+
+    from napari_dojo.models.bundle import save
+
+    model = save(same(), tmp_path / "m", np.ones((1, 16, 16), np.float32))
+    for name in ("a/1.tif", "a/2.tif", "b/1.tif"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(tmp_path / "in" / name, np.arange(400, dtype=np.uint16).reshape(20, 20))
+    given = [
+        "predict",
+        str(model),
+        str(tmp_path / "in" / "*" / "*.tif"),
+        "--out",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+    ]
+    assert main([*given, "--json"]) == 0
+    (tmp_path / "out" / "a" / "2.tif").unlink()
+    before = (tmp_path / "out" / "b" / "1.tif").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*given, "--skip-existing", "--json"]) == 0
+    assert last_line(capsys)["written"] == [str(tmp_path / "out" / "a" / "2.tif")]
+    assert (tmp_path / "out" / "b" / "1.tif").stat().st_mtime_ns == before
+    assert main([*given, "--skip-existing"]) == 0
+    assert capsys.readouterr().out.startswith("All 3 results are there already")
+    assert main(given) == 2  # without the flag, as before

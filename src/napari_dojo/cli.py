@@ -158,7 +158,11 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="output folder, one file for each image; or, for one image of any size, STORE.zarr",
     )
-    parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="do only the images whose result is not there yet"
+    )
     parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
     known = ", ".join(m.name for m in MEASUREMENTS)
     parser.add_argument(
@@ -321,7 +325,7 @@ def _train(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
-    from napari_dojo.inference.sinks import TiffSink
+    from napari_dojo.inference.sinks import Some, TiffSink
     from napari_dojo.inference.sources import PARTLY, FileSource
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.io.categories import images_of
@@ -362,6 +366,13 @@ def _predict(args: argparse.Namespace) -> int:
         _check_classes(args)
     elif args.out.suffix == ".zarr":
         sink, large = _zarr_sink(args, inputs), PARTLY
+    todo = tuple(range(len(inputs)))
+    if args.skip_existing:
+        todo = _left(sink)
+        if not todo:
+            print(f"All {len(inputs)} results are there already, in {args.out}.")
+            return 0
+        sink = Some(sink, todo)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -374,7 +385,9 @@ def _predict(args: argparse.Namespace) -> int:
             "Leave --tables and --rois out."
         )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    sources = [FileSource(path, args.axes, labels=labels.get(path), lazy_above=large) for path in inputs]
+    sources = [
+        FileSource(path, args.axes, labels=labels.get(path), lazy_above=large) for path in (inputs[i] for i in todo)
+    ]
     if args.scheduler:
         events = _on_cluster(args, sink, settings, decoding)
     else:
@@ -421,12 +434,21 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if skipped or facts["stopped"] else 0
 
 
+def _left(sink: Any) -> tuple[int, ...]:
+    """The images without a result; DojoError where results are not files of their own."""
+    from napari_dojo.inference.sinks import TiffSink
+
+    if not isinstance(sink, TiffSink) or sink.then or sink.classes:
+        raise DojoError("--skip-existing is for a folder with a file for each image. Leave it out.")
+    return sink.left()
+
+
 def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, decoding: Any) -> Iterator[Event]:
     """The same by several processes or machines: the blocks of one image, or the files of a folder."""
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.cluster import Order, connected
     from napari_dojo.inference.predict import Ready
-    from napari_dojo.inference.sinks import ZarrSink
+    from napari_dojo.inference.sinks import Some, ZarrSink
     from napari_dojo.inference.sources import PARTLY, FileSource
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
@@ -437,6 +459,8 @@ def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, 
         if isinstance(sink, ZarrSink):
             ready = Ready.of(load(model), settings, decoding)
             yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)
+        elif isinstance(sink, Some):
+            yield from cluster.files(sink.sink, args.axes, Control(), sink.places)
         else:
             yield from cluster.files(sink, args.axes, Control())
 

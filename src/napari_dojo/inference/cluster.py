@@ -86,13 +86,20 @@ class Cluster:
         where = (room.working, room.axes)
         yield from self._done(lambda i: (_block, self.order, given, where, i), todo, control)
 
-    def files(self, sink: TiffSink, axes: str | None, control: Control) -> Iterator[Event]:
-        """Apply the model to the files of a sink, each on one worker; events as those of `napari_dojo.inference.apply`."""
-        began, count = time.monotonic(), len(sink.inputs)
-        sink.check()
+    def files(
+        self, sink: TiffSink, axes: str | None, control: Control, todo: Sequence[int] | None = None
+    ) -> Iterator[Event]:
+        """Apply the model to files of a sink, each on one worker; events as those of `napari_dojo.inference.apply`.
+
+        ``todo`` : which of them; None: all, none of which may have a prediction yet.
+        """
+        if todo is None:
+            sink.check()
+            todo = range(len(sink.inputs))
+        began, count = time.monotonic(), len(todo)
         facts: dict[int, dict[str, Any]] = {}
         yield Progress(0, count)
-        for i, found in self._done(lambda i: (_file, self.order, sink, axes, i), range(count), control):
+        for i, found in self._done(lambda i: (_file, self.order, sink, axes, i), todo, control):
             facts[i] = found
             yield from (Message("warning", text) for text in found["warnings"])
             yield from (Skipped(text, sink.inputs[i].name, text) for text in found["skipped"])
@@ -229,13 +236,13 @@ def _file(order: Order, sink: TiffSink, axes: str | None, i: int) -> dict[str, A
     import dask
 
     from napari_dojo.inference.apply import apply
-    from napari_dojo.inference.sinks import At
+    from napari_dojo.inference.sinks import Some
 
     warnings: list[str] = []
     done: dict[str, Any] = {"results": [], "skipped": []}
     with dask.config.set(scheduler="synchronous"):
         try:
-            for event in apply(_ready(order), [FileSource(sink.inputs[i], axes)], At(sink, i)):
+            for event in apply(_ready(order), [FileSource(sink.inputs[i], axes)], Some(sink, (i,))):
                 if isinstance(event, Message) and event.level == "warning":
                     warnings.append(event.text)
                 elif isinstance(event, Done):

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySink",
-    "At",
     "Place",
     "RunSink",
     "Sink",
+    "Some",
     "Store",
     "Stored",
     "TiffSink",
@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 CLASSES = "classes.csv"  # the table of what images or objects are
+UNFINISHED = ".unfinished"  # ends the name of the folder that belongs to a store while it is being written
 LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
 
 
@@ -213,6 +214,11 @@ class TiffSink:
             self._check_free(some)
         return files
 
+    def left(self) -> tuple[int, ...]:
+        """The inputs whose prediction is not there yet; DojoError where two would share one, or one would replace an input."""
+        replace(self, overwrite=True).paths()
+        return tuple(i for i, path in enumerate(self._planned) if not _is_done(path))
+
     def check(self) -> None:
         """DojoError, see `paths`."""
         if not self.classes:
@@ -345,11 +351,11 @@ class TiffSink:
 
 
 @dataclass(frozen=True)
-class At:
-    """One place of a sink as a sink for one image: where the files of a folder are done by several processes."""
+class Some:
+    """Some places of a sink: ``places[i]`` is that of image ``i``. The whole sink was checked."""
 
     sink: TiffSink
-    index: int
+    places: tuple[int, ...]
 
     @property
     def where(self) -> str:
@@ -357,15 +363,15 @@ class At:
         return self.sink.where
 
     def check(self) -> None:
-        """The whole sink was checked."""
+        """See `TiffSink.left`."""
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """See `TiffSink`."""
-        return self.sink.storage(self.index, shape, dtype)
+        return self.sink.storage(self.places[index], shape, dtype)
 
     def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
         """See `TiffSink`."""
-        return self.sink.store(self.index, card, image, wanted)
+        return self.sink.store(self.places[index], card, image, wanted)
 
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """They are not."""
@@ -373,14 +379,14 @@ class At:
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """See `TiffSink`."""
-        return self.sink.write(self.index, card, image, found)
+        return self.sink.write(self.places[index], card, image, found)
 
     def release(self, index: int) -> None:
         """See `TiffSink`."""
-        self.sink.release(self.index)
+        self.sink.release(self.places[index])
 
     def finish(self) -> None:
-        """The folder is finished by the process that started the others."""
+        """Each image has its own prediction."""
 
 
 @dataclass(frozen=True)
@@ -517,6 +523,14 @@ class ArraySink:
 
     def finish(self) -> None:
         """Each image has its own prediction."""
+
+
+def _is_done(prediction: Path) -> bool:
+    """Whether a prediction is there: as TIFF, of the first of several images, or as a whole OME-Zarr."""
+    store = prediction.with_suffix(".zarr")
+    unfinished = store.with_name(store.name + UNFINISHED).exists()
+    first = prediction.with_name(f"{prediction.stem}_image1{prediction.suffix}")
+    return os.path.lexists(prediction) or os.path.lexists(first) or (store.exists() and not unfinished)
 
 
 def _size_of(image: Input) -> str:

@@ -19,12 +19,12 @@ from napari_dojo.inference.blocks import Engine, Room, Work, in_blocks, in_threa
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal, recorded
 from napari_dojo.inference.samples import Ready
+from napari_dojo.inference.sinks import UNFINISHED
 from napari_dojo.io.formats.ome_zarr import Layout, create, opened, remove, there, write_levels
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["UNFINISHED", "predict_to_store", "room_of", "work_for"]
+__all__ = ["predict_to_store", "room_of", "work_for"]
 
-UNFINISHED = ".unfinished"  # ends the name of the folder that belongs to a store while it is being written
 PROVISIONAL = "provisional.zarr"
 
 
