@@ -260,8 +260,8 @@ def _at_once(
     number: int, do: Callable[[State], State], state: State, index: int, room: Room, control: Control
 ) -> Generator[Event, None, State]:
     """A step without a model."""
+    yield from ()  # a generator, as all steps are
     return _of_step(number, lambda: do(state))
-    yield  # a generator, as all steps are
 
 
 def _of_step(number: int, do: Callable[[], Any]) -> Any:

@@ -76,6 +76,11 @@ class BatchPanel(Panel):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(300)
+        self._fresh: tuple[list[Any], list[Any]] = ([], [])  # results and skipped images that are not shown yet
+        self._adding = QTimer(self)
+        self._adding.setSingleShot(True)
+        self._adding.setInterval(200)
+        self._adding.timeout.connect(self._add)
         self._connect()
         self.steps.set_models([m for m in models() if m.card.task in TASKS])
         self._remembered()
@@ -303,14 +308,15 @@ class BatchPanel(Panel):
         if isinstance(event, Progress):
             self._progressed(event)
         elif isinstance(event, Written):
-            self.results.add(*_row(event.stored))
-            self._count()
+            self._fresh[0].append(_row(event.stored))
+            self._add_soon()
         elif isinstance(event, Skipped):
-            self.skipped.add((event.name, event.reason), event.name)
-            self._count()
+            self._fresh[1].append(((event.name, event.reason), event.name))
+            self._add_soon()
         elif isinstance(event, Message) and event.level == "warning":
             self.message.setText(self.marked("warning", event.text))
         elif isinstance(event, Failed):
+            self._add()
             self._ready("")
             self._failed(event.sentence)
         elif isinstance(event, Done):
@@ -330,6 +336,17 @@ class BatchPanel(Panel):
         text = f"{counted.done:,} of {counted.total:,}" if many else f"{100 * event.done // max(1, event.total)} %"
         self.progress.setFormat(f"{text}, {left}" if left else text)
 
+    def _add_soon(self) -> None:
+        if not self._adding.isActive():
+            self._adding.start()
+
+    def _add(self) -> None:
+        """Show what came in the last moment, together: images may be done faster than rows are drawn."""
+        for rows, fresh in zip((self.results, self.skipped), self._fresh, strict=True):
+            rows.add(fresh)
+            fresh.clear()
+        self._count()
+
     def _count(self) -> None:
         for rows, fold, word in (
             (self.results, self.results_fold, "done"),
@@ -341,6 +358,7 @@ class BatchPanel(Panel):
 
     def _done(self, event: Done) -> None:
         facts = event.facts
+        self._add()
         self.results.replace(_row(stored) for stored in facts["results"])
         self._count()
         done, count = len(facts["results"]), facts["images"]
@@ -385,6 +403,7 @@ class BatchPanel(Panel):
             if self._soon.isActive():
                 memory().setValue(KEY, text_of(self.recipe))
             self._soon.stop()
+            self._adding.stop()
             self._latest.forget()
             self._reading.forget()
             self.runner.close()

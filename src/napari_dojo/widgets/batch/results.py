@@ -33,12 +33,13 @@ class Rows(QAbstractTableModel):
         self.rows = list(rows)
         self.endResetModel()
 
-    def add(self, texts: tuple[str, ...], value: Any) -> None:
-        """Add one row at the end."""
-        at = len(self.rows)
-        self.beginInsertRows(QModelIndex(), at, at)
-        self.rows.append((texts, value))
-        self.endInsertRows()
+    def add(self, rows: Sequence[tuple[tuple[str, ...], Any]]) -> None:
+        """Add rows at the end."""
+        if rows:
+            at = len(self.rows)
+            self.beginInsertRows(QModelIndex(), at, at + len(rows) - 1)
+            self.rows += rows
+            self.endInsertRows()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
         """Of images."""
