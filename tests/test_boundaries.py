@@ -20,7 +20,7 @@ ROOT = Path(napari_dojo.__file__).parent
 # The rooms in the order of imports: a module imports from its own room and from rooms that stand above it.
 ROOMS = (
     "errors", "events", "settings", "paths", "device",
-    "data", "io", "nets", "metrics", "tasks", "models", "inference", "recipes", "training", "evaluation",
+    "data", "io", "nets", "metrics", "tasks", "models", "inference", "recipes", "training", "evaluation", "objects",
     "simulation", "playground", "jobs", "widgets",
     "doctor", "demo", "cli", "__main__",
 )  # fmt: skip

@@ -286,7 +286,8 @@ def _depth(y: NDArray[Any]) -> NDArray[np.float32]:
 def _hull(runs: Runs, outline: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Area and length of the outline of about the convex hull of flat objects: the polygon that touches it all around."""
     y, x = (runs.centred(a)[outline] for a in runs.places)
-    starts = np.concatenate([[0], np.cumsum(runs.sum(outline.astype(np.int64)))[:-1]]).astype(np.int64)
+    count = runs.sum(outline).astype(np.int64)
+    starts = np.cumsum(count) - count
     reach = np.empty((2 * DIRECTIONS, len(starts)))
     for k in range(DIRECTIONS):
         angle = np.pi * k / DIRECTIONS
@@ -322,7 +323,8 @@ def _brightness(
     v = runs.values(channel)
     mean, deviation = runs.mean(v), _deviation(v, runs)
     around = ring[1].mean(channel.reshape(-1)[ring[0]])
-    above = mean - np.where(np.isnan(around), np.nanmedian(around) if len(around) else 0, around)
+    known = around[np.isfinite(around)]
+    above = mean - np.where(np.isfinite(around), around, np.median(known) if len(known) else 0)
     yield "mean", mean
     yield "contrast", above
     yield "total", np.log(np.maximum(above, 1e-3) * runs.count)
@@ -364,7 +366,7 @@ def _texture(channel: NDArray[np.float32], runs: Runs) -> Iterator[tuple[str, Fl
 
 def _direction(image: NDArray[np.float32], runs: Runs) -> Floats:
     """0 where edges within an object run in all directions, 1 where they all run in one."""
-    slopes = [runs.values(np.gradient(image, axis=a)) for a in range(image.ndim)]
+    slopes = [runs.values(ndimage.correlate1d(image, (-0.5, 0.0, 0.5), axis=a)) for a in range(image.ndim)]
     d = len(slopes)
     tensor = np.empty((len(runs.numbers), d, d))
     for i in range(d):

@@ -15,7 +15,7 @@ from napari_dojo.widgets.annotate.editing import Editing
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
-from napari_dojo.widgets.common.table import show_place
+from napari_dojo.widgets.common.camera import fill, look_at
 
 __all__ = ["SuggestSection"]
 
@@ -111,7 +111,9 @@ class SuggestSection(QWidget):
         assert editing is not None
         leading = np.unravel_index(place.image, editing.data.shape[:-2])
         where = (*(int(k) for k in leading), *place.middle)
-        show_place(self._viewer, editing.labels, where, max(place.edge))
+        labels = editing.labels
+        look_at(self._viewer, labels.data_to_world(where))
+        fill(self._viewer, max(place.edge) * abs(float(labels.scale[-1])))
         self._draw(np.asarray(leading, int), place)
         self.text.setText(f"{self._at + 1} of {len(self._places)}: {place.reason}")
         self._show()

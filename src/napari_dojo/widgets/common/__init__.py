@@ -5,6 +5,7 @@ __all__ = [
     "alone",
     "autosave",
     "background",
+    "camera",
     "closing",
     "form",
     "icons",

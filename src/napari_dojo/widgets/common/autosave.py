@@ -119,6 +119,13 @@ class Autosave(QObject):
         self._listen(rows)
         self._later()
 
+    def touch(self, layer: Any) -> None:
+        """A person has worked on a layer of the table without painting in it: it is kept, too, with the choices."""
+        known = self._followed.get(layer)
+        if known is not None and OWNERS.setdefault(layer, self) is self:
+            known.touched, known.version = True, max(known.version, 1)
+            self._later()
+
     def restore(self, draft: Draft) -> Restored:
         """Restore an autosave and take it over.
 

@@ -306,7 +306,7 @@ def finer_place(where: Mapping[str, Any], factors: Sequence[float]) -> dict[str,
 
 
 def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
-    """What made a layer, for its metadata: ``kind`` is "result", "preview", "comparison", "honesty" or "example"."""
+    """What made a layer, for its metadata: ``kind`` is "result", "preview", "comparison", "classes", "honesty" or "example"."""
     made = {"kind": kind, "image": image, "made by": f"napari-dojo {__version__}"}
     return {"napari_dojo": {**made, "when": datetime.now().isoformat(timespec="seconds"), **facts}}
 

@@ -122,8 +122,8 @@ def images_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
 
 
 def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
-    """The labels layers; without previews, comparisons and accepted places, and uncorrected predictions unless ``ours``."""
-    shown = ("preview", "comparison", "accepted")
+    """The labels layers; without previews, comparisons, classes of objects and accepted places; uncorrected predictions where ``ours``."""
+    shown = ("preview", "comparison", "accepted", "classes")
     found = [x for x in layers if x._type_string == "labels" and not any(_made(x, kind) for kind in shown)]
     return found if ours else [x for x in found if not is_uncorrected(x.metadata)]
 

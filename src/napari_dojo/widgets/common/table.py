@@ -11,12 +11,13 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtWidgets import QAbstractItemView, QMainWindow, QTableView, QVBoxLayout, QWidget
 
 from napari_dojo.inference.tables import POSITION, place_of
+from napari_dojo.widgets.common.camera import look_at
 from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import NameBox, described
 from napari_dojo.widgets.common.layers import axes_of_labels
 from napari_dojo.widgets.common.panel import plain_viewer, raised
 
-__all__ = ["Measurements", "go_to", "open_table", "show_place"]
+__all__ = ["Measurements", "go_to", "open_table"]
 
 TITLE = "Measurements (Dojo)"
 PAINTING = {"paint", "fill", "erase", "polygon"}
@@ -200,30 +201,9 @@ def go_to(viewer: Any, layer: Any, row: dict[str, Any]) -> None:
     place = place_of(row, axes_of_labels(layer))
     if place is None:
         return
-    show_place(viewer, layer, place)
+    look_at(viewer, layer.data_to_world(place))
     if str(layer.mode) not in PAINTING:
         layer.selected_label = int(row["index"])
-
-
-def show_place(viewer: Any, layer: Any, place: Sequence[float], extent: float = 0) -> None:
-    """Show a place of a layer (its pixels) in the middle of the canvas; with an ``extent`` (px), at a zoom at which that is
-    about a third of the canvas.
-    """
-    world = layer.data_to_world(place)
-    first = viewer.dims.ndim - len(world)
-    shown = viewer.dims.displayed
-    for axis, at in enumerate(world, first):
-        if axis not in shown:
-            viewer.dims.set_point(axis, at)
-    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
-    centre = list(camera.center)
-    for k, axis in enumerate(shown, len(centre) - len(shown)):
-        if axis >= first:
-            centre[k] = world[axis - first]
-    camera.center = tuple(centre)
-    if extent:
-        canvas = viewer.window._qt_viewer.canvas.native
-        camera.zoom = min(canvas.width(), canvas.height()) / (3 * extent * abs(float(layer.scale[-1])))
 
 
 def open_table(viewer: Any, layers: Sequence[Any]) -> Measurements:

@@ -24,6 +24,7 @@ from napari_dojo.errors import explained
 from napari_dojo.evaluation.compare import THRESHOLDS, Compared
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.matching import Comparison, Verdict, Verdicts
+from napari_dojo.widgets.common.camera import look_at
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_choices, placement, provenance
@@ -55,7 +56,6 @@ KINDS = (
     ("classes", "Each number is a class, as in semantic segmentation."),
 )
 CHANGED = "{} has changed since. Compare again."
-WELL_SEEN = 60.0  # screen px for an object that is gone to
 
 
 def compare_layers(viewer: Viewer) -> None:
@@ -422,7 +422,8 @@ class ComparePanel(Panel):
         point = found.point(i, predicted=fp)
         size = (found.overlap.predicted_sizes if fp else found.overlap.true_sizes)[i]
         number = int(np.asarray(array_of(result if fp else truth)[point]))
-        _look_at(self.viewer, truth, point, float(size))
+        width = 2 * np.sqrt(size / np.pi) * float(np.abs(np.asarray(truth.scale)[-2:]).max())
+        look_at(self.viewer, truth.data_to_world(point), width)
         side = "result" if fp else "truth"
         self.message.setText(
             f"{verdict.words.capitalize()}, {k + 1} of {len(places)}: object {number} of the {side}, {size:,} px."
@@ -457,16 +458,3 @@ def _empty(box: LayerBox) -> None:
     box.blockSignals(True)
     box.clear()
     box.blockSignals(False)
-
-
-def _look_at(viewer: Any, layer: Any, point: tuple[int, ...], pixels: float) -> None:
-    """Bring a pixel of a layer into the middle, zoomed so that the surrounding pixels are well visible."""
-    world = np.asarray(layer.data_to_world(point))
-    first = viewer.dims.ndim - len(world)
-    viewer.dims.set_point(range(first, viewer.dims.ndim), world)
-    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
-    shown = list(viewer.dims.displayed)
-    camera.center = [world[a - first] if a >= first else 0 for a in shown]
-    if len(shown) == 2:
-        width = 2 * np.sqrt(pixels / np.pi) * float(np.abs(np.asarray(layer.scale)[-2:]).max())
-        camera.zoom = max(camera.zoom, WELL_SEEN / width)

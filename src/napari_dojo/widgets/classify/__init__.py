@@ -1,0 +1,3 @@
+"""The Classify panel: classes of objects, shown by clicks."""
+
+__all__ = ["panel"]

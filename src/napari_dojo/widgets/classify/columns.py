@@ -1,0 +1,123 @@
+"""The columns that classes are in a layer's features, and tables of objects with their classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.inference.tables import POSITION, Table, measure
+from napari_dojo.objects.classes import Classes
+from napari_dojo.objects.features import Objects
+from napari_dojo.widgets.classify.subject import UNSURE, Seen, Subject
+from napari_dojo.widgets.common.layers import array_of, source_of
+
+__all__ = ["CLASS", "PROBABILITY", "SHOWN", "classes_in", "table_of_objects", "with_classes"]
+
+CLASS, PROBABILITY, SHOWN = "class", "probability", "shown"  # shown: by a person, not predicted
+NO_CLASS = "unsure"
+
+
+def with_classes(subject: Subject, seen: Seen) -> Table:
+    """The features of the layer with the columns class, probability and shown; its other columns stay.
+
+    Of Labels there is a row for each object, with its number, place and size; of Points for each point.
+    """
+    objects = seen.measured.objects
+    old = subject.layer.features
+    if subject.layer._type_string == "points":
+        return _of_points(subject.layer, seen)
+    table: Table = {"index": objects.label, **_places(subject.axes.without_channels(), objects, subject.shape)}
+    table |= {name: column for name, column in _carried(old, table).items() if name not in table}
+    return table | _columns(seen)
+
+
+def _columns(seen: Seen) -> Table:
+    names = np.array(["", *seen.examples.names], object)
+    number = np.where(seen.numbers == UNSURE, 0, seen.numbers)
+    named = np.where(seen.numbers == UNSURE, NO_CLASS, names[np.minimum(number, len(names) - 1)])
+    shown = np.zeros(len(number), bool)
+    shown[seen.examples.rows] = True
+    certain = shown.astype(float) if seen.answer is None else seen.answer.certainty.round(4)
+    return {CLASS: named, PROBABILITY: certain, SHOWN: shown}
+
+
+def _of_points(layer: Any, seen: Seen) -> Table:
+    """Rows of points; those that no image shows have no class."""
+    columns = _columns(seen)
+    at = seen.measured.objects.label - 1
+    table = {str(name): layer.features[name].to_numpy() for name in layer.features}
+    for name, values in columns.items():
+        column = np.full(len(layer.data), "" if values.dtype == object else 0, values.dtype)
+        column[at] = values
+        table[name] = column
+    return table
+
+
+def _places(axes: Axes, objects: Objects, shape: tuple[int, ...]) -> Table:
+    """Frame, size and centre of each object, as `napari_dojo.inference.tables.measure` calls them."""
+    table: Table = {}
+    letters = [a for a in axes.names if a not in axes.spatial]
+    if letters:
+        where = np.unravel_index(objects.sample, [shape[axes.names.index(a)] for a in letters])
+        table |= {POSITION[a]: np.asarray(w) for a, w in zip(letters, where, strict=True)}
+    table["area_px" if len(axes.spatial) == 2 else "volume_px"] = objects.size
+    table |= {f"centroid_{a.lower()}_px": objects.centre[:, i] for i, a in enumerate(axes.spatial)}
+    return table
+
+
+def _carried(old: Any, table: Table) -> Table:
+    """The other columns of a layer's features, in the order of ``table``; nothing of objects that they do not know."""
+    if not len(old) or "index" not in old or len(set(old["index"])) != len(old):
+        return {}
+    rows = {int(v): k for k, v in enumerate(old["index"])}
+    at = np.array([rows.get(int(v), -1) for v in table["index"]], np.int64)
+    found: Table = {}
+    for name in old:
+        if name in ("index", CLASS, PROBABILITY, SHOWN):
+            continue
+        column = old[name].to_numpy()
+        blank = np.nan if column.dtype.kind in "fiub" else ""
+        taken = np.append(column.astype(float if column.dtype.kind in "fiub" else object), blank)
+        found[str(name)] = taken[at]
+    return found
+
+
+def classes_in(layer: Any, axes: Axes) -> Classes | None:
+    """What a layer's features say was shown: rows with ``shown``, or all with a class where that column is missing."""
+    table = layer.features
+    if CLASS not in table or not len(table):
+        return None
+    named = [str(v) for v in table[CLASS]]
+    keep = (
+        table[SHOWN].to_numpy().astype(bool)
+        if SHOWN in table
+        else np.array([n not in ("", NO_CLASS, "nan") for n in named])
+    )
+    if not keep.any():
+        return None
+    points = layer._type_string == "points"
+    number = np.arange(1, len(table) + 1) if points else table["index"].to_numpy() if "index" in table else None
+    if number is None:
+        number = np.arange(len(table))
+    sample = np.zeros(len(table), np.int64)
+    letters = [a for a in axes.without_channels().names if a not in axes.spatial]
+    if letters and not points and all(POSITION[a] in table for a in letters):
+        shape = [array_of(layer).shape[axes.without_channels().names.index(a)] for a in letters]
+        sample = np.ravel_multi_index([table[POSITION[a]].to_numpy().astype(int) for a in letters], shape)
+    elif letters:
+        return None
+    return Classes.from_table(sample[keep], number[keep], [n for n, k in zip(named, keep, strict=True) if k])
+
+
+def table_of_objects(seen: Seen, chosen: tuple[str, ...]) -> Table:
+    """One row for each object: measurements by name, class, probability, shown, and the probability of each class."""
+    m, subject = seen.measured, seen.measured.subject
+    first = source_of(subject.images[0])
+    table = measure(np.asarray(m.labels), np.asarray(subject.image), subject.axes, first.pixel_size, first.unit, chosen)
+    table |= _columns(seen)
+    if seen.answer is not None:
+        for k, name in enumerate(seen.examples.names):
+            table[f"p_{name}"] = seen.answer.probability[:, k].round(4)
+    return table
