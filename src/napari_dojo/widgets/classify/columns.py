@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import POSITION, Table, measure
 from napari_dojo.objects.classes import Classes
 from napari_dojo.objects.features import Objects
@@ -116,6 +117,8 @@ def table_of_objects(seen: Seen, chosen: tuple[str, ...]) -> Table:
     m, subject = seen.measured, seen.measured.subject
     first = source_of(subject.images[0])
     table = measure(np.asarray(m.labels), np.asarray(subject.image), subject.axes, first.pixel_size, first.unit, chosen)
+    if not np.array_equal(table["index"], m.objects.label):
+        raise DojoError(f"The objects of {subject.layer.name} have changed and are being measured. Save again in a moment.")
     table |= _columns(seen)
     if seen.answer is not None:
         for k, name in enumerate(seen.examples.names):

@@ -95,16 +95,12 @@ class _Pictures(QAbstractListModel):
     def order(self, rows: NDArray[np.int64]) -> None:
         """Show these rows, in this order."""
         if np.array_equal(rows, self.shown):
-            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+            if len(rows):
+                self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
             return
         self.beginResetModel()
         self.shown = rows
         self.endResetModel()
-
-    def repaint(self) -> None:
-        """Cut all pictures again."""
-        self._pictures = {}
-        self.dataChanged.emit(self.index(0), self.index(len(self.shown) - 1))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
         """Of pictures."""

@@ -74,7 +74,7 @@ class ClassifyPanel(Panel):
     def _choose(self) -> None:
         self.inputs = Inputs(self.viewer)
         self.column.addWidget(self.inputs)
-        self.message = sentence(lines=2)
+        self.message = sentence(lines=3)
         self.message.setAccessibleName("What to do next")
         self.column.addWidget(self.message)
 
@@ -92,7 +92,7 @@ class ClassifyPanel(Panel):
         line.addWidget(QLabel("below"))
         line.addWidget(self.threshold.native, 1)
         self.column.addLayout(line)
-        self.score = sentence(lines=2)
+        self.score = sentence(lines=3)
         self.score.setAccessibleName("How good the classes are")
         self.column.addWidget(self.score)
         self.click_button, self.undo_button, self.redo_button = (QPushButton(t) for t in ("Click", "Undo", "Redo"))
@@ -361,7 +361,8 @@ class ClassifyPanel(Panel):
             return
         sample, label = objects.key(row)
         carrier = live.layer if live.layer is not None else live.subject.images[0]
-        wide = float((objects.stop[row] - objects.start[row])[-2:].max()) * abs(float(carrier.scale[-1]))
+        sides = (objects.stop - objects.start)[:, -2:].max(axis=1)
+        wide = float(max(sides[row], np.median(sides))) * abs(float(carrier.scale[-1]))
         look_at(self.viewer, live.subject.world_of(sample, objects.centre[row]), wide)
         live.look_at(row)
         self.gallery.choose(row)
