@@ -56,7 +56,7 @@ def test_a_disc_is_round_and_a_line_is_not():
     assert column(objects, "elongation")[1] > 1.5
     assert column(objects, "roundness")[0] == pytest.approx(0, abs=0.05)
     assert column(objects, "roundness")[1] < -0.5
-    assert column(objects, "thickness")[0] == pytest.approx(1, abs=0.1)
+    assert column(objects, "thickness")[0] == pytest.approx(0.9, abs=0.1)  # by distances in steps, not by Euclid
 
 
 def test_turned_and_brighter_objects_measure_the_same(cells):

@@ -7,7 +7,16 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.objects.features import measure
-from napari_dojo.objects.heads import Answer, Examples, answers, cross_validated, nearest, projected, scaled, wilson
+from napari_dojo.objects.heads import (
+    Examples,
+    Prediction,
+    cross_validated,
+    nearest,
+    predictions,
+    projected,
+    scaled,
+    wilson,
+)
 from napari_dojo.simulation.cell_types import CELL_TYPES, mixed_cells
 
 
@@ -28,7 +37,7 @@ def examples(types, each, seed=0, names=CELL_TYPES):
 def test_twenty_examples_tell_four_types_apart(cells):
     x, types = cells
     shown = examples(types, 5)
-    first, last = answers(x, shown)
+    first, last = predictions(x, shown)
     others = np.setdiff1d(np.arange(len(types)), shown.rows)
     assert (last.best[others] == types[others]).mean() >= 0.85
     assert first.checked is None
@@ -43,16 +52,16 @@ def test_an_example_keeps_its_class(cells):
     x, types = cells
     shown = examples(types, 3)
     wrong = Examples(shown.rows, np.roll(shown.classes, 1), shown.names)
-    answer = next(answers(x, wrong))
-    assert np.array_equal(answer.best[wrong.rows], wrong.classes)
-    assert (answer.certainty[wrong.rows] == 1).all()
+    prediction = next(predictions(x, wrong))
+    assert np.array_equal(prediction.best[wrong.rows], wrong.classes)
+    assert (prediction.certainty[wrong.rows] == 1).all()
 
 
 def test_one_class_says_nothing(cells):
     x, types = cells
     rows = np.flatnonzero(types == 0)[:5]
-    assert list(answers(x, Examples(rows, types[rows], CELL_TYPES))) == []
-    assert list(answers(x, Examples(rows[:0], types[:0], CELL_TYPES))) == []
+    assert list(predictions(x, Examples(rows, types[rows], CELL_TYPES))) == []
+    assert list(predictions(x, Examples(rows[:0], types[:0], CELL_TYPES))) == []
 
 
 def test_a_class_without_examples_gets_nothing_and_one_with_few_is_not_checked(cells):
@@ -63,32 +72,32 @@ def test_a_class_without_examples_gets_nothing_and_one_with_few_is_not_checked(c
     assert few.per_class().tolist() == [4, 4, 1, 0]
     checked = cross_validated(x, few)
     assert np.isnan(checked).all(1).tolist() == [False] * 8 + [True]
-    *_, answer = answers(x, few)
-    assert (answer.probability[:, 3] == 0).all()
-    assert answer.confusion.sum() == 8
+    *_, prediction = predictions(x, few)
+    assert (prediction.probability[:, 3] == 0).all()
+    assert prediction.confusion.sum() == 8
     assert cross_validated(x, Examples(few.rows[:6], few.classes[:6], CELL_TYPES)) is None
 
 
-def answer_of(shown, checked, probability):
-    """An answer with this confusion."""
-    return Answer(shown, np.asarray(probability, float), np.asarray(checked, float))
+def prediction_of(shown, checked, probability):
+    """An prediction with this confusion."""
+    return Prediction(shown, np.asarray(probability, float), np.asarray(checked, float))
 
 
 def test_confusion_counts_and_intervals():
     shown = Examples(np.arange(6), np.array([0, 0, 0, 1, 1, 1]), ("a", "b"))
     checked = np.eye(2)[[0, 0, 1, 1, 1, 1]]
     probability = np.concatenate([np.eye(2)[[0, 0, 0, 1, 1, 1]], np.tile([[0.9, 0.1]], (10, 1)), [[0.45, 0.55]]])
-    answer = answer_of(shown, checked, probability)
-    assert answer.confusion.tolist() == [[2, 1], [0, 3]]
-    assert answer.accuracy == pytest.approx(5 / 6)
-    assert answer.confused(0, 1).tolist() == [2]
-    assert answer.classes(0.6).tolist() == [0, 0, 0, 1, 1, 1] + [0] * 10 + [-1]
-    a, b = answer.counts(0.6)
+    prediction = prediction_of(shown, checked, probability)
+    assert prediction.confusion.tolist() == [[2, 1], [0, 3]]
+    assert prediction.accuracy == pytest.approx(5 / 6)
+    assert prediction.confused(0, 1).tolist() == [2]
+    assert prediction.classes(0.6).tolist() == [0, 0, 0, 1, 1, 1] + [0] * 10 + [-1]
+    a, b = prediction.counts(0.6)
     assert (a.found, a.shown, b.found, b.shown) == (13, 3, 3, 3)
     assert a.low == 3 + round(10 * wilson(2, 2)[0])
     assert a.low <= a.found <= a.high <= 17 - 3
     assert b.low == 3
-    without = Answer(shown, probability)
+    without = Prediction(shown, probability)
     assert (without.confusion, without.confused(0, 1).size) == (None, 0)
     assert (without.counts(0.6)[0].low, without.counts(0.6)[0].high) == (3, 14)
 
@@ -96,8 +105,8 @@ def test_confusion_counts_and_intervals():
 def test_intervals_hold_the_true_counts(cells):
     x, types = cells
     for seed in range(2):
-        *_, answer = answers(x, examples(types, 5, seed))
-        for count, true in zip(answer.counts(0.0), np.bincount(types), strict=True):
+        *_, prediction = predictions(x, examples(types, 5, seed))
+        for count, true in zip(prediction.counts(0.0), np.bincount(types), strict=True):
             assert count.low <= true <= count.high
 
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "Count", "Examples", "answers", "cross_validated", "nearest", "projected", "scaled", "wilson"]
+__all__ = [
+    "Count",
+    "Examples",
+    "Prediction",
+    "cross_validated",
+    "nearest",
+    "predictions",
+    "projected",
+    "scaled",
+    "wilson",
+]
 
 Floats = NDArray[np.float64]
 TREES, OF_FEATURES = 100, 0.5  # trees, and the share of the features that each split looks at
@@ -50,7 +60,7 @@ class Count:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """The classes of all objects.
 
     Attributes
@@ -145,27 +155,27 @@ def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((clipped - clipped.mean(axis=0)) / np.where(deviation > 1e-9, deviation, 1), np.float32)
 
 
-def answers(x: NDArray[np.float32], examples: Examples, temperature: float = 1.0) -> Iterator[Answer]:
+def predictions(x: NDArray[np.float32], examples: Examples, temperature: float = 1.0) -> Iterator[Prediction]:
     """The classes of all objects, at once, and again with cross-validation where there are enough examples.
 
     Parameters
     ----------
     x : (N, F) features as `scaled` gives them.
     examples : of two classes or more; else nothing is yielded.
-    temperature : of the last answer, so that the first one here is like it.
+    temperature : of the last prediction, so that the first one here is like it.
     """
     if np.count_nonzero(examples.per_class()) < 2:
         return
     raw = _probability(x[examples.rows], examples.classes, x, len(examples.names))
-    yield Answer(examples, _known(_calibrated(raw, temperature), examples), None, temperature)
+    yield Prediction(examples, _known(_calibrated(raw, temperature), examples), None, temperature)
     checked = cross_validated(x, examples)
     if checked is not None:
         fitted = _temperature(checked, examples.classes)
-        yield Answer(examples, _known(_calibrated(raw, fitted), examples), _calibrated(checked, fitted), fitted)
+        yield Prediction(examples, _known(_calibrated(raw, fitted), examples), _calibrated(checked, fitted), fitted)
 
 
 def cross_validated(x: NDArray[np.float32], examples: Examples) -> Floats | None:
-    """Probabilities (K, classes) of each example by a head that was trained without it and others; see `Answer.checked`."""
+    """Probabilities (K, classes) of each example by a head that was trained without it and others; see `Prediction.checked`."""
     enough = examples.per_class() >= LEAST
     if np.count_nonzero(enough) < 2:
         return None

@@ -40,7 +40,7 @@ def _columns(seen: Seen) -> Table:
     named = np.where(seen.numbers == UNSURE, NO_CLASS, names[np.minimum(number, len(names) - 1)])
     shown = np.zeros(len(number), bool)
     shown[seen.examples.rows] = True
-    certain = shown.astype(float) if seen.answer is None else seen.answer.certainty.round(4)
+    certain = shown.astype(float) if seen.prediction is None else seen.prediction.certainty.round(4)
     return {CLASS: named, PROBABILITY: certain, SHOWN: shown}
 
 
@@ -118,9 +118,11 @@ def table_of_objects(seen: Seen, chosen: tuple[str, ...]) -> Table:
     first = source_of(subject.images[0])
     table = measure(np.asarray(m.labels), np.asarray(subject.image), subject.axes, first.pixel_size, first.unit, chosen)
     if not np.array_equal(table["index"], m.objects.label):
-        raise DojoError(f"The objects of {subject.layer.name} have changed and are being measured. Save again in a moment.")
+        raise DojoError(
+            f"The objects of {subject.layer.name} have changed and are being measured. Save again in a moment."
+        )
     table |= _columns(seen)
-    if seen.answer is not None:
+    if seen.prediction is not None:
         for k, name in enumerate(seen.examples.names):
-            table[f"p_{name}"] = seen.answer.probability[:, k].round(4)
+            table[f"p_{name}"] = seen.prediction.probability[:, k].round(4)
     return table

@@ -38,7 +38,7 @@ Order = Callable[[Measured, Seen | None, int | None], NDArray[np.int64]]
 def _by_class(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     if seen is None:
         return np.arange(len(m.objects))
-    certain = np.zeros(len(m.objects)) if seen.answer is None else seen.answer.certainty
+    certain = np.zeros(len(m.objects)) if seen.prediction is None else seen.prediction.certainty
     return np.lexsort((-certain, np.where(seen.numbers == 0, UNSURE + 1, seen.numbers)))
 
 
@@ -47,9 +47,9 @@ def _by_probability(m: Measured, seen: Seen | None, row: int | None) -> NDArray[
 
 
 def _doubtful(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
-    if seen is None or seen.answer is None:
+    if seen is None or seen.prediction is None:
         return np.arange(len(m.objects))
-    return np.argsort(seen.answer.certainty, kind="stable")
+    return np.argsort(seen.prediction.certainty, kind="stable")
 
 
 def _alike(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
@@ -155,9 +155,9 @@ class _Pictures(QAbstractListModel):
             return where
         if self.is_example(row):
             return f"{where}: {self.seen.examples.names[self.number(row) - 1]}, shown by you"
-        assert self.seen.answer is not None
-        best = int(self.seen.answer.best[row])
-        sure = f"{self.seen.answer.certainty[row]:.0%}"
+        assert self.seen.prediction is not None
+        best = int(self.seen.prediction.best[row])
+        sure = f"{self.seen.prediction.certainty[row]:.0%}"
         unsure = "unsure, perhaps " if self.number(row) == UNSURE else ""
         return f"{where}: {unsure}{self.seen.examples.names[best]}, {sure}"
 

@@ -23,7 +23,7 @@ from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 __all__ = ["LiveClasses"]
 
 PAUSE = 400  # ms after the last change of the labels until they are measured again
-WRITE = 500  # ms after the last answer until it is written into the layer's features
+WRITE = 500  # ms after the last prediction until it is written into the layer's features
 HERE = 11  # the number of the object that is looked at, in the layer of classes
 HERE_COLOUR = "#FFFFFF"
 EDITS = ("paint", "labels_update", "data", "set_data")
@@ -34,7 +34,7 @@ class LiveClasses(QObject):
     """Objects, what was shown of them, and what follows.
 
     ``measuring``: the objects are measured. ``ready``: they were; ``shown``: other objects were shown, or classes have
-    other names; ``answered``: classes of all objects are known; ``failed``: a sentence.
+    other names; ``predicted``: classes of all objects are known; ``failed``: a sentence.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class LiveClasses(QObject):
     measuring = Signal()
     ready = Signal()
     shown = Signal()
-    answered = Signal()
+    predicted = Signal()
     failed = Signal(str)
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
@@ -76,7 +76,7 @@ class LiveClasses(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether an prediction is still to come."""
         return self._measurer.busy or self._head.busy or self._again.isActive()
 
     def take(self, subject: Subject | None, classes: Classes | None = None) -> None:
@@ -171,7 +171,7 @@ class LiveClasses(QObject):
     def ask(self) -> None:
         """Predict the classes of all objects."""
         if self.measured is not None:
-            before = self.seen.answer if self.seen is not None else None
+            before = self.seen.prediction if self.seen is not None else None
             temperature = 1.0 if before is None else before.temperature
             examples = self.classes.examples(self.measured.objects)
             self._head.ask(classified, self.measured, examples, temperature, self.threshold)
@@ -188,7 +188,7 @@ class LiveClasses(QObject):
         self.seen = seen
         self._show()
         self._writer.start()
-        self.answered.emit()
+        self.predicted.emit()
 
     # the layer of classes
 

@@ -156,7 +156,7 @@ class ClassifyPanel(Panel):
         live.measuring.connect(self._measuring)
         live.ready.connect(self._ready)
         live.shown.connect(self._shown)
-        live.answered.connect(self._answered)
+        live.predicted.connect(self._predicted)
         live.failed.connect(self._failed)
         self.picking.clicked.connect(self._clicked)
         self.picking.key.connect(self._key)
@@ -209,7 +209,7 @@ class ClassifyPanel(Panel):
     def _take(self, subject: Subject | None, classes: Classes | None = None) -> None:
         self.gallery.take(None)
         self.likeness.show_objects(None, None)
-        self.confusion.show_answer(None)
+        self.confusion.show_prediction(None)
         self._show_only(None, "")
         self.live.take(subject, classes)
         self.picking.turn(subject is not None and self.click_button.isChecked())
@@ -233,12 +233,12 @@ class ClassifyPanel(Panel):
             self.autosave.touch(self.live.subject.layer)
         self._say_state()
 
-    def _answered(self) -> None:
+    def _predicted(self) -> None:
         seen = self.live.seen
         if seen is None:
             return
-        if seen.answer is not None:
-            self.rows.show_counts(seen.answer.counts(self.live.threshold))
+        if seen.prediction is not None:
+            self.rows.show_counts(seen.prediction.counts(self.live.threshold))
         self.gallery.show_seen(seen)
         if seen.final:
             self._show_why()
@@ -267,7 +267,7 @@ class ClassifyPanel(Panel):
             self.message.setText(f"{len(objects):,} objects. {(START, MORE, START)[min(shown, 2)]}")
         unsure = 0 if live.seen is None else int((live.seen.numbers == UNSURE).sum())
         self.unsure_button.setText(
-            f"? unsure {unsure:,} ▸" if live.seen is not None and live.seen.answer else "? unsure"
+            f"? unsure {unsure:,} ▸" if live.seen is not None and live.seen.prediction else "? unsure"
         )
         self.unsure_button.setEnabled(unsure > 0)
         self.undo_button.setEnabled(live.history.can_undo)
@@ -281,9 +281,9 @@ class ClassifyPanel(Panel):
 
     def _say_score(self) -> None:
         """How good the classes are, beside what guessing reaches."""
-        answer = self.live.seen.answer if self.live.seen is not None else None
-        counts = None if answer is None else answer.confusion
-        if answer is None or counts is None:
+        prediction = self.live.seen.prediction if self.live.seen is not None else None
+        counts = None if prediction is None else prediction.confusion
+        if prediction is None or counts is None:
             need = "Accuracy is shown once two classes have 3 examples each."
             self.score.setText(need if self.live.objects is not None else "")
             return
@@ -372,12 +372,12 @@ class ClassifyPanel(Panel):
     def _next_unsure(self) -> None:
         """Go to the unsure object whose class is least certain, then to the next."""
         seen = self.live.seen
-        if seen is None or seen.answer is None:
+        if seen is None or seen.prediction is None:
             return
         rows = np.flatnonzero(seen.numbers == UNSURE)
         if not len(rows):
             return
-        rows = rows[np.argsort(seen.answer.certainty[rows], kind="stable")]
+        rows = rows[np.argsort(seen.prediction.certainty[rows], kind="stable")]
         here = np.flatnonzero(rows == self.live.here)
         self._visit(int(rows[(int(here[0]) + 1) % len(rows)] if len(here) else rows[0]))
 
@@ -389,10 +389,10 @@ class ClassifyPanel(Panel):
         self.gallery.show_only(rows)
 
     def _show_confused(self, true: int, predicted: int) -> None:
-        answer = self.live.seen.answer if self.live.seen is not None else None
-        if answer is None:
+        prediction = self.live.seen.prediction if self.live.seen is not None else None
+        if prediction is None:
             return
-        rows, names = answer.confused(true, predicted), answer.examples.names
+        rows, names = prediction.confused(true, predicted), prediction.examples.names
         if len(rows):
             self.gallery_fold.button.setChecked(True)
             as_what = "as it" if true == predicted else f"as {names[predicted]}"
@@ -403,9 +403,9 @@ class ClassifyPanel(Panel):
         if not self.why_fold.button.isChecked():
             return
         seen = self.live.seen
-        answer = None if seen is None else seen.answer
-        self.confusion.show_answer(answer)
-        self.confusion_note.setVisible(answer is None or answer.confusion is None)
+        prediction = None if seen is None else seen.prediction
+        self.confusion.show_prediction(prediction)
+        self.confusion_note.setVisible(prediction is None or prediction.confusion is None)
         self.likeness.show_objects(self.live.measured, seen)
         self.likeness.look_at(self.live.here)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.objects.features import Objects, joined, measure_sample, normalization
-from napari_dojo.objects.heads import Answer, Examples, answers, projected, scaled
+from napari_dojo.objects.heads import Examples, Prediction, predictions, projected, scaled
 from napari_dojo.widgets.common.layers import array_of, axes_choices, fits_as
 from napari_dojo.widgets.common.layers import joined as stacked
 
@@ -184,7 +184,7 @@ class Seen:
     Attributes
     ----------
     measured, examples : what it follows from.
-    answer : None where fewer than two classes were shown.
+    prediction : None where fewer than two classes were shown.
     numbers : (N,) for each object 0 (no class), 1, 2, ... or `UNSURE`.
     picture : uint8, these numbers at the pixels of the labels.
     final : no better one follows.
@@ -192,36 +192,38 @@ class Seen:
 
     measured: Measured
     examples: Examples
-    answer: Answer | None
+    prediction: Prediction | None
     numbers: NDArray[np.uint8]
     picture: NDArray[np.uint8]
     final: bool = True
 
     def at(self, threshold: float) -> Seen:
         """The same with another threshold of certainty."""
-        numbers = _numbers(self.measured, self.examples, self.answer, threshold)
+        numbers = _numbers(self.measured, self.examples, self.prediction, threshold)
         return replace(self, numbers=numbers, picture=painted(self.measured, numbers))
 
 
 def classified(m: Measured, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen]:
     """The classes of all objects: soon, and with cross-validation where that is possible."""
 
-    def seen(answer: Answer | None) -> Seen:
-        numbers = _numbers(m, examples, answer, threshold)
-        return Seen(m, examples, answer, numbers, painted(m, numbers), answer is None or answer.checked is not None)
+    def seen(prediction: Prediction | None) -> Seen:
+        numbers = _numbers(m, examples, prediction, threshold)
+        return Seen(
+            m, examples, prediction, numbers, painted(m, numbers), prediction is None or prediction.checked is not None
+        )
 
     found = False
-    for answer in answers(m.x, examples, temperature):
+    for prediction in predictions(m.x, examples, temperature):
         found = True
-        yield seen(answer)
+        yield seen(prediction)
     if not found:
         yield seen(None)
 
 
-def _numbers(m: Measured, examples: Examples, answer: Answer | None, threshold: float) -> NDArray[np.uint8]:
+def _numbers(m: Measured, examples: Examples, prediction: Prediction | None, threshold: float) -> NDArray[np.uint8]:
     numbers = np.zeros(len(m.objects), np.uint8)
-    if answer is not None:
-        found = answer.classes(threshold)
+    if prediction is not None:
+        found = prediction.classes(threshold)
         numbers[:] = np.where(found >= 0, found + 1, UNSURE)
     numbers[examples.rows] = examples.classes + 1
     return numbers

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_dojo.objects.heads import Answer
+from napari_dojo.objects.heads import Prediction
 from napari_dojo.widgets.classify.colours import colour_of
 from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen
 from napari_dojo.widgets.common.form import described
@@ -49,18 +49,18 @@ class Confusion(QTableWidget):
             "trained on the others (cross-validation). Click a cell: the gallery shows these objects.",
         )
         self.cellClicked.connect(self.picked)
-        self.show_answer(None)
+        self.show_prediction(None)
 
-    def show_answer(self, answer: Answer | None) -> None:
-        """Show the confusion of an answer; nothing where there is none yet."""
-        counts = None if answer is None else answer.confusion
+    def show_prediction(self, prediction: Prediction | None) -> None:
+        """Show the confusion of an prediction; nothing where there is none yet."""
+        counts = None if prediction is None else prediction.confusion
         n = 0 if counts is None else len(counts)
         self.setRowCount(n)
         self.setColumnCount(n)
         self.setFixedHeight(ROW * (n + 1) + 4 if n else ROW)
-        if counts is None or answer is None:
+        if counts is None or prediction is None:
             return
-        names = answer.examples.names
+        names = prediction.examples.names
         self.setVerticalHeaderLabels([f"{k + 1} {name}" for k, name in enumerate(names)])
         self.setHorizontalHeaderLabels([str(k + 1) for k in range(n)])
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
