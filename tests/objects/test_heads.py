@@ -36,10 +36,13 @@ def examples(types, each, seed=0, names=CELL_TYPES):
 
 def test_twenty_examples_tell_four_types_apart(cells):
     x, types = cells
-    shown = examples(types, 5)
-    first, last = predictions(x, shown)
-    others = np.setdiff1d(np.arange(len(types)), shown.rows)
-    assert (last.best[others] == types[others]).mean() >= 0.85
+    right = []
+    for seed in range(3):
+        shown = examples(types, 5, seed)
+        first, last = predictions(x, shown)
+        others = np.setdiff1d(np.arange(len(types)), shown.rows)
+        right.append((last.best[others] == types[others]).mean())
+    assert np.mean(right) >= 0.85
     assert first.checked is None
     assert first.accuracy is None
     assert last.accuracy is not None

@@ -154,7 +154,7 @@ class Runs:
     @staticmethod
     def of(y: NDArray[Any]) -> Runs:
         """Sort the pixels of labels (*S) by object; negative numbers are no objects."""
-        y = y.astype(np.uint8) if y.dtype.kind == "b" else y
+        y = np.ascontiguousarray(y.astype(np.uint8) if y.dtype.kind == "b" else y)
         flat = y.reshape(-1)
         at = np.flatnonzero(flat > 0)
         at = at[np.argsort(flat[at], kind="stable")]

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_dojo.errors import explained
 from napari_dojo.inference.places import Place, next_places
 from napari_dojo.widgets.annotate.editing import Editing
+from napari_dojo.widgets.common.camera import fill, look_at
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
-from napari_dojo.widgets.common.camera import fill, look_at
 
 __all__ = ["SuggestSection"]
 

@@ -200,6 +200,8 @@ class LiveClasses(QObject):
             if not self.seen.numbers.any():
                 return
             self.layer = self._add(self.seen.picture)
+            if self.subject.layer._type_string == "labels":
+                self.subject.layer.visible = False  # its colours would mix with those of the classes
         elif self.layer.data.shape == self.seen.picture.shape:
             self.layer.data[...] = self.seen.picture
         if self.here is not None:

@@ -104,11 +104,12 @@ class ClassifyPanel(Panel):
         self.table_button = QPushButton("Table")
         described(self.table_button, "Table", "Show the objects and their classes as a table below the image.")
         self.save_button = SaveButton()
-        line = QHBoxLayout()
-        line.setSpacing(4)
-        for button in (*(self.click_button, self.undo_button, self.redo_button), self.table_button, self.save_button):
-            line.addWidget(button)
-        self.column.addLayout(line)
+        for buttons in ((self.click_button, self.undo_button, self.redo_button), (self.table_button, self.save_button)):
+            line = QHBoxLayout()
+            line.setSpacing(4)
+            for button in buttons:
+                line.addWidget(button)
+            self.column.addLayout(line)
 
     def _look(self) -> None:
         self.gallery = Gallery()

@@ -1,0 +1,167 @@
+"""The Classify panel: clicks on objects and what follows from them."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from napari_dojo.simulation.cell_types import mixed_cells
+from napari_dojo.widgets.classify.panel import ClassifyPanel
+from napari_dojo.widgets.classify.saving import save_table
+from napari_dojo.widgets.classify.subject import UNSURE
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return mixed_cells((256, 256), 0)
+
+
+@pytest.fixture
+def panel(qtbot, viewer, scene):
+    viewer.add_image(scene.image[0], name="cells")
+    viewer.add_labels(scene.labels.copy(), name="nuclei")
+    made = ClassifyPanel(viewer)
+    qtbot.addWidget(made)
+    qtbot.waitUntil(lambda: made.live.objects is not None, timeout=10000)
+    yield made
+    made.end()
+
+
+def settle(qtbot, panel):
+    live = panel.live
+    qtbot.waitUntil(lambda: not live.busy and live.seen is not None and live.seen.final, timeout=15000)
+
+
+def centre_of(panel, label):
+    """A place in the world that lies on an object."""
+    labels = panel.live.subject.layer.data
+    at = np.argwhere(labels == label)
+    return at[len(at) // 2].astype(float)
+
+
+def teach(qtbot, panel, scene, each):
+    """Click so many objects of each of two types; the labels clicked."""
+    clicked = []
+    for k in (0, 2):
+        panel.rows.choose(0 if k == 0 else 1)
+        for label in (np.flatnonzero(scene.types == k) + 1)[:each]:
+            panel.picking.clicked.emit(centre_of(panel, label), 1)
+            clicked.append(int(label))
+    settle(qtbot, panel)
+    return clicked
+
+
+def test_what_to_do_next_is_said(qtbot, panel, scene):
+    assert f"{len(scene.types)} objects" in panel.message.text()
+    panel.picking.clicked.emit(centre_of(panel, 1), 1)
+    assert "another class" in panel.message.text()
+    assert panel.live.classes.shown == {(0, 1): 0}
+
+
+def test_clicks_give_classes_to_all_others(qtbot, panel, scene):
+    clicked = teach(qtbot, panel, scene, 4)
+    numbers = panel.live.seen.numbers
+    label = panel.live.objects.label
+    both = np.isin(scene.types, (0, 2)) & ~np.isin(label, clicked)
+    wanted = np.where(scene.types == 0, 1, 2)
+    known = both & (numbers != UNSURE)
+    assert known.sum() > both.sum() / 2
+    assert (numbers[known] == wanted[known]).mean() > 0.85
+    layer = panel.live.layer
+    assert layer.name == "nuclei classes"
+    assert (layer.data[scene.labels == clicked[0]] == 1).all()
+    assert not layer.data[scene.labels == 0].any()
+    assert not panel.live.subject.layer.visible
+    assert "cross-validation" in panel.score.text()
+
+
+def test_the_labels_get_columns_and_keep_their_pixels(qtbot, panel, scene):
+    clicked = teach(qtbot, panel, scene, 3)
+    panel.live.write()
+    features = panel.live.subject.layer.features
+    assert list(features["class"][np.isin(features["index"], clicked)]) == [
+        "class 1" if scene.types[n - 1] == 0 else "class 2" for n in sorted(clicked)
+    ]
+    assert features["shown"].sum() == len(clicked)
+    assert np.array_equal(panel.live.subject.layer.data, scene.labels)
+
+
+def test_a_right_click_and_undo_take_back(qtbot, panel):
+    panel.picking.clicked.emit(centre_of(panel, 3), 1)
+    panel.picking.clicked.emit(centre_of(panel, 3), 2)
+    assert not panel.live.classes.shown
+    panel.undo_button.click()
+    assert panel.live.classes.shown == {(0, 3): 0}
+    panel.redo_button.click()
+    assert not panel.live.classes.shown
+
+
+def test_keys_choose_classes_and_give_them_to_the_object_in_view(qtbot, panel):
+    panel.picking.key.emit(2)
+    assert panel.rows.current == 1
+    panel._visit(4)
+    panel.picking.key.emit(1)
+    assert panel.live.classes.shown == {panel.live.objects.key(4): 0}
+    panel.picking.key.emit(9)  # there is no such class
+    assert panel.rows.current == 0
+
+
+def test_the_unsure_are_walked_through(qtbot, panel, scene):
+    teach(qtbot, panel, scene, 3)
+    panel.threshold.value = 0.95
+    settle(qtbot, panel)
+    unsure = np.flatnonzero(panel.live.seen.numbers == UNSURE)
+    assert f"{len(unsure)}" in panel.unsure_button.text()
+    panel.unsure_button.click()
+    assert panel.live.here in unsure
+    certainty = panel.live.seen.prediction.certainty
+    assert certainty[panel.live.here] == certainty[unsure].min()
+
+
+def test_classes_can_be_renamed_and_taken_away_with_what_was_shown(qtbot, panel):
+    panel.picking.clicked.emit(centre_of(panel, 1), 1)
+    panel.rows.renamed.emit(0, "mitotic")
+    assert panel.live.classes.names == ("mitotic", "class 2")
+    panel.rows.added.emit()
+    assert panel.live.classes.names == ("mitotic", "class 2", "class 3")
+    panel.rows.removed.emit(0)
+    assert panel.live.classes.names == ("class 2", "class 3")
+    assert not panel.live.classes.shown
+
+
+def test_painted_objects_are_measured_again(qtbot, panel):
+    labels = panel.live.subject.layer
+    n = len(panel.live.objects)
+    labels.data[0:6, 0:6] = 500
+    labels.events.labels_update(data=labels.data[0:6, 0:6], offset=(0, 0))
+    qtbot.waitUntil(lambda: len(panel.live.objects) != n or 500 in panel.live.objects.label, timeout=10000)
+    assert 500 in panel.live.objects.label
+
+
+def test_labels_that_are_removed_meanwhile_do_no_harm(qtbot, panel, viewer, scene):
+    teach(qtbot, panel, scene, 3)
+    viewer.layers.remove(panel.live.subject.layer)
+    qtbot.waitUntil(lambda: panel.live.subject is None, timeout=5000)  # the layer of classes is no object layer
+    assert not panel.table_button.isEnabled() or panel.live.seen is None
+
+
+def test_the_table_has_a_row_for_each_object(qtbot, panel, scene, tmp_path):
+    teach(qtbot, panel, scene, 3)
+    path = save_table(panel.live.seen, tmp_path / "classes.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(scene.types)
+    assert {"class", "probability", "p_class 1", "p_class 2"} <= set(rows[0])
+    assert all(abs(float(r["p_class 1"]) + float(r["p_class 2"]) - 1) < 1e-3 for r in rows)
+
+
+def test_the_confusion_matrix_leads_to_its_objects(qtbot, panel, scene):
+    clicked = teach(qtbot, panel, scene, 4)
+    panel.why_fold.button.setChecked(True)
+    panel._show_confused(0, 0)
+    assert "class 1" in panel.only.text()
+    assert panel.live.objects.key(panel.live.here)[1] in clicked
