@@ -8,7 +8,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.metrics.strokes import StrokeCounts
-from napari_dojo.tasks import INSTANCES, Example
+from napari_dojo.tasks import INSTANCES, Example, strokes
 from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.stroke_findings import stroked_areas
 from napari_dojo.tasks.strokes import classified_masks, completed_strokes, objects_from
@@ -48,6 +48,15 @@ def test_a_classifier_finds_the_objects_of_the_strokes_and_others(dims):
     assert known.all()
     counts = InstanceCounts.of(y, objects)
     assert (counts.detected, counts.false_positives) == (5, 0)
+
+
+def test_large_images_are_classified_in_slabs(monkeypatch):
+    one, _, _ = example()
+    (whole,) = classified_masks([one])
+    monkeypatch.setattr(strokes, "SLAB", 64 * 30)
+    monkeypatch.setattr(strokes, "KEPT", 0)
+    (slabs,) = classified_masks([one])
+    assert (slabs == whole).mean() > 0.99  # the largest scale sees a little less
 
 
 def test_no_pixel_of_an_object_becomes_background_because_it_has_no_stroke():

@@ -15,7 +15,7 @@ from napari_dojo.tasks.strokes import BACKGROUND, classified_masks, objects_from
 __all__ = ["looks_like_strokes", "stroke_findings", "stroked_areas"]
 
 LOOKED_AT = 6  # images whose strokes are completed for the check
-EDGE = 768  # px along an axis that are looked at of each, around the strokes
+EDGE = {2: 768, 3: 96}  # px along an axis that are looked at of each, around the strokes
 THIN = 8.0  # px, width of a line
 LONG = 2.0  # times its width
 COVERED = 0.2  # of an image, by strokes
@@ -89,10 +89,10 @@ def _example(sample: Sample) -> Example:
 
 def _around(y: NDArray[Any]) -> tuple[slice, ...]:
     """A box of at most `EDGE` px around the middle of the strokes of objects."""
-    at = np.argwhere(y > BACKGROUND)
+    at, edge = np.argwhere(y > BACKGROUND), EDGE[y.ndim]
     middle = np.median(at, axis=0) if len(at) else np.array(y.shape) / 2
-    starts = [int(np.clip(m - EDGE / 2, 0, max(0, n - EDGE))) for m, n in zip(middle, y.shape, strict=True)]
-    return tuple(slice(a, a + EDGE) for a in starts)
+    starts = [int(np.clip(m - edge / 2, 0, max(0, n - edge))) for m, n in zip(middle, y.shape, strict=True)]
+    return tuple(slice(a, a + edge) for a in starts)
 
 
 def _drawn(sample: Sample) -> bool:

@@ -10,8 +10,10 @@ Valpola 2017, NeurIPS. LOG.md has what was compared.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,9 @@ BACKGROUND = 1  # the number of the background's strokes
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
 LEVELS = np.linspace(0.1, 0.9, 17)  # probabilities at which an outline is tried
 FIRST = 0.3  # probability by which objects are separated before
+SLAB = 2**21  # pixels whose features are computed at a time
+AROUND = 48  # px around them that their features see
+KEPT = 2**22  # pixels whose features are kept
 RIM = 8  # pixels of an outline, at least
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
@@ -84,15 +89,49 @@ def only_strokes(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> ND
 
 def classified_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
     """Where objects are in each image (*S), as a classifier on all strokes says."""
-    features = [pixel_features(e.x) for e in examples]
-    classes = [np.minimum(only_strokes(e.y, e.region), 2) for e in examples]
+    strokes = [only_strokes(e.y, e.region) for e in examples]
+    classes = [np.minimum(s, 2) for s in strokes]
     if not any((c == BACKGROUND).any() for c in classes):
         classes = [_with_background(c) for c in classes]
-    classifier = PixelClassifier(features, classes)
-    return [
-        _outlined(classifier.probabilities(f)[-1], e.x, only_strokes(e.y, e.region))
-        for f, e in zip(features, examples, strict=True)
-    ]
+    parts = [(k, part) for k, e in enumerate(examples) for part in _parts(e.y.shape)]
+
+    def made(i: int) -> NDArray[np.float32]:
+        k, part = parts[i]
+        return _features_of(examples[k].x, part)
+
+    few = sum(e.y.size for e in examples) <= KEPT
+    features: Callable[[int], NDArray[np.float32]] = cache(made) if few else made  # of many they are computed twice
+    painted = [(i, classes[k][part.inner]) for i, (k, part) in enumerate(parts) if classes[k][part.inner].any()]
+    classifier = PixelClassifier([features(i)[:, c > 0] for i, c in painted], [c[c > 0] for _, c in painted])
+    found = [np.zeros(e.y.shape, np.float32) for e in examples]
+    for i, (k, part) in enumerate(parts):
+        found[k][part.inner] = classifier.probabilities(features(i))[-1]
+    return [_outlined(p, e.x, s) for p, e, s in zip(found, examples, strokes, strict=True)]
+
+
+class _Part(NamedTuple):
+    """A part of an image: what its features are computed from, and what they are taken of."""
+
+    wide: tuple[slice, ...]
+    inner: tuple[slice, ...]
+
+
+def _parts(size: Sequence[int]) -> list[_Part]:
+    """An image of this size in slabs of at most `SLAB` px across its longest axis."""
+    axis = int(np.argmax(size))
+    edges = np.linspace(0, size[axis], -(-int(np.prod(size)) // SLAB) + 1).astype(int)
+    whole = [slice(0, n) for n in size]
+    found = []
+    for a, b in pairwise(edges.tolist()):
+        wide, inner = whole.copy(), whole.copy()
+        wide[axis], inner[axis] = slice(max(0, a - AROUND), min(size[axis], b + AROUND)), slice(a, b)
+        found.append(_Part(tuple(wide), tuple(inner)))
+    return found
+
+
+def _features_of(x: NDArray[np.float32], part: _Part) -> NDArray[np.float32]:
+    key = tuple(slice(i.start - w.start, i.stop - w.start) for i, w in zip(part.inner, part.wide, strict=True))
+    return pixel_features(x[(slice(None), *part.wide)])[(slice(None), *key)]
 
 
 def objects_from(
