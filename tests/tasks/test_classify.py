@@ -106,6 +106,12 @@ def test_brightness_counts_where_it_is_steady() -> None:
     data = dataset({"a": 12, "b": 12})
     assert CLASSIFY.summarize(data, ClassifyOptions()).shared is not None
     assert CLASSIFY.summarize(data, ClassifyOptions(brightness="ignored")).shared is None
+    for factor, steady in ((np.array([1, 0.2, 0.7]), True), (None, False)):  # channels may differ, images may not
+        images = [RNG.random((3, 16, 16)) * 100 for _ in range(12)]
+        images = [x * (10.0**k if factor is None else factor[:, None, None]) for k, x in enumerate(images)]
+        y = [np.int32(1 + k % 2) for k in range(12)]
+        colours = Dataset.of(images, y, Axes("CYX", "YX"), layout=CLASSIFY.layout(ClassifyOptions()))
+        assert (CLASSIFY.summarize(colours, ClassifyOptions()).shared is not None) is steady
 
 
 def test_an_upright_position_is_seen() -> None:

@@ -195,10 +195,7 @@ def _shared(dataset: Dataset, options: ClassifyOptions) -> Normalization | None:
     tops = np.array([np.add(m.offset, m.scale) for m in each])
     spans = np.array([m.scale for m in each])
     types = {np.dtype(s.x.dtype) for s in samples}
-    alike = len(types) == 1 and all(
-        np.percentile(v, 95, axis=0).max() <= STEADY * max(float(np.percentile(v, 5, axis=0).min()), 1e-9)
-        for v in (tops, spans)
-    )
+    alike = len(types) == 1 and all(_steady(values) for values in (tops, spans))
     if options.brightness == "matters" or alike:
         low = np.median([m.offset for m in each], 0)
         scale = np.median(tops, 0) - low
