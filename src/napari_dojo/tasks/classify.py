@@ -203,6 +203,12 @@ def _shared(dataset: Dataset, options: ClassifyOptions) -> Normalization | None:
     return None
 
 
+def _steady(values: NDArray[Any]) -> bool:
+    """Whether figures (n, C) of images differ little from image to image, in each channel."""
+    low, high = np.percentile(values, [5, 95], axis=0)
+    return bool((high <= STEADY * np.maximum(low, 1e-9)).all())
+
+
 def _upright(dataset: Dataset, options: ClassifyOptions, shape: tuple[int, ...], shared: Normalization | None) -> bool:
     """Whether flips and rotations would show something else."""
     if options.orientation != "auto":
