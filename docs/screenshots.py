@@ -23,6 +23,7 @@ CHOSEN = (
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
     *("palm-support-dark", "annotate-dark", "annotate-live-dark", "batch-done-dark"),
+    *("palm-support-dark", "annotate-dark", "batch-done-dark", "inside-dark"),
 )
 STATES = {}  # by their names in the files
 
@@ -113,9 +114,11 @@ class Stage:
         from napari_dojo.widgets.batch.panel import BatchPanel
         from napari_dojo.widgets.common.panel import open_panel
         from napari_dojo.widgets.compare.panel import ComparePanel
+        from napari_dojo.widgets.inside.panel import InsidePanel
         from napari_dojo.widgets.train.panel import TrainPanel
 
         kinds = {
+            "Look inside": InsidePanel,
             "Batch": BatchPanel,
             "Train": TrainPanel,
             "Apply": ApplyPanel,
@@ -650,6 +653,24 @@ def palm_support(stage: Stage) -> None:
     stage.wait(lambda: "step" in panel.findings.text())
     started(stage, panel, trained)
     judged(stage, panel, "support_button")
+
+
+# Look inside
+
+
+@state
+def inside(stage: Stage) -> None:
+    (image,) = stage.sample("nuclei", ("image",))
+    panel = stage.open("Look inside")
+    panel.model_box.choose("nuclei-fluorescence")
+    stage.wait(panel.look_button.isEnabled)
+    panel.look()
+    stage.wait(lambda: "parameters" in panel.message.text())
+    stage.viewer.dims.set_current_step(0, 5)
+    panel.field_button.setChecked(True)
+    panel.show_field([n // 2 for n in image.data.shape[-2:]])
+    stage.viewer.reset_view()
+    stage.narrow()
 
 
 # Compare

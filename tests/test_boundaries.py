@@ -35,6 +35,7 @@ WITH_TORCH = {
     "data.streamed",
     "inference.blocks",
     "inference.cluster",
+    "inference.inside",
     "inference.predict",
     "inference.predictor",
     "inference.samples",

@@ -554,6 +554,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _models(args: argparse.Namespace) -> int:
     from napari_dojo.models import library as pretrained
     from napari_dojo.models.card import read_card
+    from napari_dojo.nets.geometry import field_words
 
     if args.what == "list":
         there = pretrained.models()
@@ -571,6 +572,8 @@ def _models(args: argparse.Namespace) -> int:
         card = read_card(pretrained.find(args.model)).as_dict()
         for k, v in card.items():
             print(f"{k:<14} {v}")
+        if card["net"] == "unet":
+            print(f"{'network':<14} {field_words(card['net_options'])}")
         if args.json:
             print(json.dumps(card))
     elif args.what == "import":

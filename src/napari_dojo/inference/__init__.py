@@ -7,6 +7,7 @@ __all__ = [
     "decoding",
     "filters",
     "geometry",
+    "inside",
     "journal",
     "linking",
     "live",

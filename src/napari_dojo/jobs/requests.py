@@ -28,12 +28,14 @@ from napari_dojo.training.start import NONE
 
 __all__ = [
     "Arrays",
+    "InsideRequest",
     "LiveRequest",
     "PredictFiles",
     "PredictImages",
     "RecipeRequest",
     "Request",
     "TrainRequest",
+    "inside_request",
     "live_request",
     "predict_files_request",
     "predict_request",
@@ -319,14 +321,30 @@ def predict_request(
 ) -> Path:
     """Write what a prediction for some images needs into a new folder of a job; see `PredictImages`."""
     with _new(folder):
-        files = _stored(folder, "input", [image.picture.data for image in images])
-        stored = tuple(
-            StoredImage(
-                str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context
-            )
-            for f, i in zip(files, images, strict=True)
-        )
+        stored = _stored_images(folder, images)
         PredictImages(model, settings or PredictSettings(), dict(decoding or {}), stored, maps).write(folder)
+        return folder
+
+
+@dataclass(frozen=True)
+class InsideRequest(Request):
+    """A look inside a model, on one image in the folder of the job, where kernels and feature maps go, too."""
+
+    kind: ClassVar[str] = "inside"
+
+    model: Path
+    image: StoredImage
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        return cls(Path(values["model"]), StoredImage.of(values["image"]))
+
+
+def inside_request(folder: Path, model: Path, image: Image) -> Path:
+    """Write what a look inside a model needs into a new folder of a job; see `InsideRequest`."""
+    with _new(folder):
+        InsideRequest(model, _stored_images(folder, [image])[0]).write(folder)
         return folder
 
 
@@ -431,6 +449,17 @@ def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> tuple[str | None,
             with replacing(folder / file, data.nbytes) as part, part.open("wb") as out:
                 np.save(out, data)
     return names
+
+
+def _stored_images(folder: Path, images: Sequence[Image]) -> tuple[StoredImage, ...]:
+    """Images, written to the folder."""
+    files = _stored(folder, "input", [image.picture.data for image in images])
+    return tuple(
+        StoredImage(
+            str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context
+        )
+        for f, i in zip(files, images, strict=True)
+    )
 
 
 def _loaded(folder: Path, names: Sequence[str | None]) -> list[Any]:

@@ -15,7 +15,14 @@ from typing import IO, Any
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Message
-from napari_dojo.jobs.requests import LiveRequest, PredictFiles, PredictImages, RecipeRequest, TrainRequest
+from napari_dojo.jobs.requests import (
+    InsideRequest,
+    LiveRequest,
+    PredictFiles,
+    PredictImages,
+    RecipeRequest,
+    TrainRequest,
+)
 
 __all__ = ["events_of", "main"]
 
@@ -117,8 +124,37 @@ def _live(folder: Path, control: Control) -> Iterator[Event]:
     yield Done("")
 
 
+def _inside(folder: Path, control: Control) -> Iterator[Event]:
+    """Write kernels and feature maps as ``.npy`` files; the facts describe them."""
+    import numpy as np
+
+    from napari_dojo.inference.geometry import resolve
+    from napari_dojo.inference.inside import look
+    from napari_dojo.models.bundle import load
+    from napari_dojo.settings import PredictSettings
+
+    request = InsideRequest.read(folder)
+    bundle = load(request.model)
+    image = resolve(bundle.card, request.image.source(folder).read(), PredictSettings())
+    x = np.asarray(image.axes.sample(image.array, 0))
+    norm = image.numbers or bundle.card.rule.measure(x)
+    found = look(bundle.net, norm.apply(norm.clean(x)[0]))
+    np.save(folder / "kernels.npy", found.kernels)
+    for number, maps in enumerate(found.maps):
+        np.save(folder / f"maps-{number}.npy", maps)
+    facts = {
+        "stages": [asdict(stage) for stage in found.stages],
+        "effective": list(found.effective),
+        "radius": list(bundle.net.receptive_radius),
+        "parameters": sum(p.numel() for p in bundle.net.parameters()),
+        "zoom": image.zoom,
+    }
+    yield Done(str(folder), facts)
+
+
 WORK: dict[str, Callable[[Path, Control], Iterator[Event]]] = {
     TrainRequest.kind: _train,
+    InsideRequest.kind: _inside,
     RecipeRequest.kind: _recipe,
     LiveRequest.kind: _live,
     PredictImages.kind: lambda folder, control: _predict(PredictImages.read(folder), folder, control),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
-__all__ = ["CUBIC", "POOLS", "STEM", "receptive_radius", "stride"]
+__all__ = ["CUBIC", "POOLS", "STEM", "field_words", "receptive_radius", "stride"]
 
 STEM = (2, 2)
 POOLS = ((2, 2), (2, 2), (2, 2))
@@ -35,3 +36,12 @@ def receptive_radius(
         radius += sum(c for c, pool in zip(cells[:-1], pools, strict=True) if pool[a] > 1) if smooth else 0
         far.append(max(radius, CUBIC if direct else 0))
     return tuple(far)
+
+
+def field_words(options: Mapping[str, Any]) -> str:
+    """Levels and receptive field of a U-Net with these arguments, such as "4 levels, receptive field 209 x 209 px"."""
+    stem, pools = options.get("stem", STEM), options.get("pools", POOLS)
+    radius = receptive_radius(
+        stem, pools, smooth=bool(options.get("smooth", False)), direct=bool(options.get("direct", ()))
+    )
+    return f"{len(pools) + 1} levels, receptive field {' x '.join(str(2 * r + 1) for r in radius)} px"

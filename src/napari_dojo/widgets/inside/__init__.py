@@ -1,0 +1,3 @@
+"""The Look inside panel."""
+
+__all__: list[str] = []

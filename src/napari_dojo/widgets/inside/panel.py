@@ -1,0 +1,331 @@
+"""The Look inside panel: kernels, feature maps and receptive field of a trained model on the current image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QComboBox, QPushButton
+
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Done, Event, Failed
+from napari_dojo.jobs.requests import inside_request
+from napari_dojo.jobs.runs import run_folder
+from napari_dojo.models.card import Card
+from napari_dojo.models.library import models
+from napari_dojo.playground.convolution import mosaic
+from napari_dojo.playground.glossary import explain
+from napari_dojo.widgets.apply.inputs import Asked, seen_box
+from napari_dojo.widgets.apply.model_box import ModelBox
+from napari_dojo.widgets.apply.results import discard
+from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.layers import finer_place, likely_axes, provenance
+from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.pick import LayerBox, images_of
+from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.inside.drawing import Drawing
+
+__all__ = ["InsidePanel"]
+
+LARGEST = {"YX": 512, "ZYX": 96}  # px of the part that is looked at, along each axis
+NO_IMAGE, NO_MODEL = "Open an image first.", "There is no model. Train one, or import one."
+BRIGHT = 99.8  # percentile of the values that is the brightest
+FIELD = "Receptive field"
+FIELD_TIP = (
+    "Click a pixel of the image: the outer box is all of the image that the prediction there can depend on, "
+    "the inner box holds 95 % of the influence (by the gradient at the middle of the image)."
+)
+
+
+class InsidePanel(Panel):
+    """Shows what a network computes on the way from an image to its prediction.
+
+    Parameters
+    ----------
+    napari_viewer : the viewer; given by napari.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.model_box, self.image_box = ModelBox(), LayerBox("Image", "The image that the model is applied to.")
+        self.look_button, self.field_button = QPushButton("Look inside"), QPushButton(FIELD)
+        self.level_box = QComboBox()
+        self.drawing, self.message = Drawing(self.viewer), sentence()
+        self.runner = Runner(self)
+        self.layers: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+        self._asked: Asked | None = None
+        self._card: Card | None = None
+        self._folder: Path | None = None
+        self._build()
+        self.model_box.fill(models(), lambda card: "")
+        self.runner.said.connect(self._heard)
+        self.watch.changed.connect(self.refresh)
+        self.look_button.clicked.connect(self.look)
+        self.level_box.activated.connect(lambda *_: self.show_level(self.level_box.currentIndex()))
+        self.drawing.picked.connect(self.show_level)
+        self.field_button.toggled.connect(self._listen)
+        self.model_box.activated.connect(self.refresh)
+        self.image_box.picked.connect(self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        tip = "Show kernels and feature maps of all levels as layers, for the part of the image that is in view."
+        described(self.look_button, "Look inside", tip)
+        described(self.level_box, "Feature maps", f"The level whose feature maps are shown. {explain('feature map')}")
+        described(self.field_button, FIELD, FIELD_TIP)
+        narrow(self.level_box)
+        self.field_button.setCheckable(True)
+        self.message.setAccessibleName("Message")
+        form = form_layout()
+        form.addRow("Model", self.model_box)
+        form.addRow("Image", self.image_box)
+        self.column.addLayout(form)
+        self.column.addWidget(self.look_button)
+        self.column.addWidget(self.message)
+        self.column.addWidget(self.drawing)
+        shown = form_layout()
+        shown.addRow("Maps", self.level_box)
+        self.column.addLayout(shown)
+        self.column.addWidget(self.field_button)
+        self.column.addStretch(1)
+
+    # what is chosen
+
+    def refresh(self) -> None:
+        """Follow the layers and the models."""
+        if self._ended:
+            return
+        active = self.viewer.layers.selection.active
+        images = images_of(self.viewer.layers)
+        self.image_box.fill(images, active if any(active is x for x in images) else None)
+        why = NO_IMAGE if self.image_box.layer is None else "" if self.model_box.chosen else NO_MODEL
+        self.look_button.setEnabled(not why and not self.runner.busy)
+        self.level_box.setEnabled(bool(self.layers))
+        self.field_button.setEnabled(self._asked is not None)
+        if why or self.message.text() in (NO_IMAGE, NO_MODEL):
+            self.message.setText(why)
+        self.lead(self.look_button)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """There may be new models."""
+        self.model_box.fill(models(), lambda card: "")
+        super().showEvent(event)
+        self.refresh()
+
+    # the job
+
+    def look(self) -> None:
+        """Apply the model to the part of the image in view, and keep what it computes on the way."""
+        model, layer = self.model_box.chosen, self.image_box.layer
+        if model is None or layer is None or self.runner.busy:
+            return
+        try:
+            asked = in_view(self.viewer, layer, model.card)
+        except DojoError as error:
+            self.message.setText(self.marked("error", str(error)))
+            return
+        folder = self._folder = run_folder("inside")
+        self._asked, self._card = asked, model.card
+        self.message.setText("Computing feature maps ...")
+        self.runner.start(lambda: inside_request(folder, model.path, asked.request(model.card)))
+        self.refresh()
+
+    def _heard(self, event: Event) -> None:
+        if not isinstance(event, Done | Failed) or self._folder is None:
+            return
+        if isinstance(event, Failed):
+            self.message.setText(self.marked("error", event.sentence))
+            self._asked = None
+        else:
+            self.facts = event.facts
+            self._show(self._folder)
+        discard(self._folder)
+        self._folder = None
+        self.refresh()
+
+    # layers
+
+    def _show(self, folder: Path) -> None:
+        """Replace the layers of the last look."""
+        asked, card = self._asked, self._card
+        assert asked is not None
+        assert card is not None
+        self._remove()
+        for number, stage in enumerate(self.facts["stages"]):
+            maps = np.load(folder / f"maps-{number}.npy")
+            between, place = stacked(asked, stage["cell"], card)
+            maps = maps.reshape(len(maps), *between, *maps.shape[1:])
+            self._add(f"maps {number}", maps, f"{stage['name']}: {len(maps)} maps ({card.name})", place)
+        kernels = np.load(folder / "kernels.npy")
+        self._add(
+            "kernels", kernel_picture(kernels), f"{len(kernels)} kernels ({card.name})", self._left_of(asked, kernels)
+        )
+        self.level_box.clear()
+        self.level_box.addItems([f"{s['name']}: {s['maps']} maps, {s['cell'][-1]:g} px" for s in self.facts["stages"]])
+        self.drawing.show_stages(self.facts["stages"])
+        self.show_level(0)
+        radius, effective = (max(self.facts[k]) for k in ("radius", "effective"))
+        zoomed = (
+            "" if math.isclose(self.facts["zoom"], 1.0, rel_tol=0.05) else " The image is used at its own pixel size."
+        )
+        self.message.setText(
+            f"{self.facts['parameters']:,} parameters. A pixel depends on the image up to {radius} px away; 95 % of the "
+            f"influence comes from up to {effective} px.{zoomed} The slider below the image goes through the maps."
+        )
+
+    def _add(self, key: str, data: NDArray[np.float32], name: str, place: dict[str, Any]) -> None:
+        from napari.layers import Image
+
+        high = float(np.nanpercentile(np.abs(data), BRIGHT)) or 1.0
+        look = {"colormap": "viridis", "contrast_limits": (0.0, high)}
+        if key == "kernels":
+            look = {"colormap": "PiYG", "contrast_limits": (-high, high)}
+        about = provenance("preview", self.image_box.currentText())
+        selected = set(self.viewer.layers.selection)
+        layer = self.layers[key] = Image(data, name=name, visible=key == "kernels", metadata=about, **look, **place)
+        self.viewer.layers.append(layer)
+        self.viewer.layers.selection = selected
+
+    def _left_of(self, asked: Asked, kernels: NDArray[np.float32]) -> dict[str, Any]:
+        """The place of the kernels: left of the image part, as high as it."""
+        high = asked.image.shape[asked.axes.names.index("Y")]
+        picture = kernel_picture(kernels)
+        factor = high / picture.shape[0]
+        place = flat(asked.placement)
+        step = np.asarray(place["scale"])
+        start = np.asarray(place["translate"]) - np.array([0, (picture.shape[1] + 4) * factor]) * step
+        return {**place, "scale": step * factor, "translate": start}
+
+    def show_level(self, number: int) -> None:
+        """Show the feature maps of one level, and hide those of the others."""
+        for key, layer in self.layers.items():
+            if key.startswith("maps") and layer in self.viewer.layers:
+                layer.visible = key == f"maps {number}"
+        dims, maps = self.viewer.dims, self.layers.get(f"maps {number}")
+        first = dims.ndim - maps.ndim if maps is not None else -1
+        if maps is not None and first >= 0 and dims.current_step[first] >= len(maps.data):
+            dims.set_current_step(first, 0)
+        self.level_box.setCurrentIndex(number)
+        self.drawing.mark(number)
+
+    def _remove(self) -> None:
+        for layer in self.layers.values():
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.layers = {}
+
+    # the receptive field
+
+    def _listen(self, on: bool) -> None:
+        """Show the receptive field of pixels that are clicked, or no more."""
+        calls = self.viewer.mouse_drag_callbacks
+        if on and self._clicked not in calls:
+            calls.append(self._clicked)
+        elif not on and self._clicked in calls:
+            calls.remove(self._clicked)
+
+    def _clicked(self, viewer: Any, event: Any) -> None:
+        layer = self.image_box.layer
+        if layer is not None and self._asked is not None:
+            self.show_field(layer.world_to_data(event.position)[-2:])
+
+    def show_field(self, at: Any) -> None:
+        """Draw the receptive field of a pixel (y, x) of the image as two boxes."""
+        from napari.layers import Shapes
+
+        layer, asked, y_x = self.image_box.layer, self._asked, np.round(np.asarray(at, float))
+        assert asked is not None
+        corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
+        boxes = [y_x + corners * (np.asarray(self.facts[k][-2:]) + 0.5) for k in ("radius", "effective")]
+        shapes = self.layers.get("field")
+        if shapes is not None and shapes in self.viewer.layers:
+            self.viewer.layers.remove(shapes)
+        place = flat(asked.place)
+        name = f"{FIELD}: {2 * self.facts['radius'][-1] + 1} px, 95 % {2 * self.facts['effective'][-1] + 1} px"
+        shapes = self.layers["field"] = Shapes(
+            boxes,
+            shape_type="rectangle",
+            edge_color=["#56B4E9", "#E69F00"],
+            face_color="transparent",
+            edge_width=max(1.0, self.facts["radius"][-1] / 40),
+            name=name,
+            metadata=provenance("preview", layer.name),
+            **place,
+        )
+        selected = self.viewer.layers.selection.active
+        self.viewer.layers.append(shapes)
+        self.viewer.layers.selection.active = selected
+
+    def end(self) -> None:
+        """Stop, and leave the layers to the user."""
+        if not self._ended:
+            folder, self._folder = self._folder, None
+            self._listen(False)
+            self.runner.close()
+            self.drawing.end()
+            super().end()
+            if folder is not None:
+                discard(folder, wait=True)
+
+
+def in_view(viewer: Any, layer: Any, card: Card) -> Asked:
+    """The part of an image that is in view, at most `LARGEST` px along each axis, around the middle of the view.
+
+    Raises
+    ------
+    DojoError : the model does not fit, or nothing of the image is in view.
+    """
+    names = likely_axes(layer)
+    asked = Asked.of(layer, names, card)
+    box = []
+    for name, (a, b) in zip(asked.axes.names, seen_box(viewer, layer, asked.axes), strict=True):
+        most = LARGEST[card.spatial] if name in card.spatial else b - a
+        start = a + max(0, (b - a - most) // 2)
+        box.append((start, min(b, start + most)))
+    return replace(asked, box=tuple(box), wide=tuple(box))
+
+
+def flat(place: dict[str, Any]) -> dict[str, Any]:
+    """The last two dimensions of a place."""
+    n = len(place["scale"])
+    keep = [n - 2, n - 1]
+    rows = [*keep, n]
+    return {
+        **{k: np.asarray(place[k])[-2:] for k in ("scale", "translate")},
+        **{k: np.asarray(place[k])[np.ix_(keep, keep)] for k in ("rotate", "shear")},
+        "affine": np.asarray(place["affine"])[np.ix_(rows, rows)],
+        "units": list(place["units"])[-2:],
+        **({"axis_labels": list(place["axis_labels"])[-2:]} if "axis_labels" in place else {}),
+    }
+
+
+def stacked(asked: Asked, cell: Any, card: Card) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Where feature maps lie: over the image part, with an axis for the maps before all others.
+
+    Returns the sizes of the axes between the maps and the spatial ones, each 1, and the arguments of the layer.
+    """
+    place = replace(asked, finer={}).placement
+    names = [a for a in asked.axes.names if a != "C"]
+    n = len(names)
+    coarse = dict(zip(card.spatial, cell, strict=True))
+    place = finer_place(place, [1 / coarse.get(name, 1) for name in names])
+    grown: dict[str, Any] = {k: np.r_[first, place[k]] for k, first in (("scale", 1.0), ("translate", 0.0))}
+    for k in ("rotate", "shear", "affine"):
+        size = len(place[k])
+        grown[k] = np.eye(size + 1)
+        grown[k][1:, 1:] = place[k]
+    labels = {"axis_labels": ["map", *place["axis_labels"]]} if "axis_labels" in place else {}
+    return (1,) * (n - len(cell)), {**grown, "units": ["pixel", *place["units"]], **labels}
+
+
+def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Kernels (maps, C, *K) of the first channel side by side; of volumes their middle planes."""
+    first = kernels[:, 0]
+    while first.ndim > 3:
+        first = first[:, first.shape[1] // 2]
+    return mosaic(first.astype(float)).astype(np.float32)

@@ -1,0 +1,87 @@
+"""Look inside: kernels and feature maps as layers over the image, the level that is shown, the receptive field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.inside.drawing import words
+from napari_dojo.widgets.inside.panel import NO_IMAGE, InsidePanel, in_view
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def inside(panel):
+    made = panel(InsidePanel)
+    made.model_box.choose("nuclei-fluorescence")
+    return made
+
+
+def looked(qtbot, inside):
+    inside.refresh()
+    inside.look_button.click()
+    qtbot.waitUntil(lambda: not inside.runner.busy, timeout=30_000)
+    assert "parameters" in inside.message.text()
+
+
+def test_it_says_what_is_missing(viewer, inside):
+    assert inside.message.text() == NO_IMAGE
+    assert not inside.look_button.isEnabled()
+    viewer.add_image(np.zeros((40, 40)))
+    inside.refresh()
+    assert inside.look_button.isEnabled()
+    assert inside.message.text() == ""
+
+
+def test_maps_lie_over_the_image_and_one_level_is_shown(qtbot, viewer, inside):
+    image = viewer.add_image(simulate("nuclei", (64, 80), 0).image, scale=(0.5, 0.5), translate=(3, 4))
+    image.corner_pixels = np.array([[0, 0], [64, 80]])
+    looked(qtbot, inside)
+    maps = [layer for key, layer in inside.layers.items() if key.startswith("maps")]
+    assert [layer.data.shape for layer in maps[:2]] == [(32, 32, 40), (48, 16, 20)]
+    whole = image.extent.world + 0.25 * np.array([[-1], [1]])
+    for layer in maps:  # the outer edges are those of the image
+        half = np.asarray(layer.scale[1:]) / 2
+        np.testing.assert_allclose(layer.extent.world[:, 1:] + half * np.array([[-1], [1]]), whole, atol=1e-6)
+    assert [layer.visible for layer in maps] == [True] + [False] * (len(maps) - 1)
+    inside.drawing.picked.emit(2)
+    assert [layer.visible for layer in maps].index(True) == 2
+    assert inside.level_box.currentIndex() == 2
+    assert inside.layers["kernels"].extent.world[1, 1] < 4
+    before = len(viewer.layers)
+    looked(qtbot, inside)
+    assert len(viewer.layers) == before
+
+    inside.field_button.setChecked(True)
+    assert inside._clicked in viewer.mouse_drag_callbacks
+    inside.show_field((20, 30))
+    outer, inner = inside.layers["field"].data
+    radius, effective = inside.facts["radius"], inside.facts["effective"]
+    np.testing.assert_allclose(
+        [outer.min(0), outer.max(0)], [[19.5 - radius[0], 29.5 - radius[1]], [20.5 + radius[0], 30.5 + radius[1]]]
+    )
+    assert inner.min(0)[0] == 19.5 - effective[0]
+    inside.field_button.setChecked(False)
+    assert inside._clicked not in viewer.mouse_drag_callbacks
+    assert "48 feature maps" in words(inside.drawing.stages[1])
+    assert not inside.drawing.grab().isNull()
+
+
+def test_of_a_series_the_frame_in_view_is_taken(viewer, inside):
+    images = np.stack([simulate("nuclei", (40, 40), seed).image for seed in range(3)])
+    layer = viewer.add_image(images, axis_labels=("t", "y", "x"))
+    layer.corner_pixels = np.array([[0, 0, 0], [2, 40, 40]])
+    viewer.dims.set_current_step(0, 1)
+    asked = in_view(viewer, layer, inside.model_box.chosen.card)
+    assert asked.box == ((1, 2), (0, 40), (0, 40))
+    np.testing.assert_array_equal(asked.image, images[1:2])
+
+
+def test_a_model_that_does_not_fit_is_said(viewer, inside):
+    viewer.add_image(np.zeros((5, 40, 40)), axis_labels=("c", "y", "x"))
+    inside.refresh()
+    inside.look()
+    assert "channel" in inside.message.text()
+    assert not inside.runner.busy
