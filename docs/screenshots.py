@@ -23,7 +23,7 @@ CHOSEN = (
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
     *("palm-support-dark", "annotate-dark", "annotate-live-dark", "batch-done-dark"),
-    *("palm-support-dark", "annotate-dark", "batch-done-dark", "inside-dark"),
+    "inside-dark",
 )
 STATES = {}  # by their names in the files
 
