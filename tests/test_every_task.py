@@ -218,7 +218,7 @@ def predicted_from_file(model: Path, folder: Path, out: Path, given: Case) -> np
 
 
 def predicted_from_layer(bundle: Any, model: Path, x: np.ndarray, axes: str) -> np.ndarray:
-    from napari_dojo.widgets.apply.inputs import Asked
+    from napari_dojo.widgets.common.inputs import Asked
 
     asked = Asked.of(layer(x, "image 0"), axes, bundle.card)
     folder = predict_request(run_folder("apply"), model, [asked.request(bundle.card)], PredictSettings(), {})

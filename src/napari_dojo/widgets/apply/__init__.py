@@ -1,3 +1,3 @@
 """The Apply panel."""
 
-__all__ = ["inputs", "model_box", "panel", "results"]
+__all__ = ["panel"]

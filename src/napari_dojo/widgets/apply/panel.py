@@ -16,9 +16,8 @@ from napari_dojo.models.library import Model, models
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.export import link_to
 from napari_dojo.widgets.apply.request_section import Request, Work
-from napari_dojo.widgets.apply.results import discard
 from napari_dojo.widgets.apply.results_section import ResultsSection
-from napari_dojo.widgets.common.background import in_background
+from napari_dojo.widgets.common.background import discard, in_background
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours

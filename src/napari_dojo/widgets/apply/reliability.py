@@ -24,7 +24,8 @@ from napari_dojo.metrics.resolution import THRESHOLD, ring_correlation
 from napari_dojo.models.card import options_of
 from napari_dojo.simulation.smlm import DOUBT, support
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.apply.results import Results, Shown, discard
+from napari_dojo.widgets.apply.results import Results, Shown
+from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance

@@ -34,10 +34,10 @@ from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import FolderRows
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
-from napari_dojo.widgets.apply.inputs import Asked, Run, axis_words, seen_box, write_request
-from napari_dojo.widgets.apply.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.common.layers import array_of, likely_axes
+from napari_dojo.widgets.common.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.options import Form
 from napari_dojo.widgets.common.pick import images_of
 

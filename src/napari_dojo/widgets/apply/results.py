@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -25,15 +24,15 @@ from napari_dojo.inference.sinks import Stored, predicted_by
 from napari_dojo.inference.tables import TABLES, Table, table_of
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.apply.inputs import Asked, Run, cut
 from napari_dojo.widgets.apply.kinds import look_of
-from napari_dojo.widgets.common.background import in_background
+from napari_dojo.widgets.common.background import discard
+from napari_dojo.widgets.common.inputs import Asked, Run, cut
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here
 from napari_dojo.widgets.common.provenance import as_made, mark_corrected
 
-__all__ = ["Kept", "Results", "Shown", "discard"]
+__all__ = ["Kept", "Results", "Shown"]
 
 PATIENCE = 0.25  # s that decoding may take before another value interrupts it, and before its progress is shown
 COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue")  # of several images from one model
@@ -352,14 +351,6 @@ class Results(QObject):
             if shown in self.shown and shown.layer in self._viewer.layers:
                 shown.layer.features, shown.count = table, count
         self.changed.emit()
-
-
-def discard(folder: Path, wait: bool = False) -> None:
-    """Delete the folder of a run; deleting much takes its time, so in a thread unless told to wait."""
-    if wait:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    in_background("discard", shutil.rmtree, folder, True)
 
 
 def hide_others(viewer: Any, run: Run) -> None:

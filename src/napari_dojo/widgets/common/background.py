@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["in_background"]
+__all__ = ["discard", "in_background"]
 
 PATIENCE = 3.0  # s, that a program which ends waits for its threads in all
 _running: WeakSet[threading.Thread] = WeakSet()
@@ -33,3 +35,11 @@ def _wait() -> None:
 
 
 atexit.register(_wait)  # after Qt's own, so it comes before
+
+
+def discard(folder: Path, wait: bool = False) -> None:
+    """Delete the folder of a run; deleting much takes its time, so in a thread unless told to wait."""
+    if wait:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    in_background("discard", shutil.rmtree, folder, True)

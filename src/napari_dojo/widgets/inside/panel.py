@@ -19,11 +19,11 @@ from napari_dojo.models.card import Card
 from napari_dojo.models.library import models
 from napari_dojo.playground.convolution import mosaic
 from napari_dojo.playground.glossary import explain
-from napari_dojo.widgets.apply.inputs import Asked, seen_box
-from napari_dojo.widgets.apply.model_box import ModelBox
-from napari_dojo.widgets.apply.results import discard
+from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.inputs import Asked, seen_box
 from napari_dojo.widgets.common.layers import finer_place, likely_axes, provenance
+from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of
 from napari_dojo.widgets.common.run import Runner

@@ -14,7 +14,7 @@ from napari_dojo.inference.apply import apply
 from napari_dojo.inference.predict import Ready, predict
 from napari_dojo.inference.sinks import ArraySink
 from napari_dojo.inference.sources import ArraySource
-from napari_dojo.widgets.apply.inputs import Asked, axis_words, cut, seen_box
+from napari_dojo.widgets.common.inputs import Asked, axis_words, cut, seen_box
 
 pytestmark = pytest.mark.gui
 
