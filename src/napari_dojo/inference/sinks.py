@@ -194,6 +194,8 @@ class TiffSink:
     @property
     def existing(self) -> int:
         """How many of the predictions are there already."""
+        if self.classes:
+            return int(os.path.lexists(self.out / CLASSES))
         planned = self._planned if self.out.is_dir() else []
         return sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
 

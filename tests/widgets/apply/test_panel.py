@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import torch
 from bright import bright, squares
 from qtpy.QtCore import Qt
 from roifile import roiread
@@ -24,6 +25,8 @@ from napari_dojo.inference.sinks import RunSink
 from napari_dojo.inference.tables import measure
 from napari_dojo.io import images
 from napari_dojo.jobs.worker import events_of
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
 from napari_dojo.paths import runs_folder
 from napari_dojo.tasks import TASKS
@@ -288,6 +291,38 @@ def test_classes_have_colours_names_and_shares(qtbot, viewer, panel, known, at_o
     qtbot.waitUntil(lambda: "share" in layer.features, timeout=5000)
     assert layer.features["class"].tolist() == ["bright", "dark"]
     assert layer.features["area_px"].tolist() == [128, 48 * 52 - 128]
+
+
+def classifier(monkeypatch, folder, side=0.0):
+    """A model that says "bright" of each image of 16 x 16 px, listed."""
+    options = {"values": [1, 2], "classes": ["dark", "bright"], "shape": [16, 16], "side": side}
+    about = {"name": "what", "task": "classify", "options": options, "net": "classifier", "axes": "YX", "spatial": "YX"}
+    net = {"stem": [2, 2], "pools": [[2, 2]], "width": 8, "size": [16, 16]}
+    made = Bundle.new(Card(**about, decoding={}, net_options=net, channels=1, maps=("dark", "bright")))
+    made.net.head.weight.data.zero_()
+    made.net.head.bias.data[:] = torch.tensor([0.0, 2.0])
+    monkeypatch.setattr(apply_module, "models", lambda: [Model("what", folder / "what", made.card, "own")])
+    monkeypatch.setattr("napari_dojo.models.bundle.load", lambda path: made)
+
+
+def test_the_class_of_an_image_is_said_and_colours_it(qtbot, viewer, panel, at_once, monkeypatch, tmp_path):
+    classifier(monkeypatch, tmp_path)
+    viewer.add_image(squares(1), name="one")
+    viewer.add_image(np.stack([squares(1), squares(2)]), name="film")
+    apply = panel(ApplyPanel)
+    for name, shape, words in (("one", (48, 52), "bright"), ("film", (2, 48, 52), "bright (2)")):
+        qtbot.waitUntil(lambda name=name: apply.image_box.findText(name) >= 0, timeout=10_000)
+        apply.image_box.setCurrentText(name)
+        (layer,) = run(qtbot, apply)
+        assert layer.data.shape == shape
+        assert (layer.data == 2).all()
+        assert words in apply.count.text()
+        assert list(layer.features["class"]) == ["dark", "bright"]
+
+
+def test_a_model_that_classifies_objects_is_not_offered(viewer, panel, monkeypatch, tmp_path):
+    classifier(monkeypatch, tmp_path, side=20.0)
+    assert panel(ApplyPanel).model is None
 
 
 def test_a_series_is_counted_and_measured_frame_by_frame(qtbot, viewer, panel, known, at_once):

@@ -176,3 +176,22 @@ def test_predictions_are_no_unsaved_labels(qtbot, viewer, panel, scenes):
     assert train.autosave.left.names == ()
     layer.paint((20, 20), 99)
     assert train.autosave.left.names == (layer.name,)
+
+
+def test_classes_are_learned_from_folders(qtbot, viewer, train, scene, tmp_path):
+    for kind, level in (("dim", 20), ("bright", 200)):
+        for i in range(6):
+            image = np.random.default_rng(i).integers(0, level, (16, 16)).astype(np.uint8)
+            images.write(tmp_path / "in" / kind / f"{kind}{i}.tif", image, "YX")
+    viewer.add_image(scene.image, name="cells")
+    train.choices.choose_task("classify")
+    data = train.choices.data
+    assert data.source_box.currentData() == "files"
+    says(qtbot, train, "one for each class inside it")
+    data.source_box.setCurrentIndex(data.source_box.findData("layers"))
+    says(qtbot, train, "Layers do not say what an image is")
+    assert not train.start_button.isEnabled()
+    data.source_box.setCurrentIndex(data.source_box.findData("files"))
+    data.folder.images.edit.setText(str(tmp_path / "in"))
+    says(qtbot, train, "2 classes: bright (6), dim (6)")
+    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)

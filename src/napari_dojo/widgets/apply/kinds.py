@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.kinds import CLASSES, IMAGE, LABELS, Kind
-from napari_dojo.inference.tables import class_names
+from napari_dojo.data.kinds import CATEGORY, CLASSES, IMAGE, LABELS, Kind
+from napari_dojo.inference.tables import UNSURE, class_names
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import class_look
@@ -73,6 +73,23 @@ def _class_colours(card: Card) -> dict[str, Any]:
     return class_look(list(names), list(names.values()))
 
 
+def _count_categories(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
+    ours = axes.without_channels()
+    frames = values if values.ndim < 2 else [ours.sample(values, i).flat[0] for i in range(ours.count(values.shape))]
+    named = class_names(card)
+    return Counter(named.get(int(v), UNSURE) for v in np.ravel(frames))
+
+
+def _categories_in_words(card: Card, count: Counter[str]) -> str:
+    if count.total() == 1:
+        return next(iter(count))
+    return ", ".join(f"{name} ({n:,})" for name, n in count.most_common())
+
+
+def _tint(card: Card) -> dict[str, Any]:
+    return {**_class_colours(card), "opacity": 0.3}
+
+
 def _count_images(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
     return Counter(images=axes.count(values.shape) if values.ndim == len(axes.names) else 1)
 
@@ -85,5 +102,6 @@ def _caution(card: Card, count: Counter[str]) -> str:
 LOOKS: dict[Kind, Look] = {
     LABELS: Look(True, _count_objects, _objects_in_words, lambda card: {}),
     CLASSES: Look(True, _count_pixels, _shares_in_words, _class_colours),
+    CATEGORY: Look(True, _count_categories, _categories_in_words, _tint),
     IMAGE: Look(False, _count_images, _caution, lambda card: {}),
 }

@@ -12,6 +12,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Done, Event, Failed, Message, Progress, Skipped
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.jobs.runs import sweep
+from napari_dojo.models.card import options_of
 from napari_dojo.models.library import Model, models
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.export import link_to
@@ -96,7 +97,7 @@ class ApplyPanel(Panel):
 
     def refresh_models(self) -> None:
         """List the models that there are now."""
-        self.request.set_models([m for m in models() if m.card.task in TASKS and TASKS[m.card.task].result.dense])
+        self.request.set_models([m for m in models() if m.card.task in TASKS and not _of_objects(m)])
 
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""
@@ -232,3 +233,8 @@ class ApplyPanel(Panel):
             self.outcome.end()
             if work is not None:
                 discard(work.folder, wait=True)
+
+
+def _of_objects(model: Model) -> bool:
+    """Whether a model gives classes to objects, for which it needs their labels, too."""
+    return TASKS[model.card.task].layout(options_of(model.card)).side > 0

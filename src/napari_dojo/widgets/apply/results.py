@@ -388,16 +388,28 @@ def _read(folder: Path, found: Stored, asked: Asked, run: Run) -> tuple[Asked, _
     card, planes = run.model.card, run.settings.planes
     whole, kind = np.load(folder / str(found.prediction), mmap_mode="r"), TASKS[card.task].result
     axes, kept = linked_axes(asked.axes, kind, planes), None
-    if found.maps:
+    names = found.axes
+    if not kind.dense:  # the whole image, or frame, gets the colour of its class
+        whole, names = spread(whole, asked.axes, [b - a for a, b in asked.wide]), asked.axes.without_channels().names
+    elif found.maps:
         maps = np.load(folder / found.maps, mmap_mode="r")
         kept = Kept(card, maps, asked.axes.without_channels(), whole.shape, planes)
-    values = np.array(cut(whole, asked, Axes(found.axes, axes.spatial), kind.objects))
+    values = np.array(cut(whole, asked, Axes(names, axes.spatial), kind.objects))
     uncertainty = None
     if found.uncertainty:
         whole = np.load(folder / found.uncertainty, mmap_mode="r")
         uncertainty = _parts(np.array(cut(whole, asked, Axes(found.axes, axes.spatial), False)), found.axes)
-    parts, count = _parts(values, found.axes), look_of(card).count(card, values, axes)
+    parts, count = _parts(values, names), look_of(card).count(card, values, axes)
     return asked, _Read(parts, kept, count, axes, [fingerprint(part) for part in parts], uncertainty)
+
+
+def spread(values: NDArray[Any], axes: Axes, shape: Sequence[int]) -> NDArray[np.int32]:
+    """The number of each image or frame (n,) on all of its pixels; ``axes`` and ``shape`` are the image's."""
+    ours = axes.without_channels()
+    out = np.zeros([n for a, n in zip(axes.names, shape, strict=True) if a != "C"], np.int32)
+    for i, value in enumerate(np.ravel(values)):
+        ours.sample(out, i)[...] = value
+    return out
 
 
 def _parts(values: NDArray[Any], names: str) -> list[NDArray[Any]]:

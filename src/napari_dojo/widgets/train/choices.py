@@ -53,7 +53,7 @@ class Choices(QWidget):
         self.task_sentence = sentence()
         self.data = DataSection(viewer)
         self.options = {task.name: self._make_options(task) for task in TASKS.values()}
-        self.classes = ClassTable(lambda: [row.target for row in self.rows.rows()])
+        self.classes = ClassTable(lambda: [row.target for row in self.rows.rows() if row.target is not None])
         self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
         plain = [plain for plain, _ in self.options.values()]
         for widget in (self.task_sentence, self.data, *plain, self.classes_fold):

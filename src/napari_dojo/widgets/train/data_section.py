@@ -35,6 +35,7 @@ from napari_dojo.widgets.train.training_data import Files, Layers, Material
 
 __all__ = ["DataSection", "FolderRows"]
 
+NOT_LAYERS = "Layers do not say what an image is. Learn from a folder that holds a folder of images for each class."
 NO_LABELS = "no labels"  # the code of the finding that a new Labels layer solves
 
 IN_FILES = (
@@ -96,7 +97,7 @@ class FolderRows(QWidget):
         found = likely_targets(self.images.path) if self.images.path and self.takes.drawn else None
         short = f".../{found.parent.name}/{found.name}" if found else "found beside the images"
         alone = "none: learned from the images alone" if self.takes.optional else "choose their folder"
-        alone = alone if self.takes.kind is None or self.takes.kind.dense else "none: a folder of each class, or a CSV"
+        alone = alone if self.takes.dense else "none: a folder of each class, or a CSV"
         self.targets.edit.setPlaceholderText(short if self.takes.drawn else alone)
 
 
@@ -163,6 +164,8 @@ class DataSection(QWidget):
     def problem(self) -> Finding | None:
         """What is missing or does not go together, and what to do; None where all can be looked at."""
         material = self.material()
+        if not self.rows.takes.dense and self.source_box.currentData() == "layers":
+            return Finding("error", NOT_LAYERS)
         if material is None:
             masks = [mask.name for _, mask in self._masks()] if self.rows.takes.drawn else []
             if self.source_box.currentData() == "layers" and masks:
@@ -222,7 +225,8 @@ class DataSection(QWidget):
     def _missing(self) -> Finding:
         """What is missing before anything can be looked at."""
         if self.source_box.currentData() == "files":
-            return Finding("error", "A folder of images is needed. Choose it with the button at the right.")
+            what = "" if self.rows.takes.dense else ", one for each class inside it,"
+            return Finding("error", f"A folder of images{what} is needed. Choose it with the button at the right.")
         kinds = [x._type_string for x in self._viewer.layers]
         if "image" not in kinds:
             return Finding("error", "An image is needed. Open one (File > Open, or File > Open Sample > Dojo).")
@@ -271,7 +275,7 @@ class DataSection(QWidget):
         """Another task takes other targets."""
         self.rows.take(targets)
         self.folder.take(targets)
-        if targets.kind is not None and not targets.kind.dense:  # a class is not a layer
+        if not targets.dense:  # a class is not a layer
             self.source_box.setCurrentIndex(self.source_box.findData("files"))
 
     def choices(self) -> dict[str, Any]:

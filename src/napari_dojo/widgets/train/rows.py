@@ -68,6 +68,11 @@ class Targets:
         return Targets(target.kind, layout, target.word, target.optional)
 
     @property
+    def dense(self) -> bool:
+        """Whether they lie on the pixels of an image, so that layers can be targets."""
+        return self.kind is None or self.kind.dense
+
+    @property
     def drawn(self) -> bool:
         """Whether a person paints them."""
         return self.kind is not None and self.kind.drawn
@@ -76,7 +81,7 @@ class Targets:
         """The layers that may be a target to something."""
         if self.drawn:
             return labels_of(layers, ours)
-        return images_of(layers, ours) if self.kind is not None and self.kind.dense else []
+        return images_of(layers, ours) if self.kind is not None and self.dense else []
 
 
 def region_of(image: Any, layers: Sequence[Any]) -> Any:
