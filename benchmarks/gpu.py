@@ -115,9 +115,9 @@ class Benchmark:
         settings = TrainSettings(minutes=2.0, validation=0.0)
         setup = prepare(setting.dataset, setting.task, setting.options, settings, self.device)
         setting.plan = plan = timed_plan(setup, self.device)
-        setting.recipe = setting.recipe_for(plan.patch)
+        setting.patches = setting.patches_for(plan.patch)
         blocks, count = (1, 3) if self.quick else (6, 100 if self.device.kind == "cuda" else 15)
-        batches = Batches(setting.sources, setting.recipe, plan.batch, 0, device=where)
+        batches = Batches(setting.sources, setting.patches, plan.batch, 0, device=where)
         learner = Learner(setting.net(), self.device, plan.learning_rate, plan.steps)
         stepper = Stepper(learner, batches, setting.loss)
         stepper.step(1e-4)  # decides how precise steps are

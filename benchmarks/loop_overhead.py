@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_dojo import device as devices
 from napari_dojo import nets
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.batches import Batch, Batches, Recipe, Source
+from napari_dojo.data.batches import Batch, Batches, Patches, Source
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
@@ -55,12 +55,12 @@ class Setting:
         self.sources = [
             Source.of(i, p, i.normalization(Rule()), LABELS) for i, p in zip(pairs.samples, parts, strict=True)
         ]
-        self.recipe = self.recipe_for(self.plan.patch)
+        self.patches = self.patches_for(self.plan.patch)
 
-    def recipe_for(self, patch: tuple[int, ...]) -> Recipe:
+    def patches_for(self, patch: tuple[int, ...]) -> Patches:
         """How patches of this size are made."""
         made = self.task.supervision
-        return Recipe(
+        return Patches(
             patch,
             lambda y, region: made.record(y, region, self.options),
             lambda crops, random: made.targets(crops, self.options, random),
@@ -82,7 +82,7 @@ class Loop:
 
     def __init__(self, setting: Setting, device: Device, log: Path, memory: int | None = None) -> None:
         where = devices.prepare(device)
-        self._batches = Batches(setting.sources, setting.recipe, setting.plan.batch, 0, device=where, memory=memory)
+        self._batches = Batches(setting.sources, setting.patches, setting.plan.batch, 0, device=where, memory=memory)
         self.learner = Learner(setting.net(), device, setting.plan.learning_rate)
         work = Work(self._batches, setting.loss, self._no_check, lambda learner, better: None)
         budget = Budget(time.monotonic(), steps=10**7)
@@ -136,7 +136,7 @@ def timed(step: Callable[[], None], count: int) -> float:
 def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
     """Blocks of whole and of bare steps in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        batch = next(Batches(setting.sources, setting.recipe, setting.plan.batch, 1, device=devices.prepare(device)))
+        batch = next(Batches(setting.sources, setting.patches, setting.plan.batch, 1, device=devices.prepare(device)))
         loop = Loop(setting, device, Path(folder) / "events.jsonl")
         try:
             timed(loop.step, steps)  # warms up, and decides how precise steps are
@@ -152,7 +152,7 @@ def training(setting: Setting, device: Device, blocks: int, steps: int) -> dict[
 
 def streaming(setting: Setting, device: Device, blocks: int, steps: int) -> dict[str, Any]:
     """Blocks of steps with all samples on the device, and with a third of the memory that they need, in turns."""
-    third = needed(setting.sources, setting.recipe.kind, (1,) * len(setting.plan.patch)) // 3
+    third = needed(setting.sources, setting.patches.kind, (1,) * len(setting.plan.patch)) // 3
     with tempfile.TemporaryDirectory() as folder:
         loops = [Loop(setting, device, Path(folder) / f"{k}.jsonl", memory) for k, memory in enumerate((third, None))]
         try:

@@ -54,7 +54,7 @@ WITH_TORCH = {
     "training.recorder",
     "training.train",
 }
-RECEIVE_A_TASK = {"training.loop", "data.batches", "data.recipe", "data.resident", "data.streamed", "inference.tiles"}
+RECEIVE_A_TASK = {"training.loop", "data.batches", "data.patches", "data.resident", "data.streamed", "inference.tiles"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_dojo.data.batches import Batches, Recipe, Source
+from napari_dojo.data.batches import Batches, Patches, Source
 from napari_dojo.data.dataset import Crop, Dataset, Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
@@ -51,7 +51,7 @@ def batches(batch: int, world: World, seen: list[Any]) -> Batches:
         return crops.x, crops.record.float(), (crops.x > 0).float()  # parts know more than others
 
     source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), LABELS)
-    return Batches([source], Recipe((16, 16), record, targets), batch, 0, share=(world.rank, world.size))
+    return Batches([source], Patches((16, 16), record, targets), batch, 0, share=(world.rank, world.size))
 
 
 def loss(out: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.batches import Batches, Recipe
+from napari_dojo.data.batches import Batches, Patches
 from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.kinds import CATEGORY, IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
@@ -27,13 +27,13 @@ def targets(crops, random):
     return crops.x, crops.record[:, :1].float(), crops.record[:, 1:2].float()
 
 
-def recipe(size, **more):
-    return Recipe(size, record, targets, **more)
+def rule(size, **more):
+    return Patches(size, record, targets, **more)
 
 
 def images(size, **more):
     """Of images that are to be predicted from images."""
-    return Recipe(size, lambda y, region: None, lambda crops, random: (crops.x, crops.y, crops.known()), **more)
+    return Patches(size, lambda y, region: None, lambda crops, random: (crops.x, crops.y, crops.known()), **more)
 
 
 def labels(size=(70, 90), seed=0):
@@ -60,7 +60,7 @@ def patches(sources, how, n=20, seed=0):
 def test_without_augmentation_a_patch_is_a_crop_of_the_source(size, dtype):
     y = labels(size)
     others = {y[tuple(slice(a, a + 16) for a in at)].tobytes() for at in np.ndindex(*(n - 15 for n in size))}
-    for x, target, weight in patches(source(y, dtype=dtype), recipe((16,) * len(size), augment=False)):
+    for x, target, weight in patches(source(y, dtype=dtype), rule((16,) * len(size), augment=False)):
         assert target[0].astype(np.int32).tobytes() in others
         np.testing.assert_array_equal(x, target)
         assert x.dtype == target.dtype == weight.dtype == np.float32
@@ -81,7 +81,7 @@ def test_flips_and_quarter_turns_move_pixels_and_change_none(size):
 
 def test_image_and_labels_stay_together_under_any_rotation():
     y = (np.add.outer(np.arange(80) // 8, np.arange(90) // 9) % 3).astype(np.int32) * 50
-    for x, target, _ in patches(source(y), recipe((32, 32))):
+    for x, target, _ in patches(source(y), rule((32, 32))):
         same = np.abs(x - target) < 1
         assert same.mean() > 0.5  # all but the borders, where the image is interpolated
         inner = np.ones_like(same[0])
@@ -119,7 +119,7 @@ def test_vectors_turn_with_their_objects():
         kept.append(crops.turned(steps[:, None])[:, 0] * crops.zoom.view(-1, 1, 1, 1))
         return crops.x, crops.record[:, :1].float(), crops.known()
 
-    batch = next(Batches([source(y)], Recipe((40, 40), ways, of), 20, 0))
+    batch = next(Batches([source(y)], Patches((40, 40), ways, of), 20, 0))
     here = torch.stack(torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij"))
     for x, way in zip(batch.x, kept[0], strict=True):
         inside = x[0] > 0.99
@@ -129,7 +129,7 @@ def test_vectors_turn_with_their_objects():
 
 def test_beyond_the_edge_the_source_is_mirrored():
     y = labels((20, 24))
-    x, target, _ = patches(source(y), recipe((32, 32), augment=False), 1)[0]
+    x, target, _ = patches(source(y), rule((32, 32), augment=False), 1)[0]
     np.testing.assert_array_equal(target[0], np.pad(y, [(6, 6), (4, 4)], mode="symmetric"))
     np.testing.assert_allclose(x, target, rtol=1e-5)
 
@@ -137,7 +137,7 @@ def test_beyond_the_edge_the_source_is_mirrored():
 @pytest.mark.parametrize("resample", [True, False])
 def test_a_source_of_one_pixel_fills_the_patch(resample):
     y = np.full((1, 1), 7, np.int32)
-    for x, target, _ in patches(source(y), recipe((16, 16), resample=resample), 4):
+    for x, target, _ in patches(source(y), rule((16, 16), resample=resample), 4):
         np.testing.assert_allclose(x, 7)
         np.testing.assert_array_equal(target, 7)
 
@@ -153,21 +153,21 @@ def test_vectors_are_mirrored_beyond_the_edge():
     def down(y, region):
         return np.stack([np.full(y.shape, 5, np.int8), np.zeros(y.shape, np.int8)])
 
-    next(Batches([source(y)], Recipe((40, 20), down, of, augment=False), 1, 0))
+    next(Batches([source(y)], Patches((40, 20), down, of, augment=False), 1, 0))
     np.testing.assert_array_equal(kept[0][0, :, 0], [-5] * 10 + [5] * 20 + [-5] * 10)
     assert not kept[0][1].any()
 
 
 def test_the_region_turns_with_the_labels():
     y = labels()
-    for _, target, weight in patches(source(y, region=y % 2 == 0), recipe((24, 24))):
+    for _, target, weight in patches(source(y, region=y % 2 == 0), rule((24, 24))):
         np.testing.assert_array_equal(weight, target % 2 == 0)
 
 
 def test_a_part_shows_nothing_of_the_rest():
     y = np.ones((80, 90), np.int32)
     y[:, 45:] = 2
-    for x, target, _ in patches(source(y, Crop(0, ((0, 80), (0, 45)))), recipe((32, 32))):
+    for x, target, _ in patches(source(y, Crop(0, ((0, 80), (0, 45)))), rule((32, 32))):
         np.testing.assert_array_equal(target, 1)
         np.testing.assert_allclose(x, 1, atol=1e-5)
 
@@ -175,7 +175,7 @@ def test_a_part_shows_nothing_of_the_rest():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_intensities_are_normalised(dtype):
     src = source(labels(), norm=Normalization((10.0,), (4.0,)), dtype=dtype)
-    x, target, _ = patches(src, recipe((16, 16), augment=False))[1]
+    x, target, _ = patches(src, rule((16, 16), augment=False))[1]
     np.testing.assert_allclose(x, (target - 10) / 4, rtol=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_each_sample_has_its_own_normalisation_and_type():
     y = labels()
     bright = source(y, norm=Normalization((1000.0,), (100.0,)), dtype=np.uint16)
     bright.x[:] = bright.x * 100 + 1000
-    for x, target, _ in patches([source(y, dtype=np.uint8), bright], recipe((16, 16), augment=False)):
+    for x, target, _ in patches([source(y, dtype=np.uint8), bright], rule((16, 16), augment=False)):
         np.testing.assert_allclose(x, target, rtol=1e-5)
 
 
@@ -193,7 +193,7 @@ def test_channels_stay_apart():
     src = Source.of(
         Sample("a", x, y), Crop(0, ((0, 40), (0, 50))), Normalization((0.0, 0.0, 9.0), (1.0, 1.0, 3.0)), LABELS
     )
-    for x, target, _ in patches(src, recipe((16, 16), resample=False)):
+    for x, target, _ in patches(src, rule((16, 16), resample=False)):
         np.testing.assert_array_equal(x, np.concatenate([target, 300 - target, target * 0]))
 
 
@@ -201,10 +201,10 @@ def test_patches_are_aimed_at_what_is_annotated():
     y = np.zeros((400, 400), np.int32)
     y[200:204, 300:304] = 1
     y[50:54, 60:64] = 2
-    aimed = [set(np.unique(t)) - {0} for _, t, _ in patches(source(y), recipe((32, 32), aimed=1.0), 80)]
+    aimed = [set(np.unique(t)) - {0} for _, t, _ in patches(source(y), rule((32, 32), aimed=1.0), 80)]
     assert np.mean([1 in s for s in aimed]) > 0.2
     assert np.mean([2 in s for s in aimed]) > 0.2
-    none = [t.any() for _, t, _ in patches(source(y), recipe((32, 32), aimed=0.0), 40)]
+    none = [t.any() for _, t, _ in patches(source(y), rule((32, 32), aimed=0.0), 40)]
     assert np.mean(none) < 0.3
 
 
@@ -240,7 +240,7 @@ def test_a_category_comes_with_its_patch():
         Source.of(Sample("a", np.full((1, 40, 40), v, np.uint8), v), Crop(0, ((0, 40), (0, 40))), PLAIN, CATEGORY)
         for v in (3, 8)
     ]
-    how = Recipe(
+    how = Patches(
         (16, 16),
         lambda y, region: None,
         lambda crops, random: (crops.x, crops.y[:, None], torch.ones(len(crops.x), 1)),
@@ -252,7 +252,7 @@ def test_a_category_comes_with_its_patch():
 
 
 def batches(n, seed=3, start=0, batch=4, **more):
-    how = recipe((16, 16), intensity=Intensity(), **more)
+    how = rule((16, 16), intensity=Intensity(), **more)
     many = Batches([source(labels()), source(labels((40, 200), 1))], how, batch, seed, start)
     return [next(many) for _ in range(n)]
 
@@ -269,7 +269,7 @@ def test_the_seed_and_the_number_of_a_batch_say_what_is_in_it():
 
 
 def test_a_smaller_batch_counts_at_once():
-    many = Batches([source(labels())], recipe((16, 16)), 8, 0)
+    many = Batches([source(labels())], rule((16, 16)), 8, 0)
     assert len(next(many)) == 8
     many.batch = 2
     assert [len(next(many)) for _ in range(3)] == [2] * 3
@@ -284,7 +284,7 @@ def test_intensities_change_only_while_augmenting():
 def test_renewed_sources_give_other_targets_for_the_same_places():
     y = labels()
     before, after = source(y), source(np.where(y > 100, y, 0))
-    ours, theirs = (Batches([one], recipe((16, 16), aimed=0.0), 6, 0) for one in (before, after))
+    ours, theirs = (Batches([one], rule((16, 16), aimed=0.0), 6, 0) for one in (before, after))
     ours.renew([after])
     one, other = next(ours), next(theirs)
     assert torch.equal(one.target, other.target)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import torch
 
-from napari_dojo.data.batches import Batches, Recipe
+from napari_dojo.data.batches import Batches, Patches
 from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.kinds import IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
@@ -25,7 +25,7 @@ def targets(crops, random):
     return crops.x, crops.record[:, :1].float(), crops.record[:, 1:].float()
 
 
-RECIPE = Recipe((16, 16), record, targets)
+RECIPE = Patches((16, 16), record, targets)
 
 
 def source(number, size=(128, 96)):
@@ -68,10 +68,8 @@ def test_a_file_is_read_in_parts(tmp_path):
     x = np.memmap(tmp_path / "x", np.uint16, "w+", shape=(1, 400, 300))
     x[:] = np.arange(400)[None, :, None]
     whole = Source(x, x, None, PLAIN, np.zeros((0, 2), np.int32))
-    recipe = Recipe(
-        (16, 16), lambda y, region: None, lambda crops, random: (crops.x, crops.y, crops.known()), kind=IMAGE
-    )
-    with Batches([whole], recipe, 16, 0, memory=x.nbytes // 2) as many:
+    how = Patches((16, 16), lambda y, region: None, lambda crops, random: (crops.x, crops.y, crops.known()), kind=IMAGE)
+    with Batches([whole], how, 16, 0, memory=x.nbytes // 2) as many:
         rows = torch.cat([next(many).x.flatten() for _ in range(60)])
     assert rows.min() < 20
     assert rows.max() > 380
@@ -82,7 +80,7 @@ def test_an_object_on_the_border_of_two_chunks_is_known_whole():
     y[np.hypot(*(np.indices(y.shape) - 100)) < 12] = 1
     options = InstancesOptions(diameter=24.0, dims=2)
     whole = INSTANCES.supervision.record(y, None, options)
-    made = Recipe(
+    made = Patches(
         (16, 16),
         lambda y, region: INSTANCES.supervision.record(y, region, options),
         lambda crops, random: (crops.x, crops.record.float(), crops.x),

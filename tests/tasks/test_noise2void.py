@@ -123,7 +123,7 @@ def test_volumes_and_series_have_their_channels():
 
 
 def test_noise_in_lines_is_never_rotated_by_90_degrees():
-    from napari_dojo.data.batches import Batches, Recipe, Source
+    from napari_dojo.data.batches import Batches, Patches, Source
     from napari_dojo.data.normalize import Normalization
 
     assert [NOISE2VOID.augmentation(NOISE2VOID.options(lines=k)).quarter for k in ("none", "x", "y")] == [
@@ -134,13 +134,13 @@ def test_noise_in_lines_is_never_rotated_by_90_degrees():
     x = np.tile(np.arange(40, dtype=np.float32)[:, None], (1, 1, 40))  # each row is one value
     source = Source(x, None, None, Normalization((0.0,), (1.0,)), np.zeros((0, 2)))
     for quarter in (True, False):
-        recipe = Recipe(
+        how = Patches(
             (16, 16),
             lambda y, region: None,
             lambda crops, random: (crops.x, crops.x, crops.known()),
             resample=False,
             quarter=quarter,
         )
-        rows = np.ptp(next(Batches([source], recipe, 32, 1)).x.numpy(), axis=-1).max((1, 2)) == 0
+        rows = np.ptp(next(Batches([source], how, 32, 1)).x.numpy(), axis=-1).max((1, 2)) == 0
         assert rows.all() == (not quarter)
         assert rows.any()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.batches import Batches, Recipe, Source
+from napari_dojo.data.batches import Batches, Patches, Source
 from napari_dojo.data.dataset import Crop, Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
@@ -38,7 +38,7 @@ def batches(seed=0, start=0, batch=4, intensity=None):
     y = np.kron(rng.integers(0, 2, (6, 6)), np.ones((8, 8), int))
     x = (y + rng.normal(0, 0.1, y.shape)).astype(np.float32)
     source = Source.of(Sample("a", x[None], y), Crop(0, ((0, 48), (0, 48))), Normalization((0.0,), (1.0,)), LABELS)
-    return Batches([source], Recipe((16, 16), record, targets, intensity), batch, seed, start)
+    return Batches([source], Patches((16, 16), record, targets, intensity), batch, seed, start)
 
 
 def learner(seed=0, rate=3e-2):

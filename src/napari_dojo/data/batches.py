@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from napari_dojo.data.recipe import Recipe
+from napari_dojo.data.patches import Patches
 from napari_dojo.data.resident import Prepared, Resident, Source, packed
 from napari_dojo.data.streamed import Streamed, needed, weight_of
 from napari_dojo.device import cores
 
-__all__ = ["Batch", "Batches", "Recipe", "Source"]
+__all__ = ["Batch", "Batches", "Patches", "Source"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Batches:
     def __init__(
         self,
         sources: Sequence[Source],
-        recipe: Recipe,
+        patches: Patches,
         batch: int,
         seed: int,
         start: int = 0,
@@ -58,16 +58,16 @@ class Batches:
         self.device = device or torch.device("cpu")
         self.batch, self._share = batch, share
         self.random = _generator(self.device)
-        self._recipe, self._seed, self._next = recipe, seed, start
-        self._scale = recipe.scale or (1,) * len(recipe.size)
+        self._patches, self._seed, self._next = patches, seed, start
+        self._scale = patches.scale or (1,) * len(patches.size)
         self._stream: Streamed | None = None
-        if memory is not None and needed(sources, recipe.kind, self._scale) > memory:
-            self._stream = Streamed(sources, recipe, self._scale, memory, self.device, seed + start + share[0])
+        if memory is not None and needed(sources, patches.kind, self._scale) > memory:
+            self._stream = Streamed(sources, patches, self._scale, memory, self.device, seed + start + share[0])
             self._resident, shown = self._stream.resident, self._stream.shown
         else:
-            self._resident = Resident.of(sources, recipe.kind, recipe.record, self._scale, self.device)
+            self._resident = Resident.of(sources, patches.kind, patches.record, self._scale, self.device)
             shown = list(sources)
-        self._places = _Places(shown, recipe, alike=self._stream is not None)
+        self._places = _Places(shown, patches, alike=self._stream is not None)
 
     def __enter__(self) -> Batches:
         return self
@@ -92,7 +92,7 @@ class Batches:
         rng = np.random.default_rng([self._seed, self._next])
         part, parts = self._share
         if self._stream is not None:
-            for i, source in self._stream.renewed(self.batch * prod(self._recipe.size)):
+            for i, source in self._stream.renewed(self.batch * prod(self._patches.size)):
                 self._places.put(i, source)
         self.random.manual_seed(int(rng.integers(2**62)) + part)
         self._next += 1
@@ -104,12 +104,12 @@ class Batches:
 
     def made(self, where: Tensor, folds: bool = True) -> Batch:
         """The batch of such places; nothing in here waits for the device."""
-        recipe = self._recipe
-        on_grid = not (recipe.resample and recipe.augment)
-        crops = self._resident.cut(where, recipe.size, self._scale, on_grid, folds)
-        x, target, weight = recipe.targets(crops, self.random)
-        if recipe.intensity is not None and recipe.augment:
-            x = recipe.intensity(x, self.random)
+        patches = self._patches
+        on_grid = not (patches.resample and patches.augment)
+        crops = self._resident.cut(where, patches.size, self._scale, on_grid, folds)
+        x, target, weight = patches.targets(crops, self.random)
+        if patches.intensity is not None and patches.augment:
+            x = patches.intensity(x, self.random)
         return Batch(x, target, weight)
 
     def renew(self, sources: Sequence[Source]) -> None:
@@ -118,7 +118,7 @@ class Batches:
             self._stream.renew(sources)
             return
         with ThreadPoolExecutor(cores()) as pool:
-            prepared = pool.map(lambda s: Prepared.of(s, self._recipe.record), sources)
+            prepared = pool.map(lambda s: Prepared.of(s, self._patches.record), sources)
             for i, (source, one) in enumerate(zip(sources, prepared, strict=True)):
                 self._resident.put(i, one)
                 self._places.put(i, source)
@@ -131,8 +131,8 @@ class Batches:
 class _Places:
     """Where patches lie: random samples, mostly inside them, often on something annotated."""
 
-    def __init__(self, sources: Sequence[Source], recipe: Recipe, alike: bool = False) -> None:
-        self._recipe = recipe
+    def __init__(self, sources: Sequence[Source], patches: Patches, alike: bool = False) -> None:
+        self._patches = patches
         self._sizes = np.array([s.size for s in sources], float)
         self._anchors = [s.anchors for s in sources]
         weight = np.ones(len(sources)) if alike else np.array([weight_of(s.size, len(s.anchors)) for s in sources])
@@ -152,44 +152,44 @@ class _Places:
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, bool]:
         """``n`` patches (see `napari_dojo.data.resident.packed`), and whether all lie inside their samples."""
-        recipe, sizes = self._recipe, self._sizes
+        patches, sizes = self._patches, self._sizes
         sample = np.minimum(np.searchsorted(self._share, rng.random(n), side="right"), len(sizes) - 1)
-        patch, size = np.asarray(recipe.size, float), sizes[sample]
+        patch, size = np.asarray(patches.size, float), sizes[sample]
         matrix, zoom = self._matrices(n, rng)
         half = np.abs(matrix) @ (patch / 2)
         anywhere = rng.uniform(0, 1, size.shape) * size
-        aimed = (rng.random(n) < recipe.aimed) & (self._counts[sample] > 0)
+        aimed = (rng.random(n) < patches.aimed) & (self._counts[sample] > 0)
         which = self._first[sample] + (rng.random(n) * self._counts[sample]).astype(int)
         beside = rng.uniform(-0.6, 0.6, size.shape) * half
         centre: NDArray[Any] = np.where(aimed[:, None], self._all[np.where(aimed, which, 0)] + beside, anywhere)
         low, high = np.minimum(half, size / 2), np.maximum(size - half, size / 2)
         centre = np.clip(centre, low, high)
-        if recipe.shift and recipe.augment:
-            centre = centre + rng.uniform(-recipe.shift, recipe.shift, size.shape) * patch
-        if not (recipe.resample and recipe.augment):  # on the pixels
+        if patches.shift and patches.augment:
+            centre = centre + rng.uniform(-patches.shift, patches.shift, size.shape) * patch
+        if not (patches.resample and patches.augment):  # on the pixels
             centre = np.round(centre - half) + half
         inside = bool(((centre >= half - 1e-6) & (centre + half <= size + 1e-6)).all())
         return packed(sample, zoom, centre, matrix), inside
 
     def _matrices(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Flips, in the last two axes an angle (any, or a quarter turn where the patch is square), and a size; the size."""
-        recipe, d = self._recipe, len(self._recipe.size)
-        if not recipe.augment:
+        patches, d = self._patches, len(self._patches.size)
+        if not patches.augment:
             return np.tile(np.eye(d), (n, 1, 1)), np.ones(n)
-        flips = rng.choice([-1.0, 1.0], (n, d)) if recipe.flips else np.ones((n, d))
-        if recipe.resample:
-            angle = rng.uniform(-recipe.angle, recipe.angle, n)
-            scale = np.asarray(np.exp(rng.uniform(-recipe.zoom, recipe.zoom, n)), np.float64)
+        flips = rng.choice([-1.0, 1.0], (n, d)) if patches.flips else np.ones((n, d))
+        if patches.resample:
+            angle = rng.uniform(-patches.angle, patches.angle, n)
+            scale = np.asarray(np.exp(rng.uniform(-patches.zoom, patches.zoom, n)), np.float64)
         else:
-            square = recipe.size[-1] == recipe.size[-2] and len(set(recipe.scale[-2:])) < 2
-            angle = np.asarray(np.pi / 2 * rng.integers(4 if square and recipe.quarter else 1, size=n), np.float64)
+            square = patches.size[-1] == patches.size[-2] and len(set(patches.scale[-2:])) < 2
+            angle = np.asarray(np.pi / 2 * rng.integers(4 if square and patches.quarter else 1, size=n), np.float64)
             scale = np.ones(n, np.float64)
         c, s = np.cos(angle), np.sin(angle)
         turn: NDArray[np.float64] = np.zeros((n, d, d))
         turn[:, range(d), range(d)] = 1.0
         turn[:, -2, -2], turn[:, -2, -1], turn[:, -1, -2], turn[:, -1, -1] = c, -s, s, c
         found = turn * flips[:, None, :] / scale[:, None, None]
-        return np.asarray(found if recipe.resample else np.rint(found), np.float64), scale
+        return np.asarray(found if patches.resample else np.rint(found), np.float64), scale
 
 
 def _generator(device: torch.device) -> Generator:

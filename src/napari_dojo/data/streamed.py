@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from napari_dojo.data.kinds import Kind
-from napari_dojo.data.recipe import Recipe
+from napari_dojo.data.patches import Patches
 from napari_dojo.data.resident import WORD, Prepared, Resident, Source
 
 __all__ = ["Streamed", "needed", "weight_of"]
@@ -69,15 +69,15 @@ class Streamed:
     def __init__(
         self,
         sources: Sequence[Source],
-        recipe: Recipe,
+        patches: Patches,
         scale: tuple[int, ...],
         memory: int,
         device: torch.device,
         seed: int,
     ) -> None:
-        self._sources, self._recipe, self._scale = sources, recipe, scale
-        pixels = memory // _bytes_per_pixel(sources, recipe.kind, scale)
-        edges = _edges(sources, recipe.size, pixels)
+        self._sources, self._patches, self._scale = sources, patches, scale
+        pixels = memory // _bytes_per_pixel(sources, patches.kind, scale)
+        edges = _edges(sources, patches.size, pixels)
         self._chunks = [_Chunk(i, box) for i, s in enumerate(sources) for box in _boxes(s.size, edges)]
         weights = np.array([self._weight(c, sources[c.source]) for c in self._chunks])
         self._weights = weights / weights.sum()
@@ -86,7 +86,7 @@ class Streamed:
         slots = int(min(len(self._chunks), max(FEWEST, pixels // prod(edges))))
         with ThreadPoolExecutor(READERS) as pool:
             first = list(pool.map(self._read, self._drawn(slots)))
-        self.resident = Resident.empty(first, [edges] * slots, recipe.kind, scale, device)
+        self.resident = Resident.empty(first, [edges] * slots, patches.kind, scale, device)
         self.shown = [one.source for one in first]
         for i, one in enumerate(first):
             self.resident.put(i, one)
@@ -125,7 +125,7 @@ class Streamed:
             return whole * part
         low, high = np.transpose(chunk.box)
         annotated = ((source.anchors >= low) & (source.anchors < high)).all(1).mean()
-        aimed = self._recipe.aimed
+        aimed = self._patches.aimed
         return float(whole * ((1 - aimed) * part + aimed * annotated))
 
     def _read(self, chunk: _Chunk) -> Prepared:
@@ -133,7 +133,7 @@ class Streamed:
         source = self._sources[chunk.source]
         wide = tuple((max(0, a - AROUND), min(n, b + AROUND)) for (a, b), n in zip(chunk.box, source.size, strict=True))
         part = self._cut(source, wide)
-        made = Prepared.of(part, self._recipe.record)
+        made = Prepared.of(part, self._patches.record)
         inner = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(chunk.box, wide, strict=True))
         record = None if made.record is None else np.ascontiguousarray(made.record[(slice(None), *inner)])
         return Prepared(self._cut(source, chunk.box), record)
@@ -144,8 +144,8 @@ class Streamed:
         anchors = source.anchors
         if len(anchors):
             anchors = anchors[((anchors >= low) & (anchors < high)).all(1)] - low
-        y = None if source.y is None else self._recipe.kind.crop(source.y, key, self._scale)
-        if y is not None and self._recipe.kind.dense:
+        y = None if source.y is None else self._patches.kind.crop(source.y, key, self._scale)
+        if y is not None and self._patches.kind.dense:
             y = np.asarray(y)
         region = None if source.region is None else source.region[key]
         return replace(source, x=np.asarray(source.x[(slice(None), *key)]), y=y, region=region, anchors=anchors)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dojo import device as devices
-from napari_dojo.data.batches import Batch, Batches, Recipe, Source
+from napari_dojo.data.batches import Batch, Batches, Patches, Source
 from napari_dojo.data.dataset import Crop, Dataset, Split
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.device import Device
@@ -337,9 +337,9 @@ class _Training:
         learned = learner.average if learner.step or (self.start is not None and self._fits) else None
         sources = self._completed(self._sources(self.split.training), learned)
         memory = int(self.device.memory * RESIDENT)
-        recipe, share = self._recipe(), (self.world.rank, self.world.size)
+        patches, share = self._patches(), (self.world.rank, self.world.size)
         return Batches(
-            sources, recipe, self.plan.batch, self.settings.seed, learner.step, learner.device, memory, share
+            sources, patches, self.plan.batch, self.settings.seed, learner.step, learner.device, memory, share
         )
 
     def _work(self, batches: Batches) -> Work:
@@ -456,16 +456,16 @@ class _Training:
         """On a batch of validation crops, always the same one."""
         device = next(net.parameters()).device
         if self._held is None or self._held.x.device != device:
-            recipe = replace(self._recipe(), augment=False)
+            patches = replace(self._patches(), augment=False)
             sources = self._completed(self.validation.sources)
-            self._held = next(Batches(sources, recipe, self.plan.batch, 1, device=device))
+            self._held = next(Batches(sources, patches, self.plan.batch, 1, device=device))
         with torch.inference_mode():
             return float(self._loss(net(self._held.x).float(), self._held.target, self._held.weight))
 
-    def _recipe(self) -> Recipe:
+    def _patches(self) -> Patches:
         task, options = self.task, self.options
         augmentation = task.augmentation(options)
-        return Recipe(
+        return Patches(
             size=self.plan.patch,
             record=lambda y, region: task.supervision.record(y, region, options),
             targets=lambda crops, random: task.supervision.targets(crops, options, random),

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from napari_dojo.data.resident import Crops, Record
 
-__all__ = ["Recipe"]
+__all__ = ["Patches"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Patches:
     """How a patch is made.
 
     Attributes
