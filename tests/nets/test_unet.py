@@ -144,7 +144,7 @@ def test_nothing_looks_at_the_whole_image():
 
 def test_build():
     assert isinstance(build("unet", in_channels=1, out_channels=2, width=8), UNet)
-    assert set(NETS) == {"unet"}
+    assert set(NETS) == {"unet", "classifier"}
 
 
 @pytest.mark.parametrize(
