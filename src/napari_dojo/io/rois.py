@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # the words of a path in ImageJ
 Corner = tuple[int, int]
 
 
-def write_rois(path: Path, labels: Any, axes: Axes) -> int:
+def write_rois(path: Path, labels: Any, axes: Axes, classes: Sequence[Mapping[int, str]] = ()) -> int:
     """Write a zip that ImageJ's ROI Manager opens; the number of regions in it.
 
     Parameters
@@ -32,6 +32,9 @@ def write_rois(path: Path, labels: Any, axes: Axes) -> int:
     labels : whole numbers, 0 is no object. Each plane gets separate regions, at its position in the stack. Regions are
         called by their label, in a stack with the place (``7-z3``, ``7-t2``, as ImageJ counts).
     axes : of the labels, without C.
+    classes : of each sample (frame, plane or volume, as ``axes`` counts them) the class of its labels. A region with a
+        class is called by it, too (``7 mitotic``, ``7-z3 mitotic``), and belongs to the group of that class in ImageJ,
+        1, 2, ... in the order in which classes are named first; labels without a class have no group.
 
     Raises
     ------
@@ -39,7 +42,14 @@ def write_rois(path: Path, labels: Any, axes: Axes) -> int:
     """
     from roifile import roiwrite
 
-    rois = [roi for where, plane in _planes(labels, axes) for roi in _rois(plane, where)]
+    groups = {name: k for k, name in enumerate(dict.fromkeys(c for part in classes for c in part.values()), 1)}
+    rois = []
+    for k, (where, plane) in enumerate(_planes(labels, axes)):
+        own = classes[k * len(classes) // _count(labels, axes)] if classes else {}
+        for number, roi in _rois(plane, where):
+            if number in own:
+                roi.name, roi.group = f"{roi.name} {own[number]}", groups[own[number]]
+            rois.append(roi)
     if not rois:
         raise DojoError("There is no object to write as a region. Apply a model that finds some first.")
     with replacing(path, sum(len(roi.tobytes()) for roi in rois)) as part:
@@ -98,6 +108,11 @@ def _take(ahead: dict[Corner, list[Corner]], here: Corner, came: Corner | None) 
     return step
 
 
+def _count(labels: Any, axes: Axes) -> int:
+    """How many planes."""
+    return Axes(axes.names).count(labels.shape)
+
+
 def _planes(labels: Any, axes: Axes) -> Iterator[tuple[dict[str, int], NDArray[Any]]]:
     """Each plane (Y, X) with its place in the stack, counted from 0."""
     flat = Axes(axes.names)
@@ -108,7 +123,8 @@ def _planes(labels: Any, axes: Axes) -> Iterator[tuple[dict[str, int], NDArray[A
         yield {a: int(k) for a, k in zip(letters, where, strict=True)}, np.asarray(flat.sample(labels, i)[0])
 
 
-def _rois(plane: NDArray[Any], where: dict[str, int]) -> Iterator[ImagejRoi]:
+def _rois(plane: NDArray[Any], where: dict[str, int]) -> Iterator[tuple[int, ImagejRoi]]:
+    """The regions of a plane, with the labels they are of."""
     from scipy.ndimage import find_objects
 
     values, ranks = np.unique(plane, return_inverse=True)
@@ -117,7 +133,7 @@ def _rois(plane: NDArray[Any], where: dict[str, int]) -> Iterator[ImagejRoi]:
         if values[rank] > 0 and box is not None:
             lines = [line + np.asarray([box[1].start, box[0].start]) for line in outlines(ranks[box] == rank)]
             name = "-".join([str(values[rank]), *(f"{a.lower()}{k + 1}" for a, k in where.items())])
-            yield _roi(lines, name, where)
+            yield int(values[rank]), _roi(lines, name, where)
 
 
 def _roi(lines: list[NDArray[np.int32]], name: str, where: dict[str, int]) -> ImagejRoi:

@@ -30,8 +30,7 @@ def with_classes(subject: Subject, seen: Seen) -> Table:
     if subject.layer._type_string == "points":
         return _of_points(subject.layer, seen)
     table: Table = {"index": objects.label, **_places(subject.axes.without_channels(), objects, subject.shape)}
-    table |= {name: column for name, column in _carried(old, table).items() if name not in table}
-    return table | _columns(seen)
+    return table | _carried(old, table) | _columns(seen)
 
 
 def _columns(seen: Seen) -> Table:
@@ -70,14 +69,16 @@ def _places(axes: Axes, objects: Objects, shape: tuple[int, ...]) -> Table:
 
 def _carried(old: Any, table: Table) -> Table:
     """The other columns of a layer's features, in the order of ``table``; nothing of objects that they do not know."""
-    if not len(old) or "index" not in old or len(set(old["index"])) != len(old):
+    if not len(old) or "index" not in old or not old["index"].is_unique:
         return {}
-    rows = {int(v): k for k, v in enumerate(old["index"])}
-    at = np.array([rows.get(int(v), -1) for v in table["index"]], np.int64)
+    others = [name for name in old if name not in table and name not in (CLASS, PROBABILITY, SHOWN)]
+    if not others:
+        return {}
+    known, order = np.unique(old["index"].to_numpy(), return_index=True)
+    place = np.searchsorted(known, table["index"]).clip(0, len(known) - 1)
+    at = np.where(known[place] == table["index"], order[place], -1)
     found: Table = {}
-    for name in old:
-        if name in ("index", CLASS, PROBABILITY, SHOWN):
-            continue
+    for name in others:
         column = old[name].to_numpy()
         blank = np.nan if column.dtype.kind in "fiub" else ""
         taken = np.append(column.astype(float if column.dtype.kind in "fiub" else object), blank)

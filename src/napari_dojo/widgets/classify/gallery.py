@@ -85,18 +85,21 @@ class _Pictures(QAbstractListModel):
         self.shown: NDArray[np.int64] = np.zeros(0, np.int64)
         self._cutter: Cutter | None = None
         self._pictures: dict[int, QImage] = {}
+        self._examples: frozenset[int] = frozenset()
+
+    def see(self, seen: Seen) -> None:
+        """The classes of the objects."""
+        self.seen, self._examples = seen, frozenset(seen.examples.rows.tolist())
 
     def take(self, m: Measured | None) -> None:
         """Other objects."""
-        self.measured, self.seen = m, None
+        self.measured, self.seen, self._examples = m, None, frozenset()
         self._cutter = None if m is None else Cutter(m, EDGE)
         self._pictures = {}
 
     def order(self, rows: NDArray[np.int64]) -> None:
         """Show these rows, in this order."""
         if np.array_equal(rows, self.shown):
-            if len(rows):
-                self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
             return
         self.beginResetModel()
         self.shown = rows
@@ -145,7 +148,7 @@ class _Pictures(QAbstractListModel):
 
     def is_example(self, row: int) -> bool:
         """Whether a person has shown it."""
-        return self.seen is not None and bool(np.isin(row, self.seen.examples.rows))
+        return row in self._examples
 
     def _words(self, row: int) -> str:
         assert self.measured is not None
@@ -246,11 +249,16 @@ class Gallery(QListView):
     def show_seen(self, seen: Seen) -> None:
         """The classes of the objects are known; the order stays, so that nothing jumps under the mouse."""
         first = self.pictures.seen is None
-        self.pictures.seen = seen
+        self.pictures.see(seen)
         if first:
             self.sort()
-        else:
-            self.pictures.order(self.pictures.shown)
+        self._repaint()
+
+    def _repaint(self) -> None:
+        """Paint what is in view; thousands of pictures are not asked one by one whether they have changed."""
+        view = self.viewport()
+        if view is not None:
+            view.update()
 
     def show_only(self, rows: NDArray[np.int64] | None) -> None:
         """Show these objects alone; None: all."""
@@ -269,6 +277,7 @@ class Gallery(QListView):
         if by is not None:
             self.choose(by)
         self._visiting = False
+        self._repaint()
 
     def choose(self, row: int) -> None:
         """Select an object and scroll to it; says nothing."""

@@ -232,7 +232,7 @@ class LiveClasses(QObject):
     def look_at(self, row: int | None) -> None:
         """Show which object is looked at: it is white."""
         old, self.here = self.here, row
-        if self.layer is None or self.seen is None or self.layer not in self._viewer.layers:
+        if old == row or self.layer is None or self.seen is None or self.layer not in self._viewer.layers:
             return
         if old is not None and old < len(self.seen.numbers):
             self._mark(old, int(self.seen.numbers[old]))

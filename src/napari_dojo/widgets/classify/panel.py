@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
@@ -56,6 +56,9 @@ class ClassifyPanel(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.live = LiveClasses(self.viewer, self)
+        self._why_later = QTimer(self)
+        self._why_later.setSingleShot(True)
+        self._why_later.timeout.connect(self._show_why)
         self.picking = Picking(self.viewer, self)
         self.unfinished = Unfinished(runs=False)
         self.column.addWidget(self.unfinished)
@@ -242,7 +245,7 @@ class ClassifyPanel(Panel):
             self.rows.show_counts(seen.prediction.counts(self.live.threshold))
         self.gallery.show_seen(seen)
         if seen.final:
-            self._show_why()
+            self._why_later.start()  # after the window has painted the classes
         self._say_state()
 
     def _failed(self, text: str) -> None:
@@ -450,6 +453,7 @@ class ClassifyPanel(Panel):
         """The panel is closing; the layers stay."""
         if not self._ended:
             self.picking.turn(False)
+            self._why_later.stop()
             self.live.close()
             self.unfinished.end()
             self.autosave.end(keep=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
@@ -90,19 +91,14 @@ class Likeness(Plot):
         self.blank(True)
         self._rows: np.ndarray[Any, Any] = np.zeros(0, np.int64)
         self._plane = np.zeros((0, 2))
-        self._parts: list[pg.ScatterPlotItem] = []
+        self._parts: dict[tuple[int, int], tuple[pg.ScatterPlotItem, NDArray[np.float32]]] = {}
         self._here = pg.ScatterPlotItem(size=13, pen=pg.mkPen("#888888", width=2), brush=None)
         self.addItem(self._here)
         self.scene().sigMouseClicked.connect(self._clicked)
 
     def show_objects(self, m: Measured | None, seen: Seen | None) -> None:
         """Show these objects in the colours of their classes."""
-        for part in self._parts:
-            self.removeItem(part)
-        self._parts = []
         self._plane = np.zeros((0, 2)) if m is None else np.asarray(m.plane)
-        if m is None:
-            return
         numbers = np.zeros(len(self._plane), np.uint8) if seen is None else seen.numbers
         shown = np.zeros(len(self._plane), bool)
         if seen is not None:
@@ -110,10 +106,18 @@ class Likeness(Plot):
         for number in (0, UNSURE, *range(1, UNSURE)):
             colour = "#888888" if number == 0 else colour_of(number)
             for mine, size in (((numbers == number) & ~shown, 4), ((numbers == number) & shown, 9)):
-                if mine.any():
-                    part = pg.ScatterPlotItem(*self._plane[mine].T, size=size, pen=None, brush=colour)
-                    self.addItem(part)
-                    self._parts.append(part)
+                self._draw((number, size), self._plane[mine], colour)
+
+    def _draw(self, key: tuple[int, int], places: NDArray[np.float32], colour: str) -> None:
+        """The points of one class and size; those that are drawn already are moved only where they have changed."""
+        part, before = self._parts.get(key, (None, np.zeros((0, 2))))
+        if np.array_equal(before, places):
+            return
+        if part is None:
+            part = pg.ScatterPlotItem(size=key[1], pen=None, brush=colour)
+            self.addItem(part)
+        part.setData(*places.T)
+        self._parts[key] = part, places
 
     def look_at(self, row: int | None) -> None:
         """Mark an object."""
