@@ -9,7 +9,7 @@ import pytest
 
 from napari_dojo.simulation.cell_types import mixed_cells
 from napari_dojo.widgets.classify.panel import ClassifyPanel
-from napari_dojo.widgets.classify.saving import save_table
+from napari_dojo.widgets.classify.saving import save_rois, save_table
 from napari_dojo.widgets.classify.subject import UNSURE
 
 pytestmark = pytest.mark.gui
@@ -26,7 +26,7 @@ def panel(qtbot, viewer, scene):
     viewer.add_labels(scene.labels.copy(), name="nuclei")
     made = ClassifyPanel(viewer)
     qtbot.addWidget(made)
-    qtbot.waitUntil(lambda: made.live.objects is not None, timeout=10000)
+    qtbot.waitUntil(lambda: made.live.objects is not None, timeout=30000)  # the first loads scikit-learn
     yield made
     made.end()
 
@@ -165,3 +165,17 @@ def test_the_confusion_matrix_leads_to_its_objects(qtbot, panel, scene):
     panel._show_confused(0, 0)
     assert "class 1" in panel.only.text()
     assert panel.live.objects.key(panel.live.here)[1] in clicked
+
+
+def test_rois_are_named_and_grouped_by_class(qtbot, panel, scene, tmp_path):
+    from roifile import roiread
+
+    clicked = teach(qtbot, panel, scene, 3)
+    found = roiread(save_rois(panel.live.seen, tmp_path / "classes.zip"))
+    by_label = {int(roi.name.split()[0]): roi for roi in found}
+    assert len(by_label) == len(scene.types)
+    for label in clicked:
+        assert by_label[label].name == f"{label} class {1 if scene.types[label - 1] == 0 else 2}"
+    groups = {roi.name.split(" ", 1)[1]: roi.group for roi in found}
+    assert len(set(groups.values())) == len(groups)
+    assert all(roi.group == groups[roi.name.split(" ", 1)[1]] for roi in found)

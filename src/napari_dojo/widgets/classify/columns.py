@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
@@ -14,7 +15,7 @@ from napari_dojo.objects.features import Objects
 from napari_dojo.widgets.classify.subject import UNSURE, Seen, Subject
 from napari_dojo.widgets.common.layers import array_of, source_of
 
-__all__ = ["CLASS", "PROBABILITY", "SHOWN", "classes_in", "table_of_objects", "with_classes"]
+__all__ = ["CLASS", "PROBABILITY", "SHOWN", "class_names", "classes_in", "table_of_objects", "with_classes"]
 
 CLASS, PROBABILITY, SHOWN = "class", "probability", "shown"  # shown: by a person, not predicted
 NO_CLASS = "unsure"
@@ -33,11 +34,16 @@ def with_classes(subject: Subject, seen: Seen) -> Table:
     return table | _carried(old, table) | _columns(seen)
 
 
-def _columns(seen: Seen) -> Table:
+def class_names(seen: Seen) -> NDArray[np.object_]:
+    """The name of each object's class, (N,); empty where nothing was predicted."""
     names = np.array(["", *seen.examples.names], object)
     number = np.where(seen.numbers == UNSURE, 0, seen.numbers)
-    named = np.where(seen.numbers == UNSURE, NO_CLASS, names[np.minimum(number, len(names) - 1)])
-    shown = np.zeros(len(number), bool)
+    return np.asarray(np.where(seen.numbers == UNSURE, NO_CLASS, names[np.minimum(number, len(names) - 1)]), object)
+
+
+def _columns(seen: Seen) -> Table:
+    named = class_names(seen)
+    shown = np.zeros(len(named), bool)
     shown[seen.examples.rows] = True
     certain = shown.astype(float) if seen.prediction is None else seen.prediction.certainty.round(4)
     return {CLASS: named, PROBABILITY: certain, SHOWN: shown}

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 from napari_dojo.errors import explained
 from napari_dojo.inference.tables import write_csv
 from napari_dojo.io.rois import write_rois
-from napari_dojo.widgets.classify.columns import table_of_objects
+from napari_dojo.widgets.classify.columns import class_names, table_of_objects
 from napari_dojo.widgets.classify.subject import Seen
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.latest import Latest
@@ -72,6 +72,9 @@ def save_table(seen: Seen, path: Path) -> Path:
 
 def save_rois(seen: Seen, path: Path) -> Path:
     """Write the outlines of all objects, named by label and class. DojoError where that is not possible."""
-    m = seen.measured
-    write_rois(path, np.asarray(m.labels), m.subject.axes.without_channels())
+    m, axes = seen.measured, seen.measured.subject.axes.without_channels()
+    classes: list[dict[int, str]] = [{} for _ in range(axes.count(m.labels.shape))]
+    for sample, label, name in zip(m.objects.sample.tolist(), m.objects.label.tolist(), class_names(seen), strict=True):
+        classes[sample][label] = name
+    write_rois(path, np.asarray(m.labels), axes, classes)
     return path
