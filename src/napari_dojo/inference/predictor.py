@@ -30,7 +30,7 @@ __all__ = ["Predictor"]
 # Of a tile: on a CPU larger ones leave its cache (a third more time per pixel at 2048 px), smaller ones are mostly halo.
 LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
-BLOCKS = {"cpu": 2304.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
+BLOCKS = {"cpu": 1792.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 BLOCK_BYTES = 400.0  # memory for a pixel of a block, about
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
