@@ -118,3 +118,13 @@ def test_nothing_to_write_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match="a folder of this name"):
         write_rois(tmp_path / "b.zip", np.ones((4, 4), int), Axes("YX"))
     assert [p.name for p in tmp_path.iterdir()] == ["b.zip"]
+
+
+@pytest.mark.parametrize("names", ["TZYX", "ZTYX"])
+def test_regions_of_volumes_have_the_class_of_their_frame(tmp_path: Path, names: str) -> None:
+    labels = np.zeros((2, 2, 8, 8), np.int32)
+    labels[..., 2:5, 2:5] = 1
+    write_rois(tmp_path / "a.zip", labels, Axes(names, "ZYX"), [{1: "early"}, {1: "late"}])
+    found = {roi.name for roi in roiread(tmp_path / "a.zip")}
+    assert len(found) == 4
+    assert all(name.endswith("early" if "t1" in name else "late") for name in found)

@@ -225,7 +225,7 @@ def _roi(roi: Any) -> Iterator[Outline]:
     else:
         return
     place = {a: n - 1 for a, n in (("Z", roi.z_position), ("T", roi.t_position)) if n > 0}
-    number = re.fullmatch(r"(\d+)((-[tz]\d+)*)", roi.name or "")  # as `rois.write_rois` names them
+    number = re.fullmatch(r"(\d+)((-[tz]\d+)*)( .*)?", roi.name or "")  # as `rois.write_rois` names them
     yield Outline(
         tuple(lines), place, roi.position - 1 if roi.position > 0 else None, int(number[1]) if number else None
     )

@@ -44,8 +44,8 @@ def write_rois(path: Path, labels: Any, axes: Axes, classes: Sequence[Mapping[in
 
     groups = {name: k for k, name in enumerate(dict.fromkeys(c for part in classes for c in part.values()), 1)}
     rois = []
-    for k, (where, plane) in enumerate(_planes(labels, axes)):
-        own = classes[k * len(classes) // _count(labels, axes)] if classes else {}
+    for where, plane in _planes(labels, axes):
+        own = classes[_sample(where, labels.shape, axes)] if classes else {}
         for number, roi in _rois(plane, where):
             if number in own:
                 roi.name, roi.group = f"{roi.name} {own[number]}", groups[own[number]]
@@ -108,9 +108,11 @@ def _take(ahead: dict[Corner, list[Corner]], here: Corner, came: Corner | None) 
     return step
 
 
-def _count(labels: Any, axes: Axes) -> int:
-    """How many planes."""
-    return Axes(axes.names).count(labels.shape)
+def _sample(where: Mapping[str, int], shape: Sequence[int], axes: Axes) -> int:
+    """Which sample the plane at this place in the stack belongs to."""
+    others = [a for a in axes.names if a not in axes.spatial]
+    sizes = [shape[axes.names.index(a)] for a in others]
+    return int(np.ravel_multi_index([where[a] for a in others], sizes)) if others else 0
 
 
 def _planes(labels: Any, axes: Axes) -> Iterator[tuple[dict[str, int], NDArray[Any]]]:
