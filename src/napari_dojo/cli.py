@@ -326,10 +326,9 @@ def _train(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sinks import Some, TiffSink
-    from napari_dojo.inference.sources import PARTLY, FileSource
+    from napari_dojo.inference.sources import FileSource
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.io.categories import images_of
-    from napari_dojo.io.images import LAZY_ABOVE
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.card import read_card
     from napari_dojo.models.library import find
@@ -357,15 +356,7 @@ def _predict(args: argparse.Namespace) -> int:
         classes=not task.result.dense,
     )
     labels = _labels_of(inputs, args.target) if args.target else {}
-    if (sink.then or sink.classes) and (args.scheduler or args.out.suffix == ".zarr"):
-        raise DojoError(
-            "Classes of objects and of images are written to a folder, by one process. Name a folder as --out."
-        )
-    large = LAZY_ABOVE
-    if sink.then or sink.classes:
-        _check_classes(args)
-    elif args.out.suffix == ".zarr":
-        sink, large = _zarr_sink(args, inputs), PARTLY
+    sink, large = _whole_or_partly(args, sink)
     todo = tuple(range(len(inputs)))
     if args.skip_existing:
         todo = _left(sink)
@@ -393,6 +384,27 @@ def _predict(args: argparse.Namespace) -> int:
     else:
         events = apply(Ready.of(bundle, settings, decoding), sources, sink)
     done = _watched(_last(events), "Applying")
+    return _predicted(args, done)
+
+
+def _whole_or_partly(args: argparse.Namespace, sink: Any) -> tuple[Any, int]:
+    """Where predictions go, and the bytes from which on an image is read in parts; DojoError where both do not fit together."""
+    from napari_dojo.inference.sources import PARTLY
+    from napari_dojo.io.images import LAZY_ABOVE
+
+    zarr = args.out.suffix == ".zarr"
+    if not (sink.then or sink.classes):
+        return (_zarr_sink(args, sink.inputs), PARTLY) if zarr else (sink, LAZY_ABOVE)
+    if args.scheduler or zarr:
+        raise DojoError(
+            "Classes of objects and of images are written to a folder, by one process. Name a folder as --out."
+        )
+    _check_classes(args)
+    return sink, LAZY_ABOVE
+
+
+def _predicted(args: argparse.Namespace, done: Any) -> int:
+    """Say what was written; the exit code."""
     results, skipped, seconds = (done.facts[k] for k in ("results", "skipped", "seconds"))
     print(f"{len(results)} of {done.facts['images']} images done in {seconds:.1f} s, written to {args.out}.")
     if args.json:

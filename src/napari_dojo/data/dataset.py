@@ -263,11 +263,7 @@ class Dataset:
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
-        agreed, doubtful = (
-            (items, ()) if layout.kind.dense else _without_contradictions(items, about.get("class_names", ()))
-        )
-        samples, excluded = _without_copies(agreed)
-        excluded = (*doubtful, *excluded)
+        samples, excluded = _distinct(items, layout, about.get("class_names", ()))
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
 
     def split(
@@ -475,6 +471,17 @@ def _without_contradictions(
 
 def _class_name(number: int, names: Sequence[str]) -> str:
     return names[number - 1] if 0 < number <= len(names) else f"class {number}"
+
+
+def _distinct(
+    items: Sequence[Sample], layout: Layout, class_names: Sequence[str]
+) -> tuple[tuple[Sample, ...], tuple[Excluded, ...]]:
+    """The samples without copies, and without images that are in several classes."""
+    if layout.kind.dense:
+        return _without_copies(items)
+    agreed, doubtful = _without_contradictions(items, class_names)
+    samples, excluded = _without_copies(agreed)
+    return samples, (*doubtful, *excluded)
 
 
 def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Excluded, ...]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QProgressBar, QPushButton, QSizePolicy, QStackedWidget
+from qtpy.QtWidgets import QPushButton
 
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Done, Event, Failed, Message, Progress, Skipped
@@ -19,7 +18,7 @@ from napari_dojo.widgets.apply.export import link_to
 from napari_dojo.widgets.apply.request_section import Request, Work
 from napari_dojo.widgets.apply.results_section import ResultsSection
 from napari_dojo.widgets.common.background import discard, in_background
-from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.form import described, job_strip
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.run import Runner
@@ -74,17 +73,9 @@ class ApplyPanel(Panel):
         self.apply_button, self.stop_button = QPushButton("Apply"), QPushButton("Stop")
         described(self.apply_button, "Apply", APPLY_TIP)
         described(self.stop_button, "Stop", "Stop; images that are done are kept.")
-        self.buttons = QStackedWidget()
-        self.buttons.addWidget(self.apply_button)
-        self.buttons.addWidget(self.stop_button)
-        self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.progress = QProgressBar()
-        self.progress.setFormat("")
-        described(self.progress, "Progress", "How much of the work is done.")
-        self.message = sentence(lines=2)
-        self.message.setAccessibleName("What happened")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self.message.setOpenExternalLinks(True)
+        self.buttons, self.progress, self.message = job_strip(
+            self.apply_button, self.stop_button, "How much of the work is done."
+        )
         for widget in (self.buttons, self.progress, self.message):
             self.column.addWidget(widget)
         self.apply_button.clicked.connect(self.apply)

@@ -6,16 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
-    QSizePolicy,
-    QStackedWidget,
-    QWidget,
 )
 
 from napari_dojo.errors import DojoError, explained
@@ -30,7 +25,7 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.files_section import FilesSection
 from napari_dojo.widgets.batch.results import Opened, Rows, RowsView, opened, show
 from napari_dojo.widgets.batch.steps_section import StepsSection
-from napari_dojo.widgets.common.form import Fold, described, form_layout, memory, sentence
+from napari_dojo.widgets.common.form import Fold, described, form_layout, job_strip, memory, sentence, side_by_side
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
@@ -96,12 +91,7 @@ class BatchPanel(Panel):
         described(
             self.save_button, "Save the recipe", "Save all choices as a YAML file, which `napari-dojo run` runs, too."
         )
-        line, row = QWidget(), QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.open_button)
-        row.addWidget(self.save_button)
-        line.setLayout(row)
-        self.column.addWidget(line)
+        self.column.addWidget(side_by_side(self.open_button, self.save_button))
 
     def _go(self) -> None:
         self.run_button, self.pause_button, self.stop_button = (
@@ -114,22 +104,9 @@ class BatchPanel(Panel):
         described(
             self.stop_button, "Stop", "Stop; images that are done are kept, and the next run continues with the others."
         )
-        running, row = QWidget(), QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.pause_button)
-        row.addWidget(self.stop_button)
-        running.setLayout(row)
-        self.buttons = QStackedWidget()
-        self.buttons.addWidget(self.run_button)
-        self.buttons.addWidget(running)
-        self.buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.progress = QProgressBar()
-        self.progress.setFormat("")
-        described(self.progress, "Progress", "How many images are done, and how long the others will take.")
-        self.message = sentence(lines=2)
-        self.message.setAccessibleName("What happened")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        self.message.setOpenExternalLinks(True)
+        running = side_by_side(self.pause_button, self.stop_button)
+        tip = "How many images are done, and how long the others will take."
+        self.buttons, self.progress, self.message = job_strip(self.run_button, running, tip)
         for widget in (self.buttons, self.progress, self.message):
             self.column.addWidget(widget)
 

@@ -13,8 +13,10 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
+    QStackedWidget,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
@@ -33,9 +35,11 @@ __all__ = [
     "calm",
     "described",
     "form_layout",
+    "job_strip",
     "memory",
     "narrow",
     "sentence",
+    "side_by_side",
 ]
 
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
@@ -197,3 +201,29 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return layout
+
+
+def side_by_side(*widgets: QWidget) -> QWidget:
+    """Widgets in a row."""
+    line, row = QWidget(), QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        row.addWidget(widget)
+    line.setLayout(row)
+    return line
+
+
+def job_strip(start: QWidget, running: QWidget, tip: str) -> tuple[QStackedWidget, QProgressBar, QLabel]:
+    """What starts a job, in whose place is what stops it while it runs; its progress, explained by ``tip``; what happened."""
+    buttons = QStackedWidget()
+    buttons.addWidget(start)
+    buttons.addWidget(running)
+    buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+    progress = QProgressBar()
+    progress.setFormat("")
+    described(progress, "Progress", tip)
+    message = sentence(lines=2)
+    message.setAccessibleName("What happened")
+    message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    message.setOpenExternalLinks(True)
+    return buttons, progress, message
