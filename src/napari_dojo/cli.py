@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_dojo import __version__
+from napari_dojo.device import keep_memory
 from napari_dojo.errors import DojoError
 from napari_dojo.events import (
     Control,
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     2 with one sentence: nothing could be done.
     """
     began = time.monotonic()
+    if argv is None:
+        keep_memory()
     args = _parser().parse_args(argv)
     args.began = began
     try:

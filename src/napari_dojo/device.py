@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
 import os
 import subprocess
@@ -15,10 +16,14 @@ from napari_dojo.errors import DojoError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ALL", "Device", "bfloat16", "choose", "cores", "is_out_of_memory", "prepare", "probe"]
+__all__ = ["ALL", "KEPT", "Device", "bfloat16", "choose", "cores", "is_out_of_memory", "keep_memory", "prepare", "probe"]
 
 
 ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
+# Limits of the C library of Linux, as its variable and its number: one heap, memory above this size taken from the system piece
+# by piece (bytes), memory at its end that is kept (bytes).
+LIMITS = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 2**30), ("TRIM_THRESHOLD_", -1, 2**31 - 1))
+KEPT = {f"MALLOC_{name}": str(value) for name, _, value in LIMITS}  # `keep_memory` for a process that is yet to start
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,17 @@ def probe(wanted: str = "auto") -> Device:
         return Device(**json.loads(_said_by_child(code, wanted).splitlines()[-1]))
     except (OSError, ValueError, IndexError, TypeError, subprocess.TimeoutExpired):
         return Device("cpu", "CPU", int(psutil.virtual_memory().available * 0.6), cores())
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it has freed until it ends, on Linux; called before it starts threads.
+
+    Else the maps of each layer of a network are new memory, which the system clears page by page: a third of the time that
+    prediction takes on a CPU.
+    """
+    if sys.platform == "linux" and hasattr(found := ctypes.CDLL(None), "mallopt"):
+        for _, number, value in LIMITS:
+            found.mallopt(number, value)
 
 
 def prepare(device: Device) -> torch.device:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
+from types import SimpleNamespace
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from napari_dojo.events import Control, Message, Progress, StoppedError, result_
 from napari_dojo.inference.blocks import Work
 from napari_dojo.inference.geometry import Image, box_around, resolve
 from napari_dojo.inference.predict import Ready, memory_for, predict, predict_image
-from napari_dojo.inference.predictor import Predictor, _normalised, _tensor
+from napari_dojo.inference.predictor import Predictor, _normalised, _tensor, under_way
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
@@ -148,13 +151,13 @@ def test_out_of_memory_makes_smaller_tiles(error):
     predictor = Predictor(b.net, CPU)
     real, sizes = predictor._net, []
 
-    def small(part):
+    def small(part, wanted):
         sizes.append(part.shape[-1])
         if part.shape[-1] > 130:
             raise error
-        return real(part)
+        return real.part(part, wanted)
 
-    predictor._net = small
+    predictor._net = SimpleNamespace(part=small)
     predictor._pixels = 300.0**2
     n = Rule().measure(x[None])
     found, wanted = (result_of(p.maps(x[None], n)) for p in (predictor, Predictor(b.net, CPU)))
@@ -171,13 +174,13 @@ def test_out_of_memory_makes_smaller_batches_first():
     predictor = Predictor(b.net, CPU, tile=32)
     real, batches = predictor._net, []
 
-    def small(parts):
+    def small(parts, wanted):
         batches.append(tuple(parts.shape))
         if len(parts) > 5:
             raise torch.OutOfMemoryError("out of memory")
-        return real(parts)
+        return real.part(parts, wanted)
 
-    predictor._net = small
+    predictor._net = SimpleNamespace(part=small)
     n = Rule().measure(x[None])
     found = result_of(predictor.maps(x[None], n))
     np.testing.assert_array_equal(found, result_of(Predictor(b.net, CPU).maps(x[None], n)))
@@ -185,13 +188,26 @@ def test_out_of_memory_makes_smaller_batches_first():
     assert {s[-1] for s in batches} == {32}
 
 
+@pytest.mark.parametrize(("memory", "images", "threads"), [(10**12, 1, 4), (10**12, 2, 2), (10**12, 9, 1), (1, 9, 4)])
+def test_images_under_way_share_the_cores_as_far_as_there_is_memory(memory, images, threads):
+    predictor, seen = Predictor(above().net, Device("cpu", "CPU", memory, 4)), []
+    real = predictor._net
+    predictor._net = SimpleNamespace(part=lambda x, box: seen.append(torch.get_num_threads()) or real.part(x, box))
+    with ExitStack() as stack:
+        for _ in range(images):
+            stack.enter_context(under_way())
+        result_of(predictor.maps(image(64, 64)[None], Normalization((0.0,), (1.0,))))
+    torch.set_num_threads(1)
+    assert seen == [threads]
+
+
 def test_out_of_memory_whatever_the_size_is_said():
     predictor = Predictor(above().net, CPU)
 
-    def never(part):
+    def never(part, wanted):
         raise torch.OutOfMemoryError("out of memory")
 
-    predictor._net = never
+    predictor._net = SimpleNamespace(part=never)
     with pytest.raises(torch.OutOfMemoryError):
         result_of(predictor.maps(image(200, 200)[None], Normalization((0.0,), (1.0,))))
 

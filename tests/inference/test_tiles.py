@@ -29,10 +29,13 @@ def run(fn, x, tiles, stride, scale=(), outputs=None):
 
 
 def each(fn, stride):
-    def parts_to_results(parts):
+    def parts_to_results(parts, wanted):
         whole = [padded(np.asarray(part), stride) for part in parts]
         assert len({x.shape for x in whole}) == 1
-        return [fn(x) for x in whole]
+        found = [fn(x) for x in whole]
+        factors = [n // m for n, m in zip(found[0].shape[1:], whole[0].shape[1:], strict=True)]
+        inner = tuple(slice(a * f, b * f) for (a, b), f in zip(wanted, factors, strict=True))
+        return [y[(slice(None), *inner)] for y in found]
 
     return parts_to_results
 

@@ -54,6 +54,23 @@ def test_an_output_pixel_sees_no_farther_than_it_says(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("more", [{}, {"scale": 2, "direct": (0, 0), "out_channels": 2}])
+def test_a_part_is_that_of_the_whole(kind, more):
+    """Anywhere, at the border and off the stride, in training and where nothing is trained."""
+    made = net(kind, **more | ({"scale": (more["scale"],) * len(KINDS[kind]["stem"])} if more else {})).double()
+    size = [(4 if len(made.stride) == 3 else 9) * s for s in made.stride]
+    x, rng = torch.randn(2, 1, *size, dtype=torch.float64), np.random.default_rng(0)
+    whole = made(x)
+    boxes = [[sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in size] for _ in range(4)]
+    for box in [[(0, n) for n in size], [(0, 1) for _ in size], [(n - 1, n) for n in size], *boxes]:
+        box = tuple(map(tuple, box))
+        inner = (..., *(slice(a * f, b * f) for (a, b), f in zip(box, made.scale, strict=True)))
+        torch.testing.assert_close(made.part(x, box), whole[inner])
+        with torch.inference_mode():
+            torch.testing.assert_close(made.part(x, box), whole[inner])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_sizes_and_stride(kind):
     made = net(kind, in_channels=3, out_channels=5)
     size = [2 * s for s in made.stride]

@@ -1,7 +1,8 @@
 """The apply loop: a model on images from anywhere, predictions to anywhere.
 
-Several images are under way at a time, each in a thread: while the network predicts one, others are read, decoded, measured and
-written. (Threads, because numpy computes beside them; processes measured a third slower, as all maps are sent to them.)
+Several images are under way at a time, each in a thread that reads, predicts, decodes, measures and writes it; those that are
+predicted share the cores (`napari_dojo.inference.predictor.under_way`). (Threads, because numpy and torch compute beside each
+other; processes measured a third slower, as all maps are sent to them.)
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ interrupted prediction continues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, lcm
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from napari_dojo.events import Control, Event, Progress, result_of
 from napari_dojo.inference.decoding import rule_of, widened
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
+from napari_dojo.inference.predictor import under_way
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.inference.tiles import blocks_of, tile_edge
 from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
@@ -33,8 +34,9 @@ from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
 __all__ = ["Block", "Engine", "Room", "Work", "in_blocks", "in_threads", "refusal"]
 
 CHUNK = {2: 512, 3: 64}  # edge of the chunks of a result, px, by the number of spatial axes
-UNDER_WAY = 2  # blocks: while the network works on one, the other is read, decoded or written
 KEPT = 8  # samples whose numbers are kept
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Work:
     def joins(self) -> bool:
         """Whether there are objects, which have to be joined across borders."""
         return isinstance(self.ready.decoding, Terrain)
+
+    @property
+    def under_way(self) -> int:
+        """How many blocks are computed at a time by one process; at least two, so that one may be read or written meanwhile."""
+        return max(2, self.ready.predictor.at_once)
 
     @cached_property
     def size(self) -> tuple[int, ...]:
@@ -221,16 +228,18 @@ class Work:
         """Maps (K, *wide) from what is read for a block; where the network sees another grid, by way of it."""
         predictor = self.ready.predictor
         if self.image.zoom == 1:
-            maps = result_of(predictor.maps(seen, norm, 1.0, control))
-            return np.asarray(maps[(slice(None), *_inner(wide, block.read))])
-        part = []
+            where = tuple((a - r, b - r) for (a, b), (r, _) in zip(wide, block.read, strict=True))
+            return result_of(predictor.maps(seen, norm, 1.0, control, where))
+        part, used = [], []
         for (a, b), n, m, r, s in zip(wide, self.size, self._grid, self._radius, predictor.stride, strict=True):
-            near = reach(m, n) + r + 1
-            part.append((max(0, int(a * m / n) - near) // s * s, min(m, ceil(b * m / n) + near)))
+            near, first, last = reach(m, n) + 1, int(a * m / n), ceil(b * m / n)
+            used.append((max(0, first - near), min(m, last + near)))
+            part.append((max(0, first - near - r) // s * s, min(m, last + near + r)))
         ours = resize_part(norm.apply(seen), block.read, self.size, self._grid, part)
         plain = Normalization((0.0,) * len(ours), (1.0,) * len(ours))
-        maps = result_of(predictor.maps(ours, plain, 1.0, control))
-        return resize_part(maps, part, self._grid, self.size, wide)
+        where = tuple((a - r, b - r) for (a, b), (r, _) in zip(used, part, strict=True))
+        maps = result_of(predictor.maps(ours, plain, 1.0, control, where))
+        return resize_part(maps, used, self._grid, self.size, wide)
 
 
 def refusal(ready: Ready, image: Input) -> str:
@@ -271,18 +280,24 @@ def in_blocks(work: Work, room: Room, engine: Engine, control: Control) -> Gener
 
 
 def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Part | None]]:
-    """The engine of one process: the network works on one block, while others are read, decoded and written."""
+    """The engine of one process: each of a few threads reads, predicts, decodes and writes a block."""
 
     def one(i: int) -> tuple[int, Part | None]:
-        values, part = work.compute(i, control)
-        work.put(room.working, room.axes, i, values)
+        with under_way():
+            values, part = work.compute(i, control)
+            work.put(room.working, room.axes, i, values)
         return i, part
 
-    left, running = iter(todo), set[Future[tuple[int, Part | None]]]()
-    with ThreadPoolExecutor(UNDER_WAY, "blocks") as pool:
+    yield from _as_done(one, todo, work.under_way)
+
+
+def _as_done(one: Callable[[int], T], todo: Iterable[int], count: int) -> Iterator[T]:
+    """What a function gives for each number, in the order in which it is done, by so many threads."""
+    left, running = iter(todo), set[Future[T]]()
+    with ThreadPoolExecutor(count, "blocks") as pool:
         try:
             while True:
-                while len(running) < UNDER_WAY and (i := next(left, None)) is not None:
+                while len(running) < count and (i := next(left, None)) is not None:
                     running.add(pool.submit(one, i))
                 if not running:
                     return
@@ -310,13 +325,17 @@ def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Cont
         numbers = dict(
             zip(mine, joined([p for p in found if p is not None], rule_of(work.ready.decoding)), strict=True)
         )
-        for i in todo:
-            control.check()
+
+        def renumber(i: int, numbers: dict[int, NDArray[np.int32]] = numbers) -> int:
             work.put(room.final, room.axes, i, numbers[i][work.get(room.working, room.axes, i)])
+            return i
+
+        for i in _as_done(renumber, todo, work.under_way):
             if journal is not None:
                 journal.note_numbered(i)
             numbered.add(i)
             yield Progress(count + len(numbered), 2 * count)
+            control.check()
 
 
 def _inner(inner: Box, outer: Box, scale: Sequence[int] = ()) -> tuple[slice, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.device import cores
+from napari_dojo.device import KEPT, cores
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped
 from napari_dojo.inference.blocks import Room, Work
@@ -181,7 +181,7 @@ def connected(scheduler: str, order: Order) -> Iterator[Cluster]:
             ) from e
     many = int(local[1])
     threads = str(max(1, cores() // many))
-    environment = {f"{name}_NUM_THREADS": threads for name in ("OMP", "MKL", "OPENBLAS")}
+    environment = KEPT | {f"{name}_NUM_THREADS": threads for name in ("OMP", "MKL", "OPENBLAS")}
     with (
         dask.config.set(
             {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": TRIES}

@@ -18,7 +18,7 @@ from napari_dojo.events import Control, Event, Message, Progress, among, changed
 from napari_dojo.inference import blocks
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.linking import link_planes, linked_axes
-from napari_dojo.inference.predictor import Predictor
+from napari_dojo.inference.predictor import Predictor, under_way
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.io.images import Picture
 from napari_dojo.metrics.domain_shift import profile, unlike
@@ -98,10 +98,11 @@ def predict_image(
             blocks.Work.of(ready, image), blocks.Room(out, out, places.views[0][1]), blocks.in_threads, control
         )
     for i, (x, where) in enumerate(() if in_blocks else places.samples(image.array)):
-        norm = image.numbers or ready.card.rule.measure(x)
-        share = partial(among, i, places.count)
-        found = yield from changed(predicted(ready, x, norm, image.zoom, control), share)
-        places.add(out, where, found.values)
+        with under_way():
+            norm = image.numbers or ready.card.rule.measure(x)
+            share = partial(among, i, places.count)
+            found = yield from changed(predicted(ready, x, norm, image.zoom, control), share)
+            places.add(out, where, found.values)
         if uncertainty is not None and found.uncertainty is not None:
             places.add(uncertainty, where, found.uncertainty)
         if maps is not None and found.maps is not None:
@@ -195,8 +196,9 @@ def memory_for(ready: Ready, image: Input, keep_maps: bool = False) -> float:
     """Bytes of main memory, about: the maps and the work of decoding one sample, or of blocks, and the whole prediction."""
     if not too_large(ready, image, keep_maps):
         return _memory_at_once(ready, image, keep_maps)
-    pixels = min(ready.predictor.block_pixels, float(np.prod(image.axes.size(image.array.shape))))
-    return float(blocks.UNDER_WAY * _per_pixel(ready) * pixels + 4 * np.prod(Places.of(ready, image).shape))
+    work = blocks.Work.of(ready, image)
+    pixels = min(work.pixels, float(np.prod(image.axes.size(image.array.shape))))
+    return float(work.under_way * _per_pixel(ready) * pixels + 4 * np.prod(Places.of(ready, image).shape))
 
 
 def _memory_at_once(ready: Ready, image: Input, keep_maps: bool) -> float:

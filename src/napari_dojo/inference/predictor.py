@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import prod
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,50 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference import tta
-from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
+from napari_dojo.inference.tiles import Box, Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.unet import fuse
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "under_way"]
 
 # Of a tile: on a CPU larger ones leave its cache (a third more time per pixel at 2048 px), smaller ones are mostly halo.
 LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
-BLOCKS = {"cpu": 1792.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
+BLOCKS = {"cpu": 2304.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 BLOCK_BYTES = 400.0  # memory for a pixel of a block, about
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
 RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
+MOST = 8  # networks that a CPU computes at a time
 AHEAD = 2  # batches that a GPU is given before the first of them is done
 AS_STORED = {np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f4", "f8")}  # what torch computes with on all devices
+
+
+@dataclass
+class _Busy:
+    """How many images and blocks are predicted at this moment."""
+
+    count: int = 0
+    lock: Any = field(default_factory=Lock)
+
+
+_busy = _Busy()
+
+
+@contextmanager
+def under_way() -> Iterator[None]:
+    """Within it, an image or a block is predicted. All that are share the cores of a CPU.
+
+    One network with one thread for each image takes less time than one after the other with all threads, which wait for each
+    other, and for what decodes beside them.
+    """
+    with _busy.lock:
+        _busy.count += 1
+    try:
+        yield
+    finally:
+        with _busy.lock:
+            _busy.count -= 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +91,10 @@ class Predictor:
     net : is copied and stays as it is.
     tile : edge of the tiles, px; 0: what fits in memory.
     maps : predict only the first ones; 0: all.
+
+    Attributes
+    ----------
+    at_once : networks that are computed at a time where there are several images.
     """
 
     def __init__(self, net: Network, device: devices.Device, tile: int = 0, maps: int = 0) -> None:
@@ -84,7 +117,13 @@ class Predictor:
         self._pixels = float(tile) ** 2 if tile else fitting
         self._together = min(TOGETHER[device.kind], fitting)
         self._running: deque[Any] = deque()
-        self._turn = Lock()  # threads with an image each take turns
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Threads with an image each take turns where they do not fit beside each other, as on a GPU."""
+        fitting = int(self.device.memory / (2 * BLOCK_BYTES * self._pixels)) if self.device.kind == "cpu" else 1
+        self.at_once = max(1, min(self.device.cores, MOST, fitting))
+        self._turn = Semaphore(self.at_once)
 
     @property
     def fingerprint(self) -> str:
@@ -105,6 +144,7 @@ class Predictor:
         """The same, which computes blocks of so large a size at once."""
         made = copy(self)
         made._pixels = pixels
+        made._take_turns()
         return made
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -112,9 +152,11 @@ class Predictor:
         return self._net_on(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._torch))[0].cpu().numpy()
 
     def maps(
-        self, x: Any, norm: Normalization, zoom: float = 1.0, control: Control | None = None
+        self, x: Any, norm: Normalization, zoom: float = 1.0, control: Control | None = None, part: Box | None = None
     ) -> Generator[Event, None, NDArray[np.float32]]:
         """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back; (K,) where it is not dense.
+
+        ``part`` : the box of an image that is not scaled whose maps (K, *part * scale) are wanted; None: all.
 
         Raises
         ------
@@ -126,8 +168,10 @@ class Predictor:
             return self.values(numbers.apply(ours)[None])[0]
         ours, numbers = _scaled(x, norm, zoom)
         with self._turn:
-            out = yield from self._tiled(self._placed(ours), numbers, control or Control())
+            out = yield from self._tiled(self._placed(ours), numbers, control or Control(), part)
             found = out.cpu()
+        if part is not None:
+            return found.numpy()
         return self._back(found, x.shape[1:])
 
     def averaged(
@@ -181,10 +225,15 @@ class Predictor:
             return x
         return _tensor(x).to(self._torch)
 
-    def _tiled(self, x: Any, norm: Normalization, control: Control) -> Generator[Progress, None, Tensor]:
+    def _tiled(
+        self, x: Any, norm: Normalization, control: Control, part: Box | None = None
+    ) -> Generator[Progress, None, Tensor]:
         """Maps of an image, tile by tile; where memory is short, from the start with smaller batches, then smaller tiles."""
+        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(part or (), self.scale, strict=False)))
         while True:
             tiles = self.tiles(x.shape[1:])
+            if part and len(tiles) == 1:
+                tiles = [Tile(tiles[0].read, part, part)]
             largest = max(prod(b - a for a, b in tile.read) for tile in tiles)
             batch = min(len(tiles), max(1, int(self._together / largest)))
             try:
@@ -194,7 +243,7 @@ class Predictor:
                     yield event
                     control.check()
                 if not self.device.mixed or bool(torch.isfinite(out).all()):
-                    return out
+                    return out[where]
                 self.device = replace(self.device, mixed=False)  # half precision overflowed
                 continue
             except Exception as e:
@@ -214,8 +263,8 @@ class Predictor:
     def _function(self, norm: Normalization, stay: bool) -> Any:
         """From raw parts of an image to their maps, which ``stay`` on the device, or come to main memory."""
 
-        def fn(parts: Sequence[Any]) -> Iterable[Tensor]:
-            y = self._net_on(torch.stack([self._input(part, norm) for part in parts]))
+        def fn(parts: Sequence[Any], wanted: Box) -> Iterable[Tensor]:
+            y = self._net_on(torch.stack([self._input(part, norm) for part in parts]), wanted)
             if self.device.kind != "cuda":
                 return y.cpu()
             self._pace()
@@ -236,9 +285,14 @@ class Predictor:
                 x = x.index_select(axis, torch.from_numpy(mirrored(n, n + -n % s)).to(x.device))
         return x.to(self._torch)
 
-    def _net_on(self, x: Tensor) -> Tensor:
+    def _net_on(self, x: Tensor, wanted: Box | None = None) -> Tensor:
+        if self.device.kind == "cpu":
+            threads = max(1, self.device.cores // max(1, min(_busy.count, self.at_once)))
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)  # of this thread of Python
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
-            y: Tensor = self._net(x.contiguous(memory_format=self._layout))
+            x = x.contiguous(memory_format=self._layout)
+            y: Tensor = self._net(x) if wanted is None else self._net.part(x, wanted)
             return y.float()
 
     def _pace(self) -> None:

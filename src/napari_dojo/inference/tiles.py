@@ -19,6 +19,8 @@ from napari_dojo.events import Progress
 
 __all__ = ["Tile", "blocks_of", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
 
+Box = tuple[tuple[int, int], ...]  # from and to, px by axis
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -97,7 +99,7 @@ def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: S
 
 
 def tiled(
-    fn: Callable[[Sequence[Any]], Iterable[Any]],
+    fn: Callable[[Sequence[Any], Box], Iterable[Any]],
     x: Any,
     out: Any,
     tiles: Sequence[Tile],
@@ -107,18 +109,20 @@ def tiled(
 ) -> Iterator[Progress]:
     """Apply ``fn`` tile by tile, from ``x`` (C, *S) into ``out`` (K, *S * scale), both numpy, memory-mapped, zarr or tensors.
 
-    ``fn`` takes up to ``batch`` parts (C, *s) of about one size and gives for each (K, *s * scale), or more at the end. A result is
-    asked for once the next parts were handed over, so that ``fn`` may give what is still being computed and waits in its iterator.
+    ``fn`` takes up to ``batch`` parts (C, *s) of about one size, and the box of them that is wanted, and gives for each
+    (K, *wanted * scale). A result is asked for once the next parts were handed over, so that ``fn`` may give what is still being
+    computed and waits in its iterator.
     ``scale`` holds a factor for each axis of S; empty: 1. ``x`` may be dask, too; ``out`` starts as zeros where tiles blend.
     Yields Progress after each batch.
     """
     factors = tuple(scale) or (1,) * len(stride)
-    begun: tuple[Sequence[Tile], Iterable[Any]] = ((), ())
+    begun: tuple[Sequence[Tile], Box, Iterable[Any]] = ((), (), ())
     done = 0
     for group in _batches(tiles, stride, batch):
-        made = fn([x[(slice(None), *(slice(a, b) for a, b in tile.read))] for tile in group])
+        wanted = _wanted(group)
+        made = fn([x[(slice(None), *(slice(a, b) for a, b in tile.read))] for tile in group], wanted)
         _put(out, *begun, factors)
-        begun, done = (group, made), done + len(group)
+        begun, done = (group, wanted, made), done + len(group)
         if done == len(tiles):
             _put(out, *begun, factors)
         yield Progress(done, len(tiles))
@@ -136,11 +140,18 @@ def _batches(tiles: Sequence[Tile], stride: Sequence[int], batch: int) -> Iterat
         yield from (same[i : i + batch] for i in range(0, len(same), batch))
 
 
-def _put(out: Any, tiles: Sequence[Tile], made: Iterable[Any], factors: Sequence[int]) -> None:
+def _wanted(tiles: Sequence[Tile]) -> Box:
+    """The box of what is read that holds what is written of each tile."""
+    own = [[(a - r, b - r) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True)] for tile in tiles]
+    return tuple((min(a for a, _ in along), max(b for _, b in along)) for along in zip(*own, strict=True))
+
+
+def _put(out: Any, tiles: Sequence[Tile], wanted: Box, made: Iterable[Any], factors: Sequence[int]) -> None:
     """Write what was made of some tiles; where tiles blend, add it."""
     for tile, y in zip(tiles, made, strict=True):
         inner = tuple(
-            slice((a - r) * f, (b - r) * f) for (a, b), (r, _), f in zip(tile.write, tile.read, factors, strict=True)
+            slice((a - r - w) * f, (b - r - w) * f)
+            for (a, b), (r, _), (w, _), f in zip(tile.write, tile.read, wanted, factors, strict=True)
         )
         where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(tile.write, factors, strict=True)))
         if tile.write == tile.core:

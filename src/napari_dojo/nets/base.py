@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["Network"]
+__all__ = ["Box", "Network"]
+
+Box = tuple[tuple[int, int], ...]  # from and to, by axis
 
 
 class Network(nn.Module):
@@ -48,6 +50,11 @@ class Network(nn.Module):
 
     def sharpen(self, factor: float) -> None:
         """Multiply the outputs by a factor, for good, where these are logits of a whole image."""
+
+    def part(self, x: Tensor, wanted: Box) -> Tensor:
+        """The prediction for a box of the image, (N, K, *wanted * scale); a network may compute only what that follows from."""
+        y: Tensor = self(x)
+        return y[(..., *(slice(a * f, b * f) for (a, b), f in zip(wanted, self.scale, strict=True)))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""

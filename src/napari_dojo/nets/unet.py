@@ -20,12 +20,13 @@ from torch.nn import functional as F
 
 from napari_dojo.data.resample import cubic_kernel
 from napari_dojo.nets import geometry
-from napari_dojo.nets.base import Network
+from napari_dojo.nets.base import Box, Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
 __all__ = ["UNet"]
 
 LARGEST = 1024  # px; images are padded to multiples of the stride
+REACH = 2  # cells around one that a block looks at
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -50,7 +51,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, *S) -> (N, out, *S)."""
-        return F.relu(self.body(x) + self.around(x), inplace=True)
+        return F.relu(_sum(self.body(x), self.around(x)), inplace=True)
 
 
 class UNet(Network):
@@ -143,18 +144,69 @@ class UNet(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *S) -> (N, K, *S * scale); S a multiple of `stride`."""
-        image = x
+        return self.part(x, tuple((0, n) for n in x.shape[2:]))
+
+    def part(self, x: Tensor, wanted: Box) -> Tensor:
+        """What `forward` gives in a box of the image: the encoder sees all, each level of the decoder what the box follows from."""
+        image, boxes = x, self._boxes(wanted, x.shape[2:])
         x = fold(x, self.stem)
         skips = []
         for i, block in enumerate(self.down):
             x = block(x if i == 0 else pool(x, self.pools[i - 1], self.smooth))
             skips.append(x)
+        there = _box(skips.pop())
         for i in reversed(range(len(self.up))):
-            x = F.interpolate(self.narrow[i](x), scale_factor=[float(p) for p in self.pools[i]], mode="nearest")
-            x = self.up[i](x if self.smooth and i == 0 else x + skips[i])
-        fine = tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
-        x = unfold(self.head(x), fine)
-        return x if self.line is None else x + unfold(self.line(image), self.scale)
+            x = self.narrow[i](_cut(x, _cells(boxes[i], self.pools[i]), there))
+            x = F.interpolate(x, scale_factor=[float(p) for p in self.pools[i]], mode="nearest")
+            skip, there = skips.pop(), boxes[i]
+            x = x if self.smooth and i == 0 else _sum(x, _cut(skip, there, _box(skip)))
+            del skip
+            x = self.up[i](x)
+        cells, fine = _cells(wanted, self.stem), tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
+        x = unfold(self.head(_cut(x, cells, there)), fine)
+        there, wanted = _times(cells, fine), _times(wanted, self.scale)
+        if self.line is not None:
+            y = unfold(self.line(image), self.scale)
+            x = x + _cut(y, there, _box(y))
+        return _cut(x, wanted, there)
+
+    def _boxes(self, wanted: Box, size: Sequence[int]) -> list[Box]:
+        """For each level of the decoder, the finest first, the cells that a box of the image follows from, as whole coarser cells."""
+        found, box = [], _cells(wanted, self.stem)
+        grid = [n // s for n, s in zip(size, self.stem, strict=True)]
+        for step in self.pools:
+            near = tuple((max(0, a - REACH), min(n, b + REACH)) for (a, b), n in zip(box, grid, strict=True))
+            box = _cells(near, step)
+            found.append(_times(box, step))
+            grid = [n // s for n, s in zip(grid, step, strict=True)]
+        return found
+
+
+def _sum(x: Tensor, y: Tensor) -> Tensor:
+    """``x + y``, in the memory of ``x`` where nothing is trained."""
+    return x.add_(y) if x.is_inference() and x.dtype == y.dtype else x + y
+
+
+def _box(x: Tensor) -> Box:
+    """All of (N, C, *S)."""
+    return tuple((0, n) for n in x.shape[2:])
+
+
+def _cells(box: Box, cell: Sequence[int]) -> Box:
+    """The cells that hold a box of pixels."""
+    return tuple((a // c, -(-b // c)) for (a, b), c in zip(box, cell, strict=True))
+
+
+def _times(box: Box, cell: Sequence[int]) -> Box:
+    """The pixels of a box of cells."""
+    return tuple((a * c, b * c) for (a, b), c in zip(box, cell, strict=True))
+
+
+def _cut(x: Tensor, box: Box, there: Box) -> Tensor:
+    """A box of what covers a larger one, (N, C, *box)."""
+    if box == there:
+        return x
+    return x[(..., *(slice(a - o, b - o) for (a, b), (o, _) in zip(box, there, strict=True)))]
 
 
 def pool(x: Tensor, size: tuple[int, ...], smooth: bool = False) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from napari_dojo.io.pairing import is_zarr
 
 __all__ = ["Layout", "create", "opened", "read_zarr", "remove", "there", "write_levels", "write_zarr"]
 
+WRITERS = 2  # threads that compress a part each
 SMALLEST = 512  # px; an edge of the lowest resolution is at most this long
 
 
@@ -164,16 +166,26 @@ def remove(store: Path, layout: Layout) -> None:
 def write_levels(store: Path, layout: Layout) -> Iterator[tuple[int, int]]:
     """Write the lower resolutions, a part at a time, and name them; gives how many parts of how many are done."""
     group = _group(store, layout, "r+")
-    boxes = [(k, box) for k in range(1, layout.levels) for box in _boxes(layout.level(k), layout)]
-    for done, (k, box) in enumerate(boxes, 1):
-        source = group[str(k - 1)]
-        below = group[str(k)] if str(k) in group else _array(group, str(k), layout.level(k), layout)
-        wide = tuple(
-            slice(2 * s.start, min(2 * s.stop, n)) if a in "YX" else s
-            for a, s, n in zip(layout.axes, box, source.shape, strict=True)
-        )
-        below[box] = _halved(np.asarray(source[wide]), layout)
-        yield done, len(boxes)
+    count, done = sum(1 for k in range(1, layout.levels) for _ in _boxes(layout.level(k), layout)), 0
+    for k in range(1, layout.levels):
+        source, below = group[str(k - 1)], _array(group, str(k), layout.level(k), layout)
+
+        def write(box: tuple[slice, ...], source: Any = source, below: Any = below) -> None:
+            wide = tuple(
+                slice(2 * s.start, min(2 * s.stop, n)) if a in "YX" else s
+                for a, s, n in zip(layout.axes, box, source.shape, strict=True)
+            )
+            below[box] = _halved(np.asarray(source[wide]), layout)
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            written = [pool.submit(write, box) for box in _boxes(layout.level(k), layout)]
+            try:
+                for future in written:
+                    future.result()
+                    done += 1
+                    yield done, count
+            finally:
+                pool.shutdown(cancel_futures=True)
     _describe(store, group, layout, layout.levels)
 
 
