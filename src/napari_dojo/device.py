@@ -16,7 +16,18 @@ from napari_dojo.errors import DojoError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ALL", "KEPT", "Device", "bfloat16", "choose", "cores", "is_out_of_memory", "keep_memory", "prepare", "probe"]
+__all__ = [
+    "ALL",
+    "KEPT",
+    "Device",
+    "bfloat16",
+    "choose",
+    "cores",
+    "is_out_of_memory",
+    "keep_memory",
+    "prepare",
+    "probe",
+]
 
 
 ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
