@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 __all__ = ["Box", "Network"]
@@ -54,7 +56,8 @@ class Network(nn.Module):
     def part(self, x: Tensor, wanted: Box) -> Tensor:
         """The prediction for a box of the image, (N, K, *wanted * scale); a network may compute only what that follows from."""
         y: Tensor = self(x)
-        return y[(..., *(slice(a * f, b * f) for (a, b), f in zip(wanted, self.scale, strict=True)))]
+        inner: tuple[Any, ...] = tuple(slice(a * f, b * f) for (a, b), f in zip(wanted, self.scale, strict=True))
+        return y[(..., *inner)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise, product
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -206,7 +207,8 @@ def _cut(x: Tensor, box: Box, there: Box) -> Tensor:
     """A box of what covers a larger one, (N, C, *box)."""
     if box == there:
         return x
-    return x[(..., *(slice(a - o, b - o) for (a, b), (o, _) in zip(box, there, strict=True)))]
+    inner: tuple[Any, ...] = tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(box, there, strict=True))
+    return x[(..., *inner)]
 
 
 def pool(x: Tensor, size: tuple[int, ...], smooth: bool = False) -> Tensor:
