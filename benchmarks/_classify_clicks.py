@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui_heartbeat import Heartbeat, owner
+from gui_heartbeat import Heartbeat
 
 from napari_dojo.simulation.cell_types import CELL_TYPES, MixedCells, mixed_cells
 
@@ -152,19 +152,13 @@ def timed(scene: MixedCells) -> dict[str, Any]:
             last.append(told[-1][0] - at)
             rest(1)  # the features of the layer are written
         heart.on = False
-        late = sorted(heart.late, key=lambda x: -x[0])
-        for ms, stacks in late[:6]:
-            print(f"late by {ms:.0f} ms, {[owner(s) for s in stacks]}")
-            print("\n".join(stacks[len(stacks) // 2].splitlines()[-8:]) if stacks else "(nothing seen)", flush=True)
-        ours, where = heart.worst_of_ours()
-        print(f"longest of ours {ours:.0f} ms\n" + "\n".join(where.splitlines()[-6:]), flush=True)
+        heart.show(6)
         return {
             "objects": len(scene.types),
             "opened_s": round(measured, 2),
             "click_to_answer_s": round(statistics.median(first), 3),
             "click_to_final_s": round(statistics.median(last), 3),
-            "worst_block_ms": round(max((ms for ms, _ in late), default=0.0), 1),
-            "ours_ms": round(ours, 1),
+            **heart.facts(),
         }
 
 

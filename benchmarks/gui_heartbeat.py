@@ -6,7 +6,8 @@ Needs a display; without one: ``xvfb-run -a -s "-screen 0 1600x1000x24" python b
 
 The last line is JSON: ``worst_block_ms`` (the longest time without a beat, but for ``first_painting_ms``, the one in
 which napari adds the preview's layer and paints it for the first time), ``ours_ms`` (the longest time of it in
-our own code), ``stop_s``, ``left_behind`` (processes and files), ``opens_s`` of each panel, ``memory_mb`` before and
+our own code), ``worst_but_for_waiting_ms`` (the longest, less the time in which the window's thread waited for a core) and
+``ours_cpu_ms`` (the most CPU time in our code in one block), which other programs change less, ``stop_s``, ``left_behind`` (processes and files), ``opens_s`` of each panel, ``memory_mb`` before and
 after ``--trainings`` short trainings in one viewer. ``--decode 4096`` measures something else: a result of so many px a
 side is decoded again by a slider that is moved twice. ``shows_s``: until its progress is seen; ``next_s``: from the second
 move until that decoding has begun; ``decode_s``: of the whole one; and the blocks of the window meanwhile.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,16 +49,53 @@ def main() -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Look:
+    """Where the window's thread was, outermost call first, and the ms of CPU that it had taken since the last look."""
+
+    stack: str
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Late:
+    """A late beat: ms until it came, those in which the window's thread had to wait for a core, those in which it worked, and
+    what was seen meanwhile."""
+
+    ms: float
+    waited: float
+    cpu: float
+    looks: list[Look]
+
+    @property
+    def owners(self) -> list[str]:
+        """Who was at work at each look."""
+        return [owner(look.stack) for look in self.looks]
+
+    def ours(self, cpu: bool = False) -> float:
+        """The ms of it (or the ms of CPU) in our own code, by the share of the looks."""
+        mine = [owner(look.stack) == "ours" for look in self.looks]
+        if not cpu:
+            return self.ms * sum(mine) / max(1, len(mine))
+        return sum(look.cpu for look, own in zip(self.looks, mine, strict=True) if own)
+
+
 class Heartbeat:
-    """Beats in the window's thread; remembers late beats and what was at work then."""
+    """Beats in the window's thread; remembers late beats and what was at work then.
+
+    Beside other programs a beat is late because the window's thread has to wait for a core; that is counted apart (Linux).
+    """
 
     def __init__(self, parent) -> None:
         from qtpy.QtCore import QTimer
 
         self.main = threading.get_ident()
         self.last = time.perf_counter()
-        self.late: list[tuple[float, list[str]]] = []  # ms, stacks seen
-        self.seen: list[str] = []
+        self.cpu, self.waited = time.thread_time(), waited()
+        self.clock = time.pthread_getcpuclockid(self.main)
+        self.looked = self.cpu  # the CPU time of the window's thread at the last look
+        self.late: list[Late] = []
+        self.seen: list[Look] = []
         self.on = False
         self.file = tempfile.TemporaryFile()  # noqa: SIM115
         self.timer = QTimer(parent)
@@ -66,18 +105,20 @@ class Heartbeat:
         threading.Thread(target=self.watch, daemon=True).start()
 
     def beat(self) -> None:
-        now = time.perf_counter()
-        late = now - self.last
-        if self.on and late > 0.02:
-            self.late.append((1000 * late, self.seen))
+        now, cpu, without = time.perf_counter(), time.thread_time(), waited()
+        if self.on and now - self.last > 0.02:
+            spent = (1000 * (a - b) for a, b in ((now, self.last), (without, self.waited), (cpu, self.cpu)))
+            self.late.append(Late(*spent, self.seen))
         self.seen = []
-        self.last = now
+        self.last, self.waited, self.cpu, self.looked = now, without, cpu, cpu
 
     def watch(self) -> None:
         while True:
             time.sleep(BEAT)
             if time.perf_counter() - self.last > 2 * BEAT:
-                self.seen.append(self.stack())
+                stack, cpu = self.stack(), time.clock_gettime(self.clock)
+                self.seen.append(Look(stack, 1000 * (cpu - self.looked)))
+                self.looked = cpu
 
     def stack(self) -> str:
         """Where the window's thread is, outermost first; a frame held by this thread would keep Qt's painters alive."""
@@ -93,17 +134,48 @@ class Heartbeat:
 
     def worst(self, first: bool = False) -> float:
         """The longest late beat in ms, of those with napari's first painting of a new layer or of the others."""
-        return max((ms for ms, stacks in self.late if any("add_layer" in s for s in stacks) == first), default=0.0)
+        return max((late.ms for late in self._of(first)), default=0.0)
 
-    def worst_of_ours(self) -> tuple[float, str]:
-        """The longest time in our code in one late beat, by the share of looks whose innermost known frame is ours."""
-        best, where = 0.0, ""
-        for ms, stacks in self.late:
-            mine = [s for s in stacks if owner(s) == "ours"]
-            share = ms * len(mine) / max(1, len(stacks))
-            if share > best:
-                best, where = share, mine[-1]
-        return best, where
+    def worst_but_for_waiting(self) -> float:
+        """As `worst`, less the time in which other programs had the core."""
+        return max((late.ms - late.waited for late in self._of(False)), default=0.0)
+
+    def worst_of_ours(self, cpu: bool = False) -> tuple[float, str]:
+        """The longest time (or the most CPU time) in our code in one late beat, in ms, and where that was last."""
+        late = max(self.late, key=lambda x: x.ours(cpu), default=None)
+        if late is None or not late.ours(cpu):
+            return 0.0, ""
+        return late.ours(cpu), [x.stack for x in late.looks if owner(x.stack) == "ours"][-1]
+
+    def facts(self) -> dict[str, float]:
+        """What is reported of it, in ms."""
+        found = {
+            "worst_block_ms": self.worst(),
+            "ours_ms": self.worst_of_ours()[0],
+            "worst_but_for_waiting_ms": self.worst_but_for_waiting(),
+            "ours_cpu_ms": self.worst_of_ours(cpu=True)[0],
+        }
+        return {name: round(value, 1) for name, value in found.items()}
+
+    def show(self, most: int) -> None:
+        """Print the longest late beats, and where our code took longest."""
+        for late in sorted(self.late, key=lambda x: x.waited - x.ms)[:most]:
+            print(f"late by {late.ms:.0f} ms, {late.waited:.0f} of them without a core, {late.cpu:.0f} at work, {late.owners}")
+            middle = late.looks[len(late.looks) // 2].stack if late.looks else "(nothing seen)"
+            print("\n".join(middle.splitlines()[-8:]), flush=True)
+        ours, where = self.worst_of_ours(cpu=True)
+        print(f"longest of ours {ours:.0f} ms of CPU\n" + "\n".join(where.splitlines()[-6:]), flush=True)
+
+    def _of(self, first: bool) -> list[Late]:
+        return [x for x in self.late if any("add_layer" in look.stack for look in x.looks) == first]
+
+
+def waited() -> float:
+    """Seconds in which this thread could have worked but had no core, where the system says so (Linux)."""
+    try:
+        return int(Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def owner(stack: str) -> str:
@@ -175,11 +247,7 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     assert (training.model / "rdf.yaml").exists()
     memory = repeated(trainings, train, wait) if trainings else []
     print("memory", memory, flush=True)
-    ours, where = heart.worst_of_ours()
-    for ms, stacks in sorted(heart.late, key=lambda x: -x[0])[:5]:
-        print(f"late by {ms:.0f} ms, {[owner(s) for s in stacks]}")
-        print("\n".join(stacks[len(stacks) // 2].splitlines()[-6:]) if stacks else "(nothing seen)")
-    print(f"longest of ours {ours:.0f} ms\n" + "\n".join(where.splitlines()[-6:]))
+    heart.show(5)
     children = psutil.Process().children(recursive=True)
     light = "torch" not in sys.modules
     viewer.close()
@@ -193,9 +261,8 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     assert light, "torch was loaded in the window's process"
     assert not desk().trainings
     return {
-        "worst_block_ms": round(heart.worst(), 1),
+        **heart.facts(),
         "first_painting_ms": round(heart.worst(first=True), 1),
-        "ours_ms": round(ours, 1),
         "late_beats": len(heart.late),
         "stop_s": round(stop, 2),
         "left_behind": len(alive) + len(runs) + len(stray),
@@ -264,12 +331,10 @@ def decode(size: int) -> dict:
     again = begun[1] - moved
     taken = wait(lambda: not apply.results.busy, 300)
     heart.on = False
-    facts = {"size": size, "shows_s": shows, "next_s": again, "decode_s": taken, "worst_block_ms": heart.worst()}
-    for ms, stacks in sorted(heart.late, key=lambda x: -x[0])[:3]:
-        print(f"late by {ms:.0f} ms, {[owner(s) for s in stacks]}")
-        print("\n".join(stacks[len(stacks) // 2].splitlines()[-8:]) if stacks else "(nothing seen)")
+    facts = {"size": size, "shows_s": shows, "next_s": again, "decode_s": taken}
+    heart.show(3)
     viewer.close()
-    return {k: round(v, 2) for k, v in {**facts, "ours_ms": heart.worst_of_ours()[0]}.items()}
+    return {k: round(v, 2) for k, v in facts.items()} | heart.facts()
 
 
 def repeated(count: int, train, wait) -> list[float]:

@@ -10,7 +10,6 @@ from napari_dojo.objects.features import measure
 from napari_dojo.objects.heads import (
     Examples,
     Prediction,
-    cross_validated,
     nearest,
     predictions,
     projected,
@@ -39,10 +38,11 @@ def test_twenty_examples_tell_four_types_apart(cells):
     right = []
     for seed in range(3):
         shown = examples(types, 5, seed)
-        first, last = predictions(x, shown)
+        first, *folds, last = predictions(x, shown)
         others = np.setdiff1d(np.arange(len(types)), shown.rows)
         right.append((last.best[others] == types[others]).mean())
     assert np.mean(right) >= 0.85
+    assert folds == [None] * 5  # where it can be stopped
     assert first.checked is None
     assert first.accuracy is None
     assert last.accuracy is not None
@@ -73,12 +73,12 @@ def test_a_class_without_examples_gets_nothing_and_one_with_few_is_not_checked(c
     keep = (shown.classes < 2) | ((shown.classes == 2) & (np.arange(len(shown.classes)) < 9))
     few = Examples(shown.rows[keep], shown.classes[keep], CELL_TYPES)
     assert few.per_class().tolist() == [4, 4, 1, 0]
-    checked = cross_validated(x, few)
-    assert np.isnan(checked).all(1).tolist() == [False] * 8 + [True]
     *_, prediction = predictions(x, few)
+    assert np.isnan(prediction.checked).all(1).tolist() == [False] * 8 + [True]
     assert (prediction.probability[:, 3] == 0).all()
     assert prediction.confusion.sum() == 8
-    assert cross_validated(x, Examples(few.rows[:6], few.classes[:6], CELL_TYPES)) is None
+    (only,) = predictions(x, Examples(few.rows[:6], few.classes[:6], CELL_TYPES))
+    assert only.checked is None
 
 
 def prediction_of(shown, checked, probability):

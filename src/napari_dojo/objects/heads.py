@@ -6,7 +6,7 @@ regression from many, and the mean is about as good as the better one of both (L
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ __all__ = [
     "Count",
     "Examples",
     "Prediction",
-    "cross_validated",
     "nearest",
     "predictions",
     "projected",
@@ -47,6 +46,11 @@ class Examples:
     def per_class(self) -> NDArray[np.int64]:
         """How many examples each class has."""
         return np.bincount(self.classes, minlength=len(self.names))
+
+    @property
+    def checkable(self) -> bool:
+        """Whether two classes have enough examples for cross-validation."""
+        return np.count_nonzero(self.per_class() >= LEAST) > 1
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,10 @@ def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((clipped - clipped.mean(axis=0)) / np.where(deviation > 1e-9, deviation, 1), np.float32)
 
 
-def predictions(x: NDArray[np.float32], examples: Examples, temperature: float = 1.0) -> Iterator[Prediction]:
+def predictions(x: NDArray[np.float32], examples: Examples, temperature: float = 1.0) -> Iterator[Prediction | None]:
     """The classes of all objects, at once, and again with cross-validation where there are enough examples.
+
+    None comes after each fold, so that the work can be stopped.
 
     Parameters
     ----------
@@ -168,17 +174,18 @@ def predictions(x: NDArray[np.float32], examples: Examples, temperature: float =
         return
     raw = _probability(x[examples.rows], examples.classes, x, len(examples.names))
     yield Prediction(examples, _known(_calibrated(raw, temperature), examples), None, temperature)
-    checked = cross_validated(x, examples)
-    if checked is not None:
+    if examples.checkable:
+        checked = yield from _cross_validated(x, examples)
         fitted = _temperature(checked, examples.classes)
         yield Prediction(examples, _known(_calibrated(raw, fitted), examples), _calibrated(checked, fitted), fitted)
 
 
-def cross_validated(x: NDArray[np.float32], examples: Examples) -> Floats | None:
-    """Probabilities (K, classes) of each example by a head that was trained without it and others; see `Prediction.checked`."""
+def _cross_validated(x: NDArray[np.float32], examples: Examples) -> Generator[None, None, Floats]:
+    """Probabilities (K, classes) of each example by a head that was trained without it and others; see `Prediction.checked`.
+
+    Yields after each fold.
+    """
     enough = examples.per_class() >= LEAST
-    if np.count_nonzero(enough) < 2:
-        return None
     classes = examples.classes
     fold = np.zeros(len(classes), np.int64)
     for k in range(len(enough)):
@@ -190,6 +197,7 @@ def cross_validated(x: NDArray[np.float32], examples: Examples) -> Floats | None
         if test.any():
             train, rows = ~test, examples.rows
             found[test] = _probability(x[rows[train]], classes[train], x[rows[test]], len(enough))
+            yield
     return found
 
 

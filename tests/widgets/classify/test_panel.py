@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_dojo.simulation.cell_types import mixed_cells
+from napari_dojo.widgets.classify import gallery
 from napari_dojo.widgets.classify.panel import ClassifyPanel
 from napari_dojo.widgets.classify.saving import save_rois, save_table
 from napari_dojo.widgets.classify.subject import UNSURE
@@ -179,3 +180,22 @@ def test_rois_are_named_and_grouped_by_class(qtbot, panel, scene, tmp_path):
     groups = {roi.name.split(" ", 1)[1]: roi.group for roi in found}
     assert len(set(groups.values())) == len(groups)
     assert all(roi.group == groups[roi.name.split(" ", 1)[1]] for roi in found)
+
+
+def test_classes_are_final_where_too_few_were_shown_for_cross_validation(qtbot, panel, scene):
+    teach(qtbot, panel, scene, 1)
+    assert panel.live.seen.prediction.checked is None
+    assert panel.live.seen.final
+
+
+def test_a_painting_cuts_only_some_pictures_and_the_others_follow(qtbot, panel, monkeypatch):
+    monkeypatch.setattr(gallery, "CUTTING", 0.0)
+    pictures = panel.gallery.pictures
+    panel.gallery.resize(300, 200)
+    panel.gallery.take(panel.live.measured)
+    panel.gallery.grab()
+    assert len(pictures._pictures) == 1
+    assert pictures.missing
+    panel.resize(360, 1200)
+    panel.show()
+    qtbot.waitUntil(lambda: not pictures.missing and len(pictures._pictures) > 9, timeout=5000)

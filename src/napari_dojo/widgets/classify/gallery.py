@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,10 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     QRect,
     QSize,
     Qt,
+    QTimer,
     Signal,
 )
-from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen
+from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_dojo.objects.classes import MOST
@@ -32,6 +34,8 @@ __all__ = ["ORDERS", "Gallery", "Order"]
 
 EDGE, FRAME, GAP = 44, 3, 4  # px of a picture, of the frame around it, between two
 KEPT = 4000  # pictures
+CUTTING = 0.012  # s that pictures are cut for at each painting; the others follow
+PAUSE = 5  # ms until then
 Order = Callable[[Measured, Seen | None, int | None], NDArray[np.int64]]
 
 
@@ -85,6 +89,9 @@ class _Pictures(QAbstractListModel):
         self.shown: NDArray[np.int64] = np.zeros(0, np.int64)
         self._cutter: Cutter | None = None
         self._pictures: dict[int, QImage] = {}
+        self._until = 0.0  # when no more pictures are cut
+        self._cut = 0  # since the painting began
+        self.missing = False  # whether some could not be cut in time
         self._examples: frozenset[int] = frozenset()
 
     def see(self, seen: Seen) -> None:
@@ -132,9 +139,17 @@ class _Pictures(QAbstractListModel):
             return self._words(int(self.shown[index.row()]))
         return None
 
+    def begin(self) -> None:
+        """A painting begins: pictures are cut for `CUTTING`, but one at least."""
+        self._until, self._cut, self.missing = time.perf_counter() + CUTTING, 0, False
+
     def picture(self, row: int) -> QImage | None:
-        """The picture of an object; None where its image is gone."""
+        """The picture of an object; None where there is no time to cut it at this painting."""
         if row not in self._pictures and self._cutter is not None:
+            if self._cut and time.perf_counter() > self._until:
+                self.missing = True
+                return None
+            self._cut += 1
             if len(self._pictures) >= KEPT:
                 self._pictures.clear()
             pixels = np.ascontiguousarray(self._cutter.picture(row))
@@ -188,7 +203,9 @@ class _Paint(QStyledItemDelegate):
             painter.fillRect(box, QColor(colour_of(number)))
         elif number:
             painter.fillRect(QRect(box.left(), box.bottom() - FRAME + 1, box.width(), FRAME), QColor(colour_of(number)))
-        if image is not None:
+        if image is None:
+            painter.fillRect(box.adjusted(FRAME, FRAME, -FRAME, -FRAME), option.palette.mid())
+        else:
             painter.drawImage(box.x() + FRAME, box.y() + FRAME, image)
         if option.state & QStyle.StateFlag.State_Selected:
             painter.setPen(QPen(option.palette.text().color(), 2, Qt.PenStyle.DotLine))
@@ -225,6 +242,10 @@ class Gallery(QListView):
         self.order: Order = ORDERS[0][2]
         self._only: NDArray[np.int64] | None = None
         self._visiting = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE)
+        self._soon.timeout.connect(self._repaint)
         selection = self.selectionModel()
         if selection is not None:
             selection.currentChanged.connect(self._current_changed)
@@ -253,6 +274,13 @@ class Gallery(QListView):
         if first:
             self.sort()
         self._repaint()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Paint what is in view; pictures that there was no time for follow, so that the window stays free."""
+        self.pictures.begin()
+        super().paintEvent(event)
+        if self.pictures.missing:
+            self._soon.start()
 
     def _repaint(self) -> None:
         """Paint what is in view; thousands of pictures are not asked one by one whether they have changed."""

@@ -203,19 +203,18 @@ class Seen:
         return replace(self, numbers=numbers, picture=painted(self.measured, numbers))
 
 
-def classified(m: Measured, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen]:
-    """The classes of all objects: soon, and with cross-validation where that is possible."""
+def classified(m: Measured, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen | None]:
+    """The classes of all objects: soon, and with cross-validation where that is possible; None in between."""
 
     def seen(prediction: Prediction | None) -> Seen:
         numbers = _numbers(m, examples, prediction, threshold)
-        return Seen(
-            m, examples, prediction, numbers, painted(m, numbers), prediction is None or prediction.checked is not None
-        )
+        final = prediction is None or prediction.checked is not None or not examples.checkable
+        return Seen(m, examples, prediction, numbers, painted(m, numbers), final)
 
     found = False
     for prediction in predictions(m.x, examples, temperature):
         found = True
-        yield seen(prediction)
+        yield None if prediction is None else seen(prediction)
     if not found:
         yield seen(None)
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Latest"]
 
+PAINTED = 10  # ms after a step until the window has begun to paint it; Qt collects what is to be painted for 5
+PATIENCE = 0.3  # s that a step waits at most for the window
+
 
 class Latest(QObject):
     """One call at a time; a call that came meanwhile waits, and one that was overtaken is never told.
 
     ``told`` gives the answer of the latest call in the window's thread: what it returned, or the exception it raised.
-    A function that is a generator is worked off step by step: ``stepped`` gives what it yields, and it ends at the next
-    step where it was overtaken or forgotten.
+    A function that is a generator is worked off step by step: ``stepped`` gives what it yields but None, and it ends at
+    the next step where it was overtaken or forgotten. After each step it waits until the window has painted what was
+    said: two threads of Python work half as fast each, and the window's would be seen to.
     """
 
     told = Signal(object)
@@ -32,6 +37,7 @@ class Latest(QObject):
         self._busy = False
         self._wanted: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._now: object = None
+        self._seen = threading.Event()
         self._done.connect(self._finished, Qt.ConnectionType.QueuedConnection)
         self._step.connect(self._stepped, Qt.ConnectionType.QueuedConnection)
 
@@ -74,14 +80,19 @@ class Latest(QObject):
                 said = next(steps)
             except StopIteration as end:
                 return end.value
+            if said is None:
+                continue
+            self._seen.clear()
             with contextlib.suppress(RuntimeError):  # the window is gone
                 self._step.emit(key, said)
+                self._seen.wait(PATIENCE)
         steps.close()
         return None
 
     def _stepped(self, key: object, said: Any) -> None:
         if key is self._now:
             self.stepped.emit(said)
+        QTimer.singleShot(PAINTED, self._seen.set)
 
     def _finished(self, key: object, answer: Any) -> None:
         self._busy = False
