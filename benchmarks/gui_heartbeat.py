@@ -160,7 +160,9 @@ class Heartbeat:
     def show(self, most: int) -> None:
         """Print the longest late beats, and where our code took longest."""
         for late in sorted(self.late, key=lambda x: x.waited - x.ms)[:most]:
-            print(f"late by {late.ms:.0f} ms, {late.waited:.0f} of them without a core, {late.cpu:.0f} at work, {late.owners}")
+            print(
+                f"late by {late.ms:.0f} ms, {late.waited:.0f} of them without a core, {late.cpu:.0f} at work, {late.owners}"
+            )
             middle = late.looks[len(late.looks) // 2].stack if late.looks else "(nothing seen)"
             print("\n".join(middle.splitlines()[-8:]), flush=True)
         ours, where = self.worst_of_ours(cpu=True)
