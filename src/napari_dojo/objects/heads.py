@@ -50,7 +50,7 @@ class Examples:
     @property
     def checkable(self) -> bool:
         """Whether two classes have enough examples for cross-validation."""
-        return np.count_nonzero(self.per_class() >= LEAST) > 1
+        return bool(np.count_nonzero(self.per_class() >= LEAST) > 1)
 
 
 @dataclass(frozen=True)
