@@ -14,13 +14,13 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_dojo.data import edits
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.edits import Box, Edit, Places
-from napari_dojo.widgets.annotate.history import History, Mark, changes_in, write
+from napari_dojo.widgets.annotate.history import History, Mark, Ready, changes_in, put, write
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted, follow_name
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels
 from napari_dojo.widgets.common.provenance import is_prediction
 
-__all__ = ["Editing", "Sight", "Tally", "writable"]
+__all__ = ["Editing", "Sight", "Tally", "Tidied", "writable"]
 
 BLOCK = 2**20  # pixels that are counted together
 PAUSE = 300  # ms after an edit until objects are counted
@@ -67,6 +67,37 @@ class Tally:
         return f"{self.objects:,} object{'s' * (self.objects > 1)}, {self.accepted:,} accepted"
 
 
+@dataclass(frozen=True, eq=False)
+class Tidied:
+    """An edit by rule of a whole layer, worked out in a thread.
+
+    Unlike a correction it accepts nothing: what it removes may be an object that is only not wanted. Objects that are
+    removed are no longer accepted.
+
+    Attributes
+    ----------
+    labels, accepted : what changes in the labels, and in the mask of accepted places; None where that stays.
+    """
+
+    labels: Ready
+    accepted: Ready | None
+
+    @classmethod
+    def of(cls, edit: Edit, accepted: Any) -> Tidied:
+        """Work it out; ``accepted`` is the mask, or None where there is none."""
+        ready = Ready.of(edit)
+        if accepted is None:
+            return cls(ready, None)
+        gone = ready.change.mask & (edit.after == 0)
+        left = Edit.of(accepted, edit.box, np.where(gone, 0, np.asarray(accepted[edit.box])))
+        return cls(ready, None if left is None else Ready.of(left))
+
+    def fits(self, labels: Any, accepted: Any) -> bool:
+        """Whether both are as they were when it was worked out."""
+        both = ((self.labels, labels), (self.accepted, accepted))
+        return all(r is None or (a is not None and np.array_equal(a[r.edit.box], r.edit.before)) for r, a in both)
+
+
 def writable(labels: Any) -> str:
     """Why a Labels layer cannot be edited; empty where it can."""
     if labels.multiscale:
@@ -97,7 +128,7 @@ class Editing(QObject):
         self.whole = True
         self.tally = Tally()
         self._places: Places | None = None
-        self._tidying = False
+        self._tidied: Tidied | None = None  # what is being written
         self.history = History(labels, self._replayed)
         labels.events.paint.connect(self._painted)
         labels.events.data.connect(self._replaced)
@@ -216,17 +247,21 @@ class Editing(QObject):
             write(self.labels, wanted)
         return bool(wanted)
 
-    def tidy(self, edit: Edit | None) -> bool:
-        """Apply an edit by rule as one step; False where there is none.
+    @property
+    def mask(self) -> Any:
+        """The mask of accepted places; None where there is none."""
+        return None if self.accepted is None else self.accepted.data
 
-        Unlike a correction it accepts nothing: what it removes may be an object that is only not wanted. Objects that are
-        removed are no longer accepted.
-        """
-        self._tidying = True
+    def tidy(self, tidied: Tidied) -> bool:
+        """Apply an edit by rule as one step; False where something was changed since it was worked out."""
+        if not tidied.fits(self.data, self.mask):
+            return False
+        self._tidied = tidied
         try:
-            return self.do([edit])
+            put(self.labels, tidied.labels)
         finally:
-            self._tidying = False
+            self._tidied = None
+        return True
 
     def undo(self) -> None:
         """Undo the last step."""
@@ -240,14 +275,18 @@ class Editing(QObject):
 
     def _painted(self, event: Any) -> None:
         """A person changed something, with a tool or with napari's brush."""
+        if self._tidied is not None:  # an edit by rule leaves objects in their boxes
+            if self._tidied.accepted is not None:
+                put(self._accepted, self._tidied.accepted)
+                event.value.append(Mark.of(self._tidied.accepted.edit, self.labels.ndim))
+            self._later()
+            return
         changes = changes_in(event.value)
         for change in changes:
-            if self._tidying:
-                break  # an edit by rule leaves objects in their boxes
             if self._places is not None and isinstance(self.data, np.ndarray):
                 self._places.note(change.box, self.data[change.box])
-        if changes and (self._tidying or self.automatic):
-            edit = self._withdrawing(changes) if self._tidying else self._accepting(changes)
+        if changes and self.automatic:
+            edit = self._accepting(changes)
             if edit is not None:
                 self._write_accepted(edit)
                 event.value.append(Mark.of(edit, self.labels.ndim))
@@ -290,7 +329,7 @@ class Editing(QObject):
         box = self.box([number], place, sight.objects)
         if box is None:
             return False
-        mask = self._mask()
+        mask = self._made_mask()
         there = edits.is_accepted(self.data, mask, number, box)
         change = edits.withdraw if there else edits.accept
         self._accept(change(self.data, mask, [number], box, sight.objects, axes=sight.axes))
@@ -298,10 +337,10 @@ class Editing(QObject):
 
     def accept_box(self, box: Box) -> None:
         """Accept all that lies in a box, its background too."""
-        mask = self._mask()
+        mask = self._made_mask()
         self._accept(Edit.of(mask, box, np.ones_like(mask[box])))
 
-    def _mask(self) -> Any:
+    def _made_mask(self) -> Any:
         """The mask of accepted places; its layer is made where there is none."""
         if self.accepted is None:
             self._accepted = add_accepted(self._viewer, self.labels)
@@ -314,7 +353,7 @@ class Editing(QObject):
 
     def _accepting(self, changes: Sequence[Any]) -> Edit | None:
         """All objects that changes touched, and the places that they left."""
-        mask = self._mask()
+        mask = self._made_mask()
         numbers = sorted(frozenset().union(*(c.numbers for c in changes)))
         whole = tuple(slice(0, n) for n in self.data.shape)
         frames = [n in "ZYX" for n in self.names]
@@ -325,17 +364,6 @@ class Editing(QObject):
         box = self.places.together(numbers) if isinstance(self.data, np.ndarray) else touched
         box = touched if box is None else edits.meet(box, where)
         return edits.accept(self.data, mask, numbers, box, where, [(c.box, c.mask) for c in changes])
-
-    def _withdrawing(self, changes: Sequence[Any]) -> Edit | None:
-        """What is background now, after an edit by rule, is not accepted as such."""
-        if self.accepted is None:
-            return None
-        found = [Edit.of(self.accepted.data, c.box, self._left(c)) for c in changes]
-        return next((edit for edit in found if edit is not None), None)  # an edit by rule is one change
-
-    def _left(self, change: Any) -> NDArray[Any]:
-        here = np.asarray(self.accepted.data[change.box])
-        return np.where(change.mask & (np.asarray(self.data[change.box]) == 0), 0, here)
 
     def _write_accepted(self, edit: Edit) -> None:
         write(self._accepted, [edit])
@@ -353,8 +381,7 @@ class Editing(QObject):
 
     def _count(self) -> None:
         if isinstance(self.data, np.ndarray):
-            accepted = None if self.accepted is None else self.accepted.data
-            self._counting.ask(tally, self.data, accepted)
+            self._counting.ask(tally, self.data, self.mask)
 
     def _counted(self, found: Any) -> None:
         if isinstance(found, Tally):

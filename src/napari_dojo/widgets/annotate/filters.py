@@ -31,7 +31,7 @@ from napari_dojo.errors import explained
 from napari_dojo.inference import filters
 from napari_dojo.inference.filters import Limits, Range
 from napari_dojo.inference.tables import MEASUREMENTS, Table
-from napari_dojo.widgets.annotate.editing import Editing
+from napari_dojo.widgets.annotate.editing import Editing, Tidied
 from napari_dojo.widgets.common.form import calm, described, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
@@ -52,6 +52,7 @@ OFFERED = (
     "std_intensity",
 )
 NOTHING = "Choose a Labels layer."
+CHANGED = "The labels were changed meanwhile. Try again."
 SMOOTHED = 2.0  # px, as the tool Smooth does
 
 
@@ -329,6 +330,9 @@ class FilterSection(QWidget):
                 opacity=1.0,
                 **place,
             )
+        elif self._layer.data.shape == found.mask.shape:
+            np.copyto(self._layer.data, found.mask)  # for new data napari would measure all layers again
+            self._layer.refresh(extent=False)
         else:
             self._layer.data = found.mask
 
@@ -417,25 +421,27 @@ class FilterSection(QWidget):
     def _change(self, make: Callable[..., Any], wait: str, *more: Any) -> None:
         if self._editing is not None and not self._changing.busy:
             self.said.emit(wait)
-            self._changing.ask(_checked, make, self._editing.data, *more)
+            self._changing.ask(_worked_out, make, self._editing.data, self._editing.mask, *more)
             self._show()
 
     def _done(self, found: Any) -> None:
         if isinstance(found, Exception):
             self.said.emit(explained(found))
         elif self._editing is not None:
-            edit, seen, words = found
-            same = self._editing.data is seen
-            changed = same and self._editing.tidy(edit)
-            self.said.emit(words if changed else "Nothing to change.")
+            tidied, words = found
+            if tidied is not None and not self._editing.tidy(tidied):
+                words = CHANGED
+            self.said.emit(words if tidied is not None else "Nothing to change.")
         self._show()
         self._ask()
 
 
-def _checked(make: Callable[..., tuple[Edit | None, str]], data: NDArray[Any], *more: Any) -> Any:
-    """The edit, what it was made for, and a sentence."""
+def _worked_out(
+    make: Callable[..., tuple[Edit | None, str]], data: NDArray[Any], accepted: Any, *more: Any
+) -> tuple[Tidied | None, str]:
+    """The edit, None where nothing changes, and a sentence."""
     edit, words = make(data, *more)
-    return edit, data, words
+    return None if edit is None else Tidied.of(edit, accepted), words
 
 
 def _mark(data: NDArray[Any], axes: Axes, stay: NDArray[np.bool_]) -> _Marked:

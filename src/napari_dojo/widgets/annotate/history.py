@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.edits import Box, Edit
 
-__all__ = ["STEPS", "Change", "History", "Mark", "changes_in", "write"]
+__all__ = ["STEPS", "Change", "History", "Mark", "Ready", "changes_in", "put", "write"]
 
 STEPS = 1000  # that can be undone; napari keeps 100
+LARGE = 2**18  # px of a box from which on an edit is written as a `Ready`
 
 
 class Mark(tuple[Any, Any, Any]):
@@ -42,6 +44,36 @@ class Change:
     box: Box
     mask: NDArray[np.bool_]
     numbers: frozenset[int]
+
+
+class Ready(tuple[Any, Any, Any]):
+    """An edit as an atom of napari's history, with all that takes long worked out; of a large one that is done in a thread.
+
+    Attributes
+    ----------
+    edit : the edit.
+    """
+
+    edit: Edit
+
+    @classmethod
+    def of(cls, edit: Edit) -> Ready:
+        """Work it out."""
+        at = np.nonzero(edit.changed)
+        indices = tuple(i + s.start for i, s in zip(at, edit.box, strict=True))
+        ready = cls((indices, edit.before[at], edit.after[at]))
+        ready.edit = edit
+        return ready
+
+    @cached_property
+    def change(self) -> Change:
+        """Where, and which numbers."""
+        return Change(self.edit.box, self.edit.changed, _numbers(self[1], self[2]))
+
+    def put(self, layer: Any, undoing: bool = False) -> None:
+        """Write it into a layer, whose data is a numpy array, or undo it."""
+        np.copyto(layer.data[self.edit.box], self.edit.before if undoing else self.edit.after, where=self.change.mask)
+        layer.refresh(extent=False)
 
 
 class History:
@@ -91,10 +123,13 @@ class History:
         if not source:
             return
         step = source.pop()
+        self._count = self.length  # so that what napari says while it is written means nothing
         redo = deque(self._layer._redo_history, maxlen=STEPS)  # which any new step clears
         self._layer._block_history = True
         for atom in reversed(step):
-            if not isinstance(atom, Mark):
+            if isinstance(atom, Ready):
+                atom.put(self._layer, undoing)
+            elif not isinstance(atom, Mark):
                 self._layer.data_setitem(*_values(atom, undoing))
         self._layer._staged_history, self._layer._block_history = [], False
         self._layer._redo_history = redo
@@ -117,12 +152,21 @@ class History:
 
 
 def write(layer: Any, edits: Sequence[Edit]) -> None:
-    """Change a Labels layer, as one step of its history; only the boxes are drawn again."""
+    """Change a Labels layer, as one step of its history; of small edits only the boxes are drawn again."""
     with layer.block_history():
         for edit in edits:
-            at = np.nonzero(edit.changed)
-            indices = tuple(i + s.start for i, s in zip(at, edit.box, strict=True))
-            layer.data_setitem(indices, edit.after[at])
+            ready = Ready.of(edit)
+            if edit.before.size >= LARGE and isinstance(layer.data, np.ndarray):
+                put(layer, ready)
+            else:
+                layer.data_setitem(ready[0], ready[2])
+
+
+def put(layer: Any, ready: Ready) -> None:
+    """Change a Labels layer, whose data is a numpy array, as one step of its history."""
+    with layer.block_history():
+        layer._save_history(ready)
+        ready.put(layer)
 
 
 def changes_in(step: Sequence[Any]) -> list[Change]:
@@ -132,6 +176,8 @@ def changes_in(step: Sequence[Any]) -> list[Change]:
 
 def _change(atom: Any) -> Change:
     box: Box
+    if isinstance(atom, Ready):
+        return atom.change
     if hasattr(atom, "slice_key"):  # a stroke of napari 0.8 and later
         box = tuple(atom.slice_key)
         size = tuple(s.stop - s.start for s in box)
