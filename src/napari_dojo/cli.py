@@ -310,7 +310,8 @@ def _train(args: argparse.Namespace) -> int:
     if done is None:
         return 1
     facts = done.facts
-    kind = {"validation": "validation, which chose the model", "training": "training images"}[facts["score_from"]]
+    kinds = {"validation": "validation, which chose the model", "training": "training images"}
+    kind = kinds.get(facts["score_from"], facts["score_from"])
     print(f"Saved {done.result} after {facts['steps']} steps, {facts['seconds']:.0f} s.")
     print(f"{facts['sentence']} ({kind}); baseline: {facts['baseline'].get('sentence', '-')}")
     if facts["test"]:

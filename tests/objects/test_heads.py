@@ -7,6 +7,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.objects.features import measure
+from napari_dojo.metrics.classes import wilson
 from napari_dojo.objects.heads import (
     Examples,
     Prediction,
@@ -14,7 +15,6 @@ from napari_dojo.objects.heads import (
     predictions,
     projected,
     scaled,
-    wilson,
 )
 from napari_dojo.simulation.cell_types import CELL_TYPES, mixed_cells
 

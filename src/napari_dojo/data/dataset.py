@@ -298,17 +298,9 @@ class Dataset:
         whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
         if any(item.role != "automatic" for item in self.samples):
             return self._with_one_sided(_by_roles(whole, _full_roles(self.samples), "as the roles say"))
-        values = [int(np.asarray(item.y)) for item in self.samples]
-        keys, how = [item.group for item in self.samples], "the same share of each class, chosen at random"
-        counts, grouped = Counter(values), Counter(v for v, _ in set(zip(values, keys, strict=True)))
-        if any(grouped[v] < 3 <= counts[v] for v in counts):  # too few groups: frames of one series on both sides
-            keys, how = (
-                [_content(s.x).hex() or s.name for s in self.samples],
-                f"{how} (frames of a series on both sides)",
-            )
-        of_class: dict[int, list[str]] = {}
-        for value, key in zip(values, keys, strict=True):
-            of_class.setdefault(value, []).append(key)
+        of_class, keys, together = self._of_class()
+        counts = {value: len(groups) for value, groups in of_class.items()}
+        how = "the same share of each class, chosen at random" + together
         rng, role = np.random.default_rng(seed), dict[str, str]()
         validation = 0.15 if validation is None else validation
         test = (0.1 if min(counts.values()) >= MANY else 0.0) if test is None else test
@@ -322,6 +314,45 @@ class Dataset:
                 role |= dict.fromkeys(taken, name)
                 left = left[len(taken) :]
         return self._with_one_sided(_by_roles(whole, [role.get(key, "training") for key in keys], how))
+
+    def folds(self, split: Split, count: int, seed: int = 0) -> tuple[Split, ...]:
+        """Splits for cross-validation of what ``split`` trains on: each sample with a category is for validation in one of them.
+
+        Each has about the same share of every class; groups stay together. A class of one group is always trained on.
+        """
+        of_class, keys, together = self._of_class()
+        rng, fold = np.random.default_rng(seed), dict[str, int]()
+        ours = {keys[crop.item] for crop in split.training}
+        filled = np.zeros(count, np.int64)
+        for value in sorted(of_class, key=lambda v: len(of_class[v])):
+            groups = [g for g in dict.fromkeys(of_class[value]) if g in ours]
+            if len(groups) < 2:
+                fold |= dict.fromkeys(groups, -1)
+                continue
+            for i in rng.permutation(len(groups)):
+                if groups[i] not in fold:
+                    fold[groups[i]] = int(np.argmin(filled))
+                    filled[fold[groups[i]]] += 1
+        parts = []
+        for k in range(count):
+            held = tuple(crop for crop in split.training if fold[keys[crop.item]] == k)
+            rest = tuple(crop for crop in split.training if fold[keys[crop.item]] != k)
+            if held and rest:
+                parts.append(Split(rest, held, (), f"part {k + 1} of {count} of a cross-validation{together}"))
+        return tuple(parts)
+
+    def _of_class(self) -> tuple[dict[int, list[str]], list[str], str]:
+        """The groups of each class, one for each sample; the group of each sample; and words where series are split."""
+        values, keys = [int(np.asarray(item.y)) for item in self.samples], [item.group for item in self.samples]
+        counts, grouped = Counter(values), Counter(v for v, _ in set(zip(values, keys, strict=True)))
+        together = ""
+        if any(grouped[v] < 3 <= counts[v] for v in counts):  # too few groups: frames of one series on both sides
+            keys = [_content(s.x).hex() or s.name for s in self.samples]
+            together = " (frames of a series on both sides)"
+        of_class: dict[int, list[str]] = {}
+        for value, key in zip(values, keys, strict=True):
+            of_class.setdefault(value, []).append(key)
+        return of_class, keys, together
 
     def _with_one_sided(self, split: Split) -> Split:
         """The split of samples with categories, with the classes that only one side has, by their rank from 1 on."""

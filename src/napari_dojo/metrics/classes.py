@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.metrics.base import same_size
 
-__all__ = ["CategoryCounts", "ClassCounts"]
+__all__ = ["CategoryCounts", "ClassCounts", "wilson"]
+
+Z = 1.96  # standard errors of an interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,11 @@ class CategoryCounts(ClassCounts):
         return int(self._array[:, -1].sum())
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy (Wilson)."""
+        return wilson(int(self._square.trace()), self.pixels)
+
+    @property
     def selection_score(self) -> float:
         """Mean F1 over the classes."""
         return self.mean_f1
@@ -164,15 +171,18 @@ class CategoryCounts(ClassCounts):
 
     @property
     def sentence(self) -> str:
-        """``57 of 60 right (95.0 %), mean F1 0.95``."""
+        """``57 of 60 right (95.0 %, 95 % interval 86 to 98 %), mean F1 0.95``."""
         more = f", {self.unsure} unsure" if self.unsure else ""
         right = int(self._square.trace())
-        return f"{right:,} of {self.pixels:,} right ({100 * self.accuracy:.1f} %), mean F1 {self.mean_f1:.2f}{more}"
+        low, high = self.interval
+        share = f"{100 * self.accuracy:.1f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+        return f"{right:,} of {self.pixels:,} right ({share}), mean F1 {self.mean_f1:.2f}{more}"
 
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values; ``confusion`` is square, true by predicted class; ``f1`` the mean over classes."""
         return {
             "accuracy": self.accuracy,
+            "accuracy_interval": list(self.interval),
             "f1": self.mean_f1,
             "f1_of_class": self.f1,
             "confusion": self._square.tolist(),
@@ -180,6 +190,16 @@ class CategoryCounts(ClassCounts):
             "scored": self.pixels,
             "unsure": self.unsure,
         }
+
+
+def wilson(hits: float, trials: float) -> tuple[float, float]:
+    """The 95 % interval of a share of which ``hits`` of ``trials`` were seen (Wilson 1927); 0 to 1 without trials."""
+    if trials <= 0:
+        return 0.0, 1.0
+    p, z2 = hits / trials, Z * Z
+    middle = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z / (1 + z2 / trials) * np.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _places(values: NDArray[Any], numbers: list[int]) -> NDArray[np.int64]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.metrics.classes import wilson
+
 __all__ = [
     "Count",
     "Examples",
@@ -20,7 +22,6 @@ __all__ = [
     "predictions",
     "projected",
     "scaled",
-    "wilson",
 ]
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,6 @@ LEAST = 3  # examples that each class needs before cross-validation says anythin
 FOLDS = 5
 TAIL = 1.0  # percentile of a feature at both ends that is clipped, so that one odd object sets no scale
 FLOOR = 1e-3  # of a probability before the mean is taken
-Z = 1.96  # standard errors of an interval of 95 %
 TEMPERATURES = np.geomspace(0.25, 2.5, 31)
 CAUTION = 3.0  # how much more likely a temperature other than 1 has to be
 
@@ -137,16 +137,6 @@ class Prediction:
                 high = min(high, (others + shown[k]) / max(recall, 1e-9) - shown[k])
             counts.append(Count(n, int(shown[k]), round(low) + int(shown[k]), round(max(high, low)) + int(shown[k])))
         return counts
-
-
-def wilson(hits: float, trials: float) -> tuple[float, float]:
-    """The 95 % interval of a share of which ``hits`` of ``trials`` were seen (Wilson 1927); 0 to 1 without trials."""
-    if trials <= 0:
-        return 0.0, 1.0
-    p, z2 = hits / trials, Z * Z
-    middle = (p + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z / (1 + z2 / trials) * np.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -43,6 +43,7 @@ class Setup:
     comparison : of models with nothing, by which the start is found; without models where it is decided.
     scored : whether a score means something; False where training and validation cannot hold the same classes, or
         objects at all. Then all is trained on, unless a person said otherwise.
+    folds : of a cross-validation, whose score is that of the model, which is then trained on all; empty: there is none.
     """
 
     task: Task
@@ -55,6 +56,7 @@ class Setup:
     start: Card | None
     rule: Rule
     scored: bool = True
+    folds: tuple[Split, ...] = ()
     comparison: Comparison = DECIDED
 
     @property
@@ -67,7 +69,8 @@ class Setup:
         """What the user reads before the start: the data, the split and the plan."""
         found = list(self.summary.findings)
         if self.split is not None:
-            found.append(_split_finding(self.split, self.scored, [name for _, name, _ in self.summary.painted]))
+            names = [name for _, name, _ in self.summary.painted]
+            found.append(_crossed_finding(self) if self.folds else _split_finding(self.split, self.scored, names))
         if self.comparison.models:
             found.append(self.comparison.finding)
         if self.plan is not None and self.device is not None:
@@ -132,11 +135,14 @@ def prepare(
         return setup
     ready = task.prepare(dataset, summary.options)
     split, scored = _split(ready, task, summary, settings)
-    decided = replace(setup, dataset=ready, split=split, scored=scored).starting_from(start)
+    folds = () if device is not None and device.together > 1 else _folds(ready, summary, settings)
+    if folds:
+        split = ready.split_by_class(0.0, settings.test, settings.seed)
+    decided = replace(setup, dataset=ready, split=split, scored=scored, folds=folds).starting_from(start)
     fit = fitting(task, ready, summary, settings) if auto else ()
     if not fit:
         return decided
-    scores, validated = scored and task.target is not None, scored and bool(split.validation)
+    scores, validated = scored and task.target is not None, scored and bool(split.validation or folds)
     how = comparison(fit, scores, validated, settings, decided.plan)
     if device is not None and device.together > 1:
         how = how.without_trials("several processes train together", scores)
@@ -165,6 +171,25 @@ def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettin
         rest = dataset.split(0.0, settings.test, settings.seed)
         split = replace(rest, how="nothing: no part would hold the same classes", one_sided=split.one_sided)
     return split, False
+
+
+def _folds(dataset: Dataset, summary: Summary, settings: TrainSettings) -> tuple[Split, ...]:
+    """The splits of a cross-validation; none where a person says what is for validation."""
+    roles = any(sample.role != "automatic" for sample in dataset.samples)
+    if not summary.hints.folds or roles or settings.validation is not None:
+        return ()
+    whole = dataset.split_by_class(0.0, settings.test, settings.seed)
+    found = dataset.folds(whole, summary.hints.folds, settings.seed)
+    return found if len(found) > 1 else ()
+
+
+def _crossed_finding(setup: Setup) -> Finding:
+    assert setup.split is not None
+    text = (
+        f"Cross-validation in {len(setup.folds)} parts: each is predicted by a model that was trained on the others. "
+        f"The model that is saved is trained on all {len(setup.split.training)}"
+    )
+    return Finding("ok", text, code="folds")
 
 
 def _split_finding(split: Split, scored: bool, names: Sequence[str]) -> Finding:

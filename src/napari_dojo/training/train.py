@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -39,11 +40,12 @@ from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
-from napari_dojo.models.card import Card
+from napari_dojo.models.card import Card, read_card
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Example, Task
+from napari_dojo.training.crossed import CROSSED, cross_validated
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit, follow
@@ -104,9 +106,12 @@ def train_steps(
     if world.rank == 0:
         target.check_free()
 
-    def make(model: Model | None, like: _Training | None, among: World | None = None) -> _Training:
+    def make(
+        model: Model | None, like: _Training | None, among: World | None = None, split: Split | None = None
+    ) -> _Training:
         found = bundle if model is None else bundles.load(model.path)
         decided = setup if model is None or found is None else setup.starting_from(found.card)
+        decided = decided if split is None else replace(decided, split=split)
         return _Training(decided, target, found, control, among or World(), like)
 
     training, before = yield from _begun(make, setup, target, control, world)
@@ -127,17 +132,30 @@ def _begun(
     None in a process that is not the first, after it has made all steps with the first.
     """
     before: list[Event] = []
-    best, why = None, ""
+    best, why, crossed = None, "", _crossed_before(target)
     if setup.comparison.models and world.rank == 0:
         if target.resume:
             check_resumed(target.out, setup.task.name, {})
-        best, why = yield from _kept(find_start(make, setup.comparison, control), before)
+        trial = partial(make, split=setup.folds[0]) if setup.folds else make
+        best, why = yield from _kept(find_start(trial, setup.comparison, control), before)
         before.append(Message("info", why))
         yield before[-1]
+    name = world.shared(best and best.start and best.start.card.name)
+    chosen = next((m for m in setup.comparison.models if m.card.name == name), None)
+    if setup.folds and not crossed:
+        if best is not None:
+            best.batches.close()
+            best = None
+
+        def part(k: int) -> _Training:
+            return make(chosen, None, split=setup.folds[k])
+
+        found = cross_validated(len(setup.folds), part, target.began or time.monotonic(), control)
+        crossed = yield from _kept(found, before)
     training = best
     if training is None or world.size > 1:
-        name = world.shared(best and best.start and best.start.card.name)
-        training = make(next((m for m in setup.comparison.models if m.card.name == name), None), best, world)
+        training = make(chosen, best, world)
+        training.crossed = crossed
         if world.rank:
             training.follow()
             return None, before
@@ -148,6 +166,14 @@ def _begun(
             best.leave(training)
     training.why = why
     return training, before
+
+
+def _crossed_before(target: Target) -> dict[str, Any]:
+    """The score of the cross-validation before a run that is resumed; empty where there was none."""
+    if not (target.resume and (target.out / "rdf.yaml").exists()):
+        return {}
+    score = read_card(target.out).score
+    return score if score.get("from") == CROSSED else {}
 
 
 def _given(start: Bundle | Start) -> tuple[Bundle | None, bool]:
@@ -228,6 +254,7 @@ class _Training:
         self._notes: list[Event] = []
         self.best: _Best | None = None  # not saved yet
         self.why = ""  # it started from what it did
+        self.crossed: dict[str, Any] = {}  # the score of a cross-validation
         self._checked: Validated | None = None
         self._held: Batch | None = like._held if like else None  # of validation, for its loss
         self._like = like
@@ -266,6 +293,19 @@ class _Training:
         if not self.control.stop and (self._checked is None or self._checked.step < learner.step):
             self._measure()
 
+    def complete(self, budget: Budget) -> Iterator[float]:
+        """Train from the first step to the last without saving anything; yields the share that is done."""
+        self.begin()
+        work = replace(self._work(self.batches), check=_unchecked, keep=lambda learner, better: None)
+        with self.batches:
+            for event in fit(self.learner, work, budget, self.control):
+                if isinstance(event, Step):
+                    yield event.step / max(1, event.steps or 1)
+
+    def predicted(self) -> list[NDArray[np.float32]]:
+        """The maps of validation by the network as it is now."""
+        return self.validation.predict(self.learner.average)
+
     def leave(self, better: _Training) -> None:
         """Another one continues."""
         if self.batches is not better.batches:
@@ -299,7 +339,7 @@ class _Training:
             self._keep(learner, False)
         first = learner.step
         with self.batches as batches:
-            budget = replace(self._budget(), began=time.monotonic()) if tried else self._budget()
+            budget = replace(self._budget(), began=time.monotonic()) if tried or self.crossed else self._budget()
             yield from fit(learner, self._work(batches), budget, self.control)
         if learner.step == first and self.control.stop and not tried:
             yield Failed("Stopped before the first step: nothing was saved.")
@@ -371,6 +411,8 @@ class _Training:
 
     def _budget(self) -> Budget:
         minutes = self.plan.minutes
+        if minutes and self.crossed:
+            minutes = max(0.1 * minutes, minutes - self.crossed["seconds"] / 60)
         return Budget(
             self.target.began or time.monotonic(),
             None if minutes else self.plan.steps,
@@ -412,6 +454,8 @@ class _Training:
 
     def _told(self) -> dict[str, Any]:
         how = f"Validation: {self.split.how}" if self.split.validation else "No validation: scores come from training"
+        if self.crossed:
+            how = f"Cross-validation in {self.crossed['folds']} parts: {self.crossed['sentence']}"
         return {
             **asdict(self.plan),
             "sentence": f"{self.device.sentence}: {self.plan.sentence}",
@@ -450,6 +494,8 @@ class _Training:
         shown = loss if self.split.validation else None
         preview = self._preview(net, decoding)
         self._checked = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
+        if self.crossed:  # nothing is left to choose by: the last weights are kept
+            return self._checked, float(step)
         return self._checked, -loss if self.task.target is None else score.selection_score
 
     def _validation_loss(self, net: Any) -> float:
@@ -516,7 +562,7 @@ class _Training:
     def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
         training = {
             "steps": learner.step,
-            "seconds": round(learner.seconds, 1),
+            "seconds": self._seconds,
             "device": self.device.sentence,
             "batch": self.plan.batch,
             "patch": list(self.plan.patch),
@@ -524,9 +570,14 @@ class _Training:
             "seed": self.settings.seed,
             **({"start": self.why} if self.why else {}),
         }
-        score = {**self.last_score, "from": "validation" if self.split.validation else "training"}
+        score = self.crossed or {**self.last_score, "from": "validation" if self.split.validation else "training"}
         self.card = replace(self.card, score=score, baseline=self.baseline or {}, training=training)
         self.recorder.model(self.card, net, cover)
+
+    @property
+    def _seconds(self) -> float:
+        """That were spent, those of a cross-validation among them."""
+        return round(self.learner.seconds + self.crossed.get("seconds", 0.0), 1)
 
     def _sample(self) -> NDArray[Any]:
         """A raw crop of a training image for the model's own test, its sides multiples of the network's stride."""
@@ -548,18 +599,18 @@ class _Training:
         best = bundles.load(self.target.out)
         if not self.control.stop and self.best_maps:
             learner.best = self._tune(learner.best)
-            if not best.net.dense and self.split.validation:
-                best.net.sharpen(1 / self.validation.temperature(self.best_maps))
+            if self.crossed or (not best.net.dense and self.split.validation):
+                best.net.sharpen(1 / (self.crossed.get("temperature") or self.validation.temperature(self.best_maps)))
         self.last_score = {k: v for k, v in self.card.score.items() if k != "from"}
         if not self.control.stop:
             self._test(best)
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
         facts = {
-            "rising": learner.rising,
+            "rising": learner.rising and not self.crossed,
             "warning": self._warning(),
             "steps": learner.step,
-            "seconds": round(learner.seconds, 1),
+            "seconds": self._seconds,
             "score": self.card.score,
             "test": self.card.data.get("test"),
             "baseline": self.baseline or {},

@@ -102,7 +102,7 @@ def test_a_comparison_of_starts_is_shown(qtbot, filled, panel):
     for event in (Message("info", "Comparing starts: nothing, b."), Progress(30, 200)):
         progress._heard(event)
     assert progress.message.text() == "Comparing starts: nothing, b."
-    assert (progress.progress.format(), progress.progress.value()) == ("Comparing starts ...", 150)
+    assert (progress.progress.format(), progress.progress.value()) == ("Before training ...", 150)
     progress._heard(Started({"sentence": "CPU, 2 cores: 300 steps", "start": why}))
     assert progress.message.text() == f"{why}<br>CPU, 2 cores: 300 steps"
 

@@ -241,9 +241,9 @@ class ProgressSection(QWidget):
             self._failed(event.sentence)
 
     def _compared(self, event: Progress) -> None:
-        """Before the start: models that fit and a new one are compared."""
+        """Before the start: models that fit and a new one are compared, or there is a cross-validation."""
         self.pause_button.setEnabled(self.stop_button.isEnabled())
-        self.progress.setFormat("Comparing starts ...")
+        self.progress.setFormat("Before training ...")
         self.progress.setValue(int(1000 * event.done / event.total))
 
     def _began(self, event: Started) -> None:
