@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.objects.features import measure
 from napari_dojo.metrics.classes import wilson
+from napari_dojo.objects.features import measure
 from napari_dojo.objects.heads import (
     Examples,
     Prediction,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["CONTEXT", "boxes_of", "crops_of"]
+__all__ = ["CONTEXT", "boxes_of", "crops_of", "extent_of"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
@@ -90,6 +90,15 @@ def crops_of(
         for part in np.array_split(which, -(-len(which) // each)):
             out[part] = source.crops(wanted[part], middle[part], extent[part], edge, int(k))
     return out
+
+
+def extent_of(
+    first: NDArray[np.int64], last: NDArray[np.int64], side: float | None, context: float = CONTEXT
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Where the crop of an object from pixel ``first`` to ``last`` - 1 begins and ends, px from the outer edge; see `crops_of`."""
+    half = _sides((last - first)[None], context, side)[0] / 2
+    middle = (first + last) / 2
+    return tuple(map(float, middle - half)), tuple(map(float, middle + half))
 
 
 def _sides(size: NDArray[np.int64], context: float, side: float | None) -> NDArray[np.float64]:

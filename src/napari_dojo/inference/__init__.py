@@ -11,6 +11,7 @@ __all__ = [
     "journal",
     "linking",
     "live",
+    "occlusion",
     "places",
     "predict",
     "predictor",

@@ -57,12 +57,15 @@ class Inside:
 
 
 def look(net: Network, x: NDArray[np.float32]) -> Inside:
-    """Apply a network to a normalised image (C, *S), of any size, and keep what it computes on the way."""
+    """Apply a network to a normalised image (C, *S), of any size, and keep what it computes on the way.
+
+    Of a network that looks at several orientations of an image, the first is kept.
+    """
     size = x.shape[1:]
     image = torch.from_numpy(padded(x, net.stride))[None].requires_grad_()
     kept: dict[str, Any] = {}
     hooks = [
-        module.register_forward_hook(lambda _, __, out, name=name: kept.__setitem__(name, out.detach()[0].numpy()))
+        module.register_forward_hook(lambda _, __, out, name=name: kept.setdefault(name, out.detach()[0].numpy()))
         for name, module in _modules(net)
     ]
     try:

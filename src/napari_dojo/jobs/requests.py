@@ -30,6 +30,7 @@ __all__ = [
     "Arrays",
     "InsideRequest",
     "LiveRequest",
+    "ObjectsRequest",
     "PredictFiles",
     "PredictImages",
     "RecipeRequest",
@@ -37,6 +38,7 @@ __all__ = [
     "TrainRequest",
     "inside_request",
     "live_request",
+    "objects_request",
     "predict_files_request",
     "predict_request",
     "recipe_request",
@@ -248,12 +250,15 @@ class StoredImage:
     unit: str | None = None
     numbers: Normalization | None = None
     in_context: bool = False
+    labels: str | None = None
 
     def source(self, folder: Path) -> StoredSource:
         """The image, read when its turn comes."""
         nothing = np.zeros(0)
         picture = Picture(nothing, None, pixel_size=self.pixel_size, unit=self.unit)
-        return StoredSource(folder / self.file, Image(self.name, picture, self.axes, self.numbers, self.in_context))
+        labels = None if self.labels is None else np.load(folder / self.labels, mmap_mode="r")
+        image = Image(self.name, picture, self.axes, self.numbers, self.in_context, labels)
+        return StoredSource(folder / self.file, image)
 
     @staticmethod
     def of(values: dict[str, Any]) -> StoredImage:
@@ -345,6 +350,36 @@ def inside_request(folder: Path, model: Path, image: Image) -> Path:
     """Write what a look inside a model needs into a new folder of a job; see `InsideRequest`."""
     with _new(folder):
         InsideRequest(model, _stored_images(folder, [image])[0]).write(folder)
+        return folder
+
+
+@dataclass(frozen=True)
+class ObjectsRequest(Request):
+    """The classes of the objects in one image, which go to ``classes.npz`` in the folder of the job.
+
+    Attributes
+    ----------
+    image : with labels.
+    why : the sample and the number of one object, whose class is explained instead; None: all get a class.
+    """
+
+    kind: ClassVar[str] = "objects"
+
+    model: Path
+    image: StoredImage
+    why: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The request of plain values."""
+        why = values["why"]
+        return cls(Path(values["model"]), StoredImage.of(values["image"]), None if why is None else tuple(why))
+
+
+def objects_request(folder: Path, model: Path, image: Image, why: tuple[int, int] | None = None) -> Path:
+    """Write what the classes of objects need into a new folder of a job; see `ObjectsRequest`."""
+    with _new(folder):
+        ObjectsRequest(model, _stored_images(folder, [image])[0], why).write(folder)
         return folder
 
 
@@ -454,11 +489,12 @@ def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> tuple[str | None,
 def _stored_images(folder: Path, images: Sequence[Image]) -> tuple[StoredImage, ...]:
     """Images, written to the folder."""
     files = _stored(folder, "input", [image.picture.data for image in images])
+    labels = _stored(folder, "labels", [image.labels for image in images])
     return tuple(
         StoredImage(
-            str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context
+            str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context, y
         )
-        for f, i in zip(files, images, strict=True)
+        for f, y, i in zip(files, labels, images, strict=True)
     )
 
 

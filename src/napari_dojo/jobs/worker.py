@@ -19,6 +19,7 @@ from napari_dojo.events import Control, Done, Event, Failed, Message
 from napari_dojo.jobs.requests import (
     InsideRequest,
     LiveRequest,
+    ObjectsRequest,
     PredictFiles,
     PredictImages,
     RecipeRequest,
@@ -154,9 +155,36 @@ def _inside(folder: Path, control: Control) -> Iterator[Event]:
     yield Done(str(folder), facts)
 
 
+def _objects(folder: Path, control: Control) -> Iterator[Event]:
+    """Write the classes of objects, or why one of them has its class, to ``classes.npz``; the facts name the classes."""
+    import numpy as np
+
+    from napari_dojo.inference.geometry import resolve
+    from napari_dojo.inference.occlusion import explained
+    from napari_dojo.inference.predict import Ready, predict_image
+    from napari_dojo.models.bundle import load
+    from napari_dojo.settings import PredictSettings
+    from napari_dojo.tasks.classify import probabilities
+
+    request = ObjectsRequest.read(folder)
+    ready = Ready.of(load(request.model))
+    image = resolve(ready.card, request.image.source(folder).read(), PredictSettings())
+    if request.why is not None:
+        why = explained(ready, image, *request.why)
+        start, stop = np.array(why.start), np.array(why.stop)
+        np.savez(folder / "classes.npz", importance=why.importance, probability=why.probability, start=start, stop=stop)
+    else:
+        told = yield from predict_image(ready, image, control)
+        assert told.objects is not None
+        assert told.maps is not None
+        np.savez(folder / "classes.npz", objects=told.objects, probability=probabilities(told.maps))
+    yield Done(str(folder), {"classes": list(ready.options.classes)})
+
+
 WORK: dict[str, Callable[[Path, Control], Iterator[Event]]] = {
     TrainRequest.kind: _train,
     InsideRequest.kind: _inside,
+    ObjectsRequest.kind: _objects,
     RecipeRequest.kind: _recipe,
     LiveRequest.kind: _live,
     PredictImages.kind: lambda folder, control: _predict(PredictImages.read(folder), folder, control),

@@ -32,6 +32,7 @@ class Classifier(Network):
     width : feature maps of the finest level; ``growth`` : their factor from level to level.
     size, padded : see `napari_dojo.nets.base.Network`.
     dropout : share of the pooled values that are left out in training.
+    orientations : after training, logits are the mean over this many flipped and rotated versions of an image, 1 to 8.
     """
 
     dense = False
@@ -47,12 +48,14 @@ class Classifier(Network):
         size: Sequence[int] = (),
         padded: bool = True,
         dropout: float = 0.2,
+        orientations: int = 1,
     ) -> None:
         super().__init__()
         self.stem = tuple(int(s) for s in stem)
         self.pools = tuple(tuple(int(p) for p in step) for step in pools)
         self.size, self.padded = tuple(int(n) for n in size), bool(padded)
         self.out_channels, self.scale = int(out_channels), (1,) * len(self.stem)
+        self.orientations = int(orientations)
         dims = len(self.stem)
         steps = [*self.stem, *(p for step in self.pools for p in step)]
         if dims not in CONV or len(self.pools) > 12 or any(len(step) != dims for step in self.pools):
@@ -63,6 +66,8 @@ class Classifier(Network):
             raise ValueError(f"size {self.size}")
         if min(in_channels, out_channels, width) < 1 or not 0 < growth <= 8 or not 0 <= dropout < 1:
             raise ValueError(f"{in_channels} to {out_channels} channels, width {width}, growth {growth}")
+        if not 1 <= self.orientations <= (8 if self.stride[-1] == self.stride[-2] else 4):
+            raise ValueError(f"{orientations} orientations of images in steps of {self.stride} px")
         widths = [max(8, round(width * growth**i / 8) * 8) for i in range(len(self.pools) + 1)]
         inputs = [in_channels * prod(self.stem), *widths[:-1]]
         self.down = nn.ModuleList(Block(dims, i, o) for i, o in zip(inputs, widths, strict=True))
@@ -95,5 +100,17 @@ class Classifier(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *S) -> logits (N, K)."""
+        if self.training or self.orientations == 1:
+            return self._logits(x)
+        return torch.stack([self._logits(_oriented(x, k)) for k in range(self.orientations)]).mean(0)
+
+    def _logits(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.drop(self.features(x)))
         return out
+
+
+def _oriented(x: Tensor, k: int) -> Tensor:
+    """One of eight ways to flip and rotate the plane of images (N, C, *S)."""
+    x = x.transpose(-1, -2) if k & 4 else x
+    x = x.flip(-1) if k & 1 else x
+    return x.flip(-2) if k & 2 else x

@@ -41,6 +41,7 @@ STEADY = 2.0  # ratio of brightness between images up to which it counts
 FEW = 10  # images of a class, from which on it can be learned
 LITTLE, FOLDS = 25, 5  # images of the rarest class, below which there is cross-validation, and its parts
 UNEVEN = 10.0  # images of the most frequent class for one of the rarest, from which on a warning is given
+ORIENTATIONS = 8  # flipped and rotated versions that a prediction is the mean of, where orientation is free
 SMOOTHED = 0.05  # of the probability that targets give to all classes alike
 
 
@@ -152,14 +153,14 @@ def summarize(dataset: Dataset, options: ClassifyOptions) -> Summary:
         objects=len(dataset.samples) if dataset.side else 0,
         painted=tuple((v, n, counts[v]) for v, n in zip(values, names, strict=True)),
         shared=shared,
-        hints=replace(_hints(shape, padded), folds=_folds(counts, options)),
+        hints=replace(_hints(shape, padded, turned), folds=_folds(counts, options)),
     )
 
 
-def _hints(shape: tuple[int, ...], padded: bool) -> Hints:
+def _hints(shape: tuple[int, ...], padded: bool, upright: bool) -> Hints:
     """A network that sees the whole image."""
     flat = len(shape) == 2
-    arguments = {"size": list(shape), "padded": padded}
+    arguments = {"size": list(shape), "padded": padded, "orientations": 1 if upright else ORIENTATIONS}
     fine = max(shape) < 32
     return Hints(
         "classifier",

@@ -205,7 +205,7 @@ def _arguments(setup: Setup) -> dict[str, Any]:
     if setup.start is None:
         return dict(setup.summary.hints.arguments)
     known, ours = setup.start.net_options, setup.summary.hints.arguments
-    data = {k: ours[k] for k in ("size", "padded") if k in ours}  # of these images, not of the start's
+    data = {k: ours[k] for k in ("size", "padded", "orientations") if k in ours}  # of these images, not of the start's
     return data | {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
 
 

@@ -16,6 +16,7 @@ from napari_dojo.objects.classes import Classes
 from napari_dojo.widgets.classify.gallery import ORDERS, Gallery
 from napari_dojo.widgets.classify.inputs import Inputs
 from napari_dojo.widgets.classify.live import LiveClasses
+from napari_dojo.widgets.classify.network import NetworkSection
 from napari_dojo.widgets.classify.picking import Picking
 from napari_dojo.widgets.classify.rows import ClassRows
 from napari_dojo.widgets.classify.saving import SaveButton
@@ -65,6 +66,8 @@ class ClassifyPanel(Panel):
         self._choose()
         self._classes()
         self._look()
+        self.network = NetworkSection(self, self.live)
+        self.column.addWidget(Fold("Network", self.network, "classify/network", is_open=True))
         self.column.addStretch(1)
         self.align()
         self.autosave = Autosave(self.viewer, self._state, self)
@@ -187,6 +190,7 @@ class ClassifyPanel(Panel):
         self.save_button.failed.connect(self.warn)
         self.save_button.saved.connect(self._say)
         self.autosave.failed.connect(self.warn)
+        self.network.changed.connect(self._lead)
         self.unfinished.draft_wanted.connect(self._restore)
         self.unfinished.changed.connect(self._lead)
 
@@ -227,6 +231,7 @@ class ClassifyPanel(Panel):
 
     def _ready(self) -> None:
         self.gallery.take(self.live.measured)
+        self.network.fill()
         self._show_why()
         self._say_state()
 
@@ -280,6 +285,7 @@ class ClassifyPanel(Panel):
         for button in (self.table_button, self.save_button):
             button.setEnabled(done)
         self.save_button.take(live.seen)
+        self.network.refresh()
         self._say_score()
         self._lead()
 
@@ -458,6 +464,7 @@ class ClassifyPanel(Panel):
             self.unfinished.end()
             self.autosave.end(keep=True)
             self.likeness.end()
+            self.network.end()
         super().end()
 
 

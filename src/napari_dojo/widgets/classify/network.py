@@ -1,0 +1,324 @@
+"""A network that is trained on the objects that were shown, and what it is good for: a folder, and why an object has its class."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QVBoxLayout, QWidget
+
+from napari_dojo.data.axes import Axes
+from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step
+from napari_dojo.inference.geometry import Image, misfit
+from napari_dojo.io.images import Picture
+from napari_dojo.io.selection import Selection
+from napari_dojo.jobs.requests import objects_request
+from napari_dojo.jobs.runs import run_folder
+from napari_dojo.models.library import Model, models
+from napari_dojo.paths import models_folder
+from napari_dojo.recipes.recipe import Classify, Export, Measure, Predict, Recipe
+from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.batch.panel import BatchPanel
+from napari_dojo.widgets.classify.live import LiveClasses
+from napari_dojo.widgets.classify.shown import ShownObjects
+from napari_dojo.widgets.classify.subject import Subject
+from napari_dojo.widgets.common.background import discard
+from napari_dojo.widgets.common.form import described, form_layout, job_strip, side_by_side
+from napari_dojo.widgets.common.layers import add_quietly, finer_place, moved, provenance, result_placement
+from napari_dojo.widgets.common.model_box import ModelBox
+from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.run import Runner, time_left
+from napari_dojo.widgets.train.queue import Training, desk, free_name
+
+__all__ = ["NetworkSection"]
+
+TASK = "classify"
+MINUTES = 3.0
+TRAIN = (
+    "Train a convolutional network on the objects you have shown. It sees the pixels, so it is better than the live classes "
+    "where the difference is in fine detail, and it can be applied to other images. The live classes stay."
+)
+FOLDER = (
+    "Open the Batch panel with a recipe: find the objects in each image, then give each its class with this network."
+)
+WHY = "A map over the selected object: hiding the bright parts makes its class less likely, hiding the dark ones more."
+NO_OBJECT = "Select an object first: click its picture in the gallery."
+NO_MODEL = "Train a CNN first."
+
+
+class NetworkSection(QWidget):
+    """Buttons to train a network and to use it. ``changed``: another button may be the next step.
+
+    Parameters
+    ----------
+    panel : that holds it; ``live`` : the objects and their classes.
+    """
+
+    changed = Signal()
+
+    def __init__(self, panel: Panel, live: LiveClasses) -> None:
+        super().__init__()
+        self._panel, self._live = panel, live
+        self.training: Training | None = None
+        self.runner = Runner(self)
+        self.layer: Any = None  # why the last object has its class
+        self._folder: Path | None = None
+        self._asked: tuple[Subject, int, Model] | None = None
+        self._make()
+        self.train_button.clicked.connect(self.train)
+        self.stop_button.clicked.connect(self._stop)
+        self.folder_button.clicked.connect(self.to_folder)
+        self.why_button.clicked.connect(self.explain)
+        self.runner.said.connect(self._told)
+        self.model_box.activated.connect(lambda *_: self.refresh())
+
+    def _make(self) -> None:
+        self.train_button, self.stop_button = QPushButton("Train a CNN"), QPushButton("Stop and keep")
+        described(self.train_button, "Train a CNN", TRAIN)
+        described(self.stop_button, "Stop and keep", "End the training, and keep the best network so far.")
+        self.minutes = QDoubleSpinBox()
+        described(self.minutes, "Minutes", "How long the training takes, from start to saved model.")
+        self.minutes.setRange(0.5, 600.0)
+        self.minutes.setDecimals(1)
+        self.minutes.setSuffix(" min")
+        self.minutes.setValue(MINUTES)
+        start = side_by_side(self.train_button, self.minutes)
+        self.buttons, self.progress, self.message = job_strip(start, self.stop_button, "How far the training is.")
+        self.model_box = ModelBox()
+        described(
+            self.model_box, "Network", "The trained network that is applied: those that fit these images come first."
+        )
+        self.folder_button, self.why_button = QPushButton("Apply to a folder"), QPushButton("Why this class?")
+        described(self.folder_button, "Apply to a folder", FOLDER)
+        described(self.why_button, "Why this class?", WHY)
+        form = form_layout()
+        form.addRow("Network", self.model_box)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.buttons)
+        column.addWidget(self.progress)
+        column.addWidget(self.message)
+        column.addLayout(form)
+        column.addWidget(side_by_side(self.folder_button, self.why_button))
+
+    # what is there
+
+    @property
+    def busy(self) -> bool:
+        """Whether a network is trained, or will be."""
+        return self.training is not None and self.training.state != "over"
+
+    def fill(self) -> None:
+        """List the networks that there are, those that fit the images first."""
+        subject = self._live.subject
+        found = [m for m in models() if m.card.task == TASK and m.card.options.get("side")]
+        self.model_box.fill(found, lambda card: "" if subject is None else _misfit(card, subject))
+        self.refresh()
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """There may be new models."""
+        super().showEvent(event)
+        self.fill()
+
+    def refresh(self) -> None:
+        """Follow what was shown."""
+        measured = self._live.measured
+        why = "" if measured is None else ShownObjects(measured, self._live.classes).why_not
+        self.train_button.setEnabled(measured is not None and not why and not self.busy)
+        described(self.train_button, "Train a CNN", f"{TRAIN} {why}".strip())
+        there = self.model_box.chosen is not None
+        self.model_box.setEnabled(there)
+        self.folder_button.setEnabled(there)
+        self.why_button.setEnabled(there and measured is not None and not self.runner.busy)
+        for button, tip in ((self.folder_button, FOLDER), (self.why_button, WHY)):
+            button.setToolTip(tip if there else f"{tip} {NO_MODEL}")
+
+    # the training
+
+    def train(self) -> None:
+        """Train a network on what was shown until now."""
+        measured = self._live.measured
+        if measured is None or self.busy:
+            return
+        material = ShownObjects(measured, self._live.classes)
+        name = free_name(f"{material.name}-classes")
+        folder, model = run_folder(name), models_folder() / name
+        minutes = round(self.minutes.value(), 1)
+        options: dict[str, Any] = {}
+        more = {"out": model, "name": name, "options": options, "settings": {"minutes": minutes}, "start": "none"}
+        make = lambda: material.request(folder, TASKS[TASK], **more)  # noqa: E731
+        self.show_training(Training(self._panel.viewer, folder, model, make, material, {"task": TASK, "name": name}))
+        assert self.training is not None
+        desk().add(self.training)
+
+    def show_training(self, training: Training) -> None:
+        """Show this one from now on."""
+        self._leave()
+        self.training = training
+        training.said.connect(self._heard)
+        training.watched = True
+        self.buttons.setCurrentIndex(1)
+        self.stop_button.setEnabled(True)
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(0)
+        self.progress.setFormat("Waiting ..." if desk().before(training) else "Starting ...")
+        self.message.setText("")
+        self.refresh()
+        self.changed.emit()
+
+    def _leave(self) -> None:
+        if self.training is not None:
+            self.training.said.disconnect(self._heard)
+            self.training.watched = False
+            self.training = None
+
+    def _stop(self) -> None:
+        self.stop_button.setEnabled(False)
+        if self.training is not None:
+            self.training.stop()
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.message.setText(escape(str(event.plan.get("split", ""))))
+        elif isinstance(event, Step):
+            self.progress.setValue(int(1000 * min(1.0, event.step / max(1, event.steps or 1))))
+            self.progress.setFormat("Training ..." if event.seconds_left is None else time_left(event.seconds_left))
+        elif isinstance(event, Progress):
+            self.progress.setFormat("Cross-validation ...")
+            self.progress.setValue(int(1000 * event.done / max(1, event.total)))
+        elif isinstance(event, Message):
+            self.message.setText(escape(event.text))
+        elif isinstance(event, (Done, Failed)):
+            self._over(event)
+
+    def _over(self, event: Done | Failed) -> None:
+        self.buttons.setCurrentIndex(0)
+        self.progress.setValue(1000 if isinstance(event, Done) else 0)
+        self.progress.setFormat("Done" if isinstance(event, Done) else "")
+        if isinstance(event, Failed):
+            self.message.setText(self._panel.marked("error", event.sentence))
+        else:
+            source = str(event.facts.get("score_from", "validation")).capitalize()
+            self.message.setText(escape(f"{Path(event.result).name}. {source}: {event.facts.get('sentence', '')}"))
+        self.fill()
+        if isinstance(event, Done):
+            self.model_box.choose(event.result)
+        self.changed.emit()
+
+    # what it is good for
+
+    def to_folder(self) -> Any:
+        """Open the Batch panel with the pair of models: objects, then their classes."""
+        chosen = self.model_box.chosen
+        if chosen is None:
+            return None
+        subject = self._live.subject
+        first = _segmentation(subject)
+        path = None if subject is None else subject.images[0].source.path
+        files = Selection((str(Path(path).parent),)) if path else Selection(())
+        steps = (*([Predict(first)] if first else []), Classify(chosen.name), Measure(), Export())
+        panel = open_panel(self._panel.viewer, BatchPanel, "Batch")
+        panel.show_recipe(Recipe(files, steps=steps))
+        if not first:
+            self.message.setText(
+                self._panel.marked("warning", "No model for objects is there: add one in the Batch panel.")
+            )
+        return panel
+
+    def explain(self) -> None:
+        """Ask the network why the selected object has its class."""
+        live, model, row = self._live, self.model_box.chosen, self._live.here
+        if live.measured is None or live.subject is None or model is None or self.runner.busy:
+            return
+        if row is None:
+            self.message.setText(NO_OBJECT)
+            return
+        subject, labels, key = live.subject, live.measured.labels, live.measured.objects.key(row)
+        folder = self._folder = run_folder("why")
+        self._asked = subject, row, model
+        self.message.setText("Hiding parts of the object ...")
+        image = Image(subject.layer.name, Picture(subject.image, None), subject.axes.names, labels=labels)
+        self.runner.start(lambda: objects_request(folder, model.path, image, key))
+        self.refresh()
+
+    def _told(self, event: Event) -> None:
+        if not isinstance(event, Done | Failed) or self._folder is None or self._asked is None:
+            return
+        if isinstance(event, Failed):
+            self.message.setText(self._panel.marked("error", event.sentence))
+        else:
+            with np.load(self._folder / "classes.npz") as found:
+                self._show_why(dict(found), event.facts["classes"], *self._asked)
+        discard(self._folder)
+        self._folder = self._asked = None
+        self.refresh()
+
+    def _show_why(self, found: dict[str, Any], classes: list[str], subject: Subject, row: int, model: Model) -> None:
+        """A layer over the object, and a sentence."""
+        viewer, objects = self._panel.viewer, self._live.objects
+        if objects is None or row >= len(objects):
+            return
+        best = int(found["probability"].argmax())
+        said = f"{classes[best]} {found['probability'][best]:.0%}"
+        sample, label = objects.key(row)
+        data, place = _over_object(found, subject, sample)
+        high = float(np.abs(data).max()) or 1.0
+        if self.layer is not None and self.layer in viewer.layers:
+            viewer.layers.remove(self.layer)
+        look = {"colormap": "PiYG", "contrast_limits": (-high, high), "opacity": 0.6, "blending": "translucent"}
+        about = provenance("classes", subject.layer.name, model=model.name)
+        name = f"why {said}: object {label} ({model.name})"
+        self.layer = add_quietly(viewer, data, name, False, metadata=about, **look, **place)
+        self.message.setText(
+            escape(
+                f"Object {label}: {said} ({model.name}). Green: hiding this makes it less likely; pink: more likely."
+            )
+        )
+
+    def end(self) -> None:
+        """The panel is closing; a training continues."""
+        self._leave()
+        folder, self._folder = self._folder, None
+        self.runner.close()
+        if folder is not None:
+            discard(folder, wait=True)
+
+
+def _misfit(card: Any, subject: Subject) -> str:
+    return misfit(card, subject.axes.names, subject.image.shape) or (
+        ""
+        if card.spatial == subject.axes.spatial
+        else "It is for volumes."
+        if card.spatial == "ZYX"
+        else "It is for planes."
+    )
+
+
+def _segmentation(subject: Subject | None) -> str:
+    """The model that found the objects; else the first one for objects that fits; empty where there is none."""
+    made = {} if subject is None else subject.layer.metadata.get("napari_dojo", {})
+    there = [m for m in models() if TASKS[m.card.task].result.objects]
+    known = [m.name for m in there if m.name == made.get("model")]
+    fit = [m.name for m in there if subject is None or not _misfit(m.card, subject)]
+    return next(iter((*known, *fit)), "")
+
+
+def _over_object(found: dict[str, Any], subject: Subject, sample: int) -> tuple[Any, dict[str, Any]]:
+    """A map of a crop as data and arguments of a layer over its object."""
+    axes, shape = subject.axes, subject.shape
+    ours = axes.without_channels()
+    several = len(subject.images) > 1
+    own = axes.names[1:] if several else axes.names
+    place = result_placement(subject.images[0], Axes(own, axes.spatial))
+    letters = [a for a in ours.names if a not in axes.spatial]
+    where = np.unravel_index(sample, [shape[ours.names.index(a)] for a in letters]) if letters else ()
+    at = dict(zip(letters, map(float, where), strict=True)) | dict(zip(axes.spatial, found["start"], strict=True))
+    importance = found["importance"]
+    wide = dict(zip(axes.spatial, found["stop"] - found["start"], strict=True))
+    factors = [importance.shape[axes.spatial.index(a)] / wide[a] if a in wide else 1.0 for a in ours.names]
+    data = importance.reshape([importance.shape[axes.spatial.index(a)] if a in wide else 1 for a in ours.names])
+    return data, finer_place(moved(place, [at[a] for a in ours.names]), factors)

@@ -1,0 +1,82 @@
+"""A network from the shown objects: what it is trained on, what it is applied to, and why an object has its class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from widgets.classify.test_panel import centre_of, panel, scene, settle, teach  # noqa: F401
+
+from napari_dojo.io.images import read
+from napari_dojo.models.card import read_card
+from napari_dojo.recipes.recipe import Classify, Predict
+from napari_dojo.settings import TrainSettings
+from napari_dojo.tasks.classify import CLASSIFY, ClassifyOptions
+from napari_dojo.widgets.batch.panel import BatchPanel
+from napari_dojo.widgets.classify.shown import ShownObjects
+
+pytestmark = pytest.mark.gui
+
+
+def test_shown_objects_become_files(qtbot, panel, scene, tmp_path):  # noqa: F811
+    assert not panel.network.train_button.isEnabled()
+    clicked = teach(qtbot, panel, scene, 3)
+    assert panel.network.train_button.isEnabled()
+    panel.live.step(panel.live.classes.rename(0, "good, round"))
+    material = ShownObjects(panel.live.measured, panel.live.classes)
+    data, notes = material.dataset(CLASSIFY, ClassifyOptions())
+    assert data.class_names == ("class 2", "good, round")
+    assert len(data.samples) == 6
+    assert not notes
+    given = material.written(tmp_path)
+    assert (read(given.target + "/image_0.tif", labels=True).data == scene.labels).all()
+    lines = (tmp_path / "classes.csv").read_text().splitlines()
+    assert f'image_0.tif,{clicked[0]},"good, round"' in lines
+
+
+def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noqa: F811
+    clicked = teach(qtbot, panel, scene, 3)
+    network = panel.network
+    quick = {"steps": 4, "width": 8, "batch": 4, "device": "cpu"}
+    asked = ShownObjects.request
+    monkeypatch.setattr(
+        ShownObjects,
+        "request",
+        lambda self, folder, task, **more: asked(
+            self, folder, task, **{**more, "settings": quick, "options": {"folds": 2}}
+        ),
+    )
+    assert TrainSettings(**quick).steps == 4
+    before = panel.live.seen
+    network.train_button.click()
+    assert network.busy
+    assert not network.train_button.isVisibleTo(panel)
+    qtbot.waitUntil(lambda: not network.busy, timeout=90000)
+    assert "Cross-validation" in network.message.text()
+    assert panel.live.seen is before  # the live classes stay
+    model = network.model_box.chosen
+    assert model.name == "nuclei-classes"
+    card = read_card(model.path)
+    assert card.options["classes"] == ["class 1", "class 2"]
+    assert card.data["objects"] == 6
+
+    network.explain()
+    assert "Select an object" in network.message.text()
+    panel.gallery.choose(clicked[0] - 1)
+    panel._visit(int(clicked[0]) - 1)
+    network.explain()
+    qtbot.waitUntil(lambda: not network.runner.busy, timeout=60000)
+    assert network.layer is not None, network.message.text()
+    assert f"object {clicked[0]}" in network.layer.name
+    at = np.argwhere(scene.labels == clicked[0])
+    middle = (at.min(0) + at.max(0) + 1) / 2
+    size = np.array(network.layer.data.shape)
+    found = network.layer.data_to_world((size - 1) / 2)
+    np.testing.assert_allclose(found, middle - 0.5, atol=1e-6)
+    np.testing.assert_allclose(network.layer.scale, card.options["side"] / size, rtol=1e-6)
+
+    batch = network.to_folder()
+    assert isinstance(batch, BatchPanel)
+    steps = batch.recipe.steps
+    assert [type(s) for s in steps[:2]] == [Predict, Classify]
+    assert (steps[0].model, steps[1].model) == ("nuclei-fluorescence", "nuclei-classes")
+    batch.end()
