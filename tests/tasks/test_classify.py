@@ -114,6 +114,13 @@ def test_brightness_counts_where_it_is_steady() -> None:
         assert (CLASSIFY.summarize(colours, ClassifyOptions()).shared is not None) is steady
 
 
+def test_classes_may_differ_by_brightness() -> None:
+    images = [RNG.random((16, 16)) * (300 if k % 2 else 100) for k in range(12)]
+    y = [np.int32(1 + k % 2) for k in range(12)]
+    data = Dataset.of(images, y, Axes("YX", "YX"), layout=CLASSIFY.layout(ClassifyOptions()))
+    assert CLASSIFY.summarize(data, ClassifyOptions()).shared is not None
+
+
 def test_an_upright_position_is_seen() -> None:
     turned = RNG.normal(size=(60, 1, 16, 16))
     classes = np.repeat([1, 2], 30)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.objects import boxes_of, crops_of, extent_of
 from napari_dojo.inference.geometry import Input
-from napari_dojo.inference.samples import Ready
 from napari_dojo.tasks.classify import probabilities
+
+if TYPE_CHECKING:
+    from napari_dojo.inference.samples import Ready
 
 __all__ = ["Explained", "explained", "occlusion"]
 

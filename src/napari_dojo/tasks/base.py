@@ -141,6 +141,7 @@ class Hints:
     levels : of the network.
     fine : work on the pixels, not on cells of 2 x 2.
     validation : share of the images for validation, where a person does not choose it; None: the usual.
+    rate : largest learning rate of a new network.
     folds : parts of a cross-validation, where a person does not choose what is for validation; 0: none.
     """
 
@@ -152,6 +153,7 @@ class Hints:
     levels: int = 0
     fine: bool = False
     validation: float | None = None
+    rate: float = 0.0
     folds: int = 0
 
 

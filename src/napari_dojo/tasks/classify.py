@@ -37,7 +37,8 @@ UPRIGHT = (
     0.1  # share of the differences between images and their mirror images from which on there is an upright position
 )
 MIXED = 1.5  # ratio of the largest images to the smallest from which on they are of mixed sizes
-STEADY = 2.0  # ratio of brightness between images up to which it counts
+STEADY = 1.5  # ratio of brightness between images of a class up to which it counts
+RATE = 1e-3  # largest learning rate of a new network
 FEW = 10  # images of a class, from which on it can be learned
 LITTLE, FOLDS = 25, 5  # images of the rarest class, below which there is cross-validation, and its parts
 UNEVEN = 10.0  # images of the most frequent class for one of the rarest, from which on a warning is given
@@ -67,7 +68,7 @@ class ClassifyOptions:
         Option(
             "Brightness",
             "Whether brightness and colour tell classes apart, so that all images are normalised by the same numbers; "
-            "ignored: each image by its own. Automatic: it matters where the training images are of similar brightness.",
+            "ignored: each image by its own. Automatic: it matters where the images of each class are of similar brightness.",
             advanced=True,
             words=("automatic", "matters", "ignored"),
         ),
@@ -170,6 +171,7 @@ def _hints(shape: tuple[int, ...], padded: bool, upright: bool) -> Hints:
         pixels=0 if flat else int(np.prod(shape)) * 16,
         levels=4 if max(shape) >= 32 else 3,
         fine=fine,
+        rate=RATE,
     )
 
 
@@ -214,12 +216,16 @@ def _shared(dataset: Dataset, options: ClassifyOptions) -> Normalization | None:
     """The numbers that normalise all images, where brightness matters; None: each has its own."""
     if options.brightness == "ignored":
         return None
-    samples = [dataset.samples[i] for i in _some(dataset)]
+    samples = [s for s in (dataset.samples[i] for i in _some(dataset)) if s.y is not None]
+    if not samples:
+        return None
     each = [Rule().measure(np.asarray(s.x)) for s in samples]
     tops = np.array([np.add(m.offset, m.scale) for m in each])
     spans = np.array([m.scale for m in each])
     types = {np.dtype(s.x.dtype) for s in samples}
-    alike = len(types) == 1 and all(_steady(values) for values in (tops, spans))
+    classes = np.array([int(np.asarray(s.y)) for s in samples])
+    parts = [values[classes == k] for values in (tops, spans) for k in np.unique(classes)]
+    alike = len(types) == 1 and all(_steady(values) for values in parts)
     if options.brightness == "matters" or alike:
         low = np.median([m.offset for m in each], 0)
         scale = np.median(tops, 0) - low
