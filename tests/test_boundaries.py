@@ -47,6 +47,7 @@ WITH_TORCH = {
     "nets.losses",
     "nets.pooled",
     "nets.unet",
+    "training.crossed",
     "training.judge",
     "training.learner",
     "training.loop",
