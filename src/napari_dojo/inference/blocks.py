@@ -149,7 +149,10 @@ class Work:
 
     @cached_property
     def _radius(self) -> list[int]:
-        """The halo of the network, px of its grid; in volumes, where it would be most of a block, half of it."""
+        """The halo of the network, px of its grid; in volumes, where it would be most of a block, half of it.
+
+        Along an axis that a block covers as a whole, there is none.
+        """
         whole, flat = self.ready.predictor.receptive_radius, len(self.size) == 2
         return [
             r if flat or 4 * r <= e * self.image.zoom else -(-r // 2) for r, e in zip(whole, self._edge, strict=True)

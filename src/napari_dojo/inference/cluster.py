@@ -69,7 +69,7 @@ class Cluster:
         there: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
         memory, needed = (
             min(w["memory_limit"] for w in there.values()) / 1e9,
-            (PROGRAM + BLOCK_BYTES * BLOCKS["cpu"]) / 1e9,
+            (PROGRAM + BLOCK_BYTES[2] * BLOCKS["cpu"]) / 1e9,
         )
         limit = f"at most {memory:.1f} GB of memory each, of which" if memory else "of which each"
         workers = f"{len(there)} worker{'s' * (len(there) != 1)}"

@@ -24,7 +24,8 @@ from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference import tta
 from napari_dojo.inference.tiles import Box, Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
-from napari_dojo.nets.unet import fuse
+from napari_dojo.nets.staged import Staged
+from napari_dojo.nets.unet import UNet, fuse
 
 __all__ = ["Predictor", "under_way"]
 
@@ -32,7 +33,8 @@ __all__ = ["Predictor", "under_way"]
 LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
 BLOCKS = {"cpu": 2304.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
-BLOCK_BYTES = 400.0  # memory for a pixel of a block, about
+VOLUME = 32e6  # voxels of blocks of a large volume, which are predicted in stages
+BLOCK_BYTES = {2: 400.0, 3: 100.0}  # memory for a pixel of a block, about, by the number of spatial axes
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
 RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
@@ -110,18 +112,19 @@ class Predictor:
         self.receptive_radius: tuple[int, ...] = tuple(net.receptive_radius)
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
-        self._size, self._padded = tuple(net.size), net.padded
+        self._size, self._padded, self._dims = tuple(net.size), net.padded, net.dims
         self.scale: tuple[int, ...] = tuple(net.scale)
-        fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
+        self._fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
         self._asked = tile
-        self._pixels = float(tile) ** 2 if tile else fitting
-        self._together = min(TOGETHER[device.kind], fitting)
+        self._pixels = float(tile) ** 2 if tile else self._fitting
+        self._together = min(TOGETHER[device.kind], self._fitting)
         self._running: deque[Any] = deque()
         self._take_turns()
 
     def _take_turns(self) -> None:
         """Threads with an image each take turns where they do not fit beside each other, as on a GPU."""
-        fitting = int(self.device.memory / (2 * BLOCK_BYTES * self._pixels)) if self.device.kind == "cpu" else 1
+        needed = 2 * BLOCK_BYTES[self._dims] * self._pixels
+        fitting = int(self.device.memory / needed) if self.device.kind == "cpu" else 1
         self.at_once = max(1, min(self.device.cores, MOST, fitting))
         self._turn = Semaphore(self.at_once)
 
@@ -138,14 +141,21 @@ class Predictor:
         """Of the blocks that suit the device, halo included: the tile that was asked for, else larger than usual tiles."""
         if self._asked:
             return float(self._asked) ** 2
-        return min(BLOCKS[self.device.kind], max(self.device.memory / BLOCK_BYTES / 2, 512.0**2))
+        most = BLOCKS[self.device.kind] if self._dims == 2 else VOLUME
+        return min(most, max(self.device.memory / BLOCK_BYTES[self._dims] / 2, 512.0**2))
 
     def for_blocks(self, pixels: float) -> Predictor:
-        """The same, which computes blocks of so large a size at once."""
+        """The same, which computes blocks of so large a size: planes at once."""
         made = copy(self)
         made._pixels = pixels
         made._take_turns()
+        if self._staged:
+            made._pixels = min(pixels, self._fitting)
         return made
+
+    @property
+    def _staged(self) -> bool:
+        return self._dims == 3 and isinstance(self._net, UNet)
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""
@@ -190,11 +200,9 @@ class Predictor:
         return np.zeros(self._room(size) if self.dense else (self.outputs,), np.float32)
 
     def tiles(self, size: Sequence[int]) -> list[Tile]:
-        """How an image of this size is cut: the halo is the receptive radius, or, in volumes, half of it, blended."""
-        radius = self.receptive_radius if len(size) == 2 else tuple(-(-r // 2) for r in self.receptive_radius)
-        blend = 0 if len(size) == 2 else min(8, *radius)
-        halo = tuple(-(-r // s) * s for r, s in zip(radius, self.stride, strict=True))
-        return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride, blend)
+        """How an image of this size is cut, with the receptive radius as the halo."""
+        halo = tuple(-(-r // s) * s for r, s in zip(self.receptive_radius, self.stride, strict=True))
+        return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride)
 
     def _room(self, size: Sequence[int]) -> tuple[int, ...]:
         return (self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True)))
@@ -229,17 +237,20 @@ class Predictor:
         self, x: Any, norm: Normalization, control: Control, part: Box | None = None
     ) -> Generator[Progress, None, Tensor]:
         """Maps of an image, tile by tile; where memory is short, from the start with smaller batches, then smaller tiles."""
+        size = tuple(x.shape[1:])
         where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(part or (), self.scale, strict=False)))
         while True:
-            tiles = self.tiles(x.shape[1:])
+            staged = self._staged and prod(size) > self._pixels
+            tiles = [] if staged else self.tiles(size)
             if part and len(tiles) == 1:
-                tiles = [Tile(tiles[0].read, part, part)]
-            largest = max(prod(b - a for a, b in tile.read) for tile in tiles)
-            batch = min(len(tiles), max(1, int(self._together / largest)))
+                tiles = [Tile(tiles[0].read, part)]
+            largest = int(max((prod(b - a for a, b in tile.read) for tile in tiles), default=self._pixels))
+            batch = min(len(tiles) or 1, max(1, int(self._together / largest)))
             try:
-                out = torch.zeros(self._room(x.shape[1:]), device=x.device if isinstance(x, Tensor) else "cpu")
+                out = torch.zeros(self._room(size), device=x.device if isinstance(x, Tensor) else "cpu")
                 fn = self._function(norm, stay=isinstance(x, Tensor))
-                for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
+                events = tiled(fn, x, out, tiles, self.stride, self.scale, batch)
+                for event in self._in_stages(x, norm, out) if staged else events:
                     yield event
                     control.check()
                 if not self.device.mixed or bool(torch.isfinite(out).all()):
@@ -250,6 +261,29 @@ class Predictor:
                 if not devices.is_out_of_memory(e) or (batch == 1 and self._pixels < SMALLEST):
                     raise
             self._shrink(batch, largest)
+
+    def _in_stages(self, x: Any, norm: Normalization, out: Tensor) -> Iterator[Progress]:
+        """The maps of a volume into ``out``, see `napari_dojo.nets.staged`."""
+        size = tuple(x.shape[1:])
+        padded = tuple(n + -n % s for n, s in zip(size, self.stride, strict=True))
+
+        def read(box: Box) -> Tensor:
+            part = self._input(
+                x[(slice(None), *(slice(a, min(b, n)) for (a, b), n in zip(box, size, strict=True)))], norm, box
+            )
+            return part[None].contiguous(memory_format=self._layout)
+
+        def write(box: Box, y: Tensor) -> None:
+            ends = [min(b, n) for (_, b), n in zip(box, size, strict=True)]
+            where = tuple(slice(a * f, b * f) for (a, _), b, f in zip(box, ends, self.scale, strict=True))
+            inner = tuple(slice(0, (b - a) * f) for (a, _), b, f in zip(box, ends, self.scale, strict=True))
+            out[(slice(None), *where)] = y[0][(slice(None), *inner)]
+
+        staged = Staged(self._net, read, padded, self._pixels, self._computing)
+        for done, _ in enumerate(staged.run(write), 1):
+            if self.device.kind == "cuda":
+                self._pace()
+            yield Progress(done, staged.steps)
 
     def _shrink(self, batch: int, pixels: int) -> None:
         """Halve the batch of tiles of ``pixels`` px, or, where that is one, the edge of the tiles."""
@@ -272,8 +306,8 @@ class Predictor:
 
         return fn
 
-    def _input(self, part: Any, norm: Normalization) -> Tensor:
-        """A raw part (C, *s) on the device, normalised, and mirrored to a multiple of the stride."""
+    def _input(self, part: Any, norm: Normalization, box: Box | None = None) -> Tensor:
+        """A raw part (C, *s) on the device, normalised, and mirrored to the size of ``box``; None: a multiple of the stride."""
         if not isinstance(part, Tensor):
             part = _tensor(part)
             if self.device.kind == "cuda":
@@ -281,19 +315,26 @@ class Predictor:
         x = _normalised(part, norm)
         for axis, s in enumerate(self.stride, 1):
             n = x.shape[axis]
-            if n % s:
-                x = x.index_select(axis, torch.from_numpy(mirrored(n, n + -n % s)).to(x.device))
+            wanted = n + -n % s if box is None else box[axis - 1][1] - box[axis - 1][0]
+            if n != wanted:
+                x = x.index_select(axis, torch.from_numpy(mirrored(n, wanted)).to(x.device))
         return x.to(self._torch)
 
     def _net_on(self, x: Tensor, wanted: Box | None = None) -> Tensor:
+        with self._computing():
+            x = x.contiguous(memory_format=self._layout)
+            y: Tensor = self._net(x) if wanted is None else self._net.part(x, wanted)
+            return y.float()
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """The state of torch in which a network is applied."""
         if self.device.kind == "cpu":
             threads = max(1, self.device.cores // max(1, min(_busy.count, self.at_once)))
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)  # of this thread of Python
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
-            x = x.contiguous(memory_format=self._layout)
-            y: Tensor = self._net(x) if wanted is None else self._net.part(x, wanted)
-            return y.float()
+            yield
 
     def _pace(self) -> None:
         """Wait until a GPU has done all but the last few batches, so that progress is shown and Stop works in time."""

@@ -1,14 +1,14 @@
 """Any function of (C, *s) on an image of any size, tile by tile, as if it were done at once.
 
-Tiles start at multiples of the network's stride and carry a halo. Where the halo is at least as wide as the receptive
-radius, the result equals that of the whole image exactly; where it is not, tiles that touch are blended.
+Tiles start at multiples of the network's stride and carry a halo. Where that is at least as wide as the receptive radius,
+the result equals that of the whole image exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -24,44 +24,26 @@ Box = tuple[tuple[int, int], ...]  # from and to, px by axis
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile, each figure (start, stop) for each axis of S: what is read, what is written, and what is its own.
+    """One tile: its ``core`` is written, ``read`` has the halo on. Cores cover the image once."""
 
-    ``core`` boxes cover the image once; ``write`` is the core and the blending zone; ``read`` has the halo on.
-    """
-
-    read: tuple[tuple[int, int], ...]
-    write: tuple[tuple[int, int], ...]
-    core: tuple[tuple[int, int], ...]
+    read: Box
+    core: Box
 
 
-def tiles_of(
-    size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int], blend: Sequence[int] | int = 0
-) -> list[Tile]:
-    """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, on the grid of ``stride``.
-
-    ``blend`` px on either side of an inner border are computed twice and faded over; at most the halo, and
-    less where tiles are short.
-    """
-    dims = len(size)
-    blends = [blend] * dims if isinstance(blend, int) else list(blend)
-    along = [_along(n, e, h, s, b) for n, e, h, s, b in zip(size, edge, halo, stride, blends, strict=True)]
+def tiles_of(size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int]) -> list[Tile]:
+    """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, on the grid of ``stride``."""
+    along = [_along(*each) for each in zip(size, edge, halo, stride, strict=True)]
     return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
 
 
-def _along(n: int, edge: int, halo: int, stride: int, blend: int) -> list[tuple[tuple[int, int], ...]]:
+def _along(n: int, edge: int, halo: int, stride: int) -> list[tuple[tuple[int, int], ...]]:
     halo = -(-halo // stride) * stride
     if n <= edge:
-        return [((0, n), (0, n), (0, n))]
+        return [((0, n), (0, n))]
     step = max(stride, (edge - 2 * halo) // stride * stride)
     count = -(-n // step)
     step = ceil(ceil(n / count) / stride) * stride  # tiles of about the same size
-    cores = [(a, min(n, a + step)) for a in range(0, n, step)]
-    room = [b - a if a == 0 or b == n else (b - a) // 2 for a, b in cores]  # never three tiles over one pixel
-    fade = [0, *(min(blend, halo, *pair) for pair in pairwise(room)), 0]  # the same on both sides of a border
-    return [
-        ((max(0, a - halo), min(n, b + halo)), (a - before, b + after), (a, b))
-        for (a, b), (before, after) in zip(cores, pairwise(fade), strict=True)
-    ]
+    return [((max(0, a - halo), min(n, a + step + halo)), (a, min(n, a + step))) for a in range(0, n, step)]
 
 
 def blocks_of(
@@ -73,7 +55,7 @@ def blocks_of(
     flipped block lies on the network's stride as the flipped image does.
     """
     along = [_blocks_along(*each) for each in zip(size, edge, halo, stride, grid, strict=True)]
-    return [Tile(read, core, core) for parts in product(*along) for read, core in [tuple(zip(*parts, strict=True))]]
+    return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
 
 
 def _blocks_along(n: int, edge: int, halo: int, stride: int, grid: int) -> list[tuple[tuple[int, int], ...]]:
@@ -112,7 +94,7 @@ def tiled(
     ``fn`` takes up to ``batch`` parts (C, *s) of about one size, and the box of them that is wanted, and gives for each
     (K, *wanted * scale). A result is asked for once the next parts were handed over, so that ``fn`` may give what is still being
     computed and waits in its iterator.
-    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` may be dask, too; ``out`` starts as zeros where tiles blend.
+    ``scale`` holds a factor for each axis of S; empty: 1. ``x`` may be dask, too.
     Yields Progress after each batch.
     """
     factors = tuple(scale) or (1,) * len(stride)
@@ -142,25 +124,19 @@ def _batches(tiles: Sequence[Tile], stride: Sequence[int], batch: int) -> Iterat
 
 def _wanted(tiles: Sequence[Tile]) -> Box:
     """The box of what is read that holds what is written of each tile."""
-    own = [[(a - r, b - r) for (a, b), (r, _) in zip(tile.write, tile.read, strict=True)] for tile in tiles]
+    own = [[(a - r, b - r) for (a, b), (r, _) in zip(tile.core, tile.read, strict=True)] for tile in tiles]
     return tuple((min(a for a, _ in along), max(b for _, b in along)) for along in zip(*own, strict=True))
 
 
 def _put(out: Any, tiles: Sequence[Tile], wanted: Box, made: Iterable[Any], factors: Sequence[int]) -> None:
-    """Write what was made of some tiles; where tiles blend, add it."""
+    """Write what was made of some tiles."""
     for tile, y in zip(tiles, made, strict=True):
         inner = tuple(
             slice((a - r - w) * f, (b - r - w) * f)
-            for (a, b), (r, _), (w, _), f in zip(tile.write, tile.read, wanted, factors, strict=True)
+            for (a, b), (r, _), (w, _), f in zip(tile.core, tile.read, wanted, factors, strict=True)
         )
-        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(tile.write, factors, strict=True)))
-        if tile.write == tile.core:
-            out[where] = y[(slice(None), *inner)]
-        else:
-            weight = _weight(tile, factors)
-            out[where] = out[where] + y[(slice(None), *inner)] * (
-                y.new_tensor(weight) if hasattr(y, "new_tensor") else weight
-            )
+        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(tile.core, factors, strict=True)))
+        out[where] = y[(slice(None), *inner)]
 
 
 def mirrored(n: int, wanted: int) -> NDArray[np.intp]:
@@ -176,17 +152,3 @@ def padded(x: NDArray[Any], stride: Sequence[int]) -> NDArray[Any]:
         n = x.shape[axis]
         x = np.take(x, mirrored(n, n + -n % s), axis) if n % s else x
     return x
-
-
-def _weight(tile: Tile, scale: Sequence[int]) -> NDArray[np.float32]:
-    """Ramps that add up to 1 where tiles overlap, (*write * scale)."""
-    weight = np.ones((1,) * len(tile.core), np.float32)
-    for axis, ((w0, w1), (c0, c1), f) in enumerate(zip(tile.write, tile.core, scale, strict=True)):
-        at = (np.arange(w0 * f, w1 * f) + 0.5) / f
-        ramp = np.ones(len(at), np.float32)
-        if w0 < c0:
-            ramp = np.minimum(ramp, (at - w0) / (2 * (c0 - w0)))
-        if w1 > c1:
-            ramp = np.minimum(ramp, (w1 - at) / (2 * (w1 - c1)))
-        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(len(tile.core))]).astype(np.float32)
-    return weight

@@ -24,7 +24,7 @@ from napari_dojo.nets import geometry
 from napari_dojo.nets.base import Box, Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
-__all__ = ["UNet"]
+__all__ = ["REACH", "UNet", "add", "cells_of", "cut", "fold", "fuse", "pixels_of", "pool", "unfold"]
 
 LARGEST = 1024  # px; images are padded to multiples of the stride
 REACH = 2  # cells around one that a block looks at
@@ -52,7 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inside, *S) -> (N, out, *S)."""
-        return F.relu(_sum(self.body(x), self.around(x)), inplace=True)
+        return F.relu(add(self.body(x), self.around(x)), inplace=True)
 
 
 class UNet(Network):
@@ -149,41 +149,43 @@ class UNet(Network):
 
     def part(self, x: Tensor, wanted: Box) -> Tensor:
         """What `forward` gives in a box of the image: the encoder sees all, each level of the decoder what the box follows from."""
-        image, boxes = x, self._boxes(wanted, x.shape[2:])
-        x = fold(x, self.stem)
-        skips = []
-        for i, block in enumerate(self.down):
-            x = block(x if i == 0 else pool(x, self.pools[i - 1], self.smooth))
+        cells, fine = cells_of(wanted, self.stem), tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
+        y = unfold(self.head(self.levels(fold(x, self.stem), cells)), fine)
+        there, wanted = pixels_of(cells, fine), pixels_of(wanted, self.scale)
+        if self.line is not None:
+            line = unfold(self.line(x), self.scale)
+            y = y + cut(line, there, _box(line))
+        return cut(y, wanted, there)
+
+    def levels(self, x: Tensor, wanted: Box, first: int = 0) -> Tensor:
+        """What the decoder of the ``first`` level makes of all that is given to its encoder, for a box of its cells."""
+        skips, boxes = [], self._boxes(wanted, x.shape[2:], first)
+        for i, block in enumerate(self.down[first:], first):  # type: ignore[arg-type]
+            x = block(x if i == first else pool(x, self.pools[i - 1], self.smooth))
             skips.append(x)
         there = _box(skips.pop())
-        for i in reversed(range(len(self.up))):
-            x = self.narrow[i](_cut(x, _cells(boxes[i], self.pools[i]), there))
+        for i in reversed(range(first, len(self.up))):
+            box = boxes[i - first]
+            x = self.narrow[i](cut(x, cells_of(box, self.pools[i]), there))
             x = F.interpolate(x, scale_factor=[float(p) for p in self.pools[i]], mode="nearest")
-            skip, there = skips.pop(), boxes[i]
-            x = x if self.smooth and i == 0 else _sum(x, _cut(skip, there, _box(skip)))
+            skip, there = skips.pop(), box
+            x = x if self.smooth and i == 0 else add(x, cut(skip, box, _box(skip)))
             del skip
             x = self.up[i](x)
-        cells, fine = _cells(wanted, self.stem), tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
-        x = unfold(self.head(_cut(x, cells, there)), fine)
-        there, wanted = _times(cells, fine), _times(wanted, self.scale)
-        if self.line is not None:
-            y = unfold(self.line(image), self.scale)
-            x = x + _cut(y, there, _box(y))
-        return _cut(x, wanted, there)
+        return cut(x, wanted, there)
 
-    def _boxes(self, wanted: Box, size: Sequence[int]) -> list[Box]:
-        """For each level of the decoder, the finest first, the cells that a box of the image follows from, as whole coarser cells."""
-        found, box = [], _cells(wanted, self.stem)
-        grid = [n // s for n, s in zip(size, self.stem, strict=True)]
-        for step in self.pools:
+    def _boxes(self, wanted: Box, grid: Sequence[int], first: int) -> list[Box]:
+        """For each level of the decoder the cells that a box of the first one's follows from, as whole ones of the next level."""
+        found, box = [], wanted
+        for step in self.pools[first:]:
             near = tuple((max(0, a - REACH), min(n, b + REACH)) for (a, b), n in zip(box, grid, strict=True))
-            box = _cells(near, step)
-            found.append(_times(box, step))
+            box = cells_of(near, step)
+            found.append(pixels_of(box, step))
             grid = [n // s for n, s in zip(grid, step, strict=True)]
         return found
 
 
-def _sum(x: Tensor, y: Tensor) -> Tensor:
+def add(x: Tensor, y: Tensor) -> Tensor:
     """``x + y``, in the memory of ``x`` where nothing is trained."""
     return x.add_(y) if x.is_inference() and x.dtype == y.dtype else x + y
 
@@ -193,17 +195,17 @@ def _box(x: Tensor) -> Box:
     return tuple((0, n) for n in x.shape[2:])
 
 
-def _cells(box: Box, cell: Sequence[int]) -> Box:
+def cells_of(box: Box, cell: Sequence[int]) -> Box:
     """The cells that hold a box of pixels."""
     return tuple((a // c, -(-b // c)) for (a, b), c in zip(box, cell, strict=True))
 
 
-def _times(box: Box, cell: Sequence[int]) -> Box:
+def pixels_of(box: Box, cell: Sequence[int]) -> Box:
     """The pixels of a box of cells."""
     return tuple((a * c, b * c) for (a, b), c in zip(box, cell, strict=True))
 
 
-def _cut(x: Tensor, box: Box, there: Box) -> Tensor:
+def cut(x: Tensor, box: Box, there: Box) -> Tensor:
     """A box of what covers a larger one, (N, C, *box)."""
     if box == there:
         return x
