@@ -160,7 +160,7 @@ class UNet(Network):
     def levels(self, x: Tensor, wanted: Box, first: int = 0) -> Tensor:
         """What the decoder of the ``first`` level makes of all that is given to its encoder, for a box of its cells."""
         skips, boxes = [], self._boxes(wanted, x.shape[2:], first)
-        for i, block in enumerate(self.down[first:], first):  # type: ignore[arg-type]
+        for i, block in enumerate(self.down[first:], first):
             x = block(x if i == first else pool(x, self.pools[i - 1], self.smooth))
             skips.append(x)
         there = _box(skips.pop())
