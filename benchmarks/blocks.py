@@ -1,9 +1,14 @@
 """An image that does not fit in memory: instances block by block from OME-Zarr to OME-Zarr.
 
 Makes nuclei of the simulator (a few tiles of 1024 px, each laid out many times in its own intensity, so that it takes seconds), and
-measures on them: the peak memory of all processes together, the throughput against the bare network with decoding on one tile of
-1024 px again and again, and what is done twice after a kill in the middle, whose result must be that of the run that was
-not interrupted. ``--whole`` also predicts the image in memory at once and compares the objects.
+measures, as ``--only`` says (all but ``scheduler`` where it is left out; the last line is JSON):
+
+speed      throughput against the bare network with decoding on one tile of 1024 px again and again, peak memory of all processes, and
+           processor seconds per megapixel of both, which count where other programs run meanwhile
+kill       killed in the middle with ``kill -9`` and resumed: what is done twice, and whether the result is the same
+equal      the objects against those of the whole image at once: nuclei, long bacteria, one object larger than a block, a stack
+workers    the same by ``--scheduler local:2``, one worker killed in the middle
+scheduler  the same by a scheduler that is killed in the middle, started again, and the command given again
 """
 
 from __future__ import annotations
@@ -11,20 +16,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
-from _common import command
+from _blocks_equal import KINDS, equal
+from _common import command, report
+
+from napari_dojo.device import keep_memory
 
 MODEL = "nuclei-fluorescence"
 TILE = 1024
+asked = argparse.Namespace(tile=0)
+
+
+def smaller() -> list[str]:
+    """The option for blocks of another size, where it is asked for."""
+    return ["--tile", str(asked.tile)] if asked.tile else []
 
 
 def make(path: Path, edge: int, seeds: int = 4) -> None:
@@ -45,8 +62,13 @@ def make(path: Path, edge: int, seeds: int = 4) -> None:
         pass
 
 
-def bare(seconds: float) -> float:
-    """px/s of the bare network and decoding on one tile of the image, one after the other."""
+def bare(seconds: float) -> dict[str, float]:
+    """The bare network and decoding on one tile of the image, one after the other: px/s with all cores, and processor seconds.
+
+    Processor seconds are those of one thread, because threads that wait for each other count, too.
+    """
+    import torch
+
     from napari_dojo.events import result_of
     from napari_dojo.inference.decoding import decode_steps
     from napari_dojo.inference.samples import Ready
@@ -58,12 +80,32 @@ def bare(seconds: float) -> float:
     ready = Ready.of(load(find(MODEL)), PredictSettings(device="cpu"))
     image = np.asarray(simulate("nuclei", (TILE, TILE), seed=0, diameter=18).image)[None]
     x = ready.card.rule.measure(image).apply(image)
-    result_of(decode_steps(ready.task, ready.predictor(x), ready.decoding, ready.options))
+
+    def decode(maps: np.ndarray) -> None:
+        result_of(decode_steps(ready.task, maps, ready.decoding, ready.options))
+
+    decode(ready.predictor(x))
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        result_of(decode_steps(ready.task, ready.predictor(x), ready.decoding, ready.options))
+        decode(ready.predictor(x))
         done += 1
-    return done * TILE**2 / (time.perf_counter() - began)
+    rate = done * TILE**2 / (time.perf_counter() - began)
+    net, one = ready.predictor._net, torch.from_numpy(x)[None].contiguous(memory_format=torch.channels_last)
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        network = least(lambda: net(one))
+    decoding = least(lambda: decode(ready.predictor(x))) - network
+    return {"rate": rate, "network": network / TILE**2 * 1e6, "decoding": max(0.0, decoding) / TILE**2 * 1e6}
+
+
+def least(work: Callable[[], object], times: int = 3) -> float:
+    """The fewest processor seconds of a few calls."""
+    found = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return min(found)
 
 
 def memory_of(process: psutil.Process) -> float:
@@ -85,9 +127,9 @@ def lines(out: Path) -> list[str]:
 
 def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str, float]:
     """Run the command; its seconds, the peak of its memory, and the lines of the journal. Killed after so many lines."""
-    began, peak = time.perf_counter(), 0.0
+    began, peak, before = time.perf_counter(), 0.0, children()
     child = subprocess.Popen(
-        command("predict", MODEL, image, "--out", out, "--device", "cpu", *more),
+        command("predict", MODEL, image, "--out", out, "--device", "cpu", *smaller(), *more),
         stdout=sys.stderr,
         start_new_session=True,
     )
@@ -109,7 +151,18 @@ def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str
     child.wait()
     if child.returncode and not kill_after:
         raise SystemExit(f"predict ended with exit code {child.returncode}.")
-    return {"seconds": time.perf_counter() - began, "peak_gb": peak / 1e9, "network_seconds": last[0] - first}
+    return {
+        "seconds": time.perf_counter() - began,
+        "peak_gb": peak / 1e9,
+        "network_seconds": last[0] - first,
+        "processor_seconds": children() - before,
+    }
+
+
+def children() -> float:
+    """Processor seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def same(a: Path, b: Path) -> bool:
@@ -120,68 +173,48 @@ def same(a: Path, b: Path) -> bool:
     return all(bool(np.array_equal(one[y : y + 1024], two[y : y + 1024])) for y in range(0, one.shape[0], 1024))
 
 
-def partition_of_whole(image: Path, out: Path) -> bool:
-    """Whether the result has the objects of the image predicted at once in memory (4096 px and less)."""
-    from napari_dojo.inference.predict import predict as at_once
-    from napari_dojo.io import images
-    from napari_dojo.models.bundle import load
-    from napari_dojo.models.library import find
-
-    wanted = at_once(load(find(MODEL)), np.asarray(images.read(image).data), "YX")
-    found = np.asarray(images.read(out, labels=True).data)
-    pairs = np.unique(np.stack([wanted.ravel(), found.ravel()]), axis=1)
-    print(f"{wanted.max()} objects at once, {found.max()} by blocks, {pairs.shape[1]} pairs", file=sys.stderr)
-    return len(np.unique(wanted)) == len(np.unique(found)) == pairs.shape[1]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--edge", type=int, default=16384)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of the bare network, before and after")
-    parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--scheduler", default="", help="also with this engine, for example local:2")
-    args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="blocks-"))
-    try:
-        began = time.perf_counter()
-        make(folder / "big.zarr", args.edge)
-        print(f"made in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-        before = bare(args.seconds)
-        run = predict(folder / "big.zarr", folder / "out.zarr")
-        after = bare(args.seconds)
-        count = len({line.split()[1] for line in _count(args.edge)})
-        killed = predict(folder / "big.zarr", folder / "killed.zarr", kill_after=max(1, count // 2))
-        noted = [line for line in lines(folder / "killed.zarr") if line.startswith("predicted")]
-        resumed = predict(folder / "big.zarr", folder / "killed.zarr")
-        rate, reference = args.edge**2 / run["seconds"], (before + after) / 2
-        found = {
-            "edge": args.edge,
-            "megapixels_per_second": round(rate / 1e6, 4),
-            "bare_megapixels_per_second": [round(before / 1e6, 4), round(after / 1e6, 4)],
-            "share_of_bare": round(rate / reference, 3),
-            "seconds": {
-                k: round(v["seconds"], 1) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))
-            },
-            "peak_gb": {
-                k: round(v["peak_gb"], 2) for k, v in (("whole", run), ("killed", killed), ("resumed", resumed))
-            },
-            "blocks": count,
-            "done_when_killed": len(noted),
-            "identical_after_kill": same(folder / "out.zarr", folder / "killed.zarr"),
-        }
-        if args.whole:
-            found["objects_of_the_whole"] = partition_of_whole(folder / "big.zarr", folder / "out.zarr")
-        if args.scheduler:
-            spread = predict(folder / "big.zarr", folder / "spread.zarr", "--scheduler", args.scheduler)
-            found["scheduler"] = {k: round(v, 2) for k, v in spread.items()}
-            found["identical_by_scheduler"] = same(folder / "out.zarr", folder / "spread.zarr")
-        print(json.dumps(found))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def speed(folder: Path, edge: int, seconds: float) -> dict[str, object]:
+    """Throughput of the whole command, and of the bare network before and after."""
+    before = bare(seconds)
+    run = predict(folder / "big.zarr", folder / "out.zarr")
+    after = bare(seconds)
+    pixels, cores = edge**2 / 1e6, len(os.sched_getaffinity(0))
+    network, decoding = (min(before[k], after[k]) for k in ("network", "decoding"))
+    used = run["processor_seconds"] / pixels
+    return {
+        "megapixels_per_second": round(pixels / run["seconds"], 4),
+        "bare_megapixels_per_second": [round(b["rate"] / 1e6, 4) for b in (before, after)],
+        "share_of_bare": round(pixels / run["seconds"] / ((before["rate"] + after["rate"]) / 2e6), 3),
+        "processor_seconds_per_megapixel": {
+            "network": round(network, 3),
+            "decoding": round(decoding, 3),
+            "by_blocks": round(used, 3),
+        },
+        "share_by_processor_seconds": round((network / cores + decoding) / (used / cores), 3),
+        "seconds": round(run["seconds"], 1),
+        "peak_gb": round(run["peak_gb"], 2),
+    }
 
 
-def _count(edge: int) -> list[str]:
-    """The lines of a whole journal's first pass."""
+def kill(folder: Path, edge: int) -> dict[str, object]:
+    """Killed when half of the blocks are done, and resumed."""
+    if not (folder / "out.zarr").exists():
+        predict(folder / "big.zarr", folder / "out.zarr")
+    count = blocks_in(edge)
+    killed = predict(folder / "big.zarr", folder / "killed.zarr", kill_after=max(1, count // 2))
+    noted = sum(line.startswith("predicted") for line in lines(folder / "killed.zarr"))
+    resumed = predict(folder / "big.zarr", folder / "killed.zarr")
+    return {
+        "blocks": count,
+        "done_when_killed": noted,
+        "seconds": [round(killed["seconds"], 1), round(resumed["seconds"], 1)],
+        "peak_gb": [round(killed["peak_gb"], 2), round(resumed["peak_gb"], 2)],
+        "identical": same(folder / "out.zarr", folder / "killed.zarr"),
+    }
+
+
+def blocks_in(edge: int) -> int:
+    """How many blocks the image is cut into."""
     from napari_dojo.inference.blocks import Work
     from napari_dojo.inference.geometry import Image, resolve
     from napari_dojo.inference.samples import Ready
@@ -190,10 +223,140 @@ def _count(edge: int) -> list[str]:
     from napari_dojo.models.library import find
     from napari_dojo.settings import PredictSettings
 
-    ready = Ready.of(load(find(MODEL)), PredictSettings(device="cpu"))
+    ready = Ready.of(load(find(MODEL)), PredictSettings(device="cpu", tile=asked.tile))
     picture = Picture(np.broadcast_to(np.arange(8, dtype=np.uint16)[:1], (edge, edge)), "YX")
     image = resolve(ready.card, Image("x", picture), ready.settings)
-    return [f"predicted {i}" for i in range(len(Work.of(ready, image).blocks))]
+    return len(Work.of(ready, image).blocks)
+
+
+def workers(folder: Path, edge: int) -> dict[str, object]:
+    """By two processes, one of which is killed when a third of the blocks is done."""
+    if not (folder / "out.zarr").exists():
+        predict(folder / "big.zarr", folder / "out.zarr")
+    began, out, third = time.perf_counter(), folder / "spread.zarr", max(1, blocks_in(edge) // 3)
+    child = start(folder / "big.zarr", out, "local:2")
+    wait_for(child, out, third)
+    processes = psutil.Process(child.pid).children(recursive=True)
+    found = [p for p in processes if "spawn_main" in " ".join(p.cmdline())]
+    largest = max(found, key=lambda p: p.memory_info().rss)
+    largest.kill()
+    code = child.wait()
+    return {
+        "killed": largest.pid,
+        "exit_code": code,
+        "identical": code == 0 and same(folder / "out.zarr", out),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def scheduler(folder: Path, edge: int) -> dict[str, object]:
+    """By a scheduler that is killed when a third of the blocks is done; started again, the same command resumes."""
+    if not (folder / "out.zarr").exists():
+        predict(folder / "big.zarr", folder / "out.zarr")
+    out, port = folder / "lost.zarr", free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    running = dask(folder, port)
+    child = start(folder / "big.zarr", out, address, stderr=subprocess.PIPE)
+    wait_for(child, out, max(1, blocks_in(edge) // 3))
+    began = time.perf_counter()
+    running[0].kill()
+    said = child.communicate()[1].splitlines()
+    lost = {
+        "exit_code": child.returncode,
+        "said": said[-1] if said else "",
+        "after_seconds": round(time.perf_counter() - began, 1),
+    }
+    end(running)
+    noted = len(lines(out))
+    running = dask(folder, port)
+    code = start(folder / "big.zarr", out, address).wait()
+    end(running)
+    return {
+        **lost,
+        "blocks_done_before": noted,
+        "then": code,
+        "identical": code == 0 and same(folder / "out.zarr", out),
+    }
+
+
+def start(image: Path, out: Path, scheduler: str, **more: int) -> subprocess.Popen[str]:
+    """The command on a scheduler, under way."""
+    made = command("predict", MODEL, image, "--out", out, "--device", "cpu", *smaller(), "--scheduler", scheduler)
+    return subprocess.Popen(made, stdout=sys.stderr, text=True, **more)  # type: ignore[call-overload,no-any-return]
+
+
+def wait_for(child: subprocess.Popen[str], out: Path, count: int) -> None:
+    """Until so many blocks are done, or it has ended."""
+    while child.poll() is None and len(lines(out)) < count:
+        time.sleep(0.05)
+
+
+def dask(folder: Path, port: int) -> list[subprocess.Popen[bytes]]:
+    """A scheduler and two workers, each a process."""
+    from napari_dojo.device import KEPT
+
+    python, quiet = [sys.executable, "-m"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    made = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    found = [subprocess.Popen(made, cwd=folder, **quiet)]  # type: ignore[call-overload]
+    for _ in range(2):
+        worker = [
+            *python,
+            "distributed.cli.dask_worker",
+            f"tcp://127.0.0.1:{port}",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+        ]
+        found.append(subprocess.Popen(worker, cwd=folder, env=os.environ | KEPT | {"OMP_NUM_THREADS": "1"}, **quiet))  # type: ignore[call-overload]
+    return found
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End them."""
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        return int(there.getsockname()[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edge", type=int, default=16384)
+    parser.add_argument("--tile", type=int, default=0, help="edge of the blocks; 0: the usual one")
+    parser.add_argument("--equal-edge", type=int, default=4096)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the bare network, before and after")
+    parser.add_argument("--only", nargs="*", default=["speed", "kill", "equal", "workers"])
+    parser.add_argument("--kinds", nargs="*", default=KINDS, help="of --only equal")
+    parser.add_argument(
+        "--models", type=Path, help="where the models of --only equal are kept; else they are trained each time"
+    )
+    parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
+    args = parser.parse_args(namespace=asked)
+    keep_memory()
+    folder = Path(tempfile.mkdtemp(prefix="blocks-"))
+    found: dict[str, object] = {"edge": args.edge}
+    try:
+        if set(args.only) != {"equal"}:
+            make(folder / "big.zarr", args.edge)
+        for part in args.only:
+            if part == "equal":
+                models = args.models or folder / "models"
+                found[part] = {kind: equal(kind, args.equal_edge, models) for kind in args.kinds}
+            elif part == "speed":
+                found[part] = speed(folder, args.edge, args.seconds)
+            else:
+                found[part] = {"kill": kill, "workers": workers, "scheduler": scheduler}[part](folder, args.edge)
+            print(json.dumps({part: found[part]}), flush=True)
+        report(found, args.save)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

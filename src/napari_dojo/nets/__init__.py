@@ -22,6 +22,7 @@ __all__ = [
     "geometry",
     "losses",
     "pooled",
+    "staged",
     "unet",
 ]
 
