@@ -46,6 +46,7 @@ WITH_TORCH = {
     "nets.registry",
     "nets.losses",
     "nets.pooled",
+    "nets.staged",
     "nets.unet",
     "training.crossed",
     "training.judge",
