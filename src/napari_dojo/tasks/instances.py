@@ -53,6 +53,7 @@ LEVELS = 127  # steps in which distances, directions and, in px, ways to the cen
 INSIDE, BOUNDARY, KNOWN = 1, 2, 4  # flags of a pixel
 ENOUGH = 50  # objects, of which a good model is made
 RENEWED = (0.3, 0.5, 0.7)  # shares of a training from strokes after which the network's objects are taken
+ALIKE = 1.2  # ratio of pixel sizes that makes no difference
 FEW = 5  # label values; with so few, many pieces are most likely a mask
 
 __all__ = ["INSTANCES", "InstancesDecoding", "InstancesOptions"]
@@ -77,6 +78,8 @@ class InstancesOptions:
         ),
     ] = "complete"
     dims: int = 2
+    spacing: tuple[float, ...] = ()  # of pixels along each axis, the smallest 1; empty: the same along all
+    planes: bool = False  # only planes of stacks are annotated
 
     @property
     def strokes(self) -> bool:
@@ -117,6 +120,7 @@ class InstancesDecoding:
 
 def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     """Count and measure the labelled objects."""
+    options = replace(options, dims=len(dataset.spatial), spacing=_spacing(dataset), planes=False)
     if options.strokes:
         return _summary_of_strokes(dataset, options)
     findings = [*size_findings(dataset), *swap_findings(dataset)]
@@ -159,7 +163,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     thickness = _thickness(dataset.samples, diameter)
     minimum_area = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
     return Summary(
-        replace(options, diameter=float(diameter), dims=dims),
+        replace(options, diameter=float(diameter)),
         _maps(dims),
         InstancesDecoding(minimum_area=minimum_area),
         tuple(findings),
@@ -175,12 +179,12 @@ def _summary_of_strokes(dataset: Dataset, options: InstancesOptions) -> Summary:
     findings = [*size_findings(dataset), *swap_findings(dataset), *findings]
     if not objects:
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
-    areas, thickness = stroked_areas(dataset)
+    areas, thickness = stroked_areas(dataset, options.spacing)
     diameter = options.diameter or _diameter(areas, dims)
     text = f"Strokes on {objects} object{'s' * (objects != 1)}{_few(objects)}, diameter about {diameter:.0f} px"
     findings.append(Finding("ok", text + _physical(diameter, dataset)))
     return Summary(
-        replace(options, diameter=float(diameter), dims=dims),
+        replace(options, diameter=float(diameter)),
         _maps(dims),
         InstancesDecoding(minimum_area=max(3.0, round(0.25 * float(np.percentile(areas, 10)), 1))),
         tuple(findings),
@@ -189,6 +193,12 @@ def _summary_of_strokes(dataset: Dataset, options: InstancesOptions) -> Summary:
         thickness=thickness,
         hints=Hints(validation=0.0),
     )
+
+
+def _spacing(dataset: Dataset) -> tuple[float, ...]:
+    """Of pixels along each axis, the smallest 1; empty where they are alike or not known."""
+    size = dataset.pixel_size or (1.0,)
+    return () if max(size) < ALIKE * min(size) else tuple(float(s / min(size)) for s in size)
 
 
 def _diameter(areas: NDArray[np.int64], dims: int) -> float:
@@ -224,7 +234,7 @@ def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: Instances
     """What is known of each pixel, in steps of one byte: flags, distance, direction and centre, (2 + 2 * dims, *S)."""
     mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge continues beyond it
     inner = tuple(slice(EDGE, EDGE + n) for n in y.shape)
-    where, values = object_values(mirrored)
+    where, values = object_values(mirrored, options.spacing)
     values[1 + y.ndim :].clip(-LEVELS, LEVELS, out=values[1 + y.ndim :])
     values[: 1 + y.ndim] *= LEVELS
     found = np.zeros((1 + len(values), *mirrored.shape), np.int8)
@@ -235,20 +245,26 @@ def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: Instances
     return found
 
 
-def object_values(numbers: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def object_values(
+    numbers: NDArray[np.int32], spacing: Sequence[float] = ()
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """The pixels (n,) of objects 1..n (*S), and of each the normalised distance, the direction away from the nearest edge
     (a unit vector) and the way to the object's centre (px): (1 + 2 * dims, n).
+
+    ``spacing`` : of pixels along each axis; distances and directions are those in space. Empty: the same along all.
     """
     where = np.flatnonzero(numbers)
     mine = numbers.ravel()[where]
     size = numbers.shape
     here = np.stack(np.unravel_index(where, size)).astype(np.float32)
     values = np.zeros((1 + 2 * len(size), len(where)), np.float32)
-    edge = _nearest_edge(numbers)
+    edge = _nearest_edge(numbers, spacing)
     if edge is None:  # one object everywhere
         values[0] = 1
     else:
         away = here - edge.reshape(len(size), -1)[:, where]
+        if spacing:
+            away *= np.asarray(spacing, np.float32)[:, None]
         length = np.sqrt((away**2).sum(0))
         deepest = np.zeros(int(numbers.max(initial=0)) + 1, np.float32)
         np.maximum.at(deepest, mine, length)
@@ -346,7 +362,7 @@ def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
     return numbers.astype(np.int32)[inverse].reshape(y.shape)
 
 
-def _nearest_edge(y: NDArray[np.int32]) -> NDArray[np.int32] | None:
+def _nearest_edge(y: NDArray[np.int32], spacing: Sequence[float]) -> NDArray[np.int32] | None:
     """The place of the nearest pixel that is outside of objects or touches another one, (dims, *S); None: nowhere."""
     from scipy.ndimage import distance_transform_edt
 
@@ -360,7 +376,7 @@ def _nearest_edge(y: NDArray[np.int32]) -> NDArray[np.int32] | None:
         apart[b] &= ~touch
     if apart.all():
         return None
-    return np.asarray(distance_transform_edt(apart, return_distances=False, return_indices=True))
+    return np.asarray(distance_transform_edt(apart, spacing or None, return_distances=False, return_indices=True))
 
 
 def _boundary(y: NDArray[Any], width: int = 5) -> NDArray[np.bool_]:

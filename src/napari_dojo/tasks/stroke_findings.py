@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,16 @@ def looks_like_strokes(dataset: Dataset) -> list[Finding]:
     return [Finding("warning", text, (STROKES, Fix("They are whole objects", "fine")))]
 
 
-def stroked_areas(dataset: Dataset) -> tuple[NDArray[np.int64], float]:
+def stroked_areas(dataset: Dataset, spacing: Sequence[float] = ()) -> tuple[NDArray[np.int64], float]:
     """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px."""
     from scipy.ndimage import distance_transform_edt, maximum
 
     samples = sorted(dataset.samples, key=lambda s: -np.count_nonzero(np.asarray(s.y) > BACKGROUND))[:LOOKED_AT]
     examples = [_example(s) for s in samples]
     areas, thick = [], []
-    for example, mask in zip(examples, classified_masks(examples), strict=True):
+    for example, mask in zip(examples, classified_masks(examples, spacing), strict=True):
         strokes = only_strokes(example.y, example.region)
-        found = objects_from(mask, None, strokes)
+        found = objects_from(mask, None, strokes, spacing)
         own = np.unique(found[strokes > BACKGROUND])
         if len(own):
             areas.append(np.bincount(found.ravel())[own])

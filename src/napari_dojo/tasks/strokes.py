@@ -11,6 +11,7 @@ Valpola 2017, NeurIPS. LOG.md has what was compared.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ __all__ = [
     "objects_from",
     "objects_of",
     "only_strokes",
+    "sections",
 ]
 
 BACKGROUND = 1  # the number of the background's strokes
@@ -44,6 +46,7 @@ KEPT = 2**22  # pixels whose features are kept
 RIM = 8  # pixels of an outline, at least
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
+STEEP = 4.0  # times the logarithm of a depth in stacks: a dip to 95 % separates two objects
 SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, see `split_objects`
 
 
@@ -53,11 +56,14 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     Found by the maps of a network (logit of "inside", distance), or by a classifier on the strokes of all parts where there are
     no maps, or where it agrees better with the strokes.
     """
+    if options.planes:
+        examples = [replace(e, y=sections(e.y, e.region), region=None) for e in examples]
     strokes = [only_strokes(e.y, e.region) for e in examples]
-    learned = [_learned(e.maps, e.x, s) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
+    spacing = options.spacing
+    learned = [_learned(e.maps, e.x, s, spacing) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
     found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
     if agreement < SURE:
-        simple = [(mask, _relative_depth(mask)) for mask in classified_masks(examples)]
+        simple = [(mask, relative_depth(mask, spacing)) for mask in classified_masks(examples, spacing)]
         found = learned if agreement >= _agreement(simple, strokes) else simple
     return [
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
@@ -65,9 +71,17 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     ]
 
 
-def _learned(maps: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]) -> Terrain:
+def sections(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    """Strokes (*S) that say what complete labels say inside their region: background there is a stroke, too."""
+    strokes = np.asarray(y, np.int32) + BACKGROUND
+    return strokes if region is None else np.where(region, strokes, 0)
+
+
+def _learned(
+    maps: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32], spacing: Sequence[float]
+) -> Terrain:
     """What a network's maps say, outlined by the image: else outlines grow or shrink from round to round."""
-    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes), maps[1]
+    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes, spacing), maps[1]
 
 
 Terrain = tuple[
@@ -87,8 +101,8 @@ def only_strokes(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> ND
     return strokes if region is None else np.where(region, strokes, 0)
 
 
-def classified_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
-    """Where objects are in each image (*S), as a classifier on all strokes says."""
+def classified_masks(examples: Sequence[Example], spacing: Sequence[float] = ()) -> list[NDArray[np.bool_]]:
+    """Where objects are in each image (*S), as a classifier on all strokes says; ``spacing`` : of pixels along each axis."""
     strokes = [only_strokes(e.y, e.region) for e in examples]
     classes = [np.minimum(s, 2) for s in strokes]
     if not any((c == BACKGROUND).any() for c in classes):
@@ -106,7 +120,7 @@ def classified_masks(examples: Sequence[Example]) -> list[NDArray[np.bool_]]:
     found = [np.zeros(e.y.shape, np.float32) for e in examples]
     for i, (k, part) in enumerate(parts):
         found[k][part.inner] = classifier.probabilities(features(i))[-1]
-    return [_outlined(p, e.x, s) for p, e, s in zip(found, examples, strokes, strict=True)]
+    return [_outlined(p, e.x, s, spacing) for p, e, s in zip(found, examples, strokes, strict=True)]
 
 
 class _Part(NamedTuple):
@@ -135,15 +149,19 @@ def _features_of(x: NDArray[np.float32], part: _Part) -> NDArray[np.float32]:
 
 
 def objects_from(
-    inside: NDArray[np.bool_], distance: NDArray[np.float32] | None, strokes: NDArray[np.int32]
+    inside: NDArray[np.bool_],
+    distance: NDArray[np.float32] | None,
+    strokes: NDArray[np.int32],
+    spacing: Sequence[float] = (),
 ) -> NDArray[np.int32]:
     """Objects (*S) in the mask ``inside``, that agree with the strokes.
 
-    ``distance`` : the normalised distance to the objects' edges, by which they are split; None: measured in the mask.
+    ``distance`` : the normalised distance to the objects' edges, by which they are split; None: measured in the mask, whose
+    pixels lie as far apart along each axis as ``spacing`` says.
     """
     inside = (inside | (strokes > BACKGROUND)) & (strokes != BACKGROUND)
     if distance is None:
-        distance = _relative_depth(inside)
+        distance = relative_depth(inside, spacing)
     found = split_objects(inside, distance, SPLIT, LOWEST, SMALLEST)
     found = _joined(found, strokes)
     return _parted(found, strokes, distance)
@@ -178,7 +196,7 @@ def _with_background(classes: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _outlined(
-    probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]
+    probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32], spacing: Sequence[float] = ()
 ) -> NDArray[np.bool_]:
     """The mask (*S) above a level of the probability, for each object that at whose outline the image (C, *S) is steepest.
 
@@ -187,7 +205,7 @@ def _outlined(
     from scipy import ndimage as ndi
 
     steep = np.sqrt(sum(ndi.gaussian_gradient_magnitude(c, 1.0) ** 2 for c in np.sqrt(np.clip(x, 0, None))))
-    rough = objects_from(probability > FIRST, None, strokes)
+    rough = objects_from(probability > FIRST, None, strokes, spacing)
     if not rough.any():
         return np.asarray(probability > 0.5)
     nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
@@ -203,12 +221,20 @@ def _outlined(
     return np.asarray(probability > LEVELS[scores.argmax(0)][owner])
 
 
-def _relative_depth(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The smoothed distance to the mask's edge, relative to the deepest point of its connected part."""
+def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> NDArray[np.float32]:
+    """The smoothed distance to the mask's edge, so that a dip means as much in small objects as in large ones.
+
+    In images it is relative to the deepest point of its connected part; in stacks, where nearly all objects of a crowded field
+    are connected, its logarithm is taken instead. ``spacing`` : of pixels along each axis, the smallest 1; empty: the same.
+    """
     from scipy import ndimage as ndi
 
+    step = np.array(spacing or (1.0,) * inside.ndim)
+    depth = ndi.distance_transform_edt(inside, sampling=step).astype(np.float32)
+    depth = ndi.gaussian_filter(depth, 1.0 / step)
+    if inside.ndim == 3:
+        return np.asarray(STEEP * np.log(np.maximum(depth, 0.1)), np.float32)
     parts, n = ndi.label(inside)
-    depth = ndi.gaussian_filter(ndi.distance_transform_edt(inside).astype(np.float32), 1.0)
     deepest = np.zeros(n + 1, np.float32)
     np.maximum.at(deepest, parts.ravel(), depth.ravel())
     return np.asarray(np.where(inside, depth / np.maximum(deepest, 1e-6)[parts], 0), np.float32)
