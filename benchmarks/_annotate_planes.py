@@ -28,7 +28,7 @@ from napari_dojo.training import train
 ANISOTROPY = 3.0
 SIZE = (24, 96, 96)
 STACKS, TEST = 4, 2
-WAYS = {"xy": (0, 0, 0), "each": (0, 1, 2), "xz": (1, 1, 1)}  # the axes that the annotated planes lie across
+WAYS = {"xy": (0, 0, 0), "each": (0, 1, 2), "xz": (1, 1, 1)}  # the axes across which the annotated planes lie
 
 Stack = tuple[NDArray[np.float32], NDArray[np.int32]]  # an image and its ground truth (Z, Y, X)
 

@@ -249,15 +249,17 @@ def draw_objects(source: Path, out: Path, seed: int, images: int = 3, objects: i
 def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["gestures", "edits", "live", "strokes", "next"], default="gestures")
+    parser.add_argument("--only", choices=["gestures", "edits", "live", "strokes", "next", "planes"], default="gestures")
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
     parser.add_argument(
         "--steps",
         type=int,
         default=0,
-        help="of each training of --only strokes, instead of minutes, and of --only next (150)",
+        help="of each training of --only strokes and planes, instead of minutes, and of --only next (150)",
     )
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of each training (--only planes: 15)")
+    parser.add_argument("--ways", nargs="+", default=["full", "each", "xy"], help="how --only planes annotates")
+    parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--start", default="none", help="of --only strokes")
     parser.add_argument("--seeds", type=int, default=3, help="how often --only next is repeated")
@@ -272,7 +274,14 @@ def main() -> None:
         seeds = range(args.seed, args.seed + args.seeds)
         return simulate_places(args.data, Effort(steps=args.steps or 150), ("dsb2018", "simulated"), seeds)
 
+    def planes() -> Any:
+        from _annotate_planes import Effort, simulate_planes
+
+        minutes = 15.0 if args.minutes == parser.get_default("minutes") else args.minutes
+        return simulate_planes(Effort(args.steps, minutes, kind=args.kind), args.ways, args.seed)
+
     work: dict[str, Callable[[], Any]] = {
+        "planes": planes,
         "edits": lambda: edits_timed(args.size),
         "next": places,
         "gestures": lambda: gestures(args.data, args.seed),

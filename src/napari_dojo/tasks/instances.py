@@ -38,6 +38,7 @@ from napari_dojo.tasks.base import (
 )
 from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
 from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
+from napari_dojo.tasks.sections import annotated_planes, strokes_of_planes
 from napari_dojo.tasks.stroke_findings import looks_like_strokes, stroke_findings, stroked_areas
 from napari_dojo.tasks.strokes import completed_strokes
 from napari_dojo.tasks.watershed import split_objects
@@ -123,6 +124,8 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     options = replace(options, dims=len(dataset.spatial), spacing=_spacing(dataset), planes=False)
     if options.strokes:
         return _summary_of_strokes(dataset, options)
+    if planes := annotated_planes(dataset):
+        return _summary_of_strokes(strokes_of_planes(dataset), replace(options, planes=True), planes)
     findings = [*size_findings(dataset), *swap_findings(dataset)]
     if like := looks_like_strokes(dataset):
         findings += like
@@ -173,15 +176,16 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     )
 
 
-def _summary_of_strokes(dataset: Dataset, options: InstancesOptions) -> Summary:
-    """Count the strokes, and measure the objects that a classifier finds around them."""
+def _summary_of_strokes(dataset: Dataset, options: InstancesOptions, planes: int = 0) -> Summary:
+    """Count the strokes, or the objects that planes cut, and measure the objects that a classifier finds around them."""
     dims, objects, findings = len(dataset.spatial), *stroke_findings(dataset)
     findings = [*size_findings(dataset), *swap_findings(dataset), *findings]
     if not objects:
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
     areas, thickness = stroked_areas(dataset, options.spacing)
     diameter = options.diameter or _diameter(areas, dims)
-    text = f"Strokes on {objects} object{'s' * (objects != 1)}{_few(objects)}, diameter about {diameter:.0f} px"
+    what = f"{planes} plane{'s' * (planes != 1)} annotated, which cut" if planes else "Strokes on"
+    text = f"{what} {objects} object{'s' * (objects != 1)}{_few(objects)}, diameter about {diameter:.0f} px"
     findings.append(Finding("ok", text + _physical(diameter, dataset)))
     return Summary(
         replace(options, diameter=float(diameter)),
@@ -296,8 +300,8 @@ def targets(crops: Crops, options: InstancesOptions, random: Generator) -> tuple
 
 
 def completion(options: InstancesOptions) -> Completion | None:
-    """How strokes become objects; None where all objects are labelled."""
-    return Completion(completed_strokes, RENEWED) if options.strokes else None
+    """How strokes or planes become objects; None where all objects are labelled."""
+    return Completion(completed_strokes, RENEWED) if options.strokes or options.planes else None
 
 
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:

@@ -23,6 +23,7 @@ from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.strokes import StrokeCounts
 from napari_dojo.tasks.base import Example
+from napari_dojo.tasks.sections import BACKGROUND, as_strokes
 from napari_dojo.tasks.watershed import split_objects
 
 __all__ = [
@@ -33,10 +34,8 @@ __all__ = [
     "objects_from",
     "objects_of",
     "only_strokes",
-    "sections",
 ]
 
-BACKGROUND = 1  # the number of the background's strokes
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
 LEVELS = np.linspace(0.1, 0.9, 17)  # probabilities at which an outline is tried
 FIRST = 0.3  # probability by which objects are separated before
@@ -57,7 +56,7 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     no maps, or where it agrees better with the strokes.
     """
     if options.planes:
-        examples = [replace(e, y=sections(e.y, e.region), region=None) for e in examples]
+        examples = [replace(e, y=as_strokes(e.y, e.region), region=None) for e in examples]
     strokes = [only_strokes(e.y, e.region) for e in examples]
     spacing = options.spacing
     learned = [_learned(e.maps, e.x, s, spacing) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
@@ -69,12 +68,6 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
         for terrain, drawn, e in zip(found, strokes, examples, strict=True)
     ]
-
-
-def sections(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> NDArray[np.int32]:
-    """Strokes (*S) that say what complete labels say inside their region: background there is a stroke, too."""
-    strokes = np.asarray(y, np.int32) + BACKGROUND
-    return strokes if region is None else np.where(region, strokes, 0)
 
 
 def _learned(
