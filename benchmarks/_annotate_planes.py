@@ -74,7 +74,15 @@ def dataset(found: Sequence[Sample]) -> Dataset:
 def trained(found: Dataset, options: Any, effort: Effort, seed: int, folder: Path) -> Ready:
     """A model from nothing but this annotation."""
     long = {"steps": effort.steps} if effort.steps else {"minutes": effort.minutes}
-    settings = TrainSettings(**long, width=effort.width or None, batch=effort.batch or None, validation=0.0, test=0.0, seed=seed, device="cpu")
+    settings = TrainSettings(
+        **long,
+        width=effort.width or None,
+        batch=effort.batch or None,
+        validation=0.0,
+        test=0.0,
+        seed=seed,
+        device="cpu",
+    )
     for event in train.train_steps(found, "instances", train.Target(folder), settings, options=options):
         if type(event).__name__ in ("Started", "Validated", "Failed"):
             print(event if type(event).__name__ == "Failed" else getattr(event, "score", ""), flush=True)

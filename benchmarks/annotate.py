@@ -249,7 +249,9 @@ def draw_objects(source: Path, out: Path, seed: int, images: int = 3, objects: i
 def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["gestures", "edits", "live", "strokes", "next", "planes"], default="gestures")
+    parser.add_argument(
+        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes"], default="gestures"
+    )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
     parser.add_argument(
         "--steps",
