@@ -37,6 +37,8 @@ FOUND = {
     "enlarged",
     "weights",
     "side",
+    "planes",
+    "spacing",
 }  # what `check` finds in the data, which nobody sets
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "live",
     "occlusion",
     "places",
+    "planes",
     "predict",
     "predictor",
     "samples",

@@ -14,6 +14,7 @@ from napari_dojo.widgets.annotate.filters import FilterSection
 from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
 from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes
+from napari_dojo.widgets.annotate.planes import PlaneSection
 from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
@@ -65,6 +66,9 @@ class AnnotatePanel(Panel):
         self.suggest = SuggestSection(self.viewer)
         self.suggest.failed.connect(self.warn)
         self.column.addWidget(self.suggest)
+        self.planes = PlaneSection(self.viewer)
+        self.planes.failed.connect(self.warn)
+        self.column.addWidget(self.planes)
         self.filters = FilterSection(self.viewer)
         self.filters.said.connect(self._say)
         self.column.addWidget(Fold("Filter", self.filters, "annotate/filter"))
@@ -273,7 +277,7 @@ class AnnotatePanel(Panel):
     def _image_chosen(self, *_: Any) -> None:
         if self.editing is not None:
             self.editing.image = self.image_box.layer
-        for section in (self.suggest, self.filters, self.follow):
+        for section in (self.suggest, self.planes, self.filters, self.follow):
             section.use(self.editing)
         self.autosave.follow()
 
@@ -514,7 +518,7 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            for section in (self.suggest, self.filters, self.follow):
+            for section in (self.suggest, self.planes, self.filters, self.follow):
                 section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)
