@@ -50,7 +50,7 @@ def strokes(*planes):
 
 
 def test_it_leads_to_the_plane_that_is_least_sure(qtbot, section):
-    widget, editing, model = section(strokes(0, 15), {STROKES: "objects"})
+    widget, _, model = section(strokes(0, 15), {STROKES: "objects"})
     assert widget.button.text() == "Suggest a plane"
     widget.button.click()
     qtbot.waitUntil(lambda: widget.text.text().startswith("Plane 9. The least sure"), timeout=30000)
@@ -60,7 +60,7 @@ def test_it_leads_to_the_plane_that_is_least_sure(qtbot, section):
 def test_planes_with_whole_objects_count_and_sides_have_planes(qtbot, section):
     labels = strokes(0) - 1
     labels[labels < 0] = 0
-    widget, editing, model = section(labels)
+    widget, _, model = section(labels)
     model.dims.order = (1, 0, 2)  # from the side
     model.dims.set_point(1, 2)
     first = model.dims.current_step[0]
