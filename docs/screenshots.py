@@ -23,7 +23,7 @@ CHOSEN = (
     *("train-paint-dark", "train-classes-dark", "apply-done-dark", "apply-folder-light", "compare-dark", "tour-dark"),
     *("denoise-residual-dark", "denoise-resolution-dark", "translate-ready-dark", "upscale-ready-dark"),
     *("palm-support-dark", "annotate-dark", "annotate-live-dark", "batch-done-dark"),
-    "inside-dark",
+    *("inside-dark", "classify-dark", "classify-why-light"),
 )
 STATES = {}  # by their names in the files
 
@@ -112,6 +112,7 @@ class Stage:
         from napari_dojo.widgets.annotate.panel import AnnotatePanel
         from napari_dojo.widgets.apply.panel import ApplyPanel
         from napari_dojo.widgets.batch.panel import BatchPanel
+        from napari_dojo.widgets.classify.panel import ClassifyPanel
         from napari_dojo.widgets.common.panel import open_panel
         from napari_dojo.widgets.compare.panel import ComparePanel
         from napari_dojo.widgets.inside.panel import InsidePanel
@@ -120,6 +121,7 @@ class Stage:
         kinds = {
             "Look inside": InsidePanel,
             "Batch": BatchPanel,
+            "Classify": ClassifyPanel,
             "Train": TrainPanel,
             "Apply": ApplyPanel,
             "Annotate": AnnotatePanel,
@@ -789,6 +791,65 @@ def annotate_live(stage: Stage) -> None:
         labels.data_setitem(np.nonzero(strokes((found == 0).astype(np.int32), 0.0, k)), 1)
     stage.wait(lambda: panel.live.shown[1] is not None)
     stage.narrow()
+
+
+def classifying(stage: Stage, each: int = 4):
+    """The Classify panel with some cells of four types shown."""
+    import numpy as np
+
+    from napari_dojo.simulation.cell_types import CELL_TYPES, mixed_cells
+
+    cells = mixed_cells((512, 512), 3)
+    image = stage.viewer.add_image(cells.image[0], name="cells")
+    image.contrast_limits = np.percentile(image.data, (1, 99.8))
+    stage.viewer.add_labels(cells.labels, name="nuclei")
+    panel = stage.open("Classify")
+    stage.wait(lambda: panel.live.objects is not None)
+    for k, name in enumerate(CELL_TYPES):
+        if k >= len(panel.live.classes.names):
+            panel.live.step(panel.live.classes.add())
+        panel.live.step(panel.live.classes.rename(k, name))
+        panel.live.give([(0, int(v) + 1) for v in np.flatnonzero(cells.types == k)[:each]], k)
+    stage.wait(lambda: not panel.live.busy and panel.live.seen is not None and panel.live.seen.final)
+    stage.narrow()
+    return panel
+
+
+@state
+def classify_empty(stage: Stage) -> None:
+    stage.sample("nuclei", ("image",))
+    stage.open("Classify")
+
+
+@state
+def classify(stage: Stage) -> None:
+    """Cells of four types, of which four each were shown."""
+    panel = classifying(stage)
+    panel._visit(int(panel.gallery.pictures.shown[2]))
+    panel.gallery_fold.ensurePolished()
+
+
+@state
+def classify_why(stage: Stage) -> None:
+    """The confusion matrix, and objects by likeness."""
+    panel = classifying(stage, 6)
+    panel.gallery_fold.button.setChecked(False)
+    panel.why_fold.button.setChecked(True)
+    stage.rest(1.0)
+    panel._visit(5)
+
+
+@state
+def classify_network(stage: Stage) -> None:
+    """A network trained on the shown cells, and why one of them has its class."""
+    panel = classifying(stage, 8)
+    panel.gallery_fold.button.setChecked(False)
+    panel.network.minutes.setValue(max(0.5, stage.minutes))
+    panel.network.train()
+    stage.wait(lambda: not panel.network.busy, 400)
+    panel._visit(int(panel.live.objects.rows()[0, 6]))
+    panel.network.explain()
+    stage.wait(lambda: panel.network.layer is not None)
 
 
 # Tour
