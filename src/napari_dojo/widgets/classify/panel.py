@@ -98,7 +98,7 @@ class ClassifyPanel(Panel):
         line.addWidget(QLabel("below"))
         line.addWidget(self.threshold.native, 1)
         self.column.addLayout(line)
-        self.score = sentence(lines=3)
+        self.score = sentence(lines=4)
         self.score.setAccessibleName("How good the classes are")
         self.column.addWidget(self.score)
         self.click_button, self.undo_button, self.redo_button = (QPushButton(t) for t in ("Click", "Undo", "Redo"))
