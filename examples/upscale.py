@@ -21,7 +21,7 @@ from napari_dojo.training.train import Target, train_steps
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 settings, layout = TrainSettings(steps=steps), Layout(IMAGE)
 fine = [simulate("filaments", (192, 192), seed, photons=400).image for seed in range(6)]
-stack = simulate("nuclei", (16, 96, 96), 1, anisotropy=4.0).image
+stack = simulate("nuclei", (16, 64, 64), 1, anisotropy=4.0).image
 with tempfile.TemporaryDirectory() as folder:
     plane, along_z = Path(folder) / "plane", Path(folder) / "z"
     dataset = Dataset.of(fine[:5], layout=layout)  # fine images alone: coarse images are made from them

@@ -8,7 +8,13 @@ if [ $# -eq 1 ]; then # one worker more than cores: windows and child processes 
     set -- "$1" -n "$((cores < 4 ? cores + 1 : 4))" --dist worksteal
 fi
 
-if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${@:2}"; fi
+# Named plugins alone: pytest would load those of all packages, and rewrite all of napari as if it were tests, in each worker.
+# What one worker has compiled is kept for the others and for the Pythons that tests start.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+unset PYTHONDONTWRITEBYTECODE
+plugins=(-p xdist -p timeout -p pytest_cov -p napari.utils._testsupport)
+
+if [ "$(uname -s)" != Linux ]; then exec "$1" -m pytest "${plugins[@]}" -p pytest-qt "${@:2}"; fi
 
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xvfb-run >/dev/null && command -v xauth >/dev/null; then
     exec xvfb-run -a -s "-screen 0 1600x1000x24" bash "$0" "$@"
@@ -19,10 +25,10 @@ if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     echo "There is no display, and Xvfb is not installed: tests that need a window are skipped."
     probe='import qtpy.QtOpenGLWidgets, qtpy.QtWidgets'
 fi
-options=()
+qt=(-p pytest-qt)
 if ! why=$("$1" -c "$probe" 2>&1); then
     echo "Qt does not start, so tests that need a window are skipped: $(tail -n 1 <<<"$why")"
     unset DISPLAY WAYLAND_DISPLAY
-    options=(-p no:pytest-qt)
+    qt=()
 fi
-exec "$1" -m pytest "${options[@]}" "${@:2}"
+exec "$1" -m pytest "${plugins[@]}" "${qt[@]}" "${@:2}"

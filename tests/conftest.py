@@ -18,6 +18,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.get_closest_marker("first"))
     no_data = pytest.mark.skip(reason=f"the image sets are not there: {SHARED_DATA}")
     no_display = pytest.mark.skip(reason="there is no display: set DISPLAY, or use `make test`, which brings Xvfb")
     no_qt = pytest.mark.skip(reason="pytest-qt is not loaded: Qt does not start on this machine")

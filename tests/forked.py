@@ -27,7 +27,7 @@ from typing import IO, Any, NoReturn
 
 import pytest
 
-__all__ = ["forked_jobs"]
+__all__ = ["forked_jobs", "in_python"]
 
 STATE = struct.Struct("i")
 HELD = (  # torch._dynamo and torch.onnx are loaded by torch's optimizers
@@ -98,10 +98,32 @@ class Forked:
 def forked_jobs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of this test are forked, where the system can do so and the test is not marked ``fresh``."""
     if sys.platform == "linux" and not request.node.get_closest_marker("fresh"):
-        monkeypatch.setattr("napari_dojo.jobs.job.subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Forked}))
+        monkeypatch.setattr("napari_dojo.jobs.job.subprocess", _forking())
 
 
-_started: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
+def in_python(code: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python of its own, whose jobs are forked, too, where the system can do so."""
+    if sys.platform != "linux":
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout)
+    fd, here = _server().fileno(), os.path.dirname(__file__)
+    begin = f"import sys; sys.path.append({here!r}); import forked; forked.take({fd})\n"
+    command = [sys.executable, "-c", begin + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, pass_fds=(fd,))
+
+
+def take(fd: int) -> None:
+    """Let the process that forks for another one do so for this one."""
+    _started.append((socket.socket(fileno=fd), None))
+    importlib.import_module("napari_dojo.jobs.job").subprocess = _forking()  # type: ignore[attr-defined]
+
+
+def _forking() -> SimpleNamespace:
+    return SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
+
+
+_started: list[
+    tuple[socket.socket, subprocess.Popen[bytes] | None]
+] = []  # the process itself where it was started here
 
 
 def _server() -> socket.socket:

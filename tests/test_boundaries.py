@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -87,17 +88,14 @@ MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 def imports_of(module: str, source: str, package: bool) -> Iterator[Import]:
     """Every import in a module, also in functions, under TYPE_CHECKING, and through ``import_module("...")``."""
-    tree = ast.parse(source)
-    later = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _type_checking(node)
-        for inner in ast.walk(node)
-    }
     here = ["napari_dojo", *module.split(".")] if module else ["napari_dojo"]
-    for node in ast.walk(tree):
+    nodes: list[tuple[ast.AST, bool]] = [(ast.parse(source), True)]
+    while nodes:
+        node, at_once = nodes.pop()
         for target in _targets(node, here if package else here[:-1]):
-            yield Import(module, target, node.lineno, node not in later)  # type: ignore[attr-defined]
+            yield Import(module, target, node.lineno, at_once)  # type: ignore[attr-defined]
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _type_checking(node)
+        nodes += [(inner, at_once and not later) for inner in ast.iter_child_nodes(node)]
 
 
 def _type_checking(node: ast.AST) -> bool:
@@ -115,12 +113,14 @@ def _targets(node: ast.AST, here: list[str]) -> list[str]:
         # "from napari_dojo.tasks import semantic" means the module, "from napari_dojo.data.axes import Axes" a part of one
         named = [f"{base}.{alias.name}" for alias in node.names]
         return [name if name.removeprefix("napari_dojo.") in MODULES else base for name in named]
-    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+    if isinstance(node, ast.Call) and "import_module" in (getattr(node.func, "id", ""), getattr(node.func, "attr", "")):
         return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     return []
 
 
+@cache
 def all_imports() -> list[Import]:
+    """Those of the whole package."""
     return [
         found
         for module, path in MODULES.items()
@@ -128,10 +128,11 @@ def all_imports() -> list[Import]:
     ]
 
 
-IMPORTS = all_imports()
-INSIDE = [
-    (found, found.target.removeprefix("napari_dojo.")) for found in IMPORTS if found.target.startswith("napari_dojo.")
-]
+@cache
+def inside() -> list[tuple[Import, str]]:
+    """Imports from the package itself, each with the module that it names."""
+    start = "napari_dojo."
+    return [(found, found.target.removeprefix(start)) for found in all_imports() if found.target.startswith(start)]
 
 
 def room(module: str) -> str:
@@ -144,14 +145,14 @@ def test_every_module_lies_in_a_room() -> None:
 
 def test_imports_go_to_rooms_above() -> None:
     wrong = [
-        str(found) for found, to in INSIDE if found.module and ROOMS.index(room(to)) > ROOMS.index(room(found.module))
+        str(found) for found, to in inside() if found.module and ROOMS.index(room(to)) > ROOMS.index(room(found.module))
     ]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
 
 def test_the_small_modules_stand_alone() -> None:
     """They may use each other, and nothing of any room."""
-    wrong = [str(found) for found, to in INSIDE if room(found.module) in SMALL and room(to) not in SMALL]
+    wrong = [str(found) for found, to in inside() if room(found.module) in SMALL and room(to) not in SMALL]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
 
@@ -165,7 +166,7 @@ def test_a_room_has_a_face(name: str) -> None:
     within = f"{name}."
     used = {
         to.removeprefix(within).partition(".")[0]
-        for found, to in INSIDE
+        for found, to in inside()
         if to.startswith(within) and not found.module.startswith(within) and found.module != name
     }
     assert used <= public, f"{sorted(used - public)} are used outside of {name}, which does not show them"
@@ -183,7 +184,7 @@ def test_panels_share_through_common_alone() -> None:
 
     wrong = [
         str(found)
-        for found, to in INSIDE
+        for found, to in inside()
         if folder(found.module) not in ("", "tour", folder(to))
         and folder(to)
         and to.split(".")[2] != "panel"
@@ -195,7 +196,7 @@ def test_panels_share_through_common_alone() -> None:
 def test_common_knows_no_panel() -> None:
     wrong = [
         str(found)
-        for found, to in INSIDE
+        for found, to in inside()
         if found.module.startswith("widgets.common") and to.startswith("widgets.") and to.split(".")[1] != "common"
     ]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
@@ -205,7 +206,7 @@ def test_the_classroom_and_the_simulator_are_leant_on_by_nobody() -> None:
     """Only what shows them uses them: the panels, the command line and the demo."""
     wrong = [
         str(found)
-        for found, to in INSIDE
+        for found, to in inside()
         if room(to) in ("playground", "simulation")
         and room(found.module) not in (room(to), "widgets", "cli", "demo", "doctor")
     ]
@@ -214,7 +215,7 @@ def test_the_classroom_and_the_simulator_are_leant_on_by_nobody() -> None:
 
 def test_no_cycles() -> None:
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for found, to in INSIDE:
+    for found, to in inside():
         graph[found.module].add(to)
     try:
         TopologicalSorter(graph).prepare()
@@ -223,26 +224,26 @@ def test_no_cycles() -> None:
 
 
 def test_the_learning_parts_receive_their_task() -> None:
-    wrong = [str(found) for found, to in INSIDE if found.module in RECEIVE_A_TASK and room(to) == "tasks"]
+    wrong = [str(found) for found, to in inside() if found.module in RECEIVE_A_TASK and room(to) == "tasks"]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
 
 def test_only_widgets_know_qt_and_napari() -> None:
-    wrong = [str(found) for found in IMPORTS if found.top in WINDOW and not found.module.startswith("widgets")]
+    wrong = [str(found) for found in all_imports() if found.top in WINDOW and not found.module.startswith("widgets")]
     assert not wrong, "\n".join(dict.fromkeys(wrong))
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    assert [found.target for found in IMPORTS if found.module == ""] == ["__future__"]
+    assert [found.target for found in all_imports() if found.module == ""] == ["__future__"]
 
 
 def test_only_these_modules_import_torch_at_once() -> None:
-    found = {i.module for i in IMPORTS if i.at_once and i.top in HEAVY}
+    found = {i.module for i in all_imports() if i.at_once and i.top in HEAVY}
     assert found <= WITH_TORCH, sorted(found - WITH_TORCH)
 
 
 def test_the_classroom_is_numpy_alone() -> None:
-    outside = {i.top for i in IMPORTS if i.at_once and room(i.module) == "playground"} - {"napari_dojo"}
+    outside = {i.top for i in all_imports() if i.at_once and room(i.module) == "playground"} - {"napari_dojo"}
     assert outside <= {"numpy", *sys.stdlib_module_names}
 
 
@@ -348,8 +349,8 @@ def questions(module: str, source: str) -> Iterator[str]:
                 if (name or kind) and room(module) != "tasks":
                     yield where + ast.unparse(node)
         if isinstance(node, ast.Call) and node.args:
-            call, first = ast.unparse(node.func), ast.unparse(node.args[0])
-            if call in ("hasattr", "getattr") and "option" in first:
+            call = getattr(node.func, "id", "")
+            if call in ("hasattr", "getattr") and "option" in ast.unparse(node.args[0]):
                 yield where + ast.unparse(node)
             if call == "isinstance" and "tuple" in ast.unparse(node.args[1]) and module not in VALUES:
                 yield where + ast.unparse(node)

@@ -10,6 +10,7 @@ from napari_dojo.cli import main
 from napari_dojo.io.images import read
 
 
+@pytest.mark.first
 def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

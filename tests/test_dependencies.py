@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from test_boundaries import IMPORTS
+from test_boundaries import all_imports
 
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
@@ -31,7 +31,7 @@ def normal(name: str) -> str:
 
 def distributions() -> dict[str, set[str]]:
     """Which distributions each imported top-level package may come from."""
-    outside = {found.top for found in IMPORTS} - {"napari_dojo", *sys.stdlib_module_names}
+    outside = {found.top for found in all_imports()} - {"napari_dojo", *sys.stdlib_module_names}
     known = packages_distributions()
     return {top: {normal(name) for name in known.get(top, [top])} for top in outside}
 

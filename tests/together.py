@@ -1,4 +1,4 @@
-"""What each of several processes does for test_world.py: ``torchrun --nproc-per-node 2 together.py FOLDER``.
+"""What each of several processes does for test_world.py: ``srun --ntasks 2 python together.py FOLDER``.
 
 Each process writes what it found to ``FOLDER/RANK.json``. The functions are also called by the test, in one process.
 """
@@ -149,6 +149,8 @@ def main(folder: Path) -> None:
     found = {
         "rank": world.rank,
         "size": world.size,
+        "shared": world.shared(world.rank),
+        "all": world.all(world.rank == 0),
         "plain": learned(world, 2, norm=False),
         "normed": learned(world, 2),
         "stopped": learned(world, 2, steps=10**6, stopped=True),

@@ -33,11 +33,11 @@ def tissue(size, count):
 
 @pytest.mark.parametrize(
     "maps",
-    [discs((900, 1400), 700, 12), tissue((800, 900), 60), discs((800, 800), 9, 150)],
+    [lambda: discs((900, 1400), 700, 12), lambda: tissue((800, 900), 60), lambda: discs((800, 800), 9, 150)],
     ids=["discs", "tissue", "large"],
 )
 def test_blocks_give_the_objects_of_the_whole(maps):
-    decoding = INSTANCES.decoding()
+    maps, decoding = maps(), INSTANCES.decoding()
     whole = INSTANCES.decode(maps, decoding, OPTIONS)
     found = result_of(decode_steps(INSTANCES, maps, decoding, OPTIONS))
     assert same_objects(found, whole)

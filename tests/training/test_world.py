@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,41 @@ from napari_dojo.jobs.requests import train_request
 from napari_dojo.models.card import read_card
 from napari_dojo.training.world import World, join
 
-pytest.importorskip("lightning_fabric")
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes")
+pytestmark = [
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes"),
+    pytest.mark.skipif(find_spec("lightning_fabric") is None, reason="needs the extra 'distributed'"),
+]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-
-def in_two(*command: object) -> subprocess.CompletedProcess[str]:
-    """Run a script, or a module with -m, in two processes."""
-    done = subprocess.run([*TORCHRUN, *map(str, command)], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any], Path]:
-    """What the first and the second of two processes found, and where their model lies."""
+    """What the first and the second of two processes found, described to them as by SLURM, and where their model lies."""
     folder = tmp_path_factory.mktemp("pair")
-    in_two(together.__file__, folder)
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    job = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "1", "SLURM_NODELIST": "localhost"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    both = [
+        subprocess.Popen(
+            [sys.executable, together.__file__, str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **step, **job, "SLURM_PROCID": k, "SLURM_LOCALID": k, "MASTER_PORT": port},
+        )
+        for k in "01"
+    ]
+    for process in both:
+        errors = process.communicate(timeout=200)[1]
+        assert process.returncode == 0, errors[-4000:]
     first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
-    assert [first["rank"], second["rank"], first["size"]] == [0, 1, 2]
     return first, second, folder / "model"
+
+
+def test_srun_s_processes_find_each_other(pair: Any) -> None:
+    found = [(one["rank"], one["size"], one["shared"], one["all"]) for one in pair[:2]]
+    assert found == [(0, 2, 0, False), (1, 2, 0, False)]
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -95,6 +111,7 @@ def test_a_training_and_its_resumed_run_give_the_model_of_one_process(pair: Any,
     assert read_card(model).training["device"].startswith("2 x CPU")
 
 
+@pytest.mark.first
 def test_the_command_says_everything_once(tmp_path: Path) -> None:
     for kind, arrays in zip(("images", "labels"), together.discs(), strict=True):
         (tmp_path / kind).mkdir()
@@ -116,31 +133,13 @@ def test_the_command_says_everything_once(tmp_path: Path) -> None:
         "--json",
     ]
     files = ["--input", tmp_path / "images", "--target", tmp_path / "labels", "--out", tmp_path / "model"]
-    done = in_two("-m", "napari_dojo", "train", "instances", *files, *tiny)
+    command = [*TORCHRUN, "-m", "napari_dojo", "train", "instances", *map(str, files), *tiny]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.count("Saved") == 1
     assert done.stderr.count("2 x CPU") == 1
     assert json.loads(done.stdout.splitlines()[-1])["steps"] == 2
     assert (tmp_path / "model" / "rdf.yaml").exists()
-
-
-def test_srun_s_processes_find_each_other() -> None:
-    """Two, as SLURM describes them to each."""
-    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
-    job = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "1", "SLURM_NODELIST": "localhost"}
-    code = "from napari_dojo.training.world import join; w = join('cpu'); print(w.rank, w.size, w.shared(w.rank), w.all(w.rank == 0))"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **step, **job, "SLURM_PROCID": k, "SLURM_LOCALID": k, "MASTER_PORT": port},
-        )
-        for k in "01"
-    ]
-    assert [process.communicate(timeout=200)[0].strip() for process in both] == ["0 2 0 False", "1 2 0 False"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from bare import BareViewer
 from forked import forked_jobs  # noqa: F401 : a fixture
+from npe2 import PluginManifest
 
 from napari_dojo.device import Device, cores
 from napari_dojo.simulation.microscope import simulate
@@ -23,6 +24,22 @@ def jobs(forked_jobs):  # noqa: F811
 def device(monkeypatch):
     """The CPU, without the Python that the panel starts to ask torch."""
     monkeypatch.setattr("napari_dojo.widgets.train.check.best_device", choose)
+
+
+@pytest.fixture(scope="session")
+def manifests():
+    """Those of all plugins that are installed, which napari otherwise reads again for each viewer."""
+    return [found for found in PluginManifest.discover() if found.manifest]
+
+
+@pytest.fixture(autouse=True)
+def plugins(manifests, monkeypatch):
+    """What napari finds where it looks for plugins."""
+
+    def discover(paths=()):
+        return (found._replace(manifest=found.manifest.model_copy(deep=True)) for found in manifests)
+
+    monkeypatch.setattr(PluginManifest, "discover", discover)
 
 
 @pytest.fixture(autouse=True)

@@ -59,8 +59,7 @@ def controls_of(widget):
                 yield control
 
 
-@pytest.mark.window
-def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
+def narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert made.minimumSizeHint().width() <= 340
     widest = max((c.minimumSizeHint().width() for c in made.findChildren(QWidget) if c.isVisibleTo(made)), default=0)
     assert widest <= 330
@@ -73,8 +72,7 @@ def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert bare == []
 
 
-@pytest.mark.window
-def test_it_opens_without_layers_and_follows_them(qtbot, viewer, made):
+def opens_without_layers_and_follows_them(qtbot, viewer, made):
     scene = simulate("nuclei", (64, 64), 0)
     image = viewer.add_image(scene.image, name="first")
     labels = viewer.add_labels(scene.labels, name="first labels")
@@ -129,8 +127,7 @@ def lightness(widget):
     return np.frombuffer(picture.constBits().asstring(picture.sizeInBytes()), np.uint8).mean()
 
 
-@pytest.mark.window
-def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
+def takes_the_colours_of_the_theme(qtbot, viewer, made):
     shown = [made, *made.findChildren(PlotWidget)]
     found = {}
     for theme in ("light", "dark"):
@@ -141,8 +138,7 @@ def test_it_takes_the_colours_of_the_theme(qtbot, viewer, made):
     assert (found["dark"] < 100).all()
 
 
-@pytest.mark.window
-def test_a_panel_has_the_name_that_the_menu_looks_for(viewer, made):
+def has_the_name_that_the_menu_looks_for(viewer, made):
     """Else the menu opens a second one beside a panel that a button opened."""
     title = next(p.id for p in kinds() if p.values[0][1] == type(made).__name__)
     made.end()
@@ -153,9 +149,7 @@ def test_a_panel_has_the_name_that_the_menu_looks_for(viewer, made):
     opened.end()
 
 
-@pytest.mark.window
-@pytest.mark.parametrize("tabify", [False, True])
-def test_a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
+def a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
     """Whoever docks it: napari's own menu puts panels below each other."""
     window = viewer.window._qt_window
     second = Panel(viewer)
@@ -163,6 +157,18 @@ def test_a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
     qtbot.wait(30)
     assert made.parent() in window.tabifiedDockWidgets(dock)
     second.end()
+    viewer.window.remove_dock_widget(second)
+
+
+@pytest.mark.window
+def test_in_napari_s_window(qtbot, viewer, made):
+    """One window for all that needs one: each costs half a second."""
+    narrow_and_every_control_has_a_name_and_a_tooltip(made)
+    opens_without_layers_and_follows_them(qtbot, viewer, made)
+    takes_the_colours_of_the_theme(qtbot, viewer, made)
+    for tabify in (False, True):
+        a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify)
+    has_the_name_that_the_menu_looks_for(viewer, made)
 
 
 def test_a_panel_that_the_menu_opens_is_in_front(qtbot, make_napari_viewer):

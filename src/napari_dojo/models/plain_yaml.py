@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -14,12 +16,17 @@ LONGEST = 400  # digits of a number
 
 
 def plain_yaml(raw: bytes) -> Any:
-    """The values of a YAML document.
+    """The values of a YAML document. Those of the last few documents are kept: cards of models are read over and over.
 
     Raises
     ------
     ValueError : no YAML, tags, nested too deep, an alias that holds itself, or too many values.
     """
+    return deepcopy(_values(raw))
+
+
+@lru_cache(maxsize=32)
+def _values(raw: bytes) -> Any:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check(raw, loader)

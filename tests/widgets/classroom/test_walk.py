@@ -109,6 +109,7 @@ def walk(qtbot, make_napari_viewer):
     made.end()
 
 
+@pytest.mark.first
 def test_through_all_exercises(walk, monkeypatch):
     monkeypatch.setattr(
         "napari_dojo.widgets.classroom.play.SLICE", 0.25

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from forked import in_python
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
 from napari_dojo.events import Message, Progress, Started
@@ -299,6 +298,7 @@ def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
     qtbot.waitUntil(lambda: "2 images" in train.findings.text(), timeout=10_000)
 
 
+@pytest.mark.first
 def test_the_window_never_loads_torch():
     code = """
 import sys, time
@@ -336,5 +336,5 @@ train.end(); apply.end()
 viewer.close()
 print("light")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    done = in_python(code, 200)
     assert done.stdout.strip().endswith("light"), done.stdout + done.stderr
