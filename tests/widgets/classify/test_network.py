@@ -13,6 +13,7 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks.classify import CLASSIFY, ClassifyOptions
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.classify.shown import ShownObjects
+from napari_dojo.widgets.classify.subject import UNSURE
 
 pytestmark = pytest.mark.gui
 
@@ -73,6 +74,15 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     found = network.layer.data_to_world((size - 1) / 2)
     np.testing.assert_allclose(found, middle - 0.5, atol=1e-6)
     np.testing.assert_allclose(network.layer.scale, card.options["side"] / size, rtol=1e-6)
+
+    network.classify()
+    qtbot.waitUntil(lambda: not network.runner.busy, timeout=60000)
+    layer = panel.viewer.layers["nuclei classes (nuclei-classes)"]
+    assert list(layer.features["index"]) == list(range(1, len(scene.types) + 1))
+    assert set(layer.features["class"]) <= {"class 1", "class 2", "unsure"}
+    assert "nuclei-classes: " in network.message.text()
+    for k, name in enumerate(layer.features["class"], 1):
+        assert (layer.data[scene.labels == k] == {"class 1": 1, "class 2": 2}.get(name, UNSURE)).all()
 
     batch = network.to_folder()
     assert isinstance(batch, BatchPanel)

@@ -20,7 +20,7 @@ from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen, Subject
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance, result_placement
 
-__all__ = ["LiveClasses"]
+__all__ = ["LiveClasses", "class_layer"]
 
 PAUSE = 400  # ms after the last change of the labels until they are measured again
 WRITE = 500  # ms after the last prediction until it is written into the layer's features
@@ -199,7 +199,8 @@ class LiveClasses(QObject):
         if self.layer is None or self.layer not in self._viewer.layers:
             if not self.seen.numbers.any():
                 return
-            self.layer = self._add(self.seen.picture)
+            name = f"{self.subject.layer.name} classes"
+            self.layer = class_layer(self._viewer, self.subject, self.seen.picture, name)
             if self.subject.layer._type_string == "labels":
                 self.subject.layer.visible = False  # its colours would mix with those of the classes
         elif self.layer.data.shape == self.seen.picture.shape:
@@ -207,27 +208,6 @@ class LiveClasses(QObject):
         if self.here is not None:
             self._mark(self.here)
         self.layer.refresh(extent=False)
-
-    def _add(self, picture: NDArray[np.uint8]) -> Any:
-        subject = self.subject
-        assert subject is not None
-        labels = subject.layer._type_string == "labels"
-        first, names = subject.images[0], subject.axes.names
-        own = names[1:] if len(subject.images) > 1 else names  # several images lie along a first axis
-        where = placement(subject.layer, range(subject.layer.ndim)) if labels else result_placement(first, Axes(own))
-        colours: dict[int | None, str] = {None: "transparent", 0: "transparent", UNSURE: UNSURE_COLOUR}
-        colours.update({k: colour for k, colour in enumerate(CLASS_COLOURS, 1)})
-        colours[HERE] = HERE_COLOUR
-        made = provenance("classes", subject.layer.name, axes=subject.axes.without_channels().names)
-        return add_quietly(
-            self._viewer,
-            picture.copy(),
-            f"{subject.layer.name} classes",
-            metadata=made,
-            colormap=colours,
-            opacity=0.5,
-            **where,
-        )
 
     def look_at(self, row: int | None) -> None:
         """Show which object is looked at: it is white."""
@@ -257,6 +237,20 @@ class LiveClasses(QObject):
         if self.seen is not None and self.subject is not None:
             with suppress(RuntimeError):
                 self.subject.layer.features = with_classes(self.subject, self.seen)
+
+
+def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name: str, **more: Any) -> Any:
+    """A new layer of classes over the objects of a subject, in the colours of the rows; ``more`` : features, say."""
+    labels = subject.layer._type_string == "labels"
+    first, names = subject.images[0], subject.axes.names
+    own = names[1:] if len(subject.images) > 1 else names  # several images lie along a first axis
+    where = placement(subject.layer, range(subject.layer.ndim)) if labels else result_placement(first, Axes(own))
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent", UNSURE: UNSURE_COLOUR}
+    colours.update({k: colour for k, colour in enumerate(CLASS_COLOURS, 1)})
+    colours[HERE] = HERE_COLOUR
+    made = provenance("classes", subject.layer.name, axes=subject.axes.without_channels().names)
+    look = {"metadata": made, "colormap": colours, "opacity": 0.5, **where, **more}
+    return add_quietly(viewer, picture.copy(), name, **look)
 
 
 def _timer(parent: QObject, pause: int, act: Any) -> QTimer:

@@ -22,9 +22,9 @@ from napari_dojo.paths import models_folder
 from napari_dojo.recipes.recipe import Classify, Export, Measure, Predict, Recipe
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.panel import BatchPanel
-from napari_dojo.widgets.classify.live import LiveClasses
+from napari_dojo.widgets.classify.live import LiveClasses, class_layer
 from napari_dojo.widgets.classify.shown import ShownObjects
-from napari_dojo.widgets.classify.subject import Subject
+from napari_dojo.widgets.classify.subject import UNSURE, Measured, Subject, painted
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, form_layout, job_strip, side_by_side
 from napari_dojo.widgets.common.layers import add_quietly, finer_place, moved, provenance, result_placement
@@ -44,6 +44,7 @@ TRAIN = (
 FOLDER = (
     "Open the Batch panel with a recipe: find the objects in each image, then give each its class with this network."
 )
+HERE = "Give all objects of this image their classes with the chosen network, as a new layer."
 WHY = "A map over the selected object: hiding the bright parts makes its class less likely, hiding the dark ones more."
 NO_OBJECT = "Select an object first: click its picture in the gallery."
 NO_MODEL = "Train a CNN first."
@@ -66,11 +67,12 @@ class NetworkSection(QWidget):
         self.runner = Runner(self)
         self.layer: Any = None  # why the last object has its class
         self._folder: Path | None = None
-        self._asked: tuple[Subject, int, Model] | None = None
+        self._asked: tuple[Measured, int | None, Model] | None = None  # the row of an object, None: all
         self._make()
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self._stop)
         self.folder_button.clicked.connect(self.to_folder)
+        self.here_button.clicked.connect(self.classify)
         self.why_button.clicked.connect(self.explain)
         self.runner.said.connect(self._told)
         self.model_box.activated.connect(lambda *_: self.refresh())
@@ -92,6 +94,8 @@ class NetworkSection(QWidget):
             self.model_box, "Network", "The trained network that is applied: those that fit these images come first."
         )
         self.folder_button, self.why_button = QPushButton("Apply to a folder"), QPushButton("Why this class?")
+        self.here_button = QPushButton("Apply to these objects")
+        described(self.here_button, "Apply to these objects", HERE)
         described(self.folder_button, "Apply to a folder", FOLDER)
         described(self.why_button, "Why this class?", WHY)
         form = form_layout()
@@ -103,6 +107,7 @@ class NetworkSection(QWidget):
         column.addWidget(self.progress)
         column.addWidget(self.message)
         column.addLayout(form)
+        column.addWidget(self.here_button)
         column.addWidget(side_by_side(self.folder_button, self.why_button))
 
     # what is there
@@ -133,8 +138,9 @@ class NetworkSection(QWidget):
         there = self.model_box.chosen is not None
         self.model_box.setEnabled(there)
         self.folder_button.setEnabled(there)
-        self.why_button.setEnabled(there and measured is not None and not self.runner.busy)
-        for button, tip in ((self.folder_button, FOLDER), (self.why_button, WHY)):
+        for button in (self.here_button, self.why_button):
+            button.setEnabled(there and measured is not None and not self.runner.busy)
+        for button, tip in ((self.here_button, HERE), (self.folder_button, FOLDER), (self.why_button, WHY)):
             button.setToolTip(tip if there else f"{tip} {NO_MODEL}")
 
     # the training
@@ -229,18 +235,26 @@ class NetworkSection(QWidget):
             )
         return panel
 
+    def classify(self) -> None:
+        """Give all objects their classes by the network."""
+        self._ask(None, "Classifying ...")
+
     def explain(self) -> None:
         """Ask the network why the selected object has its class."""
-        live, model, row = self._live, self.model_box.chosen, self._live.here
-        if live.measured is None or live.subject is None or model is None or self.runner.busy:
-            return
-        if row is None:
+        if self._live.here is None:
             self.message.setText(NO_OBJECT)
+        else:
+            self._ask(self._live.here, "Hiding parts of the object ...")
+
+    def _ask(self, row: int | None, text: str) -> None:
+        measured, model = self._live.measured, self.model_box.chosen
+        if measured is None or model is None or self.runner.busy:
             return
-        subject, labels, key = live.subject, live.measured.labels, live.measured.objects.key(row)
-        folder = self._folder = run_folder("why")
-        self._asked = subject, row, model
-        self.message.setText("Hiding parts of the object ...")
+        subject, labels = measured.subject, measured.labels
+        key = None if row is None else measured.objects.key(row)
+        folder = self._folder = run_folder("objects")
+        self._asked = measured, row, model
+        self.message.setText(text)
         image = Image(subject.layer.name, Picture(subject.image, None), subject.axes.names, labels=labels)
         self.runner.start(lambda: objects_request(folder, model.path, image, key))
         self.refresh()
@@ -251,20 +265,38 @@ class NetworkSection(QWidget):
         if isinstance(event, Failed):
             self.message.setText(self._panel.marked("error", event.sentence))
         else:
+            measured, row, model = self._asked
             with np.load(self._folder / "classes.npz") as found:
-                self._show_why(dict(found), event.facts["classes"], *self._asked)
+                if row is None:
+                    self._show_classes(dict(found), event.facts["classes"], measured, model)
+                else:
+                    self._show_why(dict(found), event.facts["classes"], measured, row, model)
         discard(self._folder)
         self._folder = self._asked = None
         self.refresh()
 
-    def _show_why(self, found: dict[str, Any], classes: list[str], subject: Subject, row: int, model: Model) -> None:
-        """A layer over the object, and a sentence."""
-        viewer, objects = self._panel.viewer, self._live.objects
-        if objects is None or row >= len(objects):
+    def _show_classes(self, found: dict[str, Any], classes: list[str], measured: Measured, model: Model) -> None:
+        """A layer with the classes of all objects, and how many of each there are."""
+        objects, p = measured.objects, found["probability"]
+        if not np.array_equal(found["objects"], np.stack([objects.sample, objects.label], 1)):
+            self.message.setText(self._panel.marked("error", "The objects have changed meanwhile. Try again."))
             return
+        sure = p.max(1) >= self._live.threshold
+        numbers = np.where(sure, p.argmax(1) + 1, UNSURE).astype(np.uint8)
+        named = np.where(sure, np.array(classes, object)[p.argmax(1)], "unsure")
+        subject = measured.subject
+        features = {"index": objects.label, "class": named, "probability": p.max(1).round(4)}
+        name = f"{subject.layer.name} classes ({model.name})"
+        class_layer(self._panel.viewer, subject, painted(measured, numbers), name, features=features)
+        listed = ", ".join(f"{n} {int((named == n).sum()):,}" for n in (*classes, "unsure") if (named == n).any())
+        self.message.setText(escape(f"{model.name}: {listed}."))
+
+    def _show_why(self, found: dict[str, Any], classes: list[str], measured: Measured, row: int, model: Model) -> None:
+        """A layer over the object, and a sentence."""
+        viewer, subject = self._panel.viewer, measured.subject
         best = int(found["probability"].argmax())
         said = f"{classes[best]} {found['probability'][best]:.0%}"
-        sample, label = objects.key(row)
+        sample, label = measured.objects.key(row)
         data, place = _over_object(found, subject, sample)
         high = float(np.abs(data).max()) or 1.0
         if self.layer is not None and self.layer in viewer.layers:
