@@ -164,7 +164,7 @@ class Walk:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def wait(self, until: Callable[[], Any], seconds: float = 120) -> float:
+    def wait(self, until: Callable[[], Any], seconds: float = 600) -> float:
         """Let the program work until something is so; how long it took."""
         began = time.monotonic()
         while not until():

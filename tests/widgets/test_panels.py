@@ -11,7 +11,9 @@ import yaml
 from napari._qt.widgets.qt_viewer_dock_widget import QtViewerDockWidget
 from napari.plugins import menu_item_template
 from pyqtgraph import PlotWidget
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
@@ -24,6 +26,7 @@ from settled import settled
 
 import napari_dojo
 from napari_dojo.simulation.microscope import simulate
+from napari_dojo.widgets.common.form import Fold
 from napari_dojo.widgets.common.panel import Panel, open_panel
 
 pytestmark = pytest.mark.gui
@@ -86,6 +89,30 @@ def opens_without_layers_and_follows_them(qtbot, viewer, made):
     settled(qtbot, made)
     left = [b for b in made.findChildren(QComboBox) if image in [b.itemData(i) for i in range(b.count())]]
     assert left == []
+
+
+def test_tab_goes_where_the_eye_goes_and_back(qtbot, viewer, made):
+    """Through rows and folds that came after the panel was opened, without a loop, and past nothing without a name."""
+    scene = simulate("nuclei", (64, 64), 0)
+    viewer.add_image(scene.image, name="first")
+    viewer.add_labels(scene.labels, name="first labels")
+    settled(qtbot, made)
+    for fold in made.findChildren(Fold):
+        fold.button.setChecked(True)
+    window = made.window()
+    window.show()
+    settled(qtbot, made)
+    stops = [w for w in made.tab_stops() if w.isEnabled()]
+    stops[0].setFocus()
+    reached = []
+    while (now := window.focusWidget()) not in reached and made.isAncestorOf(now):
+        reached.append(now)
+        QTest.keyClick(now, Qt.Key.Key_Tab)
+    assert [w.accessibleName() for w in reached] == [w.accessibleName() for w in stops]
+    assert window.focusWidget() not in reached[1:]
+    stops[-1].setFocus()
+    QTest.keyClick(stops[-1], Qt.Key.Key_Backtab)
+    assert window.focusWidget() is stops[-2]
 
 
 ODD = (

@@ -127,28 +127,6 @@ def test_the_start_button_never_scrolls_out(qtbot, filled, panel):
         assert not any(area.isAncestorOf(button) for area in scrolled)
 
 
-@pytest.mark.window
-def test_tab_goes_where_the_eye_goes(qtbot, filled, panel):
-    train = panel(TrainPanel)
-    ready(qtbot, train)
-    train.advanced.button.setChecked(True)
-    filled.window._qt_window.resize(1280, 800)
-    filled.window._qt_window.show()
-    qtbot.waitUntil(lambda: train.task_box.isVisible(), timeout=5000)
-    qtbot.wait(200)
-    train.order_tabs()
-    chain, widget = [], train.task_box
-    while widget not in chain:
-        chain.append(widget)
-        widget = widget.nextInFocusChain()
-    stops = [w for w in chain if w in train.tab_stops()]
-    assert stops == train.tab_stops()
-    assert [w.accessibleName() for w in stops].count("") == 0
-    names = [w.accessibleName() for w in stops]
-    order = ("I want to", "Learn from", "Image of pair 1", "Target of pair 1", "Add a pair", "Start from", "Model name")
-    assert [n for n in names if n in order] == list(order)
-
-
 def test_a_taken_name_gets_a_number(own_home):
     (models_folder() / "cells").mkdir(parents=True)
     assert free_name("cells") == "cells-2"

@@ -231,7 +231,6 @@ class ClassroomPanel(Panel):
             page.exercise.large_action.setChecked(self.large)
         self.lead(self._shown.play.play_button)
         self.align()
-        self.order_tabs()
 
     # other actions
 

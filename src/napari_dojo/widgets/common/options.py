@@ -229,7 +229,6 @@ def slider(title: str, tip: str, low: float, high: float, step: float) -> Any:
     )  # napari's leaves room for arrows, which it does not have
     number.setFixedWidth(NUMBER)
     bar.setPageStep(10 * bar.singleStep())
-    made.native.setFocusProxy(bar)
     return made
 
 

@@ -48,11 +48,13 @@ class Panel(QWidget):
         inner = QWidget()
         inner.setLayout(self.column)
         area = QScrollArea()
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
+        self._scrolled = inner
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
@@ -87,7 +89,6 @@ class Panel(QWidget):
         """Fonts have their size now."""
         super().showEvent(event)
         self.align()
-        self.order_tabs()
         if self._opened:  # napari's menu shows a dock after it has put it in its place
             self._opened = False
             QTimer.singleShot(0, self._tab)
@@ -132,16 +133,16 @@ class Panel(QWidget):
                 label.setMinimumWidth(min(width, 110))
 
     def tab_stops(self) -> list[QWidget]:
-        """The visible controls that Tab reaches, from top to bottom and left to right."""
+        """The visible controls that Tab reaches, from top to bottom and left to right; those below the scrolled part last."""
         found = [w for w in self.findChildren(QWidget) if w.isVisibleTo(self) and w.focusProxy() is None]
         found = [w for w in found if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.accessibleName()]
-        middles = {w: w.mapTo(self, w.rect().center()) for w in found}
-        lines: list[list[QWidget]] = []
-        for w in sorted(found, key=lambda w: middles[w].y()):
-            if not lines or middles[w].y() > middles[lines[-1][0]].y() + LINE:
-                lines.append([])
-            lines[-1].append(w)
-        return [w for line in lines for w in sorted(line, key=lambda w: middles[w].x())]
+        scrolled = [w for w in found if self._scrolled.isAncestorOf(w)]
+        return [*_by_eye(scrolled, self._scrolled), *_by_eye([w for w in found if w not in scrolled], self)]
+
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802
+        """Tab was pressed: follow what is shown now, with the rows and folds that were added and opened since."""
+        self.order_tabs()
+        return super().focusNextPrevChild(forward)
 
     def order_tabs(self) -> None:
         """Let Tab follow the eye."""
@@ -173,6 +174,17 @@ class Panel(QWidget):
     def marked(self, level: str, text: str) -> str:
         """A finding as rich text, with a sign before it."""
         return marked(self.viewer, level, text)
+
+
+def _by_eye(found: list[QWidget], inside: QWidget) -> list[QWidget]:
+    """Widgets from top to bottom and left to right."""
+    middles = {w: w.mapTo(inside, w.rect().center()) for w in found}
+    lines: list[list[QWidget]] = []
+    for w in sorted(found, key=lambda w: middles[w].y()):
+        if not lines or middles[w].y() > middles[lines[-1][0]].y() + LINE:
+            lines.append([])
+        lines[-1].append(w)
+    return [w for line in lines for w in sorted(line, key=lambda w: middles[w].x())]
 
 
 def marked(viewer: Any, level: str, text: str) -> str:

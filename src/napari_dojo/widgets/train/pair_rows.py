@@ -54,6 +54,7 @@ class PairRows(QWidget):
         for column, head in enumerate(self._heads):
             self._grid.addWidget(head, 0, column)
         self._area = QScrollArea()
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QScrollArea.Shape.NoFrame)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

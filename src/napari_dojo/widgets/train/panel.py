@@ -221,7 +221,6 @@ class TrainPanel(Panel):
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and not self.progress.busy)
         self.start_button.setToolTip(errors[0] if errors else START)
-        self.order_tabs()
         self._lead()
 
     def _lead(self) -> None:
