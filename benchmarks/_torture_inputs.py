@@ -412,9 +412,9 @@ def by_panel(case: Case, folder: Path) -> str:
     from napari.layers import Labels as LabelsLayer
 
     from napari_dojo.training.start import NONE
+    from napari_dojo.widgets.common.training_data import Files, Layers
     from napari_dojo.widgets.train.check import Asked, look_at
     from napari_dojo.widgets.train.pair_rows import Row
-    from napari_dojo.widgets.train.training_data import Files, Layers
 
     task = TASKS[case.task]
     options: dict[str, Any] = {}

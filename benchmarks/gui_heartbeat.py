@@ -199,9 +199,9 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     from napari_dojo.simulation.microscope import simulate
     from napari_dojo.widgets.apply.panel import ApplyPanel
     from napari_dojo.widgets.common.panel import open_panel
+    from napari_dojo.widgets.common.queue import desk
     from napari_dojo.widgets.compare.panel import ComparePanel
     from napari_dojo.widgets.train.panel import TrainPanel
-    from napari_dojo.widgets.train.queue import desk
 
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)

@@ -184,7 +184,7 @@ class Walk:
 
     def close(self) -> None:
         """Close the window, with what still runs."""
-        from napari_dojo.widgets.train.queue import desk
+        from napari_dojo.widgets.common.queue import desk
 
         desk().close(self.viewer)
         self.viewer.close()

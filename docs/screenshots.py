@@ -188,7 +188,7 @@ class Stage:
 
     def close(self) -> None:
         """Close all, without a question about trainings."""
-        from napari_dojo.widgets.train.queue import desk
+        from napari_dojo.widgets.common.queue import desk
 
         for viewer in (*self.others, self.viewer):
             for training in list(desk().trainings):
@@ -269,7 +269,7 @@ def train_classes(stage: Stage) -> None:
 
 @state
 def train_channels(stage: Stage) -> None:
-    from napari_dojo.widgets.train.rows import Row
+    from napari_dojo.widgets.common.rows import Row
 
     body, nuclei, labels = stage.sample("cells")
     box = [[20, 20], [20, 380], [400, 380], [400, 20]]
@@ -346,7 +346,7 @@ def train_failed(stage: Stage) -> None:
 
 @state
 def train_unfinished(stage: Stage) -> None:
-    from napari_dojo.widgets.train.queue import desk
+    from napari_dojo.widgets.common.queue import desk
 
     panel = stage.train()
     stage.wait(lambda: panel.progress.score.text())
@@ -648,7 +648,7 @@ def palm_support(stage: Stage) -> None:
     dense.visible = sparse.visible = wide.visible = True
     panel = stage.open("Train")
     choose_task(panel, "translate")
-    from napari_dojo.widgets.train.rows import Row
+    from napari_dojo.widgets.common.rows import Row
 
     panel.rows.set_rows([Row((sparse, wide), dense)])
     panel.choices.set_options({"localisations": True})

@@ -131,8 +131,8 @@ def layer(array: np.ndarray, name: str, labels: bool = False) -> Any:
 def training_data(given: Case, folder: Path) -> Any:
     """What the Train panel trains on: rows of layers, or a folder with a folder of each class."""
     from napari_dojo.io.datasets import DatasetFiles
+    from napari_dojo.widgets.common.training_data import Files, Layers
     from napari_dojo.widgets.train.pair_rows import Row
-    from napari_dojo.widgets.train.training_data import Files, Layers
 
     task = TASKS[given.task]
     if not task.result.dense:

@@ -297,3 +297,18 @@ def test_all_outlines_are_smoothed_and_no_object_grows_over_another():
     assert (after[29:31, 43:45] == 0).all()
     assert set(np.unique(after)) == {0, 1, 2}
     assert abs(np.count_nonzero(after == 2) - np.count_nonzero(labels == 2)) < 30
+
+
+def test_what_is_accepted_stays_in_another_prediction(two):
+    accepted = np.zeros(two.shape, np.uint8)
+    accepted[4:26, 4:21] = 1  # object 1 and its rim
+    new = np.zeros_like(two)
+    new[6:24, 7:18] = 1  # the accepted one again, in another outline
+    new[0:10, 44:56] = 2
+    new[20:30, 0:10] = 3  # of which less than half is accepted
+    found = edits.kept(two, accepted, new)
+    np.testing.assert_array_equal(found[accepted > 0], two[accepted > 0])
+    assert found[5, 50] == 4  # numbers begin after the largest
+    assert found[28, 2] == 5
+    assert set(np.unique(found)) == {0, 1, 4, 5}
+    np.testing.assert_array_equal(np.unique(edits.kept(two, 0 * accepted, new)), [0, 4, 5, 6])

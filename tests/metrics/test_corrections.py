@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from napari_dojo.errors import DojoError
-from napari_dojo.metrics.corrections import fixed_and_broken
+from napari_dojo.metrics.corrections import (
+    classes_fixed_and_broken,
+    fixed_and_broken,
+    strokes_fixed_and_broken,
+)
 
 
 def squares(*places, size=6, shape=(40, 60)):
@@ -79,3 +83,28 @@ def test_nothing_accepted():
 def test_other_sizes_are_refused():
     with pytest.raises(DojoError):
         fixed_and_broken(np.zeros((5, 5), int), np.zeros((5, 6), int), np.zeros((5, 5), int))
+
+
+def test_strokes_are_right_where_each_lies_in_an_object_of_its_own():
+    strokes = np.zeros((20, 40), np.int32)
+    strokes[5, 2:8], strokes[5, 12:18], strokes[15, 2:8], strokes[15, 20:30] = 2, 5, 1, 1
+    merged, apart = np.zeros((2, 20, 40), np.int32)
+    merged[3:8, 1:19] = 1
+    apart[3:8, 1:9], apart[3:8, 11:19], apart[14:17, 18:32] = 1, 2, 3
+    checked = strokes_fixed_and_broken(strokes, merged, apart)
+    assert sorted(c.number for c in checked.fixed) == [2, 5]
+    assert [c.number for c in checked.broken] == [0]  # an object on the background
+    assert strokes[checked.broken[0].place] == 1
+    assert (checked.objects, checked.before, checked.after) == (4, 2, 3)
+    assert checked.counted("strokes") == "strokes 4 · fixed 2 · broke 1"
+
+
+def test_strokes_of_classes_and_frames():
+    labels = np.zeros((2, 10, 10), np.int32)
+    labels[0, 2, :4], labels[0, 8, :4], labels[1, 5, 5:] = 1, 2, 2
+    before, after = np.ones_like(labels), np.full_like(labels, 2)
+    checked = classes_fixed_and_broken(labels, before, after, apart=1)
+    assert [(c.number, c.place[0]) for c in checked.fixed] == [(2, 0), (2, 1)]
+    assert [(c.number, labels[c.place]) for c in checked.broken] == [(1, 1)]
+    only = classes_fixed_and_broken(labels, before, after, accepted=np.arange(2)[:, None, None] + 0 * labels, apart=1)
+    assert only.objects == 1

@@ -125,6 +125,60 @@ def test_the_model_is_never_worse_than_its_start(trained: Path, tmp_path: Path, 
     assert done.facts["score"]["selection_score"] >= before - 1e-3
 
 
+def strokes() -> Dataset:
+    """Discs with a stroke on each, and some on the background."""
+    inputs, labels = discs(n=2)
+    drawn = []
+    for y in labels:
+        stroke = np.zeros_like(y)
+        for n in np.unique(y)[1:]:
+            middle = np.argwhere(y == n)[(y == n).sum() // 2]
+            stroke[tuple(slice(max(0, m - 1), m + 2) for m in middle)] = n + 1
+        stroke = np.where(y > 0, stroke, 0)
+        stroke[::12, ::3] = np.where(y[::12, ::3] == 0, 1, stroke[::12, ::3])
+        drawn.append(stroke)
+    return Dataset.of(inputs, drawn)
+
+
+def test_strokes_are_held_out_for_the_comparison_and_then_trained_on(own_home: Path, tmp_path: Path) -> None:
+    known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=60)
+    list(train_steps(Dataset.of(*discs(n=4)), "instances", Target(known), settings))
+    options = TASKS["instances"].options(annotation="strokes")
+    whole = prepare(strokes(), TASKS["instances"], options, SETTINGS, choose("cpu"), AUTO)  # type: ignore[arg-type]
+    assert whole.comparison.by == "trials"
+    held = whole.comparison.held
+    assert held is not None
+    assert f"on {held.pieces} of {held.of} annotated places" in whole.comparison.finding.text
+    target = Target(tmp_path / "m", corrections=True)
+    events = list(train_steps(strokes(), "instances", target, SETTINGS, options, AUTO))
+    why = told(events)
+    assert "agreement with the strokes" in why
+    assert why.endswith(f"Compared on {held.pieces} of {held.of} annotated places; now all are trained on.")
+    assert [e.step for e in events if isinstance(e, Step)] == list(range(1, 201))  # it began again, with all of them
+    card = read_card(tmp_path / "m")
+    assert card.split["training"] == 2
+    assert card.split["validation"] == 0
+    again = prepare(strokes(), TASKS["instances"], options, SETTINGS, choose("cpu"), AUTO)  # type: ignore[arg-type]
+    assert [m.name for m in again.comparison.models] == ["discs"]
+
+
+def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_its_own(
+    own_home: Path, tmp_path: Path
+) -> None:
+    known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=20)
+    data = Dataset.of(*discs(n=4))
+    list(train_steps(data, "instances", Target(known), settings))
+    more = replace(settings, learning_rate=0.01, validation=0.0)
+    free, near = tmp_path / "free", own_home / "models" / "near"
+    list(train_steps(data, "instances", Target(free), more, start=load(known)))
+    list(train_steps(data, "instances", Target(near, corrections=True), more, start=load(known)))
+    start, apart, close = (torch.cat([p.ravel() for p in load(m).net.parameters()]) for m in (known, free, near))
+    assert read_card(free).training["steps"] == read_card(near).training["steps"] == 20
+    torch.testing.assert_close(close - start, (apart - start) / 2, rtol=0.05, atol=1e-3)
+    setup = prepare(data, TASKS["instances"], TASKS["instances"].options(), SETTINGS, choose("cpu"), AUTO)
+    assert [m.name for m in setup.comparison.models] == ["discs"]
+
+
 def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))[-1]
     assert isinstance(done, Done)

@@ -12,7 +12,7 @@ from npe2 import PluginManifest
 
 from napari_dojo.device import Device, cores
 from napari_dojo.simulation.microscope import simulate
-from napari_dojo.widgets.train.queue import desk
+from napari_dojo.widgets.common.queue import desk
 
 
 @pytest.fixture(autouse=True)

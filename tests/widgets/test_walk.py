@@ -19,9 +19,9 @@ from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.panel import open_panel
+from napari_dojo.widgets.common.queue import desk
 from napari_dojo.widgets.compare.panel import ComparePanel
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.queue import desk
 
 pytestmark = [pytest.mark.first, pytest.mark.gui, pytest.mark.timeout(400)]
 

@@ -8,6 +8,7 @@ __all__ = [
     "coverage",
     "dataset",
     "edits",
+    "holding",
     "kinds",
     "noise",
     "normalize",

@@ -31,6 +31,7 @@ __all__ = [
     "fill_all_holes",
     "fill_holes",
     "is_accepted",
+    "kept",
     "line_in",
     "meet",
     "merge",
@@ -304,6 +305,22 @@ def withdraw(
     return Edit.of(
         accepted, box, np.where(_with_rim(np.asarray(labels[box]), numbers, axes), 0, np.asarray(accepted[box]))
     )
+
+
+def kept(labels: NDArray[Any], accepted: NDArray[Any], new: NDArray[Any]) -> NDArray[np.int32]:
+    """Labels of another prediction (*S), in which all that is accepted stays as it is, with its numbers.
+
+    Objects of the new prediction of which most is accepted are left out, others are cut; they are numbered from the largest
+    number of the labels on.
+    """
+    inside = np.unique(labels[accepted > 0])
+    mine = (accepted > 0) | np.isin(labels, inside[inside > 0])
+    values, place = np.unique(new, return_inverse=True)
+    place = place.reshape(new.shape)
+    gone = 2 * np.bincount(place[mine], minlength=len(values)) > np.bincount(place.ravel(), minlength=len(values))
+    numbers = int(labels.max(initial=0)) + np.cumsum(~gone & (values > 0))
+    numbers[gone | (values <= 0)] = 0
+    return np.where(mine, labels, numbers[place]).astype(np.int32)
 
 
 def is_accepted(labels: Any, accepted: Any, number: int, box: Box) -> bool:

@@ -133,6 +133,7 @@ class TrainRequest(Request):
     task : its name; ``options`` : of it, as they were chosen.
     out : the model's folder.
     start : the folder or name of the model to start from, "auto" or "none", see `napari_dojo.training.train.train_steps`.
+    corrections : it is trained on what a person corrected, see `napari_dojo.training.recorder.Target`.
     """
 
     kind: ClassVar[str] = "train"
@@ -146,6 +147,7 @@ class TrainRequest(Request):
     start: str = NONE
     resume: bool = False
     name: str = ""
+    corrections: bool = False
 
     def dataset(self, folder: Path, layout: Layout) -> tuple[Dataset, list[str]]:
         """The training data, and sentences about what was skipped; DojoError where they cannot be used."""

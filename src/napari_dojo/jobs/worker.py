@@ -94,7 +94,7 @@ def _train(folder: Path, control: Control) -> Iterator[Event]:
     options: Any = checked(task.options, request.options)
     dataset, notes = request.dataset(folder, task.layout(options))
     yield from (Message("warning", note) for note in notes)
-    target = Target(request.out, request.resume, name=request.name, began=began)
+    target = Target(request.out, request.resume, name=request.name, began=began, corrections=request.corrections)
     yield from train_steps(dataset, task, target, request.settings, options, request.start, control)
 
 

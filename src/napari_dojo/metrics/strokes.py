@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_dojo.metrics.base import same_size
 
-__all__ = ["StrokeCounts"]
+__all__ = ["StrokeCounts", "in_own_objects"]
 
 BACKGROUND = 1
 MOST = 0.5  # of a stroke, from which on it lies in an object
@@ -41,23 +41,8 @@ class StrokeCounts:
         if region is not None:
             t = np.where(np.asarray(region, bool), t, 0)
         ground = p[t == BACKGROUND]
-        at = t > BACKGROUND
-        stroke, there = t[at], p[at]
-        numbers, whole = np.unique(stroke, return_counts=True)
-        pairs, pixels = np.unique(np.stack([stroke, there]), axis=1, return_counts=True)
-        share = pixels / whole[np.searchsorted(numbers, pairs[0])]
-        inside = (pairs[1] > 0) & (share >= MOST)
-        held, times = np.unique(pairs[1][inside], return_counts=True)
-        alone = inside.copy()
-        alone[inside] = (times == 1)[np.searchsorted(held, pairs[1][inside])] if len(held) else False
-        own = np.unique(pairs[0][alone])  # a stroke that lies half in each of two objects counts once
-        return cls(
-            len(numbers),
-            len(own),
-            int(times[times > 1].sum()),
-            len(ground),
-            int(np.count_nonzero(ground == 0)),
-        )
+        numbers, own, merged = _lying(t, p)
+        return cls(len(numbers), len(own), merged, len(ground), int(np.count_nonzero(ground == 0)))
 
     def __add__(self, other: StrokeCounts) -> StrokeCounts:
         return StrokeCounts(
@@ -97,3 +82,25 @@ class StrokeCounts:
             "background": self.background,
             "outside": self.outside,
         }
+
+
+def in_own_objects(strokes: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:
+    """The numbers of objects of whose stroke most lies in one predicted object that holds most of no other stroke."""
+    return _lying(strokes.astype(np.int64), predicted.astype(np.int64))[1]
+
+
+def _lying(
+    strokes: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """The numbers of all objects with strokes, those in objects of their own, and how many share one."""
+    at = strokes > BACKGROUND
+    stroke, there = strokes[at], predicted[at]
+    numbers, whole = np.unique(stroke, return_counts=True)
+    pairs, pixels = np.unique(np.stack([stroke, there]), axis=1, return_counts=True)
+    share = pixels / whole[np.searchsorted(numbers, pairs[0])]
+    inside = (pairs[1] > 0) & (share >= MOST)
+    held, times = np.unique(pairs[1][inside], return_counts=True)
+    alone = inside.copy()
+    alone[inside] = (times == 1)[np.searchsorted(held, pairs[1][inside])] if len(held) else False
+    own = np.unique(pairs[0][alone])  # a stroke that lies half in each of two objects counts once
+    return numbers, own, int(times[times > 1].sum())

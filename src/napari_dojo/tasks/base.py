@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.dataset import Dataset, Layout, Sample
+from napari_dojo.data.holding import Pieces
 from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.metrics.base import Score
@@ -243,12 +244,14 @@ class Supervision:
         on its device; crops come flipped, rotated and scaled.
     decoded : how many of the first maps `Task.decode` uses, the others being there for training alone; 0: all.
     completion : options -> how annotation is completed before records are made of it; None: it is complete.
+    pieces : (sample, options) -> what of the annotation belongs together where some of it is held out; None: it cannot be.
     """
 
     record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
     targets: Callable[[Crops, Any, Generator], tuple[Tensor, Tensor, Tensor]]
     decoded: int = 0
     completion: Callable[[Any], Completion | None] = lambda options: None
+    pieces: Callable[[Sample, Any], Pieces] | None = None
 
 
 @dataclass(frozen=True)

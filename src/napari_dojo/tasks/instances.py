@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Layout, Sample
+from napari_dojo.data.holding import Pieces
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
@@ -40,7 +41,7 @@ from napari_dojo.tasks.findings import corner_findings, label_findings, size_fin
 from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
 from napari_dojo.tasks.sections import annotated_planes, strokes_of_planes
 from napari_dojo.tasks.stroke_findings import looks_like_strokes, stroke_findings, stroked_areas
-from napari_dojo.tasks.strokes import completed_strokes
+from napari_dojo.tasks.strokes import BACKGROUND, completed_strokes
 from napari_dojo.tasks.watershed import split_objects
 
 if TYPE_CHECKING:
@@ -304,6 +305,17 @@ def completion(options: InstancesOptions) -> Completion | None:
     return Completion(completed_strokes, RENEWED) if options.strokes or options.planes else None
 
 
+def pieces(sample: Sample, options: InstancesOptions) -> Pieces:
+    """Objects, and each stroke of the background by itself."""
+    y = _annotated(sample).astype(np.int64)
+    if not options.strokes:
+        return Pieces(y, dict.fromkeys(np.unique(y[y > 0]).tolist(), 0))
+    ground = numbered_pieces(y == BACKGROUND)
+    numbers = np.where(y > BACKGROUND, y, -ground.astype(np.int64))
+    there = np.unique(numbers[numbers != 0]).tolist()
+    return Pieces(numbers, {n: int(n < 0) for n in there})
+
+
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: InstancesOptions) -> Tensor:
     """Cross-entropy and soft Dice of "inside" and "boundary", errors of distance, direction and centre."""
     from napari_dojo.nets.losses import binary_cross_entropy, l1, soft_dice
@@ -427,7 +439,7 @@ INSTANCES = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    supervision=Supervision(record, targets, decoded=2, completion=completion),
+    supervision=Supervision(record, targets, decoded=2, completion=completion, pieces=pieces),
     loss=loss,
     decode=decode,
     score=score,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.dataset import Dataset, Layout, Sample
+from napari_dojo.data.holding import Pieces
 from napari_dojo.data.kinds import CLASSES
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.settings import Option
@@ -27,6 +28,7 @@ __all__ = ["SEMANTIC", "SemanticDecoding", "SemanticOptions"]
 
 MOST = 255  # classes
 MARGIN = 512  # px around a block of a large image that are looked at for small regions at most
+BANDS = 5  # of each class and image, of which one in five is held out
 MANY = 20  # classes; beyond it they are probably objects
 _ZERO_IS_BACKGROUND = Fix("0 is background", "option", value=("zero", "background"))
 _OBJECTS = Fix("Find objects instead", "task", value="instances")
@@ -159,6 +161,20 @@ def targets(crops: Crops, options: SemanticOptions, random: Generator) -> tuple[
     return crops.x, (crops.record.float() - 1).clamp_(min=0), known.float()
 
 
+def pieces(sample: Sample, options: SemanticOptions) -> Pieces:
+    """Each class in five bands of equal size across the image: strokes may be few and long."""
+    index, known = _index(np.asarray(sample.y), options.values)
+    known = known if sample.region is None else known & sample.region
+    numbers, strata = np.zeros(known.shape, np.int64), {}
+    for k in range(len(options.values)):
+        mine = np.flatnonzero(known & (index == k))
+        for band, pixels in enumerate(np.array_split(mine, BANDS)):
+            if len(pixels):
+                numbers.ravel()[pixels] = 1 + BANDS * k + band
+                strata[1 + BANDS * k + band] = k
+    return Pieces(numbers, strata)
+
+
 def loss(out: Tensor, target: Tensor, weight: Tensor, options: SemanticOptions) -> Tensor:
     """Cross-entropy and half of soft Dice over the annotated pixels."""
     from torch.nn.functional import one_hot
@@ -235,7 +251,7 @@ SEMANTIC = Task(
     augmentation=lambda options: Augmentation(),
     summarize=summarize,
     prepare=as_given,
-    supervision=Supervision(record, targets),
+    supervision=Supervision(record, targets, pieces=pieces),
     loss=loss,
     decode=decode,
     score=score,

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_dojo.data.coverage import numbers_in
 from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
+from napari_dojo.data.holding import Held, hold_out
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.device import Device
@@ -92,6 +93,12 @@ class Setup:
             plan = plan_for(self.dataset, self.split, self.summary, self.device, self.settings, start)
         return replace(self, start=start, rule=rule, plan=plan, comparison=DECIDED)
 
+    @property
+    def trial(self) -> Setup:
+        """The same with the annotation that starts are compared with: without validation, some is held out for that."""
+        held = self.comparison.held
+        return self if held is None else replace(self, dataset=held.dataset, split=held.split)
+
     def scaled(self) -> tuple[Dataset, Split]:
         """The dataset and its split at the network's scale.
 
@@ -142,8 +149,12 @@ def prepare(
     fit = fitting(task, ready, summary, settings) if auto else ()
     if not fit:
         return decided
-    scores, validated = scored and task.target is not None, scored and bool(split.validation or folds)
-    how = comparison(fit, scores, validated, settings, decided.plan)
+    held: Held | bool
+    scores, held = scored and task.target is not None, scored and bool(split.validation or folds)
+    pieces = task.supervision.pieces
+    if not held and scores and pieces is not None:
+        held = hold_out(ready, lambda sample: pieces(sample, summary.options), settings.seed) or False
+    how = comparison(fit, scores, held, settings, decided.plan)
     if device is not None and device.together > 1:
         how = how.without_trials("several processes train together", scores)
     return replace(decided, comparison=how)

@@ -44,6 +44,8 @@ class Target:
     resume : continue the run that lies there; ``overwrite`` : replace it.
     name, description, license, authors : for the model card.
     began : time.monotonic() at which the budget starts to count.
+    corrections : a person corrects what the start predicts, and this training is one of several on the same images. So its
+        model is never compared as a start, and it rehearses what its start learned.
     """
 
     out: Path
@@ -54,6 +56,7 @@ class Target:
     license: str | None = None
     authors: tuple[str, ...] = ()
     began: float | None = None
+    corrections: bool = False
 
     @property
     def run(self) -> Path:
@@ -195,6 +198,7 @@ def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: 
             "fingerprint": data,
             "excluded": [asdict(e) for e in dataset.excluded],
             "seen": _seen(setup, dataset, split),
+            **({"corrections": True} if target.corrections else {}),
         },
         parent=setup.start.name if setup.start else None,
     )

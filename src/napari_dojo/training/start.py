@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.holding import Held
 from napari_dojo.data.normalize import Rule
 from napari_dojo.metrics.domain_shift import outside, profile
 from napari_dojo.models.card import Card
@@ -39,6 +40,7 @@ class Comparison:
     why : where there are no trials, the reason.
     seconds, steps : of each trial; 0 where the other rules.
     scores : the baseline's score can be compared with; so it is, too, where a check takes longer than a trial.
+    held : what trials are made with where there is no validation: the winner then begins again, with all of the annotation.
     """
 
     models: tuple[Model, ...] = ()
@@ -47,6 +49,7 @@ class Comparison:
     seconds: float = 0.0
     steps: int = 0
     scores: bool = False
+    held: Held | None = None
 
     @property
     def names(self) -> str:
@@ -62,7 +65,10 @@ class Comparison:
         """What the check says of it."""
         if self.by == "trials":
             long = f"{self.seconds:.0f} s" if self.seconds else f"{self.steps:,} steps"
-            return Finding("ok", f"Starts that are compared first, {long} each: nothing, {self.names}", code="start")
+            text = f"Starts that are compared first, {long} each: nothing, {self.names}"
+            if self.held is not None:
+                text += f" (on {self.held.pieces} of {self.held.of} annotated places, which are held out for it)"
+            return Finding("ok", text, code="start")
         if self.by == "baseline":
             text = f"Starts from {self.models[0].name} if it beats the baseline before any training ({self.why})"
             return Finding("ok", text, code="start")
@@ -86,7 +92,8 @@ def possible_starts(task: Task, channels: int, spatial: str, upsampling: Mapping
 def fitting(task: Task, dataset: Dataset, summary: Summary, settings: TrainSettings) -> tuple[Model, ...]:
     """The shipped and own models that are compared with a new one; ``dataset`` as it is trained on."""
     there = possible_starts(task, dataset.channels, dataset.spatial, task.layout(summary.options).upsampling)
-    fit = [m for m in there if m.origin != "lab" and _fits(m.card, task, dataset, summary, settings)]
+    there = [m for m in there if m.origin != "lab" and not m.card.data.get("corrections")]
+    fit = [m for m in there if _fits(m.card, task, dataset, summary, settings)]
     if len(fit) > 1:
         x = dataset.samples[0].x
         seen = profile(Rule().measure(x).apply(x)) if task.result.intensities else {}
@@ -95,21 +102,23 @@ def fitting(task: Task, dataset: Dataset, summary: Summary, settings: TrainSetti
 
 
 def comparison(
-    fit: tuple[Model, ...], scores: bool, validated: bool, settings: TrainSettings, plan: Plan | None
+    fit: tuple[Model, ...], scores: bool, held: Held | bool, settings: TrainSettings, plan: Plan | None
 ) -> Comparison:
     """How models are compared with nothing: by trials where there is validation and time for them.
 
-    ``scores`` : the task's scores say how good a model is before any training; ``plan`` None where it is not known yet.
+    ``scores`` : the task's scores say how good a model is before any training; ``plan`` None where it is not known yet;
+    ``held`` : annotation that is held out for trials, or whether there is validation.
     """
     steps = (plan.steps if plan else settings.steps) or 0
     counted = bool(settings.steps or settings.epochs)
     seconds = 0.0 if counted else 60 * (settings.minutes or MINUTES)
     trial = steps // 10 if counted else 0
-    why = "no validation" if not validated else ""
+    why = "" if held else "no validation"
     if not why and (trial < FEWEST if counted else seconds < SHORTEST):
         why = "the training is short"
     if not why:
-        return Comparison(fit, "trials", "", min(LONGEST, SHARE * seconds), trial, scores)
+        kept = None if isinstance(held, bool) else held
+        return Comparison(fit, "trials", "", min(LONGEST, SHARE * seconds), trial, scores, kept)
     return Comparison(fit).without_trials(why, scores)
 
 

@@ -40,12 +40,13 @@ from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
-from napari_dojo.models.card import Card, read_card
+from napari_dojo.models.card import Card, decoding_of, options_of, read_card
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Example, Task
 from napari_dojo.training.crossed import CROSSED, cross_validated
+from napari_dojo.training.held import held_of, keep_held
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit, follow
@@ -63,6 +64,7 @@ __all__ = ["Target", "train_steps"]
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
+KEPT = 0.5  # share of the start's weights in a model that was trained on corrections
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
 
@@ -109,8 +111,8 @@ def train_steps(
     def make(
         model: Model | None, like: _Training | None, among: World | None = None, split: Split | None = None
     ) -> _Training:
-        found = bundle if model is None else bundles.load(model.path)
-        decided = setup if model is None or found is None else setup.starting_from(found.card)
+        found, given = bundle if model is None else bundles.load(model.path), setup if among else setup.trial
+        decided = given if model is None or found is None else given.starting_from(found.card)
         decided = decided if split is None else replace(decided, split=split)
         return _Training(decided, target, found, control, among or World(), like)
 
@@ -142,10 +144,11 @@ def _begun(
         yield before[-1]
     name = world.shared(best and best.start and best.start.card.name)
     chosen = next((m for m in setup.comparison.models if m.card.name == name), None)
+    again = setup.comparison.held is not None or (setup.folds and not crossed)
+    if best is not None and again:  # what won begins once more, with all of the annotation
+        best.batches.close()
+        best = None
     if setup.folds and not crossed:
-        if best is not None:
-            best.batches.close()
-            best = None
 
         def part(k: int) -> _Training:
             return make(chosen, None, split=setup.folds[k])
@@ -478,12 +481,13 @@ class _Training:
     def _hold(self, learner: Learner, better: bool) -> None:
         """Keep the best weights in memory, where they are those that were scored last."""
         if better and self._checked is not None and self._checked.step == learner.step:
-            self.best = _Best(deepcopy(learner.average), learner.step, self._checked, self.last_maps)
+            self.best = _Best(deepcopy(self._settled(learner.average)), learner.step, self._checked, self.last_maps)
 
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
         decoding = self.task.decoding(**self.card.decoding)
         began = time.monotonic()
+        net = self._settled(net)
         self.last_maps = self.validation.predict(net)
         score = self.validation.score(self.last_maps, decoding)
         self.took = time.monotonic() - began
@@ -497,6 +501,22 @@ class _Training:
         if self.crossed:  # nothing is left to choose by: the last weights are kept
             return self._checked, float(step)
         return self._checked, -loss if self.task.target is None else score.selection_score
+
+    def _settled(self, net: Any) -> Any:
+        """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
+
+        The weights between the two keep most of what was learned, and of what the start knew before (Wortsman et al.
+        2022, CVPR: robust fine-tuning of zero-shot models).
+        """
+        start, completed = self.start, self.task.supervision.completion(self.options)
+        if start is None or not (self.target.corrections and self._fits) or completed is not None:
+            return net
+        found, old = deepcopy(net), start.net.to(next(net.parameters()).device).state_dict()
+        with torch.no_grad():
+            for name, value in found.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(old[name].to(value.dtype), KEPT)
+        return found
 
     def _validation_loss(self, net: Any) -> float:
         """On a batch of validation crops, always the same one."""
@@ -554,7 +574,7 @@ class _Training:
         best, self.best = self.best, None
         if better:
             self.best_maps = self.last_maps
-            self._save(learner, learner.average)
+            self._save(learner, self._settled(learner.average))
         elif best is not None:
             self.best_maps, self.last_score = best.maps, best.event.score
             self._save(learner, best.net)
@@ -606,6 +626,8 @@ class _Training:
             self._test(best)
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
+        old_test = self._old_test(best)
+        self._keep_held()
         facts = {
             "rising": learner.rising and not self.crossed,
             "warning": self._warning(),
@@ -618,6 +640,7 @@ class _Training:
             "sentence": self.card.score.get("sentence", ""),
             "excluded": self.card.data["excluded"],
             "start": self.why,
+            **({"old_test": old_test} if old_test else {}),
         }
         return Done(str(self.target.out), facts)
 
@@ -631,6 +654,36 @@ class _Training:
             if found is not None:
                 data = {**self.card.data, "calibration": found[1]}
                 self.card = replace(self.card, calibration=found[0], data=data)
+
+    def _keep_held(self) -> None:
+        """Keep some of what was not trained on, for the models that begin from this one."""
+        judge = self.test or (self.validation if self.split.validation else None)
+        labelled = self.task.target is not None and self.task.result.dense and not self.task.result.intensities
+        if judge is not None and labelled and self.task.supervision.completion(self.options) is None:
+            keep_held(self.target.run, judge.sources)
+
+    def _old_test(self, best: Bundle) -> dict[str, Any]:
+        """Of a retraining on corrections: how it and its start do on what the start never trained on."""
+        if self.start is None or not self.target.corrections or self.control.stop:
+            return {}
+        old, name = self.start.card, self.start.card.name
+        try:
+            sources = held_of(find(name))
+        except DojoError:
+            sources = []
+        known = (old.data.get("test") or old.score).get("sentence")
+        if not sources or old.zoom != self.card.zoom:
+            text = (
+                f"{name} on its own test images: {known}. They are not here to score the new model on." if known else ""
+            )
+            return {"model": name, "sentence": text} if text else {}
+        scores = []
+        for card, net in ((old, self.start.net), (self.card, best.net)):
+            judge = Judge(self.task, options_of(card), card, self.device, tuple(sources))
+            scores.append(judge.score(judge.predict(net), decoding_of(card)))
+        before, after = scores
+        text = f"Test images of {name}: {after.sentence}; before: {before.sentence}."
+        return {"model": name, "sentence": text, "before": figures(before), "after": figures(after)}
 
     def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
         """A corner of a validation image with its result; None for volumes."""

@@ -112,7 +112,8 @@ def _by_trials(
         name = NOTHING if model is None else model.name
         told.append(_Outcome(name, training.figure, _when(training)))
         reached = training.learner.best
-        if best is None or reached > best.learner.best or (model is None and reached == best.learner.best):
+        same = best is not None and model is None and reached == best.learner.best
+        if best is None or reached > best.learner.best or (same and comparison.held is None):
             if best is not None:
                 best.leave(training)
             best, told = training, [told[-1], *told[:-1]]
@@ -122,7 +123,9 @@ def _by_trials(
             break
     assert best is not None
     best.paused = paused
-    return best, _sentence(told)
+    held = comparison.held
+    said = "" if held is None else f" Compared on {held.pieces} of {held.of} annotated places; now all are trained on."
+    return best, _sentence(told) + said
 
 
 def _when(training: Candidate) -> str:

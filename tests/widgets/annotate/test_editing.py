@@ -13,8 +13,8 @@ from napari_dojo.widgets.annotate.gestures import TOOLS, Gesture
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
 from napari_dojo.widgets.common.accepted import accepted_layer, accepted_places
 from napari_dojo.widgets.common.layers import provenance
+from napari_dojo.widgets.common.training_data import Layers
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.training_data import Layers
 
 pytestmark = pytest.mark.gui
 
@@ -232,7 +232,7 @@ def test_train_uses_what_is_accepted(qtbot, filled, panel):
 def test_the_button_opens_train_with_this_pair(qtbot, filled, panel):
     annotate = panel(AnnotatePanel)
     annotate.choose(filled.layers["cells_2 labels"])
-    annotate.train_button.click()
+    annotate.retrain.more_button.click()
     train = next(w for w in filled.window.dock_widgets.values() if isinstance(w, TrainPanel))
     assert (filled.layers["cells_2"], filled.layers["cells_2 labels"]) in [
         (row.images[0], row.target) for row in train.rows.rows()
@@ -255,7 +255,7 @@ def test_corrections_and_acceptance_come_back(qtbot, filled, panel):
     filled.layers.clear()
     again = panel(AnnotatePanel)
     qtbot.waitUntil(lambda: again.unfinished.draft is not None, timeout=10_000)
-    again.unfinished.draft_line.findChildren(type(again.train_button))[0].click()
+    again.unfinished.draft_line.findChildren(type(again.retrain.train_button))[0].click()
     assert again.editing.labels.name == "cells_1 labels"
     np.testing.assert_array_equal(again.editing.data, corrected)
     np.testing.assert_array_equal(again.editing.accepted.data, mask)
@@ -295,7 +295,7 @@ def test_train_brings_back_what_annotate_kept(qtbot, filled, panel):
     filled.layers.clear()
     train = panel(TrainPanel)
     qtbot.waitUntil(lambda: train.unfinished.draft is not None, timeout=10_000)
-    train.unfinished.draft_line.findChildren(type(annotate.train_button))[0].click()
+    train.unfinished.draft_line.findChildren(type(annotate.retrain.train_button))[0].click()
     (row,) = train.rows.rows()
     assert (row.name, row.target.name, row.region.name) == ("cells_1", "cells_1 labels", "cells_1 labels accepted")
     assert train.task.name == "instances"

@@ -10,11 +10,11 @@ import pytest
 from napari_dojo.events import Done, Failed, Validated
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.panel import open_panel
+from napari_dojo.widgets.common.queue import Training, desk
 from napari_dojo.widgets.compare.panel import ComparePanel
 from napari_dojo.widgets.tour import panel as tours
 from napari_dojo.widgets.tour.panel import TourPanel, sample
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.queue import Training, desk
 
 pytestmark = [
     pytest.mark.gui,

@@ -278,7 +278,7 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
         viewer.add_image(scene.image * 2.0 + 1, name=f"{name} gfp")
         viewer.add_labels(scene.labels, name=f"{name} labels")
     shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")
-    from napari_dojo.widgets.train.rows import Row
+    from napari_dojo.widgets.common.rows import Row
 
     rows = [
         Row((viewer.layers[f"{n} dapi"], viewer.layers[f"{n} gfp"]), viewer.layers[f"{n} labels"], region, role)
@@ -428,7 +428,7 @@ def test_objects_outside_the_region_are_reported(qtbot, viewer, train, scene):
     image = viewer.add_image(scene.image, name="a")
     labels = viewer.add_labels(scene.labels, name="a labels")
     shapes = viewer.add_shapes([[[0, 0], [0, 64], [128, 64], [128, 0]]], shape_type="polygon", name="half")
-    from napari_dojo.widgets.train.rows import Row
+    from napari_dojo.widgets.common.rows import Row
 
     train.rows.set_rows([Row((image,), labels, shapes)])
     says(qtbot, train, "outside the region of a and are not used: enlarge it.")

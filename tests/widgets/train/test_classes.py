@@ -24,7 +24,7 @@ def strokes(viewer):
 
 def test_names_that_a_layer_brings_reach_check_and_model(qtbot, viewer, panel, strokes, monkeypatch):
     asked = {}
-    monkeypatch.setattr("napari_dojo.widgets.train.training_data.train_request", lambda *a, **more: asked.update(more))
+    monkeypatch.setattr("napari_dojo.widgets.common.training_data.train_request", lambda *a, **more: asked.update(more))
     train = panel(TrainPanel)
     train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)

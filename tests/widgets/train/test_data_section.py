@@ -8,8 +8,8 @@ import pytest
 from napari_dojo.io import images
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.common.layers import add_quietly, holds_labels, provenance
+from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.rows import Row
 
 pytestmark = pytest.mark.gui
 

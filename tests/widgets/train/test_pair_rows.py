@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_dojo.widgets.common.layers import region_mask
+from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.train.pair_rows import PairRows
-from napari_dojo.widgets.train.rows import Row
 
 pytestmark = pytest.mark.gui
 

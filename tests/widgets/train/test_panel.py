@@ -13,8 +13,8 @@ from napari_dojo.events import Message, Progress, Started
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
+from napari_dojo.widgets.common.queue import free_name
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.queue import free_name
 
 pytestmark = [
     pytest.mark.gui,

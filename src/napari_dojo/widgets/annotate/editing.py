@@ -18,6 +18,7 @@ from napari_dojo.widgets.annotate.history import History, Mark, Ready, changes_i
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted, follow_name
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels
+from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.provenance import is_prediction
 
 __all__ = ["Editing", "Sight", "Tally", "Tidied", "writable"]
@@ -166,6 +167,11 @@ class Editing(QObject):
     def names(self) -> str:
         """The axes of the labels: TZYX."""
         return axes_of_labels(self.labels)
+
+    @property
+    def strokes(self) -> str:
+        """What strokes in the labels stand for: "objects", "classes", or nothing, where labels are whole objects."""
+        return str(self.labels.metadata.get(STROKES, ""))
 
     @property
     def places(self) -> Places:

@@ -15,6 +15,7 @@ from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
 from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes
 from napari_dojo.widgets.annotate.planes import PlaneSection
+from napari_dojo.widgets.annotate.retrain import RetrainSection
 from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
@@ -24,7 +25,7 @@ from napari_dojo.widgets.common.layers import fits, new_labels
 from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired
-from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.provenance import is_prediction, made
 from napari_dojo.widgets.common.unfinished import Unfinished
 
 __all__ = ["AnnotatePanel"]
@@ -69,6 +70,7 @@ class AnnotatePanel(Panel):
         self.planes = PlaneSection(self.viewer)
         self.planes.failed.connect(self.warn)
         self.column.addWidget(self.planes)
+        self._retrain()
         self.filters = FilterSection(self.viewer)
         self.filters.said.connect(self._say)
         self.column.addWidget(Fold("Filter", self.filters, "annotate/filter"))
@@ -204,12 +206,17 @@ class AnnotatePanel(Panel):
         self.meaning.setAccessibleName("What is used for training")
         column.addWidget(self.meaning)
         self.column.addWidget(self.accept_part)
-        self.train_button = QPushButton("Train with these labels")
-        described(self.train_button, "Train", "Open the Train panel with this image and what is accepted.")
-        self.column.addWidget(self.train_button)
         self.view_button.clicked.connect(lambda: self._accept_part(view=True))
         self.all_button.clicked.connect(lambda: self._accept_part(view=False))
-        self.train_button.clicked.connect(self._train)
+
+    def _retrain(self) -> None:
+        self.retrain = RetrainSection(self.viewer)
+        self.retrain.made.connect(self._retrained)
+        self.retrain.failed.connect(self.warn)
+        self.retrain.changed.connect(self._lead)
+        self.retrain.more_button.clicked.connect(self._train)
+        self.retrain.train_button.clicked.connect(lambda: self.tools.put_down())
+        self.column.addWidget(self.retrain)
 
     def _tool_button(self, name: str, text: str) -> QPushButton:
         button = QPushButton(text)
@@ -277,7 +284,7 @@ class AnnotatePanel(Panel):
     def _image_chosen(self, *_: Any) -> None:
         if self.editing is not None:
             self.editing.image = self.image_box.layer
-        for section in (self.suggest, self.planes, self.filters, self.follow):
+        for section in (self.suggest, self.planes, self.filters, self.follow, self.retrain):
             section.use(self.editing)
         self.autosave.follow()
 
@@ -322,7 +329,7 @@ class AnnotatePanel(Panel):
     @property
     def strokes(self) -> str:
         """What strokes in the labels stand for: "objects", "classes", or nothing, where labels are whole objects."""
-        return "" if self.editing is None else str(self.editing.labels.metadata.get(STROKES, ""))
+        return "" if self.editing is None else self.editing.strokes
 
     def _kind_chosen(self, *_: Any) -> None:
         """A person says what the labels are."""
@@ -333,6 +340,7 @@ class AnnotatePanel(Panel):
             return
         self.tools.put_down()
         self.editing.labels.metadata[STROKES] = kind
+        self.retrain.use(self.editing)
         self._show()
         if kind:
             self._paint(BACKGROUND)
@@ -351,7 +359,7 @@ class AnnotatePanel(Panel):
 
     def _strokes_counted(self, counts: Strokes) -> None:
         self.strokes_text.setText(counts.sentence)
-        self.train_button.setEnabled(counts.enough)
+        self.retrain.allow(counts.enough)
 
     def _paint(self, number: int) -> None:
         """Take napari's brush, with this number."""
@@ -386,7 +394,7 @@ class AnnotatePanel(Panel):
         for row in (self.reach_box, self._form.labelForField(self.reach_box)):
             if row is not None:
                 row.setVisible(stack)
-        for button in (*self.tool_buttons.values(), self.view_button, self.all_button, self.train_button):
+        for button in (*self.tool_buttons.values(), self.view_button, self.all_button):
             button.setEnabled(on)
         kind = self.strokes
         self.find_box.setCurrentIndex(max(0, self.find_box.findData(kind)))
@@ -399,12 +407,14 @@ class AnnotatePanel(Panel):
         self.count_text.setVisible(not kind)
         self.ground_button.setVisible(kind == "objects")
         self.next_button.setText("Next object  N" if kind == "objects" else "Next class  N")
-        self.train_button.setText("Train the full model" if kind else "Train with these labels")
         self.all_button.setText(self._whole())
         described(self.all_button, f"Accept {self._whole().lower()}", "All of it is right, the background too.")
         if editing is not None:
             self.count_text.setText(editing.tally.sentence)
             self.meaning.setText(self._meaning(editing))
+            if not kind:
+                own = not is_prediction(editing.labels.metadata) and editing.tally.objects > 0
+                self.retrain.allow(own or editing.tally.accepted > 0)
         else:
             image = bool(images_of(self.viewer.layers))
             why = writable(labels) if labels is not None else (NO_LABELS if image else NO_IMAGE)
@@ -449,7 +459,7 @@ class AnnotatePanel(Panel):
         elif self.editing is None:
             self.lead(self.new_button if images_of(self.viewer.layers) else None)
         else:
-            self.lead(self.train_button if self.editing.tally.accepted else None)
+            self.lead(self.retrain.next_button if self.editing.tally.accepted else None)
 
     def _say(self, text: str) -> None:
         self.result.setText(text)
@@ -487,6 +497,12 @@ class AnnotatePanel(Panel):
         panel = open_panel(self.viewer, TrainPanel, "Train")
         panel.use(self.image_box.layer, self.editing.labels, self.strokes)
 
+    def _retrained(self, layer: Any) -> None:
+        """A retrained model has predicted the image: it is corrected next; strokes stay in the hand."""
+        if self.editing is not None and not self.strokes:
+            self.viewer.layers.selection.active = layer
+            self.choose(layer)
+
     # what is kept
 
     def _state(self) -> tuple[list[_Pair], dict[str, Any]]:
@@ -518,7 +534,7 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            for section in (self.suggest, self.planes, self.filters, self.follow):
+            for section in (self.suggest, self.planes, self.filters, self.follow, self.retrain):
                 section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)

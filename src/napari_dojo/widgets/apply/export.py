@@ -17,9 +17,9 @@ from napari_dojo.inference.sinks import description_of
 from napari_dojo.inference.tables import write_csv
 from napari_dojo.io import images
 from napari_dojo.io.rois import write_rois
-from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.apply.results import Shown
 from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.plot import theme_colours
 
 __all__ = ["EXPORTS", "EXPORT_TIP", "Export", "ExportButton", "ask_path", "link_to", "write_all"]

@@ -24,9 +24,9 @@ from napari_dojo.inference.sinks import Stored, predicted_by
 from napari_dojo.inference.tables import TABLES, Table, table_of
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.inputs import Asked, Run, cut
+from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here

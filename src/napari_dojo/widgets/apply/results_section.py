@@ -19,12 +19,12 @@ from napari_dojo.models.library import Model
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.export import EXPORT_TIP, Export, ExportButton, ask_path, link_to, write_all
-from napari_dojo.widgets.apply.kinds import look_of
 from napari_dojo.widgets.apply.reliability import ReliabilitySection
 from napari_dojo.widgets.apply.results import Results
 from napari_dojo.widgets.apply.sliders import Sliders
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.inputs import Run
+from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.measurements import MeasurementsButton
 from napari_dojo.widgets.common.table import open_table

@@ -30,8 +30,8 @@ from napari_dojo.widgets.common.form import described, form_layout, job_strip, s
 from napari_dojo.widgets.common.layers import add_quietly, finer_place, moved, provenance, result_placement
 from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.queue import Training, desk, free_name
 from napari_dojo.widgets.common.run import Runner, time_left
-from napari_dojo.widgets.train.queue import Training, desk, free_name
 
 __all__ = ["NetworkSection"]
 

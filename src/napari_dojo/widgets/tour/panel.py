@@ -18,10 +18,10 @@ from napari_dojo.widgets.actions import NUCLEI
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.queue import Training, desk
+from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.compare.panel import ComparePanel
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.queue import Training, desk
-from napari_dojo.widgets.train.rows import Row
 
 __all__ = ["Prompt", "TourPanel", "Walk", "sample"]
 

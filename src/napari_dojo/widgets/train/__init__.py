@@ -1,3 +1,3 @@
 """The Train panel."""
 
-__all__ = ["panel", "queue", "rows"]
+__all__ = ["panel"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_dojo.widgets.common.panel import open_panel
 from napari_dojo.widgets.common.pick import images_of
-from napari_dojo.widgets.train.rows import Row
+from napari_dojo.widgets.common.rows import Row
 
 __all__ = ["apply_to", "image_in_view", "open_with"]
 

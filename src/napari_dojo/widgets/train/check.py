@@ -19,7 +19,7 @@ from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.train.training_data import LARGEST, Material
+from napari_dojo.widgets.common.training_data import LARGEST, Material
 
 __all__ = ["Asked", "Check", "Findings", "Seen", "best_device", "look_at"]
 

@@ -20,12 +20,12 @@ from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.icons import icon
 from napari_dojo.widgets.common.options import Form
+from napari_dojo.widgets.common.rows import Row, Targets
+from napari_dojo.widgets.common.training_data import Files, Layers
 from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.data_section import DataSection
 from napari_dojo.widgets.train.fixes import correct, opened, work_on
 from napari_dojo.widgets.train.pair_rows import PairRows
-from napari_dojo.widgets.train.rows import Row, Targets
-from napari_dojo.widgets.train.training_data import Files, Layers
 
 __all__ = ["Choices"]
 

@@ -29,9 +29,9 @@ from napari_dojo.widgets.common.layers import (
 )
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
 from napari_dojo.widgets.common.provenance import is_uncorrected, model_of
+from napari_dojo.widgets.common.rows import Row, Targets, kind_of
+from napari_dojo.widgets.common.training_data import Files, Layers, Material
 from napari_dojo.widgets.train.pair_rows import PairRows
-from napari_dojo.widgets.train.rows import Row, Targets, kind_of
-from napari_dojo.widgets.train.training_data import Files, Layers, Material
 
 __all__ = ["DataSection", "FolderRows"]
 

@@ -26,9 +26,9 @@ from napari_dojo.widgets.common.layers import (
     same_tool,
     source_of,
 )
+from napari_dojo.widgets.common.rows import Row
+from napari_dojo.widgets.common.training_data import LARGEST, Files, Layers, changed_labels
 from napari_dojo.widgets.train.pair_rows import PairRows
-from napari_dojo.widgets.train.rows import Row
-from napari_dojo.widgets.train.training_data import LARGEST, Files, Layers, changed_labels
 
 __all__ = ["correct", "opened", "rows_for", "work_on"]
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QToolButton, QWidget
 from napari_dojo.data.dataset import ROLES
 from napari_dojo.widgets.common.form import NO_ARROW, NameBox, described, narrow
 from napari_dojo.widgets.common.pick import LayerBox
-from napari_dojo.widgets.train.rows import Row
+from napari_dojo.widgets.common.rows import Row
 
 __all__ = ["PairLine"]
 

@@ -22,8 +22,8 @@ from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.layers import fits, new_labels, same_grid
 from napari_dojo.widgets.common.pick import images_of, paired, shapes_of
 from napari_dojo.widgets.common.provenance import is_uncorrected
+from napari_dojo.widgets.common.rows import Row, Targets, of_one_kind, region_of, told_apart
 from napari_dojo.widgets.train.pair_line import PairLine
-from napari_dojo.widgets.train.rows import Row, Targets, of_one_kind, region_of, told_apart
 
 __all__ = ["PairRows"]
 

@@ -23,6 +23,10 @@ from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
+from napari_dojo.widgets.common.queue import Training, desk, free_name, resumed
+from napari_dojo.widgets.common.rows import Row
+from napari_dojo.widgets.common.starts import offer, starts_for_layer
+from napari_dojo.widgets.common.training_data import Layers
 from napari_dojo.widgets.common.unfinished import Unfinished
 from napari_dojo.widgets.train.apply import apply_to, image_in_view, open_with
 from napari_dojo.widgets.train.check import Asked, Check, Findings, Seen
@@ -32,10 +36,6 @@ from napari_dojo.widgets.train.data_section import NO_LABELS
 from napari_dojo.widgets.train.one_click import OneClick
 from napari_dojo.widgets.train.pair_rows import PairRows
 from napari_dojo.widgets.train.progress import START, ProgressSection
-from napari_dojo.widgets.train.queue import Training, desk, free_name, resumed
-from napari_dojo.widgets.train.rows import Row
-from napari_dojo.widgets.train.starts import offer, starts_for_layer
-from napari_dojo.widgets.train.training_data import Layers
 
 __all__ = ["TrainPanel"]
 

@@ -25,8 +25,8 @@ from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, 
 from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
+from napari_dojo.widgets.common.queue import Training
 from napari_dojo.widgets.common.run import time_left
-from napari_dojo.widgets.train.queue import Training
 
 __all__ = ["ProgressSection"]
 

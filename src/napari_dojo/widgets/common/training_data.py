@@ -17,7 +17,7 @@ from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.jobs.requests import train_files_request, train_request
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.layers import array_of, joined, region_mask, source_of
-from napari_dojo.widgets.train.rows import Row
+from napari_dojo.widgets.common.rows import Row
 
 __all__ = ["LARGEST", "QUICK", "Files", "Layers", "Material", "changed_labels"]
 

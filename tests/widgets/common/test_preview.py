@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_dojo.widgets.train.preview import Preview
-from napari_dojo.widgets.train.rows import Row
-from napari_dojo.widgets.train.training_data import Layers
+from napari_dojo.widgets.common.preview import Preview
+from napari_dojo.widgets.common.rows import Row
+from napari_dojo.widgets.common.training_data import Layers
 
 pytestmark = pytest.mark.gui
 

@@ -16,7 +16,7 @@ from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
 from napari_dojo.widgets.common.pick import previews_of
 from napari_dojo.widgets.common.run import Runner
-from napari_dojo.widgets.train.training_data import Layers
+from napari_dojo.widgets.common.training_data import Layers
 
 __all__ = ["Preview"]
 

@@ -12,8 +12,8 @@ import pytest
 from napari_dojo.events import Done, Validated
 from napari_dojo.jobs.runs import unfinished
 from napari_dojo.paths import models_folder, runs_folder
+from napari_dojo.widgets.common.queue import desk
 from napari_dojo.widgets.train.panel import TrainPanel
-from napari_dojo.widgets.train.queue import desk
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
 

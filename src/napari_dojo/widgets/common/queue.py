@@ -17,9 +17,9 @@ from napari_dojo.jobs.claims import claim, release
 from napari_dojo.jobs.runs import Run
 from napari_dojo.paths import models_folder
 from napari_dojo.widgets.common.closing import watch_window
+from napari_dojo.widgets.common.preview import Preview
 from napari_dojo.widgets.common.run import Runner
-from napari_dojo.widgets.train.preview import Preview
-from napari_dojo.widgets.train.training_data import Layers, Material
+from napari_dojo.widgets.common.training_data import Layers, Material
 
 __all__ = ["Desk", "Training", "desk", "free_name", "resumed"]
 

@@ -1,0 +1,184 @@
+"""The full model from the Annotate panel: a retraining, its tests on what is accepted, and a model that is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bare import BareViewer
+
+from napari_dojo.metrics.corrections import fixed_and_broken
+from napari_dojo.models.card import read_card
+from napari_dojo.models.library import Model, find
+from napari_dojo.paths import models_folder
+from napari_dojo.widgets.annotate import annotated as rows
+from napari_dojo.widgets.annotate.annotated import Annotated, annotated
+from napari_dojo.widgets.annotate.panel import AnnotatePanel
+from napari_dojo.widgets.annotate.retrain import NO_IMAGE, NOTHING
+from napari_dojo.widgets.annotate.retraining import Outcome
+from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted
+from napari_dojo.widgets.common.layers import provenance
+from napari_dojo.widgets.common.numbering import STROKES
+from napari_dojo.widgets.common.queue import desk
+from napari_dojo.widgets.common.rows import Row
+
+pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
+
+TINY = {"steps": 3, "patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def viewer(qtbot):
+    viewer = BareViewer()
+    yield viewer
+    viewer.close()
+
+
+@pytest.fixture
+def annotate(filled, panel):
+    made = panel(AnnotatePanel)
+    made.retrain.settings = dict(TINY)
+    made.retrain.start_box.setCurrentIndex(made.retrain.start_box.findData("none"))
+    return made
+
+
+def over(qtbot, section):
+    qtbot.waitUntil(lambda: not section.busy, timeout=90_000)
+
+
+def test_a_retraining_its_layer_and_the_next_one_that_has_to_beat_it(qtbot, filled, annotate):
+    section = annotate.retrain
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    section.train_button.click()
+    assert section.busy
+    assert section.buttons.currentIndex() == 1
+    assert desk().of(filled).name == "cells_1-retrained"
+    over(qtbot, section)
+    card = read_card(models_folder() / "cells_1-retrained")
+    assert card.data["corrections"]
+    assert card.data["images"] == 3  # all annotated images are trained on
+    assert "Saved as cells_1-retrained, and applied." in section.message.text()
+    assert section.checked.text().endswith("accepted objects are right.")
+    assert section.lists.isHidden()  # there was no model before
+    layer = annotate.editing.labels
+    assert layer.name == "cells_1-retrained"
+    assert layer.metadata["napari_dojo"]["path"] == str(models_folder() / "cells_1-retrained")
+    np.testing.assert_allclose(layer.scale, filled.layers["cells_1"].scale)
+    assert annotate.image_box.layer is filled.layers["cells_1"]
+    assert not filled.layers["cells_1 labels"].visible
+    assert section.why_not == NOTHING  # it is a prediction of which nothing is accepted
+
+    layer.data = filled.layers["cells_1 labels"].data.copy()
+    annotate.editing.accept_box((slice(0, 60), slice(0, 96)))
+    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    section.train_button.click()
+    old = section.retraining._old
+    assert old.name == "cells_1-retrained"
+    over(qtbot, section)
+    assert section.outcome.tested.compared
+    assert not section.lists.isHidden()
+    assert section.outcome.model.name == "cells_1-retrained-2"
+    mine = section.outcome.labels[:60]
+    np.testing.assert_array_equal(mine, filled.layers["cells_1 labels"].data[:60])  # what is accepted stays
+
+
+def test_stop_keeps_what_there_is_and_stopping_before_the_start_says_so(qtbot, filled, annotate):
+    section = annotate.retrain
+    section.settings = {**TINY, "steps": 100_000}
+    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    section.train_button.click()
+    qtbot.waitUntil(lambda: section.progress.format().endswith("left"), timeout=60_000)
+    section.stop_button.click()
+    over(qtbot, section)
+    assert "Saved as" in section.message.text()
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    section.train_button.click()
+    section.stop_button.click()
+    over(qtbot, section)
+    assert "Stopped before it began" in section.message.text()
+    assert section.train_button.isEnabled()
+
+
+@pytest.fixture
+def shipped():
+    path = find("nuclei-fluorescence")
+    return Model("nuclei-fluorescence", path, read_card(path), "shipped")
+
+
+@pytest.fixture
+def outcome(filled, annotate, shipped):
+    """A retraining whose new model breaks two objects and fixes one."""
+    image, labels = filled.layers["cells_1"], filled.layers["cells_1 labels"]
+    annotate.choose(labels)
+    truth = np.asarray(labels.data)
+    numbers = np.unique(truth)[1:4].tolist()
+    old, new = np.where(truth == numbers[0], 0, truth), np.where(np.isin(truth, numbers[1:]), 0, truth)
+    made = Annotated("", (Row((image,), labels),), "YX")
+    tested = rows.Tested(((0, fixed_and_broken(truth, old, new)),), True)
+    model = Model("cells_1-retrained", shipped.path, shipped.card, "own")
+    return SimpleNamespace(
+        numbers=numbers, what=Outcome(made, model, shipped, {"old_test": {"sentence": "Tests."}}, new, tested)
+    )
+
+
+def test_a_model_that_lost_is_not_taken_unless_asked(filled, annotate, outcome):
+    section = annotate.retrain
+    before = [x.name for x in filled.layers]
+    section._ended(outcome.what)
+    assert section.model is None
+    assert [x.name for x in filled.layers] == before
+    assert "broke 2 and fixed 1 of what is accepted, so nuclei-fluorescence stays" in section.message.text()
+    assert section.checked.text().endswith("fixed 1 · broke 2")
+    assert section.old_test.text() == "Tests."
+    assert (section.fixed_list.placeholderText(), section.broken_list.placeholderText()) == ("fixed 1", "broke 2")
+    assert [section.broken_list.itemText(i) for i in range(2)] == [f"object {n}" for n in outcome.numbers[1:]]
+    section.take_button.click()
+    assert section.model is outcome.what.model
+    assert section.take_button.isHidden()
+    assert annotate.editing.labels.name == "cells_1-retrained"
+
+
+def test_a_click_leads_to_an_object(filled, annotate, outcome):
+    section = annotate.retrain
+    section._ended(outcome.what)
+    labels = filled.layers["cells_1 labels"]
+    section.broken_list.setCurrentIndex(1)
+    section.broken_list.activated.emit(1)
+    at = np.rint(labels.world_to_data(filled.scene.camera.center[-2:])).astype(int)
+    assert labels.data[tuple(at)] == outcome.numbers[2]
+
+
+def test_the_choice_of_starts_never_holds_a_retraining(filled, annotate):
+    box = annotate.retrain.start_box
+    assert [box.itemText(i) for i in range(box.count())] == ["automatic", "nuclei-fluorescence", "nothing"]
+
+
+def test_each_image_is_trained_on_once_and_only_what_is_annotated(viewer):
+    x = np.zeros((20, 20), np.float32)
+    y = np.zeros((20, 20), np.int32)
+    y[2:6, 2:6] = 1
+    images = [viewer.add_image(x, name=n) for n in ("a", "b", "c")]
+    first = viewer.add_labels(y, name="a labels")
+    made = [viewer.add_labels(y, name=f"b {k}", metadata=provenance("result", "b")) for k in range(3)]
+    viewer.add_labels(y, name="c model", metadata=provenance("result", "c"))  # nothing of it is accepted
+    strokes = viewer.add_labels(y, name="c strokes", metadata={STROKES: "objects"})
+    for layer in made[:2]:
+        add_accepted(viewer, layer).data = y > 0
+    found = annotated(viewer, first, images[0])
+    assert [(row.name, row.target.name) for row in found.rows] == [("a", "a labels"), ("b", "b 1")]
+    assert found.rows[1].region is accepted_layer(viewer.layers, made[1])
+    assert found.material.axes == "YX"
+    drawn = annotated(viewer, strokes, images[2])
+    assert [row.name for row in drawn.rows] == ["c"]
+    assert drawn.how.options == {"annotation": "strokes"}
+    assert annotated(viewer, first, viewer.add_image(np.zeros((8, 8)), name="small")) is None
+
+
+def test_without_an_image_the_button_says_why(viewer, panel):
+    viewer.add_labels(np.ones((20, 20), np.int32), name="labels")
+    section = panel(AnnotatePanel).retrain
+    assert not section.train_button.isEnabled()
+    assert section.train_button.toolTip() == NO_IMAGE
