@@ -50,6 +50,7 @@ WITH_TORCH = {
     "nets.staged",
     "nets.unet",
     "training.crossed",
+    "training.held",
     "training.judge",
     "training.learner",
     "training.loop",

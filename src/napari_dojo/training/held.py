@@ -1,4 +1,4 @@
-"""Parts of images that a training never trained on, kept beside its model: a later model is scored on them, too. No torch."""
+"""Parts of images that a training never trained on, kept beside its model: a later model is scored on them, too."""
 
 from __future__ import annotations
 
