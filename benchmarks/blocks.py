@@ -133,7 +133,7 @@ def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str
         stdout=sys.stderr,
         start_new_session=True,
     )
-    process, first, last = psutil.Process(child.pid), 0.0, (0.0, 0)
+    process, first, last, at_last = psutil.Process(child.pid), 0.0, (0.0, 0), 0.0
     while child.poll() is None:
         try:
             peak = max(peak, memory_of(process))
@@ -143,7 +143,8 @@ def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str
         if done and not first:
             first = time.perf_counter()
         if done > last[1]:
-            last = (time.perf_counter(), done)
+            used = process.cpu_times()
+            last, at_last = (time.perf_counter(), done), used.user + used.system
         if kill_after and done >= kill_after:
             os.killpg(child.pid, signal.SIGKILL)
             break
@@ -156,6 +157,7 @@ def predict(image: Path, out: Path, *more: str, kill_after: int = 0) -> dict[str
         "peak_gb": peak / 1e9,
         "network_seconds": last[0] - first,
         "processor_seconds": children() - before,
+        "end_processor_seconds": children() - before - at_last,
     }
 
 
@@ -189,6 +191,7 @@ def speed(folder: Path, edge: int, seconds: float) -> dict[str, object]:
             "network": round(network, 3),
             "decoding": round(decoding, 3),
             "by_blocks": round(used, 3),
+            "of_it_at_the_end": round(run["end_processor_seconds"] / pixels, 3),
         },
         "share_by_processor_seconds": round((network / cores + decoding) / (used / cores), 3),
         "seconds": round(run["seconds"], 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Skipped, result_of
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.blocks import in_threads
-from napari_dojo.inference.cluster import Order, connected
+from napari_dojo.inference.cluster import Cluster, Order, connected
 from napari_dojo.inference.samples import Ready
 from napari_dojo.inference.sinks import TiffSink, ZarrSink
 from napari_dojo.inference.sources import FileSource
@@ -87,6 +88,16 @@ def test_files_are_spread_and_those_that_cannot_be_read_are_named(cluster, tmp_p
     np.testing.assert_array_equal(
         tifffile.imread(tmp_path / "out" / "3.tif"), tifffile.imread(tmp_path / "alone" / "3.tif")
     )
+
+
+@pytest.mark.parametrize(
+    ("future", "client"), [("cancelled", "running"), ("cancelled", "connecting"), ("lost", "closed")]
+)
+def test_without_its_scheduler_it_says_to_start_it_again(future, client):
+    """``benchmarks/blocks.py --only scheduler`` kills a real one."""
+    spread = Cluster(SimpleNamespace(status=client), None)
+    with pytest.raises(DojoError, match=r"scheduler is gone.*Start it again, and give the same command: it resumes"):
+        spread._result(SimpleNamespace(status=future), KeyError)
 
 
 def test_it_says_who_works_and_what_each_needs(cluster):
