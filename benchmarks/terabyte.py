@@ -22,9 +22,10 @@ def lines(found: dict[str, Any], cores: int, price: float) -> str:
     """The sentence and the table."""
     seconds = found["speed"]["processor_seconds_per_megapixel"]
     end = seconds["of_it_at_the_end"]
-    stack = found["equal"]["stack"]
-    voxels = stack["shape"][0] * stack["shape"][1] * stack["shape"][2] / 1e6
-    kinds = {"planes, one by one": seconds["by_blocks"] - end, "volume": stack["processor_seconds"][1] / voxels}
+    kinds = {"planes, one by one": seconds["by_blocks"] - end}
+    if stack := found.get("equal", {}).get("stack"):
+        voxels = stack["shape"][0] * stack["shape"][1] * stack["shape"][2] / 1e6
+        kinds["volume"] = stack["processor_seconds"][1] / voxels
     rows = [["", "workers", "prediction", "the end, by one process", "from the disk", "core hours", "at the price"]]
     for kind, per_pixel in kinds.items():
         work, last = (s * PIXELS / 1e6 / 3600 for s in (per_pixel, end))
@@ -33,10 +34,11 @@ def lines(found: dict[str, Any], cores: int, price: float) -> str:
             disk = PIXELS * READ / hours / 3600 / 1e6
             cost = [f"{work + last:,.0f}", f"{(work + last) * price:,.0f}"]
             rows.append([kind, f"{workers}", _long(hours), _long(last / cores), f"{disk:,.0f} MB/s", *cost])
+    each = ", ".join(f"{s:.2f} for a megapixel ({kind})" for kind, s in kinds.items())
+    about = found["machine"]
     return (
-        f"Measured on {found['machine']['processor']}, {found['machine']['date']}: {kinds['planes, one by one']:.2f} seconds of one core "
-        f"for a megapixel in planes, {kinds['volume']:.2f} for a megavoxel, and {end:.3f} for joining, numbering and lower resolutions. "
-        f"A worker has {cores} cores here; a core hour is taken to cost {price:g}, in whatever currency.\n\n"
+        f"Measured on {about['processor']}, {about['date']}, seconds of one core: {each}, and {end:.3f} for joining, numbering and "
+        f"lower resolutions. A worker has {cores} cores here; a core hour is taken to cost {price:g}, in whatever currency.\n\n"
         + table(rows)
     )
 
