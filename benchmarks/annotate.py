@@ -250,7 +250,7 @@ def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes"], default="gestures"
+        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds"], default="gestures"
     )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
     parser.add_argument(
@@ -264,8 +264,9 @@ def main() -> None:
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--start", default="none", help="of --only strokes")
-    parser.add_argument("--seeds", type=int, default=3, help="how often --only next is repeated")
+    parser.add_argument("--seeds", type=int, default=3, help="how often --only next and rounds are repeated")
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
+    parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, cells, nuclei3d_small")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -282,7 +283,15 @@ def main() -> None:
         minutes = 15.0 if args.minutes == parser.get_default("minutes") else args.minutes
         return simulate_planes(Effort(args.steps, minutes, kind=args.kind), args.ways, args.seed)
 
+    def corrected() -> Any:
+        from _annotate_rounds import KINDS, Effort, simulate_rounds
+
+        seeds = range(args.seed, args.seed + args.seeds)
+        effort = Effort(steps=args.steps, minutes=min(args.minutes, 1.0))
+        return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds)
+
     work: dict[str, Callable[[], Any]] = {
+        "rounds": corrected,
         "planes": planes,
         "edits": lambda: edits_timed(args.size),
         "next": places,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from person import Person
-from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from person import Hand
+from qtpy.QtCore import Qt
 from settled import settled
 
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
@@ -20,53 +17,6 @@ pytestmark = pytest.mark.gui
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 CONTROL = Qt.KeyboardModifier.ControlModifier
-
-
-class Hand(Person):
-    """A person with mouse and keys at a viewer."""
-
-    def __init__(self, qtbot, viewer, panel):
-        super().__init__(qtbot, viewer, "annotate-")
-        self.panel = panel
-
-    def look(self, name):
-        if self.folder:
-            self.qtbot.wait(500)
-        super().look(name)
-
-    def move(self, y, x, buttons=Qt.MouseButton.NoButton, keys=Qt.KeyboardModifier.NoModifier):
-        """Straight to the canvas; napari takes one move in 5 ms."""
-        self.qtbot.wait(15)
-        place = QPointF(self.at(y, x))
-        there = QPointF(self.canvas.mapToGlobal(self.at(y, x)))
-        event = QMouseEvent(QEvent.Type.MouseMove, place, there, Qt.MouseButton.NoButton, buttons, keys)
-        QApplication.sendEvent(self.canvas, event)
-
-    def click(self, y, x):
-        self.move(y, x)
-        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=self.at(y, x))
-        self.qtbot.wait(5)
-
-    def drag(self, *points, shift=False):
-        keys = SHIFT if shift else Qt.KeyboardModifier.NoModifier
-        self.move(*points[0])
-        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, keys, self.at(*points[0]))
-        for point in points[1:]:
-            self.move(*point, Qt.MouseButton.LeftButton, keys)
-        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, keys, self.at(*points[-1]))
-        self.qtbot.wait(5)
-
-    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier):
-        self.qtbot.keyClick(self.canvas, key, modifier)
-        self.qtbot.wait(5)
-
-    def press(self, button):
-        assert button.isEnabled(), button.toolTip()
-        self.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-    @property
-    def said(self):
-        return self.panel.result.text()
 
 
 def cells(shape=(120, 160), centres=((30, 30), (30, 62), (80, 40), (80, 110)), radius=12):

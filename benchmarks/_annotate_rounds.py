@@ -1,0 +1,254 @@
+"""Correcting in rounds, simulated: a person corrects ten objects, the model is trained again from its base, and again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from _annotate_next import Picture2, seen
+from numpy.typing import NDArray
+
+from napari_dojo.data import edits
+from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.inference.places import next_places
+from napari_dojo.inference.predict import Ready
+from napari_dojo.io.images import read
+from napari_dojo.io.pairing import list_inputs, pair_files
+from napari_dojo.metrics.base import pool
+from napari_dojo.metrics.corrections import Checked, fixed_and_broken
+from napari_dojo.metrics.matching import Comparison, Verdict
+from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.models import bundle as bundles
+from napari_dojo.models.library import find
+from napari_dojo.settings import TrainSettings
+from napari_dojo.simulation.microscope import simulate
+from napari_dojo.tasks import TASKS
+from napari_dojo.training import train
+
+BASE = "nuclei-fluorescence"
+KINDS = ("bacteria", "cells", "nuclei3d_small")
+BOX = 96  # px of a place that is suggested
+TESTED = 20  # images of the base model's own test set, cut to 256 x 256 px
+
+
+def pictures_of(kind: str, data: Path, seed: int) -> tuple[list[Picture2], list[Picture2]]:
+    """Images to correct, and others to test on, of a kind that the base model never saw."""
+    if kind == "nuclei3d_small":
+        folder = data / kind
+        x = np.asarray(read(folder / "stardist_img2d.tif").data, np.float32)
+        y = np.asarray(read(folder / "stardist_mask2d.tif", labels=True).data).astype(np.int32)
+        sides = [(x[:, :256], y[:, :256]), (x[:, 256:], y[:, 256:])]
+        first = seed % 2
+        return [sides[first]], [sides[1 - first]]
+    found = []
+    for k in range(8):
+        scene = simulate(kind, (256, 256), 1000 * (seed + 1) + k)
+        image = scene.image if scene.image.ndim == 2 else scene.image[0]
+        found.append((image.astype(np.float32), scene.labels))
+    return found[:3], found[3:]
+
+
+def old_test(data: Path) -> list[Picture2]:
+    """Part of the test set that the base model's card names."""
+    folder = data / "dsb2018_fluo" / "test"
+    pairs, _, _ = pair_files(list_inputs(folder / "images"), list_inputs(folder / "masks", targets=True))
+    found = []
+    for path, target in pairs[:: max(1, len(pairs) // TESTED)][:TESTED]:
+        x, y = np.asarray(read(path).data, np.float32), np.asarray(read(target, labels=True).data)
+        x = x if x.ndim == 2 else x[..., :3].mean(-1)
+        found.append((x[:256, :256], y[:256, :256].astype(np.int32)))
+    return found
+
+
+@dataclass
+class Desk:
+    """The layers of one person: images, labels as predicted and corrected, and what is accepted."""
+
+    pictures: Sequence[Picture2]
+    labels: list[NDArray[np.int32]]
+    accepted: list[NDArray[np.uint8]]
+    corrections: int = 0
+
+    def correct(self, most: int) -> None:
+        """Go from place to place; correct what is wrong in it, and accept it; until so many objects were corrected."""
+        done = 0
+        while done < most:
+            stack, masks = np.stack(self.labels), np.stack(self.accepted)
+            places = next_places(stack, masks if masks.any() else None, BOX, 1)
+            if not places:
+                break
+            place = places[0]
+            left = self._correct_in(place.image, place.slices, most - done)
+            done = most - left
+            if left:
+                k = place.image
+                box = place.slices
+                edit = edits.Edit.of(self.accepted[k], box, np.ones_like(self.accepted[k][box]))
+                if edit is not None:
+                    edit.apply(self.accepted[k])
+                else:
+                    break
+        self.corrections += done
+
+    def _correct_in(self, k: int, box: Any, most: int) -> int:
+        """Correct the objects of a box one by one; how many more corrections may be made."""
+        truth = self.pictures[k][1]
+        whole = tuple(slice(0, n) for n in truth.shape)
+        labels = self.labels[k]
+        compared = Comparison.of(truth, labels)
+        verdicts = compared.at(0.5)
+        wrong = [int(n) for n, v in zip(compared.overlap.true, verdicts.true, strict=True) if v != Verdict.MATCHED]
+        false = [
+            int(n) for n, v in zip(compared.overlap.predicted, verdicts.predicted, strict=True) if v != Verdict.MATCHED
+        ]
+        for number in wrong:
+            mask = truth == number
+            if not mask[box].any() or 2 * mask[box].sum() < mask.sum():
+                continue
+            if most == 0:
+                return 0
+            mine = [int(n) for n in np.unique(labels[mask]) if n and n in false]
+            for n in mine:  # what lies there goes, and its outline is drawn by hand
+                self._write(k, [edits.Edit.of(labels, whole, np.where((labels == n) & mask, 0, labels))])
+            new = int(labels.max()) + 1
+            self._write(k, [edits.Edit.of(labels, whole, np.where(mask & (labels == 0), new, labels))], [new])
+            most -= 1
+        for number in false:
+            there = labels == number
+            if not there.any() or 2 * there[box].sum() < there.sum():
+                continue
+            if (truth[there] > 0).mean() > 0.5:  # what is left of it, now that its objects are drawn
+                self._write(k, [edits.Edit.of(labels, whole, np.where(there, 0, labels))], mark=there)
+                continue
+            if most == 0:
+                return 0
+            self._write(k, [edits.Edit.of(labels, whole, np.where(there, 0, labels))], mark=there)
+            most -= 1
+        return most
+
+    def _write(self, k: int, found: Any, numbers: Sequence[int] = (), mark: Any = None) -> None:
+        """Apply edits; what is corrected is accepted by itself, as the panel does it in predictions."""
+        labels, accepted = self.labels[k], self.accepted[k]
+        for edit in found:
+            if edit is not None:
+                edit.apply(labels)
+        whole = tuple(slice(0, n) for n in labels.shape)
+        if numbers:
+            edit = edits.accept(labels, accepted, numbers, whole, whole)
+            if edit is not None:
+                edit.apply(accepted)
+        if mark is not None:
+            accepted[mark] = 1
+
+    def dataset(self) -> Dataset:
+        """What a training gets: images with their labels, accepted places alone."""
+        some = [k for k, a in enumerate(self.accepted) if a.any()]
+        return Dataset(
+            tuple(
+                Sample(f"image {k}", self.pictures[k][0][None], self.labels[k].copy(), self.accepted[k] > 0)
+                for k in some
+            )
+        )
+
+    def predicted(self, ready: Ready) -> list[NDArray[np.int32]]:
+        return [seen(ready, x)[0] for x, _ in self.pictures]
+
+    def check(self, before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> Checked:
+        """All accepted objects, with the old and the new model."""
+        four = zip(self.labels, before, after, self.accepted, strict=True)
+        return pool([fixed_and_broken(y, a, b, m) for y, a, b, m in four if m.any()])
+
+    def take(self, predicted: Sequence[NDArray[np.int32]]) -> None:
+        """The new prediction, where nothing is accepted yet."""
+        for k, new in enumerate(predicted):
+            self.labels[k] = edits.kept(self.labels[k], self.accepted[k], new)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is corrected and trained: objects a round, rounds, steps or minutes of each training."""
+
+    corrections: int = 10
+    rounds: int = 5
+    steps: int = 0
+    minutes: float = 1.0
+
+    @property
+    def settings(self) -> TrainSettings:
+        """As the panel asks for it."""
+        long = {"steps": self.steps} if self.steps else {"minutes": self.minutes}
+        return TrainSettings(**long, validation=0.0, test=0.0, device="cpu")  # type: ignore[arg-type]
+
+
+def ap(ready: Ready, test: Sequence[Picture2]) -> float:
+    """AP at IoU .5 of all images together."""
+    return float(pool([InstanceCounts.of(y, seen(ready, x)[0]) for x, y in test]).ap["0.5"])
+
+
+def retrained(dataset: Dataset, effort: Effort, folder: Path) -> Ready:
+    """A model from the base and all that is accepted, as the panel's button makes it."""
+    options = TASKS["instances"].options()
+    target = train.Target(folder, corrections=True)
+    for _ in train.train_steps(dataset, "instances", target, effort.settings, options, bundles.load(find(BASE))):
+        pass
+    return Ready.of(bundles.load(folder))
+
+
+def rounds(kind: str, data: Path, effort: Effort, seed: int, old: Sequence[Picture2]) -> dict[str, Any]:
+    """One person and one kind of images: AP before and after each round, what was fixed and broken, what the old test set lost."""
+    base = Ready.of(bundles.load(find(BASE)))
+    pictures, test = pictures_of(kind, data, seed)
+    before = [seen(base, x)[0] for x, _ in pictures]
+    desk = Desk(pictures, [b.copy() for b in before], [np.zeros(b.shape, np.uint8) for b in before])
+    model, points, told, seconds = base, [ap(base, test)], [], []
+    with TemporaryDirectory(prefix="dojo-rounds-") as name:
+        for k in range(effort.rounds):
+            desk.correct(effort.corrections)
+            began = time.process_time()
+            new = retrained(desk.dataset(), effort, Path(name) / str(k))
+            after = desk.predicted(new)
+            checked = desk.check(before, after)
+            seconds.append(time.process_time() - began)
+            told.append(checked)
+            if not checked.lost:
+                model, before = new, after
+                desk.take(after)
+            points.append(ap(model, test))
+            print(kind, seed, desk.corrections, round(points[-1], 4), checked.sentence, flush=True)
+        lost = ap(base, old) - ap(model, old)
+    return {
+        "ap": [round(p, 4) for p in points],
+        "fixed": sum(len(c.fixed) for c in told),
+        "broke": sum(len(c.broken) for c in told),
+        "refused": sum(c.lost for c in told),
+        "corrections": desk.corrections,
+        "old_lost": round(lost, 4),
+        "cpu_s": round(float(np.median(seconds)), 1),
+    }
+
+
+def simulate_rounds(data: Path, effort: Effort, kinds: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Medians over seeds for each kind, and whether AP rises every round."""
+    old, made = old_test(data), {}
+    for kind in kinds:
+        found = []
+        for seed in seeds:
+            found.append(rounds(kind, data, effort, seed, old))
+            print(json.dumps({kind: found[-1]}), flush=True)
+        curve = np.median([f["ap"] for f in found], axis=0)
+        fixed, broke = (sum(f[k] for f in found) for k in ("fixed", "broke"))
+        made[kind] = {
+            "ap": [round(float(v), 4) for v in curve],
+            "rises": bool((np.diff(curve) > 0).all()),
+            "fixed": fixed,
+            "broke": broke,
+            "old_lost": round(float(np.median([f["old_lost"] for f in found])), 4),
+            "cpu_s": round(float(np.median([f["cpu_s"] for f in found])), 1),
+        }
+    return made
