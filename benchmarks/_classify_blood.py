@@ -66,7 +66,7 @@ def _neighbour(rng: np.random.Generator) -> Plane:
 
 
 def written_cells(folder: Path, count: int, seed: int) -> None:
-    """So many of each class, as class folders."""
+    """Write ``count`` cells of each class, as class folders."""
     rng = np.random.default_rng(seed)
     for name in ("good", "bad"):
         for i in range(count):

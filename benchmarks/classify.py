@@ -260,7 +260,7 @@ def piximi(known: Sequence[Any], fresh: Sequence[Any], y: NDArray[Any], truth: N
 
 
 def blood(args: Any, folder: Path) -> dict[str, Any]:
-    """Accuracy on 1,000 fresh cells after training on so many of each class."""
+    """Accuracy on 1,000 fresh cells after training on ``--each`` of each class."""
     written_cells(folder / "train", args.each, 1000 * args.seed)
     written_cells(folder / "fresh", 500, 7)
     took = dojo("train", "classify", "--input", folder / "train", "--out", folder / "model", *budget(args))

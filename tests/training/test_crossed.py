@@ -24,7 +24,7 @@ CPU = Device("cpu", "CPU", 10**9, 1)
 
 
 def dataset(each: int = 6, single: bool = False) -> Dataset:
-    """Bright and dim images, so many of each class."""
+    """Bright and dim images, ``each`` of each class."""
     rng = np.random.default_rng(0)
     values = [1, 2] * each + [3] * single
     images = [(rng.random((8, 8)) * 20 + 80 * v).astype(np.uint8) for v in values]

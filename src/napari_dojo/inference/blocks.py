@@ -295,7 +295,7 @@ def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) ->
 
 
 def _as_done(one: Callable[[int], T], todo: Iterable[int], count: int) -> Iterator[T]:
-    """What a function gives for each number, in the order in which it is done, by so many threads."""
+    """What a function gives for each number, in the order in which it is done, by ``count`` threads."""
     left, running = iter(todo), set[Future[T]]()
     with ThreadPoolExecutor(count, "blocks") as pool:
         try:

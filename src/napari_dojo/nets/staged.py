@@ -150,7 +150,7 @@ def _wider(box: Box, by: int, size: Sequence[int]) -> Box:
 
 
 def _boxes(grid: Sequence[int], cells: float) -> list[Box]:
-    """Boxes of about so many cells that cover a grid."""
+    """Boxes that cover a grid, each of about this many cells."""
     left, room, edges = (
         sorted(range(len(grid)), key=lambda a: grid[a]),
         max(1.0, cells),
