@@ -24,7 +24,7 @@ from napari_dojo.models.cover import overlay
 from napari_dojo.simulation.microscope import random_nuclei
 
 NAME = "nuclei-fluorescence"
-SHIPPED = ROOT / "src" / "napari_dojo" / "models" / NAME
+SHIPPED = ROOT / "src" / "napari_dojo" / "models" / "shipped" / NAME
 DESCRIPTION = (
     "Finds nuclei in 2-D fluorescence images (DAPI, Hoechst, fluorescent histones), 8 to 60 px in diameter, and takes "
     "other sizes with --diameter. Trained on the 447 fluorescence images of the 2018 Data Science Bowl that StarDist "
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=60, help="simulated images beside the real ones")
     parser.add_argument("--edge", type=int, default=256, help="of the simulated images, px")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--width", type=int, default=48, help="feature maps of the finest level")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
@@ -88,11 +89,12 @@ def main() -> None:
         model = args.out or folder / NAME
         images, masks = gather(args.data, args.simulated, args.edge, folder / "data")
         budget = ("--minutes", f"{args.minutes:g}", "--test", 0, "--seed", args.seed, "--device", args.device)
+        net = () if args.start or args.resume else ("--width", args.width, "--start", "none")
         about = ("--name", NAME, "--description", DESCRIPTION, "--license", "CC0-1.0")
         resume = ("--resume",) if args.resume else ()
         start = ("--start", args.start) if args.start else ()
         dojo(
-            "train", "instances", "--input", images, "--target", masks, *budget, *about, *resume, *start, "--out", model
+            "train", "instances", "--input", images, "--target", masks, *budget, *net, *about, *resume, *start, "--out", model
         )
         test = args.data / "test"
         seconds = dojo("predict", model, test / "images", "--device", "cpu", "--out", folder / "labels")

@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
     parser.add_argument("--write", action="store_true", help="put it into the package")
     args = parser.parse_args()
-    recipe, shipped = MODELS[args.model], ROOT / "src" / "napari_dojo" / "models" / args.model
+    recipe, shipped = MODELS[args.model], ROOT / "src" / "napari_dojo" / "models" / "shipped" / args.model
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
         model = args.out or Path(name) / args.model
         pairs = scenes(recipe, args.scenes, args.edge)
