@@ -236,24 +236,23 @@ def _bare(setting: Any, device: Any, batch: Any, lowered: bool) -> Callable[[], 
     import torch
 
     from napari_dojo import device as devices
+    from napari_dojo.training.optimizer import Optimizer
     from napari_dojo.training.pace import recorded
 
     where = devices.prepare(device)
     net = setting.net().to(where, memory_format=torch.channels_last).train()
-    cuda = where.type == "cuda"
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=1e-4, weight_decay=1e-3, fused=where.type != "mps", capturable=cuda
-    )
+    optimizer = Optimizer(net, 1e-4, where)
+    scale, fine = torch.ones((), device=where), torch.ones((), dtype=torch.bool, device=where)
     x = batch.x.contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         with torch.autocast(where.type, torch.bfloat16, enabled=lowered):
             out = net(x)
         setting.loss(out.float(), batch.target, batch.weight).backward()
-        optimizer.step()
+        optimizer.step(scale, fine)
 
-    return recorded(step) if cuda else step
+    return recorded(step) if where.type == "cuda" else step
 
 
 def _steps(model: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit
+from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.plan import Data, make_plan
 
 STEADY = 5  # first steps of a block, which are not timed
@@ -108,16 +109,17 @@ def bare_step(setting: Setting, device: Device, batch: Batch, lowered: bool) -> 
     """Forward, loss, backward and step of the net alone on one batch that lies there, as precise as ours."""
     where = devices.prepare(device)
     net = setting.net().to(where, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=setting.plan.learning_rate, weight_decay=1e-3, fused=True)
+    optimizer = Optimizer(net, setting.plan.learning_rate, where)
+    scale, fine = torch.ones((), device=where), torch.ones((), dtype=torch.bool, device=where)
     x, target, weight = (t.to(where) for t in (batch.x, batch.target, batch.weight))
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         with torch.autocast(where.type, torch.bfloat16, enabled=lowered):
             out = net(x)
         loss = setting.loss(out.float(), target, weight)
         loss.backward()
-        optimizer.step()
+        optimizer.step(scale, fine)
         float(loss.detach())
 
     return step

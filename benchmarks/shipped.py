@@ -94,7 +94,19 @@ def main() -> None:
         resume = ("--resume",) if args.resume else ()
         start = ("--start", args.start) if args.start else ()
         dojo(
-            "train", "instances", "--input", images, "--target", masks, *budget, *net, *about, *resume, *start, "--out", model
+            "train",
+            "instances",
+            "--input",
+            images,
+            "--target",
+            masks,
+            *budget,
+            *net,
+            *about,
+            *resume,
+            *start,
+            "--out",
+            model,
         )
         test = args.data / "test"
         seconds = dojo("predict", model, test / "images", "--device", "cpu", "--out", folder / "labels")

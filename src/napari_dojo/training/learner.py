@@ -17,6 +17,7 @@ from napari_dojo.data.batches import Batch, Batches
 from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
+from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.world import World
 
 __all__ = ["Learner", "Loss", "Stepper"]
@@ -26,7 +27,6 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (out, target, weight) -> sc
 CLIPPED = 5.0  # largest norm of a gradient
 AVERAGED = 200  # steps over which weights are averaged, or a share of all of them
 SHARE = 0.05
-FUSED = ("cpu", "cuda")  # devices whose fused optimizer can leave out a step
 LITTLE = 3e9  # weights times pixels of a batch; below it another precision is not worth trying
 FASTER = 0.8  # a lower precision must take at most this share of the time
 LOOK = 0.1  # seconds between two looks at the losses of a GPU
@@ -56,11 +56,7 @@ class Learner:
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.net = self.world.ready(self.net)
         self._bind()
-        fused = self.device.type in FUSED
-        graphs = self.device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=rate, weight_decay=1e-3, fused=fused, capturable=graphs
-        )
+        self.optimizer = Optimizer(self.net, rate, self.device)
         self.horizon = max(AVERAGED, SHARE * steps)
         self.step = 0
         self.seconds = 0.0  # spent, without pauses
@@ -94,12 +90,7 @@ class Learner:
         self.net.to(device)
         self.average.to(device)
         self._bind()
-        for group in self.optimizer.param_groups:
-            group["lr"], group["capturable"] = float(group["lr"]), device.type == "cuda"
-        for state in self.optimizer.state.values():
-            for k, v in state.items():
-                if isinstance(v, Tensor):
-                    state[k] = v.to(device)
+        self.optimizer.move(device)
 
     def agree(self) -> None:
         """Take over what the first process has."""
@@ -124,14 +115,6 @@ class Learner:
         """How much of the average the weights of the step after ``made`` become."""
         return max(1 / self.horizon, 9 / (made + 11))
 
-    def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-
     def update(self, loss: Tensor, share: float | Tensor) -> None:
         """One step of the optimizer, and of the average; none of the optimizer where the loss is not a number."""
         loss.backward()
@@ -139,14 +122,7 @@ class Learner:
         self.world.average([*gradients, loss.detach()])
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         fine = norm.isfinite() & loss.detach().isfinite()
-        if self.device.type in FUSED:
-            self.optimizer.grad_scale = (norm / CLIPPED).clamp(min=1.0)  # type: ignore[attr-defined]
-            self.optimizer.found_inf = (~fine).float()  # type: ignore[attr-defined]
-        elif fine:
-            nn.utils.clip_grads_with_norm_(self.net.parameters(), CLIPPED, norm)
-        else:
-            return
-        self.optimizer.step()
+        self.optimizer.step((norm / CLIPPED).clamp(min=1.0), fine)
         with torch.no_grad():
             if isinstance(share, float):
                 torch._foreach_lerp_(self._averaged, self._latest, share)
@@ -171,12 +147,10 @@ class _Graph:
         self._learner = learner
         self._where = where.clone()
         self._share = torch.zeros((), device=learner.device)
-        for group in learner.optimizer.param_groups:
-            if not isinstance(group["lr"], Tensor):
-                group["lr"] = torch.tensor(float(group["lr"]), device=learner.device)
+        learner.optimizer.set_rate(torch.tensor(float(learner.optimizer.rate), device=learner.device))
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(batches.random)
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.zero_grad()
         with torch.cuda.graph(self._graph):
             self._loss = learner.loss_of(batches.made(self._where), loss, bool(learner.lowered))
             learner.update(self._loss, self._share)
@@ -186,7 +160,7 @@ class _Graph:
         """One step on the batch of these places; the loss."""
         self._where.copy_(where)
         self._share.fill_(share)
-        self._learner.set_rate(rate)
+        self._learner.optimizer.set_rate(rate)
         self._graph.replay()
         return self._loss.clone()
 
@@ -228,8 +202,8 @@ class Stepper:
         batch = batches.made(where, folds=not (inside and learner.device.type == "cpu"))
         if learner.lowered is None:
             learner.lowered = self._pays(batch)
-        learner.set_rate(rate)
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.set_rate(rate)
+        learner.optimizer.zero_grad()
         loss = learner.loss_of(batch, self._loss, learner.lowered)
         learner.update(loss, share)
         self._waiting.append(loss.detach())
@@ -272,7 +246,7 @@ class Stepper:
         """
         learner, batches = self._learner, self._batches
         self._graph, self._eager = None, 0
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.zero_grad()
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
         if batches.batch > 1:
@@ -291,8 +265,8 @@ class Stepper:
         learner, batch = self._learner, self._tried()
         if learner.lowered is None:
             learner.lowered = learner.world.shared(self._pays(batch))
-        learner.set_rate(rate)
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.set_rate(rate)
+        learner.optimizer.zero_grad()
         with _no_way_back(), learner.world.pooled():
             loss = learner.loss_of(batch, self._loss, learner.lowered)
             learner.update(loss, learner.share(self.made))
@@ -336,7 +310,7 @@ class Stepper:
             began = time.perf_counter()
             learner.loss_of(batch, self._loss, lowered).backward()
             took = time.perf_counter() - began
-        learner.optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.zero_grad()
         learner.net.load_state_dict(kept)  # the running figures of batch norm
         return took
 

@@ -9,6 +9,7 @@ import torch
 
 from napari_dojo import nets
 from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
+from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.plan import Plan, paced
 from napari_dojo.training.prepare import Setup
 
@@ -44,14 +45,15 @@ def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
         summary.hints.network, **arguments, in_channels=setup.dataset.channels, out_channels=len(summary.maps)
     ).to(where)
     x = torch.rand(plan.batch, setup.dataset.channels, *plan.patch, device=where)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-6, capturable=where.type == "cuda")
+    optimizer = Optimizer(net, 1e-6, where)
+    scale, fine = torch.ones((), device=where), torch.ones((), dtype=torch.bool, device=where)
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         with torch.autocast(where.type, torch.bfloat16, enabled=bool(bfloat16(where))):
             out = net(x)
         out.float().square().mean().backward()
-        optimizer.step()
+        optimizer.step(scale, fine)
 
     run = recorded(step) if where.type == "cuda" else step
     run()
