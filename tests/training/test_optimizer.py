@@ -98,3 +98,12 @@ def test_a_higher_rate_makes_larger_steps():
     optimizer.step(ONE, YES)
     kernel, old = found.down[1].body[3].weight, before.down[1].body[3].weight
     assert (kernel - old).detach().square().mean().sqrt().item() == pytest.approx(8 * 0.2e-2, rel=0.2)
+
+
+def test_without_batch_norm_steps_are_half_as_large():
+    torch.manual_seed(0)
+    found = with_gradients(UNet(1, 1, (2, 2), ((2, 2),), 16, norm=False))
+    before = deepcopy(found)
+    Optimizer(found, 1e-2, CPU).step(ONE, YES)
+    kernel, old = found.down[1].body[3].weight, before.down[1].body[3].weight
+    assert (kernel - old).detach().square().mean().sqrt().item() == pytest.approx(2 * 0.2e-2, rel=0.2)

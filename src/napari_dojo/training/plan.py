@@ -136,7 +136,7 @@ def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[s
         steps = max(1, int(learning / _seconds_per_step(batch * prod(patch), width, stem, device)))
     else:
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
-    rate = settings.learning_rate or (1e-3 if start else hints.rate or 3e-3)
+    rate = settings.learning_rate or (5e-4 if start else hints.rate or 3e-3)
     return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
 
 
