@@ -53,6 +53,7 @@ WITH_TORCH = {
     "training.held",
     "training.judge",
     "training.learner",
+    "training.optimizer",
     "training.loop",
     "training.pace",
     "training.recorder",
