@@ -329,9 +329,8 @@ def _train(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
-    from napari_dojo.inference.sinks import Some, TiffSink
+    from napari_dojo.inference.sinks import Some
     from napari_dojo.inference.sources import FileSource
-    from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.io.categories import images_of
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.card import read_card
@@ -342,25 +341,8 @@ def _predict(args: argparse.Namespace) -> int:
     task = TASKS[card.task]
     listed = list_inputs if task.result.dense else images_of
     inputs = tuple(dict.fromkeys(p for given in args.inputs for p in listed(given)))
-    tables = args.tables or args.measure is not None
-    names = (
-        USUAL
-        if args.measure is None
-        else chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
-    )
-    then = _classifier_for(card, args.then) if args.then else ""
-    sink: Any = TiffSink(
-        inputs,
-        args.out,
-        args.overwrite,
-        tables=tables,
-        rois=args.rois,
-        measurements=names,
-        then=then,
-        classes=not task.result.dense,
-    )
+    sink, large = _whole_or_partly(args, _results(args, card, inputs))
     labels = _labels_of(inputs, args.target) if args.target else {}
-    sink, large = _whole_or_partly(args, sink)
     todo = tuple(range(len(inputs)))
     if args.skip_existing:
         todo = _left(sink)
@@ -374,21 +356,41 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.models.card import decoding_of
 
     bundle = load(find(args.model))
-    if (tables or args.rois) and task.result not in TABLES:
-        raise DojoError(
-            f"The model {bundle.card.name} predicts no labels; tables and ROIs are of objects and classes. "
-            "Leave --tables and --rois out."
-        )
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **_values(args, task.decoding)})
-    sources = [
-        FileSource(path, args.axes, labels=labels.get(path), lazy_above=large) for path in (inputs[i] for i in todo)
-    ]
+    sources = [FileSource(inputs[i], args.axes, labels=labels.get(inputs[i]), lazy_above=large) for i in todo]
     if args.scheduler:
         events = _on_cluster(args, sink, settings, decoding)
     else:
         events = apply(Ready.of(bundle, settings, decoding), sources, sink)
     done = _watched(_last(events), "Applying")
     return _predicted(args, done)
+
+
+def _results(args: argparse.Namespace, card: Any, inputs: tuple[Path, ...]) -> Any:
+    """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
+    from napari_dojo.inference.sinks import TiffSink
+    from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
+
+    result = TASKS[card.task].result
+    tables, names = args.tables or args.measure is not None, USUAL
+    if args.measure is not None:
+        names = chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
+    then = _classifier_for(card, args.then) if args.then else ""
+    if (tables or args.rois) and result not in TABLES:
+        raise DojoError(
+            f"The model {card.name} predicts no labels; tables and ROIs are of objects and classes. "
+            "Leave --tables and --rois out."
+        )
+    return TiffSink(
+        inputs,
+        args.out,
+        args.overwrite,
+        tables=tables,
+        rois=args.rois,
+        measurements=names,
+        then=then,
+        classes=not result.dense,
+    )
 
 
 def _whole_or_partly(args: argparse.Namespace, sink: Any) -> tuple[Any, int]:

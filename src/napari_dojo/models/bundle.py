@@ -138,32 +138,7 @@ def _check_decoding(card: Card) -> None:
 
 
 def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: bool) -> dict[str, Any]:
-    axes = [a.lower() for a in card.spatial]
-    unit = UNITS.get(card.unit or "")
-    size = card.pixel_size or (1.0,) * len(axes)
-
-    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the output
-
-    def space(a: str, i: int, extent: Any, factor: int) -> dict[str, Any]:
-        known = {"unit": unit} if unit else {}
-        return {"type": "space", "id": a, "size": extent, "scale": steps[i] * factor, **known}
-
-    stride = net.stride
-    inputs = [
-        {"type": "batch"},
-        {"type": "channel", "channel_names": [f"channel{i}" for i in range(card.channels)]},
-        *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}, net.scale[i]) for i, a in enumerate(axes)],
-    ]
-    outputs = [
-        {"type": "batch"},
-        {"type": "channel", "channel_names": _identifiers(card.maps)},
-        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes) if net.dense],
-    ]
-    percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
-    scaled: dict[str, Any] = {"id": "scale_range", "kwargs": percentiles}
-    if (numbers := card.rule.shared) is not None:
-        known = {"mean": list(numbers.offset), "std": list(numbers.scale), "axis": "channel"}
-        scaled = {"id": "fixed_zero_mean_unit_variance", "kwargs": known}
+    inputs, outputs = _axes(card, net)
     state = {
         "source": names["weights"],
         "sha256": sha,
@@ -183,21 +158,53 @@ def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: 
         **({"covers": ["cover.png"]} if cover else {}),
         **({"authors": [{"name": a} for a in card.authors]} if card.authors else {}),
         **({"license": card.license} if card.license else {}),
-        "tags": [card.task, f"{len(axes)}d", "napari-dojo", card.net, "pytorch"],
+        "tags": [card.task, f"{len(card.spatial)}d", "napari-dojo", card.net, "pytorch"],
         "inputs": [{
             "id": "image",
             "axes": inputs,
             "test_tensor": {"source": names["in"]},
             "data": {"type": "float32"},
-            "preprocessing": [
-                {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
-                scaled,
-            ],
+            "preprocessing": [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}, _scaled(card)],
         }],
         "outputs": [{"id": "maps", "axes": outputs, "test_tensor": {"source": names["out"]}, "data": {"type": "float32"}}],
         "weights": {"pytorch_state_dict": state},
         "config": {"napari_dojo": card.as_dict()},
     }  # fmt: skip
+
+
+def _axes(card: Card, net: nets.Network) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The axes of the image that goes in and of the maps that come out, with pixel sizes; no space where a net has no maps."""
+    axes = [a.lower() for a in card.spatial]
+    unit = UNITS.get(card.unit or "")
+    size = card.pixel_size or (1.0,) * len(axes)
+    steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the output
+
+    def space(a: str, i: int, extent: Any, factor: int) -> dict[str, Any]:
+        known = {"unit": unit} if unit else {}
+        return {"type": "space", "id": a, "size": extent, "scale": steps[i] * factor, **known}
+
+    stride = net.stride
+    inputs = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": [f"channel{i}" for i in range(card.channels)]},
+        *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}, net.scale[i]) for i, a in enumerate(axes)],
+    ]
+    outputs = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": _identifiers(card.maps)},
+        *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes) if net.dense],
+    ]
+    return inputs, outputs
+
+
+def _scaled(card: Card) -> dict[str, Any]:
+    """How another program scales values to what the net expects."""
+    if (numbers := card.rule.shared) is not None:
+        known = {"mean": list(numbers.offset), "std": list(numbers.scale), "axis": "channel"}
+        return {"id": "fixed_zero_mean_unit_variance", "kwargs": known}
+    axes = [a.lower() for a in card.spatial]
+    percentiles = {"axes": axes, "min_percentile": card.rule.low, "max_percentile": card.rule.high, "eps": 1e-6}
+    return {"id": "scale_range", "kwargs": percentiles}
 
 
 def _few_bits(value: float) -> float:

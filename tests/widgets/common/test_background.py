@@ -23,3 +23,22 @@ def test_a_script_that_ends_waits_for_its_threads():
     """Its end, with the window open, must not pull Python away from under them."""
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "worked\n"), done.stderr
+
+
+def test_a_thread_that_outlasts_the_end_tells_nothing():
+    """The program waits for a while only; a window that is being taken down is not told anything after that."""
+    late = """
+from napari_dojo.widgets.common import background
+background.PATIENCE = 0.02
+told = []
+latest._done.connect(lambda *_: told.append(1), Qt.ConnectionType.DirectConnection)
+def look():
+    time.sleep(0.7)
+    print(told, flush=True)
+atexit.unregister(background._wait)
+atexit.register(look)  # called after what is registered next
+atexit.register(background._wait)
+"""
+    code = CODE.replace("import threading, time", "import atexit, threading, time\nfrom qtpy.QtCore import Qt") + late
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "worked\n[]\n"), done.stderr

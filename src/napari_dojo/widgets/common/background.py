@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import shutil
 import threading
 import time
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-__all__ = ["discard", "in_background"]
+__all__ = ["discard", "ending", "in_background", "tell"]
 
 PATIENCE = 3.0  # s, that a program which ends waits for its threads in all
 _running: WeakSet[threading.Thread] = WeakSet()
+_ending = threading.Event()
+_telling = threading.Lock()
 
 
 def in_background(name: str, function: Callable[..., Any], *arguments: Any) -> None:
@@ -28,7 +31,21 @@ def in_background(name: str, function: Callable[..., Any], *arguments: Any) -> N
     thread.start()
 
 
+def tell(signal: Any, *values: object) -> None:
+    """Emit a signal from a thread; nothing where its window is gone, or is being taken down as the program ends."""
+    with _telling, contextlib.suppress(RuntimeError):
+        if not _ending.is_set():
+            signal.emit(*values)
+
+
+def ending() -> bool:
+    """Whether the program ends, and nothing more is told."""
+    return _ending.is_set()
+
+
 def _wait() -> None:
+    with _telling:
+        _ending.set()
     end = time.monotonic() + PATIENCE
     for thread in list(_running):
         thread.join(max(0.0, end - time.monotonic()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_dojo.widgets.common.background import in_background
+from napari_dojo.widgets.common.background import ending, in_background, tell
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Latest"]
@@ -70,12 +70,12 @@ class Latest(QObject):
                     answer = self._worked_off(key, answer)
         except Exception as error:
             answer = error
-        with contextlib.suppress(RuntimeError):  # the window is gone
-            self._done.emit(key, answer)
+        with contextlib.suppress(RuntimeError):  # this object is gone
+            tell(self._done, key, answer)
 
     def _worked_off(self, key: object, steps: Generator[Any, None, Any]) -> Any:
         """The result of a generator; None where it was overtaken."""
-        while key is self._now:
+        while key is self._now and not ending():
             try:
                 said = next(steps)
             except StopIteration as end:
@@ -83,8 +83,8 @@ class Latest(QObject):
             if said is None:
                 continue
             self._seen.clear()
-            with contextlib.suppress(RuntimeError):  # the window is gone
-                self._step.emit(key, said)
+            with contextlib.suppress(RuntimeError):  # this object is gone
+                tell(self._step, key, said)
                 self._seen.wait(PATIENCE)
         steps.close()
         return None
