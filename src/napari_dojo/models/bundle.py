@@ -184,12 +184,12 @@ def _axes(card: Card, net: nets.Network) -> tuple[list[dict[str, Any]], list[dic
         return {"type": "space", "id": a, "size": extent, "scale": steps[i] * factor, **known}
 
     stride = net.stride
-    inputs = [
+    inputs: list[dict[str, Any]] = [
         {"type": "batch"},
         {"type": "channel", "channel_names": [f"channel{i}" for i in range(card.channels)]},
         *[space(a, i, {"min": int(stride[i]) * 2, "step": int(stride[i])}, net.scale[i]) for i, a in enumerate(axes)],
     ]
-    outputs = [
+    outputs: list[dict[str, Any]] = [
         {"type": "batch"},
         {"type": "channel", "channel_names": _identifiers(card.maps)},
         *[space(a, i, {"tensor_id": "image", "axis_id": a}, 1) for i, a in enumerate(axes) if net.dense],
