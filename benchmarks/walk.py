@@ -401,6 +401,66 @@ def noisy(walk: Walk) -> None:
     walk.look("denoised")
 
 
+@part
+def classes(walk: Walk) -> None:
+    """Nuclei of a new image, segmented with the shipped model, get the classes large and small from six clicks."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    walk.viewer.open(walk.images("dsb2018_fluo", "test", "images")[0], layer_type="image", name="new image")
+    walk.menu("Layers", "Segment", "Segment nuclei")
+    walk.wait(lambda: walk.results())
+    walk.menu("Plugins", "Dojo", "Classify")
+    panel = walk.panel("Classify")
+    walk.wait(lambda: panel.live.objects is not None)
+    walk.rest(1)
+    walk.look("measured")
+    canvas, camera = walk.viewer.window._qt_viewer.canvas.native, getattr(walk.viewer, "scene", walk.viewer).camera
+    objects = panel.live.objects
+    order, began = np.argsort(objects.size), time.monotonic()
+    for k, rows in enumerate((order[-3:], order[4:7])):
+        walk.click(panel.rows.rows[k].swatch, f"class {k + 1}")
+        for row in rows:
+            at = np.argwhere(np.asarray(panel.live.measured.labels) == objects.label[row])
+            place = at[np.argmin(((at - at.mean(0)) ** 2).sum(1))]
+            y, x = (place - np.array(camera.center)[-2:]) * camera.zoom + (canvas.height() / 2, canvas.width() / 2)
+            QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center() + _offset(canvas, y, x))
+            walk.clicked.append(f"object {objects.label[row]}")
+            walk.rest(0.3)
+    walk.wait(lambda: not panel.live.busy and panel.live.seen is not None and panel.live.seen.final)
+    walk.facts["classes_s"] = round(time.monotonic() - began, 1)
+    walk.facts["clicks"] = list(walk.clicked)
+    walk.rest(1)
+    walk.look("classified")
+    panel.why_fold.button.setChecked(True)
+    walk.click(panel.unsure_button) if panel.unsure_button.isEnabled() else None
+    walk.rest(1)
+    walk.look("unsure")
+
+
+def _offset(canvas: Any, y: float, x: float) -> Any:
+    """From the middle of the canvas to a place in it."""
+    from qtpy.QtCore import QPoint
+
+    return QPoint(round(x), round(y)) - canvas.rect().center()
+
+
+@part
+def places(walk: Walk) -> None:
+    """Where to annotate next: the panel proposes a place."""
+    for k, path in enumerate(walk.images("dsb2018_fluo", "test", "images")[:2], 1):
+        walk.viewer.open(path, layer_type="image", name=f"field {k}")
+    walk.menu("Plugins", "Dojo", "Annotate")
+    panel = walk.panel("Annotate")
+    walk.rest(1)
+    walk.look("opened")
+    walk.click(panel.new_button)
+    walk.rest(1)
+    walk.click(panel.suggest.button)
+    walk.rest(3)
+    walk.look("suggested")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for the pictures and walk.json")
