@@ -186,6 +186,8 @@ def test_classes_are_final_where_too_few_were_shown_for_cross_validation(qtbot, 
     teach(qtbot, panel, scene, 1)
     assert panel.live.seen.prediction.checked is None
     assert panel.live.seen.final
+    shown = panel.live.seen.numbers[panel.gallery.pictures.shown]  # sorted by class once there are classes
+    assert (np.diff(np.where(shown == 0, UNSURE + 1, shown.astype(int))) >= 0).all()
 
 
 def test_a_painting_cuts_only_some_pictures_and_the_others_follow(qtbot, panel, monkeypatch):

@@ -268,10 +268,10 @@ class Gallery(QListView):
         self.sort()
 
     def show_seen(self, seen: Seen) -> None:
-        """The classes of the objects are known; the order stays, so that nothing jumps under the mouse."""
-        first = self.pictures.seen is None
+        """The classes of the objects are known; then the order stays, so that nothing jumps under the mouse."""
+        before = self.pictures.seen
         self.pictures.see(seen)
-        if first:
+        if before is None or (before.prediction is None and seen.prediction is not None):
             self.sort()
         self._repaint()
 
