@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -12,6 +12,7 @@ __all__ = [
     "Done",
     "Event",
     "Failed",
+    "Filling",
     "Message",
     "Previewed",
     "Progress",
@@ -102,6 +103,19 @@ class Previewed(Event):
 
 
 @dataclass(frozen=True)
+class Filling(Event):
+    """The prediction for image ``index`` is written block by block, and can be looked at.
+
+    ``levels`` : Zarr arrays, from the full resolution down, with ``axes``; ``store`` : the OME-Zarr that it becomes.
+    """
+
+    index: int
+    levels: list[str]
+    axes: str
+    store: str
+
+
+@dataclass(frozen=True)
 class Message(Event):
     """A message for the user; ``level`` is "info" or "warning"."""
 
@@ -144,11 +158,16 @@ class Failed(Event):
 class Control:
     """Requests to a running job, which reads them between steps, during validation and between tiles.
 
-    ``look`` is what the user sees now, ``{"image": path of .npy (C, *S)}``; pausing is not asking for the next event.
+    ``look`` is what the user sees now, ``{"image": path of .npy (C, *S)}``, or ``{"box": from and to along each axis of S}``
+    in the image that is predicted; pausing is not asking for the next event.
     """
 
     stop: bool = False
     look: dict[str, Any] | None = None
+
+    def seen(self) -> Mapping[str, Any]:
+        """What the user sees now; empty where that is not known."""
+        return self.look or {}
 
     def check(self) -> None:
         """Raise StoppedError where the job must stop."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Condition
 from threading import Event as Flag
@@ -69,6 +70,10 @@ class _Pace(Control):
         """Raise StoppedError where the work must stop."""
         if self.stop or self.caller.stop:
             raise StoppedError
+
+    def seen(self) -> Mapping[str, Any]:
+        """What the caller's user sees."""
+        return self.caller.seen()
 
     def wait(self) -> None:
         """Return once the caller asks for the next event, or StoppedError."""
@@ -276,8 +281,8 @@ def _one(
     store = sink.store(index, card, given, too_large(ready, given, maps) or engine is not None)
     with room.taken(memory_for(ready, given, maps), control):
         if store is not None:
-            axes = yield from _stored(ready, given, store, control, engine)
-            return Stored(index, given.name, axes, str(store.path))
+            axes, path = yield from _stored(ready, given, index, store, control, engine)
+            return Stored(index, given.name, axes, str(path))
         found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
         control.check()
         with writing():
@@ -285,19 +290,21 @@ def _one(
 
 
 def _stored(
-    ready: Ready, image: Input, store: Store, control: Control, engine: Engine | None
-) -> Generator[Event, None, str]:
-    """Predict block by block into an OME-Zarr; the axes of the prediction."""
+    ready: Ready, image: Input, index: int, store: Store, control: Control, engine: Engine | None
+) -> Generator[Event, None, tuple[str, Path]]:
+    """Predict block by block into an OME-Zarr; the axes of the prediction, and where it is."""
     from napari_dojo.inference.blocks import in_threads
     from napari_dojo.inference.predict import domain_shift
-    from napari_dojo.inference.stores import predict_to_store
+    from napari_dojo.inference.stores import free_name, predict_to_store
 
+    path = free_name(ready, image, store.path) if store.shown else store.path
     if store.because:
-        yield Message("info", f"{store.because} It is predicted block by block, and the result is {store.path.name}.")
+        yield Message("info", f"{store.because} It is predicted block by block, and the result is {path.name}.")
     for warning in (*image.warnings, *domain_shift(ready.card, image)):
         yield Message("warning", warning)
-    axes = yield from predict_to_store(ready, image, store.path, control, engine or in_threads, store.overwrite)
-    return axes.names
+    shown = index if store.shown else None
+    steps = predict_to_store(ready, image, path, control, engine or in_threads, store.overwrite, shown)
+    return (yield from steps).names, path
 
 
 def _storage(sink: Sink, index: int) -> Callable[[tuple[int, ...], Any], Any]:

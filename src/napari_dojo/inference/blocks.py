@@ -62,12 +62,14 @@ class Room:
     working : labels with provisional numbers; the same array where nothing is to be resumed.
     axes : of both: those of the prediction, perhaps in another order.
     journal : which blocks are done; None: nowhere.
+    seen : is called with the number of each block that is written; None: nobody looks.
     """
 
     final: Any
     working: Any
     axes: Axes
     journal: Journal | None = None
+    seen: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +176,36 @@ class Work:
         inner: tuple[Any, ...] = (..., *_inner(block.core, block.read, self.ready.predictor.scale))
         return values[inner], None
 
+    def next(self, todo: list[int], control: Control) -> int | None:
+        """Take the next block from a list: the one nearest to what the user sees, else the first; None where it is empty."""
+        box = control.seen().get("box")
+        if not todo or not box:
+            return todo.pop(0) if todo else None
+        middle = [(a + b) / 2 for a, b in box]
+
+        def distance(i: int) -> float:
+            core = self.blocks[i].core
+            return sum(max(a - m, m - b, 0.0) for (a, b), m in zip(core, middle, strict=False))
+
+        return todo.pop(min(range(len(todo)), key=lambda k: distance(todo[k])))
+
     def put(self, out: Any, axes: Axes, i: int, values: NDArray[Any]) -> None:
         """Write the prediction for a block to an array with these axes."""
         block, scale = self.blocks[i], self.ready.predictor.scale
         where = tuple((a * f, b * f) for (a, b), f in zip(block.core, scale, strict=True))
         sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
         axes.put(out, sample, where, self.places.stored(values, out.dtype))
+
+    def where(self, out: Any, axes: Axes, i: int) -> tuple[slice, ...]:
+        """Where the prediction for a block lies in an array with these axes."""
+        block, scale = self.blocks[i], self.ready.predictor.scale
+        sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
+        others = [a for a in axes.names if a != "C" and a not in axes.spatial]
+        sizes = dict(zip(axes.names, out.shape, strict=True))
+        at = dict(zip(others, np.unravel_index(sample, [sizes[a] for a in others]), strict=True)) if others else {}
+        spans = {a: slice(f * s, f * e) for a, (s, e), f in zip(axes.spatial, block.core, scale, strict=True)}
+        spans |= {a: slice(int(k), int(k) + 1) for a, k in at.items()}
+        return tuple(spans.get(a, slice(0, sizes[a])) for a in axes.names)
 
     def get(self, out: Any, axes: Axes, i: int) -> NDArray[Any]:
         """The labels of a block in an array with these axes."""
@@ -275,6 +301,8 @@ def in_blocks(work: Work, room: Room, engine: Engine, control: Control) -> Gener
             parts[i] = part
         else:
             journal.note(i, part)
+        if room.seen is not None:
+            room.seen(i)
         done.add(i)
         yield Progress(len(done), total)
         control.check()
@@ -291,7 +319,8 @@ def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) ->
             work.put(room.working, room.axes, i, values)
         return i, part
 
-    yield from _as_done(one, todo, work.under_way)
+    left = list(todo)
+    yield from _as_done(one, iter(lambda: work.next(left, control), None), work.under_way)
 
 
 def _as_done(one: Callable[[int], T], todo: Iterable[int], count: int) -> Iterator[T]:

@@ -85,11 +85,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class Store:
-    """An OME-Zarr that takes a prediction block by block; ``because`` : why, a sentence, where nobody asked for it."""
+    """An OME-Zarr that takes a prediction block by block.
+
+    Attributes
+    ----------
+    because : why, a sentence, where nobody asked for it.
+    shown : lower resolutions are written on the way, for a window, and a name that is taken gets a number.
+    """
 
     path: Path
     overwrite: bool = False
     because: str = ""
+    shown: bool = False
 
 
 class Place(Protocol):
@@ -443,10 +450,14 @@ class ZarrSink:
 
 @dataclass(frozen=True)
 class RunSink:
-    """``.npy`` files in the folder of a job, which another process maps into its memory."""
+    """``.npy`` files in the folder of a job, which another process maps into its memory.
+
+    ``stores`` : an OME-Zarr for each image that does not fit in memory.
+    """
 
     folder: Path
     maps: bool = True
+    stores: tuple[Path, ...] = ()
 
     @property
     def where(self) -> str:
@@ -461,8 +472,11 @@ class RunSink:
         return _memory_mapped(self.folder / f"prediction-{index}.npy", shape, dtype)
 
     def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
-        """There is none: the file is memory-mapped."""
-        return None
+        """The OME-Zarr of that image, where it is wanted and one is named; else the file is memory-mapped."""
+        if not wanted or not self.stores:
+            return None
+        because = f"{image.name} is too large to be predicted at once ({_size_of(image)})."
+        return Store(self.stores[index], because=because, shown=True)
 
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """Where they fit in memory and on the disk, with room left for others."""

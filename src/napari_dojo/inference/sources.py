@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from napari_dojo.inference.geometry import Image
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_targets
+from napari_dojo.io.passed import open_kept
 
 __all__ = ["PARTLY", "ArraySource", "FileSource", "Source", "StoredSource"]
 
@@ -79,7 +78,7 @@ class ArraySource:
 
 @dataclass(frozen=True, eq=False)
 class StoredSource:
-    """An image whose array lies in a ``.npy`` file, memory-mapped when it is read; ``image`` says all else of it."""
+    """An image whose array lies in a file of `napari_dojo.io.passed`; ``image`` says all else of it."""
 
     path: Path
     image: Image
@@ -91,4 +90,4 @@ class StoredSource:
 
     def read(self, number: int = 0) -> Image:
         """The image with its array."""
-        return replace(self.image, picture=replace(self.image.picture, data=np.load(self.path, mmap_mode="r")))
+        return replace(self.image, picture=replace(self.image.picture, data=open_kept(self.path)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Event, Message, Progress
+from napari_dojo.events import Control, Event, Filling, Message, Progress
 from napari_dojo.inference.blocks import Engine, Room, Work, in_blocks, in_threads, refusal
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal, recorded
@@ -23,7 +23,7 @@ from napari_dojo.inference.sinks import UNFINISHED
 from napari_dojo.io.formats.ome_zarr import Layout, create, opened, remove, there, write_levels
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["predict_to_store", "room_of", "work_for"]
+__all__ = ["free_name", "predict_to_store", "room_of", "work_for"]
 
 PROVISIONAL = "provisional.zarr"
 
@@ -35,12 +35,17 @@ def predict_to_store(
     control: Control,
     engine: Engine = in_threads,
     overwrite: bool = False,
+    shown: int | None = None,
 ) -> Generator[Event, None, Axes]:
     """Predict an image block by block into an OME-Zarr, or resume that; the axes of the prediction.
 
     While it is unfinished, a folder with the same name and ``.unfinished`` lies beside it. Objects and classes go to
     ``labels/<model>``, beside an image where the store holds one; images are the store's image. What the model says of images
     that do not fit it is checked before.
+
+    Parameters
+    ----------
+    shown : the number of the image, where somebody looks at the prediction while it is made: Filling says how.
 
     Raises
     ------
@@ -54,12 +59,73 @@ def predict_to_store(
         yield Message(
             "info", f"{image.name}: resumed, {len(journal.done)} of {len(work.blocks)} blocks are done already."
         )
+    if shown is not None:
+        preview = _Preview.of(work, room, layout, _unfinished(store))
+        room = replace(room, seen=preview.fill)
+        yield Filling(shown, preview.paths, layout.axes, str(store))
     yield from in_blocks(work, room, engine, control)
     for done, count in write_levels(store, layout):
         control.check()
         yield Progress(done, count)
     shutil.rmtree(_unfinished(store))
     return Axes(layout.axes, room.axes.spatial)
+
+
+def free_name(ready: Ready, image: Input, store: Path) -> Path:
+    """The name of a store that is free, or of an unfinished prediction of the same: this one, or with a number after it."""
+    k, found = 1, store
+    while True:
+        work = work_for(ready, image, found)
+        unfinished = recorded(_unfinished(found))
+        if unfinished == _about(work) or not (unfinished or there(found, _layout(work, found))):
+            return found
+        k += 1
+        found = store.with_name(f"{store.stem} ({k}){store.suffix}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Preview:
+    """Lower resolutions of what is written, every second pixel, so that it can be looked at while it is unfinished."""
+
+    work: Work
+    room: Room
+    layout: Layout
+    levels: tuple[Any, ...]
+    paths: list[str]
+
+    @staticmethod
+    def of(work: Work, room: Room, layout: Layout, folder: Path) -> _Preview:
+        """Opened, or made with what is there already."""
+        import zarr
+
+        first = str(room.working.store_path).removeprefix("file://")
+        names = [folder / f"preview-{k}.zarr" for k in range(1, layout.levels)]
+        new = not all(name.exists() for name in names)
+        levels = []
+        for k, name in enumerate(names, 1):
+            if new:
+                chunks = tuple(min(n, c) for n, c in zip(layout.level(k), layout.chunks, strict=True))
+                made = {"shape": layout.level(k), "chunks": chunks, "dtype": room.working.dtype, "fill_value": 0}
+                levels.append(zarr.create_array(str(name), **made, overwrite=True))
+            else:
+                levels.append(zarr.open_array(str(name), mode="r+"))
+        preview = _Preview(work, room, layout, tuple(levels), [first, *map(str, names)])
+        for i in sorted(room.journal.done) if new and room.journal is not None else ():
+            preview.fill(i)
+        return preview
+
+    def fill(self, i: int) -> None:
+        """Block ``i`` has been written."""
+        key = self.work.where(self.room.working, self.room.axes, i)
+        flat = [a in "YX" for a in self.layout.axes]
+        values = np.asarray(self.room.working[key])
+        starts = [s.start for s in key]
+        for level in self.levels:
+            skip = [s % 2 if f else 0 for s, f in zip(starts, flat, strict=True)]
+            values = values[tuple(slice(o, None, 2 if f else 1) for o, f in zip(skip, flat, strict=True))]
+            starts = [(s + o) // (2 if f else 1) for s, o, f in zip(starts, skip, flat, strict=True)]
+            if values.size:
+                level[tuple(slice(s, s + n) for s, n in zip(starts, values.shape, strict=True))] = values
 
 
 def work_for(ready: Ready, image: Input, store: Path) -> Work:

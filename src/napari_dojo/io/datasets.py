@@ -20,6 +20,7 @@ from napari_dojo.io import images
 from napari_dojo.io.categories import images_of, read_categories
 from napari_dojo.io.names import nearest, stem_of
 from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
+from napari_dojo.io.plates import plate_above
 from napari_dojo.io.roles import read_roles
 from napari_dojo.io.targets import DatasetFiles, axes_of, read_targets
 
@@ -292,6 +293,7 @@ def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "
     DojoError : two inputs share an output (case does not matter), or one is there already.
     """
     root = common_folder(inputs)
+    root = plate_above(root) or root
     mark = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", mark)
     paths = [folder / os.path.relpath(os.path.abspath(p.parent), root) / f"{stem_of(p)}{mark}.tif" for p in inputs]
     taken: dict[str, Path] = {}

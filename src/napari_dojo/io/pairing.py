@@ -29,6 +29,7 @@ from napari_dojo.io.names import (
     without,
     words_of,
 )
+from napari_dojo.io.plates import fields_in, is_plate
 
 __all__ = [
     "OUTLINES",
@@ -62,7 +63,7 @@ def list_inputs(path: str | Path, targets: bool = False) -> list[Path]:
 
     Parameters
     ----------
-    path : a file, an OME-Zarr, a folder (the images and OME-Zarrs directly in it), or a pattern with ``*``, ``?`` or
+    path : a file, an OME-Zarr, or a plate of them (all its fields), a folder (the images and OME-Zarrs directly in it), or a pattern with ``*``, ``?`` or
         ``[]``; what exists is taken literally. Hidden files never count.
     targets : annotations and target images are wanted, files of outlines among them.
 
@@ -73,14 +74,14 @@ def list_inputs(path: str | Path, targets: bool = False) -> list[Path]:
     path = Path(path).expanduser()
     try:
         if is_zarr(path) or path.is_file():
-            return [path]
+            return _whole([path])
         if path.is_dir():
-            return _in_folder(path, targets)
+            return _whole(_in_folder(path, targets))
         if glob.has_magic(str(path)):
             found = _fitting(path)
             if not found:
                 raise DojoError(f"No file fits the pattern {path}. Check its spelling.")
-            return sorted(found if targets else _images_among(found), key=_natural)
+            return _whole(sorted(found if targets else _images_among(found), key=_natural))
     except PermissionError as error:
         raise DojoError(f"{path} may not be read. Ask for permission, or choose another place.") from error
     except OSError as error:
@@ -88,6 +89,11 @@ def list_inputs(path: str | Path, targets: bool = False) -> list[Path]:
             f"{path.name[:60]!r} cannot be looked at ({error.strerror or error}). Check the path."
         ) from error
     raise DojoError(f"An image or a folder of images was expected, but {path} does not exist. Check the path.")
+
+
+def _whole(paths: list[Path]) -> list[Path]:
+    """The images, with those of plates in their place."""
+    return [p for path in paths for p in (fields_in(path) if path.is_dir() and is_plate(path) else [path])]
 
 
 def common_folder(paths: Iterable[Path]) -> Path:

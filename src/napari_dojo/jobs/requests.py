@@ -21,6 +21,7 @@ from napari_dojo.inference.sources import FileSource, Source, StoredSource
 from napari_dojo.io.atomic import replacing, write_safely
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import Picture
+from napari_dojo.io.passed import keep
 from napari_dojo.jobs.claims import claim
 from napari_dojo.recipes.recipe import Recipe, parsed, text_of
 from napari_dojo.settings import PredictSettings, TrainSettings, checked
@@ -271,12 +272,19 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class PredictImages(_Applying):
-    """A model applied to images in the folder of the job, where predictions go, too; ``maps`` : keep those as well."""
+    """A model applied to images in the folder of the job, where predictions go, too.
+
+    Attributes
+    ----------
+    maps : keep those as well.
+    stores : where the prediction for each image goes that does not fit in memory, an OME-Zarr.
+    """
 
     kind: ClassVar[str] = "predict"
 
     images: tuple[StoredImage, ...]
     maps: bool = True
+    stores: tuple[str, ...] = ()
 
     def sources(self, folder: Path) -> list[Source]:
         """Memory-mapped when their turn comes."""
@@ -284,13 +292,14 @@ class PredictImages(_Applying):
 
     def sink(self, folder: Path) -> RunSink:
         """The folder."""
-        return RunSink(folder, self.maps)
+        return RunSink(folder, self.maps, tuple(Path(p) for p in self.stores))
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """The request of plain values."""
         images = tuple(StoredImage.of(v) for v in values.pop("images"))
-        return cls(**_applying(values), images=images)
+        stores = tuple(values.pop("stores", ()))
+        return cls(**_applying(values), images=images, stores=stores)
 
 
 @dataclass(frozen=True)
@@ -325,11 +334,12 @@ def predict_request(
     settings: PredictSettings | None = None,
     decoding: Mapping[str, Any] | None = None,
     maps: bool = True,
+    stores: Sequence[Path] = (),
 ) -> Path:
     """Write what a prediction for some images needs into a new folder of a job; see `PredictImages`."""
     with _new(folder):
-        stored = _stored_images(folder, images)
-        PredictImages(model, settings or PredictSettings(), dict(decoding or {}), stored, maps).write(folder)
+        stored, places = _stored_images(folder, images), tuple(map(str, stores))
+        PredictImages(model, settings or PredictSettings(), dict(decoding or {}), stored, maps, places).write(folder)
         return folder
 
 
@@ -490,11 +500,11 @@ def _stored(folder: Path, name: str, arrays: Sequence[Any]) -> tuple[str | None,
 
 def _stored_images(folder: Path, images: Sequence[Image]) -> tuple[StoredImage, ...]:
     """Images, written to the folder."""
-    files = _stored(folder, "input", [image.picture.data for image in images])
+    files = [keep(folder, f"input-{k}", image.picture.data) for k, image in enumerate(images)]
     labels = _stored(folder, "labels", [image.labels for image in images])
     return tuple(
         StoredImage(
-            str(f), i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context, y
+            f, i.name, i.axes or i.picture.axes, i.picture.pixel_size, i.picture.unit, i.numbers, i.in_context, y
         )
         for f, y, i in zip(files, labels, images, strict=True)
     )

@@ -20,6 +20,7 @@ from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored, TiffSink, predicted_by, write_prediction
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.inference.tables import write_csv
+from napari_dojo.io.plates import field_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Folder, decoding_of
 from napari_dojo.models.library import find
@@ -77,7 +78,7 @@ class _Output:
         stored = replace(stored, source=str(file), number=picture.image)
         if state.table is not None and state.found is not None:
             name = f"{self.names[at]} (image {number})" if number else self.names[at]
-            rows = rows_of(state.table, name, state.found.kind.objects)
+            rows = rows_of(state.table, name, state.found.kind.objects, field_of(file))
             stored = replace(stored, objects=len(rows["image"]))
         self.journal.add(file, picture.image, picture.images, stored, rows)
         return stored

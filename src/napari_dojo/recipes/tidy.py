@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import Table
 from napari_dojo.io.atomic import replacing
 from napari_dojo.io.pairing import common_folder
+from napari_dojo.io.plates import Field, plate_above
 
 __all__ = ["FIRST", "has_pyarrow", "joined", "names_of", "rows_of", "write_parquet", "write_skipped"]
 
-FIRST = ("image", "object", "class")  # the columns that come first, where they are there
-TEXTS, WHOLE = {"image", "class"}, {"object", "index", "frame", "plane"}
+FIRST = ("plate", "well", "field", "image", "object", "class")  # the columns that come first, where they are there
+TEXTS, WHOLE = {"plate", "well", "field", "image", "class"}, {"object", "index", "frame", "plane"}
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
     """What tables call images: their paths below the folder that all of them lie in."""
     root = common_folder(files)
+    root = plate_above(root) or root
     return [p.relative_to(root).as_posix() if root != Path() else str(p) for p in map(_flat, files)]
 
 
@@ -31,11 +34,15 @@ def _flat(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def rows_of(table: Table, image: str, objects: bool) -> Table:
-    """The rows of an image, as the table over all images has them; ``objects``: their numbers are those of objects."""
+def rows_of(table: Table, image: str, objects: bool, field: Field | None = None) -> Table:
+    """The rows of an image, as the table over all images has them.
+
+    ``objects`` : their numbers are those of objects; ``field`` : where on a plate the image is.
+    """
     named = {"object" if k == "index" and objects else k: v for k, v in table.items()}
     rows = len(next(iter(table.values())))
-    named["image"] = np.full(rows, image, object)
+    for name, value in {"image": image, **({} if field is None else asdict(field))}.items():
+        named[name] = np.full(rows, value, object)
     return {k: named[k] for k in (*(f for f in FIRST if f in named), *(k for k in named if k not in FIRST))}
 
 
@@ -110,9 +117,9 @@ def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
 
 
 def _columns(parts: Sequence[Path]) -> list[str]:
-    """Those of all parts, in the order of the first part that has them; image, object and class first."""
+    """Those of all parts, in the order of the first part that has them; the place, image, object and class first."""
     found: dict[str, None] = {}
     for part in parts:
         with part.open(newline="", encoding="utf-8") as file:
             found |= dict.fromkeys(next(csv.reader(file), []))
-    return [*(f for f in FIRST if f in found), *(c for c in found if c not in FIRST)] or list(FIRST[:2])
+    return [*(f for f in FIRST if f in found), *(c for c in found if c not in FIRST)] or ["image", "object"]

@@ -14,13 +14,15 @@ import pytest
 import tifffile
 import torch
 from bright import bright, squares
+from napari.layers import Layer
+from napari.layers._source import layer_source
 from qtpy.QtCore import Qt
 from roifile import roiread
 from settled import settled
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.events import Control, Failed, Message, Progress, result_of
+from napari_dojo.events import Control, Failed, Filling, Message, Progress, result_of
 from napari_dojo.inference.sinks import RunSink
 from napari_dojo.inference.tables import measure
 from napari_dojo.io import images
@@ -40,6 +42,7 @@ from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.provenance import is_uncorrected
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.common.table import Measurements, open_table
+from napari_dojo.widgets.reader import get_reader
 
 pytestmark = pytest.mark.gui
 
@@ -1127,3 +1130,88 @@ def test_every_control_has_a_name_and_a_tip(qtbot, viewer, panel, known):
             assert control.accessibleName(), control
     for edit in apply.findChildren(QLineEdit):
         assert edit.accessibleName() or isinstance(edit.parent(), QAbstractSpinBox), edit.parent()
+
+
+# --- larger than memory
+
+
+@pytest.fixture
+def large(qtbot, viewer, panel, known, at_once, monkeypatch, tmp_path):
+    """Three squares in an OME-Zarr that does not fit, the panel for it, and blocks of one chunk."""
+    known("bright")
+    monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
+    monkeypatch.setattr("napari_dojo.io.passed.SMALL", 0)
+    monkeypatch.setattr("napari_dojo.inference.predictor.Predictor.block_pixels", 256.0**2)
+    x = np.zeros((700, 600), np.uint16) + 100
+    x[:48, :52], x[640:688, 500:552] = squares(3), squares(3)
+    images.write(tmp_path / "slide.zarr", x, "YX", (0.5, 0.5), "um")
+    store = str(tmp_path / "slide.zarr")
+    with layer_source(path=store):
+        viewer.add_layer(Layer.create(*get_reader(store)(store)[0]))
+    return panel(ApplyPanel), x
+
+
+def kept(qtbot, apply):
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: "stays in" in apply.message.text(), timeout=10_000)
+
+
+def test_a_large_image_is_predicted_block_by_block_into_a_lazy_layer(qtbot, viewer, large, at_once, tmp_path):
+    apply, x = large
+    told, passed = [], []
+
+    def note(event):
+        told.append(event)
+        passed.append(sorted(p.name for p in at_once.folders[-1].iterdir() if p.suffix))
+
+    at_once.before = note
+    kept(qtbot, apply)
+    (filling,) = [e for e in told if isinstance(e, Filling)]
+    assert "slide_bright.zarr" in filling.store
+    assert "too large to be predicted at once" in next(e.text for e in told if isinstance(e, Message))
+    layer = viewer.layers["slide bright"]
+    assert layer.multiscale
+    assert not isinstance(layer.data[0], np.ndarray)
+    np.testing.assert_array_equal(np.asarray(layer.data[0]) > 0, x == 900)
+    assert len(np.unique(np.asarray(layer.data[0]))) == 7
+    np.testing.assert_array_equal(tuple(layer.scale), (0.5, 0.5))
+    assert [name for name in passed[0] if name.startswith("input")] == ["input-0.pickle"]  # not its pixels
+    np.testing.assert_array_equal(images.read(tmp_path / "slide_bright.zarr", labels=True).data > 0, x == 900)
+    kept(qtbot, apply)
+    assert (tmp_path / "slide_bright (2).zarr").is_dir()
+    assert not layer.visible
+
+
+def test_stopped_it_continues_in_the_same_layer(qtbot, viewer, large, at_once, tmp_path):
+    apply, x = large
+    seen = []
+
+    def stop(event):
+        seen.extend(np.asarray(layer.data[-1]).max() for layer in viewer.layers if layer.name == "slide bright")
+        return isinstance(event, Progress) and event.done == 2
+
+    at_once.before = stop
+    apply.apply_button.click()
+    assert "apply again to continue" in apply.message.text()
+    assert max(seen) > 0  # lower resolutions are there from the start
+    at_once.before = lambda event: False
+    kept(qtbot, apply)
+    (layer,) = [layer for layer in viewer.layers if layer.name.startswith("slide bright")]
+    np.testing.assert_array_equal(np.asarray(layer.data[0]) > 0, x == 900)
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_what_is_in_sight_is_computed_first(qtbot, viewer, large, at_once, monkeypatch):
+    apply, _ = large
+    told = []
+    monkeypatch.setattr(Control, "seen", lambda control: {"box": [(640, 690), (500, 560)]})
+
+    def look(event):
+        layers = [layer for layer in viewer.layers if layer.name == "slide bright"]
+        if isinstance(event, Progress) and layers and event.done == 2:
+            told.append(np.asarray(layers[0].data[0]))
+
+    at_once.before = look
+    kept(qtbot, apply)
+    assert told[0][640:, 512:].any()
+    assert not told[0][:128, :128].any()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -20,7 +20,20 @@ from napari_dojo.io.formats import picture as shared
 from napari_dojo.io.formats.picture import Picture, Wanted, in_order, lazy, plane_size
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["Layout", "create", "opened", "read_zarr", "remove", "there", "write_levels", "write_zarr"]
+__all__ = [
+    "Layout",
+    "Resolutions",
+    "create",
+    "create_levels",
+    "opened",
+    "read_zarr",
+    "remove",
+    "resolutions",
+    "there",
+    "write_box",
+    "write_levels",
+    "write_zarr",
+]
 
 WRITERS = 2  # threads that compress a part each
 SMALLEST = 512  # px; an edge of the lowest resolution is at most this long
@@ -46,16 +59,20 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
             return replace(one, path=path, image=wanted.image, images=len(images))
         if names := _labels_in(node):
             return replace(read_zarr(path / "labels" / names[0], wanted), path=path)
-        inside = ", ".join(sorted(name for name, _ in node.members(max_depth=0))[:5])
-        raise DojoError(
-            f"An OME-Zarr image was expected, but {path} is a group of others ({inside or 'empty'}). "
-            "Name the folder of one image in it."
-        )
+        raise _no_image(path, node)
     scales = about["multiscales"][0]
     array = node[scales["datasets"][0]["path"]]
     if not isinstance(array, zarr.Array):
         raise ValueError("its first resolution is no array")
     return _picture(path, array, about, wanted)
+
+
+def _no_image(path: Path, group: Any) -> DojoError:
+    inside = ", ".join(sorted(name for name, _ in group.members(max_depth=0))[:5])
+    return DojoError(
+        f"An OME-Zarr image was expected, but {path} is a group of others ({inside or 'empty'}). "
+        "Name the folder of one image in it."
+    )
 
 
 def _labels_in(group: Any) -> list[str]:
@@ -72,7 +89,70 @@ def _converted(path: Path) -> list[Path]:
     return sorted((p for p in path.iterdir() if p.name.isdecimal() and is_zarr(p)), key=lambda p: int(p.name))
 
 
+@dataclass(frozen=True, eq=False)
+class Resolutions:
+    """An image in a store, or labels of it, that stay there.
+
+    Attributes
+    ----------
+    arrays : Zarr, from the full resolution down, with ``axes``, one letter each; "?" is an axis of another name.
+    pixel_size : (Y, X) or (Z, Y, X), in ``unit``; None: not known.
+    is_labels : what the store says that it is.
+    """
+
+    name: str
+    arrays: tuple[Any, ...]
+    axes: str
+    pixel_size: tuple[float, ...] | None
+    unit: str | None
+    channel_names: tuple[str, ...] = ()
+    is_labels: bool = False
+
+
+def resolutions(path: Path) -> list[Resolutions]:
+    """The images of a store with all their resolutions, and their labels; nothing is read but what describes them.
+
+    Raises
+    ------
+    DojoError : a group that is no image.
+    """
+    import zarr
+
+    node = zarr.open(str(path), mode="r")
+    if isinstance(node, zarr.Array):
+        return [_resolutions(path.name, [node], {})]
+    attributes = dict(node.attrs)
+    about: Any = attributes.get("ome", attributes)
+    if "multiscales" not in about and "bioformats2raw.layout" in about:
+        return [one for image in _converted(path) for one in resolutions(image)]
+    found = [_of_group(path.name, node, about)] if "multiscales" in about else []
+    for name in _labels_in(node):
+        group: Any = node[f"labels/{name}"]
+        attributes = dict(group.attrs)
+        found.append(_of_group(name, group, attributes.get("ome", attributes), is_labels=True))
+    if not found:
+        raise _no_image(path, node)
+    return found
+
+
+def _of_group(name: str, group: Any, about: Any, is_labels: bool = False) -> Resolutions:
+    arrays = [group[level["path"]] for level in about["multiscales"][0]["datasets"]]
+    return replace(_resolutions(name, arrays, about), is_labels=is_labels)
+
+
+def _resolutions(name: str, arrays: Sequence[Any], about: Mapping[str, Any]) -> Resolutions:
+    axes, size, unit, channels = _facts(arrays[0], about)
+    return Resolutions(name, tuple(arrays), axes, size, unit, channels)
+
+
 def _picture(path: Path, array: Any, about: Mapping[str, Any], wanted: Wanted) -> Picture:
+    names, size, unit, channels = _facts(array, about)
+    data = lazy(array) if array.nbytes > wanted.lazy_above else np.asarray(array[...])
+    return Picture(data, names, False, size, unit, channels, path)
+
+
+def _facts(array: Any, about: Mapping[str, Any]) -> tuple[str, tuple[float, ...] | None, str | None, tuple[str, ...]]:
+    """Axes, pixel size, its unit, and names of channels."""
     scales = about.get("multiscales", [{}])[0]
     axes = scales.get("axes") or list(
         "tczyx"[-array.ndim :] if scales and array.ndim == 5 else "?" * (array.ndim - 2) + "yx"
@@ -91,8 +171,7 @@ def _picture(path: Path, array: Any, about: Mapping[str, Any], wanted: Wanted) -
     units: dict[str, str | None] = {n: a.get("unit") for n, a in zip(names, axes, strict=True)}
     sizes, unit = in_micrometres(sizes, units)
     channels = tuple(str(c.get("label", "")) for c in about.get("omero", {}).get("channels", ()))
-    data = lazy(array) if array.nbytes > wanted.lazy_above else np.asarray(array[...])
-    return Picture(data, names, False, plane_size(sizes, names), unit, channels if any(channels) else (), path)
+    return names, plane_size(sizes, names), unit, channels if any(channels) else ()
 
 
 @dataclass(frozen=True)
@@ -187,6 +266,30 @@ def write_levels(store: Path, layout: Layout) -> Iterator[tuple[int, int]]:
             finally:
                 pool.shutdown(cancel_futures=True)
     _describe(store, group, layout, layout.levels)
+
+
+def create_levels(store: Path, layout: Layout) -> None:
+    """Make an OME-Zarr with all its resolutions, zeros, to be written box by box (`write_box`)."""
+    create(store, layout)
+    group = _group(store, layout, "r+")
+    for k in range(1, layout.levels):
+        _array(group, str(k), layout.level(k), layout)
+    _describe(store, group, layout, layout.levels)
+
+
+def write_box(store: Path, layout: Layout, box: Sequence[tuple[int, int]], values: NDArray[Any]) -> None:
+    """Write a box of the full resolution, from and to along each axis, and what it changes in the lower ones."""
+    group = _group(store, layout, "r+")
+    group["0"][tuple(slice(a, b) for a, b in box)] = values
+    flat = [a in "YX" for a in layout.axes]
+    for k in range(1, layout.levels):
+        box = [(a // 2, -(-b // 2)) if f else (a, b) for (a, b), f in zip(box, flat, strict=True)]
+        above = group[str(k - 1)]
+        wide = tuple(
+            slice(2 * a, min(2 * b, n)) if f else slice(a, b)
+            for (a, b), f, n in zip(box, flat, above.shape, strict=True)
+        )
+        group[str(k)][tuple(slice(a, b) for a, b in box)] = _halved(np.asarray(above[wide]), layout)
 
 
 def write_zarr(part: Path, picture: Picture, labels: bool) -> None:

@@ -15,6 +15,7 @@ from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
 from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes
 from napari_dojo.widgets.annotate.planes import PlaneSection
+from napari_dojo.widgets.annotate.regions import RegionSection
 from napari_dojo.widgets.annotate.retrain import RetrainSection
 from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
@@ -70,6 +71,10 @@ class AnnotatePanel(Panel):
         self.planes = PlaneSection(self.viewer)
         self.planes.failed.connect(self.warn)
         self.column.addWidget(self.planes)
+        self.regions = RegionSection(self.viewer)
+        self.regions.failed.connect(self.warn)
+        self.regions.opened.connect(self._region_opened)
+        self.column.addWidget(Fold("Large image", self.regions, "annotate/regions"))
         self._retrain()
         self.filters = FilterSection(self.viewer)
         self.filters.said.connect(self._say)
@@ -235,6 +240,11 @@ class AnnotatePanel(Panel):
         default = active if active in found else (found[-1] if found else None)
         self.labels_box.fill(found, default)
         self._labels_chosen()
+        self.regions.refresh()
+
+    def _region_opened(self, image: Any, labels: Any) -> None:
+        self.choose(labels)
+        self.image_box.choose(image)
 
     def choose(self, labels: Any) -> None:
         """Work on this Labels layer."""
@@ -534,7 +544,7 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            for section in (self.suggest, self.planes, self.filters, self.follow, self.retrain):
+            for section in (self.suggest, self.planes, self.regions, self.filters, self.follow, self.retrain):
                 section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)

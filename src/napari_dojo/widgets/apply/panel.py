@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Done, Event, Failed, Message, Progress, Skipped
+from napari_dojo.events import Done, Event, Failed, Filling, Message, Progress, Skipped
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.jobs.runs import sweep
 from napari_dojo.models.card import options_of
@@ -26,6 +28,7 @@ from napari_dojo.widgets.common.run import Runner
 __all__ = ["ApplyPanel"]
 
 APPLY_TIP = "Apply the model to this image. The result is a new layer; the image does not change."
+LOOK = 500  # ms between two looks at what is in sight, which is computed first
 SHOWN = 2  # warnings that are shown at once
 
 
@@ -64,6 +67,10 @@ class ApplyPanel(Panel):
         self.watch.changed.connect(self._layers_changed)
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
+        self._looking = QTimer(self)
+        self._looking.setInterval(LOOK)
+        self._looking.timeout.connect(self._look)
+        self._box: list[tuple[int, int]] | None = None  # what of a growing prediction is in sight
         in_background("sweep", sweep)
         self.refresh_models()
         self.request.refresh()
@@ -152,7 +159,12 @@ class ApplyPanel(Panel):
             self.progress.setRange(0, event.total)
             self.progress.setValue(event.done)
             self.progress.setFormat(f"Image {now} of {work.count}, %p %" if work.count > 1 else "%p %")
-        elif isinstance(event, Message) and event.level == "warning":
+        elif isinstance(event, Filling) and work.run is not None:
+            self.outcome.results.fill(event, work.run)
+            self._looking.start()
+        elif isinstance(event, Message) and event.level == "info":
+            self._said(escape(event.text))
+        elif isinstance(event, Message):
             self._warnings.append(event.text)
             self._said("")
         elif isinstance(event, Skipped):
@@ -162,10 +174,20 @@ class ApplyPanel(Panel):
             if str(work.folder) not in event.sentence:  # else it holds the details
                 discard(work.folder)
             self._work = None
-            self._failed(event.sentence)
+            partly = self.outcome.results.stores.filling
+            self._failed(
+                event.sentence + (" Blocks that are done are kept: apply again to continue." if partly else "")
+            )
         elif isinstance(event, Done):
             self._work = None
             self._done(work, event)
+
+    def _look(self) -> None:
+        """Let the job know which part of a prediction that is computed block by block is in sight."""
+        box, job = self.outcome.results.stores.seen(), self.runner.job
+        if box is not None and box != self._box and job is not None:
+            self._box = box
+            job.ask({"box": box})
 
     def _working(self, done: int, total: int) -> None:
         """Results are being decoded again; (0, 0) : they are not."""
@@ -192,6 +214,8 @@ class ApplyPanel(Panel):
     def _ready(self, took: str = "") -> None:
         """Another job may be started."""
         self._took = took
+        self._looking.stop()
+        self.outcome.results.stores.stop()
         self._turn(False)
         self._working(0, 0)
         self._judge()

@@ -34,6 +34,7 @@ from napari_dojo.widgets.apply.channels import ChannelRows, beside
 from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import FolderRows
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
+from napari_dojo.widgets.apply.stores import store_for
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.common.layers import array_of, likely_axes
@@ -374,7 +375,8 @@ class Request(QWidget):
             raise wrong
         run = Run(model, tuple(asked), self._settings, values)
         folder = run_folder("apply")
-        return Work(lambda: write_request(folder, run), folder, run, len(asked))
+        stores = [store_for(one, model.name) for one in asked]
+        return Work(lambda: write_request(folder, run, stores), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
         from napari_dojo.jobs.requests import predict_files_request

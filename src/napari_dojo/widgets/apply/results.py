@@ -17,13 +17,14 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.events import Event, Progress, among, changed
+from napari_dojo.events import Event, Filling, Progress, among, changed
 from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.linking import Planes, link_planes, linked_axes, same_numbers
 from napari_dojo.inference.sinks import Stored, predicted_by
 from napari_dojo.inference.tables import TABLES, Table, table_of
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.stores import StoreLayers
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.inputs import Asked, Run, cut
 from napari_dojo.widgets.common.kinds import look_of
@@ -122,7 +123,7 @@ class _Decoded:
 
 
 class Results(QObject):
-    """The predictions of the last run.
+    """The predictions of the last run; those that lie in an OME-Zarr are ``stores``.
 
     ``changed`` says that there are others now, or are about to be, ``complete`` that all have come, ``failed`` why something
     did not work, ``said`` gives a sentence for the user, ``working`` how far decoding again is: (done, of), (0, 0) at its end.
@@ -147,6 +148,8 @@ class Results(QObject):
         self._decoder.told.connect(self._decoded)
         self._decoder.stepped.connect(self._stepped)
         self._begun = 0.0
+        self.stores = StoreLayers(viewer, self)
+        self.stores.failed.connect(self.failed)
         self._measurer.told.connect(self._measured)
         self._decode_soon = self._timer(60, self._decode)
         self._measure_soon = self._timer(400, self.measure)
@@ -175,9 +178,21 @@ class Results(QObject):
         """Add what a job found, one by one; the folder is theirs from now on."""
         self.release()
         self._folder, self.run, self._values = folder, run, run.values
-        self._to_come = list(found)
-        hide_others(self._viewer, run)
+        self._to_come = [s for s in found if not str(s.prediction).endswith(".zarr")]
+        if self._to_come:
+            hide_others(self._viewer, run)
+        for s in found:
+            if s not in self._to_come:
+                self.stores.take(s, run)
         self._next()
+        if not self._to_come:
+            self.release()
+
+    def fill(self, event: Filling, run: Run) -> None:
+        """Show a prediction while it is computed."""
+        if not self.stores.filling:
+            hide_others(self._viewer, run)
+        self.stores.fill(event, run)
 
     def decode(self, values: dict[str, Any]) -> None:
         """Decode all of them again, soon; what is being decoded for more than a moment is given up."""

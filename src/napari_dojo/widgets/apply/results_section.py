@@ -74,6 +74,7 @@ class ResultsSection(QWidget):
         self.results.complete.connect(self._complete)
         self.results.failed.connect(self.failed)
         self.results.said.connect(self.said)
+        self.results.stores.added.connect(self._kept)
         self.results.working.connect(self.working)
         self.reliability.failed.connect(self.failed)
         self._writer.told.connect(self._written)
@@ -169,6 +170,10 @@ class ResultsSection(QWidget):
         self.said.emit(text + large)
         if self.values != run.values:  # moved during prediction
             self._slid()
+
+    def _kept(self, layer: Any, store: Path) -> None:
+        again = " To change it, move the sliders and apply again." if self.sliders.values() else ""
+        self.said.emit(f'Added the layer "{escape(layer.name)}". It stays in {link_to(self._viewer, store)}.{again}')
 
     # where it goes from here
 

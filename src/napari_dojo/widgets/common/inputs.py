@@ -93,6 +93,12 @@ class Asked:
             place = moved(place, starts)
         return finer_place(place, [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
 
+    @property
+    def wide_placement(self) -> dict[str, Any]:
+        """Where the prediction for the part that is computed lies, as arguments of a new layer."""
+        starts = [a for name, (a, _) in zip(self.axes.names, self.wide, strict=True) if name != "C"]
+        return finer_place(moved(self.place, starts), [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
+
     def request(self, card: Card, frames: str | None = None) -> Image:
         """What the job gets: the part to compute, with the numbers of the whole image; takes as long as that is large."""
         numbers = None if self.box is None else numbers_of(card, self.array, self.axes, self.box, frames)
@@ -110,12 +116,15 @@ class Run:
     values: dict[str, Any]
 
 
-def write_request(folder: Path, run: Run) -> Path:
-    """Measure and write what the job needs; takes as long as the images are large."""
+def write_request(folder: Path, run: Run, stores: Sequence[Path] = ()) -> Path:
+    """Measure and write what the job needs; takes as long as the images are large.
+
+    ``stores`` : where predictions go that do not fit in memory.
+    """
     from napari_dojo.jobs.requests import predict_request
 
     images = [asked.request(run.model.card, run.settings.frames) for asked in run.asked]
-    return predict_request(folder, run.model.path, images, run.settings, run.values)
+    return predict_request(folder, run.model.path, images, run.settings, run.values, stores=stores)
 
 
 def seen_box(viewer: Any, layer: Any, axes: Axes) -> Box:

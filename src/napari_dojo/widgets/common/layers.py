@@ -17,6 +17,7 @@ from napari_dojo import __version__
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.errors import DojoError
+from napari_dojo.widgets.common.lazy import stored
 from napari_dojo.widgets.common.numbering import number_by_itself
 from napari_dojo.widgets.common.provenance import watch_corrections
 
@@ -69,8 +70,8 @@ class Source:
 
 
 def array_of(layer: Any) -> Any:
-    """The data of a layer, the finest level where there are several."""
-    return layer.data[0] if layer.multiscale else layer.data
+    """The data of a layer, the finest level where there are several; what lies on the disk as dask."""
+    return stored(layer.data[0] if layer.multiscale else layer.data)
 
 
 def same_grid(a: Any, b: Any) -> bool:
@@ -326,7 +327,7 @@ def class_look(values: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
     return {"colormap": colours, "features": {"index": list(values), "class": list(names)}}
 
 
-def add_quietly(viewer: Any, data: NDArray[Any], name: str, labels: bool = True, **more: Any) -> Any:
+def add_quietly(viewer: Any, data: Any, name: str, labels: bool = True, **more: Any) -> Any:
     """Add a layer of labels or an image, and leave selection, camera and position in the stack as they were."""
     from napari.layers import Image, Labels
 
