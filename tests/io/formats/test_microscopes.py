@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,6 +132,20 @@ def test_olympus(tmp_path, monkeypatch):
         read = images.read(tmp_path / name)
         np.testing.assert_array_equal(read.data, x)
         assert (read.axes, read.pixel_size, read.channel_names) == ("CZYX", (2.0, 0.5, 0.5), ("DAPI", "GFP"))
+
+
+def test_zeiss_two_scenes_at_two_places(tmp_path):
+    """A file that Zeiss's own library (pylibCZIrw) wrote: scenes are cut out of the area that all of them span."""
+    pytest.importorskip("czifile")
+    path = tmp_path / "two_scenes.czi"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "two_scenes.czi.gz").read_bytes()))
+    x = np.arange(2 * 2 * 3 * 8 * 10, dtype=np.uint16).reshape(2, 2, 3, 8, 10)
+    found = list(images.read_all(path))
+    assert len(found) == 2
+    for picture, scene in zip(found, x, strict=True):
+        np.testing.assert_array_equal(picture.data, scene)
+        assert (picture.axes, picture.channel_names) == ("CZYX", ("DAPI", "GFP"))
+        assert picture.pixel_size == pytest.approx((1.0, 0.2, 0.2))
 
 
 @pytest.mark.parametrize(

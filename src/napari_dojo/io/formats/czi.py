@@ -25,11 +25,24 @@ def read_czi(path: Path, wanted: Wanted) -> Picture:
         if "S" in axes:
             at = axes.index("S")
             data, axes = data[(slice(None),) * at + (wanted.image,)], axes.replace("S", "")
+            data = data[tuple(_part(file, wanted.image, a) for a in axes)]
         axes = axes.replace("0", "S")
         if axes.endswith("S") and not samples:
             data, axes = data[..., 0], axes[:-1]
         sizes, names = _facts(file.metadata())
     return picture_of(path, data, axes, sizes, names, (wanted.image, scenes))
+
+
+def _part(file: Any, scene: int, axis: str) -> slice:
+    """Where a scene lies in the area of all scenes, along Y and X."""
+    entries = [e for e in getattr(file, "filtered_subblock_directory", ()) if "S" in e.axes]
+    mine = [e for e in entries if e.start[e.axes.index("S")] == file.start[file.axes.index("S")] + scene]
+    if axis not in "YX" or not mine:
+        return slice(None)
+    at, origin = mine[0].axes.index(axis), file.start[file.axes.index(axis)]
+    return slice(
+        int(min(e.start[at] for e in mine) - origin), int(max(e.start[at] + e.shape[at] for e in mine) - origin)
+    )
 
 
 def _facts(xml: Any) -> tuple[dict[str, float], list[str]]:

@@ -13,6 +13,7 @@ __all__ = [
     "kinds",
     "latest",
     "layers",
+    "lazy",
     "measured",
     "measurements",
     "model_box",
