@@ -148,7 +148,7 @@ class LazyImage(QObject):
     def _edges(self, level: int) -> list[int]:
         """The size of a tile: a chunk."""
         array = self.arrays[level]
-        chunks = [c[0] if isinstance(c, tuple) else c for c in array.chunks]
+        chunks = [int(np.ravel(c)[0]) for c in array.chunks]
         return [c for i, c in enumerate(chunks) if self.channel is None or i != self.channel[0]]
 
     def _tiles_of(self, level: int, box: Sequence[Span]) -> Iterator[tuple[Key, list[Span]]]:
@@ -200,7 +200,7 @@ class LazyLevel:
 
     def __getitem__(self, key: Any) -> Any:
         """A part, which is read when it is needed; with steps or lists it is read at once."""
-        given = key if isinstance(key, tuple) else (key,)
+        given: Any = np.index_exp[key]
         if Ellipsis in given:
             at = given.index(Ellipsis)
             given = given[:at] + (slice(None),) * (self.ndim - len(given) + 1) + given[at + 1 :]
