@@ -1,4 +1,4 @@
-"""Kills at random moments of training, of saving, of predicting a folder and of autosave: see `torture`.
+"""Kills at random moments of training, saving, predicting a folder, autosave, painting and correcting: see `torture`.
 
 Each work is done by a forked process, which gets SIGKILL; what it left must be whole, and the work must be completed after it.
 """
@@ -11,11 +11,12 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _torture_annotate import Annotating
 from _torture_hostile import model
 from _torture_inputs import discs
 
@@ -170,15 +171,19 @@ class Autosave:
         return ""
 
 
-def run(kills: int, folder: Path, seed: int = 0, talk: bool = True) -> dict[str, Any]:
-    """Kill each work in turn; figures, with what was broken."""
+def run(kills: int, folder: Path, seed: int = 0, talk: bool = True, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Kill each work in turn, or ``only`` these; figures, with what was broken."""
     moments, told, broken = random.Random(seed), Counter[str](), list[str]()
-    works = {
+    works: dict[str, Any] = {
         "training": Training(folder, False),
         "saving": Training(folder, True),
         "predicting": Prediction(folder),
         "autosave": Autosave(),
+        "painting": Annotating(folder, False),
+        "correcting": Annotating(folder, True),
     }
+    if only:
+        works = {name: works[name] for name in only}
     names = list(works)
     for i in range(kills):
         name = names[i % len(names)]
@@ -195,7 +200,13 @@ def run(kills: int, folder: Path, seed: int = 0, talk: bool = True) -> dict[str,
     for name, work in works.items():
         if found := _looked(work.completed):
             broken.append(f"{name}, completed: {found}")
-    return {"kills": sum(told.values()), **told, "drafts read": works["autosave"].painted, "broken": broken}
+    figures: dict[str, Any] = {"kills": sum(told.values()), **told}
+    for name, work in works.items():
+        if isinstance(work, Autosave):
+            figures["drafts read"] = work.painted
+        if isinstance(work, Annotating) and work.lost:
+            figures[f"{name}_lost_s"] = round(max(work.lost), 1)
+    return {**figures, "broken": broken}
 
 
 def _looked(look: Callable[[], str]) -> str:

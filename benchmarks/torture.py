@@ -21,6 +21,9 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given several times")
     parser.add_argument("--inputs", type=int, default=300, help="generated inputs, each in two ways")
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument(
+        "--kill", nargs="+", default=[], help="only these of --only kills: training painting correcting ..."
+    )
     parser.add_argument("--minutes", type=float, default=60, help="that the soak may take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
@@ -49,7 +52,7 @@ def runner(part: str, asked: argparse.Namespace) -> Callable[[Path], dict[str, A
     if part == "kills":
         import _torture_kills
 
-        return lambda folder: _torture_kills.run(asked.kills, folder, asked.seed)
+        return lambda folder: _torture_kills.run(asked.kills, folder, asked.seed, only=asked.kill)
     if part == "disk":
         import _torture_disk
 

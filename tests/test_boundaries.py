@@ -57,6 +57,7 @@ WITH_TORCH = {
     "training.loop",
     "training.pace",
     "training.recorder",
+    "training.curve",
     "training.train",
 }
 RECEIVE_A_TASK = {"training.loop", "data.batches", "data.patches", "data.resident", "data.streamed", "inference.tiles"}

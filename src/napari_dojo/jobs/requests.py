@@ -135,6 +135,7 @@ class TrainRequest(Request):
     out : the model's folder.
     start : the folder or name of the model to start from, "auto" or "none", see `napari_dojo.training.train.train_steps`.
     corrections : it is trained on what a person corrected, see `napari_dojo.training.recorder.Target`.
+    curve : train on parts of the annotation, to say what more of it would bring, and keep no model.
     """
 
     kind: ClassVar[str] = "train"
@@ -149,6 +150,7 @@ class TrainRequest(Request):
     resume: bool = False
     name: str = ""
     corrections: bool = False
+    curve: bool = False
 
     def dataset(self, folder: Path, layout: Layout) -> tuple[Dataset, list[str]]:
         """The training data, and sentences about what was skipped; DojoError where they cannot be used."""

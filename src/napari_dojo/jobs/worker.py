@@ -94,6 +94,11 @@ def _train(folder: Path, control: Control) -> Iterator[Event]:
     options: Any = checked(task.options, request.options)
     dataset, notes = request.dataset(folder, task.layout(options))
     yield from (Message("warning", note) for note in notes)
+    if request.curve:
+        from napari_dojo.training.curve import curve_steps
+
+        yield from curve_steps(dataset, task, request.settings, options, request.start, control)
+        return
     target = Target(request.out, request.resume, name=request.name, began=began, corrections=request.corrections)
     yield from train_steps(dataset, task, target, request.settings, options, request.start, control)
 

@@ -8,6 +8,7 @@ __all__ = [
     "domain_shift",
     "image_baselines",
     "images",
+    "learning_curve",
     "matching",
     "objects",
     "orientation",

@@ -1,6 +1,7 @@
 """From a dataset to a model: the preparation, the plan, the loop, and all that goes with it."""
 
 __all__ = [
+    "curve",
     "judge",
     "loop",
     "plan",

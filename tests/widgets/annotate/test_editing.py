@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_dojo.widgets.annotate.editing import Editing, Tally, tally, writable
+from napari_dojo.data import edits
+from napari_dojo.widgets.annotate.editing import Editing, Tally, Tidied, tally, writable
 from napari_dojo.widgets.annotate.gestures import TOOLS, Gesture
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
 from napari_dojo.widgets.common.accepted import accepted_layer, accepted_places
@@ -53,17 +54,39 @@ def squares(*shape):
     return labels
 
 
+def by_napari(editing, name, place, number):
+    """A stroke of napari's brush or eraser, its bucket, or an edit by rule that removes an object."""
+    layer, at = editing.labels, tuple(int(p) for p in place)
+    if name == "filter":
+        box = tuple(slice(0, n) for n in layer.data.shape)
+        number = editing.number_at(place)
+        edit = edits.delete(layer.data, number, box) if number else None
+        if edit is not None:
+            editing.tidy(Tidied.of(edit, editing.mask))
+    elif name == "fill":
+        layer.fill(at, number)
+    else:
+        layer.brush_size = 5
+        with layer.block_history():
+            for step in range(4):
+                layer.paint((at[0], min(39, at[1] + 2 * step)), number if name == "brush" else 0)
+
+
 def test_200_edits_of_all_tools_undone_and_redone(edited):
     rng = np.random.default_rng(3)
     first = squares(40, 40)
     editing = edited(first.copy(), rng.normal(size=(40, 40)), provenance("result", "image"))
-    names = [n for n in TOOLS]
+    names = [*TOOLS, "brush", "eraser", "fill", "filter"]
     while editing.history.length < 200:
         a, b = rng.uniform(0, 39, (2, 2))
+        name = str(rng.choice(names))
+        if name not in TOOLS:
+            by_napari(editing, name, a, int(rng.integers(1, 20)))
+            continue
         if editing.data.any() and rng.random() < 0.7:
             places = np.argwhere(editing.data)
             a = places[rng.integers(len(places))]
-        use(editing, str(rng.choice(names)), a, *([b] if rng.random() < 0.5 else []), shift=bool(rng.random() < 0.3))
+        use(editing, name, a, *([b] if rng.random() < 0.5 else []), shift=bool(rng.random() < 0.3))
     last, accepted = editing.data.copy(), editing.accepted.data.copy()
     assert accepted.any()
     for k in range(200):

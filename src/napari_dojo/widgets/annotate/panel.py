@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabe
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft
 from napari_dojo.widgets.annotate.editing import Editing, writable
+from napari_dojo.widgets.annotate.enough import EnoughSection
 from napari_dojo.widgets.annotate.filters import FilterSection
 from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
@@ -76,6 +77,9 @@ class AnnotatePanel(Panel):
         self.regions.opened.connect(self._region_opened)
         self.column.addWidget(Fold("Large image", self.regions, "annotate/regions"))
         self._retrain()
+        self.enough = EnoughSection(self.viewer)
+        self.enough.failed.connect(self.warn)
+        self.column.addWidget(Fold("Enough?", self.enough, "annotate/enough"))
         self.filters = FilterSection(self.viewer)
         self.filters.said.connect(self._say)
         self.column.addWidget(Fold("Filter", self.filters, "annotate/filter"))
@@ -294,7 +298,7 @@ class AnnotatePanel(Panel):
     def _image_chosen(self, *_: Any) -> None:
         if self.editing is not None:
             self.editing.image = self.image_box.layer
-        for section in (self.suggest, self.planes, self.filters, self.follow, self.retrain):
+        for section in (self.suggest, self.planes, self.enough, self.filters, self.follow, self.retrain):
             section.use(self.editing)
         self.autosave.follow()
 
@@ -544,7 +548,7 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            for section in (self.suggest, self.planes, self.regions, self.filters, self.follow, self.retrain):
+            for section in (self.suggest, self.planes, self.enough, self.regions, self.filters, self.follow, self.retrain):
                 section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)

@@ -1,0 +1,94 @@
+"""The section "Enough?": what more annotation would bring, and a person's own agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_dojo.widgets.annotate.editing import Editing
+from napari_dojo.widgets.annotate.enough import EnoughSection, agreement
+from napari_dojo.widgets.common.numbering import STROKES
+
+pytestmark = pytest.mark.gui
+
+
+def squares(edge=48):
+    y = np.zeros((edge, edge), np.int32)
+    for k in range(16):
+        row, column = 12 * (k % 4), 12 * (k // 4)
+        y[row + 3 : row + 9, column + 3 : column + 9] = k + 1
+    return y
+
+
+@pytest.fixture
+def section(qtbot):
+    """The section for 16 squares over their image, in a viewer without a window."""
+    model = ViewerModel()
+    y = squares()
+    image = model.add_image((y > 0) + np.random.default_rng(0).normal(0, 0.1, y.shape).astype(np.float32), name="image")
+    editing = Editing(model, model.add_labels(y, name="cells"))
+    editing.image = image
+    widget = EnoughSection(model)
+    qtbot.addWidget(widget)
+    widget.use(editing)
+    yield widget, editing, model
+    widget.end()
+    editing.close()
+
+
+def test_a_part_is_annotated_again(section):
+    widget, editing, model = section
+    widget.again_button.click()
+    assert widget.again_button.text() == "Compare"
+    again = model.layers["cells again"]
+    assert not again.data.any()
+    assert [x.name for x in model.layers if x.visible] == ["cells again: image", "cells again"]
+    assert (model.layers.selection.active, again.mode) == (again, "paint")
+    start = np.rint(np.asarray(again.translate)).astype(int)
+    part = tuple(slice(a, a + n) for a, n in zip(start, again.data.shape, strict=True))
+    widget.again_button.click()
+    assert widget.text.text().startswith("Nothing is annotated again yet")
+    again.data[:] = editing.data[part]
+    widget.again_button.click()
+    assert widget.text.text().startswith("You agree with yourself at an AP of 1.00")
+    assert [x.name for x in model.layers] == ["image", "cells"]
+    assert all(x.visible for x in model.layers)
+
+
+def test_a_removed_copy_ends_it(section):
+    widget, _, model = section
+    widget.again_button.click()
+    model.layers.remove("cells again")
+    assert widget.again_button.text() == "Annotate a part again"
+    assert [x.name for x in model.layers if x.visible] == ["image", "cells"]
+
+
+def test_strokes_on_objects_are_not_compared(section):
+    widget, editing, _ = section
+    editing.labels.metadata[STROKES] = "objects"
+    widget.use(editing)
+    assert not widget.again_button.isEnabled()
+
+
+def test_agreement_in_words():
+    y = squares()
+    fewer = np.where(y > 12, 0, y)
+    assert agreement(y, fewer, False) == (
+        "You agree with yourself at an AP of 0.75 (IoU .5; 16 and 12 objects): a model cannot be expected to beat this."
+    )
+    classes = 1 + (y > 0)
+    assert "a mean IoU of 1.00" in agreement(classes, np.where(y > 8, 0, classes), True)
+
+
+def test_what_more_would_bring_is_found_by_short_trainings(qtbot, section):
+    widget, _, _ = section
+    widget.settings = {"steps": 5, "width": 4, "depth": 2, "batch": 1, "patch": 16, "device": "cpu"}
+    widget.gain_button.click()
+    assert widget.gain_button.text() == "Stop"
+    qtbot.waitUntil(lambda: widget.text.text().startswith("Mean AP with 12 objects"), timeout=180_000)
+    assert "5 more objects: " in widget.text.text()
+    assert widget.gain_button.text() == "How much would more help?"
+    widget.gain_button.click()
+    widget.gain_button.click()
+    assert widget.text.text() == "Stopped."
