@@ -548,7 +548,15 @@ class AnnotatePanel(Panel):
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
-            for section in (self.suggest, self.planes, self.enough, self.regions, self.filters, self.follow, self.retrain):
+            for section in (
+                self.suggest,
+                self.planes,
+                self.enough,
+                self.regions,
+                self.filters,
+                self.follow,
+                self.retrain,
+            ):
                 section.end()
             self.unfinished.end()
             self.autosave.end(keep=True)
