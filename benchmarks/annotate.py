@@ -250,7 +250,7 @@ def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds"], default="gestures"
+        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds", "completion", "pixels"], default="gestures"
     )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
     parser.add_argument(
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--start", default="none", help="of --only strokes")
-    parser.add_argument("--seeds", type=int, default=3, help="how often --only next and rounds are repeated")
+    parser.add_argument("--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated")
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, cells, nuclei3d_small")
     parser.add_argument("--data", type=Path, default=DATA)
@@ -290,11 +290,22 @@ def main() -> None:
         effort = Effort(steps=args.steps, minutes=min(args.minutes, 1.0))
         return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds)
 
+    def kinds() -> Any:
+        """Strokes on kinds that no shipped model saw, before any network is trained."""
+        from _annotate_kinds import CLASSES, KINDS, complete, membranes, real_nuclei, ten_strokes
+
+        seeds = range(args.seed + 1, args.seed + 1 + args.seeds)
+        if args.only == "completion":
+            return {n: complete(k, seeds) for n, k in {**KINDS, "dsb2018": real_nuclei(args.data)}.items()}
+        return {n: ten_strokes(k, seeds) for n, k in {"isbi2012": membranes(args.data), **CLASSES}.items()}
+
     work: dict[str, Callable[[], Any]] = {
         "rounds": corrected,
         "planes": planes,
         "edits": lambda: edits_timed(args.size),
         "next": places,
+        "completion": kinds,
+        "pixels": kinds,
         "gestures": lambda: gestures(args.data, args.seed),
         "live": lambda: live(args.strokes),
         "strokes": lambda: from_strokes(args.data, args.steps, args.minutes, args.draws, args.start),

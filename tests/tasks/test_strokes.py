@@ -182,3 +182,15 @@ def test_the_score_is_that_of_the_strokes():
     _, y, drawn = scene()
     assert INSTANCES.score(y, drawn, None, STROKES).selection_score == 1
     assert INSTANCES.score(y, y, None, InstancesOptions()).ap["0.5"] == 1
+
+
+def test_an_outline_is_not_put_at_the_edge_of_a_halo():
+    rows, columns = np.indices((64, 64))
+    far = np.hypot(rows - 32, columns - 32)
+    x = np.where(far < 12, 0.5, np.where(far < 16, 0.8, 0.2))  # a bright halo, whose outer edge is steeper
+    probability = (1 / (1 + np.exp((far - 12) / 2))).astype(np.float32)
+    drawn = np.zeros(far.shape, np.int32)
+    drawn[32, 28:36], drawn[2, 2:60] = 2, 1
+    objects = strokes.objects_of(probability, x[None].astype(np.float32), drawn)
+    both = ((objects > 0) & (far < 12)).sum() / ((objects > 0) | (far < 12)).sum()
+    assert both > 0.9

@@ -37,12 +37,14 @@ __all__ = [
 ]
 
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
-LEVELS = np.linspace(0.1, 0.9, 17)  # probabilities at which an outline is tried
+LEVELS = np.linspace(0.4, 0.7, 7)  # probabilities at which an outline is tried, of the classifier
+SHARP = np.linspace(0.1, 0.9, 17)  # of a network, between which there are few pixels
 FIRST = 0.3  # probability by which objects are separated before
 SLAB = 2**21  # pixels whose features are computed at a time
 AROUND = 48  # px around them that their features see
 KEPT = 2**22  # pixels whose features are kept
 RIM = 8  # pixels of an outline, at least
+TOWARDS = 1.5  # px that the probability is smoothed by, to tell inside from outside
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
 STEEP = 4.0  # times the logarithm of a depth in stacks: a dip to 95 % separates two objects
@@ -74,7 +76,7 @@ def _learned(
     maps: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32], spacing: Sequence[float]
 ) -> Terrain:
     """What a network's maps say, outlined by the image: else outlines grow or shrink from round to round."""
-    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes, spacing), maps[1]
+    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes, spacing, SHARP), maps[1]
 
 
 Terrain = tuple[
@@ -189,29 +191,52 @@ def _with_background(classes: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _outlined(
-    probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32], spacing: Sequence[float] = ()
+    probability: NDArray[np.float32],
+    x: NDArray[np.float32],
+    strokes: NDArray[np.int32],
+    spacing: Sequence[float] = (),
+    levels: NDArray[np.float64] | None = None,
 ) -> NDArray[np.bool_]:
-    """The mask (*S) above a level of the probability, for each object that at whose outline the image (C, *S) is steepest.
+    """The mask (*S) above one of the levels of the probability, for each object that at whose outline the image (C, *S) is steepest.
 
-    How steep it is at all outlines of that level counts as much as at the object's own: its edges alone may be those of a neighbour.
+    Steps of the image count with their sign, from inside to outside, so that texture and neighbours, which go up and down, do
+    not. How steep it is at all outlines of that level counts as much as at the object's own: that alone may be a neighbour's.
     """
     from scipy import ndimage as ndi
 
-    steep = np.sqrt(sum(ndi.gaussian_gradient_magnitude(c, 1.0) ** 2 for c in np.sqrt(np.clip(x, 0, None))))
     rough = objects_from(probability > FIRST, None, strokes, spacing)
     if not rough.any():
         return np.asarray(probability > 0.5)
+    if levels is None:
+        levels = LEVELS if x.ndim == 3 else SHARP  # in stacks the narrow ones were not measured
+    steps = _steps_outwards(probability, x)
     nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
     owner = rough[tuple(nearest)]
     low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
-    scores = np.zeros((len(LEVELS), int(owner.max()) + 1))
-    for k, level in enumerate(LEVELS):
+    scores = np.zeros((len(levels), int(owner.max()) + 1))
+    for k, level in enumerate(levels):
         rim = (low <= level) & (high > level)
         if rim.any():
             pixels = np.bincount(owner[rim], minlength=scores.shape[1])
-            mean = np.bincount(owner[rim], steep[rim], scores.shape[1]) / np.maximum(pixels, 1)
-            scores[k] = np.where(pixels >= RIM, mean, 0) + steep[rim].mean()
-    return np.asarray(probability > LEVELS[scores.argmax(0)][owner])
+            sums = np.array([np.bincount(owner[rim], c[rim], scores.shape[1]) for c in steps])
+            own = np.linalg.norm(sums / np.maximum(pixels, 1), axis=0)
+            scores[k] = np.where(pixels >= RIM, own, 0) + np.linalg.norm(steps[:, rim].mean(1))
+    return np.asarray(probability > levels[scores.argmax(0)][owner])
+
+
+def _steps_outwards(probability: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How steeply the root of each channel of the image (C, *S) rises with the probability (*S)."""
+    uphill = _gradient(np.asarray(probability, np.float32), TOWARDS)
+    uphill /= np.maximum(np.linalg.norm(uphill, axis=0), 1e-6)
+    return np.stack([(_gradient(c, 1.0) * uphill).sum(0) for c in np.sqrt(np.clip(x, 0, None))])
+
+
+def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Of an image (*S) smoothed by ``sigma`` px: (dims, *S)."""
+    from scipy import ndimage as ndi
+
+    orders = np.eye(image.ndim, dtype=int)
+    return np.stack([ndi.gaussian_filter(image, sigma, order=tuple(o.tolist())) for o in orders])
 
 
 def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> NDArray[np.float32]:
