@@ -65,7 +65,13 @@ def bright_field(seed: int) -> Pair:
     outside = ndimage.distance_transform_edt(made.labels == 0)
     halo = np.where(made.labels == 0, 0.18 * np.exp(-(((outside - 2.0) / 1.5) ** 2)), rim)
     texture = 0.07 * smooth_noise((256, 256), _px(2.0), rng) * (made.labels > 0)
-    ground = 1 + halo + texture + 0.05 * smooth_noise((256, 256), _px(40.0), rng) + 0.03 * smooth_noise((256, 256), _px(3.0), rng)
+    ground = (
+        1
+        + halo
+        + texture
+        + 0.05 * smooth_noise((256, 256), _px(40.0), rng)
+        + 0.03 * smooth_noise((256, 256), _px(3.0), rng)
+    )
     photons = rng.poisson(np.maximum(900 * ndimage.gaussian_filter(ground, 0.8), 1))
     return photons.astype(np.uint16), made.labels
 
@@ -120,8 +126,7 @@ def packed_cells(seed: int) -> Pair:
 
 
 KINDS: dict[str, Callable[[int], Pair]] = {
-    f.__name__: f
-    for f in (phase_cells, phase_bacteria, bright_field, tissue, low_contrast, large, dense, packed_cells)
+    f.__name__: f for f in (phase_cells, phase_bacteria, bright_field, tissue, low_contrast, large, dense, packed_cells)
 }
 
 
@@ -265,9 +270,7 @@ def forest(features: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[An
     from sklearn.ensemble import RandomForestClassifier
 
     x = np.concatenate([f[:, c > 0].T for f, c in zip(features, classes, strict=True)])
-    return RandomForestClassifier(100, random_state=0, n_jobs=1).fit(
-        x, np.concatenate([c[c > 0] for c in classes])
-    )
+    return RandomForestClassifier(100, random_state=0, n_jobs=1).fit(x, np.concatenate([c[c > 0] for c in classes]))
 
 
 def basic_features(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -306,4 +309,6 @@ def ten_strokes(kind: Callable[[int], Pair], seeds: Sequence[int], rival: bool =
 
 
 def _mean_iou(made: NDArray[Any], truth: NDArray[np.int32]) -> float:
-    return float(np.mean([((made == c) & (truth == c)).sum() / ((made == c) | (truth == c)).sum() for c in np.unique(truth)]))
+    return float(
+        np.mean([((made == c) & (truth == c)).sum() / ((made == c) | (truth == c)).sum() for c in np.unique(truth)])
+    )

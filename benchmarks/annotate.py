@@ -250,7 +250,9 @@ def main() -> None:
     """Print the figures as JSON on the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--only", choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds", "completion", "pixels"], default="gestures"
+        "--only",
+        choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds", "completion", "pixels"],
+        default="gestures",
     )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
     parser.add_argument(
@@ -264,7 +266,9 @@ def main() -> None:
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--start", default="none", help="of --only strokes")
-    parser.add_argument("--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated"
+    )
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, cells, nuclei3d_small")
     parser.add_argument("--data", type=Path, default=DATA)
