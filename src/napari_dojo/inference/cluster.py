@@ -6,6 +6,7 @@ numbers. Paths must mean the same on all machines. What a lost worker was doing 
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -170,6 +171,7 @@ def connected(scheduler: str, order: Order) -> Iterator[Cluster]:
             f"A scheduler is local:N, N processes of this machine, or an address such as tcp://10.0.0.5:8786; got {scheduler!r}."
         )
     if not local:
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # its traces say what our sentence says
         try:
             with Client(scheduler, set_as_default=False, timeout=WAIT) as client:
                 client.wait_for_workers(1, timeout=WAIT)
