@@ -35,7 +35,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Curve:
-    """Scores (0 to 1) after trainings on so many objects."""
+    """Scores (0 to 1) after trainings on these numbers of objects."""
 
     objects: tuple[int, ...]
     scores: tuple[float, ...]

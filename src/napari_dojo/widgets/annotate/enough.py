@@ -34,7 +34,7 @@ AGAIN = ("Annotate a part again", "Compare")
 
 
 class EnoughSection(QWidget):
-    """Two questions and their answers. ``failed`` : why there is none."""
+    """What more annotation would bring, and the own ceiling. ``failed`` : why there is none."""
 
     failed = Signal(str)
 
@@ -108,7 +108,7 @@ class EnoughSection(QWidget):
         elif isinstance(event, Failed):
             self.text.setText(event.sentence)
         elif isinstance(event, Done):
-            self.text.setText(_answer(event.facts, self._kind))
+            self.text.setText(_said(event.facts, self._kind))
         self._show()
 
     def _stop(self) -> None:
@@ -235,7 +235,7 @@ def agreement(before: NDArray[Any], now: NDArray[Any], classes: bool) -> str:
     return f"You agree with yourself at {figure}: a model cannot be expected to beat this."
 
 
-def _answer(facts: dict[str, Any], kind: str) -> str:
+def _said(facts: dict[str, Any], kind: str) -> str:
     """What the trainings say."""
     gain = Gain(**facts["gain"])
     scores, objects = facts["scores"], facts["objects"]
