@@ -214,13 +214,13 @@ def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: N
 
 
 def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None) -> None:
-    folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abc"])
+    folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abcdef"])
     control, last = Control(), None
     for event in events_of(folder, control):
         last = event
         control.stop = isinstance(event, Progress) and event.done > 100
     assert isinstance(last, Done)
-    assert [r.name for r in results(last)] in (["a"], ["a", "b"])  # b is under way when a is done
+    assert {"a"} <= {r.name for r in results(last)} < set("abcdef")  # others are under way when a is done
     assert last.facts["stopped"]
     assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped before any image was done.")
 

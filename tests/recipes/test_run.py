@@ -50,7 +50,8 @@ def test_results_lie_in_mirrored_folders_with_one_table_of_all(plate: Path, reci
         ("A1/a.tif", "1"), ("A1/b.tif", "1"), ("A1/b.tif", "2"), ("B2/a.tif", "1"), ("B2/a.tif", "2"), ("B2/a.tif", "3"),
     ]  # fmt: skip
     assert {(r["area_px"], r["area_um2"], r["mean_intensity"]) for r in rows} == {("64", "16", "900")}
-    assert list(rows[0])[:3] == ["image", "object", "area_px"]
+    assert list(rows[0])[:6] == ["plate", "well", "field", "image", "object", "area_px"]
+    assert {r["well"] for r in rows} == {"A1", "B2"}
     assert [Path(e.stored["prediction"]).name for e in said if isinstance(e, Written)] == ["a.tif", "b.tif", "a.tif"]
     assert [(e.done, e.total) for e in in_images(iter(said)) if isinstance(e, Progress)][-1] == (3, 3)
     again = read_recipe(out / "recipe.yaml")
@@ -185,7 +186,7 @@ def test_objects_get_classes_and_are_filtered_by_them(plate: Path, recipe: Made)
     steps = "- predict: {model: bright}\n- classify: {model: glow}\n- measure\n"
     facts_of(recipe(steps))
     rows = rows_of(plate.parent / "out" / "objects.csv")
-    assert list(rows[0])[:3] == ["image", "object", "class"]
+    assert list(rows[0])[:6] == ["plate", "well", "field", "image", "object", "class"]
     assert [(r["object"], r["class"]) for r in rows[3:]] == [("1", "glowing"), ("2", "dim"), ("3", "glowing")]
     assert all(0.9 < float(r["class_probability"]) <= 1 for r in rows)
     kept = facts_of(recipe(steps.replace("- measure", "- filter: {classes: [dim]}\n- measure")), overwrite=True)

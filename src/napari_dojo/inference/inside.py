@@ -64,10 +64,11 @@ def look(net: Network, x: NDArray[np.float32]) -> Inside:
     size = x.shape[1:]
     image = torch.from_numpy(padded(x, net.stride))[None].requires_grad_()
     kept: dict[str, Any] = {}
-    hooks = [
-        module.register_forward_hook(lambda _, __, out, name=name: kept.setdefault(name, out.detach()[0].numpy()))
-        for name, module in _modules(net)
-    ]
+
+    def keep(name: str, out: torch.Tensor) -> None:
+        kept.setdefault(name, out.detach()[0].numpy())
+
+    hooks = [module.register_forward_hook(lambda _, __, out, name=n: keep(name, out)) for n, module in _modules(net)]
     try:
         out = net(image)
     finally:

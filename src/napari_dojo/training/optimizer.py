@@ -99,7 +99,8 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`."""
         self._adam.load_state_dict(state["adam"])
-        torch._foreach_copy_(self._momenta, list(state["momenta"]))
+        for mine, kept in zip(self._momenta, state["momenta"], strict=True):
+            mine.copy_(kept)
 
     def move(self, device: torch.device) -> None:
         """To the device on which the network is now."""

@@ -68,7 +68,7 @@ def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):
 
 
 def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plate):
-    for k in range(20):
+    for k in range(60):
         images.write(plate / "C" / f"{k}.tif", squares(3), "YX")
     batch.files.add(str(plate / "C"))
     settled(qtbot, batch)
@@ -82,7 +82,7 @@ def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plat
     settled(qtbot, batch)
     if "Stopped" in batch.message.text():  # it may have been faster
         done = batch.results.rowCount()
-        assert f"{done} of 20 images are done and kept. Continue does the others." in batch.message.text()
+        assert f"{done} of 60 images are done and kept. Continue does the others." in batch.message.text()
         assert f"{done} of them done by an earlier run" in batch.found.text()
     assert batch.run_button.isEnabled()
 

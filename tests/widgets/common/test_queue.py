@@ -199,7 +199,7 @@ def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert list(runs_folder().iterdir()) == []
     left = sorted(p.name for p in (models_folder() / "cells" / "run").iterdir())
-    assert left == ["events.jsonl"]
+    assert left == ["events.jsonl", "held.npz"]
     assert (models_folder() / "cells" / "rdf.yaml").exists()
 
 

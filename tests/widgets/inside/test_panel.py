@@ -40,7 +40,7 @@ def test_maps_lie_over_the_image_and_one_level_is_shown(qtbot, viewer, inside):
     image.corner_pixels = np.array([[0, 0], [64, 80]])
     looked(qtbot, inside)
     maps = [layer for key, layer in inside.layers.items() if key.startswith("maps")]
-    assert [layer.data.shape for layer in maps[:2]] == [(32, 32, 40), (48, 16, 20)]
+    assert [layer.data.shape for layer in maps[:2]] == [(48, 32, 40), (72, 16, 20)]
     whole = image.extent.world + 0.25 * np.array([[-1], [1]])
     for layer in maps:  # the outer edges are those of the image
         half = np.asarray(layer.scale[1:]) / 2

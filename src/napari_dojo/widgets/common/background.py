@@ -39,7 +39,7 @@ def tell(signal: Any, *values: object) -> None:
 
 
 def ending() -> bool:
-    """Whether the program ends, and nothing more is told."""
+    """Whether the program ends, and no more is sent to the window."""
     return _ending.is_set()
 
 
