@@ -63,8 +63,8 @@ class Walk(Person):
 def paint_object(walk, labels, truth, number):
     """Fill one object with strokes of the brush, row by row, as a person would."""
     rows = np.flatnonzero((truth == number).any(1))
-    labels.brush_size = 5
-    for row in range(rows[0], rows[-1] + 1, 4):
+    labels.brush_size = 3
+    for row in range(rows[0], rows[-1] + 1, 2):
         columns = np.flatnonzero(truth[row] == number)
         walk.stroke([(row, columns[0]), (row, columns.mean()), (row, columns[-1])])
 

@@ -95,7 +95,7 @@ def test_the_number_beside_a_slider_can_be_typed(qtbot, sliders):
 
 
 def test_keys_move_a_slider_by_hundredths_and_by_tenths(qtbot, sliders):
-    bar = sliders.slider("threshold").native.focusProxy()
+    bar = sliders.slider("threshold").native.findChild(QSlider)
     for key, value in ((Qt.Key.Key_Right, 0.46), (Qt.Key.Key_PageUp, 0.56), (Qt.Key.Key_Left, 0.55)):
         qtbot.keyClick(bar, key)
         assert sliders.values()["threshold"] == value

@@ -65,7 +65,7 @@ def test_maps_lie_over_the_image_and_one_level_is_shown(qtbot, viewer, inside):
     assert inner.min(0)[0] == 19.5 - effective[0]
     inside.field_button.setChecked(False)
     assert inside._clicked not in viewer.mouse_drag_callbacks
-    assert "48 feature maps" in words(inside.drawing.stages[1])
+    assert "72 feature maps" in words(inside.drawing.stages[1])
     assert not inside.drawing.grab().isNull()
 
 
