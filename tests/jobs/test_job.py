@@ -213,14 +213,17 @@ def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: N
     assert [np.load(tmp_path / "b" / str(r.prediction)).max() for r in results(run_here(asked)[-1])] == [0, 0]
 
 
-def test_stopping_keeps_the_images_that_are_done(tmp_path: Path, any_model: None) -> None:
-    folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abcdef"])
+def test_stopping_keeps_the_images_that_are_done(
+    tmp_path: Path, any_model: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_dojo.inference.apply.MOST", 1)  # one image at a time
+    folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abc"])
     control, last = Control(), None
     for event in events_of(folder, control):
         last = event
         control.stop = isinstance(event, Progress) and event.done > 100
     assert isinstance(last, Done)
-    assert {"a"} <= {r.name for r in results(last)} < set("abcdef")  # others are under way when a is done
+    assert [r.name for r in results(last)] in (["a"], ["a", "b"])  # b is under way when a is done
     assert last.facts["stopped"]
     assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped before any image was done.")
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from napari_dojo.nets.base import Box
 from napari_dojo.nets.geometry import CUBIC
-from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_of, pool, unfold
+from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_of, pool, unfold, wider
 
 __all__ = ["Staged"]
 
@@ -54,7 +54,7 @@ class Staged:
         def put(box: Box, x: Tensor) -> None:
             where, y = pixels_of(box, net.stem), unfold(net.head(x), fine)
             if net.line is not None:
-                near = _wider(where, CUBIC, self.size)
+                near = wider(where, CUBIC, self.size)
                 line = unfold(net.line(self.read(near)), net.scale)
                 y = y + cut(line, pixels_of(where, net.scale), pixels_of(near, net.scale))
             write(where, y)
@@ -104,19 +104,19 @@ class Staged:
     def _pooled(self, level: int, read: Read, grid: Sequence[int], core: Box) -> Tensor:
         """What the encoder hands to the next level, of whose cells ``core`` is a box."""
         net, step = self.net, self.net.pools[level]
-        wide = _wider(core, int(net.smooth), [n // s for n, s in zip(grid, step, strict=True)])
+        wide = wider(core, int(net.smooth), [n // s for n, s in zip(grid, step, strict=True)])
         fine = pixels_of(wide, step)
-        near = _wider(fine, REACH, grid)
+        near = wider(fine, REACH, grid)
         return cut(pool(cut(net.down[level](read(near)), fine, near), step, net.smooth), core, wide)
 
     def _decoded(self, level: int, read: Read, deep: Read, grid: Sequence[int], core: Box) -> Tensor:
         """What the decoder makes of a box of its level."""
         net, step = self.net, self.net.pools[level]
-        coarse = cells_of(_wider(core, REACH, grid), step)
+        coarse = cells_of(wider(core, REACH, grid), step)
         box = pixels_of(coarse, step)
         x = F.interpolate(deep(coarse), scale_factor=[float(p) for p in step], mode="nearest")
         if not (net.smooth and level == 0):
-            near = _wider(box, REACH, grid)
+            near = wider(box, REACH, grid)
             x = add(x, cut(net.down[level](read(near)), box, near))
         return cut(net.up[level](x), core, box)
 
@@ -142,11 +142,6 @@ class _Filled:
 
 def _key(box: Box) -> tuple[Any, ...]:
     return (..., *(slice(a, b) for a, b in box))
-
-
-def _wider(box: Box, by: int, size: Sequence[int]) -> Box:
-    """A box with so much more on each side, where there is more."""
-    return tuple((max(0, a - by), min(n, b + by)) for (a, b), n in zip(box, size, strict=True))
 
 
 def _boxes(grid: Sequence[int], cells: float) -> list[Box]:

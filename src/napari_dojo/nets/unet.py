@@ -24,7 +24,7 @@ from napari_dojo.nets import geometry
 from napari_dojo.nets.base import Box, Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
-__all__ = ["REACH", "UNet", "add", "cells_of", "cut", "fold", "fuse", "pixels_of", "pool", "unfold"]
+__all__ = ["REACH", "UNet", "add", "cells_of", "cut", "fold", "fuse", "pixels_of", "pool", "unfold", "wider"]
 
 LARGEST = 1024  # px; images are padded to multiples of the stride
 REACH = 2  # cells around one that a block looks at
@@ -178,8 +178,7 @@ class UNet(Network):
         """For each level of the decoder the cells that a box of the first one's follows from, as whole ones of the next level."""
         found, box = [], wanted
         for step in self.pools[first:]:
-            near = tuple((max(0, a - REACH), min(n, b + REACH)) for (a, b), n in zip(box, grid, strict=True))
-            box = cells_of(near, step)
+            box = cells_of(wider(box, REACH, grid), step)
             found.append(pixels_of(box, step))
             grid = [n // s for n, s in zip(grid, step, strict=True)]
         return found
@@ -203,6 +202,11 @@ def cells_of(box: Box, cell: Sequence[int]) -> Box:
 def pixels_of(box: Box, cell: Sequence[int]) -> Box:
     """The pixels of a box of cells."""
     return tuple((a * c, b * c) for (a, b), c in zip(box, cell, strict=True))
+
+
+def wider(box: Box, by: int, size: Sequence[int]) -> Box:
+    """A box with this much more on each side, where there is more."""
+    return tuple((max(0, a - by), min(n, b + by)) for (a, b), n in zip(box, size, strict=True))
 
 
 def cut(x: Tensor, box: Box, there: Box) -> Tensor:

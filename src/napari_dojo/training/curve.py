@@ -71,7 +71,7 @@ def parts_of(dataset: Dataset, objects: bool, strokes: bool = False) -> Parts:
     nearest, numbers = [], []
     for k, sample in enumerate(dataset.samples):
         y = np.asarray(sample.y) if sample.region is None else np.where(sample.region, np.asarray(sample.y), 0)
-        own = _objects(y, int(strokes)) if objects else _connected(y)
+        own = _numbered(y, objects, int(strokes))
         near = ndimage.distance_transform_edt(own == 0, return_distances=False, return_indices=True)
         cells = own[tuple(near)] if own.any() else own
         nearest.append(cells if sample.region is None else np.where(sample.region, cells, 0))
@@ -167,20 +167,11 @@ def _predicted(ready: Ready, sample: Sample, whole: Dataset) -> NDArray[Any]:
     return np.asarray(result_of(predict_image(ready, image, Control())).array)
 
 
-def _objects(y: NDArray[Any], background: int) -> NDArray[np.int32]:
-    """Numbers above ``background`` as 1..n."""
-    values, inverse = np.unique(y, return_inverse=True)
-    numbers = np.cumsum(values > background) * (values > background)
-    return numbers.astype(np.int32)[inverse].reshape(y.shape)
+def _numbered(y: NDArray[Any], objects: bool, background: int) -> NDArray[np.int32]:
+    """Objects above ``background``, or connected parts of each class, as 1..n."""
+    from skimage.measure import label
+    from skimage.segmentation import relabel_sequential
 
-
-def _connected(y: NDArray[Any]) -> NDArray[np.int32]:
-    """Connected parts of each class as 1..n."""
-    from scipy import ndimage
-
-    found, count = np.zeros(y.shape, np.int32), 0
-    for value in np.unique(y[y > 0]):
-        parts, n = ndimage.label(y == value)
-        found[parts > 0] = parts[parts > 0] + count
-        count += n
-    return found
+    if objects:
+        return np.asarray(relabel_sequential(np.where(y > background, y, 0))[0], np.int32)
+    return np.asarray(label(y, connectivity=1), np.int32)

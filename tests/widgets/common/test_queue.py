@@ -96,16 +96,22 @@ def test_pause_stops_the_clock_and_resume_continues(qtbot, filled, train):
     assert train.progress.pause_button.text() == "Pause"
 
 
+def panel_of_another_viewer(qtbot, make_napari_viewer, scene):
+    """A Train panel that may start."""
+    other = make_napari_viewer(show=False)
+    other.add_image(scene.image, name="other")
+    other.add_labels(scene.labels, name="other labels")
+    found = TrainPanel(other)
+    qtbot.addWidget(found)
+    found.settings.set_values(TINY)
+    found.minutes_box.setValue(0.1)
+    qtbot.waitUntil(found.start_button.isEnabled, timeout=20_000)
+    return found
+
+
 def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_viewer, scenes):
     train.start_button.click()
-    other = make_napari_viewer(show=False)
-    other.add_image(scenes[0].image, name="other")
-    other.add_labels(scenes[0].labels, name="other labels")
-    second = TrainPanel(other)
-    qtbot.addWidget(second)
-    second.settings.set_values(TINY)
-    second.minutes_box.setValue(0.1)
-    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    second = panel_of_another_viewer(qtbot, make_napari_viewer, scenes[0])
     second.start_button.click()
     assert second.progress.training.state == "waiting"
     assert "Another training (cells) is running" in second.progress.message.text()
@@ -120,24 +126,19 @@ def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_view
     second.progress.stop_button.click()
     over(qtbot, second.progress.training)
     second.end()
-    desk().close(other)
+    desk().close(second.viewer)
 
 
 def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, make_napari_viewer, scenes):
     train.start_button.click()
-    other = make_napari_viewer(show=False)
-    other.add_image(scenes[0].image, name="other")
-    other.add_labels(scenes[0].labels, name="other labels")
-    second = TrainPanel(other)
-    qtbot.addWidget(second)
-    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    second = panel_of_another_viewer(qtbot, make_napari_viewer, scenes[0])
     second.start_button.click()
     second.progress.stop_button.click()
     assert second.progress.training.state == "over"
     assert "Stopped before it began" in second.progress.message.text()
     qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
     second.end()
-    desk().close(other)
+    desk().close(second.viewer)
 
 
 def test_a_killed_job_is_offered_again_and_continues(qtbot, filled, train):

@@ -42,7 +42,7 @@ from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.panel import marked
 from napari_dojo.widgets.common.provenance import made
-from napari_dojo.widgets.common.run import time_left
+from napari_dojo.widgets.common.run import share_done, time_left
 from napari_dojo.widgets.common.starts import starts_for_layer
 
 __all__ = ["RetrainSection"]
@@ -246,9 +246,7 @@ class RetrainSection(QWidget):
             self.message.setText(escape(str(event.plan.get("start") or event.plan.get("sentence") or "")))
             self._minutes = event.plan.get("minutes")
         elif isinstance(event, Step) and event.seconds_left is not None:
-            total = 60 * self._minutes if self._minutes else None
-            share = 1 - event.seconds_left / total if total else event.step / (event.steps or 1)
-            self._progress(time_left(event.seconds_left), float(np.clip(share, 0, 1)))
+            self._progress(time_left(event.seconds_left), share_done(event, self._minutes))
         elif isinstance(event, Message) and event.level == "warning":
             self.message.setText(marked(self._viewer, "warning", event.text))
 

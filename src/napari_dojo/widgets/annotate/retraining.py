@@ -107,14 +107,8 @@ class Retraining(QObject):
             "start": wish.start,
             "corrections": True,
         }
-        choices = {
-            "task": how.task,
-            "options": more["options"],
-            "settings": more["settings"],
-            "minutes": wish.minutes,
-            "start": wish.start,
-            "name": model.name,
-        }
+        shown = {k: more[k] for k in ("options", "settings", "start", "name")}
+        choices = {"task": how.task, "minutes": wish.minutes, **shown}
         make = lambda: material.request(folder, task, **more)  # noqa: E731
         training = Training(self._viewer, folder, model, make, material, choices)
         training.preview.on = False
@@ -178,17 +172,19 @@ class Retraining(QObject):
             return
         run, folder = Run(model, asked, PredictSettings(), {}), run_folder("apply")
         self._asked = run, folder
-        words = "Applying the new model" if model is self._new else "Applying the old model to compare"
-        self.said.emit(f"{words} ...", 0.0)
+        self._say_applying(model, 0.0)
         self._runner.start(lambda: write_request(folder, run))
+
+    def _say_applying(self, model: Model, share: float) -> None:
+        which = "the new model" if model is self._new else "the old model to compare"
+        self.said.emit(f"Applying {which} ...", share)
 
     def _applied(self, event: Event) -> None:
         if self._asked is None:
             return
         run, folder = self._asked
         if isinstance(event, Progress):
-            words = "Applying the new model" if run.model is self._new else "Applying the old model to compare"
-            self.said.emit(f"{words} ...", event.done / max(1, event.total))
+            self._say_applying(run.model, event.done / max(1, event.total))
         elif isinstance(event, Failed):
             self._clear_folder()
             self._end(event.sentence)

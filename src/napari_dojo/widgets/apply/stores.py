@@ -19,6 +19,7 @@ from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, provenance
 from napari_dojo.widgets.common.lazy import LazyImage
+from napari_dojo.widgets.common.provenance import made
 
 __all__ = ["StoreLayers", "store_for"]
 
@@ -143,14 +144,13 @@ class StoreLayers(QObject):
 
     def _of_store(self, store: Path) -> list[tuple[Any, Any]]:
         """Layers that an earlier job began to fill from a store."""
-        made = [(layer, layer.metadata.get("napari_dojo")) for layer in self._viewer.layers]
-        return [(layer, None) for layer, m in made if isinstance(m, dict) and m.get("store") == str(store)]
+        return [(layer, None) for layer in self._viewer.layers if made(layer.metadata).get("store") == str(store)]
 
     def _new_layer(self, asked: Asked, run: Run, image: LazyImage, k: int, count: int, store: Path) -> Any:
         card, look = run.model.card, look_of(run.model.card)
         facts = {"model": run.model.name, "path": str(run.model.path), "task": card.task, "store": str(store)}
         ours = asked.axes.without_channels()
-        made = provenance("result", asked.name, **facts, axes=ours.names, spatial=ours.spatial, channel=k)
+        about = provenance("result", asked.name, **facts, axes=ours.names, spatial=ours.spatial, channel=k)
         which = f" {card.maps[k]}" if count > 1 else ""
         name = (
             f"{asked.name} {run.model.name}" if look.labels else f"{asked.name}{which} {predicted_by(run.model.name)}"
@@ -161,7 +161,7 @@ class StoreLayers(QObject):
             image.data,
             name,
             look.labels,
-            metadata=made,
+            metadata=about,
             multiscale=len(image.levels) > 1,
             **asked.wide_placement,
             **dress,

@@ -30,8 +30,9 @@ from napari_dojo.widgets.common.form import described, form_layout, job_strip, s
 from napari_dojo.widgets.common.layers import add_quietly, finer_place, moved, provenance, result_placement
 from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.queue import Training, desk, free_name
-from napari_dojo.widgets.common.run import Runner, time_left
+from napari_dojo.widgets.common.run import Runner, share_done, time_left
 
 __all__ = ["NetworkSection"]
 
@@ -191,7 +192,7 @@ class NetworkSection(QWidget):
         if isinstance(event, Started):
             self.message.setText(escape(str(event.plan.get("split", ""))))
         elif isinstance(event, Step):
-            self.progress.setValue(int(1000 * min(1.0, event.step / max(1, event.steps or 1))))
+            self.progress.setValue(int(1000 * share_done(event)))
             self.progress.setFormat("Training ..." if event.seconds_left is None else time_left(event.seconds_left))
         elif isinstance(event, Progress):
             self.progress.setFormat("Cross-validation ...")
@@ -332,9 +333,9 @@ def _misfit(card: Any, subject: Subject) -> str:
 
 def _segmentation(subject: Subject | None) -> str:
     """The model that found the objects; else the first one for objects that fits; empty where there is none."""
-    made = {} if subject is None else subject.layer.metadata.get("napari_dojo", {})
+    maker = None if subject is None else made(subject.layer.metadata).get("model")
     there = [m for m in models() if TASKS[m.card.task].result.objects]
-    known = [m.name for m in there if m.name == made.get("model")]
+    known = [m.name for m in there if m.name == maker]
     fit = [m.name for m in there if subject is None or not _misfit(m.card, subject)]
     return next(iter((*known, *fit)), "")
 

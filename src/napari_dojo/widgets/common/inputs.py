@@ -87,16 +87,16 @@ class Asked:
     @property
     def placement(self) -> dict[str, Any]:
         """Where the prediction lies, as arguments of a new layer."""
-        place = self.place
-        if self.box is not None:
-            starts = [a for name, (a, _) in zip(self.axes.names, self.box, strict=True) if name != "C"]
-            place = moved(place, starts)
-        return finer_place(place, [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
+        return self._placed(self.box or self.wide)
 
     @property
     def wide_placement(self) -> dict[str, Any]:
         """Where the prediction for the part that is computed lies, as arguments of a new layer."""
-        starts = [a for name, (a, _) in zip(self.axes.names, self.wide, strict=True) if name != "C"]
+        return self._placed(self.wide)
+
+    def _placed(self, box: Box) -> dict[str, Any]:
+        """Where a prediction for a box of the image lies."""
+        starts = [a for name, (a, _) in zip(self.axes.names, box, strict=True) if name != "C"]
         return finer_place(moved(self.place, starts), [self.finer.get(a, 1) for a in self.axes.names if a != "C"])
 
     def request(self, card: Card, frames: str | None = None) -> Image:

@@ -73,12 +73,6 @@ class LazyImage(QObject):
         with self._lock:
             self._old = set(self._tiles)
 
-    def replace(self, arrays: Sequence[Any]) -> None:
-        """Show other arrays of the same sizes."""
-        with self._lock:
-            self.arrays = list(arrays)
-            self._old = set(self._tiles)
-
     def shape(self, level: int) -> tuple[int, ...]:
         """Of a level, without the axis of channels where one is shown."""
         shape = tuple(self.arrays[level].shape)

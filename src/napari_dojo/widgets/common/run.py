@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.errors import explained
-from napari_dojo.events import Done, Failed
+from napari_dojo.events import Done, Failed, Step
 from napari_dojo.jobs.job import Job
 from napari_dojo.widgets.common.background import in_background
 
@@ -156,6 +156,15 @@ class Runner(QObject):
             self._held.append(job)
         except Exception as error:
             self._say(Failed(explained(error)))
+
+
+def share_done(step: Step, minutes: float | None = None) -> float:
+    """How far a training is, 0 to 1: of its minutes where they are given, else of its steps."""
+    if minutes and step.seconds_left is not None:
+        share = 1 - step.seconds_left / (60 * minutes)
+    else:
+        share = step.step / step.steps if step.steps else 0.0
+    return min(1.0, max(0.0, share))
 
 
 def time_left(seconds: float | None) -> str:

@@ -26,7 +26,7 @@ from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
 from napari_dojo.widgets.common.queue import Training
-from napari_dojo.widgets.common.run import time_left
+from napari_dojo.widgets.common.run import share_done, time_left
 
 __all__ = ["ProgressSection"]
 
@@ -272,10 +272,7 @@ class ProgressSection(QWidget):
         if left is None or paused:
             return
         self.progress.setFormat(time_left(left))
-        share = event.step / event.steps if event.steps else 0.0
-        if self._minutes:
-            share = 1 - left / (60 * self._minutes)
-        self.progress.setValue(int(1000 * min(1, max(0, share))))
+        self.progress.setValue(int(1000 * share_done(event, self._minutes)))
 
     def _checked(self, event: Validated) -> None:
         if event.validation_loss is not None:
