@@ -66,7 +66,7 @@ def learned(
     torch.manual_seed(world.rank)  # the first one's weights count
     seen: list[Any] = []
     kept: list[tuple[int, bool]] = []
-    learner = Learner(UNet(1, 1, (1, 1), ((2, 2),), 8, norm=norm), CPU, 1e-2, world=world)
+    learner = Learner(UNet(1, 1, (1, 1), ((2, 2),), 8, norm=norm), CPU, 1e-3, world=world)
     learner.lowered = False
     learner.agree()
     made, control = batches(batch, world, seen), Control()
