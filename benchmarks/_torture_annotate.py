@@ -1,72 +1,69 @@
-"""Kills while a person paints or corrects: how many seconds of work are lost, by the panel's own autosave; see `_torture_kills`."""
+"""Kills while a person paints, corrects or retrains: how many seconds of work are lost, by the program's own saving.
+
+Ten processes at a time, each with a user folder of its own; all are forked from one that has loaded napari and torch.
+"""
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_dojo.jobs.autosave import drafts
-from napari_dojo.paths import runs_folder
 
 MOST = 10.0  # seconds of work that may be lost
 EDITS, PAUSE = 2000, 0.1  # one after the other, seconds between two
 EDGE = 200  # px
-LOADING = 90.0  # seconds that napari may take to load
+LOADING = 90.0  # seconds until the first edit, at most
+LATEST = 20.0  # seconds after it at which the process is killed, at most
+TOGETHER = 10
 
 
-class Annotating:
-    """Strokes in an empty Labels layer, or objects of a prediction that are deleted, one after the other, until a kill."""
+@dataclass
+class Editing:
+    """Strokes in an empty Labels layer, or objects of a prediction that are deleted, one after the other."""
 
-    def __init__(self, folder: Path, correcting: bool) -> None:
-        self.correcting = correcting
-        self._file = folder / f"edits-{correcting}.npy"
-        self.lost: list[float] = []
-        self._gone = 0.0
+    folder: Path
+    correcting: bool
 
-    @property
-    def times(self) -> Any:
-        """When each edit was made, seconds of the clock; 0: not yet. Shared with the process that is killed."""
-        if not self._file.exists():
-            np.save(self._file, np.zeros(EDITS + 1))
-        return np.load(self._file, mmap_mode="r+")
-
-    def work(self) -> None:
+    def work(self, times: Any) -> None:
         """The panel's parts in a viewer without a window."""
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
         from napari.components import ViewerModel
         from qtpy.QtWidgets import QApplication
 
-        from napari_dojo.widgets.annotate.editing import Editing
+        from napari_dojo.widgets.annotate.editing import Editing as Edited
         from napari_dojo.widgets.annotate.gestures import TOOLS, Gesture
         from napari_dojo.widgets.common.autosave import Autosave
         from napari_dojo.widgets.common.layers import provenance
         from napari_dojo.widgets.common.rows import Row
 
-        app, model, times = QApplication([]), ViewerModel(), self.times
+        app, model = QApplication([]), ViewerModel()
         image = model.add_image(np.zeros((EDGE, EDGE), np.float32), name="cells")
         about = provenance("result", "cells") if self.correcting else {}
         layer = model.add_labels(self._first(), name="mine", metadata=about)
-        editing = Editing(model, layer)
-        editing.image = image
-        autosave = Autosave(model, lambda: ([Row((image,), layer, editing.accepted)], {"task": "instances"}))
+        edited = Edited(model, layer)
+        edited.image = image
+        autosave = Autosave(model, lambda: ([Row((image,), layer, edited.accepted)], {"task": "instances"}))
         for k in range(1, EDITS + 1):
             place = np.array([(k - 1) // (EDGE // 4) * 4 + 1, (k - 1) % (EDGE // 4) * 4 + 1])
             if self.correcting:
-                TOOLS["Delete"].act(editing, Gesture(place[None].astype(float), editing.sight()))
+                TOOLS["Delete"].act(edited, Gesture(place[None].astype(float), edited.sight()))
             else:
                 layer.data_setitem(tuple(place[:, None]), k)
             times[k] = time.monotonic()
             until = time.monotonic() + PAUSE
             while time.monotonic() < until:
                 app.processEvents()
-                time.sleep(0.002)
+                time.sleep(0.005)
         autosave.end(keep=True)
 
     def _first(self) -> Any:
@@ -79,54 +76,139 @@ class Annotating:
                     labels[rows + a, columns + b] = numbers
         return labels
 
-    def kill(self, moments: random.Random) -> bool:
-        """Kill it up to 20 seconds after the first edit; False where there was none."""
-        shutil.rmtree(runs_folder(), ignore_errors=True)
-        self._file.unlink(missing_ok=True)
-        times = self.times
-        child = os.fork()
-        if child == 0:
-            try:
-                self.work()
-            finally:
-                os._exit(1)
-        end = time.monotonic() + LOADING
-        while not times[1] and time.monotonic() < end:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 20))
-        os.kill(child, signal.SIGKILL)
-        self._gone = time.monotonic()
-        os.waitpid(child, 0)
-        return bool(times[1])
-
-    def verdict(self) -> str:
-        """What is lost of the edits that were made; only figures above `MOST` are wrong."""
-        times = np.array(self.times)
-        made = int(np.count_nonzero(times))
-        if not made:
-            return ""
+    def kept(self) -> int:
+        """How many edits the draft holds."""
         found = drafts()
-        labels = found[0].read().layers[self._key(found[0])].data if found else None
-        kept = 0 if labels is None else self._kept(np.asarray(labels))
-        lost = self._gone - times[kept + 1] if kept < made else 0.0
-        self.lost.append(float(lost))
-        return f"{lost:.1f} s of work are lost" if lost > MOST else ""
-
-    @staticmethod
-    def _key(draft: Any) -> str:
-        return next(k for k, layer in draft.read().layers.items() if layer.name == "mine")
-
-    def _kept(self, labels: Any) -> int:
-        """How many edits the saved labels hold."""
+        if not found:
+            return 0
+        layers = found[0].read().layers.values()
+        labels = np.asarray(next(layer.data for layer in layers if layer.name == "mine"))
         if not self.correcting:
             return int(labels.max())
         left = np.unique(labels)
         left = left[left > 0]
         return int(left.min()) - 1 if len(left) else EDITS
 
-    def completed(self) -> str:
-        """Nothing is left behind."""
-        for draft in drafts():
-            draft.claim()
-            draft.discard()
-        return ""
+
+@dataclass
+class Retraining:
+    """A training from a base model on what is accepted; its steps count as edits."""
+
+    folder: Path
+    base: Path
+
+    def work(self, times: Any) -> None:
+        """Train until the kill, slowly: ten of them share two cores."""
+        from _torture_kills import LONG, scene
+
+        from napari_dojo.data.dataset import Dataset, Sample
+        from napari_dojo.events import Step
+        from napari_dojo.models.bundle import load
+        from napari_dojo.training.train import Target, train_steps
+
+        x, y = scene(1)
+        data = Dataset((Sample("cells", x[None], y, np.arange(y.size).reshape(y.shape) < 0.6 * y.size),))
+        settings = LONG.__class__(**{**vars(LONG), "steps": 10 * EDITS, "validation": 0.0, "test": 0.0})
+        target = Target(self.folder / "model", corrections=True)
+        for event in train_steps(data, "instances", target, settings, start=load(self.base)):
+            if isinstance(event, Step) and event.step <= EDITS:
+                times[event.step] = time.monotonic()
+                time.sleep(PAUSE)
+
+    def kept(self) -> int:
+        """The step from which it would be resumed."""
+        import torch
+
+        path = self.folder / "model" / "run" / "state.pt"
+        return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
+
+
+@dataclass
+class Killed:
+    """One process, from its start to the figure: ``times`` of each edit are shared with it."""
+
+    work: Editing | Retraining
+    home: Path
+    after: float  # seconds from the first edit to the kill
+    child: int = 0
+    gone: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """Fork it."""
+        self.home.mkdir(parents=True)
+        np.save(self.home / "times.npy", np.zeros(EDITS + 1))
+        self.times = np.load(self.home / "times.npy", mmap_mode="r+")
+        self.child = os.fork()
+        if self.child == 0:
+            try:
+                os.environ["NAPARI_DOJO_HOME"] = str(self.home)
+                self.work.work(self.times)
+            finally:
+                os._exit(1)
+
+    def look(self) -> bool:
+        """Kill it where it is time; whether it is gone."""
+        now = time.monotonic()
+        first = float(self.times[1])
+        if self.gone or (now < first + self.after if first else now < self.began + LOADING):
+            return bool(self.gone)
+        os.kill(self.child, signal.SIGKILL)
+        self.gone = time.monotonic()
+        os.waitpid(self.child, 0)
+        return True
+
+    def lost(self) -> float:
+        """Seconds of work."""
+        made = int(np.count_nonzero(self.times))
+        if not made:
+            raise RuntimeError("it did not begin")
+        with _home(self.home):
+            kept = self.work.kept()
+        return float(self.gone - self.times[kept + 1]) if kept < made else 0.0
+
+
+@contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    """What lies in another user folder."""
+    before = os.environ["NAPARI_DOJO_HOME"]
+    os.environ["NAPARI_DOJO_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ["NAPARI_DOJO_HOME"] = before
+
+
+def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Kill so often, in turn while painting, correcting and retraining, or ``only`` these; figures, with what was broken."""
+    import napari.components  # noqa: F401
+    from _torture_hostile import model
+
+    import napari_dojo.training.train
+    import napari_dojo.widgets.annotate.gestures  # noqa: F401
+
+    names, moments = tuple(only) or ("painting", "correcting", "retraining"), random.Random(seed)
+    base = model(folder / "base") if "retraining" in names else folder
+    lost: dict[str, list[float]] = {name: [] for name in names}
+    broken: list[str] = []
+    for first in range(0, kills, TOGETHER):
+        batch = []
+        for k in range(first, min(kills, first + TOGETHER)):
+            name, home = names[k % len(names)], folder / f"home-{k}"
+            work = Retraining(home, base) if name == "retraining" else Editing(home, name == "correcting")
+            batch.append((k, name, Killed(work, home, moments.uniform(0, LATEST))))
+            batch[-1][2].start()
+        while not all([one.look() for _, _, one in batch]):
+            time.sleep(0.02)
+        for k, name, one in batch:
+            try:
+                lost[name].append(one.lost())
+                said = f"{lost[name][-1]:.1f} s lost of {one.after:.1f}"
+                if lost[name][-1] > MOST:
+                    broken.append(f"kill {k + 1}, {name}: {said}")
+            except Exception as e:
+                said = repr(e)
+                broken.append(f"kill {k + 1}, {name}: {said}")
+            print(f"kill {k + 1}, {name}: {said}", flush=True)
+    figures = {f"{name}_lost_s": round(max(found, default=0.0), 1) for name, found in lost.items()}
+    return {"kills": sum(len(found) for found in lost.values()), **figures, "broken": broken}

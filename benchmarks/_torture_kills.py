@@ -1,4 +1,4 @@
-"""Kills at random moments of training, saving, predicting a folder, autosave, painting and correcting: see `torture`.
+"""Kills at random moments of training, saving, predicting a folder and autosave: see `torture`.
 
 Each work is done by a forked process, which gets SIGKILL; what it left must be whole, and the work must be completed after it.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _torture_annotate import Annotating
 from _torture_hostile import model
 from _torture_inputs import discs
 
@@ -179,8 +178,6 @@ def run(kills: int, folder: Path, seed: int = 0, talk: bool = True, only: Sequen
         "saving": Training(folder, True),
         "predicting": Prediction(folder),
         "autosave": Autosave(),
-        "painting": Annotating(folder, False),
-        "correcting": Annotating(folder, True),
     }
     if only:
         works = {name: works[name] for name in only}
@@ -201,11 +198,9 @@ def run(kills: int, folder: Path, seed: int = 0, talk: bool = True, only: Sequen
         if found := _looked(work.completed):
             broken.append(f"{name}, completed: {found}")
     figures: dict[str, Any] = {"kills": sum(told.values()), **told}
-    for name, work in works.items():
+    for work in works.values():
         if isinstance(work, Autosave):
             figures["drafts read"] = work.painted
-        if isinstance(work, Annotating) and work.lost:
-            figures[f"{name}_lost_s"] = round(max(work.lost), 1)
     return {**figures, "broken": broken}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from _common import report
 
-PARTS = ("inputs", "kills", "hostile", "disk", "soak")
+PARTS = ("inputs", "kills", "annotate", "hostile", "disk", "soak")
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=300, help="generated inputs, each in two ways")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument(
-        "--kill", nargs="+", default=[], help="only these of --only kills: training painting correcting ..."
+        "--kill", nargs="+", default=[], help="only these of --only kills or annotate: training painting correcting ..."
     )
     parser.add_argument("--minutes", type=float, default=60, help="that the soak may take")
     parser.add_argument("--seed", type=int, default=0)
@@ -53,6 +53,10 @@ def runner(part: str, asked: argparse.Namespace) -> Callable[[Path], dict[str, A
         import _torture_kills
 
         return lambda folder: _torture_kills.run(asked.kills, folder, asked.seed, only=asked.kill)
+    if part == "annotate":
+        import _torture_annotate
+
+        return lambda folder: _torture_annotate.run(asked.kills, folder, asked.seed, only=asked.kill)
     if part == "disk":
         import _torture_disk
 

@@ -18,7 +18,7 @@ __all__ = ["Budget", "Work", "fit", "follow"]
 
 CHECK_SHARE = 0.08  # of the time may go into checks
 SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
-KEEP_EVERY = 20.0  # seconds between two saved states
+KEEP_EVERY = 8.0  # seconds between two saved states; a crash may lose no more than 10 s
 WARM_UP = 50  # steps, or 5 % of them
 PAUSE = 0.5  # a consumer that waits longer than this, in seconds, has paused
 

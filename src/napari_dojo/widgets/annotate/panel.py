@@ -136,6 +136,7 @@ class AnnotatePanel(Panel):
         self.count_text.setAccessibleName("How many objects")
         self.column.addWidget(self.count_text)
         self.labels_box.currentIndexChanged.connect(self._labels_chosen)
+        self.labels_box.picked.connect(self._labels_picked)
         self.image_box.currentIndexChanged.connect(self._image_chosen)
         self.reach_box.currentIndexChanged.connect(self._reach_chosen)
         self.find_box.activated.connect(self._kind_chosen)
@@ -264,6 +265,13 @@ class AnnotatePanel(Panel):
         self._list_images()
         self._show()
         self.autosave.follow()
+
+    def _labels_picked(self) -> None:
+        """A person chose labels: napari's brush and the keys of the tools are theirs, too."""
+        layer = self.labels_box.layer
+        if layer is not None:
+            layer.visible = True
+            self.viewer.layers.selection.active = layer
 
     def _edit(self, labels: Any) -> None:
         """Let go of one layer and take up another."""
