@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from napari_dojo.device import KEPT, cores, probe
+from napari_dojo import device as devices
+from napari_dojo.device import KEPT, cores, patient, probe
 
 
 @pytest.mark.parametrize("wanted", ["cpu", "no such device"])
@@ -33,3 +34,38 @@ def test_memory_that_was_freed_is_kept_and_used_again(how: str) -> None:
     more = KEPT if how == "variables" else {}
     done = subprocess.run([sys.executable, "-c", code, how], env=os.environ | more, capture_output=True, check=True)
     assert int(done.stdout) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("others", "left"), [(0.0, 4), (0.3, 4), (0.6, 3), (1.0, 3), (3.0, 1), (4.0, 1)], ids=lambda n: f"{n}"
+)
+def test_cores_that_other_programs_use_are_left_to_them(
+    others: float, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four cores, looked at after two seconds in which one thread of ours ran and others used so many."""
+    now = [100.0]
+    monkeypatch.setattr(devices.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(devices._FreeCores, "_look", lambda self: (now[0], now[0] * (4 - others)))
+    free = devices._FreeCores()
+    assert free.among(4) == 4, "nothing is known yet"
+    now[0] += 1.9
+    assert free.among(4) == 4
+    now[0] += 0.1
+    assert free.among(4) == left
+    assert free.among(2) == min(2, left)
+
+
+def test_what_the_system_says_of_idle_cores_is_used() -> None:
+    began, idle = devices._FreeCores._look()
+    ended, later = devices._FreeCores._look()
+    assert 0 <= ended - began < 10
+    assert 0 <= later - idle <= 10 * (os.cpu_count() or 1)
+
+
+def test_threads_wait_for_each_other_as_long_as_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    patient()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    patient()
+    assert os.environ["GOMP_SPINCOUNT"] == devices.WAITING

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_dojo import __version__
-from napari_dojo.device import keep_memory
+from napari_dojo.device import keep_memory, patient
 from napari_dojo.errors import DojoError
 from napari_dojo.events import (
     Control,
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     if argv is None:
         keep_memory()
+        patient()
     args = _parser().parse_args(argv)
     args.began = began
     try:

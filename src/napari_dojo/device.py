@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,13 @@ __all__ = [
     "bfloat16",
     "choose",
     "cores",
+    "free_cores",
     "is_out_of_memory",
     "keep_memory",
+    "patient",
     "prepare",
     "probe",
+    "use_free_cores",
 ]
 
 
@@ -35,6 +39,10 @@ ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
 # by piece (bytes), memory at its end that is kept (bytes).
 LIMITS = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 2**30), ("TRIM_THRESHOLD_", -1, 2**31 - 1))
 KEPT = {f"MALLOC_{name}": str(value) for name, _, value in LIMITS}  # `keep_memory` for a process that is yet to start
+
+WAITING = "10000"  # turns that a thread of torch waits for the others before it lets go of its core: some 0.1 ms
+LOOK = 2.0  # seconds between two looks at what other programs use
+SPARE = 0.35  # of a core that others may use where a thread still runs on it
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,60 @@ def keep_memory() -> None:
     if sys.platform == "linux" and hasattr(found := ctypes.CDLL(None), "mallopt"):
         for _, number, value in LIMITS:
             found.mallopt(number, value)
+
+
+def patient() -> None:
+    """Let threads of torch that wait for each other leave their cores soon; called before torch is imported.
+
+    Else they keep them for many milliseconds: beside other programs most of a training's processor time is such waiting.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", WAITING)
+
+
+class _FreeCores:
+    """How many cores other programs leave to this process."""
+
+    def __init__(self) -> None:
+        self._seen = self._look()
+        self._free = float("inf")
+
+    def among(self, most: int) -> int:
+        """As many of ``most`` cores, one at least."""
+        if most > 1 and time.monotonic() - self._seen[0] >= LOOK:
+            now, before = self._look(), self._seen
+            self._seen, self._free = now, (now[1] - before[1]) / (now[0] - before[0])
+        return max(1, int(min(most, self._free + SPARE)))
+
+    @staticmethod
+    def _look() -> tuple[float, float]:
+        """The time, and the seconds that the cores of this process spent on it or on nothing."""
+        import psutil
+
+        each = psutil.cpu_times(percpu=True)
+        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(each))
+        return time.monotonic(), time.process_time() + sum(each[k].idle for k in mine if k < len(each))
+
+
+_free_cores: list[_FreeCores] = []
+
+
+def free_cores(most: int) -> int:
+    """How many of ``most`` cores no other program uses, looked at every other second.
+
+    A step of a network has hundreds of parts, each of which ends with its slowest thread. A thread whose core another program
+    uses, too, holds up all others: two threads beside one busy program take several times as long as one.
+    """
+    if not _free_cores:
+        _free_cores.append(_FreeCores())
+    return _free_cores[0].among(most)
+
+
+def use_free_cores(device: torch.device) -> None:
+    """Compute with as many threads as other programs leave cores, where the device is the CPU."""
+    import torch
+
+    if device.type == "cpu" and torch.get_num_threads() != (threads := free_cores(cores())):
+        torch.set_num_threads(threads)
 
 
 def prepare(device: Device) -> torch.device:

@@ -330,7 +330,7 @@ class Predictor:
     def _computing(self) -> Iterator[None]:
         """The state of torch in which a network is applied."""
         if self.device.kind == "cpu":
-            threads = max(1, self.device.cores // max(1, min(_busy.count, self.at_once)))
+            threads = max(1, devices.free_cores(self.device.cores) // max(1, min(_busy.count, self.at_once)))
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)  # of this thread of Python
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from napari_dojo.device import keep_memory
+from napari_dojo.device import keep_memory, patient
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Message
 from napari_dojo.jobs.requests import (
@@ -34,6 +34,7 @@ PATIENCE = 20  # seconds that a child may take to end once its parent is gone
 def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
     """Do what the folder asks; commands are lines of JSON, and their end ends the process."""
     keep_memory()
+    patient()
     control, gate = Control(), _Gate()
     threading.Thread(target=_obey, args=(commands, control, gate), daemon=True).start()
     try:

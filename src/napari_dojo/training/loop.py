@@ -10,7 +10,7 @@ from math import cos, pi
 from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batches
-from napari_dojo.device import is_out_of_memory
+from napari_dojo.device import is_out_of_memory, use_free_cores
 from napari_dojo.events import Control, Event, Step, Validated
 from napari_dojo.training.learner import Learner, Stepper
 
@@ -109,6 +109,8 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
         control.stop = control.stop or learner.world.stopped
         if loss is None:
             continue
+        if budget.minutes and learner.world.size == 1:  # a fixed number of steps is the same every time
+            use_free_cores(learner.device)
         learner.seconds = clock.seconds()
         yield from clock.told(Step(learner.step, *checks.ahead(clock.seconds()), loss, rate))
         if checks.due(clock.seconds()):
