@@ -196,6 +196,7 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     import psutil
     from qtpy.QtWidgets import QApplication
 
+    from napari_dojo.jobs.runs import KEPT
     from napari_dojo.simulation.microscope import simulate
     from napari_dojo.widgets.apply.panel import ApplyPanel
     from napari_dojo.widgets.common.panel import open_panel
@@ -257,7 +258,7 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     psutil.wait_procs(children, timeout=3)
     alive = [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
     runs = [p for p in (home / "runs").rglob("*") if p.is_file()]
-    stray = [p for p in (home / "models").rglob("*") if p.is_file() and p.parent.name == "run" and p.suffix != ".jsonl"]
+    stray = [p for p in (home / "models").rglob("*") if p.is_file() and p.parent.name == "run" and p.name not in KEPT]
     for path in (*alive, *runs, *stray):
         print("left behind:", path)
     assert light, "torch was loaded in the window's process"

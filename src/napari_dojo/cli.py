@@ -25,6 +25,7 @@ from napari_dojo.events import (
     Skipped,
     Started,
     Step,
+    Tried,
     Validated,
     changed,
     result_of,
@@ -669,6 +670,8 @@ def _shown(events: Iterator[Event], control: Control, title: str) -> Done | None
                 bar.console.print(event.plan["sentence"] + ". " + event.plan["split"] + ".", **plain)
             elif isinstance(event, Message):
                 bar.console.print(event.text, **plain)
+            elif isinstance(event, Tried):
+                bar.console.print(f"from {event.start}, step {event.step}: {event.figure}", **plain)
             elif isinstance(event, Validated):
                 bar.console.print(f"step {event.step}: {event.score.get('sentence', '')}", **plain)
             elif isinstance(event, Done):

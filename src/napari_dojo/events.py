@@ -20,6 +20,7 @@ __all__ = [
     "Started",
     "Step",
     "StoppedError",
+    "Tried",
     "Validated",
     "Written",
     "among",
@@ -71,6 +72,22 @@ class Validated(Event):
     step: int
     train_loss: float
     validation_loss: float | None
+    score: dict[str, Any]
+    baseline: dict[str, Any]
+    preview: str | None = None
+
+
+@dataclass(frozen=True)
+class Tried(Event):
+    """Before a training: a start that is compared with others was scored, ``step`` steps after its trial began.
+
+    ``start`` : name of a model, or "nothing"; ``figure`` : what is compared, its best value so far, as words; the others as of
+    `Validated`.
+    """
+
+    start: str
+    step: int
+    figure: str
     score: dict[str, Any]
     baseline: dict[str, Any]
     preview: str | None = None

@@ -145,16 +145,20 @@ def test_the_card_knows_how_objects_are_cut(trained: tuple[Path, Path]) -> None:
     assert bundle.card.data["objects"] == 24
 
 
-def test_the_saved_logits_are_divided_by_the_temperature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_saved_logits_are_divided_by_the_temperature_and_an_unreadable_image_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for i in range(12):
         image = np.random.default_rng(i).integers(0, 100 + 100 * (i % 2), (16, 16)).astype(np.uint8)
         (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(tmp_path / "in" / "ab"[i % 2] / f"{i}.tif", image)
+    (tmp_path / "in" / "a" / "broken.tif").write_bytes(b"no image")
     heads = []
     for temperature in (1.0, 4.0):
         monkeypatch.setattr("napari_dojo.training.judge.Judge.temperature", lambda self, maps, t=temperature: t)
         out = tmp_path / f"m{temperature}"
         argv = ["train", "classify", "--input", str(tmp_path / "in"), "--out", str(out), "--start", "none"]
-        assert main([*argv, "--steps", "2", "--width", "8", "--device", "cpu"]) == 0
+        assert main([*argv, "--steps", "2", "--width", "8", "--device", "cpu"]) == 1  # some were excluded
+        assert "broken.tif" in capsys.readouterr().err
         heads.append(torch.cat([p.flatten() for p in load(out).net.head.parameters()]))
     torch.testing.assert_close(heads[1], heads[0] / 4)

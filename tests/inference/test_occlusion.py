@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_dojo.data.objects import crops_of, extent_of
-from napari_dojo.inference.occlusion import occlusion
+from napari_dojo.inference.occlusion import Explained, occlusion
 
 
 def test_what_is_hidden_where_the_class_depends_on_it_counts():
@@ -42,3 +42,15 @@ def test_the_extent_of_a_crop():
     image = np.arange(900.0).reshape(1, 30, 30)
     crop = crops_of(image, labels, [7], 12, context=0.25)
     np.testing.assert_allclose(crop[0, 0], image[0, 6:18, 2:14])
+
+
+def test_a_map_ends_at_the_border_of_the_image():
+    importance = np.arange(144, dtype=np.float32).reshape(12, 12)
+    why = Explained(importance, np.ones(2, np.float32), (-5.0, 10.0), (19.0, 34.0))  # 2 px of the image for each of the map
+    cut = why.inside((100, 30))
+    assert (cut.start, cut.stop) == ((1.0, 10.0), (19.0, 30.0))
+    np.testing.assert_array_equal(cut.importance, importance[3:, :10])
+    whole = why.inside((19, 40))
+    assert whole.importance.shape == (9, 12)
+    corner = Explained(importance, why.probability, (-11.0, -11.0), (13.0, 13.0)).inside((1, 1))  # an object of 1 px
+    assert corner.importance.shape == (1, 1)

@@ -15,7 +15,7 @@ from napari_dojo.inference.geometry import Image
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.claims import WORKER, claim, claimed, release
 from napari_dojo.jobs.requests import TrainRequest, predict_request, train_request
-from napari_dojo.jobs.runs import SETTLED, Run, run_folder, sweep, unfinished
+from napari_dojo.jobs.runs import KEPT, SETTLED, Run, run_folder, sweep, unfinished
 from napari_dojo.paths import runs_folder
 
 
@@ -113,10 +113,10 @@ def test_folders_that_were_cut_off_before_their_request_are_swept_away():
 def test_discard_and_keep():
     run = Run.read(asked())
     (run.model / "run").mkdir(parents=True)
-    for name in ("state.pt", "preview-0.npy", "events.jsonl"):
+    for name in ("state.pt", "settings.json", "preview-0.npy", ".state.pt.part", *KEPT):
         (run.model / "run" / name).touch()
     run.keep()
     assert not run.folder.exists()
-    assert [p.name for p in (run.model / "run").iterdir()] == ["events.jsonl"]
+    assert {p.name for p in (run.model / "run").iterdir()} == set(KEPT)
     run.discard()
     assert not run.model.exists()

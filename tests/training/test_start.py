@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.device import choose
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Message, Started, Step
+from napari_dojo.events import Control, Done, Event, Message, Started, Step, Tried
 from napari_dojo.models.bundle import Bundle, load, save
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import Model
@@ -81,12 +81,21 @@ def setup_for(settings: TrainSettings, start: str | None = AUTO) -> Setup:
 
 
 def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path) -> None:
-    events = run(tmp_path / "m", AUTO)
+    np.save(tmp_path / "look-0.npy", pairs().samples[0].x)
+    events = run(tmp_path / "m", AUTO, control=Control(look={"image": str(tmp_path / "look-0.npy")}))
     why = told(events)
     assert why.startswith("Started from good: PSNR ")
     assert " dB " in why
     assert why.endswith("from nothing.")
     assert Message("info", why) in events
+    tried = [e for e in events if isinstance(e, Tried)]
+    assert [(e.start, e.step) for e in tried] == [("good", 0), ("good", 20), ("nothing", 20)]
+    reached = [e.score["selection_score"] for e in tried]
+    assert max(reached[:2]) > reached[2]
+    assert f"{tried[1].figure} " in why
+    assert f"{tried[2].figure} " in why
+    assert type(events[1]) is Tried  # before the first step of all
+    assert {e.preview for e in tried} == {str(tmp_path / "m" / "run" / "preview-0.npy")}
     assert [e.step for e in events if isinstance(e, Step)] == list(range(21, 201))  # a tenth was its trial
     card = read_card(tmp_path / "m")
     assert card.parent == "good"
@@ -94,6 +103,7 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert card.training["steps"] == 200
     logged = [json.loads(line) for line in (tmp_path / "m/run/events.jsonl").read_text().splitlines()]
     assert why in [e.get("text") for e in logged]
+    assert [e["start"] for e in logged if e["event"] == "Tried"] == ["good", "good", "nothing"]
 
 
 def test_a_new_model_that_does_better_continues(spoilt: Path, tmp_path: Path) -> None:

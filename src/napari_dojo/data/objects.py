@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["CONTEXT", "boxes_of", "crops_of", "extent_of"]
+__all__ = ["CONTEXT", "at_pixels", "boxes_of", "crops_of", "extent_of"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
+LISTED = 2**24  # numbers of objects below it are looked up in a list
 TOGETHER = 4_000_000  # points that are looked up at once
 
 
@@ -33,6 +34,18 @@ def boxes_of(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
     found = [box for box in find_objects(y.astype(np.int32)) if box is not None]
     ends = np.array([[(s.start, s.stop) for s in box] for box in found], np.int64)  # (n, d, 2)
     return values.astype(np.int64), ends[..., 0], ends[..., 1]
+
+
+def at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A value for each object at its pixels (*S), 0 elsewhere; ``numbers`` of the objects rise."""
+    if not len(numbers):
+        return np.zeros(labels.shape, np.uint8)
+    if numbers[-1] < LISTED:
+        table = np.zeros(int(numbers[-1]) + 2, np.uint8)
+        table[numbers] = values
+        return table[np.clip(labels, 0, numbers[-1] + 1).astype(np.intp, copy=False)]
+    at = np.searchsorted(numbers, labels).clip(0, len(numbers) - 1)
+    return np.where(numbers[at] == labels, values[at], 0).astype(np.uint8)
 
 
 def crops_of(

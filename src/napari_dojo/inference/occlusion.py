@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Explained", "explained", "occlusion"]
 
+ROUNDING = 1e-6  # px
 HIDDEN = 5  # hidden squares along an edge, of which each overlaps its neighbours by half
 
 Values = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # (N, C, *S) -> logits (N, K)
@@ -40,6 +42,18 @@ class Explained:
     probability: NDArray[np.float32]
     start: tuple[float, ...]
     stop: tuple[float, ...]
+
+    def inside(self, size: tuple[int, ...]) -> Explained:
+        """The part that lies in a sample of this size, in whole pixels of the crop, at least one."""
+        box, start, stop = [], [], []
+        for n, a, b, edge in zip(self.importance.shape, self.start, self.stop, size, strict=True):
+            step = (b - a) / n
+            first = min(n - 1, max(0, ceil(-a / step - ROUNDING)))
+            last = max(first + 1, min(n, floor((edge - a) / step + ROUNDING)))
+            box.append(slice(first, last))
+            start.append(a + first * step)
+            stop.append(a + last * step)
+        return replace(self, importance=self.importance[tuple(box)], start=tuple(start), stop=tuple(stop))
 
 
 def occlusion(values: Values, x: NDArray[np.float32], index: int) -> NDArray[np.float32]:
@@ -84,7 +98,7 @@ def explained(ready: Ready, image: Input, sample: int, label: int) -> Explained:
     logits = ready.predictor.values(crop[None])
     importance = occlusion(ready.predictor.values, crop, int(logits[0].argmax()))
     start, stop = _extent(labels, label, layout.side)
-    return Explained(importance, probabilities(logits)[0], start, stop)
+    return Explained(importance, probabilities(logits)[0], start, stop).inside(labels.shape)
 
 
 def _extent(labels: Any, label: int, side: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

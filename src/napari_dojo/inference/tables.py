@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import CLASSES, LABELS, Kind
+from napari_dojo.data.objects import boxes_of
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
 from napari_dojo.metrics.baselines import otsu_watershed
@@ -22,11 +23,13 @@ from napari_dojo.tasks.classify import probabilities
 
 __all__ = [
     "MEASUREMENTS",
+    "NO_CLASS",
     "POSITION",
     "TABLES",
     "UNSURE",
     "USUAL",
     "Measurement",
+    "NamedObjects",
     "Table",
     "chosen_measurements",
     "class_names",
@@ -34,13 +37,18 @@ __all__ = [
     "class_table",
     "measure",
     "measure_classes",
+    "named_objects",
+    "objects_in",
     "place_of",
     "table_of",
     "typical_diameter",
+    "with_classes",
     "write_csv",
 ]
 
 Table = dict[str, NDArray[Any]]
+NamedObjects = Mapping[tuple[int, int], tuple[str, float]]  # class and its probability by (sample, number)
+NO_CLASS = ("", float("nan"))
 UNSURE = "unsure"
 LARGE = 2**20  # numbers below it are looked up in a list
 POSITION = {"T": "frame", "Z": "plane"}
@@ -188,6 +196,28 @@ def class_names(card: Card) -> dict[int, str]:
     """The names of the classes of a model whose predictions are classes, by label number."""
     options = options_of(card)
     return dict(zip(options.values, options.classes, strict=True))
+
+
+def named_objects(card: Card, values: Any, chances: NDArray[np.float32], objects: NDArray[np.int64]) -> NamedObjects:
+    """The classes that a model gives to objects: numbers of classes (n,), probabilities (n, K), sample and number (n, 2) of each."""
+    names, highest = class_names(card), chances.max(-1).tolist() if len(chances) else []
+    keys = [(int(i), int(n)) for i, n in objects]
+    found = zip(keys, np.asarray(values).reshape(-1).tolist(), highest, strict=True)
+    return {key: (names.get(value, UNSURE), chance) for key, value, chance in found}
+
+
+def objects_in(labels: Any, axes: Axes) -> list[tuple[int, int]]:
+    """(sample, number) of all objects, in the order of the rows of their table."""
+    plain = axes.without_channels()
+    samples = (np.asarray(plain.sample(labels, i)[0]) for i in range(plain.count(labels.shape)))
+    return [(i, int(n)) for i, y in enumerate(samples) for n in boxes_of(y)[0]]
+
+
+def with_classes(table: Table, classes: NamedObjects, labels: Any, axes: Axes) -> Table:
+    """A table of objects with their classes in the columns ``class`` and ``class_probability``."""
+    given = [classes.get(key, NO_CLASS) for key in objects_in(labels, axes)]
+    named = np.array([name for name, _ in given], object)
+    return {**table, "class": named, "class_probability": np.array([chance for _, chance in given], float)}
 
 
 def class_rows(

@@ -369,31 +369,32 @@ def inside_request(folder: Path, model: Path, image: Image) -> Path:
 
 @dataclass(frozen=True)
 class ObjectsRequest(Request):
-    """The classes of the objects in one image, which go to ``classes.npz`` in the folder of the job.
+    """The classes of the objects in some images, which go to ``classes-0.npz`` and so on in the folder of the job.
 
     Attributes
     ----------
-    image : with labels.
-    why : the sample and the number of one object, whose class is explained instead; None: all get a class.
+    images : with labels.
+    why : the sample and the number of one object of the first, whose class is explained instead; None: all get a class.
     """
 
     kind: ClassVar[str] = "objects"
 
     model: Path
-    image: StoredImage
+    images: tuple[StoredImage, ...]
     why: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
         """The request of plain values."""
         why = values["why"]
-        return cls(Path(values["model"]), StoredImage.of(values["image"]), None if why is None else tuple(why))
+        images = tuple(StoredImage.of(v) for v in values["images"])
+        return cls(Path(values["model"]), images, None if why is None else tuple(why))
 
 
-def objects_request(folder: Path, model: Path, image: Image, why: tuple[int, int] | None = None) -> Path:
+def objects_request(folder: Path, model: Path, images: Sequence[Image], why: tuple[int, int] | None = None) -> Path:
     """Write what the classes of objects need into a new folder of a job; see `ObjectsRequest`."""
     with _new(folder):
-        ObjectsRequest(model, _stored_images(folder, [image])[0], why).write(folder)
+        ObjectsRequest(model, _stored_images(folder, images), why).write(folder)
         return folder
 
 

@@ -14,10 +14,12 @@ from napari_dojo.errors import DojoError
 from napari_dojo.jobs.claims import claimed
 from napari_dojo.jobs.requests import TrainRequest
 from napari_dojo.models.card import Card, read_card
+from napari_dojo.models.watched import WATCHED
 from napari_dojo.paths import runs_folder
 
-__all__ = ["Run", "run_folder", "sweep", "unfinished"]
+__all__ = ["KEPT", "Run", "run_folder", "sweep", "unfinished"]
 
+KEPT = ("events.jsonl", "held.npz", WATCHED)  # of a run, these belong to its model: what happened, what it was not trained on
 SETTLED = 60.0  # seconds after which a folder without a request gets none any more
 
 
@@ -79,10 +81,9 @@ class Run:
 
     def keep(self) -> None:
         """Keep the best model; what only a resumed run needs is deleted."""
-        for name in ("state.pt", "settings.json"):
-            (self.model / "run" / name).unlink(missing_ok=True)
-        for path in (self.model / "run").glob("preview*.npy"):
-            path.unlink(missing_ok=True)
+        for path in (self.model / "run").glob("*"):
+            if path.is_file() and path.name not in KEPT:
+                path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def discard(self) -> None:

@@ -162,7 +162,7 @@ def _inside(folder: Path, control: Control) -> Iterator[Event]:
 
 
 def _objects(folder: Path, control: Control) -> Iterator[Event]:
-    """Write the classes of objects, or why one of them has its class, to ``classes.npz``; the facts name the classes."""
+    """Write the classes of objects, or why one of them has its class, as ``.npz`` files; the facts name the classes."""
     import numpy as np
 
     from napari_dojo.inference.geometry import resolve
@@ -174,16 +174,18 @@ def _objects(folder: Path, control: Control) -> Iterator[Event]:
 
     request = ObjectsRequest.read(folder)
     ready = Ready.of(load(request.model))
-    image = resolve(ready.card, request.image.source(folder).read(), PredictSettings())
-    if request.why is not None:
-        why = explained(ready, image, *request.why)
-        start, stop = np.array(why.start), np.array(why.stop)
-        np.savez(folder / "classes.npz", importance=why.importance, probability=why.probability, start=start, stop=stop)
-    else:
-        told = yield from predict_image(ready, image, control)
-        assert told.objects is not None
-        assert told.maps is not None
-        np.savez(folder / "classes.npz", objects=told.objects, probability=probabilities(told.maps))
+    for k, stored in enumerate(request.images):
+        image = resolve(ready.card, stored.source(folder).read(), PredictSettings())
+        if request.why is not None:
+            why = explained(ready, image, *request.why)
+            found = {"importance": why.importance, "start": np.array(why.start), "stop": np.array(why.stop)}
+            found["probability"] = why.probability
+        else:
+            told = yield from predict_image(ready, image, control)
+            assert told.objects is not None
+            assert told.maps is not None
+            found = {"objects": told.objects, "values": told.array, "probability": probabilities(told.maps)}
+        np.savez(folder / f"classes-{k}.npz", **found)
     yield Done(str(folder), {"classes": list(ready.options.classes)})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,19 @@ import numpy as np
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import Kind
-from napari_dojo.data.objects import boxes_of
 from napari_dojo.errors import DojoError
 from napari_dojo.inference import filters
 from napari_dojo.inference.geometry import Image, Input
-from napari_dojo.inference.tables import MEASUREMENTS, UNSURE, Table, class_names, table_of
+from napari_dojo.inference.tables import (
+    MEASUREMENTS,
+    NO_CLASS,
+    NamedObjects,
+    Table,
+    named_objects,
+    objects_in,
+    table_of,
+    with_classes,
+)
 from napari_dojo.models.card import Card
 from napari_dojo.recipes.recipe import Classify, Filter, Measure
 from napari_dojo.tasks import TASKS
@@ -24,8 +31,6 @@ if TYPE_CHECKING:
     from napari_dojo.inference.predict import Prediction
 
 __all__ = ["Found", "State", "classified", "filtered", "measured", "to_classify"]
-
-NO_CLASS = ("", float("nan"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ class State:
     raw : the image as it was read.
     image : what the next model is applied to.
     predicted : the last predicted image; ``found`` : objects or classes. None: there is none yet.
-    classes : (name, probability) of objects by (sample, number); None: they have none.
+    classes : of the objects; None: they have none.
     table : measurements of what was found.
     """
 
@@ -70,7 +75,7 @@ class State:
     image: Image
     predicted: Found | None = None
     found: Found | None = None
-    classes: Mapping[tuple[int, int], tuple[str, float]] | None = None
+    classes: NamedObjects | None = None
     table: Table | None = None
 
     def after(self, found: Found) -> State:
@@ -126,7 +131,7 @@ def filtered(step: Filter, state: State) -> State:
     labels = found.prediction.array
     labels, _ = filters.filtered(labels, image, axes, limits, found.pixel_size, found.given.unit)
     if step.classes and state.classes is not None:
-        named = [state.classes.get(key, NO_CLASS)[0] for key in _objects(labels, found.axes)]
+        named = [state.classes.get(key, NO_CLASS)[0] for key in objects_in(labels, found.axes)]
         labels = filters.without(labels, found.axes, np.isin(np.array(named, object), list(step.classes)))
     return replace(state, found=replace(found, prediction=replace(found.prediction, array=labels)), table=None)
 
@@ -138,21 +143,17 @@ def measured(step: Measure, state: State) -> State:
     image, axes = state.seen(step.image)
     table = table_of(found.card, found.prediction.array, image, axes, found.pixel_size, found.given.unit, step.columns)
     if state.classes is not None:
-        given = [state.classes.get(key, NO_CLASS) for key in _objects(found.prediction.array, found.axes)]
-        table["class"] = np.array([name for name, _ in given], object)
-        table["class_probability"] = np.array([chance for _, chance in given], float)
+        table = with_classes(table, state.classes, found.prediction.array, found.axes)
     return replace(state, table=table)
 
 
 def classified(made: Found, state: State) -> State:
     """With the classes that a model gives to the objects."""
-    prediction, names = made.prediction, class_names(made.card)
+    prediction = made.prediction
     assert prediction.objects is not None
     maps = np.zeros((len(prediction.objects), 1), np.float32) if prediction.maps is None else prediction.maps
-    chances = probabilities(maps).max(-1).tolist() if len(maps) else []
-    keys = [(int(i), int(n)) for i, n in prediction.objects]
-    values = np.asarray(prediction.array).reshape(-1).tolist()
-    classes = {k: (names.get(v, UNSURE), p) for k, v, p in zip(keys, values, chances, strict=True)}
+    chances = probabilities(maps) if len(maps) else maps
+    classes = named_objects(made.card, prediction.array, chances, prediction.objects)
     return replace(state, classes=classes, table=None)
 
 
@@ -163,13 +164,6 @@ def to_classify(step: Classify, state: State) -> Image:
     array, axes = state.seen(step.image)
     picture = replace(state.raw.picture, data=array, axes=axes.names, pixel_size=found.given.pixel_size, notes=())
     return Image(state.raw.name, picture, axes.names, labels=found.prediction.array)
-
-
-def _objects(labels: Any, axes: Axes) -> list[tuple[int, int]]:
-    """(sample, number) of all objects, in the order of the rows of a table."""
-    plain = axes.without_channels()
-    samples = (np.asarray(plain.sample(labels, i)[0]) for i in range(plain.count(labels.shape)))
-    return [(i, int(n)) for i, y in enumerate(samples) for n in boxes_of(y)[0]]
 
 
 def _times(sizes: Any) -> str:

@@ -35,6 +35,7 @@ from napari_dojo.events import (
     changed,
     result_of,
 )
+from napari_dojo.inference.linking import same_numbers
 from napari_dojo.inference.predict import predict_sample
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing
@@ -43,6 +44,7 @@ from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, decoding_of, options_of, read_card
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import Model, find
+from napari_dojo.models.watched import Watched
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS, Example, Task
 from napari_dojo.training.crossed import CROSSED, cross_validated
@@ -64,6 +66,7 @@ __all__ = ["Target", "train_steps"]
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
+QUICK = 0.03  # share of a trial that one check on the way may take
 KEPT = 0.5  # share of the start's weights in a model that was trained on corrections
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
@@ -258,11 +261,12 @@ class _Training:
         self.best: _Best | None = None  # not saved yet
         self.why = ""  # it started from what it did
         self.crossed: dict[str, Any] = {}  # the score of a cross-validation
-        self._checked: Validated | None = None
+        self.checked: Validated | None = None  # the last one
         self._held: Batch | None = like._held if like else None  # of validation, for its loss
         self._like = like
         self.paused = 0.0  # seconds of its trial
-        self.took = 0.0  # seconds of the last check
+        self.watched: Watched | None = None
+        self.took = like.took if like else 0.0  # seconds of the last check
 
     def begin(self) -> None:
         """Make the learner and its batches; a start is measured before any training."""
@@ -282,19 +286,27 @@ class _Training:
         same = [(t.plan.patch, t.plan.batch, t.world.size) for t in (like, self) if t is not None]
         self.batches = like.batches if like is not None and same[0] == same[1] else self._batches(learner)
 
-    def attempt(self, seconds: float, steps: int) -> Generator[float, None, None]:
-        """Train for so long (0: the other rules), and measure; yields the share that is done."""
+    def attempt(self, seconds: float, steps: int) -> Generator[float | Validated, None, None]:
+        """Train for so long (0: the other rules), and measure; yields the share that is done, and checks.
+
+        There is one at the end, and others on the way where they take little of the time.
+        """
         learner, quick, began = self.learner, Control(), time.monotonic()
-        work = replace(self._work(self.batches), check=_unchecked, keep=lambda learner, better: None)
+        often = bool(seconds) and self.took <= QUICK * seconds
+        work = replace(self._work(self.batches), check=self._check if often else _unchecked, keep=self._hold)
         most = 1.5 * seconds if steps and seconds else seconds
         for event in fit(learner, work, replace(self._budget(), began=began), quick):
             over = (steps and learner.step >= steps) or (most and learner.seconds >= most)
             quick.stop = self.control.stop or bool(over)
             if isinstance(event, Step):
                 yield learner.step / steps if steps else min(1.0, learner.seconds / seconds)
+            elif isinstance(event, Validated) and event is self.checked:
+                yield event
         self.paused = time.monotonic() - began - learner.seconds
-        if not self.control.stop and (self._checked is None or self._checked.step < learner.step):
+        if not self.control.stop and (self.checked is None or self.checked.step < learner.step):
             self._measure()
+            assert self.checked is not None
+            yield self.checked
 
     def complete(self, budget: Budget) -> Iterator[float]:
         """Train from the first step to the last without saving anything; yields the share that is done."""
@@ -480,8 +492,8 @@ class _Training:
 
     def _hold(self, learner: Learner, better: bool) -> None:
         """Keep the best weights in memory, where they are those that were scored last."""
-        if better and self._checked is not None and self._checked.step == learner.step:
-            self.best = _Best(deepcopy(self._settled(learner.average)), learner.step, self._checked, self.last_maps)
+        if better and self.checked is not None and self.checked.step == learner.step:
+            self.best = _Best(deepcopy(self._settled(learner.average)), learner.step, self.checked, self.last_maps)
 
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
@@ -494,13 +506,30 @@ class _Training:
         if self.baseline is None:
             self.baseline = self.validation.baseline()
         self.last_score = figures(score)
+        self._watch(step, decoding)
         loss = self._validation_loss(net)
         shown = loss if self.split.validation else None
         preview = self._preview(net, decoding)
-        self._checked = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
+        self.checked = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
         if self.crossed:  # nothing is left to choose by: the last weights are kept
-            return self._checked, float(step)
-        return self._checked, -loss if self.task.target is None else score.selection_score
+            return self.checked, float(step)
+        return self.checked, -loss if self.task.target is None else score.selection_score
+
+    def _watch(self, step: int, decoding: Any) -> None:
+        """Keep what the network makes of a part of the first validation image, see `Watched`."""
+        if not self.task.result.dense:
+            return
+        source = self.validation.sources[0]
+        if self.watched is None:
+            image = np.asarray(source.x[(slice(None), *Watched.box(source.size))])
+            self.watched = Watched(image, not self.task.result.intensities)
+        maps = self.last_maps[0][(slice(None), *Watched.box(source.size, self.scale))]
+        name, _, unit = str(self.last_score["measure"]).partition(", ")
+        figure = f"{name} {self.last_score['selection_score']:.3g} {unit}".rstrip()
+        result = self.validation.decoded(maps, decoding, source)
+        if self.task.result.objects and self.watched.results:
+            result = same_numbers(self.watched.results[-1], result)
+        self.watched = self.watched.after(step, figure, result)
 
     def _settled(self, net: Any) -> Any:
         """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
@@ -613,6 +642,7 @@ class _Training:
         if saved is not None:
             self.card = replace(self.card, decoding=saved.decoding, score=saved.score)
             self.baseline = saved.baseline or None
+        self.watched = Watched.read(self.target.out)
 
     def _finish(self, learner: Learner) -> Event:
         """Tune the decoding, score the test crops, and save the model for good."""
@@ -628,6 +658,8 @@ class _Training:
         self._save(learner, best.net, self._cover(best))
         old_test = self._old_test(best)
         self._keep_held()
+        if self.watched is not None:
+            self.watched.write(self.target.run)
         facts = {
             "rising": learner.rising and not self.crossed,
             "warning": self._warning(),

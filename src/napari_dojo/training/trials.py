@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from napari_dojo.events import Control, Event, Message, Progress
+from napari_dojo.events import Control, Event, Message, Progress, Tried, Validated
 from napari_dojo.models.library import Model
 from napari_dojo.training.start import Comparison
 
@@ -25,6 +25,7 @@ class Candidate(Protocol):
     baseline: dict[str, Any] | None
     paused: float  # seconds of its trial that somebody waited
     took: float  # seconds of its last check
+    checked: Validated | None  # the last check
 
     def leave(self: C, better: C) -> None:
         """Another one continues."""
@@ -44,8 +45,8 @@ class Candidate(Protocol):
         """Make the learner and its batches; with a start, measure it before any training."""
         ...
 
-    def attempt(self, seconds: float, steps: int) -> Generator[float, None, None]:
-        """Train for so long (0: the other rules), and measure; yields the share that is done."""
+    def attempt(self, seconds: float, steps: int) -> Generator[float | Validated, None, None]:
+        """Train for so long (0: the other rules), and measure; yields the share that is done, and checks."""
         ...
 
 
@@ -70,9 +71,9 @@ def find_start(
     ----------
     make : (model or None for nothing, a training before it that it may share data with) -> a training.
     """
-    training = make(None if comparison.by == "nothing" else comparison.models[0], None)
     if comparison.by == "trials":
         yield Message("info", f"Comparing starts: nothing, {comparison.names}.")
+    training = make(None if comparison.by == "nothing" else comparison.models[0], None)
     training.begin()
     slow = bool(comparison.seconds) and training.took > comparison.seconds and comparison.scores
     if comparison.by == "trials" and not slow:
@@ -105,11 +106,16 @@ def _by_trials(
         if i:
             training = make(model, best)
             training.begin()
-        for share in training.attempt(comparison.seconds, steps):
-            yield Progress(round(100 * (i + share)), 100 * count)
+        name = NOTHING if model is None else model.name
+        if training.checked is not None:  # before any training
+            yield _tried(name, training, training.checked)
+        for said in training.attempt(comparison.seconds, steps):
+            if isinstance(said, Validated):
+                yield _tried(name, training, said)
+            else:
+                yield Progress(round(100 * (i + said)), 100 * count)
         paused += training.paused
         steps = steps or training.learner.step
-        name = NOTHING if model is None else model.name
         told.append(_Outcome(name, training.figure, _when(training)))
         reached = training.learner.best
         same = best is not None and model is None and reached == best.learner.best
@@ -126,6 +132,10 @@ def _by_trials(
     held = comparison.held
     said = "" if held is None else f" Compared on {held.pieces} of {held.of} annotated places; now all are trained on."
     return best, _sentence(told) + said
+
+
+def _tried(name: str, training: Candidate, check: Validated) -> Tried:
+    return Tried(name, check.step, training.figure, check.score, check.baseline, check.preview)
 
 
 def _when(training: Candidate) -> str:

@@ -27,9 +27,10 @@ from napari_dojo.inference.sinks import RunSink
 from napari_dojo.inference.tables import measure
 from napari_dojo.io import images
 from napari_dojo.jobs.worker import events_of
+from napari_dojo.models import bundle
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
-from napari_dojo.models.library import Model
+from napari_dojo.models.library import Model, models
 from napari_dojo.paths import runs_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
@@ -304,8 +305,10 @@ def classifier(monkeypatch, folder, side=0.0):
     made = Bundle.new(Card(**about, decoding={}, net_options=net, channels=1, maps=("dark", "bright")))
     made.net.head.weight.data.zero_()
     made.net.head.bias.data[:] = torch.tensor([0.0, 2.0])
-    monkeypatch.setattr(apply_module, "models", lambda: [Model("what", folder / "what", made.card, "own")])
-    monkeypatch.setattr("napari_dojo.models.bundle.load", lambda path: made)
+    model, load = Model("what", folder / "what", made.card, "own"), bundle.load
+    there = [] if apply_module.models is models else apply_module.models()
+    monkeypatch.setattr(apply_module, "models", lambda: [*there, model])
+    monkeypatch.setattr(bundle, "load", lambda path: made if path == model.path else load(path))
 
 
 def test_the_class_of_an_image_is_said_and_colours_it(qtbot, viewer, panel, at_once, monkeypatch, tmp_path):
@@ -326,6 +329,53 @@ def test_the_class_of_an_image_is_said_and_colours_it(qtbot, viewer, panel, at_o
 def test_a_model_that_classifies_objects_is_not_offered(viewer, panel, monkeypatch, tmp_path):
     classifier(monkeypatch, tmp_path, side=20.0)
     assert panel(ApplyPanel).model is None
+
+
+def test_objects_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, monkeypatch, tmp_path):
+    known("bright")
+    classifier(monkeypatch, tmp_path, side=20.0)
+    viewer.add_image(squares(3), name="cells")
+    apply = panel(ApplyPanel)
+    box = apply.request.class_box
+    assert [box.itemText(i) for i in range(box.count())] == ["none", "what"]
+    (labels,) = run(qtbot, apply)
+    assert "class" not in labels.features
+    assert not apply.outcome.classes.busy
+    box.choose("what")
+    box.activated.emit(1)  # the results that are there get classes, too
+    name = "cells bright classes (what)"
+    for _ in range(2):
+        qtbot.waitUntil(lambda: name in viewer.layers and "class" in labels.features, timeout=10_000)
+        classes = viewer.layers[name]
+        np.testing.assert_array_equal(classes.data, np.where(labels.data, 2, 0))
+        assert list(labels.features["class"]) == ["bright"] * 3
+        assert labels.features["class_probability"].between(0.85, 0.9).all()
+        assert "Classes by what: bright (3)." in apply.message.text()
+        assert (labels.visible, classes.visible) == (False, True)
+        labels = run(qtbot, apply)[0]  # the next ones get theirs by themselves
+        name = "cells bright (2) classes (what)"
+    qtbot.waitUntil(lambda: not apply.outcome.classes.busy and name in viewer.layers, timeout=10_000)
+    apply.sliders.slider("minimum_area").value = 100  # all of them are smaller
+    qtbot.waitUntil(lambda: not labels.data.any() and not apply.results.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not apply.outcome.classes.busy, timeout=10_000)
+    assert not viewer.layers[name].data.any()
+    box.setCurrentIndex(0)
+    box.activated.emit(0)
+    assert name not in viewer.layers
+    assert labels.visible
+
+
+def test_files_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, folder, monkeypatch, tmp_path):
+    known("bright")
+    classifier(monkeypatch, tmp_path, side=20.0)
+    apply = panel(ApplyPanel)
+    apply.request.class_box.choose("what")
+    choose_folder(qtbot, apply, folder / "in")
+    qtbot.waitUntil(apply.apply_button.isEnabled, timeout=10_000)
+    apply.apply_button.click()
+    rows = (apply.batch.out / "classes.csv").read_text().splitlines()
+    assert rows[0].startswith("file,label,class,probability")
+    assert {row.split(",")[2] for row in rows[1:]} == {"bright"}
 
 
 def test_a_series_is_counted_and_measured_frame_by_frame(qtbot, viewer, panel, known, at_once):

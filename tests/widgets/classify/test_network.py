@@ -49,10 +49,14 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     assert TrainSettings(**quick).steps == 4
     before = panel.live.seen
     network.train_button.click()
+    gone = scene.labels == clicked[-1]
+    before_labels = panel.live.subject.layer.data.copy()
+    panel.live.subject.layer.data[gone] = 0  # an object vanishes at once, before anything is written
     assert network.busy
     assert not network.train_button.isVisibleTo(panel)
     qtbot.waitUntil(lambda: not network.busy, timeout=90000)
     assert "Cross-validation" in network.message.text()
+    panel.live.subject.layer.data[...] = before_labels
     assert panel.live.seen is before  # the live classes stay
     model = network.model_box.chosen
     assert model.name == "nuclei-classes"

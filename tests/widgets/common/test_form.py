@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_dojo.widgets.common.form import Fold, NameBox, narrow
+from napari_dojo.widgets.common.form import Fold, NameBox, narrow, sentence
 
 
 @pytest.mark.gui
@@ -44,3 +44,21 @@ def test_long_names_can_be_told_apart(qtbot):
     assert seen[1] != seen[2]
     assert seen[3] == seen[4]
     assert seen[0] != seen[3]
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("text", ["plain words", "<b>rich</b> words", "one line<br>another"])
+def test_a_sentence_has_the_same_height_with_and_without_text(qtbot, text):
+    holder = QWidget()
+    holder.setStyleSheet("QLabel { font-size: 15pt }")  # as a theme does, later than the label is made
+    label = sentence(lines=2)
+    column = QVBoxLayout(holder)
+    column.addWidget(label)
+    column.addStretch(1)
+    qtbot.addWidget(holder)
+    holder.resize(320, 200)
+    holder.show()
+    before = label.height()
+    label.setText(text)
+    column.activate()
+    assert label.height() == before >= 2 * label.fontMetrics().lineSpacing()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_dojo.widgets.common.plot import ScorePlot
+from napari_dojo.widgets.common.plot import STARTS, VALIDATION, ScorePlot
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def plot(qtbot):
 )
 def test_scores_and_the_line_without_learning_are_in_view(plot, scores, baseline):
     for step, score in enumerate(scores):
-        plot.add(step, score, baseline)
+        plot.add(step, score)
+    plot.baseline(baseline)
     plot.redraw()
     low, top = plot.getViewBox().viewRange()[1]
     shown = [v for v in (*scores, baseline) if v is not None and np.isfinite(v)]
@@ -31,9 +32,25 @@ def test_scores_and_the_line_without_learning_are_in_view(plot, scores, baseline
 
 
 def test_a_score_that_is_no_number_is_left_out(plot):
-    plot.add(1, float("nan"), None)
+    plot.add(1, float("nan"))
     plot.redraw()
     assert np.isfinite(plot.getViewBox().viewRange()).all()
+
+
+def test_starts_that_are_compared_have_curves_of_their_own(plot):
+    colours = [plot.add_start(*given) for given in (("a", 0, 0.7), ("a", 40, 0.9), ("nothing", 40, 0.2))]
+    assert colours == [STARTS[0], STARTS[0], STARTS[1]]
+    plot.add(80, 0.95)
+    plot.redraw()
+    shown = {x.opts["pen"].color().name().upper(): x.getData()[1] for x in plot.listDataItems() if x.getData()[0] is not None}
+    assert {k: [float(v) for v in y] for k, y in shown.items()} == {
+        VALIDATION: [0.95],
+        STARTS[0]: [0.7, 0.9],
+        STARTS[1]: [0.2],
+    }
+    assert plot.getViewBox().viewRange()[1][1] > 0.95
+    plot.reset()
+    assert all(x.getData()[0] is None or not len(x.getData()[0]) for x in plot.listDataItems())
 
 
 def test_the_score_has_a_name(plot):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+from napari_dojo.models.library import find
+from napari_dojo.models.watched import Watched
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.inside.drawing import words
-from napari_dojo.widgets.inside.panel import NO_IMAGE, InsidePanel, in_view
+from napari_dojo.widgets.inside.panel import NO_IMAGE, NOT_WATCHED, InsidePanel, in_view
 
 pytestmark = pytest.mark.gui
 
@@ -85,3 +89,29 @@ def test_a_model_that_does_not_fit_is_said(viewer, inside):
     inside.look()
     assert "channel" in inside.message.text()
     assert not inside.runner.busy
+
+
+def test_a_training_is_watched_again(viewer, own_home, inside):
+    shipped = find("nuclei-fluorescence").path
+    model = own_home / "models" / "mine"
+    shutil.copytree(shipped, model)
+    watched = Watched(np.ones((1, 30, 40)), labels=True)
+    for step, objects in ((12, 1), (40, 3)):
+        watched = watched.after(step, f"mean AP 0.{objects}", np.full((30, 40), objects))
+    watched.write(model / "run")
+    own = viewer.add_image(np.zeros((64, 80)), name="mine")
+    inside.choose(find("nuclei-fluorescence"), own)
+    assert not inside.watch_button.isEnabled()
+    assert NOT_WATCHED in inside.watch_button.toolTip()
+    inside.choose(find("mine"), own)
+    inside.watch_button.click()
+    assert not own.visible
+    layer = inside.layers["watched"]
+    assert layer.data.shape == (2, 30, 40)
+    assert "Check 1 of 2: step 12, mean AP 0.1." in inside.message.text()
+    viewer.dims.set_current_step(0, 1)
+    assert "Check 2 of 2: step 40, mean AP 0.3." in inside.message.text()
+    inside.watch_button.click()
+    assert len(viewer.layers) == 3  # the earlier layers are replaced
+    inside.end()
+    assert own.visible

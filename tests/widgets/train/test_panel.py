@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 from forked import in_python
+from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
-from napari_dojo.events import Message, Progress, Started
+from napari_dojo.events import Message, Progress, Started, Tried
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
@@ -102,6 +103,15 @@ def test_a_comparison_of_starts_is_shown(qtbot, filled, panel):
         progress._heard(event)
     assert progress.message.text() == "Comparing starts: nothing, b."
     assert (progress.progress.format(), progress.progress.value()) == ("Before training ...", 150)
+    for start, step, score in (("b", 0, 0.2), ("b", 9, 0.3), ("nothing", 9, 0.1)):
+        told = {"selection_score": score, "measure": "mean AP", "sentence": f"detected {100 * score:.0f} of 100"}
+        progress._heard(Tried(start, step, f"mean AP {score}", told, {**told, "method": "Otsu"}))
+    words = QTextDocument()
+    words.setHtml(progress.message.text())
+    assert words.toPlainText() == "Comparing starts: ● b mean AP 0.3, ● nothing mean AP 0.1"
+    assert progress.score.text() == "detected 10 of 100"
+    progress.scores.redraw()
+    assert "mean AP" in progress.scores.plotItem.titleLabel.text
     progress._heard(Started({"sentence": "CPU, 2 cores: 300 steps", "start": why}))
     assert progress.message.text() == f"{why}<br>CPU, 2 cores: 300 steps"
 

@@ -60,6 +60,7 @@ class ApplyPanel(Panel):
         self.align()
         self.request.changed.connect(self._judge)
         self.request.model_changed.connect(self._model_changed)
+        self.request.class_box.activated.connect(lambda *_: self.outcome.classes.use(self.request.classifier))
         for part in (self.request, self.outcome):
             part.said.connect(self._said)
             part.failed.connect(self._failed)
@@ -95,7 +96,9 @@ class ApplyPanel(Panel):
 
     def refresh_models(self) -> None:
         """List the models that there are now."""
-        self.request.set_models([m for m in models() if m.card.task in TASKS and not _of_objects(m)])
+        there = [m for m in models() if m.card.task in TASKS]
+        classifiers = [m for m in there if _of_objects(m)]
+        self.request.set_models([m for m in there if m not in classifiers], classifiers)
 
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""
@@ -133,6 +136,7 @@ class ApplyPanel(Panel):
         except DojoError as error:
             self._failed(str(error))
             return
+        self.outcome.classes.use(self.request.classifier)
         self._warnings = []
         self.message.setText("")
         self.progress.setRange(0, 0)

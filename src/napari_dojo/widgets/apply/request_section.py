@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QRadioButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -35,16 +36,24 @@ from napari_dojo.widgets.apply.diameter import DiameterRow
 from napari_dojo.widgets.apply.folder_rows import FolderRows
 from napari_dojo.widgets.apply.image_box import Group, ImageBox, Subject
 from napari_dojo.widgets.apply.stores import store_for
-from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence, side_by_side
 from napari_dojo.widgets.common.inputs import Asked, Run, axis_words, seen_box, write_request
 from napari_dojo.widgets.common.layers import array_of, likely_axes
 from napari_dojo.widgets.common.model_box import ModelBox, model_details, model_words
 from napari_dojo.widgets.common.options import Form
+from napari_dojo.widgets.common.panel import open_panel
 from napari_dojo.widgets.common.pick import images_of
+from napari_dojo.widgets.inside.panel import InsidePanel
 
 __all__ = ["Request", "Work"]
 
 HOW = ("diameter", "frames", "planes", "uncertainty")  # the settings that are shown, in this order
+NO_CLASSES = "none"
+CLASS_TIP = (
+    "A model that gives each object a class, as a second layer and a column of the table. Models that classify objects come from "
+    "the Classify panel."
+)
+INSIDE_TIP = "Open the Look inside panel with this model and this image: kernels, feature maps, receptive field."
 NO_MODEL = "There is no model yet. Train one in the Train panel."
 
 
@@ -78,6 +87,7 @@ class Request(QWidget):
         super().__init__()
         self._viewer, self._marked = viewer, marked
         self._models: Sequence[Model] = ()
+        self._classifiers: Sequence[Model] = ()
         self._subject: Subject | None = None
         self._axes_by_hand = self._model_by_hand = False
         form = form_layout()
@@ -95,6 +105,7 @@ class Request(QWidget):
         self.third_box.activated.connect(self._axes_chosen)
         self.batch.changed.connect(self._image_changed)
         self.channels.changed.connect(self._judge)
+        self.how.changed.connect(self._show_classes)
         self.diameter.said.connect(self.said)
         self.diameter.failed.connect(self.failed)
 
@@ -104,7 +115,11 @@ class Request(QWidget):
         self.model_box = ModelBox()
         self.about = sentence(lines=3)
         self.about.setAccessibleName("About the model")
-        form.addRow("Model", self.model_box)
+        self.inside_button = QToolButton()
+        self.inside_button.setText("Inside")
+        described(self.inside_button, "Look inside", INSIDE_TIP)
+        self.inside_button.clicked.connect(self.look_inside)
+        form.addRow("Model", side_by_side(self.model_box, self.inside_button))
         form.addRow(self.about)
 
     def _choose_images(self, form: QFormLayout) -> None:
@@ -139,8 +154,11 @@ class Request(QWidget):
         self.diameter = DiameterRow()
         fields = {f.name: f for f in fields_of(PredictSettings)}
         self.how = Form([fields[name] for name in HOW], special={"diameter": self.diameter})
+        self.class_box, self.class_label = ModelBox(none=NO_CLASSES), QLabel("Classes")
+        described(self.class_box, "Classes", CLASS_TIP)
         form.addRow(self.where_label, self.where)
         form.addRow(self.how)
+        form.addRow(self.class_label, self.class_box)
 
     # what is chosen
 
@@ -154,9 +172,15 @@ class Request(QWidget):
         """Whether a folder of files is chosen."""
         return self.image_box.group is Group.FOLDER
 
-    def set_models(self, models: Sequence[Model]) -> None:
-        """List these models."""
-        self._models = models
+    @property
+    def classifier(self) -> Model | None:
+        """The model that gives objects their classes; None where there is none, or the chosen one does not fit."""
+        chosen = None if self.class_box.isHidden() else self.class_box.chosen
+        return None if chosen is None or self._why_no_classes(chosen.card) else chosen
+
+    def set_models(self, models: Sequence[Model], classifiers: Sequence[Model] = ()) -> None:
+        """List these models, and those that give classes to objects."""
+        self._models, self._classifiers = models, classifiers
         self.model_box.fill(models, self._why_unfit)
         self._model_changed()
 
@@ -180,6 +204,12 @@ class Request(QWidget):
             return None, None
         return self._subject.pixel_size(self.third_box.currentData(), self.model.card.spatial)
 
+    def look_inside(self) -> InsidePanel:
+        """Open the panel that shows what this model computes on the way, for this image."""
+        panel: InsidePanel = open_panel(self._viewer, InsidePanel, "Look inside")
+        panel.choose(self.model, self.image_box.layer)
+        return panel
+
     def end(self) -> None:
         """The panel is closing."""
         self.diameter.end()
@@ -190,6 +220,7 @@ class Request(QWidget):
         model = self.model
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
+        self.inside_button.setEnabled(model is not None)
         self.how.show_row("uncertainty", model is not None and TASKS[model.card.task].result.intensities)
         if model is not None:
             self.batch.set_model(model.name, TASKS[model.card.task].result)
@@ -266,6 +297,24 @@ class Request(QWidget):
             linked = linked_axes(axes, TASKS[card.task].result, "link") != axes
         self.how.show_row("planes", linked)
 
+    def _show_classes(self) -> None:
+        """Offer models that give classes to objects where the model detects objects."""
+        shown = self.model is not None and TASKS[self.model.card.task].result.objects and bool(self._classifiers)
+        for widget in (self.class_box, self.class_label):
+            widget.setVisible(shown)
+        if shown:
+            self.class_box.fill(self._classifiers, self._why_no_classes)
+
+    def _why_no_classes(self, card: Card) -> str:
+        """Why a model cannot give classes to the objects; empty where it can."""
+        if self.model is None:
+            return ""
+        if card.spatial != self.model.card.spatial:
+            return "It classifies objects in volumes." if card.spatial == "ZYX" else "It classifies objects in planes."
+        if self.how.shown_values().get("planes") == "link":
+            return "It classifies objects in planes: number them in each plane."
+        return self._why_unfit(card)
+
     @property
     def _settings(self) -> PredictSettings:
         """How the model is applied."""
@@ -322,6 +371,7 @@ class Request(QWidget):
         single = None if self._several else self.image_box.layer
         self.channels.show_for(self.model.card if self.model else None, single)
         self._show_frames()
+        self._show_classes()
         self.what.setText("<br>".join(self._plan()))
         self.what.setVisible(bool(self.what.text()))
         self.changed.emit()
@@ -384,6 +434,9 @@ class Request(QWidget):
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
+        if self.classifier is not None:
+            sink = replace(sink, then=str(self.classifier.path))
+            sink.check()
         return Work(
             lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
             folder,

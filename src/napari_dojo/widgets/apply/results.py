@@ -21,7 +21,7 @@ from napari_dojo.events import Event, Filling, Progress, among, changed
 from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.linking import Planes, link_planes, linked_axes, same_numbers
 from napari_dojo.inference.sinks import Stored, predicted_by
-from napari_dojo.inference.tables import TABLES, Table, table_of
+from napari_dojo.inference.tables import TABLES, NamedObjects, Table, table_of, with_classes
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.stores import StoreLayers
@@ -73,6 +73,7 @@ class Shown:
     mark : the fingerprint of what the layer was given; another one says that a person has changed it.
     channel : which of the model's images it is.
     touched : whether a person has painted in the layer since that was last looked at.
+    classes : of its objects, where a second model gives some; ``classified`` : by which, for labels of which mark; ``class_layer``.
     """
 
     layer: Any
@@ -84,6 +85,9 @@ class Shown:
     mark: int = 0
     channel: int = 0
     touched: bool = False
+    classes: NamedObjects | None = None
+    classified: tuple[str, int] | None = None
+    class_layer: Any = None
 
     def steps(self, values: dict[str, Any]) -> Generator[Event, None, _Decoded]:
         """Labels for these values, with the numbers that their objects have in the layer, and what they hold."""
@@ -105,6 +109,8 @@ class Shown:
         asked, data = self.asked, self.layer.data
         size = asked.voxel_size if len(self.axes.spatial) == 3 else asked.pixel_size
         table = table_of(self.card, data, asked.image, self.axes, size, asked.unit, chosen_here())
+        if self.classes is not None:
+            table = with_classes(table, self.classes, data, self.axes)
         return table, look_of(self.card).count(self.card, data, self.axes)
 
 

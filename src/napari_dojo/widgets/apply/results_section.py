@@ -18,6 +18,7 @@ from napari_dojo.models.card import decoding_of
 from napari_dojo.models.library import Model
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import TASKS
+from napari_dojo.widgets.apply.classes import ObjectClasses
 from napari_dojo.widgets.apply.export import EXPORT_TIP, Export, ExportButton, ask_path, link_to, write_all
 from napari_dojo.widgets.apply.reliability import ReliabilitySection
 from napari_dojo.widgets.apply.results import Results
@@ -53,6 +54,7 @@ class ResultsSection(QWidget):
         self._model: Model | None = None
         self._beside = Path.home()  # where exports are suggested
         self.results = Results(viewer, self)
+        self.classes = ObjectClasses(viewer, self.results, self)
         self.reliability = ReliabilitySection(viewer, self.results)
         self._writer = Latest(self)
         self.reset_button = QPushButton("Reset")
@@ -76,6 +78,9 @@ class ResultsSection(QWidget):
         self.results.said.connect(self.said)
         self.results.stores.added.connect(self._kept)
         self.results.working.connect(self.working)
+        self.classes.said.connect(self.said)
+        self.classes.failed.connect(self.failed)
+        self.classes.changed.connect(self._changed)
         self.reliability.failed.connect(self.failed)
         self._writer.told.connect(self._written)
         self._changed()
@@ -119,6 +124,7 @@ class ResultsSection(QWidget):
     def end(self) -> None:
         """The panel is closing."""
         self._writer.forget()
+        self.classes.end()
         self.reliability.end()
         self.results.release(wait=True)
 
@@ -149,9 +155,10 @@ class ResultsSection(QWidget):
     def _changed(self) -> None:
         shown = self.results.shown
         total = sum((s.count for s in shown), Counter[str]())
-        busy = self.results.busy
+        busy = self.results.busy or self.classes.busy
         words = look_of(shown[0].card).words(shown[0].card, total) if shown else ""
-        self.count.setText("Updating ..." if shown and busy else words)
+        doing = "Updating ..." if self.results.busy else "Classifying ..."
+        self.count.setText(doing if shown and busy else words)
         self.count.setToolTip("\n".join(f"{s.layer.name}: {look_of(s.card).words(s.card, s.count)}" for s in shown))
         for button, tip in ((self.table_button, TABLE_TIP), (self.export_button, EXPORT_TIP)):
             button.setEnabled(bool(shown) and not busy)

@@ -257,7 +257,7 @@ class NetworkSection(QWidget):
         self._asked = measured, row, model
         self.message.setText(text)
         image = Image(subject.layer.name, Picture(subject.image, None), subject.axes.names, labels=labels)
-        self.runner.start(lambda: objects_request(folder, model.path, image, key))
+        self.runner.start(lambda: objects_request(folder, model.path, [image], key))
         self.refresh()
 
     def _told(self, event: Event) -> None:
@@ -267,7 +267,7 @@ class NetworkSection(QWidget):
             self.message.setText(self._panel.marked("error", event.sentence))
         else:
             measured, row, model = self._asked
-            with np.load(self._folder / "classes.npz") as found:
+            with np.load(self._folder / "classes-0.npz") as found:
                 if row is None:
                     self._show_classes(dict(found), event.facts["classes"], measured, model)
                 else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.objects import at_pixels
 from napari_dojo.objects.features import Objects, joined, measure_sample, normalization
 from napari_dojo.objects.heads import Examples, Prediction, predictions, projected, scaled
 from napari_dojo.widgets.common.layers import array_of, axes_choices, fits_as
@@ -20,7 +21,6 @@ from napari_dojo.widgets.common.layers import joined as stacked
 __all__ = ["UNSURE", "Measured", "Seen", "Subject", "axes_of", "classified", "measured", "painted"]
 
 UNSURE = 10  # the number of objects that are in no class with enough certainty, in the layer of classes
-LARGEST = 2**24  # numbers of objects below it are looked up in a list
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,19 +235,6 @@ def painted(m: Measured, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ends = np.searchsorted(m.objects.sample, np.arange(axes.count(out.shape) + 1))
     for i in range(axes.count(out.shape)):
         part = slice(ends[i], ends[i + 1])
-        axes.sample(out, i)[0][...] = _looked_up(
-            np.asarray(axes.sample(m.labels, i)[0]), m.objects.label[part], numbers[part]
-        )
+        y = np.asarray(axes.sample(m.labels, i)[0])
+        axes.sample(out, i)[0][...] = at_pixels(y, m.objects.label[part], numbers[part])
     return out
-
-
-def _looked_up(y: NDArray[Any], labels: NDArray[np.int64], numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``numbers`` of objects called ``labels``, rising, at their pixels; 0 elsewhere."""
-    if not len(labels):
-        return np.zeros(y.shape, np.uint8)
-    if labels[-1] < LARGEST:
-        table = np.zeros(int(labels[-1]) + 2, np.uint8)
-        table[labels] = numbers
-        return table[np.clip(y, 0, labels[-1] + 1).astype(np.intp, copy=False)]
-    at = np.searchsorted(labels, y).clip(0, len(labels) - 1)
-    return np.where(labels[at] == y, numbers[at], 0).astype(np.uint8)

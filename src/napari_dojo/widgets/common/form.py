@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, QSettings, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QPaintEvent
+from qtpy.QtCore import QEvent, QObject, QSettings, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QPaintEvent, QTextDocument
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -178,14 +179,45 @@ def described(widget: QWidget, name: str, tip: str) -> None:
     widget.setToolTip(tip)
 
 
+class _Sentence(QLabel):
+    """A label that wraps and is never lower than some lines of its font, whether its text is plain or rich."""
+
+    def __init__(self, text: str, lines: int) -> None:
+        super().__init__(text)
+        self._lines = lines
+        self._room: tuple[str, int] = ("", 0)  # the font, and px of so many lines
+        self.setWordWrap(True)
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """What the text needs, at least the room for all lines."""
+        return max(super().heightForWidth(width), self._least())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """As narrow as any panel."""
+        return QSize(10, self._least())
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """As the text needs."""
+        return super().sizeHint().expandedTo(self.minimumSizeHint())
+
+    def _least(self) -> int:
+        """The height of all lines in the font as it is now: a theme changes it after the label was made."""
+        font = self.font()
+        if self._room[0] != font.key():
+            page = QTextDocument()
+            page.setDocumentMargin(0)
+            page.setDefaultFont(font)
+            page.setHtml("<br>".join("x" * self._lines))
+            plain = self._lines * self.fontMetrics().lineSpacing()
+            self._room = font.key(), max(plain, ceil(page.size().height()))
+        return self._room[1]
+
+
 def sentence(text: str = "", lines: int = 1) -> QLabel:
     """A label that wraps, with room for ``lines`` lines from the start."""
-    label = QLabel(text)
-    label.setWordWrap(True)
+    label = _Sentence(text, lines)
     label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setMinimumHeight(lines * label.fontMetrics().lineSpacing())
-    label.setMinimumWidth(10)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
 

@@ -21,13 +21,14 @@ ORIGINS = {"own": "", "shipped": " (shipped)", "lab": " (lab)"}  # in the order 
 
 
 class ModelBox(NameBox):
-    """A choice among models, remembered by their folder."""
+    """A choice among models, remembered by their folder; ``none`` : words for the choice of no model, the first entry."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, none: str = "") -> None:
         super().__init__(parent)
+        self._none = none
         described(self, "Model", "Shipped models, your own, and those of your lab.")
         narrow(self)
-        self._models: list[Model] = []
+        self._models: list[Model | None] = []
 
     @property
     def chosen(self) -> Model | None:
@@ -46,12 +47,14 @@ class ModelBox(NameBox):
         path = self.chosen.path if self.chosen else None
         self.blockSignals(True)
         self.clear()
-        self._models = [model for model, _ in listed]
+        self._models = [*([None] if self._none else []), *(model for model, _ in listed)]
+        if self._none:
+            self.addItem(self._none)
         for model, reason in listed:
             self.addItem(("✗ " if reason else "") + model.name + ORIGINS[model.origin])
             tip = f"Does not fit: {reason}" if reason else model_details(model.card)
             self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        if not self.choose(path) and listed:
+        if not self.choose(path) and self._models:
             self.setCurrentIndex(0)
         self.blockSignals(False)
 
@@ -59,7 +62,7 @@ class ModelBox(NameBox):
         """Choose a model by its folder or name; whether it is there."""
         wanted = str(path_or_name or "")
         for i, model in enumerate(self._models):
-            if wanted in (str(model.path), model.name):
+            if model is not None and wanted in (str(model.path), model.name):
                 self.setCurrentIndex(i)
                 return True
         return False

@@ -11,9 +11,10 @@ from qtpy.QtCore import Qt, QTimer
 from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation
 from napari_dojo.widgets.common.form import described
 
-__all__ = ["TRAINING", "VALIDATION", "LossPlot", "Plot", "RingPlot", "ScorePlot", "theme_colours"]
+__all__ = ["STARTS", "TRAINING", "VALIDATION", "LossPlot", "Plot", "RingPlot", "ScorePlot", "theme_colours"]
 
 TRAINING, VALIDATION = "#56B4E9", "#E69F00"  # Okabe-Ito
+STARTS = ("#009E73", "#CC79A7", "#56B4E9")  # of starts that are compared before a training, in their order
 
 
 def theme_colours(viewer: Any) -> dict[str, str]:
@@ -128,7 +129,7 @@ class LossPlot(Plot):
 
 
 class ScorePlot(Plot):
-    """How good the model is at each check, and what no learning reaches."""
+    """How good the model is at each check, and what no learning reaches; before it, the starts that were compared."""
 
     def __init__(self, viewer: Any) -> None:
         tip = "Score: how good the model is at each check, higher is better; the dashed line is the baseline."
@@ -141,20 +142,30 @@ class ScorePlot(Plot):
             labelOpts={"position": 0.6, "color": "#888888", "anchors": [(0.5, 0), (0.5, 1)]},
         )
         self.addItem(self._line)
+        self._starts = [self.plot(pen=pg.mkPen(c, width=1.5), **_dots(c)) for c in STARTS]
         self.reset()
 
     def reset(self) -> None:
-        """Forget the curve."""
+        """Forget the curves."""
         self._scores: list[tuple[int, float]] = []
+        self._tried: dict[str, list[tuple[int, float]]] = {}
         self._line.setVisible(False)
         self.redraw()
 
-    def add(self, step: int, score: float, baseline: float | None) -> None:
-        """One check's score; the line of no learning."""
+    def add(self, step: int, score: float) -> None:
+        """One check's score."""
         self._scores.append((step, score))
+
+    def baseline(self, baseline: float | None) -> None:
+        """What no learning reaches, where that is known."""
         if baseline is not None:
             self._line.setValue(baseline)
             self._line.setVisible(True)
+
+    def add_start(self, start: str, step: int, score: float) -> str:
+        """One check of a start that is compared with others; the colour of its curve."""
+        self._tried.setdefault(start, []).append((step, score))
+        return STARTS[list(self._tried).index(start) % len(STARTS)]
 
     def name(self, measure: str) -> None:
         """Say what the score is."""
@@ -165,11 +176,13 @@ class ScorePlot(Plot):
 
     def redraw(self) -> None:
         """Show what was added and the line, from 0 on, or from the smallest where scores are no shares."""
-        xy = np.asarray(self._scores, float).reshape(-1, 2)
-        self._curve.setData(xy[:, 0], xy[:, 1])
-        self.blank(not len(xy))
+        tried = [*self._tried.values(), *([] for _ in STARTS)][: len(STARTS)]
+        curves = list(zip([self._curve, *self._starts], [self._scores, *tried], strict=True))
+        for curve, points in curves:
+            curve.setData(*np.asarray(points, float).reshape(-1, 2).T)
         line = [float(self._line.value())] if self._line.isVisible() else []
-        values = np.array([*xy[:, 1], *line])
+        values = np.array([score for _, points in curves for _, score in points] + line)
+        self.blank(len(values) == len(line))
         values = values[np.isfinite(values)]
         if not len(values):
             return

@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_dojo.events import Done, Event, Failed, Step, Validated
+from napari_dojo.events import Done, Event, Failed, Message, Started, Step, Tried, Validated
 from napari_dojo.jobs.claims import claim, release
 from napari_dojo.jobs.runs import Run
 from napari_dojo.paths import models_folder
@@ -80,7 +80,7 @@ class Training(QObject):
         spent = self.end.facts.get("seconds", 0.0) / 60 if isinstance(self.end, Done) else 0.0
         if run is not None:
             self._make = lambda: run.again(round(spent + minutes, 2))
-            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Validated))]
+            self.state, self.history = "waiting", [e for e in self.history if isinstance(e, (Step, Tried, Validated))]
 
     def stop(self) -> None:
         """Keep the best model and end; one that waits ends at once."""
@@ -113,8 +113,10 @@ class Training(QObject):
             steps = [e for e in self.history if isinstance(e, Step)]
             thin = {id(e) for e in steps[::2]}
             self.history = [e for e in self.history if id(e) not in thin]
-        if isinstance(event, Validated):
+        if isinstance(event, (Tried, Validated)):
             self.preview.show(event.preview)
+        elif isinstance(event, (Message, Started)):  # before the first check, so that this has a preview
+            self.preview.follow()
         if isinstance(event, (Done, Failed)):
             self.state = "over"
             self.preview.end()

@@ -16,9 +16,11 @@ from napari_dojo.events import Done, Event, Failed
 from napari_dojo.jobs.requests import inside_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
-from napari_dojo.models.library import models
+from napari_dojo.models.library import Model, models
+from napari_dojo.models.watched import WATCHED, Watched
 from napari_dojo.playground.convolution import mosaic
 from napari_dojo.playground.glossary import explain
+from napari_dojo.widgets.common.alone import Alone
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.inputs import Asked, seen_box
@@ -32,6 +34,8 @@ from napari_dojo.widgets.inside.drawing import Drawing
 __all__ = ["InsidePanel"]
 
 LARGEST = {"YX": 512, "ZYX": 96}  # px of the part that is looked at, along each axis
+WATCH_TIP = "Show what the model made of a part of a validation image at each check of its training, as layers with a slider."
+NOT_WATCHED = "Nothing was kept of its training: shipped and imported models have no checks."
 NO_IMAGE, NO_MODEL = "Open an image first.", "There is no model. Train one, or import one."
 BRIGHT = 99.8  # percentile of the values that is the brightest
 FIELD = "Receptive field"
@@ -53,6 +57,7 @@ class InsidePanel(Panel):
         super().__init__(napari_viewer)
         self.model_box, self.image_box = ModelBox(), LayerBox("Image", "The image that the model is applied to.")
         self.look_button, self.field_button = QPushButton("Look inside"), QPushButton(FIELD)
+        self.watch_button = QPushButton("Watch it train again")
         self.level_box = QComboBox()
         self.drawing, self.message = Drawing(self.viewer), sentence()
         self.runner = Runner(self)
@@ -61,12 +66,16 @@ class InsidePanel(Panel):
         self._asked: Asked | None = None
         self._card: Card | None = None
         self._folder: Path | None = None
+        self._watched: Watched | None = None
+        self._alone = Alone(self.viewer.layers)
+        self.viewer.dims.events.current_step.connect(self._say_check)
         self._build()
         self.model_box.fill(models(), lambda card: "")
         self.runner.said.connect(self._heard)
         self.watch.changed.connect(self.refresh)
         self.look_button.clicked.connect(self.look)
         self.level_box.activated.connect(lambda *_: self.show_level(self.level_box.currentIndex()))
+        self.watch_button.clicked.connect(self.watch_again)
         self.drawing.picked.connect(self.show_level)
         self.field_button.toggled.connect(self._listen)
         self.model_box.activated.connect(self.refresh)
@@ -78,6 +87,7 @@ class InsidePanel(Panel):
         described(self.look_button, "Look inside", tip)
         described(self.level_box, "Feature maps", f"The level whose feature maps are shown. {explain('feature map')}")
         described(self.field_button, FIELD, FIELD_TIP)
+        described(self.watch_button, "Watch it train again", WATCH_TIP)
         narrow(self.level_box)
         self.field_button.setCheckable(True)
         self.message.setAccessibleName("Message")
@@ -92,9 +102,19 @@ class InsidePanel(Panel):
         shown.addRow("Maps", self.level_box)
         self.column.addLayout(shown)
         self.column.addWidget(self.field_button)
+        self.column.addWidget(self.watch_button)
         self.column.addStretch(1)
 
     # what is chosen
+
+    def choose(self, model: Model | None, image: Any) -> None:
+        """Choose a model and an image layer, where they are there."""
+        self.model_box.fill(models(), lambda card: "")
+        if model is not None:
+            self.model_box.choose(model.path)
+        if image is not None:
+            self.image_box.choose(image)
+        self.refresh()
 
     def refresh(self) -> None:
         """Follow the layers and the models."""
@@ -107,6 +127,10 @@ class InsidePanel(Panel):
         self.look_button.setEnabled(not why and not self.runner.busy)
         self.level_box.setEnabled(bool(self.layers))
         self.field_button.setEnabled(self._asked is not None)
+        model = self.model_box.chosen
+        there = model is not None and (model.path / "run" / WATCHED).is_file()
+        self.watch_button.setEnabled(there)
+        self.watch_button.setToolTip(WATCH_TIP if there else f"{WATCH_TIP} {NOT_WATCHED}")
         if why or self.message.text() in (NO_IMAGE, NO_MODEL):
             self.message.setText(why)
         self.lead(self.look_button)
@@ -214,10 +238,46 @@ class InsidePanel(Panel):
         self.drawing.mark(number)
 
     def _remove(self) -> None:
+        self._watched = None
+        self._alone.put_back()
         for layer in self.layers.values():
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.layers = {}
+
+    # how it was trained
+
+    def watch_again(self) -> None:
+        """Show the results that were kept at the checks of its training as a layer with a slider, beside the image they are of."""
+        model = self.model_box.chosen
+        watched = None if model is None else Watched.read(model.path)
+        if model is None or watched is None:
+            self.message.setText(NOT_WATCHED)
+            return
+        self._remove()
+        self._watched = watched
+        about = provenance("preview", model.name)
+        images, results = watched.stacked()
+        image = self.viewer.add_image(images, name=f"validation image ({model.name})", metadata=about)
+        more = {"metadata": about, "opacity": 0.5} if watched.labels else {"metadata": about}
+        add = self.viewer.add_labels if watched.labels else self.viewer.add_image
+        size = [n / m for n, m in zip(images.shape, results.shape, strict=True)]
+        name = f"checks of {model.name}"
+        result = add(results, name=name, scale=size, translate=[(s - 1) / 2 for s in size], **more)
+        self.layers |= {"watched image": image, "watched": result}
+        self._alone.show((image, result), ())
+        self.viewer.dims.set_current_step(self.viewer.dims.ndim - results.ndim, 0)
+        self.viewer.reset_view()
+        self._say_check()
+
+    def _say_check(self, event: Any = None) -> None:
+        """Say which check is shown."""
+        layer, watched = self.layers.get("watched"), self._watched
+        if watched is None or layer is None or layer not in self.viewer.layers:
+            return
+        at = min(len(watched.steps) - 1, self.viewer.dims.current_step[self.viewer.dims.ndim - layer.ndim])
+        text = f"Check {at + 1} of {len(watched.steps)}: step {watched.steps[at]:,}, {watched.figures[at]}."
+        self.message.setText(f"{text} The slider below the image goes through the training.")
 
     # the receptive field
 
@@ -266,6 +326,8 @@ class InsidePanel(Panel):
         if not self._ended:
             folder, self._folder = self._folder, None
             self._listen(False)
+            self._alone.put_back()
+            self.viewer.dims.events.current_step.disconnect(self._say_check)
             self.runner.close()
             self.drawing.end()
             super().end()

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step, Validated
+from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step, Tried, Validated
 from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
@@ -46,6 +46,7 @@ class ProgressSection(QWidget):
         self._panel = panel
         self._training: Training | None = None
         self._warnings: list[str] = []
+        self._starts: dict[str, str] = {}  # those that were compared, and how far each came, in words
         self._where = "validation"
         self._minutes: float | None = None
         self._replaying = False
@@ -162,6 +163,7 @@ class ProgressSection(QWidget):
         """Show this one from now on, with all that it said before."""
         self.leave()
         self._training, self._minutes, self._warnings = training, minutes, []
+        self._starts = {}
         for plot in (self.losses, self.scores):
             plot.reset()
         for label in (self.score, self.test, self.baseline):
@@ -228,6 +230,8 @@ class ProgressSection(QWidget):
             self._stepped(event)
         elif isinstance(event, Validated):
             self._checked(event)
+        elif isinstance(event, Tried):
+            self._tried(event)
         elif isinstance(event, Progress):
             self._compared(event)
         elif isinstance(event, Message) and event.level == "info":
@@ -245,6 +249,17 @@ class ProgressSection(QWidget):
         self.pause_button.setEnabled(self.stop_button.isEnabled())
         self.progress.setFormat("Before training ...")
         self.progress.setValue(int(1000 * event.done / event.total))
+
+    def _tried(self, event: Tried) -> None:
+        """A start that is compared with others was scored."""
+        self._show_score(event)
+        if "selection_score" in event.score:
+            colour = self.scores.add_start(event.start, event.step, event.score["selection_score"])
+            self._starts[event.start] = f'<span style="color:{colour}">●</span> {escape(event.start)} {escape(event.figure)}'
+            self.scores.baseline(event.baseline.get("selection_score"))
+            self.scores.name(event.score.get("measure", "score"))
+            self.scores.redraw_soon()
+        self.message.setText("Comparing starts: " + ", ".join(self._starts.values()))
 
     def _began(self, event: Started) -> None:
         told = (event.plan.get("start"), event.plan.get("sentence"))
@@ -279,12 +294,17 @@ class ProgressSection(QWidget):
             self.losses.judge(event.step, event.validation_loss)
             self.losses.redraw_soon()
         if "selection_score" in event.score and self._scored:
-            self.scores.add(event.step, event.score["selection_score"], event.baseline.get("selection_score"))
+            self.scores.add(event.step, event.score["selection_score"])
+            self.scores.baseline(event.baseline.get("selection_score"))
             self.scores.name(event.score.get("measure", "score"))
             self.scores.redraw_soon()
         if not self._scored:
             self.score.setText(NO_SCORE)
             return
+        self._show_score(event)
+
+    def _show_score(self, event: Validated | Tried) -> None:
+        """The score of the last check beside its baseline."""
         for label, score in ((self.score, event.score), (self.baseline, event.baseline)):
             label.setText(score.get("sentence", ""))
             label.setToolTip(_figures(score))
