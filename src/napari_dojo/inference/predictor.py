@@ -209,6 +209,8 @@ class Predictor:
 
     def values(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (N, K) of a network that is not dense, for normalised images (N, C, *S) of any size."""
+        if not len(images):
+            return np.zeros((0, self.outputs), np.float32)
         ours = images if not self._size else np.stack([fitted(x, self._size, self._padded) for x in images])
         more = [(0, -n % s) for n, s in zip(ours.shape[2:], self.stride, strict=True)]
         ours = np.pad(ours, [(0, 0), (0, 0), *more], mode="symmetric") if any(b for _, b in more) else ours
@@ -217,7 +219,7 @@ class Predictor:
         with self._turn:
             for part in (ours[i : i + each] for i in range(0, len(ours), each)):
                 found.append(self._net_on(torch.from_numpy(np.ascontiguousarray(part)).to(self._torch)).cpu().numpy())
-        return np.concatenate(found) if found else np.zeros((0, self.outputs), np.float32)
+        return np.concatenate(found)
 
     def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
         """Maps on the grid of an image of this size."""

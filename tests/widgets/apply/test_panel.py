@@ -308,7 +308,7 @@ def classifier(monkeypatch, folder, side=0.0):
     model, load = Model("what", folder / "what", made.card, "own"), bundle.load
     there = [] if apply_module.models is models else apply_module.models()
     monkeypatch.setattr(apply_module, "models", lambda: [*there, model])
-    monkeypatch.setattr(bundle, "load", lambda path: made if path == model.path else load(path))
+    monkeypatch.setattr(bundle, "load", lambda path: made if Path(path) == model.path else load(path))
 
 
 def test_the_class_of_an_image_is_said_and_colours_it(qtbot, viewer, panel, at_once, monkeypatch, tmp_path):
@@ -343,8 +343,8 @@ def test_objects_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, mon
     assert not apply.outcome.classes.busy
     box.choose("what")
     box.activated.emit(1)  # the results that are there get classes, too
-    name = "cells bright classes (what)"
     for _ in range(2):
+        name = f"{labels.name} classes (what)"
         qtbot.waitUntil(lambda: name in viewer.layers and "class" in labels.features, timeout=10_000)
         classes = viewer.layers[name]
         np.testing.assert_array_equal(classes.data, np.where(labels.data, 2, 0))
@@ -353,12 +353,12 @@ def test_objects_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, mon
         assert "Classes by what: bright (3)." in apply.message.text()
         assert (labels.visible, classes.visible) == (False, True)
         labels = run(qtbot, apply)[0]  # the next ones get theirs by themselves
-        name = "cells bright (2) classes (what)"
+    name = f"{labels.name} classes (what)"
     qtbot.waitUntil(lambda: not apply.outcome.classes.busy and name in viewer.layers, timeout=10_000)
     apply.sliders.slider("minimum_area").value = 100  # all of them are smaller
     qtbot.waitUntil(lambda: not labels.data.any() and not apply.results.busy, timeout=10_000)
     qtbot.waitUntil(lambda: not apply.outcome.classes.busy, timeout=10_000)
-    assert not viewer.layers[name].data.any()
+    assert not viewer.layers[name].data.any(), apply.message.text()
     box.setCurrentIndex(0)
     box.activated.emit(0)
     assert name not in viewer.layers
@@ -373,6 +373,7 @@ def test_files_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, folde
     choose_folder(qtbot, apply, folder / "in")
     qtbot.waitUntil(apply.apply_button.isEnabled, timeout=10_000)
     apply.apply_button.click()
+    assert "3 of 3 images are done" in apply.message.text(), apply.message.text()
     rows = (apply.batch.out / "classes.csv").read_text().splitlines()
     assert rows[0].startswith("file,label,class,probability")
     assert {row.split(",")[2] for row in rows[1:]} == {"bright"}
@@ -698,7 +699,7 @@ def test_a_folder_of_files(qtbot, viewer, panel, known, at_once, folder):
     assert sorted(p.name for p in out.iterdir()) == [f"{k}.{end}" for k in "abc" for end in ("csv", "tif", "zip")]
     assert [tifffile.imread(out / f"{k}.tif").max() for k in "abc"] == [1, 2, 3]
     assert images.read(out / "a.tif").pixel_size == pytest.approx((0.5, 0.5))
-    assert "3 of 3 images are done" in apply.message.text()
+    assert "3 of 3 images are done" in apply.message.text(), apply.message.text()
     assert out.as_uri() in apply.message.text()
     dark = theme_colours(viewer)["text"]
     viewer.theme = "light"

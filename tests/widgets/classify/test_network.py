@@ -62,7 +62,8 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     assert model.name == "nuclei-classes"
     card = read_card(model.path)
     assert card.options["classes"] == ["class 1", "class 2"]
-    assert card.data["objects"] == 6
+    assert card.data["objects"] == 5
+    assert f"object {clicked[-1]} of the table is not in its labels" in card.data["excluded"][0]["reason"]
 
     network.explain()
     assert "Select an object" in network.message.text()
@@ -74,10 +75,13 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     assert f"object {clicked[0]}" in network.layer.name
     at = np.argwhere(scene.labels == clicked[0])
     middle = (at.min(0) + at.max(0) + 1) / 2
-    size = np.array(network.layer.data.shape)
-    found = network.layer.data_to_world((size - 1) / 2)
-    np.testing.assert_allclose(found, middle - 0.5, atol=1e-6)
-    np.testing.assert_allclose(network.layer.scale, card.options["side"] / size, rtol=1e-6)
+    pixel = card.options["side"] / np.array(card.options["shape"])
+    np.testing.assert_allclose(network.layer.scale, pixel, rtol=1e-6)
+    edges = [network.layer.data_to_world(end) for end in ((-0.5, -0.5), np.array(network.layer.data.shape) - 0.5)]
+    whole = np.array([middle - card.options["side"] / 2, middle + card.options["side"] / 2])
+    inside = np.clip(whole, 0, scene.labels.shape) - 0.5  # no further than the image
+    assert (np.abs(np.array(edges) - inside) < pixel).all()
+    assert (np.abs(edges[0]) >= -0.5 - 1e-6).all()
 
     network.classify()
     qtbot.waitUntil(lambda: not network.runner.busy, timeout=60000)

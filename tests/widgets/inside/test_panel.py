@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_dojo.models.library import find
+from napari_dojo.models.library import find, models
 from napari_dojo.models.watched import Watched
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.inside.drawing import words
@@ -92,18 +92,18 @@ def test_a_model_that_does_not_fit_is_said(viewer, inside):
 
 
 def test_a_training_is_watched_again(viewer, own_home, inside):
-    shipped = find("nuclei-fluorescence").path
     model = own_home / "models" / "mine"
-    shutil.copytree(shipped, model)
+    shutil.copytree(find("nuclei-fluorescence"), model)
     watched = Watched(np.ones((1, 30, 40)), labels=True)
     for step, objects in ((12, 1), (40, 3)):
         watched = watched.after(step, f"mean AP 0.{objects}", np.full((30, 40), objects))
     watched.write(model / "run")
     own = viewer.add_image(np.zeros((64, 80)), name="mine")
-    inside.choose(find("nuclei-fluorescence"), own)
+    known = {m.path.name: m for m in models()}
+    inside.choose(known["nuclei-fluorescence"], own)
     assert not inside.watch_button.isEnabled()
     assert NOT_WATCHED in inside.watch_button.toolTip()
-    inside.choose(find("mine"), own)
+    inside.choose(known["mine"], own)
     inside.watch_button.click()
     assert not own.visible
     layer = inside.layers["watched"]

@@ -86,7 +86,7 @@ class ObjectClasses(QObject):
         for shown in due:
             self._put_away(shown)
         self._soon.stop()
-        if due and self._model is not None and not self._results.busy and self._asked is None:
+        if due and self._model is not None and self._asked is None:
             self._soon.start()
 
     def end(self) -> None:
@@ -104,7 +104,10 @@ class ObjectClasses(QObject):
     def _ask(self) -> None:
         model = self._model
         due = tuple((s, s.mark) for s in self._results.shown if s.classified != self._key(s))
-        if model is None or not due or self._results.busy or self._asked is not None:
+        if model is None or not due or self._asked is not None:
+            return
+        if self._results.busy:
+            self._soon.start()
             return
         self._asked = asked = _Asked(model, due, run_folder("objects"))
         self.runner.start(asked.write)
