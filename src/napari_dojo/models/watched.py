@@ -53,7 +53,7 @@ class Watched:
         kept = result.astype(np.int32 if self.labels else np.float16)
         steps, figures, results = (*self.steps, step), (*self.figures, figure), (*self.results, kept)
         if len(steps) > MOST:
-            steps, figures, results = (x[::-2][::-1] for x in (steps, figures, results))
+            steps, figures, results = steps[::-2][::-1], figures[::-2][::-1], results[::-2][::-1]
         return Watched(self.image, self.labels, steps, figures, results)
 
     def stacked(self) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -266,7 +266,7 @@ class _Training:
         self._like = like
         self.paused = 0.0  # seconds of its trial
         self.watched: Watched | None = None
-        self.took = like.took if like else 0.0  # seconds of the last check
+        self.took: float = like.took if like else 0.0  # seconds of the last check
 
     def begin(self) -> None:
         """Make the learner and its batches; a start is measured before any training."""

@@ -130,8 +130,8 @@ def _by_trials(
     assert best is not None
     best.paused = paused
     held = comparison.held
-    said = "" if held is None else f" Compared on {held.pieces} of {held.of} annotated places; now all are trained on."
-    return best, _sentence(told) + said
+    where = "" if held is None else f" Compared on {held.pieces} of {held.of} annotated places; now all are trained on."
+    return best, _sentence(told) + where
 
 
 def _tried(name: str, training: Candidate, check: Validated) -> Tried:

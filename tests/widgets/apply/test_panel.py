@@ -345,7 +345,7 @@ def test_objects_get_classes_in_one_go(qtbot, viewer, panel, known, at_once, mon
     box.activated.emit(1)  # the results that are there get classes, too
     for _ in range(2):
         name = f"{labels.name} classes (what)"
-        qtbot.waitUntil(lambda: name in viewer.layers and "class" in labels.features, timeout=10_000)
+        qtbot.waitUntil(lambda n=name, x=labels: n in viewer.layers and "class" in x.features, timeout=10_000)
         classes = viewer.layers[name]
         np.testing.assert_array_equal(classes.data, np.where(labels.data, 2, 0))
         assert list(labels.features["class"]) == ["bright"] * 3
