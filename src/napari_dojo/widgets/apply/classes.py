@@ -1,4 +1,4 @@
-"""Classes of the objects of results: a second model gives them, in a job of its own, as ``predict MODEL --then CLASSIFIER`` does."""
+"""Classes of the objects of results, given by a second model in another job, as ``predict MODEL --then CLASSIFIER`` gives them."""
 
 from __future__ import annotations
 

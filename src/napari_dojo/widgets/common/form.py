@@ -185,7 +185,7 @@ class _Sentence(QLabel):
     def __init__(self, text: str, lines: int) -> None:
         super().__init__(text)
         self._lines = lines
-        self._room: tuple[str, int] = ("", 0)  # the font, and px of so many lines
+        self._room: tuple[str, int] = ("", 0)  # the font, and px of the lines in it
         self.setWordWrap(True)
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
