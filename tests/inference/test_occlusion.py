@@ -46,7 +46,9 @@ def test_the_extent_of_a_crop():
 
 def test_a_map_ends_at_the_border_of_the_image():
     importance = np.arange(144, dtype=np.float32).reshape(12, 12)
-    why = Explained(importance, np.ones(2, np.float32), (-5.0, 10.0), (19.0, 34.0))  # 2 px of the image for each of the map
+    why = Explained(
+        importance, np.ones(2, np.float32), (-5.0, 10.0), (19.0, 34.0)
+    )  # 2 px of the image for each of the map
     cut = why.inside((100, 30))
     assert (cut.start, cut.stop) == ((1.0, 10.0), (19.0, 30.0))
     np.testing.assert_array_equal(cut.importance, importance[3:, :10])

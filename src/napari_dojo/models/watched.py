@@ -70,7 +70,12 @@ class Watched:
         buffer = io.BytesIO()
         figures = np.array(self.figures, np.str_)
         np.savez_compressed(
-            buffer, image=self.image, labels=self.labels, steps=self.steps, figures=figures, results=np.stack(self.results)
+            buffer,
+            image=self.image,
+            labels=self.labels,
+            steps=self.steps,
+            figures=figures,
+            results=np.stack(self.results),
         )
         write_safely(run / WATCHED, buffer.getvalue())
 

@@ -42,7 +42,9 @@ def test_starts_that_are_compared_have_curves_of_their_own(plot):
     assert colours == [STARTS[0], STARTS[0], STARTS[1]]
     plot.add(80, 0.95)
     plot.redraw()
-    shown = {x.opts["pen"].color().name().upper(): x.getData()[1] for x in plot.listDataItems() if x.getData()[0] is not None}
+    shown = {
+        x.opts["pen"].color().name().upper(): x.getData()[1] for x in plot.listDataItems() if x.getData()[0] is not None
+    }
     assert {k: [float(v) for v in y] for k, y in shown.items()} == {
         VALIDATION: [0.95],
         STARTS[0]: [0.7, 0.9],

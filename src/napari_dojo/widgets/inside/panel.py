@@ -34,7 +34,9 @@ from napari_dojo.widgets.inside.drawing import Drawing
 __all__ = ["InsidePanel"]
 
 LARGEST = {"YX": 512, "ZYX": 96}  # px of the part that is looked at, along each axis
-WATCH_TIP = "Show what the model made of a part of a validation image at each check of its training, as layers with a slider."
+WATCH_TIP = (
+    "Show what the model made of a part of a validation image at each check of its training, as layers with a slider."
+)
 NOT_WATCHED = "Nothing was kept of its training: shipped and imported models have no checks."
 NO_IMAGE, NO_MODEL = "Open an image first.", "There is no model. Train one, or import one."
 BRIGHT = 99.8  # percentile of the values that is the brightest

@@ -255,7 +255,9 @@ class ProgressSection(QWidget):
         self._show_score(event)
         if "selection_score" in event.score:
             colour = self.scores.add_start(event.start, event.step, event.score["selection_score"])
-            self._starts[event.start] = f'<span style="color:{colour}">●</span> {escape(event.start)} {escape(event.figure)}'
+            self._starts[event.start] = (
+                f'<span style="color:{colour}">●</span> {escape(event.start)} {escape(event.figure)}'
+            )
             self.scores.baseline(event.baseline.get("selection_score"))
             self.scores.name(event.score.get("measure", "score"))
             self.scores.redraw_soon()
