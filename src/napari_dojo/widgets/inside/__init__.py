@@ -1,3 +1,3 @@
 """The Look inside panel."""
 
-__all__: list[str] = []
+__all__ = ["panel"]
