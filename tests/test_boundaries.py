@@ -281,13 +281,18 @@ assert not code, code
     assert loaded_after(code, WINDOW | HEAVY) == set()
 
 
-def test_a_model_is_loaded_without_torch_s_compiler() -> None:
+def test_models_are_loaded_and_trained_without_torch_s_compiler() -> None:
     """It costs a second and a half, and nothing of it is needed."""
     code = """
+import torch
 from napari_dojo.models.bundle import load
 from napari_dojo.models.library import find
+from napari_dojo.training.optimizer import Optimizer
 for name in ("nuclei-fluorescence", "denoise-fluorescence", "upscale-2x-fluorescence"):
-    load(find(name))
+    net = load(find(name)).net
+optimizer = Optimizer(net, 1e-3, torch.device("cpu"))
+net(torch.rand(1, 1, 32, 32)).sum().backward()
+optimizer.step(torch.ones(()), torch.tensor(True))
 """
     assert loaded_after(code, {"torch._dynamo", "torch.fx.experimental.symbolic_shapes", "sympy"}) == set()
 

@@ -15,7 +15,7 @@ def test_demo_leaves_scores_and_pictures_and_can_be_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
-        assert main(["demo", "--headless", "--out", str(tmp_path), "--minutes", "0.08"]) == 0
+        assert main(["demo", "--headless", "--out", str(tmp_path), "--minutes", "0.05"]) == 0
     assert "detected" in capsys.readouterr().out
     assert (tmp_path / "scores.csv").read_text().count("\n") >= 3
     pictures = sorted(tmp_path.glob("nuclei*.png"))

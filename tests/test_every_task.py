@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,12 @@ class Case:
     inputs: list[np.ndarray]
     targets: list[np.ndarray] | None
     options: dict[str, Any]
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of a short training, and of this case."""
+        return SETTINGS | self.more
 
 
 def case(task: str, axes: str, **options: Any) -> Case:
@@ -87,7 +93,7 @@ def alone(axes: str, **options: Any) -> Case:
     return Case("upscale", axes, given.inputs, None, options)
 
 
-def classes(axes: str, colours: bool = False) -> Case:
+def classes(axes: str, colours: bool = False, **more: Any) -> Case:
     """Images of two classes, which are files in a folder of each."""
     inputs, targets = [], []
     for seed in range(10):
@@ -95,13 +101,13 @@ def classes(axes: str, colours: bool = False) -> Case:
         bright = np.random.default_rng(seed).normal(60.0 * (y > 0) * (1 + seed % 2) + 20, 4).clip(0).astype(np.uint8)
         inputs.append(np.stack([bright, bright // 2, bright], -1) if colours else bright)
         targets.append(np.asarray(seed % 2))
-    return Case("classify", axes, inputs, targets, {})
+    return Case("classify", axes, inputs, targets, {}, more)
 
 
 CASES = {
     "classify-2d": classes("YX"),
-    "classify-3d": classes("ZYX"),
-    "classify-colour": classes("YXC", colours=True),
+    "classify-3d": classes("ZYX", validation=0.2),  # without a cross-validation
+    "classify-colour": classes("YXC", colours=True, validation=0.2),
     "instances-2d": case("instances", "YX"),
     "instances-3d": case("instances", "ZYX"),
     "instances-channels": case("instances", "CYX"),
@@ -174,16 +180,16 @@ def test_from_end_to_end(name: str, own_home: Path, tmp_path: Path, capsys: pyte
 
     given, device = CASES[name], choose("cpu")
     task, data = TASKS[given.task], training_data(CASES[name], tmp_path / "classes")
-    seen = look_at(Asked(task, data, given.options, SETTINGS, NONE, device)).setup
+    seen = look_at(Asked(task, data, given.options, given.settings, NONE, device)).setup
     assert seen is not None
 
     folder = data.request(
-        run_folder("model"), task, out=own_home / "models" / "model", options=given.options, settings=SETTINGS
+        run_folder("model"), task, out=own_home / "models" / "model", options=given.options, settings=given.settings
     )
     run = Run.read(folder)
     assert run is not None
     dataset, _ = run.request.dataset(folder, task.layout(task.options(**given.options)))
-    same_setup(seen, prepare(dataset, task, task.options(**given.options), TrainSettings(**SETTINGS), device))
+    same_setup(seen, prepare(dataset, task, task.options(**given.options), TrainSettings(**given.settings), device))
 
     events = list(events_of(folder, Control()))
     started = next(e for e in events if isinstance(e, Started))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_dojo.errors import DojoError
@@ -207,6 +208,7 @@ class PredictSettings:
     ] = 0
 
 
+@cache
 def fields_of(cls: type) -> tuple[Field, ...]:
     """The options of a settings dataclass, in order."""
     hints = get_type_hints(cls, include_extras=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from discs import discs
+from forked import python
 
 from napari_dojo.cli import main
 from napari_dojo.events import Control, Done
@@ -70,7 +69,7 @@ def test_files_hold_what_the_run_trains_on(run):
     assert images.read(given.input + "/c.tif").unit == "um"
 
 
-def test_both_copies_run_and_give_the_same_model(run):
+def test_both_copies_run_and_give_the_same_model(run, tmp_path):
     for event in events_of(run.folder, Control()):
         last = event
     assert isinstance(last, Done)
@@ -82,9 +81,10 @@ def test_both_copies_run_and_give_the_same_model(run):
     torch.testing.assert_close(weights(again), weights(run.model))
     again.rename(again.with_name("by-command"))
     script = as_python(run, saved_data(run))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert "Done(" in done.stdout
+    process = python("-c", script, errors=tmp_path / "errors.txt")
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, (tmp_path / "errors.txt").read_text()
+    assert "Done(" in said
     torch.testing.assert_close(weights(again), weights(run.model))
 
 

@@ -1,4 +1,4 @@
-"""Show the code: the PyTorch script comes to the session's numbers, the Keras script to the same accuracy."""
+"""Show the code: the PyTorch script comes to the session's numbers, the Keras script to the same where order plays no part."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import python
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import Session, Setup
@@ -83,6 +81,13 @@ def same(got: dict[str, tuple[float, float]], wanted: dict[str, tuple[float, flo
 def test_the_pytorch_script_comes_to_the_same_numbers(values: dict[str, Any]) -> None:
     setup = SMALL.with_(**values)
     same(run_torch(setup), reached(setup))
+    nodes = [n for n in ast.walk(ast.parse(torch_script(setup))) if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = {name.name if isinstance(n, ast.Import) else str(n.module) for n in nodes for name in n.names}
+    assert {name.partition(".")[0] for name in names} <= {
+        "numpy",
+        "torch",
+        *sys.stdlib_module_names,
+    }  # it runs by itself
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in IMAGES])
@@ -91,14 +96,6 @@ def test_so_it_does_for_every_exercise(name: str) -> None:
     solution = load(name).solution
     assert isinstance(solution, Setup)
     same(run_torch(solution.with_(epochs=2)), reached(solution.with_(epochs=2)))
-
-
-def test_it_runs_by_itself(tmp_path: Path) -> None:
-    path = tmp_path / "shown.py"
-    path.write_text(torch_script(SMALL), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    same(said(done.stdout), reached(SMALL))
 
 
 @pytest.mark.parametrize("values", CASES, ids=str)
@@ -112,17 +109,19 @@ def test_the_keras_script_is_python(values: dict[str, Any]) -> None:
     assert ("keras.Model" in names) != sequential
 
 
-# As short as tells whether it learns the same: an exercise's solution, or with "start" its beginning, and what is other.
+# Exercises' solutions, or with "start" their beginnings, and what is other. Of all points at once, which order does not matter.
 KERAS: dict[str, dict[str, Any]] = {
-    "line": {"batch_size": 16, "epochs": 8, "learning_rate": 0.2, "activation": "linear", "hidden": (2,)},
-    "parabola": {"batch_size": 16, "epochs": 8, "learning_rate": 0.1, "optimizer": "momentum"},
-    "spiral": {"batch_size": 64, "epochs": 60, "learning_rate": 0.02},
-    "clusters": {"batch_size": 32, "epochs": 6, "hidden": (4,), "skip": True, "activation": "leaky_relu"},
-    "overfitting": {"epochs": 30, "l1": 0.001, "patience": 10},
-    "moons": {"optimizer": "rmsprop", "learning_rate": 0.02, "batch_size": 32, "epochs": 15},
-    "curve": {"batch_size": 16, "epochs": 50, "learning_rate": 0.05},
-    "clusters start": {"batch_size": 64, "epochs": 5},
-    "plane start": {"batch_size": 32, "epochs": 25},
+    "line": {"learning_rate": 0.2, "activation": "linear", "hidden": (2,)},
+    "parabola": {"learning_rate": 0.1, "optimizer": "momentum"},
+    "spiral": {"learning_rate": 0.02},
+    "clusters": {"hidden": (4,), "skip": True, "activation": "leaky_relu"},
+    "overfitting": {"epochs": 20, "l2": 0, "dropout": 0, "patience": 2, "learning_rate": 0.1},
+    "overfitting penalized": {"l1": 0.001, "dropout": 0},
+    "moons": {"optimizer": "rmsprop", "learning_rate": 0.02},
+    "curve": {"learning_rate": 0.05, "optimizer": "adam"},
+    "clusters start": {},
+    "plane start": {},
+    "moons start": {"dropout": 0.1},
 }
 # One after the other in one Python, which is the slow part of it.
 RUN_ALL = """
@@ -137,12 +136,12 @@ print(json.dumps(said))
 
 
 def keras_setup(case: str) -> Setup:
-    """What is run of a case; many test points, so that chance plays a small part in the accuracy."""
-    name, _, start = case.partition(" ")
+    """What is run of a case."""
+    name, _, more = case.partition(" ")
     exercise = load(name)
-    setup = exercise.start if start else exercise.solution
-    assert setup is not None
-    return setup.with_(**{"test": 2000, **KERAS[case]})
+    setup = exercise.start if more == "start" else exercise.solution
+    assert isinstance(setup, Setup)
+    return setup.with_(**{"batch_size": 0, "epochs": 8, **KERAS[case]})
 
 
 @pytest.fixture(scope="module")
@@ -152,21 +151,27 @@ def keras_said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     paths = [folder / f"{case}.py" for case in KERAS]
     for case, path in zip(KERAS, paths, strict=True):
         path.write_text(keras_script(keras_setup(case)), encoding="utf-8")
-    env = {**os.environ, "KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    env.pop("KERAS_BACKEND", None)  # the script says it by itself
-    command = [sys.executable, "-c", RUN_ALL, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=env)
-    assert done.returncode == 0, done.stderr
-    return dict(zip(KERAS, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    env = {"KERAS_HOME": str(folder), "OMP_NUM_THREADS": "1", "KERAS_BACKEND": None}  # the script names it
+    process = python("-c", RUN_ALL, *map(str, paths), errors=folder / "errors.txt", env=env)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, (folder / "errors.txt").read_text()
+    return dict(zip(KERAS, json.loads(text.splitlines()[-1]), strict=True))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="keras is not installed (pip install keras)")
-@pytest.mark.timeout(300)  # the first of them waits for all scripts
 @pytest.mark.parametrize("case", KERAS)
-def test_the_keras_script_comes_to_the_same_accuracy(case: str, keras_said: dict[str, str]) -> None:
-    got, wanted = said(keras_said[case]), reached(keras_setup(case))
+def test_the_keras_script_comes_to_the_same_numbers(case: str, keras_said: dict[str, str]) -> None:
+    setup = keras_setup(case)
+    got, wanted = said(keras_said[case]), reached(setup)
     assert got.keys() == wanted.keys()
-    assert got["test"][1] == pytest.approx(wanted["test"][1], abs=0.03)
+    learning = setup.learning
+    near = (
+        0.2 if learning.dropout else 0.05 if learning.patience else 1e-3
+    )  # other units are left out; Keras stops otherwise
+    for name, (loss, value) in wanted.items():
+        assert got[name][1] == pytest.approx(value, abs=near), name
+        if not learning.l1:  # Keras counts the penalty as loss
+            assert got[name][0] == pytest.approx(loss, rel=near), name
 
 
 def test_nothing_from_a_text_gets_into_the_code() -> None:

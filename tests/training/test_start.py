@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,10 +40,27 @@ def pairs(n: int = 3) -> Dataset:
     return Dataset.of(inputs, clean, layout=TASKS["denoise"].layout(TASKS["denoise"].options()))
 
 
-def run(out: Path, start: str | None, settings: TrainSettings = SETTINGS, **more: object) -> list[Event]:
-    """All events of a training to denoise."""
-    control = more.pop("control", None)
-    return list(train_steps(pairs(), "denoise", Target(out, **more), settings, None, start, control))  # type: ignore[arg-type]
+def run(
+    out: Path,
+    start: str | None,
+    settings: TrainSettings = SETTINGS,
+    last: int = 10**6,
+    control: Control | None = None,
+    **more: object,
+) -> list[Event]:
+    """All events of a training to denoise, which is stopped after the step ``last``."""
+    control = control or Control()
+    steps = train_steps(pairs(), "denoise", Target(out, **more), settings, None, start, control)  # type: ignore[arg-type]
+    return stopped_after(last, steps, control)
+
+
+def stopped_after(last: int, steps: Iterator[Event], control: Control) -> list[Event]:
+    """The events of a training that is stopped after this step."""
+    events = []
+    for event in steps:
+        events.append(event)
+        control.stop = control.stop or (isinstance(event, Step) and event.step >= last)
+    return events
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +100,7 @@ def setup_for(settings: TrainSettings, start: str | None = AUTO) -> Setup:
 
 def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "look-0.npy", pairs().samples[0].x)
-    events = run(tmp_path / "m", AUTO, control=Control(look={"image": str(tmp_path / "look-0.npy")}))
+    events = run(tmp_path / "m", AUTO, last=40, control=Control(look={"image": str(tmp_path / "look-0.npy")}))
     why = told(events)
     assert why.startswith("Started from good: PSNR ")
     assert " dB " in why
@@ -96,18 +114,18 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert f"{tried[2].figure} " in why
     assert type(events[1]) is Tried  # before the first step of all
     assert {e.preview for e in tried} == {str(tmp_path / "m" / "run" / "preview-0.npy")}
-    assert [e.step for e in events if isinstance(e, Step)] == list(range(21, 201))  # a tenth was its trial
+    assert [e.step for e in events if isinstance(e, Step)] == list(range(21, 41))  # a tenth of all was its trial
     card = read_card(tmp_path / "m")
     assert card.parent == "good"
     assert card.training["start"] == why
-    assert card.training["steps"] == 200
+    assert card.training["steps"] == 40
     logged = [json.loads(line) for line in (tmp_path / "m/run/events.jsonl").read_text().splitlines()]
     assert why in [e.get("text") for e in logged]
     assert [e["start"] for e in logged if e["event"] == "Tried"] == ["good", "good", "nothing"]
 
 
 def test_a_new_model_that_does_better_continues(spoilt: Path, tmp_path: Path) -> None:
-    events = run(tmp_path / "m", AUTO)
+    events = run(tmp_path / "m", AUTO, last=21)
     assert told(events).startswith("Started from nothing: PSNR ")
     assert told(events).endswith("from good.")
     assert read_card(tmp_path / "m").parent is None
@@ -160,11 +178,13 @@ def test_strokes_are_held_out_for_the_comparison_and_then_trained_on(own_home: P
     assert held is not None
     assert f"on {held.pieces} of {held.of} annotated places" in whole.comparison.finding.text
     target = Target(tmp_path / "m", corrections=True)
-    events = list(train_steps(strokes(), "instances", target, SETTINGS, options, AUTO))
+    control = Control()
+    steps = train_steps(strokes(), "instances", target, SETTINGS, options, AUTO, control)
+    events = stopped_after(5, steps, control)
     why = told(events)
     assert "agreement with the strokes" in why
     assert why.endswith(f"Compared on {held.pieces} of {held.of} annotated places; now all are trained on.")
-    assert [e.step for e in events if isinstance(e, Step)] == list(range(1, 201))  # it began again, with all of them
+    assert [e.step for e in events if isinstance(e, Step)] == list(range(1, 6))  # it began again, with all of them
     card = read_card(tmp_path / "m")
     assert card.split["training"] == 2
     assert card.split["validation"] == 0
@@ -218,15 +238,13 @@ def test_stopped_trials_keep_the_best_so_far(trained: Path, tmp_path: Path) -> N
 
 
 def test_a_resumed_run_keeps_its_start(trained: Path, tmp_path: Path) -> None:
-    control = Control()
-    for event in train_steps(pairs(), "denoise", Target(tmp_path / "m"), SETTINGS, None, AUTO, control):
-        control.stop = control.stop or (isinstance(event, Step) and event.step > 25)
+    run(tmp_path / "m", AUTO, last=26)
     trained.rename(trained.with_name(".gone"))
-    events = run(tmp_path / "m", "none", resume=True)
+    events = run(tmp_path / "m", "none", last=40, resume=True)
     assert any(isinstance(e, Message) and e.text.startswith("Resumed after step") for e in events)
     assert not any(isinstance(e, Message) and "Started from" in e.text for e in events)
     card = read_card(tmp_path / "m")
-    assert (card.parent, card.training["steps"]) == ("good", 200)
+    assert (card.parent, card.training["steps"]) == ("good", 40)
 
 
 @pytest.mark.parametrize(

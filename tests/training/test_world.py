@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import launched
 import numpy as np
 import psutil
 import pytest
@@ -19,6 +20,7 @@ import tifffile
 import together
 import torch
 import two_gpus
+from forked import python
 
 from napari_dojo.events import Control, Done, Failed, Step, decode
 from napari_dojo.jobs.requests import train_request
@@ -29,7 +31,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no processes"),
     pytest.mark.skipif(find_spec("lightning_fabric") is None, reason="needs the extra 'distributed'"),
 ]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     both = [
-        subprocess.Popen(
-            [sys.executable, together.__file__, str(folder)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **step, **job, "SLURM_PROCID": k, "SLURM_LOCALID": k, "MASTER_PORT": port},
+        python(
+            together.__file__,
+            str(folder),
+            errors=folder / f"errors-{k}.txt",
+            env={**step, **job, "SLURM_PROCID": k, "SLURM_LOCALID": k, "MASTER_PORT": port},
         )
         for k in "01"
     ]
-    for process in both:
-        errors = process.communicate(timeout=200)[1]
-        assert process.returncode == 0, errors[-4000:]
+    for k, process in enumerate(both):
+        process.communicate(timeout=200)
+        assert process.returncode == 0, (folder / f"errors-{k}.txt").read_text()[-4000:]
     first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     return first, second, folder / "model"
 
@@ -111,7 +112,6 @@ def test_a_training_and_its_resumed_run_give_the_model_of_one_process(pair: Any,
     assert read_card(model).training["device"].startswith("2 x CPU")
 
 
-@pytest.mark.first
 def test_the_command_says_everything_once(tmp_path: Path) -> None:
     for kind, arrays in zip(("images", "labels"), together.discs(), strict=True):
         (tmp_path / kind).mkdir()
@@ -133,12 +133,14 @@ def test_the_command_says_everything_once(tmp_path: Path) -> None:
         "--json",
     ]
     files = ["--input", tmp_path / "images", "--target", tmp_path / "labels", "--out", tmp_path / "model"]
-    command = [*TORCHRUN, "-m", "napari_dojo", "train", "instances", *map(str, files), *tiny]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.count("Saved") == 1
-    assert done.stderr.count("2 x CPU") == 1
-    assert json.loads(done.stdout.splitlines()[-1])["steps"] == 2
+    command = ["train", "instances", *map(str, files), *tiny]
+    process = python(launched.__file__, *command, errors=tmp_path / "errors.txt")
+    said, _ = process.communicate(timeout=200)
+    errors = (tmp_path / "errors.txt").read_text()
+    assert process.returncode == 0, errors[-4000:]
+    assert said.count("Saved") == 1
+    assert errors.count("2 x CPU") == 1
+    assert json.loads(said.splitlines()[-1])["steps"] == 2
     assert (tmp_path / "model" / "rdf.yaml").exists()
 
 
@@ -149,16 +151,7 @@ def job(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     folder = train_request(
         tmp_path / "run", "instances", *together.discs(), axes="YX", out=tmp_path / "model", settings=tiny
     )
-    with (
-        (folder / "errors.txt").open("w") as errors,
-        subprocess.Popen(
-            [sys.executable, two_gpus.__file__, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process,
-    ):
+    with python(two_gpus.__file__, str(folder), errors=folder / "errors.txt") as process:
         yield process
         process.kill()
 

@@ -17,6 +17,7 @@ from napari_dojo.training.learner import Learner, Stepper
 __all__ = ["Budget", "Work", "fit", "follow"]
 
 CHECK_SHARE = 0.08  # of the time may go into checks
+SOONEST = 3.0  # s until the first one
 SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
 KEEP_EVERY = 8.0  # seconds between two saved states; a crash may lose no more than 10 s
 WARM_UP = 50  # steps, or 5 % of them
@@ -205,7 +206,7 @@ class _Checks:
         if self._budget.steps is not None:
             return self._learner.step % self._every == 0 or self._learner.step >= self._budget.steps
         if self._longest == 0.0:
-            return seconds - self._entered >= max(3.0, min(0.04 * self._total, 30.0))
+            return seconds - self._entered >= max(SOONEST, min(0.04 * self._total, 30.0))
         if seconds >= self._total - self._budget.reserve - (1.1 + 1.1 * self._budget.last_checks) * self._longest:
             return False  # the last one comes at the end
         waited, seldom = seconds - self._checked, SELDOM * self._total

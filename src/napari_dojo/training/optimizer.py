@@ -24,7 +24,8 @@ MOMENTUM = 0.95
 DECAY = 1e-2
 POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz iteration
 ITERATIONS = 5
-FUSED = ("cpu", "cuda")  # devices whose fused AdamW can leave out a step
+FUSED = ("cpu", "cuda")  # devices with a kernel for AdamW that can leave out a step
+BETAS, EPSILON, SHRINKS = (0.9, 0.999), 1e-8, 1e-3  # of AdamW; the last one is its weight decay
 
 
 class Optimizer:
@@ -38,41 +39,28 @@ class Optimizer:
         self._momenta = [torch.zeros(p.shape[0], prod(p.shape[1:]), device=p.device) for p in self._kernels]
         self._faster = FASTER[any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())]
         rest = [p for p in net.parameters() if not _is_hidden(p)]
-        self._adam = torch.optim.AdamW(
-            rest, lr=rate, weight_decay=1e-3, fused=device.type in FUSED, capturable=device.type == "cuda"
-        )
+        self._adam = _AdamW(rest, rate, device.type in FUSED)
 
     @property
     def rate(self) -> float | Tensor:
         """The learning rate of the next step: a tensor where a CUDA graph reads it."""
-        rate: float | Tensor = self._adam.param_groups[0]["lr"]
-        return rate
+        return self._adam.rate
 
     def set_rate(self, rate: float | Tensor) -> None:
         """The learning rate of the next step."""
-        for group in self._adam.param_groups:
-            if isinstance(group["lr"], Tensor) and not isinstance(rate, Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        if isinstance(self._adam.rate, Tensor) and not isinstance(rate, Tensor):
+            self._adam.rate.fill_(rate)
+        else:
+            self._adam.rate = rate
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self._adam.zero_grad(set_to_none=True)
-        for kernel in self._kernels:
-            kernel.grad = None
+        for weights in (*self._adam.weights, *self._kernels):
+            weights.grad = None
 
     def step(self, scale: Tensor, fine: Tensor) -> None:
         """One step by the gradients divided by ``scale``; none where not ``fine``. Both scalars, on the device."""
-        adam: Any = self._adam
-        if adam.defaults["fused"]:
-            adam.grad_scale, adam.found_inf = scale, (~fine).float()
-        elif not fine:
-            return
-        else:
-            for group in adam.param_groups:
-                torch._foreach_div_([p.grad for p in group["params"] if p.grad is not None], scale)
-        adam.step()
+        self._adam.step(scale, fine)
         self._turn(scale, fine)
 
     @torch.no_grad()
@@ -92,25 +80,73 @@ class Optimizer:
             for kernel, step in zip(kernels, steps, strict=True):
                 kernel.mul_(keep).sub_(step.view(kernel.shape))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        return {"adam": self._adam.state_dict(), "momenta": self._momenta}
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """What a resumed run needs."""
+        return {"momenta": self._momenta, **self._adam.state}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Sequence[Tensor]]) -> None:
         """Restore a `state_dict`."""
-        self._adam.load_state_dict(state["adam"])
-        for mine, kept in zip(self._momenta, state["momenta"], strict=True):
-            mine.copy_(kept)
+        for name, mine in self.state_dict().items():
+            for now, kept in zip(mine, state[name], strict=True):
+                now.copy_(kept)
 
     def move(self, device: torch.device) -> None:
         """To the device on which the network is now."""
-        for group in self._adam.param_groups:
-            group["lr"], group["capturable"] = float(group["lr"]), device.type == "cuda"
-        for state in self._adam.state.values():
-            for k, v in state.items():
-                if isinstance(v, Tensor):
-                    state[k] = v.to(device)
         self._momenta = [m.to(device) for m in self._momenta]
+        self._adam.move(device)
+
+
+class _AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) by torch's own kernels.
+
+    The one of ``torch.optim`` loads torch's compiler, which takes a second or two of the start of each training.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], rate: float | Tensor, fused: bool) -> None:
+        self.weights, self.rate, self._fused = weights, rate, fused
+        self.state = {
+            "means": [torch.zeros_like(p, memory_format=torch.preserve_format) for p in weights],
+            "squares": [torch.zeros_like(p, memory_format=torch.preserve_format) for p in weights],
+            "steps": [torch.zeros((), device=p.device) for p in weights],
+        }
+
+    def move(self, device: torch.device) -> None:
+        """To the device on which the weights are now."""
+        self.rate, self._fused = float(self.rate), device.type in FUSED
+        self.state = {name: [v.to(device) for v in values] for name, values in self.state.items()}
+
+    @torch.no_grad()
+    def step(self, scale: Tensor, fine: Tensor) -> None:
+        """As that of `Optimizer`."""
+        every = zip(self.weights, *self.state.values(), strict=True)
+        used = [(p, p.grad, *state) for p, *state in every if p.grad is not None]
+        if not used:
+            return
+        weights, gradients, means, squares, steps = (list(values) for values in zip(*used, strict=True))
+        if self._fused:
+            torch._foreach_add_(steps, 1)
+            missing = (~fine).float()
+            torch._fused_adamw_(
+                *(weights, gradients, means, squares, [], steps),
+                **{"lr": self.rate, "beta1": BETAS[0], "beta2": BETAS[1], "weight_decay": SHRINKS, "eps": EPSILON},
+                **{"amsgrad": False, "maximize": False, "grad_scale": scale, "found_inf": missing},
+            )
+            torch._foreach_sub_(steps, [missing] * len(steps))
+        elif fine:
+            self._plain(weights, torch._foreach_div(gradients, scale), means, squares, steps)
+
+    def _plain(self, weights: Any, gradients: Any, means: Any, squares: Any, steps: Any) -> None:
+        """A step on devices without a kernel for it."""
+        rate = float(self.rate)
+        torch._foreach_add_(steps, 1)
+        torch._foreach_mul_(weights, 1 - rate * SHRINKS)
+        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
+        torch._foreach_mul_(squares, BETAS[1])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
+        for values, mean, square, step in zip(weights, means, squares, steps, strict=True):
+            made = float(step)
+            deviation = (square / (1 - BETAS[1] ** made)).sqrt_().add_(EPSILON)
+            values.addcdiv_(mean, deviation, value=-rate / (1 - BETAS[0] ** made))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bare import BareViewer
 
 from napari_dojo.metrics.corrections import fixed_and_broken
 from napari_dojo.models.card import read_card
@@ -26,13 +25,6 @@ from napari_dojo.widgets.common.rows import Row
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
 
 TINY = {"steps": 3, "patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
-
-
-@pytest.fixture
-def viewer(qtbot):
-    viewer = BareViewer()
-    yield viewer
-    viewer.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from napari_dojo.widgets.train.panel import TrainPanel
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
 
 TINY = {"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"}
-MINUTES = 1.5  # the first check comes after 4 % of them
+MINUTES = 0.4  # the first check comes after 4 % of them
 
 
 @pytest.fixture
@@ -58,9 +58,8 @@ def over(qtbot, training):
     qtbot.waitUntil(lambda: training.state == "over", timeout=60_000)
 
 
-@pytest.mark.window
 def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, filled, panel, train):
-    train.minutes_box.setValue(1.7)
+    train.minutes_box.setValue(0.5)
     train.rows.set_rows(train.rows.rows()[:2])
     qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
     train.start_button.click()
@@ -70,7 +69,7 @@ def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, fille
     train.end()
     assert training.state == "working"
     again = panel(TrainPanel)
-    assert (again.minutes_box.value(), again.name_edit.text()) == (1.7, "cells")
+    assert (again.minutes_box.value(), again.name_edit.text()) == (0.5, "cells")
     assert again.settings.values()["width"] == 4
     assert [row.name for row in again.rows.rows()] == ["cells_0", "cells_1"]
     assert again.progress.training is training

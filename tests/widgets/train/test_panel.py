@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.gui,
     pytest.mark.timeout(240),
 ]
-MINUTES = 1.5  # the first check comes after 4 % of them
+MINUTES = 0.4  # the first check comes after 4 % of them
 
 
 def ready(qtbot, train):
@@ -38,7 +38,6 @@ def test_rows_fill_themselves(qtbot, filled, panel):
     assert not train.data.third_box.isVisibleTo(train)
 
 
-@pytest.mark.window
 def test_rows_follow_layers(qtbot, filled, panel):
     train = panel(TrainPanel)
     filled.layers["cells_1"].name = "other"
@@ -128,7 +127,6 @@ def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):
     assert train.settings.editor("patch").text() == "64 px"
 
 
-@pytest.mark.window
 def test_the_start_button_never_scrolls_out(qtbot, filled, panel):
     train = panel(TrainPanel)
     scrolled = train.findChildren(QScrollArea)
@@ -153,7 +151,6 @@ def test_options_of_the_task_are_shown(qtbot, filled, panel):
     assert train.classes_fold.isVisibleTo(train)
 
 
-@pytest.mark.window
 def test_fields_begin_at_one_edge(qtbot, filled, panel):
     train = panel(TrainPanel)
     folded = {label for fold in train.findChildren(Fold) for label in fold.findChildren(QLabel)}
