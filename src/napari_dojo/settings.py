@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_dojo.errors import DojoError
@@ -208,11 +207,18 @@ class PredictSettings:
     ] = 0
 
 
-@cache
+_known: dict[type, tuple[Field, ...]] = {}  # forms, flags and cards ask for them over and over
+
+
 def fields_of(cls: type) -> tuple[Field, ...]:
     """The options of a settings dataclass, in order."""
+    if cls not in _known:
+        _known[cls] = tuple(_fields(cls))
+    return _known[cls]
+
+
+def _fields(cls: type) -> Iterator[Field]:
     hints = get_type_hints(cls, include_extras=True)
-    found = []
     for f in fields(cls):
         hint = hints[f.name]
         if get_origin(hint) is not Annotated:
@@ -226,8 +232,7 @@ def fields_of(cls: type) -> tuple[Field, ...]:
         choices = get_args(inner) if get_origin(inner) is Literal else ()
         kind = type(choices[0]) if choices else (get_origin(inner) or inner)
         default = f.default if f.default_factory is MISSING else f.default_factory()
-        found.append(Field(f.name, kind, default, option, choices, optional))
-    return tuple(found)
+        yield Field(f.name, kind, default, option, choices, optional)
 
 
 T = TypeVar("T")

@@ -126,7 +126,8 @@ class _AdamW:
         if self._fused:
             torch._foreach_add_(steps, 1)
             missing = (~fine).float()
-            torch._fused_adamw_(
+            make: Any = torch._fused_adamw_
+            make(
                 *(weights, gradients, means, squares, [], steps),
                 **{"lr": self.rate, "beta1": BETAS[0], "beta2": BETAS[1], "weight_decay": SHRINKS, "eps": EPSILON},
                 **{"amsgrad": False, "maximize": False, "grad_scale": scale, "found_inf": missing},
