@@ -18,9 +18,10 @@ from napari_dojo.data.dataset import Dataset
 from napari_dojo.device import choose
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Message, Started, Step, Tried
+from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import Bundle, load, save
 from napari_dojo.models.card import read_card
-from napari_dojo.models.library import Model
+from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.prepare import Setup, prepare
@@ -207,6 +208,15 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
     torch.testing.assert_close(close - start, (apart - start) / 2, rtol=0.05, atol=1e-3)
     setup = prepare(data, TASKS["instances"], TASKS["instances"].options(), SETTINGS, choose("cpu"), AUTO)
     assert [m.name for m in setup.comparison.models] == ["discs"]
+
+
+def test_a_start_is_not_chosen_for_agreeing_with_its_own_accepted_objects(tmp_path: Path) -> None:
+    start, (inputs, _) = load(find("nuclei-fluorescence")), discs(n=2)
+    accepted = Dataset.of(inputs, [predict(start, x) for x in inputs])
+    target, settings = Target(tmp_path / "m", corrections=True), replace(SETTINGS, steps=3, width=0, depth=0, learning_rate=0.05)
+    list(train_steps(accepted, "instances", target, replace(settings, validation=0.0), start=start))
+    weights = [torch.cat([p.ravel() for p in b.net.parameters()]) for b in (start, load(target.out))]
+    assert (weights[0] - weights[1]).abs().max() > 1e-5
 
 
 def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path) -> None:

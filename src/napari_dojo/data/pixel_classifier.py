@@ -1,8 +1,8 @@
 """Classes of pixels from a few strokes: features at several scales, random trees and a linear model that sort them.
 
 The features are those of scikit-image: intensity, edges and the curvatures of the image smoothed at scales from .5 to 16 px, as in
-ilastik (Berg et al. 2019, Nature Methods 16:1226). The mean of extremely randomised trees and a logistic regression beats the
-random forest of that recipe on the same features, see LOG.md. No torch.
+ilastik (Berg et al. 2019, Nature Methods 16:1226). The mean of its random forest, extremely randomised trees and a logistic
+regression beats the forest alone on the same features, see LOG.md. No torch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 __all__ = ["PixelClassifier", "pixel_features"]
 
 SCALES = (0.5, 16.0)  # px, smallest and largest
-TREES = 40
-DEEPEST = 12
+TREES = 40  # of each kind
 MOST = 20_000  # annotated pixels of each class that are learned from
+OF_A_TREE = 5_000  # annotated pixels that a tree is grown from, at most
 TOGETHER = 2**18  # pixels that are sorted at a time
 
 
@@ -44,7 +44,7 @@ class PixelClassifier:
 
     def __init__(self, features: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[Any]]) -> None:
         """Fit to images' features (F, *S) and classes (*S): 0 not annotated, else 1 or larger, two of them at least."""
-        from sklearn.ensemble import ExtraTreesClassifier
+        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -60,11 +60,11 @@ class PixelClassifier:
                 rows.append(f.reshape(len(f), -1)[:, where].T)
                 values.append(np.full(len(where), value))
         x, y = np.concatenate(rows), np.concatenate(values)
-        trees = ExtraTreesClassifier(
-            TREES, max_depth=DEEPEST, min_samples_leaf=2, class_weight="balanced", random_state=0, n_jobs=1
-        )
-        linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, class_weight="balanced", max_iter=300))
-        self._parts = [part.fit(x, y) for part in (trees, linear)]
+        each = OF_A_TREE if len(y) > OF_A_TREE else None
+        forest = RandomForestClassifier(TREES, max_samples=each, random_state=0, n_jobs=1)
+        random = ExtraTreesClassifier(TREES, bootstrap=each is not None, max_samples=each, random_state=0, n_jobs=1)
+        linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=300))
+        self._parts = [part.fit(x, y) for part in (forest, random, linear)]
 
     @property
     def classes(self) -> tuple[int, ...]:

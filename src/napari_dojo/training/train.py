@@ -511,7 +511,7 @@ class _Training:
         shown = loss if self.split.validation else None
         preview = self._preview(net, decoding)
         self.checked = Validated(step, train_loss, shown, self.last_score, self.baseline, preview)
-        if self.crossed:  # nothing is left to choose by: the last weights are kept
+        if self._unchosen:
             return self.checked, float(step)
         return self.checked, -loss if self.task.target is None else score.selection_score
 
@@ -530,6 +530,15 @@ class _Training:
         if self.task.result.objects and self.watched.results:
             result = same_numbers(self.watched.results[-1], result)
         self.watched = self.watched.after(step, figure, result)
+
+    @property
+    def _unchosen(self) -> bool:
+        """Whether there is nothing to choose weights by, so that the last ones are kept.
+
+        After a cross-validation all is trained on. And of what a person corrected, most is what the start predicted and they
+        accepted: nothing agrees with that as well as the start itself.
+        """
+        return bool(self.crossed) or (self.target.corrections and not self.split.validation)
 
     def _settled(self, net: Any) -> Any:
         """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
@@ -661,7 +670,7 @@ class _Training:
         if self.watched is not None:
             self.watched.write(self.target.run)
         facts = {
-            "rising": learner.rising and not self.crossed,
+            "rising": learner.rising and not self._unchosen,
             "warning": self._warning(),
             "steps": learner.step,
             "seconds": self._seconds,
