@@ -213,7 +213,10 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
 def test_a_start_is_not_chosen_for_agreeing_with_its_own_accepted_objects(tmp_path: Path) -> None:
     start, (inputs, _) = load(find("nuclei-fluorescence")), discs(n=2)
     accepted = Dataset.of(inputs, [predict(start, x) for x in inputs])
-    target, settings = Target(tmp_path / "m", corrections=True), replace(SETTINGS, steps=3, width=0, depth=0, learning_rate=0.05)
+    target, settings = (
+        Target(tmp_path / "m", corrections=True),
+        replace(SETTINGS, steps=3, width=0, depth=0, learning_rate=0.05),
+    )
     list(train_steps(accepted, "instances", target, replace(settings, validation=0.0), start=start))
     weights = [torch.cat([p.ravel() for p in b.net.parameters()]) for b in (start, load(target.out))]
     assert (weights[0] - weights[1]).abs().max() > 1e-5
