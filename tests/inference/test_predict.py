@@ -361,7 +361,7 @@ def test_a_task_of_a_later_version_is_refused():
 
 
 def test_an_image_that_cannot_fit_is_refused():
-    huge = da.zeros((10**6, 10**6), dtype=np.uint8)
+    huge = da.zeros((10**6, 10**6), dtype=np.uint8, chunks=10**5)
     with pytest.raises(DojoError, match="GB of memory"):
         predict(above(), huge)
 

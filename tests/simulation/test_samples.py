@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ FILES = sorted(samples.folder("nuclei_train").parent.rglob("*.tif"))
 
 @cache
 def layers_of(name: str) -> list[Any]:
-    """The layers of a sample, made once."""
-    made: list[Any] = getattr(samples, name)()
+    """The layers of a sample, made once; those that are simulated are smaller than a person gets them."""
+    with patch.multiple(samples, FIELD=(192, 192), STACK=(16, 64, 64)):
+        made: list[Any] = getattr(samples, name)()
     return made
 
 

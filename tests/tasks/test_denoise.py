@@ -45,7 +45,7 @@ def test_context_frames_become_channels():
 def identity(tmp_path_factory):
     """A model of pairs without noise."""
     out = tmp_path_factory.mktemp("identity") / "m"
-    settings = TrainSettings(steps=400, batch=4, patch=32, width=16, depth=2, test=0, device="cpu", learning_rate=0.005)
+    settings = TrainSettings(steps=200, batch=4, patch=32, width=16, depth=2, test=0, device="cpu", learning_rate=0.005)
     list(train_steps(Dataset.of(CLEAN, CLEAN, layout=LAYOUT), "denoise", Target(out), settings))
     return load(out)
 

@@ -46,7 +46,7 @@ __all__ = [
 
 Layer = tuple[Any, dict[str, Any], str]
 
-FIELD = (512, 512)
+FIELD, STACK = (512, 512), (64, 192, 192)
 CLASSES = {1: "background", 2: "cytoplasm", 3: "nucleus"}
 COLOURS = {None: "transparent", 0: "transparent", 1: "#0072b2", 2: "#e69f00", 3: "#cc79a7"}  # Okabe and Ito
 
@@ -184,7 +184,7 @@ def localisations() -> list[Layer]:
 
 def thin_stack() -> list[Layer]:
     """A stack of nuclei of which every fourth plane was taken."""
-    scene = simulate("nuclei", (64, 192, 192), 3, anisotropy=1.0, photons=150)
+    scene = simulate("nuclei", STACK, 3, anisotropy=1.0, photons=150)
     size = (4 * scene.pixel_size[0], *scene.pixel_size[1:])
     facts = _facts("zyx", size, f"napari-dojo simulator: {scene.name}, every fourth plane")
     return [(scene.image[1::4], {"name": "thin stack", **facts}, "image")]
