@@ -280,7 +280,11 @@ def test_colour_images_and_stacks(tmp_path: Path) -> None:
     assert tifffile.imread(tmp_path / "zo" / "0.tif").shape == (8, 96, 96)
 
 
-def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks of a child is in test_doctor.py."""
+    torch = {"version": "2.9", "build": None, "cuda": False, "mps": False, "cards": [], "error": None}
+    drawn = {"vendor": "Mesa", "renderer": "llvmpipe", "version": "4.5"}
+    monkeypatch.setattr("napari_dojo.doctor._ask", lambda code: (torch | drawn, ""))
     assert main(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +54,19 @@ PluginManifest.from_distribution("napari-dojo").validate_imports()
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sources by the builder that is installed here."""
+    """The wheel, built from the sources by the builder that pyproject.toml names, which is installed here."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    backend = import_module(tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["build-backend"])
+    with contextlib.chdir(ROOT):
+        return folder / str(backend.build_wheel(str(folder)))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the wheel alone was installed into."""
+    """A folder that the wheel alone was installed into: unpacked, as pip does it where there is nothing to compile."""
     folder = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--target", str(folder), str(wheel)], check=True)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
     return folder
 
 
@@ -77,7 +79,9 @@ def run(code: str, path: Path | None = None) -> str:
     return done.stdout.strip()
 
 
+@cache
 def manifest(path: Path | None = None) -> dict[str, Any]:
+    """What npe2 reads of the package in ``path``."""
     said: dict[str, Any] = json.loads(run(READ_MANIFEST, path).splitlines()[-1])
     return said
 
