@@ -70,6 +70,20 @@ def viewer(request, qtbot):
 
 
 @pytest.fixture
+def another(qtbot):
+    """Makes more viewer models in plain windows, which are closed at the end."""
+    made = []
+
+    def make():
+        made.append(BareViewer())
+        return made[-1]
+
+    yield make
+    for viewer in made:
+        viewer.close()
+
+
+@pytest.fixture
 def filled(viewer, scenes):
     """Three images and their labels, 0.5 um a pixel, shifted."""
     for k, scene in enumerate(scenes):

@@ -576,7 +576,6 @@ def test_awkward_images_are_predicted(qtbot, viewer, panel, known, at_once, imag
     assert not warned
 
 
-@pytest.mark.window
 def test_rotated_multiscale_and_colour_layers(qtbot, viewer, panel, known, at_once):
     known(bright={}, colours={"channels": 3, "axes": "YXC"})
     turned = viewer.add_image(squares(2), rotate=30, shear=[0.2], name="turned")
@@ -863,7 +862,6 @@ def tables(viewer):
     return [w for w in viewer.window.dock_widgets.values() if isinstance(w, Measurements)]
 
 
-@pytest.mark.window
 def test_the_table_leads_to_the_objects(qtbot, viewer, found):
     layer = found.results.layers[0]
     found.outcome.table_button.click()
@@ -1087,7 +1085,6 @@ def test_or_numbered_in_each_plane(qtbot, viewer, panel, known, at_once, volume)
 # --- one click
 
 
-@pytest.mark.window
 def test_one_click(qtbot, filled, panel, one_model, monkeypatch):
     asked = []
     monkeypatch.setattr(ApplyPanel, "apply", lambda self: asked.append((self.model.name, self.image_box.layer.name)))
@@ -1126,8 +1123,6 @@ def test_measuring_any_labels(qtbot, viewer, monkeypatch, warned):
 # --- the real thing
 
 
-@pytest.mark.fresh
-@pytest.mark.window
 @pytest.mark.timeout(240)
 def test_a_real_child_is_stopped_and_started_again(qtbot, viewer, panel, scenes):
     """The shipped model in its own process; the window stays usable meanwhile."""

@@ -118,7 +118,6 @@ def test_all_is_put_back(qtbot, filled, panel):
     assert look_of(filled) == before
 
 
-@pytest.mark.window
 def test_a_view_in_3d_and_turned_axes_are_put_back(qtbot, viewer, panel):
     viewer.add_image(np.zeros((5, 40, 50)), name="stack", contrast_limits=(0, 1))
     viewer.dims.order = (1, 0, 2)
@@ -181,7 +180,6 @@ def test_the_users_own_layers_can_be_looked_at_meanwhile(qtbot, filled, panel):
     assert look_of(filled) == before
 
 
-@pytest.mark.window
 def test_a_person_adds_moves_and_removes_points(qtbot, classroom):
     lesson, layer = classroom.lesson, classroom.canvas.points
     classroom.canvas.set_class(1)
@@ -273,9 +271,8 @@ def test_another_exercise_waits_for_play(qtbot, classroom):
     assert classroom.lesson.session.updates == 0
 
 
-def test_the_users_units_are_kept(qtbot, make_napari_viewer):
+def test_the_users_units_are_kept(qtbot, viewer):
     """Layers in µm and in pixels together would make napari warn."""
-    viewer = make_napari_viewer(show=False)
     viewer.add_image(np.zeros((3, 8, 8)), scale=(2, 0.5, 0.5), units=("um", "um", "um"))
     panel = ClassroomPanel(viewer)
     qtbot.addWidget(panel)

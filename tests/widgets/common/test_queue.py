@@ -95,9 +95,9 @@ def test_pause_stops_the_clock_and_resume_continues(qtbot, filled, train):
     assert train.progress.pause_button.text() == "Pause"
 
 
-def panel_of_another_viewer(qtbot, make_napari_viewer, scene):
+def panel_of_another_viewer(qtbot, another, scene):
     """A Train panel that may start."""
-    other = make_napari_viewer(show=False)
+    other = another()
     other.add_image(scene.image, name="other")
     other.add_labels(scene.labels, name="other labels")
     found = TrainPanel(other)
@@ -108,9 +108,9 @@ def panel_of_another_viewer(qtbot, make_napari_viewer, scene):
     return found
 
 
-def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_viewer, scenes):
+def test_the_second_training_waits(qtbot, filled, panel, train, another, scenes):
     train.start_button.click()
-    second = panel_of_another_viewer(qtbot, make_napari_viewer, scenes[0])
+    second = panel_of_another_viewer(qtbot, another, scenes[0])
     second.start_button.click()
     assert second.progress.training.state == "waiting"
     assert "Another training (cells) is running" in second.progress.message.text()
@@ -128,9 +128,9 @@ def test_the_second_training_waits(qtbot, filled, panel, train, make_napari_view
     desk().close(second.viewer)
 
 
-def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, make_napari_viewer, scenes):
+def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, another, scenes):
     train.start_button.click()
-    second = panel_of_another_viewer(qtbot, make_napari_viewer, scenes[0])
+    second = panel_of_another_viewer(qtbot, another, scenes[0])
     second.start_button.click()
     second.progress.stop_button.click()
     assert second.progress.training.state == "over"

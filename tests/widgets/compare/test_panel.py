@@ -314,7 +314,6 @@ def test_images(viewer, panel, done):
     assert len(viewer.layers) == 2
 
 
-@pytest.mark.window
 def test_rgb_multiscale_and_lazy_images(viewer, panel, done):
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)
