@@ -475,9 +475,9 @@ def _on_cluster(args: argparse.Namespace, sink: Any, settings: PredictSettings, 
 
     model = find(args.model)
     with connected(args.scheduler, Order(str(model), settings, decoding)) as cluster:
-        yield Message("info", cluster.sentence)
+        ready = Ready.of(load(model), settings, decoding)
+        yield Message("info", cluster.sentence(ready.predictor.block_memory))
         if isinstance(sink, ZarrSink):
-            ready = Ready.of(load(model), settings, decoding)
             yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)
         elif isinstance(sink, Some):
             yield from cluster.files(sink.sink, args.axes, Control(), sink.places)

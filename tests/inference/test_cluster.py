@@ -101,9 +101,10 @@ def test_without_its_scheduler_it_says_to_start_it_again(future, client):
 
 
 def test_it_says_who_works_and_what_each_needs(cluster):
-    assert cluster.sentence.startswith("2 workers, at most ")
-    assert "GB of memory each, of which a block takes about" in cluster.sentence
-    assert "Dashboard: http" in cluster.sentence
+    said = cluster.sentence(1.1e9)
+    assert said.startswith("2 workers, at most ")
+    assert "GB of memory each, of which a block takes about 1.5 GB" in said
+    assert "Dashboard: http" in said
 
 
 @pytest.mark.parametrize("scheduler", ["local:0", "local", "10.0.0.5"])

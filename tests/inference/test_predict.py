@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from contextlib import ExitStack
 from types import SimpleNamespace
 
 import dask.array as da
@@ -17,7 +16,7 @@ from napari_dojo.events import Control, Message, Progress, StoppedError, result_
 from napari_dojo.inference.blocks import Work
 from napari_dojo.inference.geometry import Image, box_around, resolve
 from napari_dojo.inference.predict import Ready, memory_for, predict, predict_image
-from napari_dojo.inference.predictor import Predictor, _normalised, _tensor, under_way
+from napari_dojo.inference.predictor import Predictor, _normalised, _tensor
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
@@ -190,14 +189,12 @@ def test_out_of_memory_makes_smaller_batches_first():
 
 
 @pytest.mark.parametrize(("memory", "images", "threads"), [(10**12, 1, 4), (10**12, 2, 2), (10**12, 9, 1), (1, 9, 4)])
-def test_images_under_way_share_the_cores_as_far_as_there_is_memory(memory, images, threads):
+def test_images_under_way_share_the_cores_as_far_as_there_is_memory(memory, images, threads, monkeypatch):
     predictor, seen = Predictor(above().net, Device("cpu", "CPU", memory, 4)), []
     real = predictor._net
     predictor._net = SimpleNamespace(part=lambda x, box: seen.append(torch.get_num_threads()) or real.part(x, box))
-    with ExitStack() as stack:
-        for _ in range(images):
-            stack.enter_context(under_way())
-        result_of(predictor.maps(image(64, 64)[None], Normalization((0.0,), (1.0,))))
+    monkeypatch.setattr("napari_dojo.inference.predictor.shares", lambda: images)
+    result_of(predictor.maps(image(64, 64)[None], Normalization((0.0,), (1.0,))))
     torch.set_num_threads(1)
     assert seen == [threads]
 

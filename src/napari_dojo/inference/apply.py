@@ -1,7 +1,7 @@
 """The apply loop: a model on images from anywhere, predictions to anywhere.
 
 Several images are under way at a time, each in a thread that reads, predicts, decodes, measures and writes it; those that are
-predicted share the cores (`napari_dojo.inference.predictor.under_way`). (Threads, because numpy and torch compute beside each
+under way share the cores (`napari_dojo.inference.cores`). (Threads, because numpy and torch compute beside each
 other; processes measured a third slower, as all maps are sent to them.)
 """
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, StoppedError, Written
+from napari_dojo.inference.cores import under_way, waiting
 from napari_dojo.inference.geometry import Image, Input, resolve
 from napari_dojo.inference.sinks import Place, Sink, Store, Stored
 from napari_dojo.inference.sources import Source
@@ -36,6 +37,7 @@ __all__ = ["SHARE", "One", "Room", "apply", "over_images", "writing"]
 SHARE = 100  # progress steps per image, where there are several
 MOST = 8  # images under way at a time
 MEMORY = 0.5  # share of the free memory that images under way may take together
+AHEAD = 2  # times as many images may be begun before the first of them is done: events keep the order, and times differ
 WAIT = 0.2  # s after which it is checked whether the work still runs
 
 
@@ -93,7 +95,7 @@ class Room:
     @contextmanager
     def taken(self, needed: float, control: Control) -> Iterator[None]:
         """Hold this many bytes; StoppedError while waiting for them."""
-        with self.free:
+        with self.free, waiting():
             while self.used and self.used + needed > self.bytes:
                 self.free.wait(WAIT)
                 control.check()
@@ -201,11 +203,9 @@ def _told(one: One, sources: Sequence[Source], place: Place, control: Control, c
     pool = ThreadPoolExecutor(max(1, workers), "apply")
     try:
         while True:
-            for i, source in turns if len(running) < workers and not control.stop else ():
+            while len(running) < AHEAD * workers and not control.stop and (turn := next(turns, None)) is not None:
                 running.append(SimpleQueue())
-                pool.submit(_work, one, source, i, place, room, pace, running[-1].put)
-                if len(running) == workers:
-                    break
+                pool.submit(_work, one, turn[1], turn[0], place, room, pace, running[-1].put)
             if not running:
                 return
             while (said := _next(running[0], pace)) is not None:
@@ -237,12 +237,13 @@ def _work(
             name = source.name + (f" (image {number + 1})" if number else "")
             try:
                 pace.wait()
-                image = source.read(number)
-                name, images = image.name, image.picture.images if not number else images
-                if not number:
-                    say(_Opened(images))
-                steps = one(image, index, room, pace)
-                say(_Ended(name, _said(steps, name, pace, say)))
+                with under_way():
+                    image = source.read(number)
+                    name, images = image.name, image.picture.images if not number else images
+                    if not number:
+                        say(_Opened(images))
+                    steps = one(image, index, room, pace)
+                    say(_Ended(name, _said(steps, name, pace, say)))
             except StoppedError:
                 return
             except BaseException as e:

@@ -23,10 +23,10 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Cleaning, Normalization, sampled
 from napari_dojo.data.resample import reach, resize_part
 from napari_dojo.events import Control, Event, Progress, result_of
+from napari_dojo.inference.cores import under_way, waiting
 from napari_dojo.inference.decoding import rule_of, widened
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
-from napari_dojo.inference.predictor import under_way
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.inference.tiles import blocks_of, tile_edge
 from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
@@ -320,7 +320,8 @@ def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) ->
         return i, part
 
     left = list(todo)
-    yield from _as_done(one, iter(lambda: work.next(left, control), None), work.under_way)
+    with waiting():
+        yield from _as_done(one, iter(lambda: work.next(left, control), None), work.under_way)
 
 
 def _as_done(one: Callable[[int], T], todo: Iterable[int], count: int) -> Iterator[T]:

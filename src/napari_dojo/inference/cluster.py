@@ -23,7 +23,6 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped
 from napari_dojo.inference.blocks import Room, Work
 from napari_dojo.inference.geometry import resolve
-from napari_dojo.inference.predictor import BLOCK_BYTES, BLOCKS
 from napari_dojo.inference.samples import Ready
 from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import PARTLY, FileSource
@@ -32,7 +31,7 @@ from napari_dojo.tasks.watershed import Part
 
 __all__ = ["Cluster", "Order", "connected"]
 
-PROGRAM = 0.6e9  # bytes that a worker takes without any image, about
+PROGRAM = 0.4e9  # bytes that a worker takes without any image, about
 WAIT = 60  # s for the first worker of a scheduler
 TRIES = 3  # workers that may be lost over the same block before it is given up
 
@@ -64,14 +63,10 @@ class Cluster:
     client: Any
     order: Order
 
-    @property
-    def sentence(self) -> str:
-        """How many workers there are, what memory each has, and where they can be watched."""
+    def sentence(self, block: float) -> str:
+        """How many workers there are, what memory each has, and where they can be watched; ``block`` : bytes for one."""
         there: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
-        memory, needed = (
-            min(w["memory_limit"] for w in there.values()) / 1e9,
-            (PROGRAM + BLOCK_BYTES[2] * BLOCKS["cpu"]) / 1e9,
-        )
+        memory, needed = min(w["memory_limit"] for w in there.values()) / 1e9, (PROGRAM + block) / 1e9
         limit = f"at most {memory:.1f} GB of memory each, of which" if memory else "of which each"
         workers = f"{len(there)} worker{'s' * (len(there) != 1)}"
         return f"{workers}, {limit} a block takes about {needed:.1f} GB. Dashboard: {self.client.dashboard_link or 'none'}."

@@ -16,9 +16,10 @@ from napari_dojo.data.objects import boxes_of, crops_of
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Event, Message, Progress, among, changed, result_of
 from napari_dojo.inference import blocks
+from napari_dojo.inference.cores import under_way
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.linking import link_planes, linked_axes
-from napari_dojo.inference.predictor import Predictor, under_way
+from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.io.images import Picture
 from napari_dojo.metrics.domain_shift import profile, unlike

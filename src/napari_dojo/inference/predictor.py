@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from math import prod
-from threading import Lock, Semaphore
+from math import inf, prod
+from threading import Semaphore
 from typing import Any
 
 import numpy as np
@@ -22,52 +22,29 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference import tta
+from napari_dojo.inference.cores import shares
 from napari_dojo.inference.tiles import Box, Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.staged import Staged
 from napari_dojo.nets.unet import UNet, fuse
 
-__all__ = ["Predictor", "under_way"]
+__all__ = ["Predictor"]
 
 # Of a tile: on a CPU larger ones leave its cache (a third more time per pixel at 2048 px), smaller ones are mostly halo.
 LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
-BLOCKS = {"cpu": 2304.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
-VOLUME = 32e6  # voxels of blocks of a large volume, which are predicted in stages
-BLOCK_BYTES = {2: 400.0, 3: 100.0}  # memory for a pixel of a block, about, by the number of spatial axes
+BLOCKS = {"cpu": 2816.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
+VOLUME = 32e6  # voxels of blocks of a large volume
+BLOCK_MEMORY = 0.6e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
+BOX = 640.0**2  # pixels of the bands that blocks of planes are computed in on a CPU, level by level
+ARRAYS = 20.0  # bytes for a pixel: what is read, and the maps
+OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
-BYTES = 1000.0  # memory that a network takes for a pixel of a tile, about
+BYTES = 1000.0  # memory that a network takes for a pixel of a tile, at least
 RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
 MOST = 8  # networks that a CPU computes at a time
 AHEAD = 2  # batches that a GPU is given before the first of them is done
 AS_STORED = {np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f4", "f8")}  # what torch computes with on all devices
-
-
-@dataclass
-class _Busy:
-    """How many images and blocks are predicted at this moment."""
-
-    count: int = 0
-    lock: Any = field(default_factory=Lock)
-
-
-_busy = _Busy()
-
-
-@contextmanager
-def under_way() -> Iterator[None]:
-    """Within it, an image or a block is predicted. All that are share the cores of a CPU.
-
-    One network with one thread for each image takes less time than one after the other with all threads, which wait for each
-    other, and for what decodes beside them.
-    """
-    with _busy.lock:
-        _busy.count += 1
-    try:
-        yield
-    finally:
-        with _busy.lock:
-            _busy.count -= 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +74,7 @@ class Predictor:
     Attributes
     ----------
     at_once : networks that are computed at a time where there are several images.
+    memory : bytes for a tile or block, and for what is made of its maps, about.
     """
 
     def __init__(self, net: Network, device: devices.Device, tile: int = 0, maps: int = 0) -> None:
@@ -113,18 +91,20 @@ class Predictor:
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
         self._size, self._padded, self._dims = tuple(net.size), net.padded, net.dims
+        self._of_blocks = False
         self.scale: tuple[int, ...] = tuple(net.scale)
-        self._fitting = min(LARGEST[device.kind], max(device.memory / BYTES / 2, 512.0**2))
+        each = max(BYTES, 2 * net.bytes_per_pixel)
+        self._fitting = min(LARGEST[device.kind], max(device.memory / each / 2, 512.0**2))
         self._asked = tile
         self._pixels = float(tile) ** 2 if tile else self._fitting
         self._together = min(TOGETHER[device.kind], self._fitting)
         self._running: deque[Any] = deque()
-        self._take_turns()
+        self._take_turns(self._pixels)
 
-    def _take_turns(self) -> None:
-        """Threads with an image each take turns where they do not fit beside each other, as on a GPU."""
-        needed = 2 * BLOCK_BYTES[self._dims] * self._pixels
-        fitting = int(self.device.memory / needed) if self.device.kind == "cpu" else 1
+    def _take_turns(self, pixels: float) -> None:
+        """Threads with a tile or block of this size each take turns where they do not fit beside each other, as on a GPU."""
+        self.memory = self._memory(pixels)
+        fitting = int(self.device.memory / 2 / self.memory) if self.device.kind == "cpu" else 1
         self.at_once = max(1, min(self.device.cores, MOST, fitting))
         self._turn = Semaphore(self.at_once)
 
@@ -141,21 +121,41 @@ class Predictor:
         """Of the blocks that suit the device, halo included: the tile that was asked for, else larger than usual tiles."""
         if self._asked:
             return float(self._asked) ** 2
-        most = BLOCKS[self.device.kind] if self._dims == 2 else VOLUME
-        return min(most, max(self.device.memory / BLOCK_BYTES[self._dims] / 2, 512.0**2))
-
-    def for_blocks(self, pixels: float) -> Predictor:
-        """The same, which computes blocks of so large a size: planes at once."""
-        made = copy(self)
-        made._pixels = pixels
-        made._take_turns()
-        if self._staged:
-            made._pixels = min(pixels, self._fitting)
-        return made
+        flat, memory = self._dims == 2, self.device.memory / 2
+        if flat and self.device.kind == "cpu":
+            memory = min(memory, BLOCK_MEMORY)
+        most = BLOCKS[self.device.kind] if flat else VOLUME
+        return min(most, max(memory * most / self.for_blocks(most).memory, 512.0**2))
 
     @property
-    def _staged(self) -> bool:
-        return self._dims == 3 and isinstance(self._net, UNet)
+    def block_memory(self) -> float:
+        """Bytes for a block of that size, about."""
+        return self.for_blocks(self.block_pixels).memory
+
+    def for_blocks(self, pixels: float) -> Predictor:
+        """The same, which computes blocks of so large a size."""
+        made = copy(self)
+        made._of_blocks, made._pixels = True, pixels
+        if self._dims == 3 and isinstance(self._net, UNet):
+            made._pixels = min(pixels, self._fitting)
+        made._take_turns(pixels)
+        return made
+
+    def _memory(self, pixels: float) -> float:
+        """Bytes for a tile or block of this size, and for what is made of its maps, about."""
+        each, boxes = self._net.bytes_per_pixel, 0.0
+        if isinstance(self._net, UNet) and self._box < pixels:
+            each, boxes = Staged.bytes_per_pixel(self._net), self._box * each
+        return float(boxes + pixels * (ARRAYS + max(each, OBJECTS[self._dims])))
+
+    @property
+    def _box(self) -> float:
+        """Pixels of the boxes that a larger image is computed in, level by level (`Staged`); infinite: it is computed at once."""
+        if not isinstance(self._net, UNet):
+            return inf
+        if self._dims == 3:
+            return self._pixels
+        return min(BOX, self._pixels) if self._of_blocks and self.device.kind == "cpu" else inf
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""
@@ -240,23 +240,24 @@ class Predictor:
     ) -> Generator[Progress, None, Tensor]:
         """Maps of an image, tile by tile; where memory is short, from the start with smaller batches, then smaller tiles."""
         size = tuple(x.shape[1:])
-        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(part or (), self.scale, strict=False)))
+        box = part or tuple((0, n) for n in size)
         while True:
-            staged = self._staged and prod(size) > self._pixels
+            staged = prod(size) > self._box
             tiles = [] if staged else self.tiles(size)
             if part and len(tiles) == 1:
                 tiles = [Tile(tiles[0].read, part)]
             largest = int(max((prod(b - a for a, b in tile.read) for tile in tiles), default=self._pixels))
             batch = min(len(tiles) or 1, max(1, int(self._together / largest)))
             try:
-                out = torch.zeros(self._room(size), device=x.device if isinstance(x, Tensor) else "cpu")
+                room = self._room([b - a for a, b in box] if staged else size)
+                out = torch.zeros(room, device=x.device if isinstance(x, Tensor) else "cpu")
                 fn = self._function(norm, stay=isinstance(x, Tensor))
                 events = tiled(fn, x, out, tiles, self.stride, self.scale, batch)
-                for event in self._in_stages(x, norm, out) if staged else events:
+                for event in self._in_stages(x, norm, out, box) if staged else events:
                     yield event
                     control.check()
                 if not self.device.mixed or bool(torch.isfinite(out).all()):
-                    return out[where]
+                    return out if staged else self._part(out, box)
                 self.device = replace(self.device, mixed=False)  # half precision overflowed
                 continue
             except Exception as e:
@@ -264,8 +265,11 @@ class Predictor:
                     raise
             self._shrink(batch, largest)
 
-    def _in_stages(self, x: Any, norm: Normalization, out: Tensor) -> Iterator[Progress]:
-        """The maps of a volume into ``out``, see `napari_dojo.nets.staged`."""
+    def _part(self, out: Tensor, box: Box) -> Tensor:
+        return out[(slice(None), *(slice(a * f, b * f) for (a, b), f in zip(box, self.scale, strict=True)))]
+
+    def _in_stages(self, x: Any, norm: Normalization, out: Tensor, wanted: Box) -> Iterator[Progress]:
+        """The maps of a box of an image into ``out``, see `napari_dojo.nets.staged`."""
         size = tuple(x.shape[1:])
         padded = tuple(n + -n % s for n, s in zip(size, self.stride, strict=True))
 
@@ -276,12 +280,13 @@ class Predictor:
             return part[None].contiguous(memory_format=self._layout)
 
         def write(box: Box, y: Tensor) -> None:
-            ends = [min(b, n) for (_, b), n in zip(box, size, strict=True)]
-            where = tuple(slice(a * f, b * f) for (a, _), b, f in zip(box, ends, self.scale, strict=True))
-            inner = tuple(slice(0, (b - a) * f) for (a, _), b, f in zip(box, ends, self.scale, strict=True))
-            out[(slice(None), *where)] = y[0][(slice(None), *inner)]
+            ours = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, wanted, strict=True))
+            if all(a < b for a, b in ours):
+                there = tuple((a - o, b - o) for (a, b), (o, _) in zip(ours, wanted, strict=True))
+                here = tuple((a - o, b - o) for (a, b), (o, _) in zip(ours, box, strict=True))
+                self._part(out, there)[...] = self._part(y[0], here)
 
-        staged = Staged(self._net, read, padded, self._pixels, self._computing)
+        staged = Staged(self._net, read, padded, self._box, self._computing, wanted)
         for done, _ in enumerate(staged.run(write), 1):
             if self.device.kind == "cuda":
                 self._pace()
@@ -332,7 +337,7 @@ class Predictor:
     def _computing(self) -> Iterator[None]:
         """The state of torch in which a network is applied."""
         if self.device.kind == "cpu":
-            threads = max(1, devices.free_cores(self.device.cores) // max(1, min(_busy.count, self.at_once)))
+            threads = max(1, devices.free_cores(self.device.cores) // min(shares(), self.at_once))
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)  # of this thread of Python
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):

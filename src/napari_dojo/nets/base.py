@@ -47,6 +47,11 @@ class Network(nn.Module):
         """How far, in pixels, an output pixel depends on the image, for each spatial axis."""
         raise NotImplementedError
 
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory that it takes for a pixel of an image, about."""
+        return 400.0
+
     def keep(self, maps: int) -> None:
         """Predict the first maps only, where that is cheaper; else all stay."""
 

@@ -1,7 +1,8 @@
-"""A U-Net on a volume that does not fit in memory at once, exactly: each level box by box, coarser levels as a whole before.
+"""A U-Net on an image that does not fit in memory at once, exactly: each level box by box, coarser levels as a whole before.
 
 A tile of a volume would need a halo as wide as the receptive radius, which is most of it. What the coarser levels make of the whole
-is small, and then a box of a level needs no more than a few cells around it. The encoder of a level is computed twice.
+is small, and then a box of a level needs no more than a few cells around it. What the encoder of a level makes is kept for
+its decoder (planes), or computed twice (volumes).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_
 
 __all__ = ["Staged"]
 
+ROWS = 32  # of a band at least
+
 Read = Callable[[Box], Tensor]  # (1, C, *box)
 Write = Callable[[Box, Tensor], None]
 
@@ -37,6 +40,7 @@ class Staged:
     size : S of the image, multiples of the stride.
     pixels : of a box at the finest level, about; levels with fewer cells than it has are computed at once.
     computing : the state of torch in which it is computed.
+    wanted : the box of the image whose prediction is wanted; empty: all.
     """
 
     net: UNet
@@ -44,11 +48,14 @@ class Staged:
     size: tuple[int, ...]
     pixels: float
     computing: Callable[[], AbstractContextManager[Any]]
+    wanted: Box = ()
 
     def run(self, write: Write) -> Iterator[None]:
-        """Compute all and hand it over, (1, K, *box * scale) with its box of pixels; yields after each step."""
+        """Compute what is wanted and hand it over, (1, K, *box * scale) with its box of pixels; yields after each step.
+
+        What is handed over may reach beyond what is wanted, to the end of a cell.
+        """
         net = self.net
-        grid = tuple(n // s for n, s in zip(self.size, net.stem, strict=True))
         fine = tuple(s * f for s, f in zip(net.stem, net.scale, strict=True))
 
         def put(box: Box, x: Tensor) -> None:
@@ -59,105 +66,151 @@ class Staged:
                 y = y + cut(line, pixels_of(where, net.scale), pixels_of(near, net.scale))
             write(where, y)
 
-        yield from self._level(0, lambda box: fold(self.read(pixels_of(box, net.stem)), net.stem), grid, put)
+        yield from self._level(
+            0, lambda box: fold(self.read(pixels_of(box, net.stem)), net.stem), self._grid, self._cells, put
+        )
+
+    @staticmethod
+    def bytes_per_pixel(net: UNet) -> float:
+        """Memory for a pixel of an image that is computed so: what the levels keep for each other."""
+        kept, handed = 0.0, 0.0
+        for i, step in enumerate(net.pools):
+            kept += net.values(i) if net.dims == 2 else 0.0
+            handed += 2 * net.values(i) / prod(step)
+        return 4 * (kept + handed)
 
     @property
     def steps(self) -> int:
         """How often `run` yields."""
-        grid, count = [n // s for n, s in zip(self.size, self.net.stem, strict=True)], 1
+        grid, cells, count = self._grid, self._cells, 1
         for step in self.net.pools:
-            if prod(grid) <= self._cells:
+            if prod(grid) <= self._most:
                 break
-            coarse = [n // s for n, s in zip(grid, step, strict=True)]
-            count += len(_boxes(grid, self._cells)) + len(_boxes(coarse, self._cells / prod(step)))
-            grid = coarse
+            grid, near = [n // s for n, s in zip(grid, step, strict=True)], _below(cells, grid, step)
+            count += len(_boxes(_whole(grid), self._most / prod(step))) + len(_boxes(cells, self._most))
+            cells = near
         return count
 
     @property
-    def _cells(self) -> float:
+    def _grid(self) -> Sequence[int]:
+        return tuple(n // s for n, s in zip(self.size, self.net.stem, strict=True))
+
+    @property
+    def _cells(self) -> Box:
+        """Those of the finest level that are wanted."""
+        return cells_of(self.wanted, self.net.stem) if self.wanted else _whole(self._grid)
+
+    @property
+    def _most(self) -> float:
+        """Cells of a box."""
         return self.pixels / prod(self.net.stem)
 
-    def _level(self, level: int, read: Read, grid: Sequence[int], write: Write) -> Iterator[None]:
-        """A level and all below it: from what it is given to what its decoder makes of that."""
+    @property
+    def _keeps(self) -> bool:
+        return len(self.size) == 2
+
+    def _level(self, level: int, read: Read, grid: Sequence[int], wanted: Box, write: Write) -> Iterator[None]:
+        """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells."""
         net = self.net
-        if level == len(net.pools) or prod(grid) <= self._cells:
-            whole = tuple((0, n) for n in grid)
+        if level == len(net.pools) or prod(grid) <= self._most:
             with self.computing():
-                write(whole, net.levels(read(whole), whole, level))
+                write(wanted, net.levels(read(_whole(grid)), wanted, level))
             yield
             return
         step = net.pools[level]
-        coarse = tuple(n // s for n, s in zip(grid, step, strict=True))
-        pooled, deep = _Filled(coarse), _Filled(coarse)
-        for core in _boxes(coarse, self._cells / prod(step)):
+        coarse, near = tuple(n // s for n, s in zip(grid, step, strict=True)), _below(wanted, grid, step)
+        pooled, skips = _Filled(_whole(coarse)), _Filled(pixels_of(near, step))
+        for core in _boxes(_whole(coarse), self._most / prod(step)):
             with self.computing():
-                pooled.write(core, self._pooled(level, read, grid, core))
+                pooled.write(core, self._pooled(level, read, grid, core, skips))
             yield
-        narrow = net.narrow[level]
-        yield from self._level(level + 1, pooled.read, coarse, lambda box, x: deep.write(box, narrow(x)))
+        deep, narrow = _Filled(near), net.narrow[level]
+        yield from self._level(level + 1, pooled.read, coarse, near, lambda box, x: deep.write(box, narrow(x)))
         del pooled
-        for core in _boxes(grid, self._cells):
+        for core in _boxes(wanted, self._most):
             with self.computing():
-                write(core, self._decoded(level, read, deep.read, grid, core))
+                write(core, self._decoded(level, skips.read if self._keeps else read, deep.read, grid, core))
             yield
 
-    def _pooled(self, level: int, read: Read, grid: Sequence[int], core: Box) -> Tensor:
-        """What the encoder hands to the next level, of whose cells ``core`` is a box."""
+    def _pooled(self, level: int, read: Read, grid: Sequence[int], core: Box, skips: _Filled) -> Tensor:
+        """What the encoder hands to the next level, of whose cells ``core`` is a box; what it makes goes to ``skips``."""
         net, step = self.net, self.net.pools[level]
         wide = wider(core, int(net.smooth), [n // s for n, s in zip(grid, step, strict=True)])
         fine = pixels_of(wide, step)
         near = wider(fine, REACH, grid)
-        return cut(pool(cut(net.down[level](read(near)), fine, near), step, net.smooth), core, wide)
+        x = cut(net.down[level](read(near)), fine, near)
+        if self._keeps and not self._unused(level):
+            skips.write(fine, x)
+        return cut(pool(x, step, net.smooth), core, wide)
+
+    def _unused(self, level: int) -> bool:
+        """Whether the decoder of a level does not see its encoder."""
+        return self.net.smooth and level == 0
 
     def _decoded(self, level: int, read: Read, deep: Read, grid: Sequence[int], core: Box) -> Tensor:
-        """What the decoder makes of a box of its level."""
+        """What the decoder makes of a box of its level; ``read`` : what its encoder made, or is given."""
         net, step = self.net, self.net.pools[level]
-        coarse = cells_of(wider(core, REACH, grid), step)
+        coarse = _below(core, grid, step)
         box = pixels_of(coarse, step)
         x = F.interpolate(deep(coarse), scale_factor=[float(p) for p in step], mode="nearest")
-        if not (net.smooth and level == 0):
-            near = wider(box, REACH, grid)
-            x = add(x, cut(net.down[level](read(near)), box, near))
+        if not self._unused(level):
+            near = box if self._keeps else wider(box, REACH, grid)
+            skip = read(near) if self._keeps else cut(net.down[level](read(near)), box, near)
+            x = add(x, skip)
         return cut(net.up[level](x), core, box)
 
 
 class _Filled:
-    """An array (1, C, *grid) that is filled box by box."""
+    """An array (1, C, *box) of a box of a grid, which is filled box by box."""
 
-    def __init__(self, grid: Sequence[int]) -> None:
-        self._grid = tuple(grid)
+    def __init__(self, box: Box) -> None:
+        self._box = box
         self._array: Tensor | None = None
 
     def write(self, box: Box, x: Tensor) -> None:
-        """Put a box."""
+        """Put the part of a box that lies in this one."""
+        inner = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, self._box, strict=True))
+        if any(a >= b for a, b in inner):
+            return
         if self._array is None:
-            self._array = torch.empty((*x.shape[:2], *self._grid), dtype=x.dtype, device=x.device)
-        self._array[_key(box)] = x
+            shape = (*x.shape[:2], *(b - a for a, b in self._box))
+            flat = x.is_contiguous(memory_format=torch.channels_last) if x.ndim == 4 else False
+            layout = torch.channels_last if flat else torch.contiguous_format
+            self._array = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        cut(self._array, inner, self._box).copy_(cut(x, inner, box))
 
     def read(self, box: Box) -> Tensor:
         """A box."""
         assert self._array is not None
-        return self._array[_key(box)]
+        return cut(self._array, box, self._box)
 
 
-def _key(box: Box) -> tuple[Any, ...]:
-    return (..., *(slice(a, b) for a, b in box))
+def _whole(grid: Sequence[int]) -> Box:
+    return tuple((0, n) for n in grid)
 
 
-def _boxes(grid: Sequence[int], cells: float) -> list[Box]:
-    """Boxes that cover a grid, each of about this many cells."""
-    left, room, edges = (
-        sorted(range(len(grid)), key=lambda a: grid[a]),
-        max(1.0, cells),
-        dict.fromkeys(range(len(grid)), 1),
-    )
-    while left:
-        a = left.pop(0)
-        edges[a] = min(grid[a], max(1, int(room ** (1 / (len(left) + 1)))))
-        room = max(1.0, room / edges[a])
+def _below(box: Box, grid: Sequence[int], step: Sequence[int]) -> Box:
+    """The cells of the next level that the decoder of a level needs for a box of its own."""
+    return cells_of(wider(box, REACH, grid), step)
+
+
+def _boxes(box: Box, cells: float) -> list[Box]:
+    """Boxes that cover a box, each of about this many cells."""
     cuts = []
-    for a, n in enumerate(grid):
-        count = ceil(n / edges[a])
-        ends = [round(n * i / count) for i in range(count + 1)]
+    for (first, last), edge in zip(box, _edges([b - a for a, b in box], max(1.0, cells)), strict=True):
+        count = ceil((last - first) / edge)
+        ends = [first + round((last - first) * i / count) for i in range(count + 1)]
         cuts.append(list(pairwise(ends)))
     return list(product(*cuts))
+
+
+def _edges(grid: Sequence[int], cells: float) -> list[int]:
+    """Of boxes: bands of planes, which lie in memory as they are computed (channels last), and cubes."""
+    if len(grid) == 2 and cells >= ROWS * grid[1]:
+        return [int(cells / grid[1]), grid[1]]
+    left, edges = sorted(range(len(grid)), key=lambda a: grid[a]), [1] * len(grid)
+    while left:
+        a = left.pop(0)
+        edges[a] = min(grid[a], max(1, int(cells ** (1 / (len(left) + 1)))))
+        cells = max(1.0, cells / edges[a])
+    return edges

@@ -108,6 +108,7 @@ class UNet(Network):
             raise ValueError(f"direct {direct}: for each of {out_channels} outputs one of {in_channels} channels")
         conv = CONV[dims]
         widths = [max(8, round(width * growth**i / 8) * 8) for i in range(len(self.pools) + 1)]
+        self.widths = tuple(widths)
         inputs = [in_channels * prod(self.stem), *widths[:-1]]
         self.down = nn.ModuleList(Block(dims, i, o, norm) for i, o in zip(inputs, widths, strict=True))
         self.narrow = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
@@ -132,6 +133,15 @@ class UNet(Network):
     def receptive_radius(self) -> tuple[int, ...]:
         """How far, in pixels, an output pixel depends on the image (an upper bound), for each spatial axis."""
         return geometry.receptive_radius(self.stem, self.pools, smooth=self.smooth, direct=self.line is not None)
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory that it takes for a pixel of an image: four maps of the finest level, and one of each other."""
+        return 4.0 * (3 * self.values(0) + sum(self.values(i) for i in range(len(self.widths))))
+
+    def values(self, level: int) -> float:
+        """How many values the map of a level has for a pixel of the image."""
+        return self.widths[level] / prod(self.stem) / prod(p for pool in self.pools[:level] for p in pool)
 
     def keep(self, maps: int) -> None:
         """Predict the first maps only."""
