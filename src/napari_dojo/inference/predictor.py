@@ -35,9 +35,9 @@ LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
 BLOCKS = {"cpu": 2816.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 VOLUME = 32e6  # voxels of blocks of a large volume
-BLOCK_MEMORY = 0.6e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
-BOX = 640.0**2  # pixels of the bands that blocks of planes are computed in on a CPU, level by level
-ARRAYS = 20.0  # bytes for a pixel: what is read, and the maps
+BLOCK_MEMORY = 0.7e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
+BAND_MEMORY = 80e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU, level by level
+ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, at least
@@ -103,7 +103,8 @@ class Predictor:
 
     def _take_turns(self, pixels: float) -> None:
         """Threads with a tile or block of this size each take turns where they do not fit beside each other, as on a GPU."""
-        self.memory = self._memory(pixels)
+        fixed, each = self._bytes(pixels)
+        self.memory = fixed + pixels * each
         fitting = int(self.device.memory / 2 / self.memory) if self.device.kind == "cpu" else 1
         self.at_once = max(1, min(self.device.cores, MOST, fitting))
         self._turn = Semaphore(self.at_once)
@@ -124,8 +125,9 @@ class Predictor:
         flat, memory = self._dims == 2, self.device.memory / 2
         if flat and self.device.kind == "cpu":
             memory = min(memory, BLOCK_MEMORY)
+        fixed, each = self.for_blocks(inf)._bytes(inf)
         most = BLOCKS[self.device.kind] if flat else VOLUME
-        return min(most, max(memory * most / self.for_blocks(most).memory, 512.0**2))
+        return min(most, max((memory - fixed) / each, 512.0**2))
 
     @property
     def block_memory(self) -> float:
@@ -141,12 +143,12 @@ class Predictor:
         made._take_turns(pixels)
         return made
 
-    def _memory(self, pixels: float) -> float:
-        """Bytes for a tile or block of this size, and for what is made of its maps, about."""
-        each, boxes = self._net.bytes_per_pixel, 0.0
+    def _bytes(self, pixels: float) -> tuple[float, float]:
+        """Of a tile or block of this size, and of what is made of its maps: whatever its size, and for each pixel, about."""
+        fixed, each = 0.0, self._net.bytes_per_pixel
         if isinstance(self._net, UNet) and self._box < pixels:
-            each, boxes = Staged.bytes_per_pixel(self._net), self._box * each
-        return float(boxes + pixels * (ARRAYS + max(each, OBJECTS[self._dims])))
+            fixed, each = self._box * each, Staged.bytes_per_pixel(self._net)
+        return fixed, ARRAYS + max(each, OBJECTS[self._dims])
 
     @property
     def _box(self) -> float:
@@ -155,7 +157,9 @@ class Predictor:
             return inf
         if self._dims == 3:
             return self._pixels
-        return min(BOX, self._pixels) if self._of_blocks and self.device.kind == "cpu" else inf
+        if not self._of_blocks or self.device.kind != "cpu":
+            return inf
+        return min(BAND_MEMORY / self._net.bytes_per_pixel, self._pixels)
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""

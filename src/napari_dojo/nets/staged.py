@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise, product
 from math import ceil, prod
+from mmap import mmap
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_
 __all__ = ["Staged"]
 
 ROWS = 32  # of a band at least
+APART = 2**24  # bytes of an array that has its own memory
 
 Read = Callable[[Box], Tensor]  # (1, C, *box)
 Write = Callable[[Box, Tensor], None]
@@ -66,39 +68,41 @@ class Staged:
                 y = y + cut(line, pixels_of(where, net.scale), pixels_of(near, net.scale))
             write(where, y)
 
-        yield from self._level(
-            0, lambda box: fold(self.read(pixels_of(box, net.stem)), net.stem), self._grid, self._cells, put
-        )
+        def image(box: Box) -> Tensor:
+            return fold(self.read(pixels_of(box, net.stem)), net.stem)
+
+        yield from self._level(0, image, self._cells, put, lambda: None)
 
     @staticmethod
     def bytes_per_pixel(net: UNet) -> float:
         """Memory for a pixel of an image that is computed so: what the levels keep for each other."""
-        kept, handed = 0.0, 0.0
-        for i, step in enumerate(net.pools):
-            kept += net.values(i) if net.dims == 2 else 0.0
-            handed += 2 * net.values(i) / prod(step)
-        return 4 * (kept + handed)
+        handed = [net.values(i) / prod(step) for i, step in enumerate(net.pools)]
+        if net.dims == 3:
+            return 8 * sum(handed)
+        return 4 * (max(handed, default=0.0) + sum(handed) + sum(net.values(i) for i in range(len(handed))))
 
     @property
     def steps(self) -> int:
         """How often `run` yields."""
-        grid, cells, count = self._grid, self._cells, 1
-        for step in self.net.pools:
+        cells, count = self._cells, 1
+        for level, step in enumerate(self.net.pools):
+            grid = self._grid_of(level)
             if prod(grid) <= self._most:
                 break
-            grid, near = [n // s for n, s in zip(grid, step, strict=True)], _below(cells, grid, step)
-            count += len(_boxes(_whole(grid), self._most / prod(step))) + len(_boxes(cells, self._most))
-            cells = near
+            count += len(_boxes(_whole(self._grid_of(level + 1)), self._most / prod(step)))
+            count += len(_boxes(cells, self._most))
+            cells = _below(cells, grid, step)
         return count
 
-    @property
-    def _grid(self) -> Sequence[int]:
-        return tuple(n // s for n, s in zip(self.size, self.net.stem, strict=True))
+    def _grid_of(self, level: int) -> tuple[int, ...]:
+        """The number of cells of a level along each axis."""
+        cell = [prod(steps) for steps in zip(self.net.stem, *self.net.pools[:level], strict=True)]
+        return tuple(n // s for n, s in zip(self.size, cell, strict=True))
 
     @property
     def _cells(self) -> Box:
         """Those of the finest level that are wanted."""
-        return cells_of(self.wanted, self.net.stem) if self.wanted else _whole(self._grid)
+        return cells_of(self.wanted, self.net.stem) if self.wanted else _whole(self._grid_of(0))
 
     @property
     def _most(self) -> float:
@@ -109,24 +113,32 @@ class Staged:
     def _keeps(self) -> bool:
         return len(self.size) == 2
 
-    def _level(self, level: int, read: Read, grid: Sequence[int], wanted: Box, write: Write) -> Iterator[None]:
-        """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells."""
+    def _level(
+        self, level: int, read: Read, wanted: Box, write: Write, given: Callable[[], None]
+    ) -> Iterator[None]:
+        """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells.
+
+        ``given`` is called once nothing is read any more.
+        """
         net = self.net
+        grid = self._grid_of(level)
         if level == len(net.pools) or prod(grid) <= self._most:
             with self.computing():
                 write(wanted, net.levels(read(_whole(grid)), wanted, level))
             yield
             return
-        step = net.pools[level]
-        coarse, near = tuple(n // s for n, s in zip(grid, step, strict=True)), _below(wanted, grid, step)
+        step, coarse = net.pools[level], self._grid_of(level + 1)
+        near = _below(wanted, grid, step)
         pooled, skips = _Filled(_whole(coarse)), _Filled(pixels_of(near, step))
         for core in _boxes(_whole(coarse), self._most / prod(step)):
             with self.computing():
                 pooled.write(core, self._pooled(level, read, grid, core, skips))
             yield
+        if self._keeps:
+            given()
         deep, narrow = _Filled(near), net.narrow[level]
-        yield from self._level(level + 1, pooled.read, coarse, near, lambda box, x: deep.write(box, narrow(x)))
-        del pooled
+        yield from self._level(level + 1, pooled.read, near, lambda box, x: deep.write(box, narrow(x)), pooled.free)
+        pooled.free()
         for core in _boxes(wanted, self._most):
             with self.computing():
                 write(core, self._decoded(level, skips.read if self._keeps else read, deep.read, grid, core))
@@ -173,16 +185,28 @@ class _Filled:
         if any(a >= b for a, b in inner):
             return
         if self._array is None:
-            shape = (*x.shape[:2], *(b - a for a, b in self._box))
-            flat = x.is_contiguous(memory_format=torch.channels_last) if x.ndim == 4 else False
-            layout = torch.channels_last if flat else torch.contiguous_format
-            self._array = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+            self._array = _empty(x, [b - a for a, b in self._box])
         cut(self._array, inner, self._box).copy_(cut(x, inner, box))
 
     def read(self, box: Box) -> Tensor:
         """A box."""
         assert self._array is not None
         return cut(self._array, box, self._box)
+
+    def free(self) -> None:
+        """Give its memory back."""
+        self._array = None
+
+
+def _empty(like: Tensor, grid: Sequence[int]) -> Tensor:
+    """An array (1, C, *grid), planes with the channels last; large ones not from the heap, whose holes others would not fill."""
+    n, c = like.shape[:2]
+    shape = (n, *grid, c) if len(grid) == 2 else (n, c, *grid)
+    if like.device.type == "cpu" and like.itemsize * prod(shape) >= APART:
+        made = torch.frombuffer(mmap(-1, like.itemsize * prod(shape)), dtype=like.dtype).view(shape)
+    else:
+        made = torch.empty(shape, dtype=like.dtype, device=like.device)
+    return made.movedim(-1, 1) if len(grid) == 2 else made
 
 
 def _whole(grid: Sequence[int]) -> Box:
