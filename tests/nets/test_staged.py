@@ -27,7 +27,9 @@ def test_in_stages_it_is_the_whole(kind, pixels, finer, some):
     def key(box, scale):
         return (..., *(slice(a * f, b * f) for (a, b), f in zip(box, scale, strict=True)))
 
-    staged = Staged(made, lambda box: x[key(box, (1,) * dims)], size, pixels, torch.inference_mode, wanted if some else ())
+    staged = Staged(
+        made, lambda box: x[key(box, (1,) * dims)], size, pixels, torch.inference_mode, wanted if some else ()
+    )
     steps = list(staged.run(lambda box, y: out.__setitem__(key(box, made.scale), y)))
     assert len(steps) == staged.steps
     assert (len(steps) > 3) == (len(made.pools) > 0 and prod(size) > pixels)

@@ -36,7 +36,9 @@ TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of t
 BLOCKS = {"cpu": 2816.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 VOLUME = 32e6  # voxels of blocks of a large volume
 BLOCK_MEMORY = 0.7e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
-BAND_MEMORY = 80e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU, level by level
+BAND_MEMORY = (
+    80e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU, level by level
+)
 ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short

@@ -113,9 +113,7 @@ class Staged:
     def _keeps(self) -> bool:
         return len(self.size) == 2
 
-    def _level(
-        self, level: int, read: Read, wanted: Box, write: Write, given: Callable[[], None]
-    ) -> Iterator[None]:
+    def _level(self, level: int, read: Read, wanted: Box, write: Write, given: Callable[[], None]) -> Iterator[None]:
         """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells.
 
         ``given`` is called once nothing is read any more.
