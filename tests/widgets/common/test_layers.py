@@ -44,6 +44,12 @@ def test_colours_are_no_dimension():
     np.testing.assert_allclose(result.scale, (0.5, 0.25))
 
 
+def test_transparency_is_no_channel_as_in_files():
+    data = np.arange(4 * 5 * 4, dtype=np.uint8).reshape(4, 5, 4)
+    source = source_of(Image(data, rgb=True), "YXC")
+    np.testing.assert_array_equal(source.array, data[..., :3])
+
+
 def test_a_part_lies_in_its_place():
     image = Image(np.zeros((4, 6, 8)), **TURNED)
     part = Labels(np.zeros((1, 2, 2), int), **moved(placement(image, [0, 1, 2]), (1, 2, 3)))

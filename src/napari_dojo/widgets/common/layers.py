@@ -70,8 +70,9 @@ class Source:
 
 
 def array_of(layer: Any) -> Any:
-    """The data of a layer, the finest level where there are several; what lies on the disk as dask."""
-    return stored(layer.data[0] if layer.multiscale else layer.data)
+    """The data of a layer, the finest level where there are several, without transparency; what lies on the disk as dask."""
+    found = stored(layer.data[0] if layer.multiscale else layer.data)
+    return found[..., :3] if getattr(layer, "rgb", False) else found
 
 
 def same_grid(a: Any, b: Any) -> bool:
