@@ -206,22 +206,34 @@ def _simulated(simulate: Any, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.asarray(made.image), np.asarray(made.labels)
 
 
-def from_strokes(data: Path, steps: int, minutes: float, draws: int, start: str) -> dict[str, Any]:
-    """Train from strokes on 20 objects and on background in 3 images; AP of the official test images, median of draws."""
+def trained_on_few(data: Path, how: str, long: tuple[str, float], draws: int, start: str) -> dict[str, Any]:
+    """Train at the defaults on a little; AP of the official test images, median of draws.
+
+    ``how`` : "strokes" on 20 objects and on background in 3 images, or "complete" annotation of 5 images.
+    """
     found = []
     for seed in range(draws):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            draw_objects(data / "dsb2018_fluo" / "train", folder, seed)
-            long = ("--steps", steps) if steps else ("--minutes", minutes)
-            dojo("train", "instances", "--input", folder / "images", "--target", folder / "strokes", "--annotation",
-                 "strokes", "--out", folder / "model", "--start", start, *long)  # fmt: skip
+            make = draw_objects if how == "strokes" else draw_images
+            make(data / "dsb2018_fluo" / "train", folder, seed)
+            dojo("train", "instances", "--input", folder / "images", "--target", folder / how, "--annotation", how,
+                 "--out", folder / "model", "--start", start, *long)  # fmt: skip
             test = data / "dsb2018_fluo" / "test"
             told = dojo_json("evaluate", folder / "model", "--input", test / "images", "--target", test / "masks")
             found.append(told["ap"])
             print(json.dumps(found[-1]))
     ap = {k: round(float(np.median([f[k] for f in found])), 4) for k in found[0]}
     return {"ap": ap, "draws": [round(f["0.5"], 4) for f in found], "start": start}
+
+
+def draw_images(source: Path, out: Path, seed: int, images: int = 5) -> None:
+    """Random images with all their objects."""
+    pairs, _, _ = pair_files(list_inputs(source / "images"), list_inputs(source / "masks", targets=True))
+    for i in np.random.default_rng([seed, 5]).choice(len(pairs), images, replace=False):
+        for path, kind in zip(pairs[i], ("images", "complete"), strict=True):
+            found = read(path, labels=kind == "complete")
+            write(out / kind / f"{pairs[i][0].stem}.tif", found.data, found.axes or "YX", labels=kind == "complete")
 
 
 def draw_objects(source: Path, out: Path, seed: int, images: int = 3, objects: int = 20) -> None:
@@ -251,7 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["gestures", "edits", "live", "strokes", "next", "planes", "rounds", "completion", "pixels"],
+        choices=["gestures", "edits", "live", "strokes", "complete", "next", "planes", "rounds", "completion", "pixels"],
         default="gestures",
     )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
@@ -265,12 +277,13 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["full", "each", "xy"], help="how --only planes annotates")
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--start", default="none", help="of --only strokes")
+    parser.add_argument("--start", default="none", help="of --only strokes and complete")
+    parser.add_argument("--width", type=int, default=0, help="of the networks of --only planes")
     parser.add_argument(
         "--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated"
     )
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
-    parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, cells, nuclei3d_small")
+    parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, bright_field, nuclei3d_small, cells ...")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -285,7 +298,7 @@ def main() -> None:
         from _annotate_planes import Effort, simulate_planes
 
         minutes = 15.0 if args.minutes == parser.get_default("minutes") else args.minutes
-        return simulate_planes(Effort(args.steps, minutes, kind=args.kind), args.ways, args.seed)
+        return simulate_planes(Effort(args.steps, minutes, args.width, kind=args.kind), args.ways, args.seed)
 
     def corrected() -> Any:
         from _annotate_rounds import KINDS, Effort, simulate_rounds
@@ -303,7 +316,13 @@ def main() -> None:
             return {n: complete(k, seeds) for n, k in {**KINDS, "dsb2018": real_nuclei(args.data)}.items()}
         return {n: ten_strokes(k, seeds) for n, k in {"isbi2012": membranes(args.data), **CLASSES}.items()}
 
+    def few() -> Any:
+        long = ("--steps", args.steps) if args.steps else ("--minutes", args.minutes)
+        return trained_on_few(args.data, args.only, long, args.draws, args.start)
+
     work: dict[str, Callable[[], Any]] = {
+        "strokes": few,
+        "complete": few,
         "rounds": corrected,
         "planes": planes,
         "edits": lambda: edits_timed(args.size),
@@ -312,7 +331,6 @@ def main() -> None:
         "pixels": kinds,
         "gestures": lambda: gestures(args.data, args.seed),
         "live": lambda: live(args.strokes),
-        "strokes": lambda: from_strokes(args.data, args.steps, args.minutes, args.draws, args.start),
     }
     print(json.dumps(work[args.only]()))
 

@@ -26,7 +26,7 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.start import AUTO, comparison
-from napari_dojo.training.train import Target, train_steps
+from napari_dojo.training.train import KEPT, Target, train_steps
 
 SETTINGS = TrainSettings(steps=200, batch=2, patch=32, width=8, depth=2, device="cpu")
 
@@ -205,7 +205,7 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
     list(train_steps(data, "instances", Target(near, corrections=True), more, start=load(known)))
     start, apart, close = (torch.cat([p.ravel() for p in load(m).net.parameters()]) for m in (known, free, near))
     assert read_card(free).training["steps"] == read_card(near).training["steps"] == 20
-    torch.testing.assert_close(close - start, (apart - start) / 2, rtol=0.05, atol=1e-3)
+    torch.testing.assert_close(close - start, (apart - start) * (1 - KEPT), rtol=0.05, atol=1e-3)
     setup = prepare(data, TASKS["instances"], TASKS["instances"].options(), SETTINGS, choose("cpu"), AUTO)
     assert [m.name for m in setup.comparison.models] == ["discs"]
 
@@ -220,6 +220,19 @@ def test_a_start_is_not_chosen_for_agreeing_with_its_own_accepted_objects(tmp_pa
     list(train_steps(accepted, "instances", target, replace(settings, validation=0.0), start=start))
     weights = [torch.cat([p.ravel() for p in b.net.parameters()]) for b in (start, load(target.out))]
     assert (weights[0] - weights[1]).abs().max() > 1e-5
+
+
+def test_what_a_start_predicted_is_corrected_at_the_scale_of_the_prediction(tmp_path: Path) -> None:
+    """Objects of twice the start's size are brought to its size, unless it is its own predictions that are corrected."""
+    start, (inputs, _) = load(find("nuclei-fluorescence")), discs(n=1)
+    large = np.kron(inputs[0], np.ones((4, 4), np.float32))
+    data = Dataset.of([large], [predict(start, large)])
+    settings = replace(SETTINGS, steps=1, width=0, depth=0, validation=0.0)
+    for corrections in (False, True):
+        out = tmp_path / str(corrections)
+        list(train_steps(data, "instances", Target(out, corrections=corrections), settings, start=start))
+    assert read_card(tmp_path / "False").zoom < 0.7
+    assert read_card(tmp_path / "True").zoom == 1
 
 
 def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path) -> None:

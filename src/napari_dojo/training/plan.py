@@ -161,9 +161,18 @@ def paced(plan: Plan, seconds: float, device: Device) -> Plan:
 
 
 def plan_for(
-    dataset: Dataset, split: Split, summary: Summary, device: Device, settings: TrainSettings, start: Card | None = None
+    dataset: Dataset,
+    split: Split,
+    summary: Summary,
+    device: Device,
+    settings: TrainSettings,
+    start: Card | None = None,
+    *,
+    resize: bool = True,
 ) -> Plan:
     """The plan of a training on these data, which fine-tunes the model ``start`` if one is given.
+
+    ``resize`` : objects of another size than the start's are brought to its size.
 
     Raises
     ------
@@ -180,7 +189,7 @@ def plan_for(
             f"{dataset.spatial} with {dataset.channels}. Start from another model, or from nothing."
         )
     zoom = start.zoom
-    if start.diameter and summary.diameter and not 1 / 1.5 < summary.diameter / start.diameter < 1.5:
+    if resize and start.diameter and summary.diameter and not 1 / 1.5 < summary.diameter / start.diameter < 1.5:
         zoom = start.zoom * start.diameter / summary.diameter
     scaled = tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes)
     data = replace(data, sizes=scaled, diameter=None, thickness=None)

@@ -81,8 +81,8 @@ class Setup:
                 found.append(Finding("warning", text))
         return tuple(found)
 
-    def starting_from(self, start: Card | None) -> Setup:
-        """The same training with this start, decided.
+    def starting_from(self, start: Card | None, *, resize: bool = True) -> Setup:
+        """The same training with this start, decided; ``resize`` : see `napari_dojo.training.plan.plan_for`.
 
         Raises
         ------
@@ -90,7 +90,9 @@ class Setup:
         """
         rule, plan = _rule(start, self.summary), None
         if self.device is not None and self.split is not None:
-            plan = plan_for(self.dataset, self.split, self.summary, self.device, self.settings, start)
+            plan = plan_for(
+                self.dataset, self.split, self.summary, self.device, self.settings, start, resize=resize
+            )
         return replace(self, start=start, rule=rule, plan=plan, comparison=DECIDED)
 
     @property

@@ -67,7 +67,7 @@ JUDGED = 600_000.0  # pixels that are validated on per minute of training on a C
 ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 QUICK = 0.03  # share of a trial that one check on the way may take
-KEPT = 0.5  # share of the start's weights in a model that was trained on corrections
+KEPT = 0.65  # share of the start's weights in a model that was trained on corrections
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
 
@@ -117,6 +117,8 @@ def train_steps(
         found, given = bundle if model is None else bundles.load(model.path), setup if among else setup.trial
         decided = given if model is None or found is None else given.starting_from(found.card)
         decided = decided if split is None else replace(decided, split=split)
+        if target.corrections and found is not None:
+            decided = _at_the_scale_of(found, decided, target)
         return _Training(decided, target, found, control, among or World(), like)
 
     training, before = yield from _begun(make, setup, target, control, world)
@@ -172,6 +174,18 @@ def _begun(
             best.leave(training)
     training.why = why
     return training, before
+
+
+def _at_the_scale_of(start: Bundle, setup: Setup, target: Target) -> Setup:
+    """The setup, or the same without bringing objects to the size of the start's: where the start then agrees better with the labels.
+
+    What a person corrects was predicted at one of the two scales, and is found at that.
+    """
+    plain = setup.starting_from(start.card, resize=False)
+    if plain.plan == setup.plan:
+        return setup
+    both = [_Training(s, target, start, Control(), World()).agreement() for s in (plain, setup)]
+    return plain if both[0] >= both[1] else setup
 
 
 def _crossed_before(target: Target) -> dict[str, Any]:
@@ -320,6 +334,12 @@ class _Training:
     def predicted(self) -> list[NDArray[np.float32]]:
         """The maps of validation by the network as it is now."""
         return self.validation.predict(self.learner.average)
+
+    def agreement(self) -> float:
+        """The score of the start as it is."""
+        assert self.start is not None
+        maps = self.validation.predict(self.start.net)
+        return self.validation.score(maps, decoding_of(self.start.card)).selection_score
 
     def leave(self, better: _Training) -> None:
         """Another one continues."""
