@@ -263,7 +263,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["gestures", "edits", "live", "strokes", "complete", "next", "planes", "rounds", "completion", "pixels"],
+        choices=[
+            "gestures",
+            "edits",
+            "live",
+            "strokes",
+            "complete",
+            "next",
+            "planes",
+            "rounds",
+            "completion",
+            "pixels",
+        ],
         default="gestures",
     )
     parser.add_argument("--strokes", type=int, default=20, help="of --only live")
@@ -283,7 +294,9 @@ def main() -> None:
         "--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated"
     )
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
-    parser.add_argument("--kinds", nargs="*", help="of --only rounds: bacteria, bright_field, nuclei3d_small, cells ...")
+    parser.add_argument(
+        "--kinds", nargs="*", help="of --only rounds: bacteria, bright_field, nuclei3d_small, cells ..."
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

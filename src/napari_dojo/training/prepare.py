@@ -90,9 +90,7 @@ class Setup:
         """
         rule, plan = _rule(start, self.summary), None
         if self.device is not None and self.split is not None:
-            plan = plan_for(
-                self.dataset, self.split, self.summary, self.device, self.settings, start, resize=resize
-            )
+            plan = plan_for(self.dataset, self.split, self.summary, self.device, self.settings, start, resize=resize)
         return replace(self, start=start, rule=rule, plan=plan, comparison=DECIDED)
 
     @property
