@@ -7,7 +7,8 @@ Needs a display; without one: ``xvfb-run -a -s "-screen 0 1600x1000x24" python b
 The last line is JSON: ``worst_block_ms`` (the longest time without a beat, but for ``first_painting_ms``, the one in
 which napari adds the preview's layer and paints it for the first time), ``ours_ms`` (the longest time of it in
 our own code), ``worst_but_for_waiting_ms`` (the longest, less the time in which the window's thread waited for a core) and
-``ours_cpu_ms`` (the most CPU time in our code in one block), which other programs change less, ``stop_s``, ``left_behind`` (processes and files), ``opens_s`` of each panel, ``memory_mb`` before and
+``ours_cpu_ms`` (the most CPU time in our code in one block), which other programs change less, ``worst_but_for_collecting_ms`` (less the
+time in which Python's garbage collector looked through all that napari holds, about 0.2 s each time), ``stop_s``, ``left_behind`` (processes and files), ``opens_s`` of each panel, ``memory_mb`` before and
 after ``--trainings`` short trainings in one viewer. ``--decode 4096`` measures something else: a result of so many px a
 side is decoded again by a slider that is moved twice. ``shows_s``: until its progress is seen; ``next_s``: from the second
 move until that decoding has begun; ``decode_s``: of the whole one; and the blocks of the window meanwhile.
@@ -66,6 +67,7 @@ class Late:
     waited: float
     cpu: float
     looks: list[Look]
+    collected: float = 0.0  # ms of it in Python's garbage collector, which looks through all that napari holds
 
     @property
     def owners(self) -> list[str]:
@@ -97,6 +99,8 @@ class Heartbeat:
         self.late: list[Late] = []
         self.seen: list[Look] = []
         self.on = False
+        self.collected = self.collecting = 0.0  # s since the last beat; when a collection began
+        gc.callbacks.append(self._collects)
         self.file = tempfile.TemporaryFile()  # noqa: SIM115
         self.timer = QTimer(parent)
         self.timer.setInterval(int(BEAT * 1000))
@@ -108,9 +112,15 @@ class Heartbeat:
         now, cpu, without = time.perf_counter(), time.thread_time(), waited()
         if self.on and now - self.last > 0.02:
             spent = (1000 * (a - b) for a, b in ((now, self.last), (without, self.waited), (cpu, self.cpu)))
-            self.late.append(Late(*spent, self.seen))
-        self.seen = []
+            self.late.append(Late(*spent, self.seen, 1000 * self.collected))
+        self.seen, self.collected = [], 0.0
         self.last, self.waited, self.cpu, self.looked = now, without, cpu, cpu
+
+    def _collects(self, phase: str, info: dict) -> None:
+        if threading.get_ident() == self.main:
+            now = time.perf_counter()
+            self.collected += now - self.collecting if phase == "stop" else 0.0
+            self.collecting = now
 
     def watch(self) -> None:
         while True:
@@ -154,6 +164,7 @@ class Heartbeat:
             "ours_ms": self.worst_of_ours()[0],
             "worst_but_for_waiting_ms": self.worst_but_for_waiting(),
             "ours_cpu_ms": self.worst_of_ours(cpu=True)[0],
+            "worst_but_for_collecting_ms": max((x.ms - x.collected for x in self._of(False)), default=0.0),
         }
         return {name: round(value, 1) for name, value in found.items()}
 
@@ -161,7 +172,7 @@ class Heartbeat:
         """Print the longest late beats, and where our code took longest."""
         for late in sorted(self.late, key=lambda x: x.waited - x.ms)[:most]:
             print(
-                f"late by {late.ms:.0f} ms, {late.waited:.0f} of them without a core, {late.cpu:.0f} at work, {late.owners}"
+                f"late by {late.ms:.0f} ms, {late.waited:.0f} of them without a core, {late.cpu:.0f} at work, {late.collected:.0f} collecting garbage, {late.owners}"
             )
             middle = late.looks[len(late.looks) // 2].stack if late.looks else "(nothing seen)"
             print("\n".join(middle.splitlines()[-8:]), flush=True)

@@ -108,7 +108,7 @@ def test_frames_are_measured_one_by_one_and_volumes_as_a_whole(cells):
     assert np.array_equal(frames.sample, np.repeat([0, 1], [n, n - 1]))
     assert np.allclose(frames.values[1:n], frames.values[n:], atol=1e-5)
     assert frames.key(n) == (1, 2)
-    assert frames.rows()[1, 2] == n
+    assert frames.rows[1, 2] == n
     volume = measure(y, x, VOLUME)
     assert len(volume) == n
     assert volume.centre.shape == (n, 3)

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.device import choose
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Message, Started, Step, Tried
+from napari_dojo.events import Control, Done, Event, Message, Started, Step, Tried, Validated
 from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import Bundle, load, save
 from napari_dojo.models.card import read_card
@@ -114,7 +114,10 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert f"{tried[1].figure} " in why
     assert f"{tried[2].figure} " in why
     assert type(events[1]) is Tried  # before the first step of all
-    assert {e.preview for e in tried} == {str(tmp_path / "m" / "run" / "preview-0.npy")}
+    run_of = tmp_path / "m" / "run"
+    assert [e.preview for e in tried] == [str(run_of / f"preview{k}-0.npy") for k in ("", "", "1")]
+    first = next(e for e in events if isinstance(e, Validated))
+    assert first.preview == tried[1].preview  # that of the start that won, not of the last one that was tried
     assert [e.step for e in events if isinstance(e, Step)] == list(range(21, 41))  # a tenth of all was its trial
     card = read_card(tmp_path / "m")
     assert card.parent == "good"

@@ -61,7 +61,7 @@ class Classes:
 
     def examples(self, objects: Objects) -> Examples:
         """What was shown, of objects that are there."""
-        rows = objects.rows()
+        rows = objects.rows
         there = [(rows[key], c) for key, c in self.shown.items() if key in rows]
         pairs = np.asarray(there, np.int64).reshape(-1, 2)
         return Examples(pairs[:, 0], pairs[:, 1], self.names)

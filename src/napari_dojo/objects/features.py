@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -62,6 +63,7 @@ class Objects:
         """Sample and number of object ``k``, by which it is known while others come and go."""
         return int(self.sample[k]), int(self.label[k])
 
+    @cached_property
     def rows(self) -> dict[tuple[int, int], int]:
         """Which row each object is in, by its key."""
         return {key: k for k, key in enumerate(zip(self.sample.tolist(), self.label.tolist(), strict=True))}

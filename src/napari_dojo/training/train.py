@@ -278,6 +278,7 @@ class _Training:
         self.checked: Validated | None = None  # the last one
         self._held: Batch | None = like._held if like else None  # of validation, for its loss
         self._like = like
+        self._number = like._number + 1 if like else 0  # of the trial: each has its own previews
         self.paused = 0.0  # seconds of its trial
         self.watched: Watched | None = None
         self.took: float = like.took if like else 0.0  # seconds of the last check
@@ -618,7 +619,7 @@ class _Training:
             found = result_of(predict_sample(self.card, Predictor(net, self.device), x, self.control, decoding))
         except StoppedError:
             return None
-        path = self.target.run / f"preview-{Path(look).stem.rpartition('-')[2]}.npy"
+        path = self.target.run / f"preview{self._number or ''}-{Path(look).stem.rpartition('-')[2]}.npy"
         try:
             with replacing(path, found.nbytes) as part, part.open("wb") as file:
                 np.save(file, found)

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QRadioButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -115,11 +115,12 @@ class Request(QWidget):
         self.model_box = ModelBox()
         self.about = sentence(lines=3)
         self.about.setAccessibleName("About the model")
-        self.inside_button = QToolButton()
-        self.inside_button.setText("Inside")
+        self.inside_button = QPushButton("Inside")
         described(self.inside_button, "Look inside", INSIDE_TIP)
         self.inside_button.clicked.connect(self.look_inside)
-        form.addRow("Model", side_by_side(self.model_box, self.inside_button))
+        row = side_by_side(self.model_box, self.inside_button)
+        row.layout().setStretch(0, 1)
+        form.addRow("Model", row)
         form.addRow(self.about)
 
     def _choose_images(self, form: QFormLayout) -> None:

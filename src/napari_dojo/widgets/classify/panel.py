@@ -333,7 +333,7 @@ class ClassifyPanel(Panel):
         key = (sample, label)
         if label <= 0:
             return
-        if key not in live.measured.objects.rows():
+        if key not in live.measured.objects.rows:
             self._say(f"Object {label} is new: it is being measured. Click it again in a moment.")
             return
         if button == 2:
@@ -341,7 +341,7 @@ class ClassifyPanel(Panel):
         else:
             again = live.classes.shown.get(key) == self.rows.current
             live.give([key], None if again else self.rows.current)
-        row = live.measured.objects.rows()[key]
+        row = live.measured.objects.rows[key]
         live.look_at(None)
         self.gallery.choose(row)
         self.likeness.look_at(row)

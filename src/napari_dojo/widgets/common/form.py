@@ -197,8 +197,8 @@ class _Sentence(QLabel):
         return QSize(10, self._least())
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """As the text needs."""
-        return super().sizeHint().expandedTo(self.minimumSizeHint())
+        """As low as it may be: the height for its width counts, not that for a width that Qt would like."""
+        return QSize(super().sizeHint().width(), self._least())
 
     def _least(self) -> int:
         """The height of all lines in the font as it is now: a theme changes it after the label was made."""
@@ -254,7 +254,7 @@ def job_strip(start: QWidget, running: QWidget, tip: str) -> tuple[QStackedWidge
     progress = QProgressBar()
     progress.setFormat("")
     described(progress, "Progress", tip)
-    message = sentence(lines=2)
+    message = sentence(lines=3)
     message.setAccessibleName("What happened")
     message.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
     message.setOpenExternalLinks(True)

@@ -75,7 +75,7 @@ def model_words(card: Card) -> str:
 
 def _lines(card: Card) -> Iterator[str]:
     what = card.description.strip().split("\n")[0] or TASKS[card.task].sentence
-    yield what if len(what) <= 110 else what[:106].rsplit(" ", 1)[0] + " ..."
+    yield what if len(what) <= 110 else what[:106].rsplit(" ", 1)[0].rstrip(",;:") + " ..."
     score = card.data.get("test") or card.score
     if isinstance(score, dict) and score.get("sentence"):
         part = "test" if card.data.get("test") else card.score.get("from", "validation")

@@ -28,6 +28,8 @@ __all__ = ["Panel", "marked", "open_panel", "plain_viewer", "raised"]
 
 LINE = 10  # px between the middles of controls of one line
 WIDTH = 350  # px, that a panel has when it opens
+NARROW = 340  # px below which fields get what they need, and forms no longer begin at one edge
+LABELS = {False: 110, True: 64}  # px that labels have at most, in wide and in narrow panels
 
 
 def plain_viewer(viewer: Any) -> Any:
@@ -64,6 +66,7 @@ class Panel(QWidget):
         outer.addLayout(self.footer)
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
+        self._aligned = False
         self.viewer.events.theme.connect(self._recolour)
         watch_window(self.viewer).closing.connect(self.end)
         self._docked = self._opened = False
@@ -130,7 +133,14 @@ class Panel(QWidget):
             shown = (w for w in labels if (not w.isHidden() if forms in folds else w.isVisibleTo(self)))
             width = max((w.sizeHint().width() for w in shown), default=0)
             for label in labels:
-                label.setMinimumWidth(min(width, 110))
+                label.setMinimumWidth(min(width, LABELS[self.width() < NARROW]))
+        self._aligned = True
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        """A narrow panel has less room for labels."""
+        super().resizeEvent(event)
+        if self._aligned and (event.size().width() < NARROW) != (event.oldSize().width() < NARROW):
+            self.align()
 
     def tab_stops(self) -> list[QWidget]:
         """The visible controls that Tab reaches, from top to bottom and left to right; those below the scrolled part last."""

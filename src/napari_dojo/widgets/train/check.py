@@ -129,6 +129,7 @@ class Findings(QWidget):
         super().__init__()
         self._marked = marked
         self._shown: tuple[Finding, ...] = ()
+        self._brief = False
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
@@ -148,6 +149,12 @@ class Findings(QWidget):
     def button(self, label: str) -> QPushButton | None:
         """The fix with this label, if it is offered."""
         return next((b for b in self.findChildren(QPushButton) if b.text() == label and not b.isHidden()), None)
+
+    def be_brief(self, on: bool) -> None:
+        """Of what is fine say only the first; the rest is in the tooltip."""
+        if on != self._brief:
+            self._brief = on
+            self.recolour()
 
     def show_findings(self, findings: Sequence[Finding]) -> None:
         """Show these in the place of what was there."""
@@ -169,14 +176,15 @@ class Findings(QWidget):
             good = len(fine) == len(ordered)  # a tick beside an open question would say that all is well
             text = ". ".join(f.text.rstrip(".") for f in fine) + "."
             fixes = tuple(fix for f in fine for fix in f.fixes)
-            self._layout.addWidget(self._line(Finding("ok", text, fixes), sign=good))
+            short = f"{fine[0].text.rstrip('.')} ..." if self._brief and len(fine) > 1 else text
+            self._layout.addWidget(self._line(Finding("ok", text, fixes), sign=good, shown=short))
 
     def recolour(self) -> None:
-        """Take the theme's colours."""
+        """Take the theme's colours, and show all again."""
         shown, self._shown = self._shown, ()
         self.show_findings(shown)
 
-    def _line(self, finding: Finding, sign: bool = True) -> QWidget:
+    def _line(self, finding: Finding, sign: bool = True, shown: str = "") -> QWidget:
         line = QWidget()
         grid = QGridLayout(line)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -186,7 +194,7 @@ class Findings(QWidget):
         mark = QLabel(self._marked(finding.level, "") if sign else "")
         mark.setFixedWidth(14)
         mark.setAlignment(Qt.AlignmentFlag.AlignTop)
-        text = sentence(finding.text)
+        text = sentence(shown or finding.text)
         text.setToolTip(finding.text)
         grid.addWidget(mark, 0, 0)
         grid.addWidget(text, 0, 1)

@@ -217,6 +217,7 @@ class TrainPanel(Panel):
         self._go_on_once()
 
     def _found(self, findings: list[Finding]) -> None:
+        self.findings.be_brief(self.progress.after.isEnabled())  # what the training reached has the room
         self.findings.show_findings(findings)
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and not self.progress.busy)

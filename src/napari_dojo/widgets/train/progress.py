@@ -70,7 +70,7 @@ class ProgressSection(QWidget):
         described(self.preview_box, "Show current prediction", tip)
         self.preview_box.setChecked(True)
         self.preview_box.toggled.connect(self._preview_turned)
-        self.message = sentence(lines=2)
+        self.message = sentence(lines=3)
         self.message.setAccessibleName("What happened")
         for widget in (self.buttons, self.after, self.progress):
             panel.footer.addWidget(widget)
@@ -247,11 +247,12 @@ class ProgressSection(QWidget):
     def _compared(self, event: Progress) -> None:
         """Before the start: models that fit and a new one are compared, or there is a cross-validation."""
         self.pause_button.setEnabled(self.stop_button.isEnabled())
-        self.progress.setFormat("Before training ...")
+        self.progress.setFormat("Comparing starts ..." if self._starts else "Before training ...")
         self.progress.setValue(int(1000 * event.done / event.total))
 
     def _tried(self, event: Tried) -> None:
         """A start that is compared with others was scored."""
+        self.progress.setFormat("Comparing starts ...")
         self._show_score(event)
         if "selection_score" in event.score:
             colour = self.scores.add_start(event.start, event.step, event.score["selection_score"])
