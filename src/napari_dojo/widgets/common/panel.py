@@ -26,10 +26,11 @@ from napari_dojo.widgets.common.plot import theme_colours
 __all__ = ["Panel", "marked", "open_panel", "plain_viewer", "raised"]
 
 
+BAR = 16  # px of a scroll bar
 LINE = 10  # px between the middles of controls of one line
 WIDTH = 350  # px, that a panel has when it opens
-NARROW = 340  # px below which fields get what they need, and forms no longer begin at one edge
-LABELS = {False: 110, True: 64}  # px that labels have at most, in wide and in narrow panels
+NARROW = 340  # px below which fields may need the room of labels
+LABELS = {False: 110, True: 64}  # px that labels have at least where a longer one is there: usually, and where there is no room
 
 
 def plain_viewer(viewer: Any) -> Any:
@@ -66,7 +67,7 @@ class Panel(QWidget):
         outer.addLayout(self.footer)
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
-        self._aligned = False
+        self._aligned = self._narrow = False
         self.viewer.events.theme.connect(self._recolour)
         watch_window(self.viewer).closing.connect(self.end)
         self._docked = self._opened = False
@@ -133,13 +134,15 @@ class Panel(QWidget):
             shown = (w for w in labels if (not w.isHidden() if forms in folds else w.isVisibleTo(self)))
             width = max((w.sizeHint().width() for w in shown), default=0)
             for label in labels:
-                label.setMinimumWidth(min(width, LABELS[self.width() < NARROW]))
+                label.setMinimumWidth(min(width, LABELS[self._narrow]))
         self._aligned = True
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
-        """A narrow panel has less room for labels."""
+        """Where a narrow panel would be cut off, labels get less room, and fields no longer begin at one edge."""
         super().resizeEvent(event)
-        if self._aligned and (event.size().width() < NARROW) != (event.oldSize().width() < NARROW):
+        narrow = event.size().width() < NARROW
+        if self._aligned and narrow != (event.oldSize().width() < NARROW):
+            self._narrow = narrow and self.column.minimumSize().width() > event.size().width() - BAR
             self.align()
 
     def tab_stops(self) -> list[QWidget]:
