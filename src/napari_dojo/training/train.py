@@ -278,7 +278,7 @@ class _Training:
         self.checked: Validated | None = None  # the last one
         self._held: Batch | None = like._held if like else None  # of validation, for its loss
         self._like = like
-        self._number = like._number + 1 if like else 0  # of the trial: each has its own previews
+        self._number: int = like._number + 1 if like else 0  # of the trial: each has its own previews
         self.paused = 0.0  # seconds of its trial
         self.watched: Watched | None = None
         self.took: float = like.took if like else 0.0  # seconds of the last check

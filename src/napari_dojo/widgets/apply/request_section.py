@@ -119,7 +119,6 @@ class Request(QWidget):
         described(self.inside_button, "Look inside", INSIDE_TIP)
         self.inside_button.clicked.connect(self.look_inside)
         row = side_by_side(self.model_box, self.inside_button)
-        row.layout().setStretch(0, 1)
         form.addRow("Model", row)
         form.addRow(self.about)
 
