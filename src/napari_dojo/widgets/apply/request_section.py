@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QRadioButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -117,6 +118,7 @@ class Request(QWidget):
         self.about.setAccessibleName("About the model")
         self.inside_button = QPushButton("Inside")
         described(self.inside_button, "Look inside", INSIDE_TIP)
+        self.inside_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.inside_button.clicked.connect(self.look_inside)
         row = side_by_side(self.model_box, self.inside_button)
         form.addRow("Model", row)
