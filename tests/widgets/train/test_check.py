@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_dojo.device import Device
 from napari_dojo.simulation.microscope import simulate
+from napari_dojo.tasks import Finding
 from napari_dojo.widgets.train import check
 from napari_dojo.widgets.train.panel import TrainPanel
 
@@ -58,6 +60,23 @@ def test_what_was_understood(qtbot, viewer, train):
     assert "µm" in said
     says(qtbot, train, "Validation: a band of 20% of each image")
     says(qtbot, train, "steps in 5 min", 60_000)
+
+
+def test_after_a_training_only_the_first_good_finding_is_said(qtbot):
+    made = check.Findings(lambda level, text: f"{level} {text}")
+    qtbot.addWidget(made)
+    said = [Finding("ok", "3 images"), Finding("ok", "85 objects"), Finding("warning", "labels in one corner")]
+    made.show_findings(said)
+
+    def lines():
+        return [x.text() for x in made.findChildren(QLabel) if x.wordWrap()]
+
+    assert lines() == ["labels in one corner", "3 images. 85 objects."]
+    made.be_brief(True)
+    assert lines() == ["labels in one corner", "3 images ..."]
+    assert "85 objects" in made.text()
+    made.be_brief(False)
+    assert lines()[-1] == "3 images. 85 objects."
 
 
 def test_a_mask_is_numbered(qtbot, viewer, train, scene):
