@@ -262,11 +262,6 @@ COMMAND_LINE = [name for name in ("cli",) if name in MODULES]
 
 
 @pytest.mark.parametrize("name", COMMAND_LINE)
-def test_the_command_line_starts_light(name: str) -> None:
-    assert loaded_after(f"import napari_dojo.{name}", WINDOW | HEAVY) == set()
-
-
-@pytest.mark.parametrize("name", COMMAND_LINE)
 def test_help_needs_no_torch_and_no_window(name: str) -> None:
     code = f"""
 from napari_dojo.{name} import main

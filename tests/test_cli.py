@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from discs import discs
+from forked import forked_jobs  # noqa: F401 : a fixture
 
 from napari_dojo.cli import main
 from napari_dojo.events import Event
@@ -289,6 +290,7 @@ def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str], monk
     assert "torch" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_command_line_python_and_job_predict_the_same(data: Path) -> None:
     from waiting import never, wait
 

@@ -20,6 +20,7 @@ from napari_dojo.nets import NETS
 from napari_dojo.nets.unet import UNet
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Summary, Task
+from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.prepare import prepare
 from napari_dojo.training.start import AUTO, DECIDED
 
@@ -236,13 +237,13 @@ def test_a_tiny_net_learns_one_patch(name, dims):
     x, target, weight = (torch.from_numpy(np.ascontiguousarray(p))[None] for p in parts)
     torch.manual_seed(0)
     net = net_for(facts, dims)
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
+    optimizer = Optimizer(net, 5e-3, torch.device("cpu"))
     losses = []
     for _ in range(30):
         loss = task.loss(net(x), target, weight, facts.options)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.step(torch.ones(()), torch.tensor(True))
         losses.append(loss.item())
     assert loss.ndim == 0
     assert np.isfinite(losses).all()
