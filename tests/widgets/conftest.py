@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import psutil
 import pytest
@@ -60,8 +61,8 @@ def scenes():
 
 @pytest.fixture
 def viewer(request, qtbot):
-    """napari's viewer model in a plain window; in napari's own where the test is marked ``window``."""
-    if request.node.get_closest_marker("window"):
+    """napari's viewer model in a plain window; in napari's own where the test is marked ``window``, or pictures are taken."""
+    if request.node.get_closest_marker("window") or os.environ.get("DOJO_WALK"):
         yield request.getfixturevalue("make_napari_viewer")(show=False)
         return
     viewer = BareViewer()

@@ -62,7 +62,7 @@ def controls_of(widget):
                 yield control
 
 
-def narrow_and_every_control_has_a_name_and_a_tooltip(made):
+def test_it_is_narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert made.minimumSizeHint().width() <= 340
     widest = max((c.minimumSizeHint().width() for c in made.findChildren(QWidget) if c.isVisibleTo(made)), default=0)
     assert widest <= 330
@@ -75,7 +75,7 @@ def narrow_and_every_control_has_a_name_and_a_tooltip(made):
     assert bare == []
 
 
-def opens_without_layers_and_follows_them(qtbot, viewer, made):
+def test_it_opens_without_layers_and_follows_them(qtbot, viewer, made):
     scene = simulate("nuclei", (64, 64), 0)
     image = viewer.add_image(scene.image, name="first")
     labels = viewer.add_labels(scene.labels, name="first labels")
@@ -158,15 +158,16 @@ def lightness(widget):
     return np.frombuffer(picture.constBits().asstring(picture.sizeInBytes()), np.uint8).mean()
 
 
-def takes_the_colours_of_the_theme(qtbot, viewer, made):
-    shown = [made, *made.findChildren(PlotWidget)]
-    found = {}
-    for theme in ("light", "dark"):
+def take_the_colours_of_the_theme(qtbot, viewer, panels):
+    for theme, right in (("light", lambda x: x > 150), ("dark", lambda x: x < 100)):
         viewer.theme = theme
-        settled(qtbot, made)
-        found[theme] = np.array([lightness(widget) for widget in shown])
-    assert (found["light"] > 150).all()
-    assert (found["dark"] < 100).all()
+        settled(qtbot, *panels)
+        found = {
+            (type(made).__name__, k): lightness(widget)
+            for made in panels
+            for k, widget in enumerate([made, *made.findChildren(PlotWidget)])
+        }
+        assert [name for name, light in found.items() if not right(light)] == [], found
 
 
 def has_the_name_that_the_menu_looks_for(viewer, made):
@@ -192,14 +193,15 @@ def a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify):
 
 
 @pytest.mark.window
-def test_in_napari_s_window(qtbot, viewer, made):
-    """One window for all that needs one: each costs half a second."""
-    narrow_and_every_control_has_a_name_and_a_tooltip(made)
-    opens_without_layers_and_follows_them(qtbot, viewer, made)
-    takes_the_colours_of_the_theme(qtbot, viewer, made)
-    for tabify in (False, True):
-        a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify)
-    has_the_name_that_the_menu_looks_for(viewer, made)
+def test_in_napari_s_window(qtbot, viewer, panel):
+    """All of them in one window, which costs a second, and so does each change of the theme."""
+    panels = [panel(getattr(import_module(module), name)) for (module, name) in (p.values[0] for p in kinds())]
+    settled(qtbot, *panels)
+    take_the_colours_of_the_theme(qtbot, viewer, panels)
+    for made in panels:
+        for tabify in (False, True):
+            a_second_panel_lies_behind_a_tab(qtbot, viewer, made, tabify)
+        has_the_name_that_the_menu_looks_for(viewer, made)
 
 
 def test_a_panel_that_the_menu_opens_is_in_front(qtbot, make_napari_viewer):

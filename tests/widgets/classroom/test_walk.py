@@ -32,7 +32,7 @@ class Walk:
 
     def __init__(self, qtbot, viewer):
         self.qtbot, self.viewer = qtbot, viewer
-        viewer.window.resize(*SIZE)
+        viewer.window._qt_window.resize(*SIZE)
         self.panel = open_panel(viewer, ClassroomPanel, "Classroom")
         self.until(lambda: self.panel.canvas.there)
         qtbot.wait(100)
@@ -105,13 +105,13 @@ class Walk:
 
 
 @pytest.fixture
-def walk(qtbot, make_napari_viewer):
-    made = Walk(qtbot, make_napari_viewer(show=True))
+def walk(qtbot, viewer):
+    viewer.window._qt_window.show()
+    made = Walk(qtbot, viewer)
     yield made
     made.end()
 
 
-@pytest.mark.first
 def test_through_all_exercises(walk, monkeypatch):
     monkeypatch.setattr(
         "napari_dojo.widgets.classroom.play.SLICE", 0.25
@@ -199,6 +199,7 @@ def test_hints_test_and_keys(walk):
     assert any("2 times" in text for text in shown)
 
 
+@pytest.mark.window
 def test_own_points_with_the_mouse(walk):
     panel, lesson = walk.panel, walk.panel.lesson
     panel.folds["points"].button.setChecked(True)
@@ -220,6 +221,7 @@ def test_own_points_with_the_mouse(walk):
     assert rows[:, 2].tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.window
 def test_own_objects_with_the_mouse(walk):
     panel, viewer = walk.panel, walk.viewer
     panel.end()
