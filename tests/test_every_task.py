@@ -36,7 +36,7 @@ from napari_dojo.training.prepare import Setup, prepare
 pytestmark = pytest.mark.gui  # layers of napari
 
 SETTINGS = {"steps": 2, "batch": 2, "patch": 16, "width": 4, "depth": 2, "device": "cpu", "augment": False}
-SIZE = {2: (48, 64), 3: (8, 32, 48)}
+SIZE = {2: (48, 64), 3: (8, 24, 32)}
 
 
 def discs(dims: int, seed: int) -> np.ndarray:

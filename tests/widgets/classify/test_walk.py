@@ -118,7 +118,7 @@ def test_classes_by_mouse_and_keys(qtbot, make_napari_viewer):
 
     plot, row = panel.likeness, kinds[0][1] - 1
     plot.ensurePolished()
-    qtbot.wait(300)
+    qtbot.wait(150)
     at = plot.plotItem.vb.mapViewToScene(QPointF(*map(float, live.measured.plane[row])))
     QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(at))
     plane = live.measured.plane

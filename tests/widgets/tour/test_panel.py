@@ -239,7 +239,7 @@ def test_skip_and_back_lead_through_and_wait(qtbot, viewer, tour):
     press(qtbot, tour, "Move it for me")
     step(qtbot, tour, 2)
     tour.back_button.click()
-    qtbot.wait(400)
+    qtbot.wait(150)
     assert tour.at == 0  # done, but not gone over again
     assert tour.button.text() == "Next"
     for _ in range(9):
