@@ -173,13 +173,13 @@ def test_a_job_starts_the_others_and_a_stop_ends_them(job: subprocess.Popen[str]
     said, _ = job.communicate(json.dumps({"stop": True}) + "\n")
     assert isinstance(decode(said.splitlines()[-1]), Done)
     assert "2 x CPU" in read_card(tmp_path / "model").training["device"]
-    assert psutil.wait_procs([other], timeout=30)[1] == []
+    assert psutil.wait_procs([other], timeout=90)[1] == []
 
 
 def test_the_others_end_with_a_job_that_is_killed(job: subprocess.Popen[str]) -> None:
     other = until_a_step(job)
     job.kill()
-    assert psutil.wait_procs([other], timeout=30)[1] == []
+    assert psutil.wait_procs([other], timeout=90)[1] == []
 
 
 def test_one_process_alone_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
