@@ -11,7 +11,7 @@ from napari_dojo.metrics.strokes import StrokeCounts
 from napari_dojo.tasks import INSTANCES, Example, strokes
 from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.stroke_findings import stroked_areas
-from napari_dojo.tasks.strokes import classified_masks, completed_strokes, objects_from
+from napari_dojo.tasks.strokes import classified_masks, completed_strokes, objects_from, objects_of
 
 STROKES = InstancesOptions(annotation="strokes")
 PLACES = [(14, 14), (14, 34), (40, 20), (44, 50), (16, 56)]  # the first two touch
@@ -194,3 +194,46 @@ def test_an_outline_is_not_put_at_the_edge_of_a_halo():
     objects = strokes.objects_of(probability, x[None].astype(np.float32), drawn)
     both = ((objects > 0) & (far < 12)).sum() / ((objects > 0) | (far < 12)).sum()
     assert both > 0.9
+
+
+def discs_at(places, radius, hollow=0):
+    rows, columns = np.indices((72, 72))
+    away = np.min([np.hypot(rows - r, columns - c) for r, c in places], 0)
+    return (away <= radius) & (away >= hollow)
+
+
+@pytest.mark.parametrize(
+    ("places", "hollow", "filled"),
+    [
+        ([(18, 18), (18, 52), (52, 18), (52, 52)], 6, True),  # cells that look like the ground inside
+        ([(23, 23), (23, 48), (48, 23), (48, 48)], 0, False),  # four that touch around a gap
+    ],
+)
+def test_holes_are_filled_where_that_makes_objects_rounder(places, hollow, filled):
+    mask = discs_at(places, 13, hollow)
+    drawn = np.zeros(mask.shape, np.int32)
+    drawn[2:4, 4:60] = 1
+    for number, (r, c) in enumerate(places, 2):
+        drawn[r - 10 : r - 7, c - 3 : c + 3] = number
+    objects = objects_of(np.where(mask, 0.9, 0.05).astype(np.float32), mask[None].astype(np.float32), drawn)
+    assert len(np.unique(objects)) == 5
+    assert objects[36, 36] == 0
+    assert all(objects[at] > 0 for at in places)
+    if filled:
+        assert (objects > 0).sum() > 1.1 * mask.sum()
+    else:
+        assert (objects > 0).sum() < 1.05 * mask.sum()
+
+
+def test_objects_are_split_as_the_strokes_say():
+    """Two halves with a shallow waist are one object where a stroke crosses it, and two where each has its own."""
+    pairs = [((18, 16), (18, 30)), ((52, 40), (52, 54))]
+    mask = discs_at([at for pair in pairs for at in pair], 12)
+    one, two = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.int32)
+    for number, pair in enumerate(pairs, 2):
+        (r, a), (_, b) = pair
+        one[r - 1 : r + 2, a - 4 : b + 4] = number
+        two[r - 1 : r + 2, a - 4 : a + 2], two[r - 1 : r + 2, b - 2 : b + 4] = 2 * number, 2 * number + 1
+    for drawn, count in ((one, 2), (two, 4)):
+        ((kept, depth),) = strokes._split_as_stroked([mask], [drawn], ())
+        assert len(np.unique(strokes._split(kept, depth))) - 1 == count

@@ -48,6 +48,11 @@ TOWARDS = 1.5  # px that the probability is smoothed by, to tell inside from out
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
 STEEP = 4.0  # times the logarithm of a depth in stacks: a dip to 95 % separates two objects
+STEEPER = 1.4  # times a depth in images: a dip of .14 separates two objects
+OTHER_DIPS = (0.7, 1.4)  # times that depth, where objects then agree better with the strokes
+BETTER = 0.015  # of the strokes' pixels, from which on they do
+HOLES = (0, 50, 200, 800, 3200)  # px; holes of a mask that are filled, up to one of these sizes
+WORSE = 0.03  # in agreement with the strokes, that filling may cost
 SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, see `split_objects`
 
 
@@ -64,7 +69,7 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     learned = [_learned(e.maps, e.x, s, spacing) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
     found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
     if agreement < SURE:
-        simple = [(mask, relative_depth(mask, spacing)) for mask in classified_masks(examples, spacing)]
+        simple = _split_as_stroked(classified_masks(examples, spacing), strokes, spacing)
         found = learned if agreement >= _agreement(simple, strokes) else simple
     return [
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
@@ -86,8 +91,15 @@ Terrain = tuple[
 
 def _agreement(found: Sequence[Terrain], strokes: Sequence[NDArray[np.int32]]) -> float:
     """Of the objects with all strokes, before these have changed anything."""
-    objects = [split_objects(*terrain, SPLIT, LOWEST, SMALLEST) for terrain in found]
-    return pool([StrokeCounts.of(s, o) for s, o in zip(strokes, objects, strict=True)]).selection_score
+    return _counted([_split(*terrain) for terrain in found], strokes).selection_score
+
+
+def _counted(found: Sequence[NDArray[np.int32]], strokes: Sequence[NDArray[np.int32]]) -> StrokeCounts:
+    return pool([StrokeCounts.of(s, o) for s, o in zip(strokes, found, strict=True)])
+
+
+def _split(mask: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDArray[np.int32]:
+    return split_objects(mask, distance, SPLIT, LOWEST, SMALLEST)
 
 
 def only_strokes(y: NDArray[np.integer], region: NDArray[np.bool_] | None) -> NDArray[np.int32]:
@@ -115,7 +127,79 @@ def classified_masks(examples: Sequence[Example], spacing: Sequence[float] = ())
     found = [np.zeros(e.y.shape, np.float32) for e in examples]
     for i, (k, part) in enumerate(parts):
         found[k][part.inner] = classifier.probabilities(features(i))[-1]
-    return [_outlined(p, e.x, s, spacing) for p, e, s in zip(found, examples, strokes, strict=True)]
+    return _filled([_outlined(p, e.x, s, spacing) for p, e, s in zip(found, examples, strokes, strict=True)], strokes)
+
+
+def _filled(masks: Sequence[NDArray[np.bool_]], strokes: Sequence[NDArray[np.int32]]) -> list[NDArray[np.bool_]]:
+    """The masks (*S) without holes up to the size at which their objects are roundest: where cells look like the ground
+    inside, that is what is left of them; where holes are gaps between objects, filling them joins these.
+
+    No size counts at which the objects agree less with the strokes. Stacks stay as they are.
+    """
+    if any(mask.ndim != 2 for mask in masks):
+        return list(masks)
+    tried = [[_without_holes(m, s, most) for m, s in zip(masks, strokes, strict=True)] for most in HOLES]
+    found = [[_split(m, relative_depth(m)) for m in each] for each in tried]
+    agreed = [_counted(each, strokes).selection_score for each in found]
+    fine = [k for k, agreement in enumerate(agreed) if agreement >= max(agreed) - WORSE]
+    return tried[max(fine, key=lambda k: round(_roundness(found[k]), 3))]
+
+
+def _without_holes(mask: NDArray[np.bool_], strokes: NDArray[np.int32], most: int) -> NDArray[np.bool_]:
+    """The mask (Y, X) with its holes of up to ``most`` px that hold no stroke of background."""
+    from scipy import ndimage as ndi
+
+    holes, n = ndi.label(~mask)
+    fill = np.bincount(holes.ravel(), minlength=n + 1) <= most
+    fill[np.concatenate([[0], holes[0], holes[-1], holes[:, 0], holes[:, -1], holes[strokes == BACKGROUND]])] = False
+    return np.asarray(mask | fill[holes])
+
+
+def _roundness(found: Sequence[NDArray[np.int32]]) -> float:
+    """Mean over the pixels of all objects (Y, X) of their area relative to the ellipse with the same moments; 1: ellipses."""
+    values = np.concatenate([_round(objects) for objects in found])
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _round(objects: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The same of each pixel that lies in an object."""
+    where = np.flatnonzero(objects)
+    numbers = objects.ravel()[where]
+    area = np.maximum(np.bincount(numbers), 1)
+
+    def mean(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.bincount(numbers, values) / area
+
+    rows, columns = (p - mean(p)[numbers] for p in np.unravel_index(where, objects.shape))
+    spread = (mean(rows**2) + 1 / 12) * (mean(columns**2) + 1 / 12) - mean(rows * columns) ** 2
+    return np.asarray((area / (4 * np.pi * np.sqrt(np.maximum(spread, 1e-9))))[numbers])
+
+
+def _split_as_stroked(
+    masks: Sequence[NDArray[np.bool_]], strokes: Sequence[NDArray[np.int32]], spacing: Sequence[float]
+) -> list[Terrain]:
+    """The masks with the depths in them, by the dips at which most of each stroke lies in an object without another stroke."""
+    depths = [relative_depth(mask, spacing) for mask in masks]
+
+    def kept(steeper: float) -> float:
+        found = [_split(m, steeper * d) for m, d in zip(masks, depths, strict=True)]
+        shares = [_shares(objects, drawn) for objects, drawn in zip(found, strokes, strict=True)]
+        return float(np.mean(np.concatenate(shares))) if any(map(len, shares)) else 1.0
+
+    best, most = 1.0, kept(1.0) + BETTER
+    for steeper in OTHER_DIPS if masks[0].ndim == 2 else ():
+        if (share := kept(steeper)) > most:
+            best, most = steeper, share
+    return [(mask, best * depth) for mask, depth in zip(masks, depths, strict=True)]
+
+
+def _shares(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Of each stroke, the share of its pixels in the object that holds most of it; 0 where that holds most of another, too."""
+    stroke, there, pixels, whole = _held(found, strokes)
+    order = np.argsort(pixels, kind="stable")
+    best = {int(stroke[i]): (int(there[i]), float(pixels[i] / whole[i])) for i in order}
+    objects = [at for at, _ in best.values()]
+    return np.array([share if at and objects.count(at) == 1 else 0.0 for at, share in best.values()])
 
 
 class _Part(NamedTuple):
@@ -157,8 +241,7 @@ def objects_from(
     inside = (inside | (strokes > BACKGROUND)) & (strokes != BACKGROUND)
     if distance is None:
         distance = relative_depth(inside, spacing)
-    found = split_objects(inside, distance, SPLIT, LOWEST, SMALLEST)
-    found = _joined(found, strokes)
+    found = _joined(_split(inside, distance), strokes)
     return _parted(found, strokes, distance)
 
 
@@ -166,7 +249,8 @@ def objects_of(
     probability: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Objects (*S) from the probability that a pixel of the image (C, *S) belongs to one."""
-    return objects_from(_outlined(probability, x, strokes), None, strokes)
+    (mask,) = _filled([_outlined(probability, x, strokes)], [strokes])
+    return objects_from(mask, None, strokes)
 
 
 def numbered_like(found: NDArray[np.int32], strokes: NDArray[np.int32], largest: int) -> NDArray[np.int32]:
@@ -242,7 +326,7 @@ def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> NDArray[np.float32]:
     """The smoothed distance to the mask's edge, so that a dip means as much in small objects as in large ones.
 
-    In images it is relative to the deepest point of its connected part; in stacks, where nearly all objects of a crowded field
+    In images it is `STEEPER` times what it is relative to the deepest point of its connected part; in stacks, where nearly all objects of a crowded field
     are connected, its logarithm is taken instead. ``spacing`` : of pixels along each axis, the smallest 1; empty: the same.
     """
     from scipy import ndimage as ndi
@@ -255,7 +339,7 @@ def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> 
     parts, n = ndi.label(inside)
     deepest = np.zeros(n + 1, np.float32)
     np.maximum.at(deepest, parts.ravel(), depth.ravel())
-    return np.asarray(np.where(inside, depth / np.maximum(deepest, 1e-6)[parts], 0), np.float32)
+    return np.asarray(np.where(inside, STEEPER * depth / np.maximum(deepest, 1e-6)[parts], 0), np.float32)
 
 
 def _held(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> tuple[NDArray[np.int64], ...]:
