@@ -556,10 +556,11 @@ class _Training:
     def _unchosen(self) -> bool:
         """Whether there is nothing to choose weights by, so that the last ones are kept.
 
-        After a cross-validation all is trained on. And of what a person corrected, most is what the start predicted and they
-        accepted: nothing agrees with that as well as the start itself.
+        After a cross-validation all is trained on. Of what a person corrected, most is what the start predicted and they
+        accepted: nothing agrees with that as well as the start itself. And strokes that are trained on tell little of objects.
         """
-        return bool(self.crossed) or (self.target.corrections and not self.split.validation)
+        partial = self.target.corrections or self.task.supervision.completion(self.options) is not None
+        return bool(self.crossed) or (partial and not self.split.validation)
 
     def _settled(self, net: Any) -> Any:
         """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
