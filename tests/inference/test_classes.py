@@ -49,6 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.set_num_threads(1)
     argv = ["train", "classify", "--input", str(root / "images"), "--target", str(root / "labels"), "--start", "none"]
     argv += ["--classes", str(root / "classes.csv"), "--out", str(root / "m"), "--steps", "60", "--width", "8"]
+    argv += ["--validation", "0.2"]  # without a cross-validation, which is in test_every_task.py
     assert main([*argv, "--batch", "16", "--device", "cpu"]) == 0
     return root, root / "m"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 from types import SimpleNamespace
+from unittest.mock import patch
 
+import dask
 import numpy as np
 import pytest
 import tifffile
@@ -42,9 +45,15 @@ def model(path):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Two processes with a model, for all tests."""
+    """Two processes with a model, for all tests; where the system can fork, they and what replaces them load torch once."""
     path = model(tmp_path_factory.mktemp("cluster") / "m")
-    with connected("local:2", Order(str(path), SETTINGS, decoding_of(load(path).card))) as found:
+    how = "forkserver" if sys.platform == "linux" else "spawn"
+    multiprocessing.set_forkserver_preload(["distributed", "napari_dojo.inference.cluster"])
+    with (
+        patch("distributed.utils._forkserver_preload_set", True),
+        dask.config.set({"distributed.worker.multiprocessing-method": how}),
+        connected("local:2", Order(str(path), SETTINGS, decoding_of(load(path).card))) as found,
+    ):
         yield found
 
 
