@@ -138,7 +138,13 @@ def _filled(masks: Sequence[NDArray[np.bool_]], strokes: Sequence[NDArray[np.int
     """
     if any(mask.ndim != 2 for mask in masks):
         return list(masks)
-    tried = [[_without_holes(m, s, most) for m, s in zip(masks, strokes, strict=True)] for most in HOLES]
+    tried = [list(masks)]
+    for most in HOLES[1:]:
+        each = [_without_holes(m, s, most) for m, s in zip(masks, strokes, strict=True)]
+        if any((m != before).any() for m, before in zip(each, tried[-1], strict=True)):
+            tried.append(each)
+    if len(tried) == 1:
+        return tried[0]
     found = [[_split(m, relative_depth(m)) for m in each] for each in tried]
     agreed = [_counted(each, strokes).selection_score for each in found]
     fine = [k for k, agreement in enumerate(agreed) if agreement >= max(agreed) - WORSE]
