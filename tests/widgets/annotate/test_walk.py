@@ -12,7 +12,7 @@ from napari_dojo.widgets.annotate.panel import AnnotatePanel
 from napari_dojo.widgets.common.form import Fold
 from napari_dojo.widgets.common.panel import open_panel
 
-pytestmark = [pytest.mark.gui, pytest.mark.window, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.first, pytest.mark.gui, pytest.mark.window, pytest.mark.timeout(400)]
 
 TINY = {"steps": 60, "patch": 48, "batch": 4, "depth": 2, "width": 8, "device": "cpu"}
 CENTRES = ((24, 24), (24, 72), (24, 120), (72, 24), (72, 72), (72, 120))

@@ -17,7 +17,7 @@ from napari_dojo.simulation.cell_types import mixed_cells
 from napari_dojo.widgets.classify.panel import ClassifyPanel
 from napari_dojo.widgets.common.panel import open_panel
 
-pytestmark = [pytest.mark.gui, pytest.mark.window, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.first, pytest.mark.gui, pytest.mark.window, pytest.mark.timeout(200)]
 
 
 class Clicker(Person):
