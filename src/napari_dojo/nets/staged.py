@@ -212,7 +212,7 @@ def _whole(grid: Sequence[int]) -> Box:
 
 
 def _below(box: Box, grid: Sequence[int], step: Sequence[int]) -> Box:
-    """The cells of the next level that the decoder of a level needs for a box of its own."""
+    """The cells of the next level that the decoder of a level needs for one of its boxes."""
     return cells_of(wider(box, REACH, grid), step)
 
 
