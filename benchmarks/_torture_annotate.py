@@ -184,7 +184,7 @@ def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> di
     import napari.components  # noqa: F401
     from _torture_hostile import model
 
-    import napari_dojo.training.train  # noqa: F401
+    import napari_dojo.training.train
     import napari_dojo.widgets.annotate.gestures  # noqa: F401
 
     names, moments = tuple(only) or ("painting", "correcting", "retraining"), random.Random(seed)
