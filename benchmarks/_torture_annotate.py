@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> di
     import napari.components  # noqa: F401
     from _torture_hostile import model
 
-    import napari_dojo.training.train
-    import napari_dojo.widgets.annotate.gestures  # noqa: F401
+    for module in ("napari_dojo.training.train", "napari_dojo.widgets.annotate.gestures"):
+        import_module(module)
 
     names, moments = tuple(only) or ("painting", "correcting", "retraining"), random.Random(seed)
     base = model(folder / "base") if "retraining" in names else folder

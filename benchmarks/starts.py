@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ MINUTES = {"nuclei": 5.0, "noise": 1.0, "unseen": 1.0}
 IMAGES = {"nuclei": 5, "noise": 20, "unseen": 5}
 KIND = "phase_cells"  # of "unseen": the shipped model was trained on fluorescent nuclei
 JUDGED = 10  # simulated images
-
-Judged = Callable[[Path], float]
 
 
 def real(data: Path, names: Sequence[str], count: int, out: Path) -> tuple[Path, Path]:
