@@ -15,7 +15,7 @@ from _common import ROOT, dojo
 KINDS = ("nuclei", "bacteria", "giant", "stack")
 STEPS = {"bacteria": 100, "stack": 50}  # of training
 SAMPLES = {"bacteria": "bacteria", "stack": "nuclei_3d"}
-TILE = {"nuclei": 1024, "bacteria": 1024, "giant": 1024, "stack": 5000}  # edge of a square with the pixels of a block
+TILE = {"nuclei": 1024, "bacteria": 1024, "giant": 1024, "stack": 5656}  # edge of a square with the pixels of a block
 
 
 def equal(kind: str, edge: int, models: Path) -> dict[str, Any]:
