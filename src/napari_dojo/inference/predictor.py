@@ -25,7 +25,7 @@ from napari_dojo.inference import tta
 from napari_dojo.inference.cores import shares
 from napari_dojo.inference.tiles import Box, Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
-from napari_dojo.nets.staged import Staged
+from napari_dojo.nets.staged import Kept, Staged
 from napari_dojo.nets.unet import UNet, fuse
 
 __all__ = ["Predictor"]
@@ -36,9 +36,7 @@ TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of t
 BLOCKS = {"cpu": 2816.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 VOLUME = 32e6  # voxels of blocks of a large volume
 BLOCK_MEMORY = 0.7e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
-BAND_MEMORY = (
-    80e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU, level by level
-)
+BAND_MEMORY = 100e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU
 ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
@@ -93,7 +91,7 @@ class Predictor:
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
         self._size, self._padded, self._dims = tuple(net.size), net.padded, net.dims
-        self._of_blocks = False
+        self._of_blocks, self._kept = False, Kept()
         self.scale: tuple[int, ...] = tuple(net.scale)
         each = max(BYTES, 2 * net.bytes_per_pixel)
         self._fitting = min(LARGEST[device.kind], max(device.memory / each / 2, 512.0**2))
@@ -292,7 +290,7 @@ class Predictor:
                 here = tuple((a - o, b - o) for (a, b), (o, _) in zip(ours, box, strict=True))
                 self._part(out, there)[...] = self._part(y[0], here)
 
-        staged = Staged(self._net, read, padded, self._box, self._computing, wanted)
+        staged = Staged(self._net, read, padded, self._box, self._computing, wanted, self._kept)
         for done, _ in enumerate(staged.run(write), 1):
             if self.device.kind == "cuda":
                 self._pace()

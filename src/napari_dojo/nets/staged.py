@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import ceil, prod
-from mmap import mmap
+from threading import local
 from typing import Any
 
 import torch
@@ -23,13 +23,27 @@ from napari_dojo.nets.base import Box
 from napari_dojo.nets.geometry import CUBIC
 from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_of, pool, unfold, wider
 
-__all__ = ["Staged"]
+__all__ = ["Kept", "Staged"]
 
 ROWS = 32  # of a band at least
-APART = 2**24  # bytes of an array that has its own memory
 
 Read = Callable[[Box], Tensor]  # (1, C, *box)
 Write = Callable[[Box, Tensor], None]
+
+
+class Kept(local):
+    """Memory that a thread keeps from block to block: new memory is cleared by the system page by page, and leaves holes."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[int, str], Tensor] = {}
+
+    def empty(self, name: tuple[int, str], like: Tensor, shape: Sequence[int]) -> Tensor:
+        """An array of this shape in the memory of this name, which is made larger where that is needed."""
+        there, count = self._of.get(name), prod(shape)
+        if there is None or there.numel() < count or there.dtype != like.dtype:
+            self._of.pop(name, None)
+            there = self._of[name] = torch.empty(count, dtype=like.dtype, device=like.device)
+        return there[:count].view(*shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +57,7 @@ class Staged:
     pixels : of a box at the finest level, about; levels with fewer cells than it has are computed at once.
     computing : the state of torch in which it is computed.
     wanted : the box of the image whose prediction is wanted; empty: all.
+    kept : memory for what the levels of a plane keep for each other.
     """
 
     net: UNet
@@ -51,6 +66,7 @@ class Staged:
     pixels: float
     computing: Callable[[], AbstractContextManager[Any]]
     wanted: Box = ()
+    kept: Kept = field(default_factory=Kept)
 
     def run(self, write: Write) -> Iterator[None]:
         """Compute what is wanted and hand it over, (1, K, *box * scale) with its box of pixels; yields after each step.
@@ -71,7 +87,7 @@ class Staged:
         def image(box: Box) -> Tensor:
             return fold(self.read(pixels_of(box, net.stem)), net.stem)
 
-        yield from self._level(0, image, self._cells, put, lambda: None)
+        yield from self._level(0, image, self._cells, put)
 
     @staticmethod
     def bytes_per_pixel(net: UNet) -> float:
@@ -79,7 +95,7 @@ class Staged:
         handed = [net.values(i) / prod(step) for i, step in enumerate(net.pools)]
         if net.dims == 3:
             return 8 * sum(handed)
-        return 4 * (max(handed, default=0.0) + sum(handed) + sum(net.values(i) for i in range(len(handed))))
+        return 4 * (sum(handed) + sum(net.values(i) for i in range(len(handed))))
 
     @property
     def steps(self) -> int:
@@ -113,11 +129,8 @@ class Staged:
     def _keeps(self) -> bool:
         return len(self.size) == 2
 
-    def _level(self, level: int, read: Read, wanted: Box, write: Write, given: Callable[[], None]) -> Iterator[None]:
-        """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells.
-
-        ``given`` is called once nothing is read any more.
-        """
+    def _level(self, level: int, read: Read, wanted: Box, write: Write) -> Iterator[None]:
+        """A level and all below it: from what it is given to what its decoder makes of that, for a box of its cells."""
         net = self.net
         grid = self._grid_of(level)
         if level == len(net.pools) or prod(grid) <= self._most:
@@ -127,20 +140,22 @@ class Staged:
             return
         step, coarse = net.pools[level], self._grid_of(level + 1)
         near = _below(wanted, grid, step)
-        pooled, skips = _Filled(_whole(coarse)), _Filled(pixels_of(near, step))
+        pooled, skips = self._filled(level, "pooled", _whole(coarse)), self._filled(level, "skips", pixels_of(near, step))
         for core in _boxes(_whole(coarse), self._most / prod(step)):
             with self.computing():
                 pooled.write(core, self._pooled(level, read, grid, core, skips))
             yield
-        if self._keeps:
-            given()
-        deep, narrow = _Filled(near), net.narrow[level]
-        yield from self._level(level + 1, pooled.read, near, lambda box, x: deep.write(box, narrow(x)), pooled.free)
-        pooled.free()
+        # what is pooled is read no more when the next level writes, unless its encoder is computed again
+        deep, narrow = self._filled(level, "pooled", near), net.narrow[level]
+        yield from self._level(level + 1, pooled.read, near, lambda box, x: deep.write(box, narrow(x)))
+        del pooled
         for core in _boxes(wanted, self._most):
             with self.computing():
                 write(core, self._decoded(level, skips.read if self._keeps else read, deep.read, grid, core))
             yield
+
+    def _filled(self, level: int, name: str, box: Box) -> _Filled:
+        return _Filled(box, (level, name), self.kept if self._keeps else Kept())
 
     def _pooled(self, level: int, read: Read, grid: Sequence[int], core: Box, skips: _Filled) -> Tensor:
         """What the encoder hands to the next level, of whose cells ``core`` is a box; what it makes goes to ``skips``."""
@@ -173,8 +188,8 @@ class Staged:
 class _Filled:
     """An array (1, C, *box) of a box of a grid, which is filled box by box."""
 
-    def __init__(self, box: Box) -> None:
-        self._box = box
+    def __init__(self, box: Box, name: tuple[int, str], kept: Kept) -> None:
+        self._box, self._name, self._kept = box, name, kept
         self._array: Tensor | None = None
 
     def write(self, box: Box, x: Tensor) -> None:
@@ -183,28 +198,16 @@ class _Filled:
         if any(a >= b for a, b in inner):
             return
         if self._array is None:
-            self._array = _empty(x, [b - a for a, b in self._box])
+            (n, c), grid = x.shape[:2], [b - a for a, b in self._box]
+            flat = len(grid) == 2  # planes have their channels last
+            made = self._kept.empty(self._name, x, (n, *grid, c) if flat else (n, c, *grid))
+            self._array = made.movedim(-1, 1) if flat else made
         cut(self._array, inner, self._box).copy_(cut(x, inner, box))
 
     def read(self, box: Box) -> Tensor:
         """A box."""
         assert self._array is not None
         return cut(self._array, box, self._box)
-
-    def free(self) -> None:
-        """Give its memory back."""
-        self._array = None
-
-
-def _empty(like: Tensor, grid: Sequence[int]) -> Tensor:
-    """An array (1, C, *grid), planes with the channels last; large ones not from the heap, whose holes others would not fill."""
-    n, c = like.shape[:2]
-    shape = (n, *grid, c) if len(grid) == 2 else (n, c, *grid)
-    if like.device.type == "cpu" and like.itemsize * prod(shape) >= APART:
-        made = torch.frombuffer(mmap(-1, like.itemsize * prod(shape)), dtype=like.dtype).view(shape)
-    else:
-        made = torch.empty(shape, dtype=like.dtype, device=like.device)
-    return made.movedim(-1, 1) if len(grid) == 2 else made
 
 
 def _whole(grid: Sequence[int]) -> Box:
