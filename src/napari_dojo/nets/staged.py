@@ -42,7 +42,9 @@ class Kept(local):
         there, count = self._of.get(name), prod(shape)
         if there is None or there.numel() < count or there.dtype != like.dtype:
             self._of.pop(name, None)
-            room = count + count // 4  # blocks at the image's edge are smaller; memory that nobody wrote to is not taken
+            room = (
+                count + count // 4
+            )  # blocks at the image's edge are smaller; memory that nobody wrote to is not taken
             there = self._of[name] = torch.empty(room, dtype=like.dtype, device=like.device)
         return there[:count].view(*shape)
 
@@ -141,7 +143,10 @@ class Staged:
             return
         step, coarse = net.pools[level], self._grid_of(level + 1)
         near = _below(wanted, grid, step)
-        pooled, skips = self._filled(level, "pooled", _whole(coarse)), self._filled(level, "skips", pixels_of(near, step))
+        pooled, skips = (
+            self._filled(level, "pooled", _whole(coarse)),
+            self._filled(level, "skips", pixels_of(near, step)),
+        )
         for core in _boxes(_whole(coarse), self._most / prod(step)):
             with self.computing():
                 pooled.write(core, self._pooled(level, read, grid, core, skips))
