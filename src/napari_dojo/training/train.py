@@ -68,6 +68,7 @@ ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 QUICK = 0.03  # share of a trial that one check on the way may take
 KEPT = 0.65  # share of the start's weights in a model that was trained on corrections
+RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
 
@@ -424,7 +425,8 @@ class _Training:
         shares = completion.at if completion is not None and alone else ()
 
         def renew(net: Any) -> None:
-            batches.renew(self._completed(self._sources(self.split.training), net))
+            if self.learner.step >= RIPE:
+                batches.renew(self._completed(self._sources(self.split.training), net))
 
         return Work(batches, self._loss, self._check, self._keep, renew, shares)
 
