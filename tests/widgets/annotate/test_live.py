@@ -78,6 +78,7 @@ def test_the_panel_closed_while_live_leaves_nothing(panel, viewer, qtbot):
     choose(panel, "objects")
     paint(panel, discs()[1][0])
     folder = panel.live._folder.name
+    qtbot.waitUntil(lambda: panel.live._runner.job is not None, timeout=20000)  # its request is written in a thread
     panel.close()
     assert not panel.live.on
     assert not [layer for layer in viewer.layers if "(live)" in layer.name]
