@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 from widgets.classify.test_panel import centre_of, panel, scene, settle, teach  # noqa: F401
@@ -38,20 +40,20 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     clicked = teach(qtbot, panel, scene, 3)
     network = panel.network
     quick = {"steps": 4, "width": 8, "batch": 4, "device": "cpu"}
-    asked = ShownObjects.request
-    monkeypatch.setattr(
-        ShownObjects,
-        "request",
-        lambda self, folder, task, **more: asked(
-            self, folder, task, **{**more, "settings": quick, "options": {"folds": 2}}
-        ),
-    )
+    asked, erased = ShownObjects.request, Event()
+
+    def request(self, folder, task, **more):
+        assert erased.wait(60)
+        return asked(self, folder, task, **{**more, "settings": quick, "options": {"folds": 2}})
+
+    monkeypatch.setattr(ShownObjects, "request", request)
     assert TrainSettings(**quick).steps == 4
     before = panel.live.seen
     network.train_button.click()
     gone = scene.labels == clicked[-1]
     before_labels = panel.live.subject.layer.data.copy()
-    panel.live.subject.layer.data[gone] = 0  # an object vanishes at once, before anything is written
+    panel.live.subject.layer.data[gone] = 0  # an object vanishes before anything is written
+    erased.set()
     assert network.busy
     assert not network.train_button.isVisibleTo(panel)
     qtbot.waitUntil(lambda: not network.busy, timeout=90000)
