@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.objects import boxes_of, crops_of
+from napari_dojo.data.objects import boxes_of, crops_of, outlined
 from napari_dojo.errors import DojoError
 
 
@@ -79,3 +79,16 @@ def test_many_at_once_are_as_one_by_one() -> None:
     crops = crops_of(x, y, numbers, 10)
     for i in (0, 17, 399):
         np.testing.assert_allclose(crops[i], crops_of(x, y, numbers[i : i + 1], 10)[0], atol=1e-6)
+
+
+def test_outlines_are_two_pixels_wide_in_each_plane() -> None:
+    y = np.zeros((2, 9, 14), np.int32)
+    y[0, 1:8, 1:7], y[0, 1:8, 7:13] = 5, 9  # they touch
+    y[1, :, 3:] = 4
+    found = outlined(y)
+    assert found.dtype == y.dtype
+    assert found[0, 4].tolist() == [0, 5, 5, 0, 0, 5, 5, 9, 9, 0, 0, 9, 9, 0]
+    assert found[0, 2].tolist() == y[0, 2].tolist(), "the second row from the edge"
+    assert found[1, 4].tolist() == [0, 0, 0, 4, 4, *[0] * 9], (
+        "neither the plane above nor the edge of the image is another value"
+    )

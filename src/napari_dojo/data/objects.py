@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["CONTEXT", "at_pixels", "boxes_of", "crops_of", "extent_of"]
+__all__ = ["CONTEXT", "at_pixels", "boxes_of", "crops_of", "extent_of", "outlined"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
@@ -46,6 +46,16 @@ def at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[
         return table[np.clip(labels, 0, numbers[-1] + 1).astype(np.intp, copy=False)]
     at = np.searchsorted(numbers, labels).clip(0, len(numbers) - 1)
     return np.where(numbers[at] == labels, values[at], 0).astype(np.uint8)
+
+
+def outlined(labels: NDArray[Any], width: int = 2) -> NDArray[Any]:
+    """Labels (*S) where another value, background too, is at most ``width`` px away in their plane (Y, X); 0 elsewhere."""
+    from scipy.ndimage import generate_binary_structure, iterate_structure, maximum_filter, minimum_filter
+
+    near = iterate_structure(generate_binary_structure(2, 1), width)
+    near = near.reshape((1,) * (labels.ndim - 2) + near.shape)
+    apart = maximum_filter(labels, footprint=near) != minimum_filter(labels, footprint=near)
+    return np.where(apart, labels, 0).astype(labels.dtype)
 
 
 def crops_of(

@@ -99,9 +99,9 @@ class Job:
         self._paused = False
         self._say({"pause": False})
 
-    def look(self, path: Path | None) -> None:
-        """Predict this image, ``.npy`` (C, *S), at each check."""
-        self._say({"look": None if path is None else {"image": str(path)}})
+    def look(self, path: Path | None, outline: bool = False) -> None:
+        """Predict this image, ``.npy`` (C, *S), at each check; of labels the outlines alone, where that is asked."""
+        self._say({"look": None if path is None else {"image": str(path), "outline": outline}})
 
     def ask(self, look: dict[str, Any]) -> None:
         """Predict what a live preview wants, see `napari_dojo.inference.live.live_steps`."""

@@ -19,6 +19,7 @@ from napari_dojo import device as devices
 from napari_dojo.data.batches import Batch, Batches, Patches, Source
 from napari_dojo.data.dataset import Crop, Dataset, Split
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.objects import outlined
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.events import (
@@ -612,7 +613,7 @@ class _Training:
 
     def _preview(self, net: Any, decoding: Any) -> str | None:
         """The prediction for what the user looks at, as the path of a ``.npy``; None where nothing is to be shown."""
-        look = (self.control.look or {}).get("image")
+        look, outline = ((self.control.look or {}).get(name) for name in ("image", "outline"))
         if not net.dense or not look or not Path(look).exists():
             return None
         x = np.load(look, mmap_mode="r")
@@ -622,6 +623,7 @@ class _Training:
             found = result_of(predict_sample(self.card, Predictor(net, self.device), x, self.control, decoding))
         except StoppedError:
             return None
+        found = outlined(found) if outline and not self.task.result.intensities else found
         path = self.target.run / f"preview{self._number or ''}-{Path(look).stem.rpartition('-')[2]}.npy"
         try:
             with replacing(path, found.nbytes) as part, part.open("wb") as file:

@@ -14,14 +14,26 @@ from napari_dojo.widgets.common.training_data import Layers
 pytestmark = pytest.mark.gui
 
 
+class Looks(list):
+    """The files that were asked for, and whether as ``outlines``."""
+
+    def __init__(self):
+        super().__init__()
+        self.outlines = []
+
+    def look(self, path, outline=False):
+        self.append(path)
+        self.outlines.append(outline)
+
+
 @pytest.fixture
 def made(viewer, tmp_path):
     """Makes a running preview of rows; ``looks`` are the files it asked for."""
     previews = []
 
     def make(rows, axes="YX"):
-        looks = []
-        runner = SimpleNamespace(job=object(), look=looks.append)
+        looks = Looks()
+        runner = SimpleNamespace(job=object(), look=looks.look)
         preview = Preview(viewer, runner, tmp_path, Layers(tuple(rows), axes))
         preview.begin()
         previews.append(preview)
@@ -213,28 +225,22 @@ def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
     assert shown(viewer) == ["i0", "i0 labels", "i1", "i1 labels"]
 
 
-def test_over_labels_of_a_person_it_is_drawn_as_outlines(qtbot, viewer, made):
+def test_over_labels_of_a_person_outlines_are_asked_for(qtbot, viewer, made):
     row = pair(viewer, np.eye(40))
     preview, looks = made([row])
     preview.follow()
     asked(qtbot, looks)
     reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert row.target.visible
-    assert preview.layer.contour == 2
-    viewer.dims.ndisplay = 3  # napari has no outlines there
-    assert preview.layer.contour == 0
+    assert (looks.outlines, preview.layer.opacity) == ([True], 1.0)
+    viewer.dims.ndisplay = 3  # outlines of planes are none of a volume
+    asked(qtbot, looks, 2)
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert (looks.outlines[-1], preview.layer.opacity) == (False, 0.5)
     viewer.dims.ndisplay = 2
-    assert preview.layer.contour == 2
+    asked(qtbot, looks, 3)
+    assert looks.outlines[-1]
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
     qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
     reply(preview, looks[-1], np.ones((50, 50), np.int32))
-    assert preview.layer.contour == 0
-
-
-def test_outlines_in_the_planes_of_a_volume(qtbot, viewer, made):
-    row = pair(viewer, np.zeros((6, 40, 40)))
-    preview, looks = made([row], "ZYX")
-    preview.follow()
-    asked(qtbot, looks)
-    reply(preview, looks[-1], np.ones((6, 40, 40), np.int32))
-    assert preview.layer.contour == 2
+    assert (looks.outlines[-1], preview.layer.opacity) == (False, 0.5)

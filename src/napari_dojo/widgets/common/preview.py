@@ -25,12 +25,17 @@ EDGE = {2: (1024, 1024), 3: (24, 256, 256)}  # the largest part that is shown, p
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """A part of an image to predict for the preview."""
+    """A part of an image to predict for the preview.
+
+    ``outline`` : as outlines, where a person has labels of their own under them; else filled, and in 3-D. The job draws them: napari
+    would for each preview in the window's thread.
+    """
 
     images: tuple[Any, ...]
     sample: int
     box: tuple[slice, ...]
     place: dict[str, Any]
+    outline: bool = False
 
     def placed(self, shape: Sequence[int]) -> dict[str, Any]:
         """The place of a prediction of this shape, whose pixels may be finer."""
@@ -38,7 +43,8 @@ class _Look:
         return finer_place(self.place, factors)
 
     def same(self, other: _Look | None) -> bool:
-        return other is not None and (self.images, self.sample, self.box) == (other.images, other.sample, other.box)
+        mine = (self.images, self.sample, self.box, self.outline)
+        return other is not None and mine == (other.images, other.sample, other.box, other.outline)
 
 
 class Preview:
@@ -54,7 +60,7 @@ class Preview:
             self._colours = {id(row.images[0]): deepcopy(row.target.colormap) for row in material.rows}
         self.on = True
         self._running = False
-        self._removed = self._fresh = self._over_own = False
+        self._removed = self._fresh = False
         self._alone = Alone(viewer.layers)
         self._shown: tuple[Any, ...] = ()  # the images that are shown alone
 
@@ -71,7 +77,7 @@ class Preview:
             self._layer = next((x for x in previews_of(self._viewer.layers)), None)  # of the training before
             self._fresh = True
             self._viewer.layers.selection.events.active.connect(self._moved)
-            self._viewer.dims.events.ndisplay.connect(self._outline)  # again and again is once
+            self._viewer.dims.events.ndisplay.connect(self._moved)  # again and again is once
 
     def end(self) -> None:
         """The training is over; what it saw last stays to be looked at."""
@@ -87,7 +93,7 @@ class Preview:
         """Let go of the viewer and its layers."""
         self.end()
         if self._viewer is not None:
-            self._viewer.dims.events.ndisplay.disconnect(self._outline)
+            self._viewer.dims.events.ndisplay.disconnect(self._moved)
         self._viewer = self._material = self._layer = None
         self._looks, self._colours, self._alone = [], {}, Alone(())
 
@@ -173,8 +179,9 @@ class Preview:
             name = _name(look)
             self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
         self._fresh = False
-        self._over_own = self._labels and self._row(look) is not None
-        self._outline()
+        opacity = 1.0 if look.outline else 0.5
+        if self._labels and self.layer.opacity != opacity:  # napari draws the layer at each change
+            self.layer.opacity = opacity
         self._show_alone(look)
 
     def _change(self, layer: Any, found: Any, look: _Look) -> None:
@@ -195,19 +202,12 @@ class Preview:
             for attribute in ("scale", "rotate", "shear", "affine", "translate"):
                 setattr(layer, attribute, place[attribute])
 
-    def _outline(self, event: Any = None) -> None:
-        """Outlines, where a person has labels of their own under them; else filled, as napari shows all in 3-D."""
-        if self._labels and self.layer is not None:
-            contour, opacity = (2, 1.0) if self._over_own and self._viewer.dims.ndisplay == 2 else (0, 0.5)
-            if (self.layer.contour, self.layer.opacity) != (contour, opacity):  # napari draws the layer at each of them
-                self.layer.contour, self.layer.opacity = contour, opacity
-
     def _dress(self, found: Any, look: _Look) -> dict[str, Any]:
         """How it looks: labels as those that are painted, an image as the one it is made from where it has its range."""
         image = look.images[0]
         if self._labels:
             known = self._colours.get(id(image)) or next(iter(self._colours.values()))
-            return {"colormap": deepcopy(known), "opacity": 0.5}
+            return {"colormap": deepcopy(known), "opacity": 1.0 if look.outline else 0.5}
         low, high = image.contrast_limits
         if not low - (high - low) < float(np.median(found)) < high + (high - low):  # of another kind
             low, high = (float(v) for v in np.percentile(found, [0.5, 99.8]))
@@ -238,7 +238,8 @@ class Preview:
         size = axes.size(array.shape)
         box = _box(size, _middle(image, [world.index(a) for a in axes.spatial], size))
         place = placement(image, [world.index(a) for a in axes.spatial])
-        return _Look(images, sample, box, moved(place, [b.start for b in box]))
+        own = self._labels and any(row.images[0] is image for row in material.rows)
+        return _Look(images, sample, box, moved(place, [b.start for b in box]), own and self._viewer.dims.ndisplay == 2)
 
     def _images_in_view(self) -> tuple[Any, ...]:
         """The images of the pair that a person looks at, or the active image where the model fits it; else none."""
@@ -263,7 +264,7 @@ class Preview:
             np.save(path, np.asarray(x[(slice(None), *look.box)]))
         except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough
             return
-        self._runner.look(path)
+        self._runner.look(path, look.outline)
 
 
 def _name(look: _Look) -> str:

@@ -101,10 +101,10 @@ class Runner(QObject):
             self.paused = False
             self.job.resume()
 
-    def look(self, path: Path | None) -> None:
-        """Tell the job what to show in previews."""
+    def look(self, path: Path | None, outline: bool = False) -> None:
+        """Tell the job what to show in previews, see `Job.look`."""
         if self.job is not None:
-            self.job.look(path)
+            self.job.look(path, outline)
 
     def close(self, patience: float = 2.0) -> None:
         """End the job for sure, and forget it; what it has not kept after ``patience`` seconds is lost."""
