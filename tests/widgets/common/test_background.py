@@ -11,7 +11,7 @@ from napari_dojo.widgets.common.latest import Latest
 began = threading.Event()
 def work():
     began.set()
-    time.sleep(0.5)
+    time.sleep(0.2)
     print("worked", flush=True)
 latest = Latest()
 latest.ask(work)
@@ -33,7 +33,8 @@ background.PATIENCE = 0.02
 told = []
 latest._done.connect(lambda *_: told.append(1), Qt.ConnectionType.DirectConnection)
 def look():
-    time.sleep(0.7)
+    for thread in list(background._running):
+        thread.join(10)
     print(told, flush=True)
 atexit.unregister(background._wait)
 atexit.register(look)  # called after what is registered next
