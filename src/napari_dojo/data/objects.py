@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 
-__all__ = ["CONTEXT", "at_pixels", "boxes_of", "crops_of", "extent_of", "outlined"]
+__all__ = ["CONTEXT", "boxes_of", "crops_of", "extent_of", "outlined", "painted"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
@@ -36,7 +38,19 @@ def boxes_of(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
     return values.astype(np.int64), ends[..., 0], ends[..., 1]
 
 
-def at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A value for each object at its pixels, 0 elsewhere, of the shape of labels with these axes; ``objects`` : sample and
+    number of each (n, 2), both rising.
+    """
+    out = np.zeros(labels.shape, np.uint8)
+    ends = np.searchsorted(objects[:, 0], np.arange(axes.count(labels.shape) + 1))
+    for i, (first, last) in enumerate(pairwise(ends)):
+        mine = slice(first, last)
+        axes.sample(out, i)[0][...] = _at_pixels(np.asarray(axes.sample(labels, i)[0]), objects[mine, 1], values[mine])
+    return out
+
+
+def _at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A value for each object at its pixels (*S), 0 elsewhere; ``numbers`` of the objects rise."""
     if not len(numbers):
         return np.zeros(labels.shape, np.uint8)

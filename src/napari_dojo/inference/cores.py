@@ -10,7 +10,7 @@ __all__ = ["shares", "under_way", "waiting"]
 
 
 class _Busy(local):
-    """How deep this thread is in `under_way`, and the count of all threads."""
+    """How deep this thread is in `under_way`."""
 
     depth = 0
 

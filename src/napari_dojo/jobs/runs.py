@@ -19,11 +19,8 @@ from napari_dojo.paths import runs_folder
 
 __all__ = ["KEPT", "Run", "run_folder", "sweep", "unfinished"]
 
-KEPT = (
-    "events.jsonl",
-    "held.npz",
-    WATCHED,
-)  # of a run, these belong to its model: what happened, what it was not trained on
+# What of a run belongs to its model: what happened, what it was not trained on, how it learned.
+KEPT = ("events.jsonl", "held.npz", WATCHED)
 SETTLED = 60.0  # seconds after which a folder without a request gets none any more
 
 

@@ -178,12 +178,8 @@ def _objects(folder: Path, control: Control) -> Iterator[Event]:
         image = resolve(ready.card, stored.source(folder).read(), PredictSettings())
         if request.why is not None:
             why = explained(ready, image, *request.why)
-            found: dict[str, Any] = {
-                "importance": why.importance,
-                "start": np.array(why.start),
-                "stop": np.array(why.stop),
-            }
-            found["probability"] = why.probability
+            place = {"start": np.array(why.start), "stop": np.array(why.stop)}
+            found: dict[str, Any] = {"importance": why.importance, "probability": why.probability, **place}
         else:
             told = yield from predict_image(ready, image, control)
             assert told.objects is not None

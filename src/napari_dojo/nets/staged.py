@@ -42,9 +42,8 @@ class Kept(local):
         there, count = self._of.get(name), prod(shape)
         if there is None or there.numel() < count or there.dtype != like.dtype:
             self._of.pop(name, None)
-            room = (
-                count + count // 4
-            )  # blocks at the image's edge are smaller; memory that nobody wrote to is not taken
+            # blocks at the image's edge are smaller; memory that nobody wrote to is not taken
+            room = count + count // 4
             there = self._of[name] = torch.empty(room, dtype=like.dtype, device=like.device)
         return there[:count].view(*shape)
 

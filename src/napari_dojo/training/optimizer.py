@@ -128,9 +128,21 @@ class _AdamW:
             missing = (~fine).float()
             make: Any = torch._fused_adamw_
             make(
-                *(weights, gradients, means, squares, [], steps),
-                **{"lr": self.rate, "beta1": BETAS[0], "beta2": BETAS[1], "weight_decay": SHRINKS, "eps": EPSILON},
-                **{"amsgrad": False, "maximize": False, "grad_scale": scale, "found_inf": missing},
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                steps,
+                lr=self.rate,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=SHRINKS,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=scale,
+                found_inf=missing,
             )
             torch._foreach_sub_(steps, [missing] * len(steps))
         elif fine:

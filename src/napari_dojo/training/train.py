@@ -119,9 +119,8 @@ def train_steps(
         found, given = bundle if model is None else bundles.load(model.path), setup if among else setup.trial
         decided = given if model is None or found is None else given.starting_from(found.card)
         decided = decided if split is None else replace(decided, split=split)
-        if target.corrections and found is not None:
-            decided = _at_the_scale_of(found, decided, target)
-        return _Training(decided, target, found, control, among or World(), like)
+        made = partial(_Training, target=target, start=found, control=control, world=among or World(), like=like)
+        return _at_the_scale_of(found, decided, made) if target.corrections and found is not None else made(decided)
 
     training, before = yield from _begun(make, setup, target, control, world)
     if training is None:
@@ -178,16 +177,16 @@ def _begun(
     return training, before
 
 
-def _at_the_scale_of(start: Bundle, setup: Setup, target: Target) -> Setup:
-    """The setup, or the same without bringing objects to the size of the start's: where the start then agrees better with the labels.
+def _at_the_scale_of(start: Bundle, setup: Setup, made: Callable[[Setup], _Training]) -> _Training:
+    """The training, or the same without bringing objects to the size of the start's: where the start then agrees better with the labels.
 
     What a person corrects was predicted at one of the two scales, and is found at that.
     """
-    plain = setup.starting_from(start.card, resize=False)
+    usual, plain = made(setup), setup.starting_from(start.card, resize=False)
     if plain.plan == setup.plan:
-        return setup
-    both = [_Training(s, target, start, Control(), World()).agreement() for s in (plain, setup)]
-    return plain if both[0] >= both[1] else setup
+        return usual
+    other = made(plain)
+    return other if other.agreement() >= usual.agreement() else usual
 
 
 def _crossed_before(target: Target) -> dict[str, Any]:
@@ -613,7 +612,8 @@ class _Training:
 
     def _preview(self, net: Any, decoding: Any) -> str | None:
         """The prediction for what the user looks at, as the path of a ``.npy``; None where nothing is to be shown."""
-        look, outline = ((self.control.look or {}).get(name) for name in ("image", "outline"))
+        wish = self.control.look or {}
+        look = wish.get("image")
         if not net.dense or not look or not Path(look).exists():
             return None
         x = np.load(look, mmap_mode="r")
@@ -623,7 +623,7 @@ class _Training:
             found = result_of(predict_sample(self.card, Predictor(net, self.device), x, self.control, decoding))
         except StoppedError:
             return None
-        found = outlined(found) if outline and not self.task.result.intensities else found
+        found = outlined(found) if wish.get("outline") and not self.task.result.intensities else found
         path = self.target.run / f"preview{self._number or ''}-{Path(look).stem.rpartition('-')[2]}.npy"
         try:
             with replacing(path, found.nbytes) as part, part.open("wb") as file:

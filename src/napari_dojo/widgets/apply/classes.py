@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from napari_dojo.data.objects import at_pixels
+from napari_dojo.data.objects import painted
 from napari_dojo.events import Done, Event, Failed
 from napari_dojo.inference.geometry import Image, numbers_of
 from napari_dojo.inference.tables import named_objects
@@ -146,11 +146,8 @@ class ObjectClasses(QObject):
 
     def _show(self, shown: Shown, model: Model, values: NDArray[np.uint8], objects: NDArray[np.int64]) -> None:
         """A layer of the classes over the labels, which are hidden: their colours would mix."""
-        labels, axes = np.asarray(shown.layer.data), shown.axes.without_channels()
-        picture = np.zeros(labels.shape, np.uint8)
-        for i in range(axes.count(labels.shape)):
-            mine = objects[:, 0] == i
-            axes.sample(picture, i)[0][...] = at_pixels(axes.sample(labels, i)[0], objects[mine, 1], values[mine])
+        axes = shown.axes.without_channels()
+        picture = painted(np.asarray(shown.layer.data), axes, objects, values)
         layer = shown.class_layer
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)

@@ -97,8 +97,7 @@ class ApplyPanel(Panel):
     def refresh_models(self) -> None:
         """List the models that there are now."""
         there = [m for m in models() if m.card.task in TASKS]
-        classifiers = [m for m in there if _of_objects(m)]
-        self.request.set_models([m for m in there if m not in classifiers], classifiers)
+        self.request.set_models([m for m in there if not _of_objects(m)], [m for m in there if _of_objects(m)])
 
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.data.objects import at_pixels
+from napari_dojo.data.objects import painted as objects_painted
 from napari_dojo.objects.features import Objects, joined, measure_sample, normalization
 from napari_dojo.objects.heads import Examples, Prediction, predictions, projected, scaled
 from napari_dojo.widgets.common.layers import array_of, axes_choices, fits_as
@@ -230,11 +230,5 @@ def _numbers(m: Measured, examples: Examples, prediction: Prediction | None, thr
 
 def painted(m: Measured, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A number for each object (N,), at its pixels, in an array like the labels."""
-    out = np.zeros(m.labels.shape, np.uint8)
-    axes = m.subject.axes.without_channels()
-    ends = np.searchsorted(m.objects.sample, np.arange(axes.count(out.shape) + 1))
-    for i in range(axes.count(out.shape)):
-        part = slice(ends[i], ends[i + 1])
-        y = np.asarray(axes.sample(m.labels, i)[0])
-        axes.sample(out, i)[0][...] = at_pixels(y, m.objects.label[part], numbers[part])
-    return out
+    keys = np.stack([m.objects.sample, m.objects.label], 1)
+    return objects_painted(m.labels, m.subject.axes.without_channels(), keys, numbers)

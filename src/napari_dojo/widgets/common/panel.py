@@ -30,10 +30,8 @@ BAR = 16  # px of a scroll bar
 LINE = 10  # px between the middles of controls of one line
 WIDTH = 350  # px, that a panel has when it opens
 NARROW = 340  # px below which fields may need the room of labels
-LABELS = {
-    False: 110,
-    True: 64,
-}  # px that labels have at least where a longer one is there: usually, and where there is no room
+# px that labels have at least where a longer one is there: usually, and where there is no room
+LABELS = {False: 110, True: 64}
 
 
 def plain_viewer(viewer: Any) -> Any:

@@ -37,6 +37,11 @@ class _Look:
     place: dict[str, Any]
     outline: bool = False
 
+    @property
+    def opacity(self) -> float:
+        """Of a layer of labels."""
+        return 1.0 if self.outline else 0.5
+
     def placed(self, shape: Sequence[int]) -> dict[str, Any]:
         """The place of a prediction of this shape, whose pixels may be finer."""
         factors = [n / (b.stop - b.start) for n, b in zip(shape, self.box, strict=True)]
@@ -140,7 +145,7 @@ class Preview:
     def _show_alone(self, look: _Look) -> None:
         """Show the image of the live layer without the others, its labels and region as they are."""
         if self._shown != look.images:
-            row = self._row(look)
+            row = self._row(look.images[0])
             beside = () if row is None else (row.region, *(row.targets if self._labels else ()))
             self._alone.show((*look.images, self._layer), beside)
             self._shown = look.images
@@ -149,10 +154,10 @@ class Preview:
         self._alone.put_back()
         self._shown = ()
 
-    def _row(self, look: _Look) -> Any:
+    def _row(self, image: Any) -> Any:
         """The row that an image belongs to; None for an image that is not trained on."""
         rows = self._material.rows if self._material is not None else ()
-        return next((row for row in rows if row.images[0] is look.images[0]), None)
+        return next((row for row in rows if row.images[0] is image), None)
 
     def _moved(self, event: Any = None) -> None:
         if self._viewer.layers.selection.active is not None:  # none for a moment: another one is being selected
@@ -179,9 +184,8 @@ class Preview:
             name = _name(look)
             self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
         self._fresh = False
-        opacity = 1.0 if look.outline else 0.5
-        if self._labels and self.layer.opacity != opacity:  # napari draws the layer at each change
-            self.layer.opacity = opacity
+        if self._labels and self.layer.opacity != look.opacity:  # napari draws the layer at each change
+            self.layer.opacity = look.opacity
         self._show_alone(look)
 
     def _change(self, layer: Any, found: Any, look: _Look) -> None:
@@ -207,7 +211,7 @@ class Preview:
         image = look.images[0]
         if self._labels:
             known = self._colours.get(id(image)) or next(iter(self._colours.values()))
-            return {"colormap": deepcopy(known), "opacity": 1.0 if look.outline else 0.5}
+            return {"colormap": deepcopy(known), "opacity": look.opacity}
         low, high = image.contrast_limits
         if not low - (high - low) < float(np.median(found)) < high + (high - low):  # of another kind
             low, high = (float(v) for v in np.percentile(found, [0.5, 99.8]))
@@ -238,7 +242,7 @@ class Preview:
         size = axes.size(array.shape)
         box = _box(size, _middle(image, [world.index(a) for a in axes.spatial], size))
         place = placement(image, [world.index(a) for a in axes.spatial])
-        own = self._labels and any(row.images[0] is image for row in material.rows)
+        own = self._labels and self._row(image) is not None
         return _Look(images, sample, box, moved(place, [b.start for b in box]), own and self._viewer.dims.ndisplay == 2)
 
     def _images_in_view(self) -> tuple[Any, ...]:
