@@ -20,10 +20,7 @@ class Zeros:
 
     batch = 4
 
-    def drawn(self):
-        return torch.zeros(self.batch, 8), True
-
-    def made(self, where, folds):
+    def __next__(self):
         x = torch.linspace(0, 1, 4 * 256).reshape(4, 1, 16, 16)
         return Batch(x, x, torch.ones_like(x))
 
@@ -41,7 +38,7 @@ def test_a_step_is_that_of_the_optimizer_with_clipped_gradients():
     who, twin = learner(), UNet(1, 1, (1, 1), ((2, 2),), 8)
     twin.load_state_dict(who.net.state_dict())
     other, fine = Optimizer(twin, 1e-2, torch.device("cpu")), torch.tensor(True)
-    batch = Zeros().made(None, False)
+    batch = next(Zeros())
     for _ in range(3):
         loss = who.loss_of(batch, lambda *a: 1e4 * squared(*a), False)
         who.optimizer.zero_grad()
@@ -57,7 +54,7 @@ def test_a_step_is_that_of_the_optimizer_with_clipped_gradients():
 def test_a_loss_that_is_not_a_number_changes_no_weight():
     who = learner()
     before = [p.detach().clone() for p in who.net.parameters()]
-    loss = who.loss_of(Zeros().made(None, False), squared, False) * math.nan
+    loss = who.loss_of(next(Zeros()), squared, False) * math.nan
     who.update(loss, 0.1)
     assert all(torch.equal(a, b) for a, b in zip(before, who.net.parameters(), strict=True))
 
@@ -107,13 +104,13 @@ def test_the_trial_changes_nothing():
     who = learner()
     before = {k: v.clone() for k, v in who.net.state_dict().items()}
     stepper = Stepper(who, Zeros(), squared)
-    assert stepper._seconds(Zeros().made(None, False), True) > 0
+    assert stepper._seconds(next(Zeros()), True) > 0
     torch.testing.assert_close(who.net.state_dict(), before, rtol=0, atol=0)
     assert all(p.grad is None for p in who.net.parameters())
 
 
 def test_bfloat16_gives_nearly_the_same_loss():
-    who, batch = learner(), Zeros().made(None, False)
+    who, batch = learner(), next(Zeros())
     a, b = (float(who.loss_of(batch, squared, lowered).detach()) for lowered in (False, True))
     assert a == pytest.approx(b, rel=0.02)
     assert a != b

@@ -191,15 +191,13 @@ class Stepper:
         if learner.world.size > 1:
             self._step_together(rate)
             return
-        batches = self._batches
-        where, inside = batches.drawn()
         share = learner.share(self.made)
-        if self._graph is None and learner.device.type == "cuda" and self._eager >= WARM:
-            self._graph = _Graph(learner, batches, self._loss, where)
-        if self._graph is not None:
+        if learner.device.type == "cuda" and self._eager >= WARM:
+            where, _ = self._batches.drawn()
+            self._graph = self._graph or _Graph(learner, self._batches, self._loss, where)
             self._waiting.append(self._graph.step(where, rate, share))
             return
-        batch = batches.made(where, folds=not (inside and learner.device.type == "cpu"))
+        batch = next(self._batches)
         if learner.lowered is None:
             learner.lowered = self._pays(batch)
         learner.optimizer.set_rate(rate)

@@ -415,9 +415,8 @@ class _Training:
         sources = self._completed(self._sources(self.split.training), learned)
         memory = int(self.device.memory * RESIDENT)
         patches, share = self._patches(), (self.world.rank, self.world.size)
-        return Batches(
-            sources, patches, self.plan.batch, self.settings.seed, learner.step, learner.device, memory, share
-        )
+        step, where = learner.step, learner.device
+        return Batches(sources, patches, self.plan.batch, self.settings.seed, step, where, memory, share, ahead=True)
 
     def _work(self, batches: Batches) -> Work:
         completion = self.task.supervision.completion(self.options)
