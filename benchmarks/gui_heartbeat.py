@@ -207,7 +207,7 @@ def measure(seconds: float, size: int, trainings: int, home: Path) -> dict:
     import psutil
     from qtpy.QtWidgets import QApplication
 
-    from napari_dojo.jobs.runs import KEPT
+    from napari_dojo.models.kept import KEPT
     from napari_dojo.simulation.microscope import simulate
     from napari_dojo.widgets.apply.panel import ApplyPanel
     from napari_dojo.widgets.common.panel import open_panel

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_dojo.models.watched import MOST, WATCHED, Watched
+from napari_dojo.models.kept import WATCHED
+from napari_dojo.models.watched import MOST, Watched
 
 
 def test_the_middle_of_an_image_is_kept() -> None:

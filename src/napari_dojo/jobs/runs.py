@@ -14,13 +14,11 @@ from napari_dojo.errors import DojoError
 from napari_dojo.jobs.claims import claimed
 from napari_dojo.jobs.requests import TrainRequest
 from napari_dojo.models.card import Card, read_card
-from napari_dojo.models.watched import WATCHED
+from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import runs_folder
 
-__all__ = ["KEPT", "Run", "run_folder", "sweep", "unfinished"]
+__all__ = ["Run", "run_folder", "sweep", "unfinished"]
 
-# What of a run belongs to its model: what happened, what it was not trained on, how it learned.
-KEPT = ("events.jsonl", "held.npz", WATCHED)
 SETTLED = 60.0  # seconds after which a folder without a request gets none any more
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.io.atomic import write_safely
+from napari_dojo.models.kept import WATCHED
 
-__all__ = ["WATCHED", "Watched"]
+__all__ = ["Watched"]
 
-WATCHED = "watched.npz"
 MOST = 24  # results that are kept
 EDGE = {2: (256, 256), 3: (16, 128, 128)}  # px of the part, at most
 

@@ -13,10 +13,10 @@ import numpy as np
 from napari_dojo.data.batches import Source
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.io.atomic import write_safely
+from napari_dojo.models.kept import HELD
 
 __all__ = ["held_of", "keep_held"]
 
-FILE = "held.npz"
 MOST = 12  # parts
 EDGE = 256  # px of a part of an image, and 64 of a part of a volume
 EDGE_OF_VOLUMES = 64
@@ -41,12 +41,12 @@ def keep_held(run: Path, sources: Sequence[Source]) -> None:
             found[f"region{k}"] = source.region[box]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
-    write_safely(run / FILE, buffer.getvalue())
+    write_safely(run / HELD, buffer.getvalue())
 
 
 def held_of(model: Path) -> list[Source]:
     """The parts that were kept beside a model; empty where there are none, or they cannot be read."""
-    path = model / "run" / FILE
+    path = model / "run" / HELD
     if not path.is_file():
         return []
     try:

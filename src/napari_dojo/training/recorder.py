@@ -25,6 +25,7 @@ from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
+from napari_dojo.models.kept import EVENTS
 from napari_dojo.settings import fields_of
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.prepare import Setup
@@ -108,7 +109,7 @@ class Recorder:
             self._waiting += encode(event) + "\n"
         if not (self._saved and self._waiting):
             return
-        path = self._target.run / "events.jsonl"
+        path = self._target.run / EVENTS
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as f:

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from napari_dojo.events import Done, Validated
-from napari_dojo.jobs.runs import KEPT, unfinished
+from napari_dojo.jobs.runs import unfinished
+from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.common.queue import desk
 from napari_dojo.widgets.train.panel import TrainPanel

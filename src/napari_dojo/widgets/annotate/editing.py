@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data import edits
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.edits import Box, Edit, Places
 from napari_dojo.widgets.annotate.history import History, Mark, Ready, changes_in, put, write
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted, follow_name
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels
 from napari_dojo.widgets.common.numbering import STROKES
@@ -139,10 +140,7 @@ class Editing(QObject):
         self._finding.told.connect(self._found)
         self._counting.told.connect(self._counted)
         self._accepted = accepted_layer(viewer.layers, labels)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(PAUSE)
-        self._soon.timeout.connect(self._count)
+        self._soon = later(self, PAUSE, self._count)
         self._replaced()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_dojo.events import Event, Failed, Previewed
 from napari_dojo.jobs.requests import live_request
 from napari_dojo.widgets.annotate.editing import Editing, Sight
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, provenance
 from napari_dojo.widgets.common.run import Runner
@@ -72,10 +73,7 @@ class Live(QObject):
         self._runner.said.connect(self._heard)
         self._writing = Latest(self)
         self._writing.told.connect(self._written)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(PAUSE)
-        self._soon.timeout.connect(self._send)
+        self._soon = later(self, PAUSE, self._send)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._number, self._latest = 0, 0
         self._begun: dict[int, tuple[float, Sight]] = {}

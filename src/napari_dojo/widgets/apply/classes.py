@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.objects import painted
 from napari_dojo.events import Done, Event, Failed
@@ -24,6 +24,7 @@ from napari_dojo.models.library import Model
 from napari_dojo.widgets.apply.results import Results, Shown
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.kinds import look_of
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.run import Runner
 
@@ -64,10 +65,7 @@ class ObjectClasses(QObject):
         self._asked: _Asked | None = None
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(PAUSE)
-        self._soon.timeout.connect(self._ask)
+        self._soon = later(self, PAUSE, self._ask)
         results.changed.connect(self.follow)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_dojo.data.kinds import LABELS, Kind
@@ -16,6 +16,7 @@ from napari_dojo.inference.tables import TABLES
 from napari_dojo.io import images
 from napari_dojo.io.pairing import list_inputs, stem_of
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, sentence
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.measurements import chosen_here
 
@@ -62,10 +63,7 @@ class FolderRows(QWidget):
         self._rows()
         self._latest = Latest(self)
         self._latest.told.connect(self._told)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(200)
-        self._soon.timeout.connect(self._look)
+        self._soon = later(self, 200, self._look)
         for signal in (self.images.changed, self.predictions.changed, self.tables.toggled, self.rois.toggled):
             signal.connect(self.look_again)
         self.replace.toggled.connect(self.changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
@@ -28,6 +28,7 @@ from napari_dojo.widgets.apply.stores import StoreLayers
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.inputs import Asked, Run, cut
 from napari_dojo.widgets.common.kinds import look_of
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here
@@ -157,8 +158,8 @@ class Results(QObject):
         self.stores = StoreLayers(viewer, self)
         self.stores.failed.connect(self.failed)
         self._measurer.told.connect(self._measured)
-        self._decode_soon = self._timer(60, self._decode)
-        self._measure_soon = self._timer(400, self.measure)
+        self._decode_soon = later(self, 60, self._decode)
+        self._measure_soon = later(self, 400, self.measure)
 
     @property
     def layers(self) -> list[Any]:
@@ -233,13 +234,6 @@ class Results(QObject):
         folder, self._folder = self._folder, None
         if folder is not None:
             discard(folder, wait)
-
-    def _timer(self, wait: int, then: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(wait)
-        timer.timeout.connect(then)
-        return timer
 
     def _next(self) -> None:
         if self._to_come and self.run is not None and self._folder is not None:

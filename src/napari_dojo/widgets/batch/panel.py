@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
@@ -26,6 +25,7 @@ from napari_dojo.widgets.batch.files_section import FilesSection
 from napari_dojo.widgets.batch.results import Opened, Rows, RowsView, opened, show
 from napari_dojo.widgets.batch.steps_section import StepsSection
 from napari_dojo.widgets.common.form import Fold, described, form_layout, job_strip, memory, sentence, side_by_side
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
@@ -68,14 +68,9 @@ class BatchPanel(Panel):
         self._outcome()
         self.column.addStretch(1)
         self.runner, self._latest, self._reading = Runner(self), Latest(self), Latest(self)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(300)
+        self._soon = later(self, 300, self._look)
         self._fresh: tuple[list[Any], list[Any]] = ([], [])  # results and skipped images that are not shown yet
-        self._adding = QTimer(self)
-        self._adding.setSingleShot(True)
-        self._adding.setInterval(200)
-        self._adding.timeout.connect(self._add)
+        self._adding = later(self, 200, self._add)
         self._connect()
         self.steps.set_models([m for m in models() if m.card.task in TASKS])
         self._remembered()
@@ -124,7 +119,6 @@ class BatchPanel(Panel):
     def _connect(self) -> None:
         for section in (self.files, self.steps):
             section.changed.connect(self._changed)
-        self._soon.timeout.connect(self._look)
         self._latest.told.connect(self._told)
         self._reading.told.connect(self._show)
         self.runner.said.connect(self._heard)

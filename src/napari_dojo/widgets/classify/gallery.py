@@ -16,7 +16,6 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     QRect,
     QSize,
     Qt,
-    QTimer,
     Signal,
 )
 from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPaintEvent, QPen
@@ -29,6 +28,7 @@ from napari_dojo.widgets.classify.crops import Cutter
 from napari_dojo.widgets.classify.rows import MIME
 from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen
 from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.later import later
 
 __all__ = ["ORDERS", "Gallery", "Order"]
 
@@ -242,10 +242,7 @@ class Gallery(QListView):
         self.order: Order = ORDERS[0][2]
         self._only: NDArray[np.int64] | None = None
         self._visiting = False
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(PAUSE)
-        self._soon.timeout.connect(self._repaint)
+        self._soon = later(self, PAUSE, self._repaint)
         selection = self.selectionModel()
         if selection is not None:
             selection.currentChanged.connect(self._current_changed)

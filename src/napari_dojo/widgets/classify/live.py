@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
@@ -17,6 +17,7 @@ from napari_dojo.objects.features import Objects
 from napari_dojo.widgets.classify.colours import CLASS_COLOURS, UNSURE_COLOUR
 from napari_dojo.widgets.classify.columns import classes_in, with_classes
 from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen, Subject, classified, measured
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance, result_placement
 
@@ -62,7 +63,7 @@ class LiveClasses(QObject):
         self._measurer.told.connect(self._measured)
         self._head.stepped.connect(self._seen)
         self._head.told.connect(self._headed)
-        self._again, self._writer = _timer(self, PAUSE, self._measure), _timer(self, WRITE, self.write)
+        self._again, self._writer = later(self, PAUSE, self._measure), later(self, WRITE, self.write)
 
     @property
     def classes(self) -> Classes:
@@ -251,11 +252,3 @@ def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name:
     made = provenance("classes", subject.layer.name, axes=subject.axes.without_channels().names)
     look = {"metadata": made, "colormap": colours, "opacity": 0.5, **where, **more}
     return add_quietly(viewer, picture.copy(), name, **look)
-
-
-def _timer(parent: QObject, pause: int, act: Any) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(pause)
-    timer.timeout.connect(act)
-    return timer

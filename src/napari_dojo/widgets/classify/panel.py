@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
@@ -25,6 +25,7 @@ from napari_dojo.widgets.classify.why import Confusion, Likeness
 from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.camera import look_at
 from napari_dojo.widgets.common.form import Fold, described, narrow, sentence
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.options import slider
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.unfinished import Unfinished
@@ -57,9 +58,7 @@ class ClassifyPanel(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.live = LiveClasses(self.viewer, self)
-        self._why_later = QTimer(self)
-        self._why_later.setSingleShot(True)
-        self._why_later.timeout.connect(self._show_why)
+        self._why_later = later(self, 0, self._show_why)
         self.picking = Picking(self.viewer, self)
         self.unfinished = Unfinished(runs=False)
         self.column.addWidget(self.unfinished)

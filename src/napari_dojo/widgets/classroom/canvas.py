@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.playground import Session
 from napari_dojo.playground.surface import Grid
@@ -16,6 +16,7 @@ from napari_dojo.widgets.classroom.borrowed import borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import of_classes, of_numbers
 from napari_dojo.widgets.classroom.lesson import Lesson, unit_name
 from napari_dojo.widgets.classroom.picture import neuron_picture, span, surface_picture
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.layers import provenance
 
 __all__ = ["SYMBOLS", "Canvas"]
@@ -63,13 +64,8 @@ class Canvas(QObject):
         self._fitted: tuple[Any, Any] | None = None  # the plane that was shown whole, and the camera that did it
         self._grid: Grid | None = None
         self._grid_of: tuple[Any, ...] = (None, None, None)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(40)
-        self._soon.timeout.connect(self._read)
-        self._fitting = QTimer(self)
-        self._fitting.setSingleShot(True)
-        self._fitting.timeout.connect(self.fit)
+        self._soon = later(self, 40, self._read)
+        self._fitting = later(self, 0, self.fit)
         viewer.layers.events.removed.connect(self._removed)
         if hasattr(viewer, "canvas"):
             viewer.canvas.events.size.connect(self._resized)
@@ -86,7 +82,7 @@ class Canvas(QObject):
         borrowed(self._viewer).take(self, self._turn, [x for x in (self.surface, self.points) if x is not None])
         self.show()
         self._select()
-        self._fitting.start(0)
+        self._fitting.start()
 
     def step_aside(self) -> None:
         """Show the user's layers until `enter` is called."""
@@ -119,7 +115,7 @@ class Canvas(QObject):
             if layer is not None and layer in self._viewer.layers:
                 layer.visible = on
         if on:
-            self._fitting.start(0)
+            self._fitting.start()
 
     def _eye(self, event: Any = None) -> None:
         """Update a layer that becomes visible again."""
@@ -215,7 +211,7 @@ class Canvas(QObject):
         """Fit the view after the canvas was resized, unless the user has zoomed in."""
         camera = camera_of(self._viewer)
         if self._fitted is not None and np.allclose(self._fitted[1], (*camera.center, camera.zoom)):
-            self._fitting.start(0)
+            self._fitting.start()
 
     def _is_unit(self, layer: int, unit: int) -> bool:
         net = self._lesson.session.setup.net

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.playground.convolution import Convolution, mosaic
 from napari_dojo.playground.image_settings import KERNEL, SIDE
 from napari_dojo.widgets.classroom.borrowed import axes_of, borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import NEGATIVE, POSITIVE
 from napari_dojo.widgets.classroom.image_lesson import ImageLesson
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.layers import class_look, provenance
 
 __all__ = ["ImageCanvas"]
@@ -48,16 +49,9 @@ class ImageCanvas(QObject):
         self.layers: dict[str, Any] = {}
         self._ours = self._ended = False
         self._drawn = 0.0  # when the layers were updated
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.draw)
-        self._reading = QTimer(self)
-        self._reading.setSingleShot(True)
-        self._reading.setInterval(READ)
-        self._reading.timeout.connect(self._read)
-        self._fitting = QTimer(self)
-        self._fitting.setSingleShot(True)
-        self._fitting.timeout.connect(self.fit)
+        self._soon = later(self, 0, self.draw)
+        self._reading = later(self, READ, self._read)
+        self._fitting = later(self, 0, self.fit)
         self._fitted: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # the camera that showed all
         viewer.layers.events.removed.connect(self._removed)
         if hasattr(viewer, "canvas"):
@@ -108,7 +102,7 @@ class ImageCanvas(QObject):
         camera_of(self._viewer).orientation2d = ("down" if on else "up", "right")
         axes_of(self._viewer).visible = not on
         if on:
-            self._fitting.start(0)
+            self._fitting.start()
 
     def _removed(self, event: Any) -> None:
         if not self._ours and any(event.value is layer for layer in self.layers.values()):
@@ -174,7 +168,7 @@ class ImageCanvas(QObject):
         """Fit the view after the canvas was resized, unless the user has zoomed in."""
         camera = camera_of(self._viewer)
         if self.front and np.allclose(self._fitted, (*camera.center, camera.zoom)):
-            self._fitting.start(0)
+            self._fitting.start()
 
     def _pictures(self) -> dict[str, _Picture]:
         """In the first row beside the drawing: image and kernels; in a row for each layer: feature maps, and pooled ones."""
@@ -305,7 +299,7 @@ class ImageCanvas(QObject):
     def _changed(self) -> None:
         if self.front:
             self.show()
-            self._fitting.start(0)
+            self._fitting.start()
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -17,6 +17,7 @@ from napari_dojo.widgets.actions import _axes_over
 from napari_dojo.widgets.classroom.measured import Key, Objects, objects_of, own_table, title_of
 from napari_dojo.widgets.classroom.objects_plot import COLOURS, GREY, NONE, NUMBERS, ObjectsPlot
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, class_look, placement, provenance
 from napari_dojo.widgets.common.panel import plain_viewer
@@ -66,10 +67,7 @@ class ObjectsSource(QWidget):
         self._build()
         self._work = Latest(self)
         self._work.told.connect(self._measured)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(400)
-        self._soon.timeout.connect(self._measure_again)
+        self._soon = later(self, 400, self._measure_again)
         self._watch = LayerWatch(self.viewer, self)
         self._watch.changed.connect(self.refresh)
 

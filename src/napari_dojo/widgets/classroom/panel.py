@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.playground.exercise import NAMES, Exercise
@@ -29,6 +29,7 @@ from napari_dojo.widgets.classroom.representation import RepresentationView
 from napari_dojo.widgets.classroom.slow import SlowMotion
 from napari_dojo.widgets.classroom.tabs import Tabs
 from napari_dojo.widgets.common.form import Fold, described
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.panel import Panel
 
 __all__ = ["ClassroomPanel"]
@@ -71,10 +72,8 @@ class ClassroomPanel(Panel):
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setStyleSheet(BOXES)
-        self._entering = QTimer(self)
-        self._entering.setSingleShot(True)
-        self._entering.timeout.connect(self.canvas.enter)
-        self._entering.start(ENTER)
+        self._entering = later(self, ENTER, self.canvas.enter)
+        self._entering.start()
         self._changed()
 
     def _build(self) -> None:

@@ -7,13 +7,14 @@ from html import escape
 from math import inf
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QSlider, QToolButton, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.counts import updates_per_epoch
 from napari_dojo.widgets.classroom.lesson import BaseLesson
 from napari_dojo.widgets.common.form import calm, described
+from napari_dojo.widgets.common.later import later
 
 __all__ = ["SPEEDS", "PlayRow", "Player"]
 
@@ -51,9 +52,7 @@ class Player(QObject):
         self._session = lesson.session  # the session that is playing
         self._due = 0.0  # updates that are due
         self._then = 0.0
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._tick)
+        self._timer = later(self, 0, self._tick)
         lesson.changed.connect(self._follow)
 
     def play(self, epochs: int | None = None) -> None:

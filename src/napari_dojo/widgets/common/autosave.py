@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.io import images
 from napari_dojo.jobs.autosave import Draft, Layer, Row, Work
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, placement
 from napari_dojo.widgets.common.provenance import is_uncorrected
@@ -107,9 +108,7 @@ class Autosave(QObject):
         self._complained = self._ended = False
         self._writer = Latest(self)
         self._writer.told.connect(self._saved)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._save)
+        self._timer = later(self, 0, self._save)
         self._viewer.layers.events.removing.connect(self._removing)
         self.follow()
 

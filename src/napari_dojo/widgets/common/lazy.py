@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.widgets.common.background import in_background
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["LazyImage", "LazyLevel", "stored"]
@@ -40,6 +41,7 @@ class LazyImage(QObject):
     """
 
     arrived = Signal()
+    _grown = Signal()  # some time after something arrived
 
     def __init__(self, arrays: Sequence[Any], channel: Span | None = None) -> None:
         super().__init__()
@@ -49,9 +51,7 @@ class LazyImage(QObject):
         self._old: set[Key] = set()  # are shown until they are read again
         self._wanted: OrderedDict[Key, None] = OrderedDict()
         self._bytes, self._reads, self._lock = 0, False, threading.Lock()
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(SOON)
+        self._soon = later(self, SOON, self._grown)
         self.arrived.connect(self._draw_soon)
 
     @property
@@ -66,7 +66,7 @@ class LazyImage(QObject):
 
     def draw(self, refresh: Callable[[], None]) -> None:
         """Call this after more has arrived."""
-        self._soon.timeout.connect(refresh)
+        self._grown.connect(refresh)
 
     def look_again(self) -> None:
         """The image has changed: read again what is shown, when it is drawn next."""

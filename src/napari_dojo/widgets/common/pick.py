@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from napari_dojo.widgets.common.form import NameBox, described, narrow
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.provenance import is_uncorrected, made, watch_corrections
 
 __all__ = ["LayerBox", "LayerWatch", "images_of", "labels_of", "paired", "previews_of", "shapes_of"]
@@ -23,10 +24,7 @@ class LayerWatch(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers = viewer.layers
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.changed)
+        self._soon = later(self, 0, self.changed)
         self._layers.events.inserted.connect(self._inserted)
         self._layers.events.removed.connect(self._removed)
         self._layers.events.reordered.connect(self._later)

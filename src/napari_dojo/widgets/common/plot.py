@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 
 from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation
 from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.later import later
 
 __all__ = ["STARTS", "TRAINING", "VALIDATION", "LossPlot", "Plot", "RingPlot", "ScorePlot", "theme_colours"]
 
@@ -41,10 +42,7 @@ class Plot(pg.PlotWidget):
     def __init__(self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...]) -> None:
         super().__init__()
         self._viewer, self._legend = viewer, legend
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(150)
-        self._soon.timeout.connect(self.redraw)
+        self._soon = later(self, 150, self.redraw)
         self.setFixedHeight(96)
         self.setMinimumWidth(60)
         self.setMouseEnabled(False, False)

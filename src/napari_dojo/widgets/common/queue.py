@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_dojo.events import Done, Event, Failed, Message, Started, Step, Tried, Validated
@@ -17,6 +17,7 @@ from napari_dojo.jobs.claims import claim, release
 from napari_dojo.jobs.runs import Run
 from napari_dojo.paths import models_folder
 from napari_dojo.widgets.common.closing import watch_window
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.preview import Preview
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.common.training_data import Layers, Material
@@ -152,10 +153,7 @@ class Desk(QObject):
         super().__init__(parent)
         self.setObjectName("napari-dojo desk")
         self.trainings: list[Training] = []
-        self._next = QTimer(self)
-        self._next.setSingleShot(True)
-        self._next.setInterval(0)
-        self._next.timeout.connect(self._turn)
+        self._next = later(self, 0, self._turn)
 
     def of(self, viewer: Any) -> Training | None:
         """The latest training of a viewer."""

@@ -16,8 +16,9 @@ from napari_dojo.events import Done, Event, Failed
 from napari_dojo.jobs.requests import inside_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
+from napari_dojo.models.kept import WATCHED
 from napari_dojo.models.library import Model, models
-from napari_dojo.models.watched import WATCHED, Watched
+from napari_dojo.models.watched import Watched
 from napari_dojo.playground.convolution import mosaic
 from napari_dojo.playground.glossary import explain
 from napari_dojo.widgets.common.alone import Alone

@@ -17,6 +17,7 @@ from napari_dojo.simulation.samples import Layer, nuclei_test, nuclei_train
 from napari_dojo.widgets.actions import NUCLEI
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.queue import Training, desk
 from napari_dojo.widgets.common.rows import Row
@@ -39,10 +40,8 @@ def sample() -> list[Layer]:
 
     viewer = current_viewer()
     if viewer is not None:
-        soon = QTimer(viewer.window._qt_window)  # the layers are added when this function has returned
-        soon.setSingleShot(True)
-        soon.timeout.connect(lambda: open_panel(viewer, TourPanel, "Tour").begin())
-        soon.start(0)
+        tour = later(viewer.window._qt_window, 0, lambda: open_panel(viewer, TourPanel, "Tour").begin())
+        tour.start()  # the layers are added when this function has returned
     return _marked(nuclei_train(), "training")
 
 
@@ -328,9 +327,7 @@ class TourPanel(Panel):
         described(self.skip_button, "Skip this step", "Go to the next step.")
         described(self.close_button, "Close the tour", "Close the tour. Layers and panels are kept.")
         self._lay_out()
-        self._placing = QTimer(self)
-        self._placing.setSingleShot(True)
-        self._placing.timeout.connect(self._place)
+        self._placing = later(self, 0, self._place)
         self._window: QMainWindow | None = None  # the window in which it was placed
         self.button.clicked.connect(self._press)
         self.back_button.clicked.connect(lambda: self._go(self.at - 1))
@@ -430,7 +427,7 @@ class TourPanel(Panel):
         """Place the panel after it was shown for the first time."""
         super().showEvent(event)
         if self._window is None:
-            self._placing.start(0)
+            self._placing.start()
 
     def _place(self) -> None:
         """Place the panel below the image, where it hides no other panel and does not shrink those at the right."""

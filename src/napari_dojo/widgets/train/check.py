@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dojo.device import Device, probe
@@ -18,6 +18,7 @@ from napari_dojo.tasks import Finding, Task
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.training_data import LARGEST, Material
 
@@ -79,10 +80,7 @@ class Check(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._device: tuple[str, Device | None] = ("", None)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DELAY)
-        self._soon.timeout.connect(self.due)
+        self._soon = later(self, DELAY, self.due)
         self._looking, self._probing = Latest(self), Latest(self)
         self._looking.told.connect(self.looked)
         self._probing.told.connect(self._probed)
