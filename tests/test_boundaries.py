@@ -23,7 +23,7 @@ ROOMS = (
     "errors", "events", "settings", "paths", "device",
     "data", "io", "nets", "metrics", "tasks", "models", "inference", "recipes", "training", "evaluation", "objects",
     "simulation", "playground", "jobs", "widgets",
-    "doctor", "demo", "cli", "__main__",
+    "doctor", "demo", "commands", "cli", "__main__",
 )  # fmt: skip
 SMALL = ROOMS[: ROOMS.index("data")]
 WINDOW = {"magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}

@@ -1,0 +1,71 @@
+"""Evaluate a model on images with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from napari_dojo.commands.flags import flags, json_flag, values
+from napari_dojo.commands.show import warn, watched
+from napari_dojo.errors import DojoError
+from napari_dojo.settings import PredictSettings, checked
+from napari_dojo.tasks import TASKS
+
+__all__ = ["add_evaluate"]
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The flags of ``evaluate``."""
+    parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
+    parser.add_argument("--input", required=True, metavar="PATH")
+    parser.add_argument(
+        "--target", metavar="PATH", help="the ground truth, paired by file name; of class folders it is not needed"
+    )
+    parser.add_argument("--classes", metavar="CSV", help="lines of file,label,class: the classes of objects")
+    parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
+    parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
+    parser.add_argument(
+        "--objects",
+        metavar="MODEL",
+        help="of predicted images: find objects in them and in the true ones with this model",
+    )
+    flags(parser, PredictSettings)
+    json_flag(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from napari_dojo.evaluation.evaluate import evaluate_steps
+    from napari_dojo.io.datasets import DatasetFiles, read_dataset
+    from napari_dojo.models.bundle import load
+    from napari_dojo.models.card import options_of
+    from napari_dojo.models.library import find
+
+    bundle = load(find(args.model))
+    if args.target is None and TASKS[bundle.card.task].result.dense:
+        raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
+    settings = checked(PredictSettings, values(args, PredictSettings))
+    pairs, notes = read_dataset(
+        DatasetFiles(
+            args.input,
+            args.target,
+            args.axes,
+            args.region,
+            channel=settings.channel,
+            channels=bundle.card.own_channels,
+            classes=args.classes,
+        ),
+        TASKS[bundle.card.task].layout(options_of(bundle.card)),
+    )
+    for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
+        warn(note)
+    objects = load(find(args.objects)) if args.objects else None
+    report = watched(evaluate_steps(bundle, pairs, settings, objects), "Scoring")
+    print(report.table())
+    if args.out:
+        report.save(args.out)
+    if args.json:
+        print(json.dumps(report.as_dict()))
+    return 1 if pairs.excluded or len(report.rows) < len(pairs.samples) else 0

@@ -1,0 +1,41 @@
+"""Flags of the command line, which come from the settings classes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from napari_dojo.settings import Field, fields_of
+
+__all__ = ["flags", "json_flag", "values"]
+
+
+def flags(parser: Any, cls: type) -> None:
+    """One flag for each option of a settings class; one that is there already, by the same name, stays as it is."""
+    known = {flag for action in parser._actions for flag in action.option_strings}
+    for field in (f for f in fields_of(cls) if f.flag not in known):
+        o = field.option
+        shown = f"{o.help}{f' [{o.unit}]' if o.unit else ''}"
+        if field.kind is bool:
+            parser.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=shown)
+        elif field.choices:
+            parser.add_argument(field.flag, choices=field.choices, type=field.kind, help=shown)
+        elif field.kind is tuple:
+            parser.add_argument(field.flag, help=shown + " (separated by commas)")
+        else:
+            parser.add_argument(field.flag, type=field.kind, metavar=field.kind.__name__.upper(), help=shown)
+
+
+def json_flag(parser: argparse.ArgumentParser) -> None:
+    """What a command says for programs."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+
+def values(args: argparse.Namespace, cls: type) -> dict[str, Any]:
+    """What was given for a settings class."""
+    given = {f.name: getattr(args, f.name, None) for f in fields_of(cls)}
+    return {k: _split(f, v) for f in fields_of(cls) if (v := given[f.name]) is not None for k in [f.name]}
+
+
+def _split(field: Field, value: Any) -> Any:
+    return tuple(v.strip() for v in value.split(",")) if field.kind is tuple else value
