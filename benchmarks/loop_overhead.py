@@ -24,6 +24,7 @@ from napari_dojo.data.batches import Batch, Batches, Patches, Source
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
+from napari_dojo.data.split import split_of
 from napari_dojo.data.streamed import needed
 from napari_dojo.device import Device
 from napari_dojo.events import Control, Event, Validated, encode, result_of
@@ -52,7 +53,7 @@ class Setting:
         self.options, self.outputs = facts.options, len(facts.maps)
         data = Data(((256, 256),) * images, 1, len(facts.maps), facts.diameter, facts.thickness)
         self.plan = make_plan(data, device, TrainSettings(minutes=10.0, patch=128, batch=8))
-        parts = pairs.split(0.0, 0.0, 0).training
+        parts = split_of(pairs.samples, 0.0, 0.0, 0).training
         self.sources = [
             Source.of(i, p, i.normalization(Rule()), LABELS) for i, p in zip(pairs.samples, parts, strict=True)
         ]

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dojo.data.batches import Batches, Patches, Source
-from napari_dojo.data.dataset import Crop, Dataset, Sample
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
 from napari_dojo.events import Control, Event, Message, Step, Validated
 from napari_dojo.models.bundle import load

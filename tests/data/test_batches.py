@@ -8,10 +8,11 @@ import torch
 
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batches, Patches
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import CATEGORY, IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resident import Source
+from napari_dojo.data.split import Crop
 
 PLAIN = Normalization((0.0,), (1.0,))
 

@@ -8,6 +8,7 @@ import pytest
 from napari_dojo.data.coverage import numbers_in, on_both_sides
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import CLASSES, IMAGE, LABELS
+from napari_dojo.data.split import split_of
 
 
 def strokes(*places, size=(256, 256)):
@@ -22,7 +23,7 @@ def split(targets, kind=CLASSES, numbers=(1, 2)):
     x = np.random.default_rng(0).random((len(targets), *targets[0].shape))
     dataset = Dataset.of(list(x), list(targets))
     strata = [kind.strata(s.y, s.region, numbers) for s in dataset.samples]
-    return dataset.split(strata=strata), strata
+    return split_of(dataset.samples, strata=strata), strata
 
 
 PLACES = {
@@ -74,7 +75,7 @@ def test_a_class_in_few_of_many_images_is_on_both_sides():
     for seed in range(4):
         dataset = Dataset.of(list(np.random.default_rng(seed).random((12, 256, 256))), targets)
         strata = [CLASSES.strata(s.y, None, (1, 2)) for s in dataset.samples]
-        assert dataset.split(seed=seed, strata=strata).one_sided == ()
+        assert split_of(dataset.samples, seed=seed, strata=strata).one_sided == ()
 
 
 def test_objects_count_by_their_middle_and_in_the_region():

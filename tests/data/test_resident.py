@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resident import Pixels, Places, Resident, Source
+from napari_dojo.data.split import Crop
 
 CPU = torch.device("cpu")
 

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from napari_dojo.data.batches import Batches, Patches
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resident import Source
+from napari_dojo.data.split import Crop
 from napari_dojo.data.streamed import Streamed, needed
 from napari_dojo.tasks.instances import INSTANCES, InstancesOptions
 

@@ -9,6 +9,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.split import split_by_class
 from napari_dojo.metrics.orientation import upright
 from napari_dojo.tasks.classify import CLASSIFY, ClassifyDecoding, ClassifyOptions, decode, probabilities
 
@@ -51,7 +52,7 @@ def test_one_class_and_a_class_with_one_example() -> None:
 
 def test_the_split_has_the_same_share_of_each_class_and_keeps_copies_together() -> None:
     data = dataset({"a": 40, "b": 20, "single": 1})
-    split = data.split_by_class(seed=3)
+    split = split_by_class(data.samples, seed=3)
     held = [int(data.samples[c.item].y) for c in split.validation]
     assert np.bincount(held, minlength=4).tolist() == [0, 6, 3, 0]
     assert len(split.training) + len(held) == 61
@@ -63,7 +64,7 @@ def test_the_split_has_the_same_share_of_each_class_and_keeps_copies_together() 
         images, [s.y for s in data.samples[:60]], Axes("YX", "YX"), layout=CLASSIFY.layout(ClassifyOptions())
     )
     for seed in range(8):
-        parts = twins.split_by_class(seed=seed)
+        parts = split_by_class(twins.samples, seed=seed)
         sides = [any(c.item == k for c in parts.validation) for k in (0, 1)]
         assert sides[0] == sides[1]
 
@@ -75,7 +76,7 @@ def test_frames_of_one_series_are_split() -> None:
         Axes("TYX", "YX"),
         layout=CLASSIFY.layout(ClassifyOptions()),
     )
-    split = data.split_by_class()
+    split = split_by_class(data.samples)
     assert len(split.validation) == 4
     assert "both sides" in split.how
 

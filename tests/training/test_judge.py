@@ -10,9 +10,10 @@ from discs import discs
 from made import made
 
 from napari_dojo.data.batches import Source
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import INSTANCES

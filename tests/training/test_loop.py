@@ -11,9 +11,10 @@ import torch
 
 from napari_dojo.data.augment import Intensity
 from napari_dojo.data.batches import Batches, Patches, Source
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.split import Crop
 from napari_dojo.device import Device, choose, cores, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, Step, Validated

@@ -20,6 +20,7 @@ __all__ = [
     "registration",
     "resample",
     "resident",
+    "split",
     "streamed",
     "units",
 ]

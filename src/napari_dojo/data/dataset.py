@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes, own_channels
-from napari_dojo.data.coverage import balanced, numbers_in, on_both_sides
 from napari_dojo.data.kinds import LABELS, Kind, as_image
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 
-__all__ = ["ONE_TO_ONE", "ROLES", "Crop", "Dataset", "Excluded", "Layout", "Sample", "Split"]
+__all__ = ["ONE_TO_ONE", "ROLES", "Dataset", "Excluded", "Layout", "Sample", "content"]
 
 ROLES = ("automatic", "training", "validation", "test")
-TRIES = 30  # random splits, of which the one with the most classes on both sides is taken
-MANY = 500  # samples of each class from which on some are for test, too
-FEW = 10  # from this many images on, whole images are kept aside; below, places inside the images
 
 
 @dataclass(frozen=True)
@@ -137,38 +132,6 @@ class Excluded:
     reason: str
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A box of one item: ``box`` holds (start, stop) for each axis of S."""
-
-    item: int
-    box: tuple[tuple[int, int], ...]
-
-    @property
-    def slices(self) -> tuple[slice, ...]:
-        """The box as a key for an array (*S)."""
-        return tuple(slice(a, b) for a, b in self.box)
-
-    @property
-    def volume(self) -> int:
-        """Number of pixels."""
-        return int(np.prod([b - a for a, b in self.box]))
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which crops train the model, which choose it (validation), which it never sees (test); ``how`` says it in words.
-
-    ``one_sided`` : classes that lie only in training or only in validation, so that no score tells of them.
-    """
-
-    training: tuple[Crop, ...]
-    validation: tuple[Crop, ...]
-    test: tuple[Crop, ...]
-    how: str
-    one_sided: tuple[int, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples of aligned inputs and targets.
@@ -266,156 +229,6 @@ class Dataset:
         samples, excluded = _distinct(items, layout, about.get("class_names", ()))
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
 
-    def split(
-        self,
-        validation: float | None = None,
-        test: float | None = None,
-        seed: int = 0,
-        smallest: int = 32,
-        strata: Sequence[NDArray[Any]] = (),
-    ) -> Split:
-        """Split into training, validation and test.
-
-        Roles that a person gave win; an image without one goes with the images of its group, else it is for training.
-        Else, with ten images or more, whole groups are chosen at random (by default 80 % training, 10 % validation,
-        10 % test); with fewer, a band of each image becomes validation, with a gap. ``smallest`` is the shortest edge,
-        in pixels, that a band may have. ``strata`` (see `napari_dojo.data.coverage`), one array (*S) for each sample,
-        are put on both sides where that is possible.
-        """
-        found = self._split(validation, test, seed, smallest, strata)
-        if not (strata and found.validation):
-            return found
-        both = on_both_sides(strata, _boxes(found.training), _boxes(found.validation))
-        return replace(found, one_sided=tuple(v for v in numbers_in(strata) if v not in both))
-
-    def split_by_class(self, validation: float | None = None, test: float | None = None, seed: int = 0) -> Split:
-        """Split samples that have a category each: of every class the same share goes to validation, and to test.
-
-        Roles that a person gave win. Groups, and so copies of an image, stay together. By default 15 % are for
-        validation, and where each class has `MANY` samples 10 % for test. Of classes with less than three groups all
-        is trained on.
-        """
-        whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
-        if any(item.role != "automatic" for item in self.samples):
-            return self._with_one_sided(_by_roles(whole, _full_roles(self.samples), "as the roles say"))
-        of_class, keys, together = self._of_class()
-        counts = {value: len(groups) for value, groups in of_class.items()}
-        how = "the same share of each class, chosen at random" + together
-        rng, role = np.random.default_rng(seed), dict[str, str]()
-        validation = 0.15 if validation is None else validation
-        test = (0.1 if min(counts.values()) >= MANY else 0.0) if test is None else test
-        for value in sorted(of_class, key=lambda v: counts[v]):
-            groups = list(dict.fromkeys(of_class[value]))
-            left = [g for g in (groups[i] for i in rng.permutation(len(groups))) if g not in role]
-            for name, share in (("validation", validation), ("test", test)):
-                there = sum(role.get(g) == name for g in groups)
-                wanted = max(1, round(share * len(groups))) - there if share and len(groups) > 2 else 0
-                taken = left[: max(0, min(wanted, len(left) - 1))]
-                role |= dict.fromkeys(taken, name)
-                left = left[len(taken) :]
-        return self._with_one_sided(_by_roles(whole, [role.get(key, "training") for key in keys], how))
-
-    def folds(self, split: Split, count: int, seed: int = 0) -> tuple[Split, ...]:
-        """Splits for cross-validation of what ``split`` trains on: each sample with a category is for validation in one of them.
-
-        Each has about the same share of every class; groups stay together. A class of one group is always trained on.
-        """
-        of_class, keys, together = self._of_class()
-        rng, fold = np.random.default_rng(seed), dict[str, int]()
-        ours = {keys[crop.item] for crop in split.training}
-        filled = np.zeros(count, np.int64)
-        for value in sorted(of_class, key=lambda v: len(of_class[v])):
-            groups = [g for g in dict.fromkeys(of_class[value]) if g in ours]
-            if len(groups) < 2:
-                fold |= dict.fromkeys(groups, -1)
-                continue
-            for i in rng.permutation(len(groups)):
-                if groups[i] not in fold:
-                    fold[groups[i]] = int(np.argmin(filled))
-                    filled[fold[groups[i]]] += 1
-        parts = []
-        for k in range(count):
-            held = tuple(crop for crop in split.training if fold[keys[crop.item]] == k)
-            rest = tuple(crop for crop in split.training if fold[keys[crop.item]] != k)
-            if held and rest:
-                parts.append(Split(rest, held, (), f"part {k + 1} of {count} of a cross-validation{together}"))
-        return tuple(parts)
-
-    def _of_class(self) -> tuple[dict[int, list[str]], list[str], str]:
-        """The groups of each class, one for each sample; the group of each sample; and words where series are split."""
-        values, keys = [int(np.asarray(item.y)) for item in self.samples], [item.group for item in self.samples]
-        counts, grouped = Counter(values), Counter(v for v, _ in set(zip(values, keys, strict=True)))
-        together = ""
-        if any(grouped[v] < 3 <= counts[v] for v in counts):  # too few groups: frames of one series on both sides
-            keys = [_content(s.x).hex() or s.name for s in self.samples]
-            together = " (frames of a series on both sides)"
-        of_class: dict[int, list[str]] = {}
-        for value, key in zip(values, keys, strict=True):
-            of_class.setdefault(value, []).append(key)
-        return of_class, keys, together
-
-    def _with_one_sided(self, split: Split) -> Split:
-        """The split of samples with categories, with the classes that only one side has, by their rank from 1 on."""
-        sides = [{int(np.asarray(self.samples[c.item].y)) for c in part} for part in (split.training, split.validation)]
-        ranked = sorted(sides[0] | sides[1])
-        lost = tuple(k for k, v in enumerate(ranked, 1) if (v in sides[0]) != (v in sides[1]))
-        return replace(split, one_sided=lost if split.validation else ())
-
-    def _split(
-        self, validation: float | None, test: float | None, seed: int, smallest: int, strata: Sequence[NDArray[Any]]
-    ) -> Split:
-        whole = [Crop(i, tuple((0, n) for n in item.size)) for i, item in enumerate(self.samples)]
-        if any(item.role != "automatic" for item in self.samples):
-            return _by_roles(whole, _full_roles(self.samples), "as the roles say")
-        groups = sorted({item.group for item in self.samples})
-        validation = 0.1 if validation is None else validation
-        if len(self.samples) >= FEW and len(groups) >= 3:
-            return self._by_group(whole, groups, validation, 0.1 if test is None else test, seed, strata)
-        if test:
-            if len(groups) < 3:
-                raise DojoError(
-                    f"A test part needs at least 3 independent images; there are {len(groups)}. Leave the test share away or add images."
-                )
-            return self._by_group(whole, groups, validation, test, seed, strata)
-        share = max(validation, 0.2) if validation else 0.0
-        found = _by_place(whole, [i.group for i in self.samples], share, smallest)
-        return _with_strata(found, whole, [i.group for i in self.samples], share, smallest, strata)
-
-    def _by_group(
-        self,
-        whole: list[Crop],
-        groups: list[str],
-        validation: float,
-        test: float,
-        seed: int,
-        strata: Sequence[NDArray[Any]],
-    ) -> Split:
-        """The first of some random splits, or the one with the most strata on both sides."""
-        rng = np.random.default_rng(seed)
-        if not (validation and strata):
-            return self._shuffled(whole, groups, validation, test, rng)
-        wanted, best, most = len(numbers_in(strata)), None, -1
-        for _ in range(TRIES):
-            split = self._shuffled(whole, groups, validation, test, rng)
-            both = _both(split, strata)
-            if both > most:
-                best, most = split, both
-            if both == wanted:
-                break
-        assert best is not None
-        return best
-
-    def _shuffled(
-        self, whole: list[Crop], groups: list[str], validation: float, test: float, rng: np.random.Generator
-    ) -> Split:
-        order = [groups[i] for i in rng.permutation(len(groups))]
-        n_test = min(len(order) - 2, max(1, round(test * len(order)))) if test else 0
-        n_val = min(len(order) - 1 - n_test, max(1, round(validation * len(order)))) if validation else 0
-        role = dict.fromkeys(order[:n_test], "test") | dict.fromkeys(order[n_test : n_test + n_val], "validation")
-        return _by_roles(
-            whole, [role.get(item.group, "training") for item in self.samples], "random split of whole images"
-        )
-
 
 def _image(x: Any, name: str, axes: Axes) -> Any:
     x = x if hasattr(x, "ndim") else np.asarray(x)
@@ -486,7 +299,7 @@ def _without_contradictions(
     """Samples without those whose image occurs in another class, too, and these: nobody knows which class is right."""
     together: dict[bytes, list[Sample]] = {}
     for item in samples:
-        if key := _content(item.x):
+        if key := content(item.x):
             together.setdefault(key, []).append(item)
     doubtful: dict[str, Excluded] = {}
     for same in together.values():
@@ -521,7 +334,7 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tupl
     Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught. Constant
     images are no copies of each other: blank frames say nothing of where they come from.
     """
-    keys = [_content(item.x) for item in samples]
+    keys = [content(item.x) for item in samples]
     root: dict[str, str] = {item.group: item.group for item in samples}
 
     def find(g: str) -> str:
@@ -548,82 +361,12 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tupl
     return tuple(kept), tuple(excluded)
 
 
-def _content(x: Any) -> bytes:
+def content(x: Any) -> bytes:
     """What tells an image (C, *S) in memory from others; empty for a constant one, and for one that stays in its file."""
     if not isinstance(x, np.ndarray) or x.nbytes > 2**28 or not x.size or x.min() == x.max():
         return b""
     values = np.ascontiguousarray(x, np.float32)
     return hashlib.blake2b(repr(x.shape).encode() + values.tobytes(), digest_size=16).digest()
-
-
-def _full_roles(samples: Sequence[Sample]) -> list[str]:
-    """The role of each sample; without one it has the strictest role of its group, else it is for training."""
-    of_group: dict[str, str] = {}
-    for item in samples:
-        of_group[item.group] = max(of_group.get(item.group, "training"), item.role, key=ROLES.index)
-    return [of_group[i.group] if i.role == "automatic" else i.role for i in samples]
-
-
-def _by_roles(whole: list[Crop], roles: Sequence[str], how: str) -> Split:
-    of = {r: tuple(p for p, role in zip(whole, roles, strict=True) if role == r) for r in ROLES[1:]}
-    if not of["training"]:
-        raise DojoError(
-            "At least one image must be for training; all were kept aside. Give one of them the role training."
-        )
-    return Split(of["training"], of["validation"], of["test"], how)
-
-
-def _by_place(whole: list[Crop], groups: Sequence[str], share: float, smallest: int) -> Split:
-    training, validation = [], []
-    order = list(dict.fromkeys(groups))
-    for part, group in zip(whole, groups, strict=True):
-        lengths = [b - a for a, b in part.box]
-        axis = int(np.argmax(lengths))
-        band = round(share * lengths[axis])
-        gap = min(16, lengths[axis] // 16)
-        if not share or band < smallest or lengths[axis] - band - gap < smallest:
-            training.append(part)
-            continue
-        n = lengths[axis]
-        keep, judge = (
-            ((0, n - band - gap), (n - band, n)) if order.index(group) % 2 == 0 else ((band + gap, n), (0, band))
-        )
-        training.append(replace(part, box=(*part.box[:axis], keep, *part.box[axis + 1 :])))
-        validation.append(replace(part, box=(*part.box[:axis], judge, *part.box[axis + 1 :])))
-    if not validation and share and len(order) > 1:
-        roles = ["validation" if group == order[-1] else "training" for group in groups]
-        return _by_roles(whole, roles, "the last image, because the images are small")
-    how = f"a band of {share:.0%} of each image" if validation else "nothing: the images are too small or too few"
-    return Split(tuple(training), tuple(validation), (), how)
-
-
-def _with_strata(
-    split: Split,
-    whole: list[Crop],
-    groups: Sequence[str],
-    share: float,
-    smallest: int,
-    strata: Sequence[NDArray[Any]],
-) -> Split:
-    """The split, or one with more of the strata on both sides."""
-    if not share or not strata or _both(split, strata, 0.02) == len(numbers_in(strata)):
-        return split
-    training, validation = balanced(strata, groups, share, smallest)
-    train, held = (tuple(Crop(i, box) for i, box in boxes) for boxes in (training, validation))
-    others = [Split(train, held, (), "parts of the images, chosen by what is labelled")] if train and held else []
-    if len(set(groups)) > 1:
-        for name in dict.fromkeys(groups):
-            roles = ["validation" if group == name else "training" for group in groups]
-            others.append(_by_roles(whole, roles, "one image, because the images are small"))
-    return max([split, *others], key=lambda found: _both(found, strata))
-
-
-def _both(split: Split, strata: Sequence[NDArray[Any]], fewest: float = 0.0) -> int:
-    return len(on_both_sides(strata, _boxes(split.training), _boxes(split.validation), fewest))
-
-
-def _boxes(crops: Sequence[Crop]) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
-    return [(crop.item, crop.box) for crop in crops]
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
+from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.split import Crop, Split
 
 __all__ = ["Held", "Pieces", "hold_out"]
 

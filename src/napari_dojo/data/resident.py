@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_dojo.data.dataset import Crop, Sample
+from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.split import Crop
 from napari_dojo.device import cores
 
 __all__ = ["Crops", "Pixels", "Places", "Resident", "Source"]

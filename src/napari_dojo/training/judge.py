@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.batches import Source
-from napari_dojo.data.dataset import Crop
 from napari_dojo.data.resample import on_grid_of
 from napari_dojo.data.resident import Crops
+from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference import tta

@@ -8,7 +8,8 @@ from math import prod
 
 import numpy as np
 
-from napari_dojo.data.dataset import Dataset, Split
+from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.split import Split
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.models.card import Card

@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_dojo.data.coverage import numbers_in
-from napari_dojo.data.dataset import Crop, Dataset, Sample, Split
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.holding import Held, hold_out
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resample import resize, resize_labels
+from napari_dojo.data.split import Crop, Split, folds, split_by_class, split_of
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.models.card import Card
@@ -144,7 +145,7 @@ def prepare(
     split, scored = _split(ready, task, summary, settings)
     folds = () if device is not None and device.together > 1 else _folds(ready, summary, settings)
     if folds:
-        split = ready.split_by_class(0.0, settings.test, settings.seed)
+        split = split_by_class(ready.samples, 0.0, settings.test, settings.seed)
     decided = replace(setup, dataset=ready, split=split, scored=scored, folds=folds).starting_from(start)
     fit = fitting(task, ready, summary, settings) if auto else ()
     if not fit:
@@ -169,17 +170,17 @@ def _split(dataset: Dataset, task: Task, summary: Summary, settings: TrainSettin
     """The split, and whether a score on its validation part means something."""
     kind, numbers = task.layout(summary.options).kind, [value for value, *_ in summary.painted]
     if not kind.dense:
-        return dataset.split_by_class(settings.validation, settings.test, settings.seed), True
+        return split_by_class(dataset.samples, settings.validation, settings.test, settings.seed), True
     found = [None if s.y is None else kind.strata(s.y, s.region, numbers) for s in dataset.samples]
     strata = [s for s in found if s is not None] if all(s is not None for s in found) else []
     validation = summary.hints.validation if settings.validation is None else settings.validation
-    split = dataset.split(validation, settings.test, settings.seed, strata=strata)
+    split = split_of(dataset.samples, validation, settings.test, settings.seed, strata=strata)
     if not (strata and split.validation):
         return split, True
     if kind.scores(len(numbers_in(strata)) - len(split.one_sided)):
         return split, True
     if all(sample.role == "automatic" for sample in dataset.samples):
-        rest = dataset.split(0.0, settings.test, settings.seed)
+        rest = split_of(dataset.samples, 0.0, settings.test, settings.seed)
         split = replace(rest, how="nothing: no part would hold the same classes", one_sided=split.one_sided)
     return split, False
 
@@ -189,8 +190,8 @@ def _folds(dataset: Dataset, summary: Summary, settings: TrainSettings) -> tuple
     roles = any(sample.role != "automatic" for sample in dataset.samples)
     if not summary.hints.folds or roles or settings.validation is not None:
         return ()
-    whole = dataset.split_by_class(0.0, settings.test, settings.seed)
-    found = dataset.folds(whole, summary.hints.folds, settings.seed)
+    whole = split_by_class(dataset.samples, 0.0, settings.test, settings.seed)
+    found = folds(dataset.samples, whole, summary.hints.folds, settings.seed)
     return found if len(found) > 1 else ()
 
 

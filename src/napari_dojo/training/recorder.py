@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset, Split
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
 from napari_dojo.io.atomic import remove_parts, write_safely

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_dojo.data.dataset import Dataset, Split
+from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.models.card import Card
 from napari_dojo.training.plan import Plan

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from napari_dojo import device as devices
 from napari_dojo.data.batches import Batch, Batches, Patches, Source
-from napari_dojo.data.dataset import Crop, Dataset, Split
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.objects import outlined
+from napari_dojo.data.split import Crop, Split
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.events import (
