@@ -28,7 +28,8 @@ from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.autosave import Draft, Row, Work, drafts
-from napari_dojo.jobs.requests import predict_request, train_request
+from napari_dojo.jobs.image_requests import predict_request
+from napari_dojo.jobs.train_requests import train_request
 from napari_dojo.jobs.worker import events_of
 from napari_dojo.models import library
 from napari_dojo.models.bundle import load

@@ -30,7 +30,7 @@ from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import Picture
 from napari_dojo.io.pairing import list_inputs
-from napari_dojo.jobs.requests import predict_request
+from napari_dojo.jobs.image_requests import predict_request
 from napari_dojo.jobs.worker import events_of
 from napari_dojo.models.bundle import load
 from napari_dojo.settings import PredictSettings, TrainSettings

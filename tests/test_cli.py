@@ -297,8 +297,8 @@ def test_command_line_python_and_job_predict_the_same(data: Path) -> None:
     from napari_dojo.inference.geometry import Image
     from napari_dojo.inference.predict import predict
     from napari_dojo.io.images import Picture
+    from napari_dojo.jobs.image_requests import predict_request
     from napari_dojo.jobs.job import Job
-    from napari_dojo.jobs.requests import predict_request
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
     from napari_dojo.simulation.microscope import simulate

@@ -24,7 +24,7 @@ from napari_dojo.device import choose
 from napari_dojo.events import Control, Done, Started
 from napari_dojo.inference.predict import predict
 from napari_dojo.io import images
-from napari_dojo.jobs.requests import predict_request
+from napari_dojo.jobs.image_requests import predict_request
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
 from napari_dojo.jobs.worker import events_of

@@ -25,8 +25,9 @@ from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.sinks import RunSink, Stored, TiffSink
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
+from napari_dojo.jobs.image_requests import predict_files_request, predict_request
 from napari_dojo.jobs.job import Job
-from napari_dojo.jobs.requests import predict_files_request, predict_request, train_request
+from napari_dojo.jobs.train_requests import train_request
 from napari_dojo.jobs.worker import events_of
 
 pytestmark = pytest.mark.usefixtures("forked_jobs")

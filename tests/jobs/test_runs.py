@@ -14,8 +14,9 @@ from discs import discs
 from napari_dojo.inference.geometry import Image
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.claims import WORKER, claim, claimed, release
-from napari_dojo.jobs.requests import TrainRequest, predict_request, train_request
+from napari_dojo.jobs.image_requests import predict_request
 from napari_dojo.jobs.runs import SETTLED, Run, run_folder, sweep, unfinished
+from napari_dojo.jobs.train_requests import TrainRequest, train_request
 from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import runs_folder
 

@@ -14,9 +14,9 @@ from napari_dojo.cli import main
 from napari_dojo.events import Control, Done
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_dataset
-from napari_dojo.jobs.requests import train_files_request, train_request
 from napari_dojo.jobs.runs import Run, run_folder
 from napari_dojo.jobs.scripts import as_command, as_python, saved_data
+from napari_dojo.jobs.train_requests import train_files_request, train_request
 from napari_dojo.jobs.worker import events_of
 from napari_dojo.models.bundle import load
 

@@ -23,7 +23,7 @@ import two_gpus
 from forked import python
 
 from napari_dojo.events import Control, Done, Failed, Step, decode
-from napari_dojo.jobs.requests import train_request
+from napari_dojo.jobs.train_requests import train_request
 from napari_dojo.models.card import read_card
 from napari_dojo.training.world import World, join
 

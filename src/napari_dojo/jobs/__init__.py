@@ -3,8 +3,10 @@
 __all__ = [
     "autosave",
     "claims",
+    "image_requests",
     "job",
     "requests",
     "runs",
     "scripts",
+    "train_requests",
 ]

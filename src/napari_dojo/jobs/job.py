@@ -21,8 +21,8 @@ from typing import Any
 
 from napari_dojo.events import Done, Event, Failed, Message, decode
 from napari_dojo.jobs.claims import claim
-from napari_dojo.jobs.requests import TrainRequest
 from napari_dojo.jobs.runs import Run
+from napari_dojo.jobs.train_requests import TrainRequest
 
 __all__ = ["Job"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.claims import claimed
-from napari_dojo.jobs.requests import TrainRequest
+from napari_dojo.jobs.train_requests import TrainRequest
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import runs_folder

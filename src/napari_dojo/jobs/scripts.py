@@ -16,8 +16,8 @@ from napari_dojo.data.axes import LETTERS
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles
-from napari_dojo.jobs.requests import Arrays
 from napari_dojo.jobs.runs import Run
+from napari_dojo.jobs.train_requests import Arrays
 from napari_dojo.paths import data_folder
 from napari_dojo.settings import TrainSettings, fields_of
 from napari_dojo.tasks import TASKS

@@ -16,15 +16,9 @@ from typing import IO, Any
 from napari_dojo.device import keep_memory, patient
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Failed, Message
-from napari_dojo.jobs.requests import (
-    InsideRequest,
-    LiveRequest,
-    ObjectsRequest,
-    PredictFiles,
-    PredictImages,
-    RecipeRequest,
-    TrainRequest,
-)
+from napari_dojo.jobs.image_requests import InsideRequest, ObjectsRequest, PredictFiles, PredictImages
+from napari_dojo.jobs.requests import LiveRequest, RecipeRequest
+from napari_dojo.jobs.train_requests import TrainRequest
 
 __all__ = ["events_of", "main"]
 

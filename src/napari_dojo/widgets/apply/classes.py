@@ -17,7 +17,7 @@ from napari_dojo.events import Done, Event, Failed
 from napari_dojo.inference.geometry import Image, numbers_of
 from napari_dojo.inference.tables import named_objects
 from napari_dojo.io.images import Picture
-from napari_dojo.jobs.requests import objects_request
+from napari_dojo.jobs.image_requests import objects_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model

@@ -17,7 +17,7 @@ from napari_dojo.events import Done, Event, Failed
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.io.images import Picture
-from napari_dojo.jobs.requests import predict_request
+from napari_dojo.jobs.image_requests import predict_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.metrics.reliability import REACH, Residual, Resolution, halves
 from napari_dojo.metrics.resolution import THRESHOLD, ring_correlation

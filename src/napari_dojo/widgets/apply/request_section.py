@@ -431,7 +431,7 @@ class Request(QWidget):
         return Work(lambda: write_request(folder, run, stores), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
-        from napari_dojo.jobs.requests import predict_files_request
+        from napari_dojo.jobs.image_requests import predict_files_request
 
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1

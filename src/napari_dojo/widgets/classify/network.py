@@ -15,7 +15,7 @@ from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, 
 from napari_dojo.inference.geometry import Image, misfit
 from napari_dojo.io.images import Picture
 from napari_dojo.io.selection import Selection
-from napari_dojo.jobs.requests import objects_request
+from napari_dojo.jobs.image_requests import objects_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.library import Model, models
 from napari_dojo.paths import models_folder

@@ -15,7 +15,7 @@ from napari_dojo.data.dataset import Dataset
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import write
-from napari_dojo.jobs.requests import train_files_request
+from napari_dojo.jobs.train_requests import train_files_request
 from napari_dojo.objects.classes import Classes
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.classify.subject import Measured

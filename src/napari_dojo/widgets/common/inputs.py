@@ -121,7 +121,7 @@ def write_request(folder: Path, run: Run, stores: Sequence[Path] = ()) -> Path:
 
     ``stores`` : where predictions go that do not fit in memory.
     """
-    from napari_dojo.jobs.requests import predict_request
+    from napari_dojo.jobs.image_requests import predict_request
 
     images = [asked.request(run.model.card, run.settings.frames) for asked in run.asked]
     return predict_request(folder, run.model.path, images, run.settings, run.values, stores=stores)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
-from napari_dojo.jobs.requests import train_files_request, train_request
+from napari_dojo.jobs.train_requests import train_files_request, train_request
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.layers import array_of, joined, region_mask, source_of
 from napari_dojo.widgets.common.rows import Row

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Done, Event, Failed
-from napari_dojo.jobs.requests import inside_request
+from napari_dojo.jobs.image_requests import inside_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card
 from napari_dojo.models.kept import WATCHED
