@@ -24,8 +24,8 @@ from napari_dojo.events import Control, Failed
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Ready, predict
-from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.autosave import Draft, Row, Work, drafts
 from napari_dojo.jobs.image_requests import predict_request

@@ -24,8 +24,8 @@ from napari_dojo.events import Control, Done, Failed
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Ready
-from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
 from napari_dojo.io.images import Picture

@@ -23,8 +23,8 @@ from napari_dojo.data.dataset import Dataset
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.predict import Ready, predict
-from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io import images
 from napari_dojo.jobs.autosave import Draft, Layer, Row, Work, drafts
 from napari_dojo.models.bundle import load

@@ -22,8 +22,9 @@ from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, 
 from napari_dojo.inference.apply import Room, apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Prediction, Ready
-from napari_dojo.inference.sinks import ArraySink, TiffSink
+from napari_dojo.inference.sinks import ArraySink
 from napari_dojo.inference.sources import ArraySource, FileSource, StoredSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
 from napari_dojo.models.bundle import Bundle
@@ -286,7 +287,7 @@ def test_a_disk_without_room_for_the_prediction_ends_it(folder: Path, monkeypatc
     def full(*args: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_dojo.inference.sinks.LARGE", 0)
+    monkeypatch.setattr("napari_dojo.inference.tiff_sink.LARGE", 0)
     monkeypatch.setattr("numpy.lib.format.open_memmap", full)
     with pytest.raises(DojoError, match=r"cannot be written to .*out: No space left on device"):
         list(steps(bright(), files(folder)))

@@ -16,8 +16,8 @@ from bright import bright
 from napari_dojo.cli import main
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.predict import Ready
-from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.models.bundle import load
 from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import CLASSIFY

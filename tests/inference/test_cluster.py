@@ -22,8 +22,9 @@ from napari_dojo.inference.apply import apply
 from napari_dojo.inference.blocks import in_threads
 from napari_dojo.inference.cluster import Cluster, Order, connected
 from napari_dojo.inference.samples import Ready
-from napari_dojo.inference.sinks import TiffSink, ZarrSink
+from napari_dojo.inference.sinks import ZarrSink
 from napari_dojo.inference.sources import FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io import images
 from napari_dojo.models.bundle import Bundle, load, save
 from napari_dojo.models.card import Card, decoding_of

@@ -22,7 +22,8 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, Step
 from napari_dojo.inference.geometry import Image
-from napari_dojo.inference.sinks import RunSink, Stored, TiffSink
+from napari_dojo.inference.sinks import RunSink, Stored
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
 from napari_dojo.jobs.image_requests import predict_files_request, predict_request

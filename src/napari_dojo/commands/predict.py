@@ -17,7 +17,8 @@ from napari_dojo.settings import PredictSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
-    from napari_dojo.inference.sinks import Sink, TiffSink, ZarrSink
+    from napari_dojo.inference.sinks import Sink, ZarrSink
+    from napari_dojo.inference.tiff_sink import TiffSink
     from napari_dojo.models.card import Card
 
 __all__ = ["add_predict"]
@@ -84,8 +85,8 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
-    from napari_dojo.inference.sinks import Some
     from napari_dojo.inference.sources import FileSource
+    from napari_dojo.inference.tiff_sink import Some
     from napari_dojo.io.categories import images_of
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.card import read_card
@@ -123,8 +124,8 @@ def _predict(args: argparse.Namespace) -> int:
 
 def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...]) -> TiffSink:
     """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
-    from napari_dojo.inference.sinks import TiffSink
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
+    from napari_dojo.inference.tiff_sink import TiffSink
 
     result = TASKS[card.task].result
     tables, names = args.tables or args.measure is not None, USUAL
@@ -175,7 +176,7 @@ def _predicted(args: argparse.Namespace, done: Done) -> int:
 
 def _left(sink: Sink) -> tuple[int, ...]:
     """The images without a result; DojoError where results are not files of their own."""
-    from napari_dojo.inference.sinks import TiffSink
+    from napari_dojo.inference.tiff_sink import TiffSink
 
     if not isinstance(sink, TiffSink) or sink.then or sink.classes:
         raise DojoError("--skip-existing is for a folder with a file for each image. Leave it out.")
@@ -187,8 +188,9 @@ def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings,
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.cluster import Order, connected
     from napari_dojo.inference.predict import Ready
-    from napari_dojo.inference.sinks import Some, ZarrSink
+    from napari_dojo.inference.sinks import ZarrSink
     from napari_dojo.inference.sources import PARTLY, FileSource
+    from napari_dojo.inference.tiff_sink import Some
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
 

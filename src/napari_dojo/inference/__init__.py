@@ -21,6 +21,7 @@ __all__ = [
     "sources",
     "stores",
     "tables",
+    "tiff_sink",
     "tiles",
     "tracking",
     "tta",

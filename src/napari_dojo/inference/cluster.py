@@ -24,8 +24,8 @@ from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped
 from napari_dojo.inference.blocks import Room, Work
 from napari_dojo.inference.geometry import resolve
 from napari_dojo.inference.samples import Ready
-from napari_dojo.inference.sinks import TiffSink
 from napari_dojo.inference.sources import PARTLY, FileSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks.watershed import Part
 
@@ -233,7 +233,7 @@ def _file(order: Order, sink: TiffSink, axes: str | None, i: int) -> dict[str, A
     import dask
 
     from napari_dojo.inference.apply import apply
-    from napari_dojo.inference.sinks import Some
+    from napari_dojo.inference.tiff_sink import Some
 
     warnings: list[str] = []
     done: dict[str, Any] = {"results": [], "skipped": []}

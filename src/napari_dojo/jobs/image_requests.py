@@ -11,8 +11,9 @@ import numpy as np
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.inference.geometry import Image
-from napari_dojo.inference.sinks import RunSink, Sink, TiffSink
+from napari_dojo.inference.sinks import RunSink, Sink
 from napari_dojo.inference.sources import FileSource, Source, StoredSource
+from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.io.images import Picture
 from napari_dojo.io.passed import keep
 from napari_dojo.jobs.requests import Request, new_folder, stored, tuples

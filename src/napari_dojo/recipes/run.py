@@ -17,9 +17,10 @@ from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped, StoppedError, among, changed
 from napari_dojo.inference.apply import SHARE, Room, over_images, writing
 from napari_dojo.inference.geometry import Image, resolve
-from napari_dojo.inference.sinks import Stored, TiffSink, predicted_by, write_prediction
+from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.inference.tables import write_csv
+from napari_dojo.inference.tiff_sink import TiffSink, predicted_by, write_prediction
 from napari_dojo.io.plates import field_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Folder, decoding_of

@@ -13,8 +13,8 @@ from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.sinks import description_of
 from napari_dojo.inference.tables import write_csv
+from napari_dojo.inference.tiff_sink import description_of
 from napari_dojo.io import images
 from napari_dojo.io.rois import write_rois
 from napari_dojo.widgets.apply.results import Shown

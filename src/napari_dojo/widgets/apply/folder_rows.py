@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.errors import DojoError, explained
-from napari_dojo.inference.sinks import TiffSink, folder_for, predicted_by
 from napari_dojo.inference.tables import TABLES
+from napari_dojo.inference.tiff_sink import TiffSink, folder_for, predicted_by
 from napari_dojo.io import images
 from napari_dojo.io.pairing import list_inputs, stem_of
 from napari_dojo.widgets.common.form import PathEdit, described, form_layout, sentence

@@ -20,8 +20,9 @@ from napari_dojo.errors import explained
 from napari_dojo.events import Event, Filling, Progress, among, changed
 from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.linking import Planes, link_planes, linked_axes, same_numbers
-from napari_dojo.inference.sinks import Stored, predicted_by
+from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.tables import TABLES, NamedObjects, Table, table_of, with_classes
+from napari_dojo.inference.tiff_sink import predicted_by
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.stores import StoreLayers

@@ -11,7 +11,8 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.errors import explained
 from napari_dojo.events import Filling
-from napari_dojo.inference.sinks import Stored, predicted_by
+from napari_dojo.inference.sinks import Stored
+from napari_dojo.inference.tiff_sink import predicted_by
 from napari_dojo.io.formats.ome_zarr import Resolutions, resolutions
 from napari_dojo.paths import home
 from napari_dojo.widgets.common.inputs import Asked, Run

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dojo.inference.sinks import folder_for
+from napari_dojo.inference.tiff_sink import folder_for
 from napari_dojo.io.selection import Selection
 from napari_dojo.recipes.recipe import Recipe
 from napari_dojo.widgets.common.form import Fold, PathEdit, described, form_layout

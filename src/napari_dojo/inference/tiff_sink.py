@@ -1,0 +1,310 @@
+"""Predictions as TIFF files in a folder, with tables and outlines beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dojo import __version__
+from napari_dojo.data.axes import Axes
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Control, result_of
+from napari_dojo.inference.geometry import Image, Input, resolve
+from napari_dojo.inference.sinks import UNFINISHED, Store, Stored, memory_mapped, size_of
+from napari_dojo.inference.tables import TABLES, USUAL, class_rows, class_table, table_of, write_csv
+from napari_dojo.io import images
+from napari_dojo.io.datasets import outputs
+from napari_dojo.io.images import Picture
+from napari_dojo.io.pairing import shown_names, stem_of
+from napari_dojo.io.rois import write_rois
+from napari_dojo.models.card import Card
+from napari_dojo.tasks import TASKS
+
+if TYPE_CHECKING:
+    from napari_dojo.inference.predict import Prediction
+
+__all__ = ["Some", "TiffSink", "description_of", "folder_for", "predicted_by", "write_prediction"]
+
+CLASSES = "classes.csv"  # the table of what images or objects are
+LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
+
+
+def folder_for(given: str | Path, model: str) -> Path:
+    """Where predictions go unless a person says otherwise: beside what was given, with the model's name."""
+    path = Path(given).expanduser()
+    named = path if path.is_dir() else path.parent / stem_of(path.name.replace("*", "all").replace("?", "all"))
+    return named.with_name(f"{named.name}_{model}")
+
+
+def predicted_by(model: str) -> str:
+    """What the name of every predicted image says, whose intensities a network made up."""
+    return f"(predicted by {model})"
+
+
+def description_of(card: Card, name: str) -> str:
+    """What the file of a prediction for the image ``name`` says of itself."""
+    return f"{card.task} of {name} {predicted_by(card.name)}, napari-dojo {__version__}"
+
+
+def write_prediction(path: Path, card: Card, image: Input, found: Prediction) -> Path | None:
+    """Write the prediction for an image as TIFF, and beside it that of its uncertainty, whose path is returned where there is one."""
+    kind = TASKS[card.task].result
+    about, size = description_of(card, image.name), card.predicted_size(image.pixel_size)
+    names = card.maps if kind.intensities and len(card.maps) > 1 else ()
+    write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
+    write(path, found.array, description=about, labels=not kind.intensities)
+    if found.uncertainty is None:
+        return None
+    beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+    write(beside, found.uncertainty, description=f"Uncertainty of {about}")
+    return beside
+
+
+@dataclass(frozen=True)
+class TiffSink:
+    """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables and outlines beside them.
+
+    Of a file with several images, each gives ``<stem>_image1.tif`` and so on. Classes of images or objects go into one table,
+    ``classes.csv``.
+
+    Attributes
+    ----------
+    inputs : the files of the images.
+    out : the folder.
+    overwrite : overwrite existing results.
+    tables : write ``<stem>.csv`` with measurements beside each prediction that has some.
+    measurements : what the tables hold of objects.
+    mark : added to the names, such as " (predicted by M)".
+    rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
+    then : the folder of a model that gives each predicted object a class; empty: none.
+    classes : predictions are classes, so that nothing but their table is written.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    overwrite: bool = False
+    tables: bool = False
+    mark: str = ""
+    measurements: tuple[str, ...] = USUAL
+    rois: bool = False
+    then: str = ""
+    classes: bool = False
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self.out)
+
+    @property
+    def existing(self) -> int:
+        """How many of the predictions are there already."""
+        if self.classes:
+            return int(os.path.lexists(self.out / CLASSES))
+        planned = self._planned if self.out.is_dir() else []
+        return sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
+
+    def paths(self) -> list[tuple[Path, ...]]:
+        """The files for each input that holds one image: the prediction, its table and its outlines.
+
+        Raises
+        ------
+        DojoError : two inputs would share one, a prediction would replace an input, or it is there already.
+        """
+        predictions = outputs(self.inputs, self.out, self.overwrite, self.mark)
+        inputs = {p.resolve() for p in self.inputs}
+        lost = next((p for p in predictions if p.resolve() in inputs), None)
+        if lost is not None:
+            raise DojoError(f"The result would overwrite the image {lost.name} itself. Choose another output folder.")
+        files = [self._files(p) for p in predictions]
+        for some in files:
+            self._check_free(some)
+        return files
+
+    def left(self) -> tuple[int, ...]:
+        """The inputs whose prediction is not there yet; DojoError where two would share one, or one would replace an input."""
+        replace(self, overwrite=True).paths()
+        return tuple(i for i, path in enumerate(self._planned) if not _is_done(path))
+
+    def check(self) -> None:
+        """DojoError, see `paths`."""
+        if not self.classes:
+            self.paths()
+        if self.classes or self.then:
+            self._check_free([self.out / CLASSES])
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """In memory; large ones in a file beside the prediction."""
+        if float(np.prod(shape)) * np.dtype(dtype).itemsize < LARGE:
+            return np.zeros(shape, dtype)
+        return memory_mapped(self._scratch(index), shape, dtype)
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """``<stem>.zarr`` in place of the TIFF, where it is wanted."""
+        if not wanted:
+            return None
+        path = self.place(index, image.number).with_suffix(".zarr")
+        return Store(path, self.overwrite, f"{image.name} does not fit in memory ({size_of(image)}).")
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Write the TIFF, that of its uncertainty, and the table."""
+        kind = TASKS[card.task].result
+        if not kind.dense:
+            return self._classes_of(index, card, image, found)
+        path = self.place(index, image.number)
+        beside = write_prediction(path, card, image, found)
+        table = rois = None
+        if self.tables and kind in TABLES:
+            table = path.with_suffix(".csv")
+            axes = Axes(image.axes.names, found.axes.spatial)
+            n = len(axes.spatial)
+            measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
+            write_csv(table, table_of(card, found.array, image.array, axes, measured, image.unit, self.measurements))
+        if self.rois and kind in TABLES and found.array.any():
+            rois = path.with_suffix(".zip")
+            write_rois(rois, found.array, found.axes)
+        if self.then:
+            with self._turn:
+                self._classes_of(index, self._classifier.card, image, self._classified(image, found))
+        found_files = {"prediction": path, "uncertainty": beside, "table": table, "rois": rois}
+        files: dict[str, Any] = {k: str(p) for k, p in found_files.items() if p is not None}
+        return replace(Stored(index, image.name, found.axes.names), **files)
+
+    def release(self, index: int) -> None:
+        """Remove the file beside the prediction."""
+        self._scratch(index).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Write the table of classes, where there are some."""
+        if self._rows:
+            rows = [row for key in sorted(self._rows) for row in self._rows[key]]
+            write_csv(self.out / CLASSES, class_table(rows))
+
+    def _classes_of(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """Keep the rows of an image for the table."""
+        name = self._shown[index] + (f" (image {image.number})" if image.number else "")
+        self._rows[index, image.number] = class_rows(card, name, found.array, found.maps, found.objects)
+        return Stored(index, image.name, found.axes.names, table=str(self.out / CLASSES))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
+        return {}
+
+    @cached_property
+    def _turn(self) -> Lock:
+        return Lock()
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        return shown_names(self.inputs)
+
+    @cached_property
+    def _classifier(self) -> Any:
+        """The model that gives objects their classes, ready."""
+        from napari_dojo.inference.predict import Ready
+        from napari_dojo.models.bundle import load
+
+        bundle = load(self.then)
+        if TASKS[bundle.card.task].result.dense:
+            raise DojoError(
+                f"The model {bundle.card.name} gives no classes to objects. Name a model of the task classify."
+            )
+        return Ready.of(bundle)
+
+    def _classified(self, image: Input, found: Prediction) -> Prediction:
+        """The classes of predicted objects."""
+        from napari_dojo.inference.predict import predict_image
+
+        picture = Picture(image.array, image.axes.names, pixel_size=image.pixel_size, unit=image.unit)
+        given = Image(image.name, picture, image.axes.names, labels=found.array)
+        ready = self._classifier
+        made: Prediction = result_of(predict_image(ready, resolve(ready.card, given, ready.settings), Control()))
+        return made
+
+    def place(self, index: int, number: int) -> Path:
+        """Where the prediction for an image of a file goes; DojoError where something is there that may not be replaced."""
+        path = self._planned[index]
+        if not number:
+            return path
+        path = path.with_name(f"{path.stem}_image{number}{path.suffix}")
+        if path in self._planned:
+            raise DojoError(f"The prediction of another file goes to {path.name}. Rename one of the two files.")
+        if path.resolve() in {p.resolve() for p in self.inputs}:
+            raise DojoError(f"The result would overwrite the image {path.name} itself. Choose another output folder.")
+        self._check_free(self._files(path))
+        return path
+
+    def _files(self, prediction: Path) -> tuple[Path, ...]:
+        """A prediction and what is written beside it."""
+        ends = [end for end, wanted in ((".csv", self.tables), (".zip", self.rois)) if wanted]
+        return (prediction, *(prediction.with_suffix(end) for end in ends))
+
+    def _check_free(self, files: Sequence[Path]) -> None:
+        there = next((p for p in files if os.path.lexists(p)), None)
+        if there is not None and not self.overwrite:
+            raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
+
+    @cached_property
+    def _planned(self) -> list[Path]:
+        """Where each prediction goes, whatever is there."""
+        return outputs(self.inputs, self.out, True, self.mark)
+
+    def _scratch(self, index: int) -> Path:
+        return self.out / f".{os.getpid()}-{index}.part.npy"  # short: names may have 255 bytes
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some places of a sink: ``places[i]`` is that of image ``i``. The whole sink was checked."""
+
+    sink: TiffSink
+    places: tuple[int, ...]
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self.sink.where
+
+    def check(self) -> None:
+        """See `TiffSink.left`."""
+
+    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `TiffSink`."""
+        return self.sink.storage(self.places[index], shape, dtype)
+
+    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
+        """See `TiffSink`."""
+        return self.sink.store(self.places[index], card, image, wanted)
+
+    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
+        """They are not."""
+        return False
+
+    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
+        """See `TiffSink`."""
+        return self.sink.write(self.places[index], card, image, found)
+
+    def release(self, index: int) -> None:
+        """See `TiffSink`."""
+        self.sink.release(self.places[index])
+
+    def finish(self) -> None:
+        """Each image has its own prediction."""
+
+
+def _is_done(prediction: Path) -> bool:
+    """Whether a prediction is there: as TIFF, of the first of several images, or as a whole OME-Zarr."""
+    store = prediction.with_suffix(".zarr")
+    unfinished = store.with_name(store.name + UNFINISHED).exists()
+    first = prediction.with_name(f"{prediction.stem}_image1{prediction.suffix}")
+    return os.path.lexists(prediction) or os.path.lexists(first) or (store.exists() and not unfinished)
