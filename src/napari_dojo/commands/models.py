@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 from napari_dojo.commands.flags import json_flag
+from napari_dojo.models.card import read_card
+from napari_dojo.models.library import export, find, import_model, models, remove
 
 __all__ = ["add_models"]
 
@@ -14,50 +16,57 @@ __all__ = ["add_models"]
 def add_models(parser: argparse.ArgumentParser) -> None:
     """The commands of ``models``."""
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    json_flag(what.add_parser("list", help="all models that can be applied by name"))
+    listed = what.add_parser("list", help="all models that can be applied by name")
+    json_flag(listed)
+    listed.set_defaults(run=_list)
     info = what.add_parser("info", help="what a model is and how good it is")
     info.add_argument("model")
     json_flag(info)
+    info.set_defaults(run=_info)
     take = what.add_parser("import", help="copy a model folder or zip to your own models")
     take.add_argument("model", type=Path)
     take.add_argument("--name")
+    take.set_defaults(run=_import)
     give = what.add_parser("export", help="pack a model as a zip to share")
     give.add_argument("model")
     give.add_argument("--out", type=Path, required=True, metavar="ZIP")
+    give.set_defaults(run=_export)
     away = what.add_parser("remove", help="delete one of your own models")
     away.add_argument("model")
-    parser.set_defaults(run=_models)
+    away.set_defaults(run=_remove)
 
 
-def _models(args: argparse.Namespace) -> int:
-    from napari_dojo.models import library as pretrained
-    from napari_dojo.models.card import read_card
+def _list(args: argparse.Namespace) -> None:
+    there = models()
+    for m in there:
+        print(f"{m.name:<28} {m.origin:<8} {m.card.task:<12} {m.card.score.get('sentence', '')}")
+    if not there:
+        print("There are no models yet.")
+    if args.json:
+        print(
+            json.dumps([{"name": m.name, "path": str(m.path), "origin": m.origin, "task": m.card.task} for m in there])
+        )
+
+
+def _info(args: argparse.Namespace) -> None:
     from napari_dojo.nets.geometry import field_words
 
-    if args.what == "list":
-        there = pretrained.models()
-        for m in there:
-            print(f"{m.name:<28} {m.origin:<8} {m.card.task:<12} {m.card.score.get('sentence', '')}")
-        if not there:
-            print("There are no models yet.")
-        if args.json:
-            print(
-                json.dumps(
-                    [{"name": m.name, "path": str(m.path), "origin": m.origin, "task": m.card.task} for m in there]
-                )
-            )
-    elif args.what == "info":
-        card = read_card(pretrained.find(args.model)).as_dict()
-        for k, v in card.items():
-            print(f"{k:<14} {v}")
-        if card["net"] == "unet":
-            print(f"{'network':<14} {field_words(card['net_options'])}")
-        if args.json:
-            print(json.dumps(card))
-    elif args.what == "import":
-        print(f"Imported to {pretrained.import_model(args.model, args.name)}.")
-    elif args.what == "export":
-        print(f"Written to {pretrained.export(args.model, args.out)}.")
-    else:
-        print(f"Removed {pretrained.remove(args.model)}.")
-    return 0
+    card = read_card(find(args.model)).as_dict()
+    for k, v in card.items():
+        print(f"{k:<14} {v}")
+    if card["net"] == "unet":
+        print(f"{'network':<14} {field_words(card['net_options'])}")
+    if args.json:
+        print(json.dumps(card))
+
+
+def _import(args: argparse.Namespace) -> None:
+    print(f"Imported to {import_model(args.model, args.name)}.")
+
+
+def _export(args: argparse.Namespace) -> None:
+    print(f"Written to {export(args.model, args.out)}.")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    print(f"Removed {remove(args.model)}.")
