@@ -19,7 +19,7 @@ from same import same
 
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, StoppedError
-from napari_dojo.inference.apply import Room, apply
+from napari_dojo.inference.apply import Memory, apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Prediction, Ready
 from napari_dojo.inference.sinks import ArraySink
@@ -349,12 +349,12 @@ def test_a_bug_is_not_taken_for_an_image_that_does_not_fit() -> None:
 
 
 def test_images_that_do_not_fit_in_memory_together_wait_for_each_other() -> None:
-    room = Room(100.0)
-    with room.taken(1000.0, Control()), pytest.raises(StoppedError), room.taken(1.0, Control(stop=True)):
+    memory = Memory(100.0)
+    with memory.taken(1000.0, Control()), pytest.raises(StoppedError), memory.taken(1.0, Control(stop=True)):
         pass
-    with room.taken(60.0, Control()), room.taken(40.0, Control()):
-        assert room.used == 100
-    assert room.used == 0
+    with memory.taken(60.0, Control()), memory.taken(40.0, Control()):
+        assert memory.used == 100
+    assert memory.used == 0
 
 
 def test_too_little_memory_skips_an_image(monkeypatch: pytest.MonkeyPatch) -> None:

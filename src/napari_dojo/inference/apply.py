@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_dojo.inference.blocks import Engine
     from napari_dojo.inference.predict import Ready
 
-__all__ = ["SHARE", "One", "Room", "apply", "over_images", "writing"]
+__all__ = ["SHARE", "Memory", "One", "Turn", "apply", "over_images", "writing"]
 
 SHARE = 100  # progress steps per image, where there are several
 MOST = 8  # images under way at a time
@@ -85,7 +85,7 @@ class _Pace(Control):
 
 
 @dataclass
-class Room:
+class Memory:
     """Main memory for the images under way, in bytes; one that needs more waits until it is alone."""
 
     bytes: float
@@ -108,8 +108,17 @@ class Room:
                 self.free.notify_all()
 
 
-# What is done with one image of the source of this number: predicted, written.
-One = Callable[[Image, int, Room, Control], Generator[Event, None, Stored]]
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What the work on one image needs to know: the number of its source, the memory that all share, and what stops it."""
+
+    index: int
+    memory: Memory
+    control: Control
+
+
+# What is done with one image: predicted, written.
+One = Callable[[Image, Turn], Generator[Event, None, Stored]]
 
 
 def apply(
@@ -197,15 +206,16 @@ def _told(one: One, sources: Sequence[Source], place: Place, control: Control, c
     import psutil
 
     workers = min(len(sources), MOST, max(2, cores))
-    pace, room = _Pace(caller=control), Room(MEMORY * psutil.virtual_memory().available)
+    pace, memory = _Pace(caller=control), Memory(MEMORY * psutil.virtual_memory().available)
     running: deque[SimpleQueue[Said | None]] = deque()
-    turns = iter(enumerate(sources))
+    todo = iter(enumerate(sources))
     pool = ThreadPoolExecutor(max(1, workers), "apply")
     try:
         while True:
-            while len(running) < AHEAD * workers and not control.stop and (turn := next(turns, None)) is not None:
+            while len(running) < AHEAD * workers and not control.stop and (following := next(todo, None)) is not None:
+                index, source = following
                 running.append(SimpleQueue())
-                pool.submit(_work, one, turn[1], turn[0], place, room, pace, running[-1].put)
+                pool.submit(_work, one, source, Turn(index, memory, pace), place, pace, running[-1].put)
             if not running:
                 return
             while (said := _next(running[0], pace)) is not None:
@@ -227,9 +237,7 @@ def _next(told: SimpleQueue[Said | None], pace: _Pace) -> Said | None:
             continue
 
 
-def _work(
-    one: One, source: Source, index: int, place: Place, room: Room, pace: _Pace, say: Callable[[Said | None], None]
-) -> None:
+def _work(one: One, source: Source, turn: Turn, place: Place, pace: _Pace, say: Callable[[Said | None], None]) -> None:
     """Do all images of a source, and tell of it; None at the end."""
     try:
         number, images = 0, 1
@@ -242,7 +250,7 @@ def _work(
                     name, images = image.name, image.picture.images if not number else images
                     if not number:
                         say(_Opened(images))
-                    steps = one(image, index, room, pace)
+                    steps = one(image, turn)
                     say(_Ended(name, _said(steps, name, pace, say)))
             except StoppedError:
                 return
@@ -251,7 +259,7 @@ def _work(
                 if not isinstance(e, (DojoError, MemoryError)) or isinstance(e, _UnwritableError):
                     return
             finally:
-                place.release(index)
+                place.release(turn.index)
             number += 1
     finally:
         say(None)
@@ -270,7 +278,7 @@ def _said(steps: Generator[Event, None, Stored], name: str, pace: _Pace, say: Ca
 
 
 def _one(
-    ready: Ready, sink: Sink, image: Image, index: int, room: Room, control: Control, engine: Engine | None = None
+    ready: Ready, sink: Sink, image: Image, turn: Turn, engine: Engine | None = None
 ) -> Generator[Event, None, Stored]:
     """Predict, write."""
     from napari_dojo.inference.predict import memory_for, predict_image, too_large
@@ -279,19 +287,19 @@ def _one(
     given = resolve(card, image, ready.settings)
     size = given.axes.size(given.array.shape)
     maps = sink.keeps_maps((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
-    store = sink.store(index, card, given, too_large(ready, given, maps) or engine is not None)
-    with room.taken(memory_for(ready, given, maps), control):
+    store = sink.store(turn.index, card, given, too_large(ready, given, maps) or engine is not None)
+    with turn.memory.taken(memory_for(ready, given, maps), turn.control):
         if store is not None:
-            axes, path = yield from _stored(ready, given, index, store, control, engine)
-            return Stored(index, given.name, axes, str(path))
-        found = yield from predict_image(ready, given, control, _storage(sink, index), maps)
-        control.check()
+            axes, path = yield from _stored(ready, given, turn, store, engine)
+            return Stored(turn.index, given.name, axes, str(path))
+        found = yield from predict_image(ready, given, turn.control, _storage(sink, turn.index), maps)
+        turn.control.check()
         with writing():
-            return sink.write(index, card, given, found)
+            return sink.write(turn.index, card, given, found)
 
 
 def _stored(
-    ready: Ready, image: Input, index: int, store: Store, control: Control, engine: Engine | None
+    ready: Ready, image: Input, turn: Turn, store: Store, engine: Engine | None
 ) -> Generator[Event, None, tuple[str, Path]]:
     """Predict block by block into an OME-Zarr; the axes of the prediction, and where it is."""
     from napari_dojo.inference.blocks import in_threads
@@ -303,8 +311,8 @@ def _stored(
         yield Message("info", f"{store.because} It is predicted block by block, and the result is {path.name}.")
     for warning in (*image.warnings, *domain_shift(ready.card, image)):
         yield Message("warning", warning)
-    shown = index if store.shown else None
-    steps = predict_to_store(ready, image, path, control, engine or in_threads, store.overwrite, shown)
+    shown = turn.index if store.shown else None
+    steps = predict_to_store(ready, image, path, turn.control, engine or in_threads, store.overwrite, shown)
     return (yield from steps).names, path
 
 

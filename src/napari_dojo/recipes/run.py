@@ -15,7 +15,7 @@ from typing import Any
 from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped, StoppedError, among, changed
-from napari_dojo.inference.apply import SHARE, Room, over_images, writing
+from napari_dojo.inference.apply import SHARE, Turn, over_images, writing
 from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.sources import FileSource
@@ -37,7 +37,7 @@ __all__ = ["SKIPPED", "TABLE", "in_images", "run"]
 
 TABLE, SKIPPED, COPY = "objects", "skipped.csv", "recipe.yaml"
 
-Doing = Callable[[State, int, Room, Control], Generator[Event, None, State]]
+Doing = Callable[[State, Turn], Generator[Event, None, State]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,37 +208,31 @@ def _prepared(recipe: Recipe, output: _Output) -> tuple[list[Doing], int]:
     return doing, cores
 
 
-def _one(
-    doing: Sequence[Doing], output: _Output, image: Image, index: int, room: Room, control: Control
-) -> Generator[Event, None, Stored]:
+def _one(doing: Sequence[Doing], output: _Output, image: Image, turn: Turn) -> Generator[Event, None, Stored]:
     """All steps for one image, and its files. An unexpected error, too, is one of this image alone."""
     state = State(image, image)
     try:
         for i, do in enumerate(doing):
-            state = yield from changed(do(state, index, room, control), partial(among, i, len(doing)))
-            control.check()
+            state = yield from changed(do(state, turn), partial(among, i, len(doing)))
+            turn.control.check()
     except (DojoError, StoppedError, MemoryError):
         raise
     except Exception as error:
         raise DojoError(explained(error)) from error
     with writing():
-        return output.write(index, state)
+        return output.write(turn.index, state)
 
 
-def _classified(
-    step: Classify, number: int, ready: Any, state: State, index: int, room: Room, control: Control
-) -> Generator[Event, None, State]:
+def _classified(step: Classify, number: int, ready: Any, state: State, turn: Turn) -> Generator[Event, None, State]:
     """Give the objects classes."""
     from napari_dojo.inference.predict import predict_image
 
     given = _of_step(number, lambda: resolve(ready.card, to_classify(step, state), ready.settings))
-    prediction = yield from predict_image(ready, given, control)
+    prediction = yield from predict_image(ready, given, turn.control)
     return classified(Found(ready.card, given, prediction), state)
 
 
-def _predicted(
-    output: _Output, number: int, ready: Any, state: State, index: int, room: Room, control: Control
-) -> Generator[Event, None, State]:
+def _predicted(output: _Output, number: int, ready: Any, state: State, turn: Turn) -> Generator[Event, None, State]:
     """Apply a model to the image as it is now."""
     from napari_dojo.inference.predict import memory_for, predict_image
 
@@ -251,16 +245,14 @@ def _predicted(
         if kind.intensities:
             return np.zeros(shape, dtype)
         with writing():
-            return output.tiff.storage(output.todo[index], shape, dtype)
+            return output.tiff.storage(output.todo[turn.index], shape, dtype)
 
-    with room.taken(memory_for(ready, given), control):
-        prediction = yield from predict_image(ready, given, control, storage)
+    with turn.memory.taken(memory_for(ready, given), turn.control):
+        prediction = yield from predict_image(ready, given, turn.control, storage)
     return state.after(Found(ready.card, given, prediction))
 
 
-def _at_once(
-    number: int, do: Callable[[State], State], state: State, index: int, room: Room, control: Control
-) -> Generator[Event, None, State]:
+def _at_once(number: int, do: Callable[[State], State], state: State, turn: Turn) -> Generator[Event, None, State]:
     """A step without a model."""
     yield from ()  # a generator, as all steps are
     return _of_step(number, lambda: do(state))
