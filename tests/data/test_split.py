@@ -109,7 +109,7 @@ def test_roles_win():
     assert [p.item for p in s.validation] == [10]
     assert [p.item for p in s.test] == [11]
     with pytest.raises(DojoError, match="At least one image must be for training; all were kept aside"):
-        pairs(2, (8, 9), roles=["test", "test"]).split()
+        split_of(pairs(2, (8, 9), roles=["test", "test"]).samples)
 
 
 def test_an_image_without_a_role_goes_with_its_group():

@@ -18,7 +18,7 @@ from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
     from napari_dojo.inference.sinks import Sink, ZarrSink
-    from napari_dojo.inference.tiff_sink import TiffSink
+    from napari_dojo.inference.tiff_sink import Some, TiffSink
     from napari_dojo.models.card import Card
 
 __all__ = ["add_predict"]
@@ -86,7 +86,6 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sources import FileSource
-    from napari_dojo.inference.tiff_sink import Some
     from napari_dojo.io.categories import images_of
     from napari_dojo.io.pairing import list_inputs
     from napari_dojo.models.card import read_card
@@ -101,11 +100,11 @@ def _predict(args: argparse.Namespace) -> int:
     labels = _labels_of(inputs, args.target) if args.target else {}
     todo = tuple(range(len(inputs)))
     if args.skip_existing:
-        todo = _left(sink)
+        sink = _left(sink)
+        todo = sink.places
         if not todo:
             print(f"All {len(inputs)} results are there already, in {args.out}.")
             return 0
-        sink = Some(sink, todo)
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
@@ -174,13 +173,13 @@ def _predicted(args: argparse.Namespace, done: Done) -> int:
     return 1 if skipped or done.facts["stopped"] else 0
 
 
-def _left(sink: Sink) -> tuple[int, ...]:
-    """The images without a result; DojoError where results are not files of their own."""
-    from napari_dojo.inference.tiff_sink import TiffSink
+def _left(sink: Sink) -> Some:
+    """The places of images without a result; DojoError where results are not files of their own."""
+    from napari_dojo.inference.tiff_sink import Some, TiffSink
 
     if not isinstance(sink, TiffSink) or sink.then or sink.classes:
         raise DojoError("--skip-existing is for a folder with a file for each image. Leave it out.")
-    return sink.left()
+    return Some(sink, sink.left())
 
 
 def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings, decoding: Any) -> Iterator[Event]:
@@ -190,7 +189,7 @@ def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings,
     from napari_dojo.inference.predict import Ready
     from napari_dojo.inference.sinks import ZarrSink
     from napari_dojo.inference.sources import PARTLY, FileSource
-    from napari_dojo.inference.tiff_sink import Some
+    from napari_dojo.inference.tiff_sink import Some, TiffSink
     from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
 
@@ -202,7 +201,7 @@ def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings,
             yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)
         elif isinstance(sink, Some):
             yield from cluster.files(sink.sink, args.axes, Control(), sink.places)
-        else:
+        elif isinstance(sink, TiffSink):
             yield from cluster.files(sink, args.axes, Control())
 
 
