@@ -11,6 +11,7 @@ __all__ = [
     "icons",
     "inputs",
     "kinds",
+    "later",
     "latest",
     "layers",
     "lazy",
