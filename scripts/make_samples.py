@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from napari_dojo.data.objects import boxes_of, crops_of
 from napari_dojo.data.optics import Camera
+from napari_dojo.simulation.cell_types import CELL_TYPES, mixed_cells
 from napari_dojo.simulation.microscope import Scene, simulate
 from napari_dojo.simulation.strokes import strokes
 
@@ -56,6 +58,24 @@ def scene_of_nuclei(seed: int) -> Scene:
     return simulate("nuclei", (256, 256), seed, camera=CAMERA, pixel_size=0.4, defocus=0.12, **NUCLEI[seed])
 
 
+def cell_types(path: Path, each: int = 300, edge: int = 16, side: float = 40.0) -> None:
+    """Crops of simulated cells for the classroom: ``images`` uint8 (n, Y, X), dark beside the cell, and ``types`` (n,)."""
+    found: list[list[np.ndarray]] = [[] for _ in CELL_TYPES]
+    seed = 5000
+    while min(map(len, found)) < each:
+        field = mixed_cells((512, 512), seed)
+        numbers, first, last = boxes_of(field.labels)
+        whole = ((first > 0) & (last < field.labels.shape)).all(1)
+        crops = crops_of(field.image, field.labels, numbers[whole], edge, side=side, alone=True)[:, 0]
+        dark = float(np.median(field.image[0][field.labels == 0]))
+        light = np.percentile(crops, 99.5, axis=(1, 2))[:, None, None] - dark
+        for crop, kind in zip((crops - dark) / light, field.types[whole], strict=True):
+            found[kind].append(np.round(255 * np.clip(crop, 0, 1)).astype(np.uint8))
+        seed += 1
+    images = np.stack([crop for crops in found for crop in crops[:each]])
+    np.savez_compressed(path, images=images, types=np.repeat(np.arange(len(CELL_TYPES)), each).astype(np.uint8))
+
+
 def main(folder: Path) -> None:
     """Replace the folder's contents."""
     for old in ("nuclei_train", "nuclei_test", "nuclei_3d", "cells", "bacteria"):
@@ -70,7 +90,8 @@ def main(folder: Path) -> None:
     save(folder / "cells", "cells", cells, "CYX", labels=strokes(cells.classes, 0.05, 9), truth=cells.classes)
     bacteria = simulate("bacteria", (256, 256), 10, camera=CAMERA, diameter=10, photons=80)
     save(folder / "bacteria", "bacteria", bacteria, "YX")
-    for name in sorted(folder.rglob("*.tif")):
+    cell_types(folder / "cell_types.npz")
+    for name in sorted([*folder.rglob("*.tif"), *folder.rglob("*.npz")]):
         print(f"{name.stat().st_size / 1000:8.1f} kB  {name.relative_to(folder)}")
     print(f"{sum(f.stat().st_size for f in folder.rglob('*.tif')) / 1e6:8.2f} MB in all")
 

@@ -8,7 +8,7 @@ import torch
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.convolution import Pair, Pooling, columns, mosaic
-from napari_dojo.playground.image_settings import SIDE, Cnn
+from napari_dojo.playground.image_settings import Architecture
 from napari_dojo.playground.images import shifted
 from napari_dojo.playground.losses import loss_gradient, point_losses
 
@@ -17,7 +17,7 @@ LOSS = "categorical_cross_entropy"
 
 def pair(**values: object) -> Pair:
     """Both networks with biases that are not 0, so that no sum lies in the kink of ReLU."""
-    made = Pair(Cnn(**values), np.random.default_rng(0))  # type: ignore[arg-type]
+    made = Pair(Architecture(**values), np.random.default_rng(0))  # type: ignore[arg-type]
     made.parameters += np.random.default_rng(1).normal(0, 0.1, len(made.parameters))
     return made
 
@@ -25,7 +25,7 @@ def pair(**values: object) -> Pair:
 @pytest.mark.parametrize("pooling", ["max", "global", "none"])
 def test_gradients_are_those_of_finite_differences(pooling: str) -> None:
     rng = np.random.default_rng(2)
-    both, x, target = pair(kernels=(3, 4), pooling=pooling, hidden=(5,)), rng.random((4, SIDE, SIDE, 1)), np.eye(10)[:4]
+    both, x, target = pair(kernels=(3, 4), pooling=pooling, hidden=(5,)), rng.random((4, 12, 12, 1)), np.eye(10)[:4]
 
     def loss() -> float:
         return sum(
@@ -48,7 +48,7 @@ def test_gradients_are_those_of_finite_differences(pooling: str) -> None:
 
 
 def test_a_convolution_is_that_of_torch() -> None:
-    both, x = pair(kernels=(3,)), np.random.default_rng(3).random((2, SIDE, SIDE, 1))
+    both, x = pair(kernels=(3,)), np.random.default_rng(3).random((2, 12, 12, 1))
     layer = both.cnn.convolutions[0]
     assert layer.layer is not None
     wanted = torch.nn.functional.conv2d(
@@ -67,7 +67,7 @@ def test_columns_and_pooling_of_a_known_image() -> None:
 def test_with_global_pooling_a_shift_changes_nothing() -> None:
     """As far as the digit stays away from the border; a dense network sees another image."""
     both = pair(kernels=(4, 3), pooling="global")
-    x = np.zeros((1, SIDE, SIDE, 1))
+    x = np.zeros((1, 12, 12, 1))
     x[0, 4:8, 4:8, 0] = np.random.default_rng(4).random((4, 4))
     moved = shifted(x, np.array([[1, -1]]))
     np.testing.assert_allclose(both.cnn.forward(x), both.cnn.forward(moved), atol=1e-12)

@@ -14,7 +14,7 @@ from napari_dojo.playground.counts import cnn_sum, dense_sum, shared_words
 from napari_dojo.playground.exercise import load
 from napari_dojo.playground.goal import figures
 from napari_dojo.playground.image_session import ImageSession, by_one
-from napari_dojo.playground.image_settings import Cnn, ImageSetup
+from napari_dojo.playground.image_settings import Architecture, ImageSetup
 from napari_dojo.playground.images import shifted
 from napari_dojo.playground.kinds import setup_of
 from napari_dojo.playground.scripts import keras_script, torch_script
@@ -56,7 +56,7 @@ def test_scores_of_both_networks_and_of_shifted_images() -> None:
         assert score is not None
         assert score.accuracy == (net.forward(images).argmax(1) == value).mean()
     assert figures(session)["shifted"] == last.shifted.accuracy  # type: ignore[union-attr]
-    assert figures(session)["parameters"] == SMALL.net.parameters
+    assert figures(session)["parameters"] == SMALL.parameters
     assert (session.score("validation"), session.looks) == (last.validation, 0)
     session.test_scores()
     assert session.looks == 1
@@ -73,14 +73,17 @@ def test_settings_change_while_training_runs() -> None:
     assert session.net.shape.kernels == (4,)
     session.change(SMALL.with_(kernels=(4,), seed=1))
     assert session.setup.seed == 1
+    session.change(SMALL.with_(content="cells"))
+    assert session.next_batch()[0].shape[1:] == (16, 16, 1)
+    assert session.read(np.zeros((16, 16)))[0].shape == (4,)
 
 
 def test_counts_are_written_out() -> None:
-    net = Cnn(kernels=(8, 16))
+    net = Architecture(kernels=(8, 16))
     assert cnn_sum(net) == "9·8+8 + 9·8·16+16 + 144·10+10 = 2698"
     assert dense_sum(net) == "144·17+17 + 17·10+10 = 2645"
     assert "9 weights x 8 kernels + 8 = 80, shared by all 144 places" in shared_words(net)
-    assert Cnn(kernels=(8,), pooling="global").parameters == 80 + 90
+    assert Architecture(kernels=(8,), pooling="global").parameters == 80 + 90
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,9 @@ def test_a_submission_comes_back_with_both_networks() -> None:
     assert back.history[-1].dense == session.history[-1].dense
 
 
-@pytest.mark.parametrize("more", [{}, {"pooling": "global", "shifts": 1, "l2": 0.01, "attempt": 1}])
+@pytest.mark.parametrize(
+    "more", [{}, {"pooling": "global", "shifts": 1, "l2": 0.01, "attempt": 1}, {"content": "cells", "shifts": 2}]
+)
 def test_the_pytorch_script_comes_to_the_same_numbers(more: dict[str, object]) -> None:
     setup, said = SMALL.with_(**more), io.StringIO()
     with contextlib.redirect_stdout(said):

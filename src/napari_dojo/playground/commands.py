@@ -150,7 +150,7 @@ def _facts(exercise: Exercise, session: AnySession, seconds: float) -> dict[str,
     n, batch = session.data.counts[0], session.setup.learning.batch_size
     return {
         "exercise": exercise.name,
-        "parameters": session.setup.net.parameters,
+        "parameters": session.setup.parameters,
         "epochs": session.epochs,
         "updates_per_epoch": updates_per_epoch(n, min(batch, n)),
         "train": _plain(session.score("training")),
@@ -173,7 +173,7 @@ def _image_facts(session: AnySession) -> dict[str, Any]:
     scores = session.test_scores()
     return {
         "dense": {
-            "parameters": session.setup.net.dense_parameters,
+            "parameters": session.setup.architecture.dense_parameters,
             "validation": _plain(session.history[-1].dense),
             "test": _plain(scores["dense"]),
         },
@@ -202,9 +202,9 @@ def _report(session: AnySession, facts: dict[str, Any]) -> Iterator[str]:
     if isinstance(session, Session):
         yield f"Parameters: {parameter_sum(session.setup.net)}"
     else:
-        yield f"Parameters, convolutional: {cnn_sum(session.setup.net)}"
-        yield f"Parameters, dense: {dense_sum(session.setup.net)}"
-        yield shared_words(session.setup.net)
+        yield f"Parameters, convolutional: {cnn_sum(session.setup.architecture)}"
+        yield f"Parameters, dense: {dense_sum(session.setup.architecture)}"
+        yield shared_words(session.setup.architecture)
     yield f"Updates per epoch: {update_sum(session.data.counts[0], learning.batch_size)}; {session.epochs} epochs"
     yield f"{'':<12}{session.word:>8}{'loss':>10}{'accuracy' if session.data.classes else 'R²':>11}"
     counts = session.data.counts
@@ -355,7 +355,7 @@ def _row(shared: Shared) -> Row:
     epochs = shared.epochs
     if shared.parameters is None:
         # An update costs at least as much as about 2000 multiplications.
-        links = session.data.counts[0] * shared.setup.net.work + 2000 * each
+        links = session.data.counts[0] * shared.setup.work + 2000 * each
         if learning.epochs * links > MOST_WORK:
             raise DojoError(
                 "The submission has no weights, and training it again takes too long. Ask for one with weights."
@@ -374,7 +374,7 @@ def _row(shared: Shared) -> Row:
     return Row(
         by="",
         exercise=exercise.title,
-        parameters=shared.setup.net.parameters,
+        parameters=shared.setup.parameters,
         epochs=epochs,
         validation=validation.value if validation else None,
         test=test.value if test else None,

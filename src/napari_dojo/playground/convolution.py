@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import Array
-from napari_dojo.playground.image_settings import CLASSES, KERNEL, SIDE, Cnn
+from napari_dojo.playground.image_settings import KERNEL, Architecture
 from napari_dojo.playground.net import LARGEST, Layer
 
 __all__ = ["Convolution", "Dense", "GlobalPooling", "ImageNet", "Pair", "Pooling", "mosaic"]
@@ -49,7 +49,7 @@ class Convolution:
     def __init__(self, layer: Layer) -> None:
         self.layer: Layer | None = layer
         self._layer = layer  # weights (C * 9, kernels)
-        self.outputs = np.zeros((0, SIDE, SIDE, layer.biases.size))
+        self.outputs = np.zeros((0, 0, 0, layer.biases.size))
 
     @property
     def kernels(self) -> Array:
@@ -221,7 +221,7 @@ class Pair:
     ``parameters``, ``gradient`` and ``is_weight`` hold those of both as one vector each.
     """
 
-    def __init__(self, shape: Cnn, rng: np.random.Generator | None = None) -> None:
+    def __init__(self, shape: Architecture, rng: np.random.Generator | None = None) -> None:
         self.shape = shape
         total = shape.parameters + shape.dense_parameters
         self.parameters, self.gradient, self.is_weight = vectors = tuple(np.zeros(total) for _ in range(3))
@@ -244,7 +244,7 @@ class Pair:
         self.parameters[:] = given
 
 
-def _cnn_plan(shape: Cnn) -> list[tuple[Callable[..., Stage], tuple[int, int] | None]]:
+def _cnn_plan(shape: Architecture) -> list[tuple[Callable[..., Stage], tuple[int, int] | None]]:
     plan: list[tuple[Callable[..., Stage], tuple[int, int] | None]] = []
     for before, kernels in shape.convolutions:
         plan.append((Convolution, (before * KERNEL**2, kernels)))
@@ -252,7 +252,7 @@ def _cnn_plan(shape: Cnn) -> list[tuple[Callable[..., Stage], tuple[int, int] | 
             plan.append((Pooling, None))
     if shape.pooling == "global":
         plan.append((GlobalPooling, None))
-    return [*plan, (Dense, (shape.features, CLASSES))]
+    return [*plan, (Dense, (shape.features, shape.classes))]
 
 
 def mosaic(maps: Array, columns: int = 0) -> Array:

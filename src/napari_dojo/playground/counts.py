@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_dojo.playground.image_settings import CLASSES, KERNEL, SIDE, Cnn
+from napari_dojo.playground.image_settings import KERNEL, Architecture
 from napari_dojo.playground.settings import NetShape
 
 __all__ = ["cnn_sum", "dense_sum", "parameter_sum", "shared_words", "split_words", "update_sum", "updates_per_epoch"]
@@ -16,27 +16,27 @@ def parameter_sum(net: NetShape) -> str:
     return f"{' + '.join(layers)} = {net.parameters}"
 
 
-def cnn_sum(net: Cnn) -> str:
+def cnn_sum(net: Architecture) -> str:
     """The parameter count of the convolutional network, such as "9·8+8 + 9·8·16+16 + 144·10+10 = 2698"."""
     layers = [
         f"{KERNEL**2}{f'·{before}' if before > 1 else ''}·{kernels}+{kernels}" for before, kernels in net.convolutions
     ]
-    return f"{' + '.join([*layers, f'{net.features}·{CLASSES}+{CLASSES}'])} = {net.parameters}"
+    return f"{' + '.join([*layers, f'{net.features}·{net.classes}+{net.classes}'])} = {net.parameters}"
 
 
-def dense_sum(net: Cnn) -> str:
+def dense_sum(net: Architecture) -> str:
     """The parameter count of the dense network for images, such as "144·17+17 + 17·10+10 = 2645"."""
     layers = [f"{before}·{units}+{units}" for before, units in net.dense_widths]
     return f"{' + '.join(layers)} = {net.dense_parameters}"
 
 
-def shared_words(net: Cnn) -> str:
+def shared_words(net: Architecture) -> str:
     """Why the first convolution layer has so few parameters, beside the first dense layer."""
     kernels, (inputs, units) = net.kernels[0], net.dense_widths[0]
     shared = KERNEL**2 * kernels + kernels
     return (
         f"First layer: {KERNEL**2} weights x {kernels} kernel{'s' * (kernels > 1)} + {kernels} = {shared:,}, shared by all "
-        f"{SIDE**2} places. The dense one: {inputs} inputs x {units} units + {units} = {inputs * units + units:,}."
+        f"{net.side**2} places. The dense one: {inputs} inputs x {units} units + {units} = {inputs * units + units:,}."
     )
 
 

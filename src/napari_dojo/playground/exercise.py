@@ -36,8 +36,9 @@ NAMES = (
     "blobs",
     "digits",
     "shift",
+    "cells",
 )
-IMAGES = ("digits", "shift")  # those on images; all others are on points
+IMAGES = ("digits", "shift", "cells")  # those on images; all others are on points
 ALIASES = {"regression": "curve"}
 # The controls that an exercise can hide or allow: every option, the seed, and editing weights by hand.
 CONTROLS = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from napari_dojo.playground.image_session import MOST_SCORED
-from napari_dojo.playground.image_settings import CLASSES, SIDE, ImageSetup
-from napari_dojo.playground.images import MARGIN
+from napari_dojo.playground.image_settings import ImageSetup
+from napari_dojo.playground.images import MARGIN, SHIFT
 
 __all__ = ["image_keras_lines", "image_torch_lines"]
 
@@ -14,16 +14,16 @@ def image_torch_lines(setup: ImageSetup, optimizer: str) -> list[str]:
     learning, (n, _, _) = setup.learning, _counts(setup)
     moved = ["        x = shifted(x, rng)"] if setup.learning.shifts else []
     return [
-        '"""Exported from the napari-dojo classroom. It needs numpy, scikit-learn and PyTorch."""',
+        f'"""Exported from the napari-dojo classroom. It needs numpy, {_source(setup)} and PyTorch."""',
         "",
         "import numpy as np",
         "import torch",
-        "from sklearn.datasets import load_digits",
+        *_imports(setup),
         "from torch import nn",
         "",
         *_images(setup),
         *_start(setup),
-        *(_TORCH_SHIFT.format(far=setup.learning.shifts, margin=MARGIN).splitlines() if setup.learning.shifts else []),
+        *(_TORCH_SHIFT.format(far=setup.learning.shifts, margin=SHIFT).splitlines() if setup.learning.shifts else []),
         "# The networks; 3 x 3 kernels are shared by all places of an image",
         "cnn = nn.Sequential(",
         *(f"    {layer}," for layer in _torch_cnn(setup)),
@@ -66,7 +66,7 @@ def image_keras_lines(setup: ImageSetup, optimizer: str) -> list[str]:
     """A Keras script with the classroom's images and initial weights; Keras shuffles by itself, so scores differ slightly."""
     learning = setup.learning
     return [
-        '"""Exported from the napari-dojo classroom. It needs numpy, scikit-learn and Keras 3 with PyTorch, TensorFlow or JAX."""',
+        f'"""Exported from the napari-dojo classroom. It needs numpy, {_source(setup)}, Keras 3 with PyTorch, TensorFlow or JAX."""',
         "",
         "import os",
         "",
@@ -75,7 +75,7 @@ def image_keras_lines(setup: ImageSetup, optimizer: str) -> list[str]:
         "import keras",
         "import numpy as np",
         "from keras import layers",
-        "from sklearn.datasets import load_digits",
+        *_imports(setup),
         "",
         *_images(setup),
         "images = images.transpose(0, 2, 3, 1)  # Keras has channels last",
@@ -116,16 +116,42 @@ def _counts(setup: ImageSetup) -> tuple[int, int, int]:
     return chosen.training, chosen.validation, chosen.test
 
 
+def _source(setup: ImageSetup) -> str:
+    """The package that the images come with."""
+    return {"digits": "scikit-learn", "cells": "napari-dojo"}[setup.images.content]
+
+
+def _imports(setup: ImageSetup) -> list[str]:
+    load = {
+        "digits": "from sklearn.datasets import load_digits",
+        "cells": "from napari_dojo.playground.images import cells",
+    }
+    return [load[setup.images.content]]
+
+
+def _loaded(setup: ImageSetup, count: int) -> list[str]:
+    """Lines that load ``count`` images, (n, 1, Y, X) from 0 to 1, in random order."""
+    if setup.images.content == "cells":
+        return [
+            "images, value = cells()",
+            f"order = rng.permutation(len(value))[:{count}]",
+            "images, value = images[order][:, None], value[order]",
+        ]
+    return [
+        "digits = load_digits()",
+        f"order = rng.permutation(len(digits.target))[:{count}]",
+        f"images = np.pad(digits.images[order] / 16, ((0, 0), ({MARGIN}, {MARGIN}), ({MARGIN}, {MARGIN})))[:, None]",
+        "value = digits.target[order]",
+    ]
+
+
 def _images(setup: ImageSetup) -> list[str]:
-    """Lines that load the digits, place them and split them."""
+    """Lines that load the images and split them."""
     n, validation, test = _counts(setup)
     return [
         "# The images",
         f"rng = np.random.default_rng({setup.seed})",
-        "digits = load_digits()",
-        f"order = rng.permutation(len(digits.target))[:{n + validation + test}]",
-        f"images = np.pad(digits.images[order] / 16, ((0, 0), ({MARGIN}, {MARGIN}), ({MARGIN}, {MARGIN})))[:, None]",
-        "value = digits.target[order]",
+        *_loaded(setup, n + validation + test),
         "parts = {",
         f"    'training': slice(0, {min(n, MOST_SCORED)}),  # those that are scored",
         f"    'validation': slice({n}, {n + validation}),",
@@ -137,8 +163,8 @@ def _images(setup: ImageSetup) -> list[str]:
 
 def _start(setup: ImageSetup) -> list[str]:
     """Lines that draw the initial weights: for each network a list of weights (inputs, units) and biases (units,)."""
-    net = setup.net
-    cnn = [(before * 9, kernels) for before, kernels in net.convolutions] + [(net.features, CLASSES)]
+    net = setup.architecture
+    cnn = [(before * 9, kernels) for before, kernels in net.convolutions] + [(net.features, net.classes)]
     lines = [
         "start = []",
         f"for widths in ({list(map(list, cnn))}, {list(map(list, net.dense_widths))}):",
@@ -183,18 +209,18 @@ _TORCH_WEIGHTS = """for net, weights in zip((cnn, dense), start):
 
 
 def _torch_cnn(setup: ImageSetup) -> list[str]:
-    net = setup.net
+    net = setup.architecture
     layers = []
     for before, kernels in net.convolutions:
         layers += [f"nn.Conv2d({before}, {kernels}, 3, padding=1)", "nn.ReLU()"]
         layers += ["nn.MaxPool2d(2)"] * (net.pooling == "max")
     layers += ["nn.AdaptiveMaxPool2d(1)"] * (net.pooling == "global")
-    return [*layers, "nn.Flatten()", f"nn.Linear({net.features}, {CLASSES})"]
+    return [*layers, "nn.Flatten()", f"nn.Linear({net.features}, {net.classes})"]
 
 
 def _torch_dense(setup: ImageSetup) -> list[str]:
     layers = ["nn.Flatten()"]
-    for before, units in setup.net.dense_widths:
+    for before, units in setup.architecture.dense_widths:
         layers += [f"nn.Linear({before}, {units})", "nn.ReLU()"]
     return layers[:-1]
 
@@ -227,13 +253,13 @@ def _keras_penalty(setup: ImageSetup) -> list[str]:
 
 
 def _keras_cnn(setup: ImageSetup) -> list[str]:
-    net, penalty = setup.net, ", kernel_regularizer=penalty" if _keras_penalty(setup) else ""
+    net, penalty = setup.architecture, ", kernel_regularizer=penalty" if _keras_penalty(setup) else ""
     layers = _keras_input(setup)
     for _, kernels in net.convolutions:
         layers.append(f'layers.Conv2D({kernels}, 3, padding="same", activation="relu"{penalty})')
         layers += ["layers.MaxPooling2D(2)"] * (net.pooling == "max")
     layers.append("layers.GlobalMaxPooling2D()" if net.pooling == "global" else "layers.Flatten()")
-    return [*layers, f'layers.Dense({CLASSES}, activation="softmax"{penalty})']
+    return [*layers, f'layers.Dense({net.classes}, activation="softmax"{penalty})']
 
 
 def _keras_dense(setup: ImageSetup) -> list[str]:
@@ -243,13 +269,14 @@ def _keras_dense(setup: ImageSetup) -> list[str]:
         *_keras_input(setup),
         "layers.Flatten()",
         *hidden,
-        f'layers.Dense({CLASSES}, activation="softmax"{penalty})',
+        f'layers.Dense({setup.architecture.classes}, activation="softmax"{penalty})',
     ]
 
 
 def _keras_input(setup: ImageSetup) -> list[str]:
-    lines, far = [f"keras.Input(shape=({SIDE}, {SIDE}, 1))"], setup.learning.shifts
+    side, far = setup.architecture.side, setup.learning.shifts
+    lines = [f"keras.Input(shape=({side}, {side}, 1))"]
     if far:
-        part = f"{far} / {SIDE}"
+        part = f"{far} / {side}"
         lines.append(f'layers.RandomTranslation({part}, {part}, fill_mode="constant", interpolation="nearest")')
     return lines

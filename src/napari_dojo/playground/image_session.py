@@ -52,7 +52,7 @@ class ImageSession(Trainer[ImageSetup]):
         self.setup, self._after_data = setup, rng.bit_generator.state
 
     def _network(self, rng: np.random.Generator) -> Pair:
-        return Pair(self.setup.net, rng)
+        return Pair(self.setup.architecture, rng)
 
     def _set(self, parameters: Any) -> None:
         self.net.set(parameters)
@@ -60,10 +60,10 @@ class ImageSession(Trainer[ImageSetup]):
     def change(self, setup: ImageSetup) -> None:
         """Change the settings during training. Other images or networks reset it; all other settings do not."""
         before, self.setup = self.setup, setup
-        counts = [(s.images.training, s.images.validation, s.images.test, s.seed) for s in (before, setup)]
-        if counts[0] != counts[1]:
+        others = (setup.images, setup.seed) != (before.images, before.seed)
+        if others:
             self._draw(setup)
-        if counts[0] != counts[1] or (setup.net, setup.attempt) != (before.net, before.attempt):
+        if others or (setup.net, setup.attempt) != (before.net, before.attempt):
             self.reset()
             return
         self._keep_on(before.learning, False)
@@ -128,7 +128,7 @@ class ImageSession(Trainer[ImageSetup]):
     @property
     def own_figures(self) -> dict[str, float | None]:
         """Parameters, layers and kernels of the convolutional network, and its accuracy on shifted validation images."""
-        shape, last = self.setup.net, self.history[-1].shifted
+        shape, last = self.setup.architecture, self.history[-1].shifted
         return {
             "parameters": shape.parameters,
             "layers": len(shape.kernels),

@@ -11,20 +11,34 @@ from napari_dojo.errors import DojoError
 from napari_dojo.playground.settings import BaseSetup, Learning, units_of
 from napari_dojo.settings import Option
 
-__all__ = ["CLASSES", "KERNEL", "SIDE", "Cnn", "ImageLearning", "ImageSet", "ImageSetup"]
+__all__ = ["CONTENTS", "KERNEL", "Architecture", "Cnn", "Content", "ImageLearning", "ImageSet", "ImageSetup"]
 
-SIDE = 12  # px of an image along each side
 KERNEL = 3  # px of a kernel along each side
-CLASSES = 10
-IMAGES = 1797
 MOST_KERNELS, MOST_LAYERS = 32, 3
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """The images: handwritten digits, 8 x 8 px in the middle of 12 x 12."""
+class Content:
+    """What images show: a word for one of it, the names of the classes, px along each side, and how many images there are."""
 
-    training: Annotated[int, Option("Training", "Number of images that the weights are fitted to.", 10, IMAGES)] = 1197
+    word: str
+    classes: tuple[str, ...]
+    side: int
+    count: int
+
+
+CONTENTS = {
+    "digits": Content("digit", tuple("0123456789"), 12, 1797),
+    "cells": Content("cell", ("smooth", "granular", "spindle", "lobed"), 16, 1200),
+}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images: handwritten digits, 8 x 8 px in the middle of 12 x 12, or simulated cells of four types, 16 x 16 px."""
+
+    content: Annotated[Literal["digits", "cells"], Option("Images", "What the images show.")] = "digits"
+    training: Annotated[int, Option("Training", "Number of images that the weights are fitted to.", 10, 1797)] = 1197
     validation: Annotated[
         int,
         Option("Validation", "Number of images used to compare settings; no weight is fitted to them.", 0, 500),
@@ -32,11 +46,16 @@ class ImageSet:
     test: Annotated[int, Option("Test", "Number of images for the final score.", 0, 500)] = 300
 
     def __post_init__(self) -> None:
-        if self.training + self.validation + self.test > IMAGES:
+        if self.training + self.validation + self.test > self.shown.count:
             raise DojoError(
-                f"There are {IMAGES} images; {self.training} + {self.validation} + {self.test} are more. "
+                f"There are {self.shown.count} images; {self.training} + {self.validation} + {self.test} are more. "
                 "Use fewer for training."
             )
+
+    @property
+    def shown(self) -> Content:
+        """What the images show."""
+        return CONTENTS[self.content]
 
 
 @dataclass(frozen=True)
@@ -62,15 +81,23 @@ class Cnn:
         object.__setattr__(self, "kernels", _kernels(self.kernels))
         object.__setattr__(self, "hidden", units_of(self.hidden))
 
+
+@dataclass(frozen=True)
+class Architecture(Cnn):
+    """Both networks for images of a certain size and number of classes."""
+
+    side: int = CONTENTS["digits"].side
+    classes: int = len(CONTENTS["digits"].classes)
+
     @property
     def sides(self) -> tuple[int, ...]:
         """The side length of the feature maps of each convolution layer, before pooling."""
-        return tuple(SIDE >> (i if self.pooling == "max" else 0) for i in range(len(self.kernels)))
+        return tuple(self.side >> (i if self.pooling == "max" else 0) for i in range(len(self.kernels)))
 
     @property
     def features(self) -> int:
         """Numbers that the output layer of the convolutional network receives."""
-        side = {"max": self.sides[-1] // 2, "global": 1, "none": SIDE}[self.pooling]
+        side = {"max": self.sides[-1] // 2, "global": 1, "none": self.side}[self.pooling]
         return self.kernels[-1] * side**2
 
     @property
@@ -81,20 +108,20 @@ class Cnn:
     @property
     def dense_widths(self) -> tuple[tuple[int, int], ...]:
         """(inputs, units) of each layer of the dense network."""
-        return tuple(pairwise((SIDE**2, *self.hidden, CLASSES)))
+        return tuple(pairwise((self.side**2, *self.hidden, self.classes)))
 
     @property
     def parameters(self) -> int:
         """The number of weights and biases of the convolutional network."""
         shared = sum(KERNEL**2 * before * kernels + kernels for before, kernels in self.convolutions)
-        return shared + self.features * CLASSES + CLASSES
+        return shared + self.features * self.classes + self.classes
 
     @property
     def work(self) -> int:
         """Multiplications for one image, of both networks."""
         layers = zip(self.convolutions, self.sides, strict=True)
         convolved = sum(KERNEL**2 * before * kernels * side**2 for (before, kernels), side in layers)
-        return convolved + self.features * CLASSES + self.dense_parameters
+        return convolved + self.features * self.classes + self.dense_parameters
 
     @property
     def dense_parameters(self) -> int:
@@ -137,9 +164,25 @@ class ImageSetup(BaseSetup):
     attempt: int = 0
 
     @property
+    def architecture(self) -> Architecture:
+        """Both networks for these images."""
+        shown = self.images.shown
+        return Architecture(**vars(self.net), side=shown.side, classes=len(shown.classes))
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights and biases of the convolutional network."""
+        return self.architecture.parameters
+
+    @property
+    def work(self) -> int:
+        """Multiplications for one image, of both networks."""
+        return self.architecture.work
+
+    @property
     def all_parameters(self) -> int:
         """The number of weights and biases of both networks."""
-        return self.net.parameters + self.net.dense_parameters
+        return self.architecture.parameters + self.architecture.dense_parameters
 
 
 def _kernels(given: Iterable[Any]) -> tuple[int, ...]:

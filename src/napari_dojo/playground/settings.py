@@ -313,6 +313,16 @@ class Setup(BaseSetup):
     attempt: int = 0
 
     @property
+    def parameters(self) -> int:
+        """The number of weights and biases."""
+        return self.net.parameters
+
+    @property
+    def work(self) -> int:
+        """Multiplications for one point."""
+        return self.net.work
+
+    @property
     def all_parameters(self) -> int:
         """The number of weights and biases."""
         return self.net.parameters

@@ -101,6 +101,23 @@ def test_the_digit_moves_by_whole_pixels_and_comes_back(page):
     assert f"true: <b>{lesson.known}</b>" in reading.said.text()
 
 
+def test_cells_are_read_and_named(qtbot, page):
+    page.lesson.choose("cells")
+    page.lesson.set(**SMALL)
+    qtbot.wait(20)
+    assert page.canvas.layers[SEEN].data.shape == (16, 16)
+    assert [b.text() for b in (page.reading.draw_button, page.reading.next_button)] == ["Draw a cell", "Next cell"]
+    names = page.lesson.content.classes
+    assert f"true: <b>{names[page.lesson.known]}</b>" in page.reading.said.text()
+    page.reading.draw_button.click()
+    drawn(page)
+    qtbot.waitUntil(lambda: page.lesson.cnn is not None, timeout=1000)
+    assert f"<b>{names[int(page.lesson.cnn.argmax())]}</b>" in page.reading.said.text()
+    page.lesson.choose("digits")
+    qtbot.wait(20)
+    assert (page.lesson.image.shape, page.reading.draw_button.text()) == ((12, 12), "Draw a digit")
+
+
 def test_it_trains_and_shows_the_scores_of_both(qtbot, classroom, page):
     page.play.slider.setValue(page.play.slider.maximum())
     qtbot.keyClick(classroom, Qt.Key.Key_Space)

@@ -1,4 +1,4 @@
-"""A digit, the kernels and the feature maps of the convolutional network as layers of the viewer, from left to right."""
+"""An image, the kernels and the feature maps of the convolutional network as layers of the viewer, from left to right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.playground.convolution import Convolution, mosaic
-from napari_dojo.playground.image_settings import KERNEL, SIDE
+from napari_dojo.playground.image_settings import KERNEL
 from napari_dojo.widgets.classroom.borrowed import axes_of, borrowed, camera_of, units_of
 from napari_dojo.widgets.classroom.colours import NEGATIVE, POSITIVE
 from napari_dojo.widgets.classroom.image_lesson import ImageLesson
@@ -174,11 +174,11 @@ class ImageCanvas(QObject):
         """In the first row beside the drawing: image and kernels; in a row for each layer: feature maps, and pooled ones."""
         lesson, net = self._lesson, self._lesson.session.net.cnn
         lesson.session.read(lesson.image)  # training has left other feature maps
-        first = net.convolutions[0].kernels[:, 0]
+        first, size = net.convolutions[0].kernels[:, 0], lesson.content.side
         most = float(np.abs(first).max()) or 1.0
         limits, title = (-most, most), f"{len(first)} kernels {KERNEL} x {KERNEL}"
         found = {
-            SEEN: _Picture(lesson.image, f"image {SIDE} x {SIDE}", 0.0, BOX + GAP, (0.0, 1.0)),
+            SEEN: _Picture(lesson.image, f"image {size} x {size}", 0.0, BOX + GAP, (0.0, 1.0)),
             "Kernels 1": _Picture(_tiles(first), title, 0.0, 2 * (BOX + GAP), limits, _diverging()),
         }
         number, left = 0, 0.0
@@ -230,7 +230,7 @@ class ImageCanvas(QObject):
             units=units_of(self._viewer.layers),
             opacity=1.0,
             metadata=provenance("classroom", ""),
-            **class_look([1], ["digit"]),
+            **class_look([1], ["drawing"]),
         )
         layer.brush_size = BRUSH
         layer.bounding_box.visible = True

@@ -1,4 +1,4 @@
-"""The model of the classroom on images: the lesson, and the digit that both networks read."""
+"""The model of the classroom on images: the lesson, and the image that both networks read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.playground.exercise import Exercise, load
 from napari_dojo.playground.image_session import ImageSession
-from napari_dojo.playground.image_settings import SIDE, ImageSetup
-from napari_dojo.playground.images import MARGIN, normalized, placed, shifted
+from napari_dojo.playground.image_settings import Content, ImageSetup
+from napari_dojo.playground.images import SHIFT, read_as, shifted
 from napari_dojo.widgets.classroom.lesson import BaseLesson
 
 __all__ = ["ImageLesson"]
@@ -26,10 +26,10 @@ class ImageLesson(BaseLesson):
 
     Attributes
     ----------
-    shift : (down, right), px by which the digit is moved, at most 2 to each side.
+    shift : (down, right), px by which the image is shifted, at most 2 to each side.
     number : which validation image is read; None: the drawing.
     known : the true class of what is read; None for a drawing, and where nothing is read.
-    cnn, dense : the probabilities of the classes that both networks give, (10,); None while nothing is drawn.
+    cnn, dense : the probabilities of the classes that both networks give, (classes,); None while nothing is drawn.
     """
 
     KIND = ImageSetup
@@ -42,18 +42,24 @@ class ImageLesson(BaseLesson):
         self.number: int | None = 0
         self.cnn: Image | None = None
         self.dense: Image | None = None
-        self._digit: Image | None = None  # (SIDE, SIDE), not shifted
+        self._whole: Image | None = None  # (Y, X), not shifted
+        self._drawn: NDArray[np.bool_] | None = None
         super().__init__(exercise or load("digits"), parent)
         self.changed.connect(self._look_again)
         self.moved.connect(self.read)
         self._look_again()
 
     @property
+    def content(self) -> Content:
+        """What the images show."""
+        return self.session.setup.images.shown
+
+    @property
     def image(self) -> Image:
-        """What the networks read, (SIDE, SIDE) from 0 to 1."""
-        if self._digit is None:
-            return np.zeros((SIDE, SIDE))
-        moved: Image = shifted(self._digit[None, :, :, None], np.array([self.shift]))[0, :, :, 0]
+        """What the networks read, (Y, X) from 0 to 1."""
+        if self._whole is None:
+            return np.zeros((self.content.side, self.content.side))
+        moved: Image = shifted(self._whole[None, :, :, None], np.array([self.shift]))[0, :, :, 0]
         return moved
 
     @property
@@ -63,7 +69,7 @@ class ImageLesson(BaseLesson):
             return None
         return int(self.session.data.value[self.session.data.part("validation")][self.number])
 
-    def next_digit(self, step: int = 1) -> None:
+    def next_image(self, step: int = 1) -> None:
         """Read the next validation image."""
         count = self.session.data.counts[1]
         if count:
@@ -71,24 +77,24 @@ class ImageLesson(BaseLesson):
             self._look_again()
 
     def read_drawing(self, drawn: NDArray[np.bool_]) -> None:
-        """Read a drawing (Y, X), centred and scaled as the digits are."""
-        small = normalized(drawn)
+        """Read a drawing (Y, X), made to look like the images; a digit is centred and scaled."""
         self.number = None
-        self._digit = None if small is None else placed(small[None])[0, :, :, 0]
+        self._drawn = drawn
+        self._whole = read_as(self.session.setup.images.content, drawn)
         self.read()
 
     def move(self, down: int, right: int) -> None:
-        """Move the digit by some pixels; (0, 0): back to the middle."""
+        """Shift the image by some pixels; (0, 0): back to the middle."""
         if (down, right) == (0, 0):
             self.shift = (0, 0)
         else:
-            y, x = (int(np.clip(s + d, -MARGIN, MARGIN)) for s, d in zip(self.shift, (down, right), strict=True))
+            y, x = (int(np.clip(s + d, -SHIFT, SHIFT)) for s, d in zip(self.shift, (down, right), strict=True))
             self.shift = (y, x)
         self.read()
 
     def read(self) -> None:
         """Let both networks read the image again."""
-        if self._digit is None:
+        if self._whole is None:
             self.session.read(self.image)  # empty feature maps
             self.cnn = self.dense = None
         else:
@@ -98,7 +104,9 @@ class ImageLesson(BaseLesson):
     def _look_again(self) -> None:
         """The images may be others."""
         where = self.session.data.part("validation")
+        if self.number is None and self._drawn is not None:
+            self._whole = read_as(self.session.setup.images.content, self._drawn)
         if self.number is not None and self.session.data.counts[1]:
             self.number %= self.session.data.counts[1]
-            self._digit = self.session.data.x[where][self.number, :, :, 0]
+            self._whole = self.session.data.x[where][self.number, :, :, 0]
         self.read()

@@ -62,7 +62,7 @@ class ImagePage(QWidget):
         self.canvas.step_aside()
 
     def draw(self) -> None:
-        """Draw a digit on the canvas."""
+        """Draw an image on the canvas."""
         if not self.canvas.front:
             self.canvas.enter()
         self.canvas.begin_drawing()
@@ -76,7 +76,7 @@ class ImagePage(QWidget):
 
     def _lost(self) -> None:
         self._gone = True
-        self.progress.said("warning", "A layer of the classroom was removed. Press Play or Draw a digit to restore it.")
+        self.progress.said("warning", "A layer of the classroom was removed. Press Play or Draw to restore it.")
 
     def _restore(self) -> None:
         if self._gone:

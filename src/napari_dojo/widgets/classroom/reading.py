@@ -1,7 +1,8 @@
-"""What both networks make of a digit: the probabilities of all classes, buttons that move it, and their scores."""
+"""What both networks make of an image: the probabilities of all classes, buttons that move it, and their scores."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizeP
 from napari_dojo.playground import Score
 from napari_dojo.playground.counts import cnn_sum, dense_sum, shared_words
 from napari_dojo.playground.glossary import explain
-from napari_dojo.playground.image_settings import CLASSES
 from napari_dojo.widgets.classroom.image_lesson import ImageLesson
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, theme_colours
@@ -21,20 +21,20 @@ from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, theme_colours
 __all__ = ["Bars", "Networks", "Reading"]
 
 COLOURS = {"CNN": TRAINING, "dense": VALIDATION}  # Okabe-Ito
-DRAW = "Clear the drawing and choose the brush. Both networks read the digit after each stroke."
+DRAW = "Clear the drawing and choose the brush. Both networks read the {} after each stroke."
 ROWS = ("parameters", "accuracy", "shifted by 1 px")
 MOVES = (("←", "left", (0, -1)), ("↑", "up", (-1, 0)), ("↓", "down", (1, 0)), ("→", "right", (0, 1)))
 
 
 class Bars(QWidget):
-    """The probabilities of the ten digits, a bar for each network."""
+    """The probabilities of the classes, a bar for each network."""
 
     def __init__(self, viewer: Any, lesson: ImageLesson) -> None:
         super().__init__()
         self._viewer, self._lesson = viewer, lesson
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         tip = f"Blue: the convolutional network; orange: the dense one. {explain('softmax')}"
-        described(self, "Probabilities of the ten digits", tip)
+        described(self, "Probabilities of the classes", tip)
         lesson.seen.connect(self.update)
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -42,16 +42,17 @@ class Bars(QWidget):
         return QSize(200, 5 * self.fontMetrics().height())
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802
-        """Draw bars and digits."""
+        """Draw bars and the names of the classes."""
         painter, line = QPainter(self), self.fontMetrics().height()
         text = QColor(theme_colours(self._viewer)["text"])
-        each, high = self.width() / CLASSES, self.height() - line - 2
+        classes = self._lesson.content.classes
+        each, high = self.width() / len(classes), self.height() - line - 2
         painter.setPen(text)
         painter.drawLine(0, high, self.width(), high)
-        for k in range(CLASSES):
+        for k, name in enumerate(classes):
             painter.setPen(text)
             below = QRectF(k * each, high + 2, each, line)
-            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, str(k))
+            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, name)
             for place, (p, colour) in enumerate(
                 zip((self._lesson.cnn, self._lesson.dense), COLOURS.values(), strict=True)
             ):
@@ -63,11 +64,11 @@ class Bars(QWidget):
 
 
 class Reading(QWidget):
-    """The digit that is read: draw one, take the next one, move it, and see what both networks predict.
+    """The image that is read: draw one, take the next one, shift it, and see what both networks predict.
 
     Signals
     -------
-    draw : start to draw a digit.
+    draw : start to draw.
     """
 
     draw = Signal()
@@ -75,6 +76,7 @@ class Reading(QWidget):
     def __init__(self, viewer: Any, lesson: ImageLesson) -> None:
         super().__init__()
         self._lesson = lesson
+        self._long = False  # whether the names of the classes are long
         self.bars = Bars(viewer, lesson)
         self.said = QLabel()
         self.said.setTextFormat(Qt.TextFormat.RichText)
@@ -86,37 +88,48 @@ class Reading(QWidget):
             layout.addLayout(row)
         layout.addWidget(self.said)
         layout.addWidget(self.bars)
+        lesson.changed.connect(self._name)
         lesson.seen.connect(self.refresh)
+        self._name()
         self.refresh()
 
+    def _name(self) -> None:
+        """Name the buttons after what the images show; long names of classes take two lines."""
+        word, self._long = self._lesson.content.word, max(map(len, self._lesson.content.classes)) > 2
+        self.said.setMinimumHeight(self.fontMetrics().lineSpacing() * (2 if self._long else 1))
+        self.draw_button.setText(f"Draw a {word}")
+        self.next_button.setText(f"Next {word}")
+        self.shift_label.setText(f"Shift the {word}")
+        described(self.draw_button, f"Draw a {word}", DRAW.format(word))
+        described(self.next_button, f"Next {word}", "Read the next image of the validation set.")
+
     def _buttons(self) -> tuple[QHBoxLayout, QHBoxLayout]:
-        self.draw_button, self.next_button = QPushButton("Draw a digit"), QPushButton("Next digit")
-        described(self.draw_button, "Draw a digit", DRAW)
-        described(self.next_button, "Next digit", "Read the next image of the validation set.")
+        self.draw_button, self.next_button = QPushButton(), QPushButton()
         row = QHBoxLayout()
         row.setSpacing(3)
         row.addWidget(self.draw_button, 1)
         row.addWidget(self.next_button, 1)
         moves = QHBoxLayout()
         moves.setSpacing(3)
-        moves.addWidget(QLabel("Shift the digit"))
+        self.shift_label = QLabel()
+        moves.addWidget(self.shift_label)
         self.move_buttons: dict[str, QToolButton] = {}
         for sign, name, (down, right) in MOVES:
             button = self.move_buttons[name] = QToolButton()
             button.setText(sign)
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            described(button, f"Shift {name}", f"Shift the digit by one pixel: {name}.")
+            described(button, f"Shift {name}", f"Shift the image by one pixel: {name}.")
             button.clicked.connect(lambda *_, by=(down, right): self._lesson.move(*by))
             moves.addWidget(button, 1)
         self.centre_button = QToolButton()
         self.centre_button.setText("⊙")
         self.centre_button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        described(self.centre_button, "Centre", "Put the digit back in the middle of the image.")
+        described(self.centre_button, "Centre", "Undo the shifts.")
         moves.addWidget(self.centre_button, 1)
         for each in (self.draw_button, self.next_button, *self.move_buttons.values(), self.centre_button):
             each.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.draw_button.clicked.connect(self.draw)
-        self.next_button.clicked.connect(lambda: self._lesson.next_digit())
+        self.next_button.clicked.connect(lambda: self._lesson.next_image())
         self.centre_button.clicked.connect(lambda: self._lesson.move(0, 0))
         return row, moves
 
@@ -124,14 +137,15 @@ class Reading(QWidget):
         """Show what both networks predict."""
         lesson = self._lesson
         if lesson.cnn is None or lesson.dense is None:
-            text = "Draw a digit with the brush in the square “draw here”."
+            text = f"Draw a {lesson.content.word} with the brush in the square “draw here”."
         else:
             parts = [
-                f"{_square(name)} {name}: {_top(p)}"
+                f"{_square(name)} {name}: {_top(p, lesson.content.classes)}"
                 for name, p in zip(COLOURS, (lesson.cnn, lesson.dense), strict=True)
             ]
-            truth = "" if lesson.known is None else f" &nbsp; true: <b>{lesson.known}</b>"
-            text = " &nbsp; ".join(parts) + truth
+            truth = "" if lesson.known is None else f"true: <b>{lesson.content.classes[lesson.known]}</b>"
+            cnn, dense = parts
+            text = f"{cnn} &nbsp; {truth}<br>{dense}" if self._long else f"{cnn} &nbsp; {dense} &nbsp; {truth}"
         if self.said.text() != text:
             self.said.setText(text)
         self.centre_button.setEnabled(lesson.shift != (0, 0))
@@ -175,7 +189,7 @@ class Networks(QWidget):
 
     def refresh(self) -> None:
         """Show the networks of the lesson."""
-        net = self._lesson.session.setup.net
+        net = self._lesson.session.setup.architecture
         for name, count in (("CNN", net.parameters), ("dense", net.dense_parameters)):
             self.cells[name, "parameters"].setText(f"{count:,}")
         self.cells["CNN", "parameters"].setToolTip(cnn_sum(net))
@@ -198,9 +212,9 @@ def _square(name: str) -> str:
     return f'<span style="color:{COLOURS[name]}">■</span>'
 
 
-def _top(p: NDArray[np.float64]) -> str:
+def _top(p: NDArray[np.float64], classes: Sequence[str]) -> str:
     """The most probable class, and its probability."""
-    return f"<b>{int(p.argmax())}</b> ({100 * float(p.max()):.0f} %)"
+    return f"<b>{classes[int(p.argmax())]}</b> ({100 * float(p.max()):.0f} %)"
 
 
 def _percent(score: Score | None) -> str:
