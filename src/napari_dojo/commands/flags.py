@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_dojo.settings import Field, fields_of
 
-__all__ = ["flags", "json_flag", "values"]
+__all__ = ["flags", "json_flag", "pattern_flags", "values"]
 
 
 def flags(parser: Any, cls: type) -> None:
@@ -29,6 +29,12 @@ def flags(parser: Any, cls: type) -> None:
 def json_flag(parser: argparse.ArgumentParser) -> None:
     """What a command says for programs."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+
+
+def pattern_flags(parser: argparse.ArgumentParser) -> None:
+    """Which of the files that were found are meant."""
+    for flag, meaning in (("--include", "only these files"), ("--exclude", "without these")):
+        parser.add_argument(flag, action="append", metavar="PATTERN", help=f"{meaning}; may be given several times")
 
 
 def values(args: argparse.Namespace, cls: type) -> dict[str, Any]:

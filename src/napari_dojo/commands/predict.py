@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dojo.commands.flags import flags, json_flag, values
+from napari_dojo.commands.flags import flags, json_flag, pattern_flags, values
 from napari_dojo.commands.show import last, watched
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Message
@@ -27,7 +27,9 @@ __all__ = ["add_predict"]
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """The flags of ``predict``."""
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or patterns")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, lists (.txt), plates or addresses")
+    parser.add_argument("--subfolders", action="store_true", help="images in subfolders count, too; results mirror them")
+    pattern_flags(parser)
     parser.add_argument(
         "--out",
         required=True,
@@ -86,16 +88,16 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sources import FileSource
-    from napari_dojo.io.categories import images_of
-    from napari_dojo.io.pairing import list_inputs
+    from napari_dojo.io.selection import Selection
     from napari_dojo.models.card import read_card
     from napari_dojo.models.library import find
 
     settings = checked(PredictSettings, values(args, PredictSettings))
     card = read_card(find(args.model))
     task = TASKS[card.task]
-    listed = list_inputs if task.result.dense else images_of
-    inputs = tuple(dict.fromkeys(p for given in args.inputs for p in listed(given)))
+    subfolders = args.subfolders or not task.result.dense  # classes have a folder each
+    files = Selection(tuple(args.inputs), tuple(args.include or ()), tuple(args.exclude or ()), subfolders)
+    inputs = tuple(files.files(without=args.out))
     sink, large = _whole_or_partly(args, _results(args, card, inputs))
     labels = _labels_of(inputs, args.target) if args.target else {}
     todo = tuple(range(len(inputs)))

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from napari_dojo.commands.flags import json_flag
+from napari_dojo.commands.flags import json_flag, pattern_flags
 from napari_dojo.commands.show import shown, warn
 from napari_dojo.events import Control
 
@@ -20,12 +20,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", nargs="+", metavar="INPUT", help="files, folders, patterns or lists (.txt) instead of those it names"
     )
-    parser.add_argument(
-        "--include", action="append", metavar="PATTERN", help="only these files; may be given several times"
-    )
-    parser.add_argument(
-        "--exclude", action="append", metavar="PATTERN", help="without these; may be given several times"
-    )
+    pattern_flags(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the folder of the results instead of the one it names")
     parser.add_argument("--axes", help="what the dimensions of the images are")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another recipe in the folder")

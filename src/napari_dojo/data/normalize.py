@@ -195,7 +195,9 @@ def sampled(axes: Axes, array: Any, sample: int) -> tuple[NDArray[Any], int]:
     """Every n-th pixel along each axis of a sample, (C, *s), and n: those that its numbers are measured on."""
     step = step_of(axes.size(array.shape), SAMPLED)
     key = tuple(slice(None, None, step) if a in axes.spatial else slice(None) for a in axes.names)
-    return np.asarray(axes.sample(array[key], sample)), step
+    few = axes.sample(array[key], sample)
+    # named, because dask loads distributed to look for another scheduler
+    return (few.compute(scheduler="threads") if hasattr(few, "dask") else np.asarray(few)), step
 
 
 def finite(x: NDArray[Any]) -> NDArray[Any]:

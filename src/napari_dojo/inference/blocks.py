@@ -8,7 +8,7 @@ interrupted prediction continues.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -105,8 +105,13 @@ class Work:
 
     @property
     def under_way(self) -> int:
-        """How many blocks are computed at a time by one process; at least two, so that one may be read or written meanwhile."""
-        return max(2, self.ready.predictor.at_once)
+        """How many blocks are computed at a time by one process.
+
+        At least two, so that one may be read or written meanwhile; of volumes on a CPU perhaps one, whose network takes far longer.
+        """
+        predictor = self.ready.predictor
+        alone = predictor.device.kind == "cpu" and len(self.size) == 3
+        return max(1 if alone else 2, predictor.at_once)
 
     @cached_property
     def size(self) -> tuple[int, ...]:
@@ -220,7 +225,7 @@ class Work:
             if sample not in self._known:
                 if len(self._known) >= KEPT:
                     self._known.pop(next(iter(self._known)))
-                few, step = sampled(self.image.axes, self.image.array, sample)
+                few, step = self.image.few or sampled(self.image.axes, self.image.array, sample)
                 norm = self.image.numbers or self.ready.card.rule.measure(few)
                 self._known[sample] = Cleaning.of(few, step, norm)
             return self._known[sample]
@@ -321,19 +326,27 @@ def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) ->
 
     left = list(todo)
     with waiting():
-        yield from _as_done(one, iter(lambda: work.next(left, control), None), work.under_way)
+        yield from _as_done(one, iter(lambda: work.next(left, control), None), len(todo), work.under_way)
 
 
-def _as_done(one: Callable[[int], T], todo: Iterable[int], count: int) -> Iterator[T]:
-    """What a function gives for each number, in the order in which it is done, by ``count`` threads."""
-    left, running = iter(todo), set[Future[T]]()
+def _as_done(one: Callable[[int], T], todo: Iterator[int], length: int, count: int) -> Iterator[T]:
+    """What a function gives for each number, in the order in which it is done, by ``count`` threads.
+
+    A thread takes the next number by itself, so that it does not wait while what the last one gave is noted.
+    """
+    turn, running, begun = Lock(), set[Future[T]](), 0
+
+    def take() -> T:
+        with turn:
+            i = next(todo)
+        return one(i)
+
     with ThreadPoolExecutor(count, "blocks") as pool:
         try:
-            while True:
-                while len(running) < count and (i := next(left, None)) is not None:
-                    running.add(pool.submit(one, i))
-                if not running:
-                    return
+            while begun < length or running:
+                more = min(length - begun, 2 * count - len(running))
+                running |= {pool.submit(take) for _ in range(more)}
+                begun += more
                 ready, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ready:
                     yield future.result()
@@ -363,7 +376,7 @@ def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Cont
             work.put(room.final, room.axes, i, numbers[i][work.get(room.working, room.axes, i)])
             return i
 
-        for i in _as_done(renumber, todo, work.under_way):
+        for i in _as_done(renumber, iter(todo), len(todo), work.under_way):
             if journal is not None:
                 journal.note_numbered(i)
             numbered.add(i)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import as_image
-from napari_dojo.data.normalize import Normalization, dim_frames
+from napari_dojo.data.normalize import Normalization, dim_frames, sampled
 from napari_dojo.data.units import size_doubt, size_ratio, unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.io.datasets import axes_of
@@ -76,6 +77,7 @@ class Input:
     number : among the images of its file, from 1; 0 where it is the only one.
     path, named : of its file, None where it is not from one; its axes as a person named them.
     labels : as of the `Image`.
+    few : of one sample that is not in memory, every n-th pixel (C, *s), and n, see `sampled`; None: not looked at.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Input:
     path: Path | None = None
     named: str | None = None
     labels: Any = None
+    few: tuple[NDArray[Any], int] | None = None
 
 
 def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
@@ -113,14 +116,24 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
         picture, names = with_channels(named, names, card.own_channels, settings.channel)
         axes = fitted_axes(card, names, picture.data.shape)
     array = card.in_order(picture.data, axes.names, picture.channel_names)
-    numbers = image.numbers or numbers_of(card, array, axes, frames=settings.frames)
+    few = _looked_at(array, axes)
+    numbers = image.numbers or (
+        card.rule.measure(few[0]) if few else numbers_of(card, array, axes, frames=settings.frames)
+    )
     zoom = zoom_for(card, settings.diameter, picture.pixel_size)
     warnings = (*picture.notes, *_doubts(card, array, axes, picture.pixel_size, settings))
     number = picture.image + 1 if picture.images > 1 else 0
     path = image.picture.path if image.picture.path.name else None
     labels = _fitting_labels(image, array, axes)
-    about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes, labels)
+    about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes, labels, few)
     return Input(image.name, array, axes, *about)
+
+
+def _looked_at(array: Any, axes: Axes) -> tuple[NDArray[Any], int] | None:
+    """Every n-th pixel of an image of one sample that stays on the disk, so that it is read for its numbers and its padding once."""
+    if not hasattr(array, "dask") or axes.context or axes.count(array.shape) > 1:
+        return None
+    return sampled(axes, array, 0)
 
 
 def _fitting_labels(image: Image, array: Any, axes: Axes) -> Any:

@@ -35,7 +35,10 @@ LARGEST = {"cpu": 1536.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}
 TOGETHER = {"cpu": 512.0**2, "cuda": 4096.0**2, "mps": 1024.0**2}  # pixels of tiles that are computed as a batch
 BLOCKS = {"cpu": 2816.0**2, "cuda": 4096.0**2, "mps": 2048.0**2}  # of blocks of a large image, with little halo
 VOLUME = 32e6  # voxels of blocks of a large volume
-BLOCK_MEMORY = 0.7e9  # bytes that a block of planes may take on a CPU; as many are under way as there are cores
+# Bytes that a block may take on a CPU, by the number of spatial axes. As many blocks of planes are under way as there are cores, and half
+# as many of volumes, which are larger, because their halo is most of a small one.
+BLOCK_MEMORY = {2: 0.7e9, 3: 1.4e9}
+BLOCK_SHARE = 0.1  # of the device's memory, which a block of a volume may take where that is more
 BAND_MEMORY = 100e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU
 ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
@@ -106,7 +109,8 @@ class Predictor:
         fixed, each = self._bytes(pixels)
         self.memory = fixed + pixels * each
         fitting = int(self.device.memory / 2 / self.memory) if self.device.kind == "cpu" else 1
-        self.at_once = max(1, min(self.device.cores, MOST, fitting))
+        most = self.device.cores // 2 if self._of_blocks and self._dims == 3 else self.device.cores
+        self.at_once = max(1, min(most, MOST, fitting))
         self._turn = Semaphore(self.at_once)
 
     @property
@@ -123,8 +127,8 @@ class Predictor:
         if self._asked:
             return float(self._asked) ** 2
         flat, memory = self._dims == 2, self.device.memory / 2
-        if flat and self.device.kind == "cpu":
-            memory = min(memory, BLOCK_MEMORY)
+        if self.device.kind == "cpu":
+            memory = min(memory, max(BLOCK_MEMORY[self._dims], 0.0 if flat else BLOCK_SHARE * self.device.memory))
         fixed, each = self.for_blocks(inf)._bytes(inf)
         most = BLOCKS[self.device.kind] if flat else VOLUME
         return min(most, max((memory - fixed) / each, 512.0**2))

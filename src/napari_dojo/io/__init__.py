@@ -12,6 +12,7 @@ __all__ = [
     "passed",
     "plates",
     "regions",
+    "remote",
     "rois",
     "roles",
     "selection",

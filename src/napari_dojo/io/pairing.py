@@ -30,6 +30,7 @@ from napari_dojo.io.names import (
     words_of,
 )
 from napari_dojo.io.plates import fields_in, is_plate
+from napari_dojo.io.remote import is_remote
 
 __all__ = [
     "OUTLINES",
@@ -52,8 +53,8 @@ _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether the path is a folder that a Zarr group or array lies in."""
-    return path.is_dir() and any((path / name).is_file() for name in _ZARR_FILES)
+    """Whether the path is a folder that a Zarr group or array lies in, or a remote one."""
+    return is_remote(path) or (path.is_dir() and any((path / name).is_file() for name in _ZARR_FILES))
 
 
 def list_inputs(path: str | Path, targets: bool = False) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io.pairing import is_zarr, list_inputs
+from napari_dojo.io.remote import full_path, is_remote
 
 __all__ = ["Selection"]
 
@@ -50,7 +51,7 @@ class Selection:
         all_, found = 0, []
         for given in self.inputs:
             root, paths = self._of(given, base)
-            inside = [p for p in paths if out is None or not Path(os.path.abspath(p)).is_relative_to(out)]
+            inside = [p for p in paths if out is None or not full_path(p).is_relative_to(out)]
             all_ += len(inside)
             found += [p for p in inside if self._wanted(p, root)]
         if not found:
@@ -60,9 +61,11 @@ class Selection:
 
     def _of(self, given: str, base: Path) -> tuple[Path, list[Path]]:
         """The images of one input, and the folder that their paths for patterns start from."""
-        path = base / Path(given).expanduser()
+        path = Path(given) if is_remote(given) else base / Path(given).expanduser()
         if path.suffix.lower() in LISTS and path.is_file():
-            return path.parent, [p for line in _lines(path) for p in list_inputs(path.parent / line)]
+            return path.parent, [
+                p for line in _lines(path) for p in list_inputs(line if is_remote(line) else path.parent / line)
+            ]
         if path.is_dir() and not is_zarr(path) and self.subfolders:
             found = [p for folder in _folders(path) for p in _images_in(folder)]
             return path, found or list_inputs(path)  # which says why there is none

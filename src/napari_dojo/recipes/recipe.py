@@ -14,6 +14,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.filters import Limits, Range, measurement_of
 from napari_dojo.inference.tables import MEASUREMENTS, USUAL, chosen_measurements
 from napari_dojo.io.atomic import write_safely
+from napari_dojo.io.remote import address, full_path
 from napari_dojo.io.selection import Selection
 from napari_dojo.models.plain_yaml import plain_yaml
 from napari_dojo.settings import Option, PredictSettings, checked, fields_of
@@ -285,7 +286,7 @@ class Recipe:
         """With what was said on the command line in place of what the file says; these paths start from the current folder."""
         files = self.files
         if inputs is not None:
-            files = replace(files, inputs=tuple(str(Path(p).expanduser().absolute()) for p in inputs))
+            files = replace(files, inputs=tuple(address(full_path(p)) for p in inputs))
         files = replace(files, include=tuple(include or files.include), exclude=tuple(exclude or files.exclude))
         folder = self.out if out is None else str(out.expanduser().absolute())
         return replace(self, files=files, axes=axes or self.axes, out=folder)
@@ -294,9 +295,9 @@ class Recipe:
         """The same for a file in this folder: paths in it are relative, so that the folder can be moved or shared; others are full."""
 
         def named(path: str) -> str:
-            full = (self.base / Path(path).expanduser()).absolute()
+            full = full_path(path, self.base)
             inside = full.is_relative_to(folder.absolute())
-            return full.relative_to(folder.absolute()).as_posix() if inside else str(full)
+            return full.relative_to(folder.absolute()).as_posix() if inside else address(full)
 
         files = replace(self.files, inputs=tuple(map(named, self.files.inputs)))
         return replace(self, files=files, out=named(self.out) if self.out else None, base=folder)

@@ -19,6 +19,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.io.formats import picture as shared
 from napari_dojo.io.formats.picture import Picture, Wanted, in_order, lazy, plane_size
 from napari_dojo.io.pairing import is_zarr
+from napari_dojo.io.remote import address, is_remote, open_zarr
 
 __all__ = [
     "Layout",
@@ -48,7 +49,7 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
     """
     import zarr
 
-    node = zarr.open(str(path), mode="r")
+    node = open_zarr(path)
     if isinstance(node, zarr.Array):
         return _picture(path, node, {}, wanted)
     attributes = dict(node.attrs)
@@ -68,9 +69,9 @@ def read_zarr(path: Path, wanted: Wanted) -> Picture:
 
 
 def _no_image(path: Path, group: Any) -> DojoError:
-    inside = ", ".join(sorted(name for name, _ in group.members(max_depth=0))[:5])
+    inside = "" if is_remote(path) else ", ".join(sorted(name for name, _ in group.members(max_depth=0))[:5])
     return DojoError(
-        f"An OME-Zarr image was expected, but {path} is a group of others ({inside or 'empty'}). "
+        f"An OME-Zarr image was expected, but {address(path)} is a group of others ({inside or 'empty'}). "
         "Name the folder of one image in it."
     )
 
@@ -85,7 +86,9 @@ def _labels_in(group: Any) -> list[str]:
 
 
 def _converted(path: Path) -> list[Path]:
-    """The images of a file that bioformats2raw has converted: folders called 0, 1, 2 ..."""
+    """The images of a file that bioformats2raw has converted: folders called 0, 1, 2 ...; of remote ones they are not known."""
+    if is_remote(path):
+        return []
     return sorted((p for p in path.iterdir() if p.name.isdecimal() and is_zarr(p)), key=lambda p: int(p.name))
 
 
@@ -118,7 +121,7 @@ def resolutions(path: Path) -> list[Resolutions]:
     """
     import zarr
 
-    node = zarr.open(str(path), mode="r")
+    node = open_zarr(path)
     if isinstance(node, zarr.Array):
         return [_resolutions(path.name, [node], {})]
     attributes = dict(node.attrs)
