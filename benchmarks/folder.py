@@ -111,7 +111,7 @@ def peers(images: Path, envs: Path, minutes: float, folder: Path) -> dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=200, help="0: only the few of --install")
     parser.add_argument("--edge", type=int, default=1024)
     parser.add_argument("--few", type=int, default=20, help="images for the others")
     parser.add_argument("--minutes", type=float, default=2.0, help="of their training")
@@ -120,9 +120,11 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="folder-") as name:
         folder = Path(name)
-        make(folder / "all" / "images", args.images, args.edge)
-        found: dict[str, Any] = {"edge": args.edge, "ours": watched(folder / "all" / "images", folder / "out")}
-        print(json.dumps(found), flush=True)
+        found: dict[str, Any] = {"edge": args.edge}
+        if args.images:
+            make(folder / "all" / "images", args.images, args.edge)
+            found["ours"] = watched(folder / "all" / "images", folder / "out")
+            print(json.dumps(found), flush=True)
         if args.install:
             make(folder / "few" / "images", args.few, args.edge)
             found["few"] = {"ours": watched(folder / "few" / "images", folder / "few-out")}
