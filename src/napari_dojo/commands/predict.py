@@ -27,8 +27,12 @@ __all__ = ["add_predict"]
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """The flags of ``predict``."""
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, lists (.txt), plates or addresses")
-    parser.add_argument("--subfolders", action="store_true", help="images in subfolders count, too; results mirror them")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, lists (.txt), plates or addresses"
+    )
+    parser.add_argument(
+        "--subfolders", action="store_true", help="images in subfolders count, too; results mirror them"
+    )
     pattern_flags(parser)
     parser.add_argument(
         "--out",
