@@ -25,8 +25,9 @@ from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.prepare import Setup, prepare
+from napari_dojo.training.run import KEPT
 from napari_dojo.training.start import AUTO, comparison
-from napari_dojo.training.train import KEPT, Target, train_steps
+from napari_dojo.training.train import Target, train_steps
 
 SETTINGS = TrainSettings(steps=200, batch=2, patch=32, width=8, depth=2, device="cpu")
 

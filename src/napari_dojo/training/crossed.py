@@ -25,7 +25,11 @@ class Part(Protocol):
     """A training on all but one part of the samples."""
 
     plan: Plan
-    validation: Judge
+
+    @property
+    def validation(self) -> Judge:
+        """What it is scored on: the part that is left out."""
+        ...
 
     def complete(self, budget: Budget) -> Iterator[float]:
         """Train from the first step to the last without saving anything; yields the share that is done."""

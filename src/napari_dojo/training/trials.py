@@ -22,10 +22,22 @@ class Candidate(Protocol):
     """A training that can be tried."""
 
     learner: Learner
-    baseline: dict[str, Any] | None
     paused: float  # seconds of its trial that somebody waited
-    took: float  # seconds of its last check
-    checked: Validated | None  # the last check
+
+    @property
+    def baseline(self) -> dict[str, Any] | None:
+        """The baseline's score, None before the first check."""
+        ...
+
+    @property
+    def took(self) -> float:
+        """Seconds of the last check."""
+        ...
+
+    @property
+    def checked(self) -> Validated | None:
+        """The last check."""
+        ...
 
     def leave(self: C, better: C) -> None:
         """Another one continues."""

@@ -1,0 +1,491 @@
+"""One training: what the loop asks for, and what is saved of it, from its first step to the finished model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_dojo.data.batches import Batches
+from napari_dojo.errors import DojoError
+from napari_dojo.events import Control, Done, Event, Failed, Message, Started, Step, Validated
+from napari_dojo.models import bundle as bundles
+from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.card import Card, decoding_of, options_of
+from napari_dojo.models.cover import picture
+from napari_dojo.models.library import find
+from napari_dojo.models.watched import Watched
+from napari_dojo.training.checks import Checks
+from napari_dojo.training.feed import Feed, Scaled
+from napari_dojo.training.held import held_of, keep_held
+from napari_dojo.training.judge import Judge, figures
+from napari_dojo.training.learner import Learner
+from napari_dojo.training.loop import Budget, Work, fit, follow
+from napari_dojo.training.pace import timed_plan
+from napari_dojo.training.plan import Plan
+from napari_dojo.training.prepare import Setup
+from napari_dojo.training.recorder import Recorder, Target, card_of
+from napari_dojo.training.resume import kept_plan
+from napari_dojo.training.world import World
+
+__all__ = ["Training"]
+
+QUICK = 0.03  # share of a trial that one check on the way may take
+KEPT = 0.65  # share of the start's weights in a model that was trained on corrections
+RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
+NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best weights before they are saved: those of a start, or of its trial."""
+
+    net: Any
+    step: int
+    event: Validated
+    maps: list[NDArray[np.float32]]
+
+
+class Training:
+    """One training, from a setup.
+
+    ``like`` : a training on the same data, with which it shares what is the same; ``crossed`` : the score of a
+    cross-validation; ``why`` : it starts from what it does, in words.
+    """
+
+    samples: Scaled
+    checks: Checks
+    learner: Learner
+    batches: Batches
+
+    def __init__(
+        self,
+        setup: Setup,
+        target: Target,
+        start: Bundle | None,
+        control: Control,
+        world: World,
+        like: Training | None = None,
+    ) -> None:
+        self.target, self.start, self.control, self.world = target, start, control, world
+        self.task, self.options, self.settings = setup.task, setup.options, setup.settings
+        assert setup.plan is not None
+        assert setup.device is not None
+        self.device = setup.device
+        self.plan: Plan = world.shared(_settled_plan(setup, target, world, like) if world.rank == 0 else setup.plan)
+        self.setup = setup = replace(setup, plan=self.plan)
+        if like is not None and (like.plan.zoom, like.setup.rule) != (self.plan.zoom, setup.rule):
+            like = None
+        samples = like.samples if like else Scaled.of(setup)
+        self.samples, self.split = samples, samples.split
+        self.card = card_of(setup, samples.dataset, samples.split, target, samples.fingerprint)
+        self.feed = Feed(setup, samples, self.card)
+        self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
+        self.checks = Checks(self.feed, control, target.run, like.checks if like else None)
+        self.test = self.feed.judge(samples.split.test) if samples.split.test else None
+        self.best: _Best | None = None  # not saved yet
+        self.best_maps: list[NDArray[np.float32]] = []
+        self.why = ""
+        self.crossed: dict[str, Any] = {}
+        self.paused = 0.0  # seconds of its trial
+        self._notes: list[Event] = []
+        self._like = like
+
+    def begin(self) -> None:
+        """Make the learner and its batches; a start is measured before any training."""
+        self.learner, fits = self._learner()
+        self._fits = fits
+        learner = self.learner
+        if not fits:
+            text = "The classes differ from those of the model to start from: its last layer is new."
+            self._notes.append(Message("info", text))
+        if self.target.resume and (self.target.run / "state.pt").exists():
+            self._resume(learner)
+            self._notes.append(Message("info", f"Resumed after step {learner.step}."))
+        elif self.start is not None and fits:
+            self._measure()
+        learner.agree()
+        like, self._like = self._like, None
+        same = [(t.plan.patch, t.plan.batch, t.world.size) for t in (like, self) if t is not None]
+        self.batches = like.batches if like is not None and same[0] == same[1] else self._batches()
+
+    def attempt(self, seconds: float, steps: int) -> Generator[float | Validated, None, None]:
+        """Train for so long (0: the other rules), and measure; yields the share that is done, and checks.
+
+        There is one at the end, and others on the way where they take little of the time.
+        """
+        learner, quick, began = self.learner, Control(), time.monotonic()
+        often = bool(seconds) and self.checks.took <= QUICK * seconds
+        work = replace(self._work(self.batches), check=self._check if often else _unchecked, keep=self._hold)
+        most = 1.5 * seconds if steps and seconds else seconds
+        for event in fit(learner, work, replace(self._budget(), began=began), quick):
+            over = (steps and learner.step >= steps) or (most and learner.seconds >= most)
+            quick.stop = self.control.stop or bool(over)
+            if isinstance(event, Step):
+                yield learner.step / steps if steps else min(1.0, learner.seconds / seconds)
+            elif isinstance(event, Validated) and event is self.checked:
+                yield event
+        self.paused = time.monotonic() - began - learner.seconds
+        if not self.control.stop and (self.checked is None or self.checked.step < learner.step):
+            self._measure()
+            assert self.checked is not None
+            yield self.checked
+
+    def complete(self, budget: Budget) -> Iterator[float]:
+        """Train from the first step to the last without saving anything; yields the share that is done."""
+        self.begin()
+        work = replace(self._work(self.batches), check=_unchecked, keep=lambda learner, better: None)
+        with self.batches:
+            for event in fit(self.learner, work, budget, self.control):
+                if isinstance(event, Step):
+                    yield event.step / max(1, event.steps or 1)
+
+    def predicted(self) -> list[NDArray[np.float32]]:
+        """The maps of validation by the network as it is now."""
+        return self.checks.judge.predict(self.learner.average)
+
+    def agreement(self) -> float:
+        """The score of the start as it is."""
+        assert self.start is not None
+        judge = self.checks.judge
+        return judge.score(judge.predict(self.start.net), decoding_of(self.start.card)).selection_score
+
+    def leave(self, better: Training) -> None:
+        """Another one continues."""
+        if self.batches is not better.batches:
+            self.batches.close()
+
+    @property
+    def checked(self) -> Validated | None:
+        """The last check."""
+        return self.checks.last
+
+    @property
+    def baseline(self) -> dict[str, Any] | None:
+        """The baseline's score, None before the first check."""
+        return self.checks.baseline
+
+    @property
+    def took(self) -> float:
+        """Seconds of the last check."""
+        return self.checks.took
+
+    @property
+    def validation(self) -> Judge:
+        """What it is scored on."""
+        return self.checks.judge
+
+    @property
+    def figure(self) -> str:
+        """The best score so far."""
+        if self.task.target is None:
+            return f"validation loss {-self.learner.best:.3g}"
+        name, _, unit = str(self.checks.score.get("measure", "score")).partition(", ")
+        digits = ".1f" if unit else ".3f"
+        return f"{name} {self.learner.best:{digits}} {unit}".rstrip()
+
+    @property
+    def best_step(self) -> int:
+        """The step that had the best score so far."""
+        return self.best.step if self.best else self.learner.step
+
+    def steps(self) -> Iterator[Event]:
+        """The whole training, or what is left of it after a trial."""
+        yield Started(self._told())
+        yield from [Message("warning", w) for w in self.setup.summary.warnings]
+        yield from [Message("warning", f.text) for f in self.setup.findings if f.code in ("no score", "one side")]
+        yield from self._notes
+        learner, tried = self.learner, self.learner.step > 0 and self.best is not None
+        if self.best is not None:
+            yield self.best.event
+        if tried:
+            learner.seconds = time.monotonic() - (self.target.began or time.monotonic()) - self.paused  # of all trials
+            self._keep(learner, False)
+        first = learner.step
+        with self.batches as batches:
+            budget = replace(self._budget(), began=time.monotonic()) if tried or self.crossed else self._budget()
+            yield from fit(learner, self._work(batches), budget, self.control)
+        if learner.step == first and self.control.stop and not tried:
+            yield Failed("Stopped before the first step: nothing was saved.")
+            return
+        yield self._finish(learner)
+
+    def follow(self) -> None:
+        """The part of a process that is not the first: to make the same steps."""
+        learner, self._fits = self._learner()
+        learner.agree()
+        self.learner = learner
+        with self._batches() as batches:
+            follow(learner, self._work(batches), self.control)
+
+    def _learner(self) -> tuple[Learner, bool]:
+        """A new one, and whether all of the start's layers fit."""
+        torch.manual_seed(self.settings.seed)
+        bundle, fits = _initial(self.card, self.start)
+        return Learner(bundle.net, self.device, self.plan.learning_rate, self.plan.steps, self.world), fits
+
+    def _batches(self) -> Batches:
+        """From the step that comes next."""
+        knows = self.learner.step or (self.start is not None and self._fits)
+        return self.feed.batches(self.learner, self.learner.average if knows else None, self.world)
+
+    def _work(self, batches: Batches) -> Work:
+        completion = self.task.supervision.completion(self.options)
+        alone = self.world.size == 1  # several processes would have to do it at the same step
+        shares = completion.at if completion is not None and alone else ()
+
+        def renew(net: Any) -> None:
+            if self.learner.step >= RIPE:
+                batches.renew(self.feed.training_sources(net))
+
+        return Work(batches, self.feed.loss, self._check, self._keep, renew, shares)
+
+    def _budget(self) -> Budget:
+        minutes = self.plan.minutes
+        if minutes and self.crossed:
+            minutes = max(0.1 * minutes, minutes - self.crossed["seconds"] / 60)
+        return Budget(
+            self.target.began or time.monotonic(),
+            None if minutes else self.plan.steps,
+            minutes,
+            reserve=min(4.0, 0.05 * 60 * (minutes or 2.0)),
+            last_checks=2 if self.test else 1,
+        )
+
+    def _told(self) -> dict[str, Any]:
+        how = f"Validation: {self.split.how}" if self.split.validation else "No validation: scores come from training"
+        if self.crossed:
+            how = f"Cross-validation in {self.crossed['folds']} parts: {self.crossed['sentence']}"
+        return {
+            **asdict(self.plan),
+            "sentence": f"{self.device.sentence}: {self.plan.sentence}",
+            "device": self.device.sentence,
+            "split": how,
+            "validated": bool(self.split.validation),
+            "scored": self.setup.scored,
+            "findings": [{"level": f.level, "text": f.text} for f in self.setup.summary.findings],
+            "start": self.why,
+        }
+
+    def _measure(self) -> None:
+        """Score the network as it is now; it is kept in memory where it is the best so far."""
+        learner = self.learner
+        _, value = self._check(learner.average, learner.step, learner.loss)
+        learner.rising = value >= learner.best
+        learner.best = max(learner.best, value)
+        self._hold(learner, learner.rising)
+
+    def _hold(self, learner: Learner, better: bool) -> None:
+        """Keep the best weights in memory, where they are those that were scored last."""
+        if better and self.checked is not None and self.checked.step == learner.step:
+            self.best = _Best(deepcopy(self._settled(learner.average)), learner.step, self.checked, self.checks.maps)
+
+    def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+        """Score the averaged network on validation."""
+        told, figure = self.checks.check(self._settled(net), step, train_loss)
+        return told, float(step) if self._unchosen else figure
+
+    @property
+    def _unchosen(self) -> bool:
+        """Whether there is nothing to choose weights by, so that the last ones are kept.
+
+        After a cross-validation all is trained on. Of what a person corrected, most is what the start predicted and they
+        accepted: nothing agrees with that as well as the start itself. And strokes that are trained on tell little of objects.
+        """
+        partial = self.target.corrections or self.task.supervision.completion(self.options) is not None
+        return bool(self.crossed) or (partial and not self.split.validation)
+
+    def _settled(self, net: Any) -> Any:
+        """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
+
+        The weights between the two keep most of what was learned, and of what the start knew before (Wortsman et al.
+        2022, CVPR: robust fine-tuning of zero-shot models).
+        """
+        start, completed = self.start, self.task.supervision.completion(self.options)
+        if start is None or not (self.target.corrections and self._fits) or completed is not None:
+            return net
+        found, old = deepcopy(net), start.net.to(next(net.parameters()).device).state_dict()
+        with torch.no_grad():
+            for name, value in found.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(old[name].to(value.dtype), KEPT)
+        return found
+
+    def _keep(self, learner: Learner, better: bool) -> None:
+        """Save the state, and where it is better the model."""
+        self.recorder.state(learner)
+        best, self.best = self.best, None
+        if better:
+            self.best_maps = self.checks.maps
+            self._save(learner, self._settled(learner.average))
+        elif best is not None:
+            self.best_maps, self.checks.score = best.maps, best.event.score
+            self._save(learner, best.net)
+
+    def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
+        training = {
+            "steps": learner.step,
+            "seconds": self._seconds,
+            "device": self.device.sentence,
+            "batch": self.plan.batch,
+            "patch": list(self.plan.patch),
+            "learning_rate": self.plan.learning_rate,
+            "seed": self.settings.seed,
+            **({"start": self.why} if self.why else {}),
+        }
+        score = self.crossed or {**self.checks.score, "from": "validation" if self.split.validation else "training"}
+        self.card = replace(self.card, score=score, baseline=self.checks.baseline or {}, training=training)
+        self.recorder.model(self.card, net, cover)
+
+    @property
+    def _seconds(self) -> float:
+        """That were spent, those of a cross-validation among them."""
+        return round(self.learner.seconds + self.crossed.get("seconds", 0.0), 1)
+
+    def _resume(self, learner: Learner) -> None:
+        saved = self.recorder.resume(learner)
+        if saved is not None:
+            self.card = replace(self.card, decoding=saved.decoding, score=saved.score)
+            self.checks.decoding, self.checks.baseline = decoding_of(self.card), saved.baseline or None
+        self.checks.watched = Watched.read(self.target.out)
+
+    def _finish(self, learner: Learner) -> Event:
+        """Tune the decoding, score the test crops, and save the model for good."""
+        best = bundles.load(self.target.out)
+        if not self.control.stop and self.best_maps:
+            learner.best = self._tune(learner.best)
+            if self.crossed or (not best.net.dense and self.split.validation):
+                best.net.sharpen(1 / (self.crossed.get("temperature") or self.checks.judge.temperature(self.best_maps)))
+        self.checks.score = {k: v for k, v in self.card.score.items() if k != "from"}
+        if not self.control.stop:
+            self._test(best)
+        self._keep(learner, False)
+        self._save(learner, best.net, self._cover(best))
+        old_test = self._old_test(best)
+        self._keep_held()
+        if self.checks.watched is not None:
+            self.checks.watched.write(self.target.run)
+        facts = {
+            "rising": learner.rising and not self._unchosen,
+            "warning": self._warning(),
+            "steps": learner.step,
+            "seconds": self._seconds,
+            "score": self.card.score,
+            "test": self.card.data.get("test"),
+            "baseline": self.checks.baseline or {},
+            "score_from": self.card.score.get("from"),
+            "sentence": self.card.score.get("sentence", ""),
+            "excluded": self.card.data["excluded"],
+            "start": self.why,
+            **({"old_test": old_test} if old_test else {}),
+        }
+        return Done(str(self.target.out), facts)
+
+    def _test(self, best: Bundle) -> None:
+        """Score on what training never saw, and how large errors are to be expected."""
+        if self.test is not None:
+            score = self.test.score(self.test.predict(best.net), self.checks.decoding)
+            self.card = replace(self.card, data={**self.card.data, "test": figures(score)})
+        if self.task.result.intensities and self.task.target is not None:
+            found = self.checks.judge.calibration(best.net)
+            if found is not None:
+                data = {**self.card.data, "calibration": found[1]}
+                self.card = replace(self.card, calibration=found[0], data=data)
+
+    def _keep_held(self) -> None:
+        """Keep some of what was not trained on, for the models that begin from this one."""
+        judge = self.test or (self.checks.judge if self.split.validation else None)
+        labelled = self.task.target is not None and self.task.result.dense and not self.task.result.intensities
+        if judge is not None and labelled and self.task.supervision.completion(self.options) is None:
+            keep_held(self.target.run, judge.sources)
+
+    def _old_test(self, best: Bundle) -> dict[str, Any]:
+        """Of a retraining on corrections: how it and its start do on what the start never trained on."""
+        if self.start is None or not self.target.corrections or self.control.stop:
+            return {}
+        old, name = self.start.card, self.start.card.name
+        try:
+            sources = held_of(find(name))
+        except DojoError:
+            sources = []
+        known = (old.data.get("test") or old.score).get("sentence")
+        if not sources or old.zoom != self.card.zoom:
+            text = (
+                f"{name} on its own test images: {known}. They are not here to score the new model on." if known else ""
+            )
+            return {"model": name, "sentence": text} if text else {}
+        scores = []
+        for card, net in ((old, self.start.net), (self.card, best.net)):
+            judge = Judge(self.task, options_of(card), card, self.device, tuple(sources))
+            scores.append(judge.score(judge.predict(net), decoding_of(card)))
+        before, after = scores
+        text = f"Test images of {name}: {after.sentence}; before: {before.sentence}."
+        return {"model": name, "sentence": text, "before": figures(before), "after": figures(after)}
+
+    def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
+        """A corner of a validation image with its result; None for volumes."""
+        source = self.checks.judge.sources[0]
+        if len(source.size) != 2:
+            return None
+        small = replace(source, x=source.x[:, :256, :256])
+        judge = replace(self.checks.judge, sources=(small,))
+        found = judge.decoded(judge.predict(best.net)[0], self.checks.decoding, small)
+        return picture(self.task.result, self.card.own(np.asarray(small.x)), found)
+
+    def _warning(self) -> str:
+        """That the saved model is no better than the baseline, where there is a ground truth to tell."""
+        score, held = ((s or {}).get("selection_score") for s in (self.card.score, self.checks.baseline))
+        if not self.setup.scored or self.task.target is None or score is None or held is None or score > held:
+            return ""
+        return NO_BETTER
+
+    def _tune(self, best: float) -> float:
+        """Choose the decoding; the selection score, with which resumed runs compare."""
+        judge, before = self.checks.judge, self.checks.decoding
+        tuned = judge.tuned(self.best_maps, before)
+        if tuned == before:
+            return best
+        score = judge.score(self.best_maps, tuned)
+        told = {**figures(score), "from": self.card.score.get("from")}
+        self.checks.decoding = tuned
+        self.card = replace(self.card, decoding=asdict(tuned), score=told)
+        return score.selection_score
+
+
+def _unchecked(net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+    """The check of a trial, which is scored at its end alone."""
+    return Validated(step, train_loss, None, {}, {}), float("-inf")
+
+
+def _initial(card: Card, start: Bundle | None) -> tuple[Bundle, bool]:
+    """The network to begin with, and whether all of the start's layers fit."""
+    bundle = Bundle.new(card)
+    if start is None:
+        return bundle, True
+    old, new = start.net.state_dict(), bundle.net.state_dict()
+    fits = {k: v for k, v in old.items() if k in new and v.shape == new[k].shape}
+    if start.card.maps != card.maps:  # other classes than the start's
+        fits = {k: v for k, v in fits.items() if not k.startswith("head")}
+    bundle.net.load_state_dict(fits, strict=False)
+    return bundle, len(fits) == len(new)
+
+
+def _settled_plan(setup: Setup, target: Target, world: World, like: Training | None) -> Plan:
+    """The one of the run that is resumed, with the batch that a person asks for now, or of a training from the same start;
+    else the one that suits the device.
+    """
+    plan, device = setup.plan, setup.device
+    assert plan is not None
+    assert device is not None
+    if like is not None and like.world.size == world.size and like.setup.start == setup.start:
+        return like.plan
+    kept = kept_plan(target.out, plan) if target.resume else None
+    if kept is not None and setup.settings.batch:
+        return replace(kept, batch=plan.batch)
+    return kept or timed_plan(setup, device)
