@@ -58,6 +58,9 @@ WITH_TORCH = {
     "training.pace",
     "training.recorder",
     "training.curve",
+    "training.checks",
+    "training.feed",
+    "training.run",
     "training.train",
 }
 RECEIVE_A_TASK = {"training.loop", "data.batches", "data.patches", "data.resident", "data.streamed", "inference.tiles"}
