@@ -12,4 +12,5 @@ def arguments(about: str | None) -> argparse.Namespace:
     for name in ("--train", "--test", "--out"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--keep", type=Path, help="the folder of the trained model: taken from there, or put there")
     return parser.parse_args()

@@ -7,7 +7,7 @@ speed      throughput against the bare network with decoding on one tile of 1024
            processor seconds per megapixel of both, which count where other programs run meanwhile
 kill       killed in the middle with ``kill -9`` and resumed: what is done twice, and whether the result is the same
 equal      the objects against those of the whole image at once: nuclei, long bacteria, one object larger than a block, a stack
-workers    the same by ``--scheduler local:2``, one worker killed in the middle
+workers    the same by ``--scheduler local:2``: speed, memory, the result; and with one worker killed in the middle
 scheduler  the same by a scheduler that is killed in the middle, started again, and the command given again
 """
 
@@ -245,9 +245,10 @@ def blocks_in(edge: int) -> int:
 
 
 def workers(folder: Path, edge: int) -> dict[str, object]:
-    """By two processes, one of which is killed when a third of the blocks is done."""
+    """By two processes: speed, memory, and whether it is the same; then one of them is killed when a third of the blocks is done."""
     if not (folder / "out.zarr").exists():
         predict(folder / "big.zarr", folder / "out.zarr")
+    run = predict(folder / "big.zarr", folder / "two.zarr", "--scheduler", "local:2")
     began, out, third = time.perf_counter(), folder / "spread.zarr", max(1, blocks_in(edge) // 3)
     child = start(folder / "big.zarr", out, "local:2")
     wait_for(child, out, third)
@@ -256,11 +257,18 @@ def workers(folder: Path, edge: int) -> dict[str, object]:
     largest = max(found, key=lambda p: p.memory_info().rss)
     largest.kill()
     code = child.wait()
-    return {
-        "killed": largest.pid,
+    found = {
         "exit_code": code,
         "identical": code == 0 and same(folder / "out.zarr", out),
         "seconds": round(time.perf_counter() - began, 1),
+    }
+    return {
+        "megapixels_per_second": round(edge**2 / 1e6 / run["seconds"], 4),
+        "processor_seconds_per_megapixel": round(run["processor_seconds"] * 1e6 / edge**2, 3),
+        "seconds": round(run["seconds"], 1),
+        "peak_gb": round(run["peak_gb"], 2),
+        "identical": same(folder / "out.zarr", folder / "two.zarr"),
+        "one_killed": found,
     }
 
 

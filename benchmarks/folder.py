@@ -6,7 +6,8 @@ Makes images of simulated nuclei (16 bits, TIFF), predicts them with `napari-doj
 processor time of all processes: ``busy`` is its share of what the cores could have given from start to end, ``busy_at_work``
 without the seconds until the first result (torch is loaded by one thread). Where other programs run meanwhile, ``wanted`` counts:
 the time that threads ran or waited for a core (Linux). ``--install ENVS`` also times Cellpose 3 and StarDist on ``--few`` of the images,
-each in an environment of its own under ENVS, trained for ``--minutes`` on dsb2018_fluo before, because their weights lie on hubs;
+each in a separate environment under ENVS, trained for ``--minutes`` on dsb2018_fluo before (``--models`` keeps that), because their
+weights lie on hubs; both sides say how many objects they found;
 ``ours`` in it is the command on the same images. The last line is JSON.
 """
 
@@ -92,21 +93,28 @@ class Queued:
         return sum(self._of.values())
 
 
-def peers(images: Path, envs: Path, minutes: float, folder: Path) -> dict[str, Any]:
+def peers(images: Path, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds that others take for the same images, loading left out; or why they were not measured."""
     from peers import Missing, environment, run
 
     data, found = DATA / "dsb2018_fluo", dict[str, Any]()
     for peer in PEERS:
         try:
-            python = environment(peer, envs)
+            python = environment(peer, args.install)
             where = ["--train", data / "train", "--test", images.parent, "--out", folder / peer]
-            said = run([python, HERE / f"peer_{peer}.py", *where, "--minutes", f"{minutes:g}"])
+            kept = ["--keep", args.models.absolute()] if args.models else []
+            said = run([python, HERE / f"peer_{peer}.py", *where, *kept, "--minutes", f"{args.minutes:g}"])
             facts = json.loads(said.strip().splitlines()[-1])
             found[peer] = {"version": facts["version"], "seconds": round(facts["predict_seconds"], 1)}
+            found[peer]["objects"] = counted(folder / peer)
         except (Missing, OSError, ValueError) as e:
             found[peer] = {"missing": f"{e}"}
     return found
+
+
+def counted(folder: Path) -> int:
+    """Objects in all label images of a folder: a peer that found hardly any, or far too many, was trained too short."""
+    return sum(len(np.unique(tifffile.imread(path))) - 1 for path in folder.glob("*.tif"))
 
 
 def main() -> None:
@@ -116,6 +124,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=20, help="images for the others")
     parser.add_argument("--minutes", type=float, default=2.0, help="of their training")
     parser.add_argument("--install", type=Path, metavar="ENVS", help="where their environments are, or are made")
+    parser.add_argument("--models", type=Path, help="where the trained models of the others are kept from run to run")
     parser.add_argument("--save", metavar="NAME", help="write results/NAME.json, too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="folder-") as name:
@@ -127,8 +136,9 @@ def main() -> None:
             print(json.dumps(found), flush=True)
         if args.install:
             make(folder / "few" / "images", args.few, args.edge)
-            found["few"] = {"ours": watched(folder / "few" / "images", folder / "few-out")}
-            found["few"] |= peers(folder / "few" / "images", args.install, args.minutes, folder)
+            ours = watched(folder / "few" / "images", folder / "few-out")
+            found["few"] = {"ours": {**ours, "objects": counted(folder / "few-out")}}
+            found["few"] |= peers(folder / "few" / "images", args, folder)
         report(found, args.save)
 
 

@@ -27,7 +27,9 @@ def main() -> None:
     paths = sorted((args.train / "images").iterdir())
     x = [tifffile.imread(p) for p in paths]
     y = [tifffile.imread(args.train / "masks" / p.name).astype(np.int32) for p in paths]
-    model = models.CellposeModel(gpu=False, pretrained_model=None)
+    kept = args.keep / "cellpose" if args.keep else None
+    there = kept is not None and kept.exists()
+    model = models.CellposeModel(gpu=False, pretrained_model=str(kept) if there else None)
     steps = 0
 
     def count(net, inputs) -> None:
@@ -39,6 +41,8 @@ def main() -> None:
 
     hook = model.net.register_forward_pre_hook(count)
     with tempfile.TemporaryDirectory() as folder, suppress(TimeUp):
+        if there:
+            raise TimeUp
         # cellpose's own values for a training from scratch; epochs of 80 images, so that its warm-up of
         # ten epochs is 100 steps and not the whole training
         train.train_seg(
@@ -47,6 +51,9 @@ def main() -> None:
         )  # fmt: skip
     hook.remove()
     model.net.eval()
+    if kept is not None and not there:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        model.net.save_model(str(kept))
     trained = time.monotonic() - began
     args.out.mkdir(parents=True, exist_ok=True)
     diameter = float(model.net.diam_labels.item())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from pathlib import Path
 
 from _peer import arguments
 
@@ -47,16 +48,19 @@ def main() -> None:
     kept = order[: max(1, len(x) // 10)]
     rest = order[len(kept) :]
     with tempfile.TemporaryDirectory() as folder:
-        config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_tensorboard=False)
-        model = StarDist2D(config, name="peer", basedir=folder)
-        model.prepare_for_training()
-        clock = Clock()
-        model.callbacks.append(clock)
-        kept_x, kept_y = [x[i] for i in kept], [y[i] for i in kept]
-        parts = ([x[i] for i in rest], [y[i] for i in rest])
-        # short epochs, so that the best weights of a short training are near its end
-        model.train(*parts, validation_data=(kept_x, kept_y), augmenter=augment, epochs=10_000, steps_per_epoch=50)
-        model.optimize_thresholds(kept_x[:10], kept_y[:10])
+        home, clock = str(args.keep or folder), Clock()
+        if (Path(home) / "stardist" / "thresholds.json").exists():
+            model = StarDist2D(None, name="stardist", basedir=home)
+        else:
+            config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_tensorboard=False)
+            model = StarDist2D(config, name="stardist", basedir=home)
+            model.prepare_for_training()
+            model.callbacks.append(clock)
+            kept_x, kept_y = [x[i] for i in kept], [y[i] for i in kept]
+            parts = ([x[i] for i in rest], [y[i] for i in rest])
+            # short epochs, so that the best weights of a short training are near its end
+            model.train(*parts, validation_data=(kept_x, kept_y), augmenter=augment, epochs=10_000, steps_per_epoch=50)
+            model.optimize_thresholds(kept_x[:10], kept_y[:10])
         trained = time.monotonic() - began
         args.out.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()

@@ -108,12 +108,19 @@ def test_long_names_and_folders_of_inputs_are_kept(data: Path) -> None:
     for well in ("A1", "A2"):
         (data / "wells [1]" / well).mkdir(parents=True)
         shutil.copyfile(data / "images" / "0.tif", data / "wells [1]" / well / "img.tif")
-    wells = str(data / "wells [1]" / "*" / "img.tif")
-    assert main(["predict", str(data / "m"), wells, "--out", str(data / "out")]) == 0
-    assert sorted(str(p.relative_to(data / "out")) for p in (data / "out").rglob("*.tif")) == [
-        "A1/img.tif",
-        "A2/img.tif",
+    (data / "files.txt").write_text("# wells\nwells [1]/A2/img.tif\nwells [1]/A1/img.tif\n")
+    plate, both = str(data / "wells [1]"), ["A1/img.tif", "A2/img.tif"]
+    ways: list[tuple[list[str], list[str]]] = [
+        ([f"{plate}/*/img.tif"], both),
+        ([plate, "--subfolders"], both),
+        ([plate, "--subfolders", "--exclude", "A1/*"], ["img.tif"]),
+        ([str(data / "files.txt")], both),
     ]
+    for i, (given, wanted) in enumerate(ways):
+        out = data / f"out{i}"
+        assert main(["predict", str(data / "m"), *given, "--out", str(out)]) == 0
+        assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.tif")) == wanted
+    assert main(["predict", str(data / "m"), plate, "--out", str(data / "no")]) == 2
 
 
 def test_tables_and_outlines_beside_the_results(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
