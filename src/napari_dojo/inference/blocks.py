@@ -24,7 +24,7 @@ from napari_dojo.data.normalize import Cleaning, Normalization, sampled
 from napari_dojo.data.resample import reach, resize_part
 from napari_dojo.events import Control, Event, Progress, result_of
 from napari_dojo.inference.cores import under_way, waiting
-from napari_dojo.inference.decoding import rule_of, widened
+from napari_dojo.inference.decoding import Land, parts_of, rule_of, widened
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
@@ -34,6 +34,7 @@ from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
 __all__ = ["Block", "Engine", "Room", "Work", "in_blocks", "in_threads", "refusal"]
 
 CHUNK = {2: 512, 3: 64}  # edge of the chunks of a result, px, by the number of spatial axes
+FOUND = {2: 2**16, 3: 160}  # edge of the parts of a block that objects are found in, px
 KEPT = 8  # samples whose numbers are kept
 
 T = TypeVar("T")
@@ -48,8 +49,10 @@ class Block:
     read: Box
 
 
-# Does some blocks of the work in any order, and gives the number of each with what is open at its border (None: nothing is joined).
-Engine = Callable[["Work", "Room", Sequence[int], Control], Iterator[tuple[int, Part | None]]]
+# What is open at the borders of the parts that the objects of a block were found in; empty where nothing is joined.
+Open = tuple[Part, ...]
+# Does some blocks of the work in any order, and gives the number of each with what is open in it.
+Engine = Callable[["Work", "Room", Sequence[int], Control], Iterator[tuple[int, Open]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ class Work:
             r if flat or 4 * r <= e * self.image.zoom else -(-r // 2) for r, e in zip(whole, self._edge, strict=True)
         ]
 
-    def compute(self, i: int, control: Control) -> tuple[NDArray[Any], Part | None]:
+    def compute(self, i: int, control: Control) -> tuple[NDArray[Any], Open]:
         """The prediction for a block, (K, *core) or (*core), and of objects what is open at its border."""
         block = self.blocks[i]
         cleaning = self.cleaning(block.sample)
@@ -179,7 +182,7 @@ class Work:
         how = None if cleaning.blank else clean
         values = result_of(predicted(self.ready, x, cleaning.norm, 1.0, control, how)).values
         inner: tuple[Any, ...] = (..., *_inner(block.core, block.read, self.ready.predictor.scale))
-        return values[inner], None
+        return values[inner], ()
 
     def next(self, todo: list[int], control: Control) -> int | None:
         """Take the next block from a list: the one nearest to what the user sees, else the first; None where it is empty."""
@@ -232,29 +235,46 @@ class Work:
 
     def _decoded(
         self, block: Block, cleaning: Cleaning, x: NDArray[Any], control: Control
-    ) -> tuple[NDArray[Any], Part | None]:
+    ) -> tuple[NDArray[Any], Open]:
         """Labels or classes of a block."""
         ready, size, kind = self.ready, self.size, self.ready.task.result
         wide = widened(block.core, size, self.margin)
         where = _inner(block.core, wide)
         if cleaning.blank and is_blank(x):
             shape = tuple(b - a for a, b in wide)
-            blank = kind.blank(shape, ready.predictor.outputs, ())
             if not self.joins:
-                return blank[where], None
-            inside, distance = np.zeros(shape, bool), np.zeros(shape, np.float32)
-        else:
-            seen, padding = cleaning.clean(x, block.read)
-            outside = None if padding is None else np.all(padding, 0)[_inner(wide, block.read)]
-            maps = self._maps(block, wide, seen, cleaning.norm, control)
-            if not self.joins:
-                values = decoded(ready.card, maps, cleaning.norm, ready.decoding, control)
-                return (values if outside is None else kind.padded(values, outside, 0))[where], None
-            inside, distance = ready.decoding.terrain(maps)
-            inside = inside if outside is None else inside & ~outside
-            del maps
-        part = part_of(inside, distance, wide, block.core, size, rule_of(ready.decoding))
-        return part.objects, replace(part, objects=part.objects[:0])
+                return kind.blank(shape, ready.predictor.outputs, ())[where], ()
+            return self._found(block.core, _nothing)
+        seen, padding = cleaning.clean(x, block.read)
+        outside = None if padding is None else np.all(padding, 0)[_inner(wide, block.read)]
+        maps = self._maps(block, wide, seen, cleaning.norm, control)
+        if not self.joins:
+            values = decoded(ready.card, maps, cleaning.norm, ready.decoding, control)
+            return (values if outside is None else kind.padded(values, outside, 0))[where], ()
+        held = [maps]
+        del maps
+
+        def land(near: Box) -> Land:
+            part, whole = (
+                _inner(near, wide),
+                held.pop() if near == wide else held[0],
+            )  # not kept while objects are found
+            inside, distance = ready.decoding.terrain(whole[(slice(None), *part)])
+            return inside if outside is None else inside & ~outside[part], distance
+
+        return self._found(block.core, land)
+
+    def _found(self, core: Box, land: Callable[[Box], Land]) -> tuple[NDArray[np.int32], Open]:
+        """The objects of a block (*core), and what is open; a large volume part by part, because that takes memory."""
+        decoding, count, parts = self.ready.decoding, 0, []
+        out = np.zeros([b - a for a, b in core], np.int32)
+        for box in parts_of(core, FOUND[len(core)]):
+            wide = widened(box, self.size, self.margin)
+            part = part_of(*land(wide), wide, box, self.size, rule_of(decoding))
+            out[_inner(box, core)] = part.objects + count * (part.objects > 0)
+            count += part.known + len(part.heights)
+            parts.append(replace(part, objects=part.objects[:0]))
+        return out, tuple(parts)
 
     def _maps(
         self, block: Block, wide: Box, seen: NDArray[Any], norm: Normalization, control: Control
@@ -298,7 +318,7 @@ def in_blocks(work: Work, room: Room, engine: Engine, control: Control) -> Gener
     """
     journal, count = room.journal, len(work.blocks)
     total = count * (2 if work.joins else 1)
-    parts: dict[int, Part | None] = {}
+    parts: dict[int, Open] = {}
     done = set() if journal is None else set(journal.done)
     yield Progress(len(done), total)
     for i, part in engine(work, room, [i for i in range(count) if i not in done], control):
@@ -315,10 +335,10 @@ def in_blocks(work: Work, room: Room, engine: Engine, control: Control) -> Gener
         yield from _number(work, room, parts, control)
 
 
-def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Part | None]]:
+def in_threads(work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Open]]:
     """The engine of one process: each of a few threads reads, predicts, decodes and writes a block."""
 
-    def one(i: int) -> tuple[int, Part | None]:
+    def one(i: int) -> tuple[int, Open]:
         with under_way():
             values, part = work.compute(i, control)
             work.put(room.working, room.axes, i, values)
@@ -355,7 +375,7 @@ def _as_done(one: Callable[[int], T], todo: Iterator[int], length: int, count: i
                 future.cancel()
 
 
-def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Control) -> Generator[Event, None, None]:
+def _number(work: Work, room: Room, parts: dict[int, Open], control: Control) -> Generator[Event, None, None]:
     """The second pass: objects are joined, and get their numbers, 1..n in each sample."""
     journal, count = room.journal, len(work.blocks)
     numbered = set() if journal is None else set(journal.numbered)
@@ -367,10 +387,9 @@ def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Cont
         todo = [i for i in mine if i not in numbered]
         if not todo:
             continue
-        found = [journal.part(i) if journal is not None else parts[i] for i in mine]
-        numbers = dict(
-            zip(mine, joined([p for p in found if p is not None], rule_of(work.ready.decoding)), strict=True)
-        )
+        found = [journal.parts(i) if journal is not None else parts[i] for i in mine]
+        made = iter(joined([part for of in found for part in of], rule_of(work.ready.decoding)))
+        numbers = {i: _after_each_other([next(made) for _ in of]) for i, of in zip(mine, found, strict=True)}
 
         def renumber(i: int, numbers: dict[int, NDArray[np.int32]] = numbers) -> int:
             work.put(room.final, room.axes, i, numbers[i][work.get(room.working, room.axes, i)])
@@ -382,6 +401,17 @@ def _number(work: Work, room: Room, parts: dict[int, Part | None], control: Cont
             numbered.add(i)
             yield Progress(count + len(numbered), 2 * count)
             control.check()
+
+
+def _after_each_other(numbers: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """The numbers of the objects of a block, 0 first, from those of its parts, 0 first in each."""
+    return np.concatenate([np.zeros(1, np.int32), *(of[1:] for of in numbers)])
+
+
+def _nothing(box: Box) -> Land:
+    """Mask and distance of a box without objects."""
+    shape = tuple(b - a for a, b in box)
+    return np.zeros(shape, bool), np.zeros(shape, np.float32)
 
 
 def _inner(inner: Box, outer: Box, scale: Sequence[int] = ()) -> tuple[slice, ...]:

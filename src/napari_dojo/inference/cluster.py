@@ -21,13 +21,12 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.device import KEPT, cores
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped
-from napari_dojo.inference.blocks import Room, Work
+from napari_dojo.inference.blocks import Open, Room, Work
 from napari_dojo.inference.geometry import resolve
 from napari_dojo.inference.samples import Ready
 from napari_dojo.inference.sources import PARTLY, FileSource
 from napari_dojo.inference.tiff_sink import TiffSink
 from napari_dojo.settings import PredictSettings
-from napari_dojo.tasks.watershed import Part
 
 __all__ = ["Cluster", "Order", "connected"]
 
@@ -71,9 +70,7 @@ class Cluster:
         workers = f"{len(there)} worker{'s' * (len(there) != 1)}"
         return f"{workers}, {limit} a block takes about {needed:.1f} GB. Dashboard: {self.client.dashboard_link or 'none'}."
 
-    def blocks(
-        self, work: Work, room: Room, todo: Sequence[int], control: Control
-    ) -> Iterator[tuple[int, Part | None]]:
+    def blocks(self, work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Open]]:
         """The engine of a cluster: blocks are computed by workers, and written by them."""
         image = work.image
         if image.path is None:
@@ -217,15 +214,15 @@ def _work(order: Order, given: _Image) -> Work:
     return Work.of(ready, resolve(ready.card, replace(image, numbers=given.numbers), ready.settings), given.pixels)
 
 
-def _block(order: Order, given: _Image, where: tuple[Any, Axes], i: int) -> Part | None:
-    """Compute and write a block; what is open at its border."""
+def _block(order: Order, given: _Image, where: tuple[Any, Axes], i: int) -> Open:
+    """Compute and write a block; what is open in it."""
     import dask
 
     with dask.config.set(scheduler="synchronous"):  # of the image; not the cluster's
         work = _work(order, given)
-        values, part = work.compute(i, Control())
+        values, parts = work.compute(i, Control())
         work.put(*where, i, values)
-    return part
+    return parts
 
 
 def _file(order: Order, sink: TiffSink, axes: str | None, i: int) -> dict[str, Any]:

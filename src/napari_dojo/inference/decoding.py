@@ -18,7 +18,7 @@ from napari_dojo.events import Progress
 from napari_dojo.tasks import Task
 from napari_dojo.tasks.watershed import Box, Rule, Terrain, joined, part_of
 
-__all__ = ["decode_steps", "objects_in_blocks", "rule_of", "widened"]
+__all__ = ["Land", "decode_steps", "objects_in_blocks", "parts_of", "rule_of", "widened"]
 
 EDGE = {2: 512, 3: 96}  # px of the blocks that objects are found in, by the number of spatial axes
 
@@ -29,7 +29,7 @@ Land = tuple[NDArray[np.bool_], NDArray[np.float32]]
 def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generator[Progress, None, NDArray[Any]]:
     """What ``task.decode`` makes of maps (K, *S), block by block where objects are found in a large image. Labels are 1..n."""
     size = maps.shape[1:]
-    cores = _cores(size) if isinstance(decoding, Terrain) else []
+    cores = parts_of(tuple((0, n) for n in size), EDGE[len(size)]) if isinstance(decoding, Terrain) else []
     if len(cores) < 2:
         return task.decode(np.asarray(maps), decoding, options)
     out = np.zeros(size, np.int32)
@@ -74,10 +74,9 @@ def widened(core: Box, size: Sequence[int], margin: int) -> Box:
     return tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(core, size, strict=True))
 
 
-def _cores(size: Sequence[int]) -> list[Box]:
-    """Equal blocks that cover an image; one where it is not much larger than a block."""
-    edge = EDGE[len(size)]
-    cuts = [np.linspace(0, n, max(1, round(n / edge)) + 1).astype(int).tolist() for n in size]
+def parts_of(box: Box, edge: float) -> list[Box]:
+    """Equal boxes of about this edge that cover a box; one where it is not much larger."""
+    cuts = [np.linspace(a, b, max(1, round((b - a) / edge)) + 1).astype(int).tolist() for a, b in box]
     return list(product(*(list(pairwise(c)) for c in cuts)))
 
 

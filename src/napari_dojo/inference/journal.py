@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ class Journal:
         else:
             _write(folder / ABOUT, json.dumps(about, indent=1).encode())
 
-    def note(self, i: int, part: Part | None) -> None:
-        """Block ``i`` is predicted and written; ``part`` : what is open at its border."""
-        if part is not None:
-            arrays = _flat(part)
+    def note(self, i: int, parts: Sequence[Part]) -> None:
+        """Block ``i`` is predicted and written; ``parts`` : what is open in it, see `Part`."""
+        if parts:
+            arrays = {f"{k}-{name}": v for k, part in enumerate(parts) for name, v in _flat(part).items()}
             partial = self.folder / f".{i}.npz"
             with partial.open("wb") as file:
                 np.savez_compressed(file, **arrays)
@@ -58,10 +58,14 @@ class Journal:
         self._append(f"numbered {i}")
         self.numbered.add(i)
 
-    def part(self, i: int) -> Part:
-        """What is open at the border of a block."""
+    def parts(self, i: int) -> tuple[Part, ...]:
+        """What is open in a block."""
+        found: dict[int, dict[str, Any]] = {}
         with np.load(self.folder / f"{i}.npz") as arrays:
-            return _part({k: arrays[k] for k in arrays.files})
+            for name in arrays.files:
+                k, _, rest = name.partition("-")
+                found.setdefault(int(k), {})[rest] = arrays[name]
+        return tuple(_part(found[k]) for k in sorted(found))
 
     def _append(self, line: str) -> None:
         with (self.folder / LOG).open("a", encoding="utf-8") as file:

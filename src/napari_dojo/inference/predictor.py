@@ -42,6 +42,7 @@ BLOCK_SHARE = 0.1  # of the device's memory, which a block of a volume may take 
 BAND_MEMORY = 100e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU
 ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
+PART = 5e6  # voxels of a volume in which objects are found at a time, margin included
 SMALLEST = 4096.0  # pixels of a tile that is not made smaller where memory is short
 BYTES = 1000.0  # memory that a network takes for a pixel of a tile, at least
 RESIDENT = 0.4  # share of the free memory of a GPU that an image and its maps may take
@@ -152,7 +153,9 @@ class Predictor:
         fixed, each = 0.0, self._net.bytes_per_pixel
         if isinstance(self._net, UNet) and self._box < pixels:
             fixed, each = self._box * each, Staged.bytes_per_pixel(self._net)
-        return fixed, ARRAYS + max(each, OBJECTS[self._dims])
+        if self._dims == 3:
+            return max(fixed, min(PART, pixels) * OBJECTS[3]), ARRAYS + each
+        return fixed, ARRAYS + max(each, OBJECTS[2])
 
     @property
     def _box(self) -> float:
