@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -21,6 +21,7 @@ __all__ = [
     "by_number",
     "channel_of",
     "checked_name",
+    "file_names",
     "is_by_product",
     "is_of_cellpose",
     "likeness",
@@ -184,3 +185,15 @@ def _one_less(words: Words, phrases: frozenset[Words]) -> Words:
         if words[:n] in phrases:
             return words[n:]
     return words
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Names of layers as names of files, each once."""
+    found: list[str] = []
+    for name in names:
+        stem, k = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image", 2
+        wanted = stem
+        while wanted.lower() in (f.lower() for f in found):
+            wanted, k = f"{stem}_{k}", k + 1
+        found.append(wanted)
+    return found

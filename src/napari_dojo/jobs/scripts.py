@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from napari_dojo.data.axes import LETTERS
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.datasets import DatasetFiles
+from napari_dojo.io.names import file_names
 from napari_dojo.jobs.runs import Run
 from napari_dojo.jobs.train_requests import Arrays
 from napari_dojo.paths import data_folder
@@ -39,7 +38,7 @@ def saved_data(run: Run) -> DatasetFiles:
     if arrays is None:
         raise DojoError(f"The run {run.folder.name} names no data.")
     folder = data_folder() / run.folder.name
-    names = _file_names(arrays.names)
+    names = file_names(arrays.names)
     for part, files in (("images", arrays.inputs), ("targets", arrays.targets or ()), ("regions", arrays.regions)):
         for name, file in zip(names, files, strict=False):
             path = folder / part / f"{name}.tif"
@@ -145,15 +144,3 @@ def _told(cls: type, values: dict[str, Any]) -> dict[str, Any]:
 
 def _arguments(values: dict[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in values.items())
-
-
-def _file_names(names: Sequence[str]) -> list[str]:
-    """Names of layers as names of files, each once."""
-    found: list[str] = []
-    for name in names:
-        stem, k = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image", 2
-        wanted = stem
-        while wanted.lower() in (f.lower() for f in found):
-            wanted, k = f"{stem}_{k}", k + 1
-        found.append(wanted)
-    return found

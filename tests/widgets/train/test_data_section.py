@@ -186,12 +186,39 @@ def test_classes_are_learned_from_folders(qtbot, viewer, train, scene, tmp_path)
     viewer.add_image(scene.image, name="cells")
     train.choices.choose_task("classify")
     data = train.choices.data
-    assert data.source_box.currentData() == "files"
-    says(qtbot, train, "one for each class inside it")
-    data.source_box.setCurrentIndex(data.source_box.findData("layers"))
-    says(qtbot, train, "Layers do not say what an image is")
+    says(qtbot, train, "Two classes are needed")
     assert not train.start_button.isEnabled()
     data.source_box.setCurrentIndex(data.source_box.findData("files"))
     data.folder.images.edit.setText(str(tmp_path / "in"))
     says(qtbot, train, "2 classes: bright (6), dim (6)")
     qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+
+
+def test_layers_have_a_class_each(qtbot, viewer, train, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, level, shape in (("dim 1", 20, (6, 16, 16)), ("dim 2", 20, (6, 20, 16)), ("bright", 200, (12, 16, 16))):
+        viewer.add_image(rng.integers(0, level, shape).astype(np.uint8), name=name)
+    viewer.add_image(rng.integers(0, 9, (40, 40)).astype(np.uint8), name="other")
+    train.choices.choose_task("classify")
+    data = train.choices.data
+    says(qtbot, train, "differ in dimensions or colours")
+    edits = {layer.name: edit for layer, _, edit in data.class_rows._lines}
+    assert {name: edit.text() for name, edit in edits.items()} == {
+        "dim 1": "dim",
+        "dim 2": "dim",
+        "bright": "bright",
+        "other": "other",
+    }
+    edits["other"].clear()
+    edits["other"].textEdited.emit("")
+    says(qtbot, train, "2 classes: bright (12), dim (12)")
+    assert (data.axes, train.start_button.isEnabled()) == ("TYX", True)
+    edits["bright"].setText("a/b, ü")
+    edits["bright"].textEdited.emit("a/b, ü")
+    says(qtbot, train, "2 classes: a/b, ü (12), dim (12)")
+    train.choices.restore({**train.choices.saved()[1]}, None)
+    assert dict(data.material().rows)[viewer.layers["bright"]] == "a/b, ü"
+    viewer.layers.remove("dim 1")
+    says(qtbot, train, "a/b, ü (12), dim (6)")
+    made = data.material().request(tmp_path / "run", train.task, out=tmp_path / "model")
+    assert (made / "classes.csv").read_text(encoding="utf-8").splitlines()[0] == "file,class"

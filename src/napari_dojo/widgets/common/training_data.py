@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +16,16 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
+from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
+from napari_dojo.io.images import write
+from napari_dojo.io.names import file_names
 from napari_dojo.jobs.train_requests import train_files_request, train_request
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.common.layers import array_of, joined, region_mask, source_of
 from napari_dojo.widgets.common.rows import Row
 
-__all__ = ["LARGEST", "QUICK", "Files", "Layers", "Material", "changed_labels"]
+__all__ = ["LARGEST", "QUICK", "ClassLayers", "Files", "Layers", "Material", "changed_labels"]
 
 QUICK = 1.5e6  # pixels that are looked at while the user waits
 LARGEST = 6e7  # pixels that are looked at at all before the start
@@ -135,6 +141,52 @@ class Layers:
         if row.region._type_string == "labels":  # accepted places, as large as the labels
             return np.asarray(array_of(row.region)) > 0
         return region_mask(row.region, row.images[0], self.image_axes(row).size(array_of(row.images[0]).shape))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassLayers:
+    """Image layers, each with the class of all that it shows; ``axes`` names the dimensions of each."""
+
+    rows: tuple[tuple[Any, str], ...]
+    axes: str
+
+    @property
+    def name(self) -> str:
+        """Of the first image."""
+        return str(self.rows[0][0].name)
+
+    @property
+    def pixels(self) -> float:
+        """Of all layers."""
+        return sum(float(np.prod(array_of(layer).shape)) for layer, _ in self.rows)
+
+    def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
+        """All of it, by way of files."""
+        with tempfile.TemporaryDirectory() as folder:
+            return read_dataset(self.written(Path(folder)), task.layout(options))
+
+    def request(self, folder: Path, task: Task, **more: Any) -> Path:
+        """Write the files into the run's folder."""
+        made = train_files_request(folder, task.name, self._given(folder), **more)
+        self.written(folder)
+        return made
+
+    def written(self, folder: Path) -> DatasetFiles:
+        """Write each layer as a file, and the table of their classes."""
+        lines = [("file", "class")]
+        for (layer, class_name), name in zip(
+            self.rows, file_names([layer.name for layer, _ in self.rows]), strict=True
+        ):
+            source = source_of(layer, self.axes)
+            write(folder / "images" / f"{name}.tif", array_of(layer), self.axes, source.pixel_size, source.unit)
+            lines.append((f"{name}.tif", class_name))
+        text = io.StringIO()
+        csv.writer(text).writerows(lines)
+        write_safely(folder / "classes.csv", text.getvalue().encode())
+        return self._given(folder)
+
+    def _given(self, folder: Path) -> DatasetFiles:
+        return DatasetFiles(str(folder / "images"), str(folder / "classes.csv"))
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,14 @@ from napari_dojo.widgets.common.layers import (
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
 from napari_dojo.widgets.common.provenance import is_uncorrected, model_of
 from napari_dojo.widgets.common.rows import Row, Targets, kind_of
-from napari_dojo.widgets.common.training_data import Files, Layers, Material
+from napari_dojo.widgets.common.training_data import ClassLayers, Files, Layers, Material
+from napari_dojo.widgets.train.class_layers import ClassLayerRows
 from napari_dojo.widgets.train.pair_rows import PairRows
 
 __all__ = ["DataSection", "FolderRows"]
 
-NOT_LAYERS = "Layers do not say what an image is. Learn from a folder that holds a folder of images for each class."
+NO_CLASSES = "Two classes are needed: type the class of each image layer, or learn from a folder of class folders."
+ODD_CLASSES = "The layers differ in dimensions or colours. One model learns from one kind of image: empty the class of the others."
 NO_LABELS = "no labels"  # the code of the finding that a new Labels layer solves
 
 IN_FILES = (
@@ -117,6 +119,7 @@ class DataSection(QWidget):
         self.source_box.addItem("layers in the viewer", "layers")
         self.source_box.addItem("a folder of files", "files")
         self.rows = PairRows(viewer)
+        self.class_rows = ClassLayerRows(viewer)
         self.folder = FolderRows()
         self.third_box = QComboBox()
         described(
@@ -133,6 +136,8 @@ class DataSection(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addWidget(self.rows)
+        column.addWidget(self.class_rows)
+        self.class_rows.hide()
         column.addLayout(bottom)
         column.addStretch(1)
         for page in (layers, self.folder):
@@ -144,6 +149,7 @@ class DataSection(QWidget):
         layout.addWidget(self._stack)
         self.source_box.currentIndexChanged.connect(self._turned)
         self.rows.changed.connect(self._rows_changed)
+        self.class_rows.changed.connect(self._rows_changed)
         self.folder.changed.connect(self.changed)
         self.third_box.activated.connect(lambda *_: self.changed.emit())
         self._rows_changed()
@@ -158,14 +164,17 @@ class DataSection(QWidget):
         if self.source_box.currentData() == "files":
             given = self.folder.given
             return Files(given) if given else None
+        if not self.rows.takes.dense:
+            named = tuple(self.class_rows.rows)
+            return ClassLayers(named, self.axes) if len({c for _, c in named}) > 1 and self.axes else None
         rows = self.rows.rows()
         return Layers(tuple(rows), self.axes, self.rows.takes.layout) if rows and self.axes else None
 
     def problem(self) -> Finding | None:
         """What is missing or does not go together, and what to do; None where all can be looked at."""
         material = self.material()
-        if not self.rows.takes.dense and self.source_box.currentData() == "layers":
-            return Finding("error", NOT_LAYERS)
+        if material is None and not self.rows.takes.dense and self.source_box.currentData() == "layers":
+            return Finding("error", NO_CLASSES)
         if material is None:
             masks = [mask.name for _, mask in self._masks()] if self.rows.takes.drawn else []
             if self.source_box.currentData() == "layers" and masks:
@@ -173,6 +182,9 @@ class DataSection(QWidget):
                 return Finding("error", text, (Fix("Take as labels", "relabel", tuple(masks)),))
             return self._predicted() or self._missing()
         rows = material.rows if isinstance(material, Layers) else ()
+        if isinstance(material, ClassLayers):
+            kinds = {kind_of(layer) for layer, _ in material.rows}
+            return None if len(kinds) == 1 else Finding("error", ODD_CLASSES)
         odd = [row.name for row in rows if kind_of(row.images[0]) != kind_of(rows[0].images[0])]
         if odd:
             text = (
@@ -275,8 +287,9 @@ class DataSection(QWidget):
         """Another task takes other targets."""
         self.rows.take(targets)
         self.folder.take(targets)
-        if not targets.dense:  # a class is not a layer
-            self.source_box.setCurrentIndex(self.source_box.findData("files"))
+        self.rows.setVisible(targets.dense)
+        self.class_rows.setVisible(not targets.dense)
+        self._rows_changed()
 
     def choices(self) -> dict[str, Any]:
         """What is chosen besides layers, for saving."""
@@ -284,6 +297,7 @@ class DataSection(QWidget):
         return {
             "source": self.source_box.currentData(),
             "axes": self.axes,
+            "layer_classes": self.class_rows.typed,
             "folder": [folder.images.path, folder.targets.path, folder.axes_box.currentData()],
         }
 
@@ -293,6 +307,7 @@ class DataSection(QWidget):
         self.folder.images.edit.setText(images)
         self.folder.targets.edit.setText(labels)
         self.folder.axes_box.setCurrentIndex(max(0, self.folder.axes_box.findData(axes)))
+        self.class_rows.set_typed(choices.get("layer_classes") or {})
         self.source_box.setCurrentIndex(max(0, self.source_box.findData(choices.get("source"))))
         self.third_box.setCurrentIndex(max(0, self.third_box.findData(choices.get("axes"))))
 
@@ -303,7 +318,10 @@ class DataSection(QWidget):
     def _rows_changed(self) -> None:
         rows, chosen = self.rows.rows(), self.axes
         choices = axes_choices(rows[0].images[0]) if rows else ()
-        if rows:
+        if not self.rows.takes.dense:  # images one by one, unless a person says that they are volumes
+            named = self.class_rows.rows
+            choices = tuple(sorted(axes_choices(named[0][0]), key=lambda c: c[0][0] != "T")) if named else ()
+        elif rows:
             image, target, layout = rows[0].images[0], rows[0].target, self.rows.takes.layout
             choices = tuple(c for c in choices if target is None or fits_as(image, target, c[0], layout)) or choices
         self.third_box.clear()

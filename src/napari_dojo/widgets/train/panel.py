@@ -157,6 +157,7 @@ class TrainPanel(Panel):
         self._data_changed()
 
     def _layers_changed(self) -> None:
+        self.data.class_rows.refresh()
         self.rows.refresh()
         training = self.progress.training
         if training is not None:
