@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -205,54 +205,63 @@ def retrained(dataset: Dataset, effort: Effort, folder: Path) -> Ready:
 
 
 def rounds(kind: str, data: Path, effort: Effort, seed: int, old: Sequence[Picture2]) -> dict[str, Any]:
-    """One person and one kind of images: AP before and after each round, what was fixed and broken, what the old test set lost."""
+    """One person and one kind of images: before any correction and after each round, AP there and on the old test set; what was
+    fixed and broken, whether the new model was taken, and the seconds from the button to the check.
+    """
     base = Ready.of(bundles.load(find(BASE)))
     pictures, test = pictures_of(kind, data, seed)
     before = [seen(base, x)[0] for x, _ in pictures]
     desk = Desk(pictures, [b.copy() for b in before], [np.zeros(b.shape, np.uint8) for b in before])
-    model, points, told, seconds = base, [ap(base, test)], [], []
+    model, told = base, [{"ap": round(ap(base, test), 4), "old": round(ap(base, old), 4)}]
+    print(json.dumps({"kind": kind, "seed": seed, "round": 0, **told[0]}), flush=True)
     with TemporaryDirectory(prefix="dojo-rounds-") as name:
         for k in range(effort.rounds):
             desk.correct(effort.corrections)
-            began = time.process_time()
+            began, spent = time.monotonic(), time.process_time()
             new = retrained(desk.dataset(), effort, Path(name) / str(k))
             after = desk.predicted(new)
             checked = desk.check(before, after)
-            seconds.append(time.process_time() - began)
-            told.append(checked)
+            seconds = {"s": round(time.monotonic() - began, 1), "cpu_s": round(time.process_time() - spent, 1)}
             if not checked.lost:
                 model, before = new, after
                 desk.take(after)
-            points.append(ap(model, test))
-            print(kind, seed, desk.corrections, round(points[-1], 4), checked.sentence, flush=True)
-        lost = ap(base, old) - ap(model, old)
-    return {
-        "ap": [round(p, 4) for p in points],
-        "fixed": sum(len(c.fixed) for c in told),
-        "broke": sum(len(c.broken) for c in told),
-        "refused": sum(c.lost for c in told),
-        "corrections": desk.corrections,
-        "old_lost": round(lost, 4),
-        "cpu_s": round(float(np.median(seconds)), 1),
-    }
+            found = {"corrections": desk.corrections, "ap": round(ap(model, test), 4), "old": round(ap(model, old), 4)}
+            found |= {"fixed": len(checked.fixed), "broke": len(checked.broken), "taken": not checked.lost, **seconds}
+            told.append(found)
+            print(json.dumps({"kind": kind, "seed": seed, "round": k + 1, **found}), flush=True)
+    return {"kind": kind, "seed": seed, "effort": asdict(effort), "rounds": told}
 
 
-def simulate_rounds(data: Path, effort: Effort, kinds: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """Medians over seeds for each kind, and whether AP rises every round."""
-    old, made = old_test(data), {}
+def simulate_rounds(
+    data: Path, effort: Effort, kinds: Sequence[str], seeds: Sequence[int], kept: Path | None = None
+) -> dict[str, Any]:
+    """Medians over seeds for each kind. What ``kept`` (lines of JSON) holds of this effort is not done again."""
+    lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
+    done = [one for one in map(json.loads, lines) if one["effort"] == asdict(effort)]
+    made, old = {}, old_test(data)
     for kind in kinds:
-        found = []
-        for seed in seeds:
+        found = [one for one in done if one["kind"] == kind]
+        for seed in [s for s in seeds if s not in [one["seed"] for one in found]]:
             found.append(rounds(kind, data, effort, seed, old))
-            print(json.dumps({kind: found[-1]}), flush=True)
-        curve = np.median([f["ap"] for f in found], axis=0)
-        fixed, broke = (sum(f[k] for f in found) for k in ("fixed", "broke"))
-        made[kind] = {
-            "ap": [round(float(v), 4) for v in curve],
-            "rises": bool((np.diff(curve) > 0).all()),
-            "fixed": fixed,
-            "broke": broke,
-            "old_lost": round(float(np.median([f["old_lost"] for f in found])), 4),
-            "cpu_s": round(float(np.median([f["cpu_s"] for f in found])), 1),
-        }
+            if kept is not None:
+                with kept.open("a") as file:
+                    file.write(json.dumps(found[-1]) + "\n")
+        made[kind] = summary([one["rounds"] for one in found])
     return made
+
+
+def summary(found: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians over seeds: AP of each round and whether it rises every time; what the old test set loses, in the worst round."""
+    curve, old = (np.median([[r[name] for r in seed] for seed in found], axis=0) for name in ("ap", "old"))
+    after = [r for seed in found for r in seed[1:]]
+    return {
+        "seeds": len(found),
+        "ap": [round(float(v), 4) for v in curve],
+        "rises": bool((np.diff(curve) > 0).all()),
+        "old": [round(float(v), 4) for v in old],
+        "old_lost": round(float(old[0] - old.min()), 4),
+        "fixed": sum(r["fixed"] for r in after),
+        "broke": sum(r["broke"] for r in after),
+        "refused": sum(not r["taken"] for r in after),
+        "slowest_s": max(r["s"] for r in after),
+    }

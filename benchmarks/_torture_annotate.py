@@ -1,6 +1,7 @@
 """Kills while a person paints, corrects or retrains: how many seconds of work are lost, by the program's own saving.
 
-Ten processes at a time, each with a user folder of its own; all are forked from one that has loaded napari and torch.
+Several processes at a time, two trainings among them, each with a user folder of its own; all are forked from one that has loaded
+napari and torch, and has computed nothing: the threads of OpenMP do not survive a fork, and who needs them then waits for ever.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ EDITS, PAUSE = 2000, 0.1  # one after the other, seconds between two
 EDGE = 200  # px
 LOADING = 90.0  # seconds until the first edit, at most
 LATEST = 20.0  # seconds after it at which the process is killed, at most
-TOGETHER = 10
+TOGETHER, TRAININGS = 8, 2  # processes at a time, and trainings among them
+TURNS = ("painting", "correcting", "painting", "retraining", "painting") + ("correcting", "painting") * 2 + ("retraining",)
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Retraining:
     base: Path
 
     def work(self, times: Any) -> None:
-        """Train until the kill, slowly: ten of them share two cores."""
+        """Train until the kill, ten steps a second."""
         from _torture_kills import LONG, scene
 
         from napari_dojo.data.dataset import Dataset, Sample
@@ -128,15 +130,17 @@ class Retraining:
 class Killed:
     """One process, from its start to the figure: ``times`` of each edit are shared with it."""
 
+    name: str
     work: Editing | Retraining
     home: Path
     after: float  # seconds from the first edit to the kill
     child: int = 0
     gone: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
 
     def start(self) -> None:
         """Fork it."""
+        self.began = time.monotonic()
         self.home.mkdir(parents=True)
         np.save(self.home / "times.npy", np.zeros(EDITS + 1))
         self.times = np.load(self.home / "times.npy", mmap_mode="r+")
@@ -181,35 +185,65 @@ def _home(folder: Path) -> Iterator[None]:
 
 
 def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> dict[str, Any]:
-    """Kill so often, in turn while painting, correcting and retraining, or ``only`` these; figures, with what was broken."""
+    """Kill that often while painting (half of them), correcting and retraining, or ``only`` these; figures, with what was broken."""
     import napari.components  # noqa: F401
-    from _torture_hostile import model
 
     for module in ("napari_dojo.training.train", "napari_dojo.widgets.annotate.gestures"):
         import_module(module)
 
-    names, moments = tuple(only) or ("painting", "correcting", "retraining"), random.Random(seed)
-    base = model(folder / "base") if "retraining" in names else folder
-    lost: dict[str, list[float]] = {name: [] for name in names}
+    began, moments = time.monotonic(), random.Random(seed)
+    turns = [name for name in TURNS if name in (only or TURNS)]
+    names = [turns[k % len(turns)] for k in range(kills)]
+    if "retraining" in names:
+        _made_apart(folder / "base")
+    waiting = []
+    for k, name in enumerate(names):
+        home = folder / f"home-{k}"
+        work = Retraining(home, folder / "base") if name == "retraining" else Editing(home, name == "correcting")
+        waiting.append(Killed(name, work, home, moments.uniform(0, LATEST)))
+    lost: dict[str, list[float]] = {name: [] for name in turns}
     broken: list[str] = []
-    for first in range(0, kills, TOGETHER):
-        batch = []
-        for k in range(first, min(kills, first + TOGETHER)):
-            name, home = names[k % len(names)], folder / f"home-{k}"
-            work = Retraining(home, base) if name == "retraining" else Editing(home, name == "correcting")
-            batch.append((k, name, Killed(work, home, moments.uniform(0, LATEST))))
-            batch[-1][2].start()
-        while not all([one.look() for _, _, one in batch]):
-            time.sleep(0.02)
-        for k, name, one in batch:
-            try:
-                lost[name].append(one.lost())
-                said = f"{lost[name][-1]:.1f} s lost of {one.after:.1f}"
-                if lost[name][-1] > MOST:
-                    broken.append(f"kill {k + 1}, {name}: {said}")
-            except Exception as e:
-                said = repr(e)
-                broken.append(f"kill {k + 1}, {name}: {said}")
-            print(f"kill {k + 1}, {name}: {said}", flush=True)
+    for k, one in enumerate(_killed(waiting)):
+        try:
+            lost[one.name].append(one.lost())
+            said = f"{lost[one.name][-1]:.1f} s lost of {one.after:.1f}"
+            if lost[one.name][-1] > MOST:
+                broken.append(f"kill {k + 1}, {one.name}: {said}")
+        except Exception as e:
+            said = repr(e)
+            broken.append(f"kill {k + 1}, {one.name}: {said}")
+        print(f"kill {k + 1}, {one.name}: {said}", flush=True)
     figures = {f"{name}_lost_s": round(max(found, default=0.0), 1) for name, found in lost.items()}
-    return {"kills": sum(len(found) for found in lost.values()), **figures, "broken": broken}
+    counts: dict[str, Any] = {name: len(found) for name, found in lost.items()}
+    seconds = round(time.monotonic() - began)
+    return {"kills": sum(counts.values()), **counts, **figures, "seconds": seconds, "broken": broken}
+
+
+def _made_apart(base: Path) -> None:
+    """A model, made by another process."""
+    from _torture_hostile import model
+
+    child = os.fork()
+    if child == 0:
+        try:
+            model(base)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _killed(waiting: list[Killed]) -> Iterator[Killed]:
+    """Each of them once it is gone; they start as soon as there is a place."""
+    running: list[Killed] = []
+    while waiting or running:
+        for one in list(waiting):
+            trainings = sum(isinstance(r.work, Retraining) for r in running)
+            full = trainings >= TRAININGS if isinstance(one.work, Retraining) else len(running) - trainings >= TOGETHER - TRAININGS
+            if not full:
+                waiting.remove(one)
+                one.start()
+                running.append(one)
+        gone = [one for one in running if one.look()]
+        running = [one for one in running if not one.gone]
+        yield from gone
+        time.sleep(0.02)

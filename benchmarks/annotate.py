@@ -291,15 +291,19 @@ def main() -> None:
     parser.add_argument("--start", default="none", help="of --only strokes and complete")
     parser.add_argument("--width", type=int, default=0, help="of the networks of --only planes")
     parser.add_argument(
-        "--seeds", type=int, default=3, help="how often next, rounds, completion and pixels are repeated"
+        "--seeds", type=int, help="how often next, rounds, completion (3) and pixels (10) are repeated, from --seed on"
     )
     parser.add_argument("--size", type=int, default=4096, help="edge of the layer of --only edits, px")
     parser.add_argument(
         "--kinds", nargs="*", help="of --only rounds: bacteria, bright_field, nuclei3d_small, cells ..."
     )
+    parser.add_argument(
+        "--kept", type=Path, help="of --only rounds: a file of results that are not computed again, and are added to"
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    args.seeds = args.seeds or (10 if args.only == "pixels" else 3)
 
     def places() -> Any:
         from _annotate_next import Effort, simulate_places
@@ -318,7 +322,7 @@ def main() -> None:
 
         seeds = range(args.seed, args.seed + args.seeds)
         effort = Effort(steps=args.steps, minutes=min(args.minutes, 1.0))
-        return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds)
+        return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds, args.kept)
 
     def kinds() -> Any:
         """Strokes on kinds that no shipped model saw, before any network is trained."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from discs import discs
 
+from napari_dojo.widgets.annotate import live
 from napari_dojo.widgets.annotate.live import Strokes
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
 from napari_dojo.widgets.common.numbering import STROKES
@@ -82,6 +84,17 @@ def test_the_panel_closed_while_live_leaves_nothing(panel, viewer, qtbot):
     panel.close()
     assert not panel.live.on
     assert not [layer for layer in viewer.layers if "(live)" in layer.name]
+    assert not Path(folder).exists()
+
+
+def test_the_panel_closed_before_its_job_began_leaves_nothing(panel, qtbot, monkeypatch):
+    closed, write = threading.Event(), live.live_request
+    monkeypatch.setattr(live, "live_request", lambda folder: closed.wait(20) and write(folder))
+    choose(panel, "objects")
+    folder = panel.live._folder.name
+    panel.close()
+    closed.set()
+    qtbot.waitUntil(lambda: not any(t.name == "request" for t in threading.enumerate()), timeout=20000)
     assert not Path(folder).exists()
 
 

@@ -95,7 +95,7 @@ class EnoughSection(QWidget):
             self._stop()
             task, material, options = TASKS[found.how.task], found.material, dict(found.how.options)
             self._folder = tempfile.TemporaryDirectory(prefix="dojo-curve-", ignore_cleanup_errors=True)
-            job, settings = Path(self._folder.name) / "job", dict(self.settings)
+            job, settings = Path(self._folder.name), dict(self.settings)
             more = {"out": job / "model", "options": options, "settings": settings, "curve": True}
             self.text.setText("Training on a quarter of it, on half and on all ...")
             self._runner.start(lambda: material.request(job, task, **more))

@@ -92,7 +92,7 @@ class Live(QObject):
         self.end()
         self._editing, self._objects = editing, objects
         self._folder = tempfile.TemporaryDirectory(prefix="dojo-live-", ignore_cleanup_errors=True)
-        job = Path(self._folder.name) / "job"
+        job = Path(self._folder.name)  # all of it goes with a request that nobody waits for any more
         self._runner.start(lambda: live_request(job))
         editing.changed.connect(self.follow)
         self._viewer.layers.events.removed.connect(self._removed)
