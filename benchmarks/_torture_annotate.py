@@ -1,7 +1,7 @@
 """Kills while a person paints, corrects or retrains: how many seconds of work are lost, by the program's own saving.
 
 Several processes at a time, two trainings among them, each with a user folder of its own; all are forked from one that has loaded
-napari and torch, and has computed nothing: the threads of OpenMP do not survive a fork, and who needs them then waits for ever.
+napari and torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ EDGE = 200  # px
 LOADING = 90.0  # seconds until the first edit, at most
 LATEST = 20.0  # seconds after it at which the process is killed, at most
 TOGETHER, TRAININGS = 8, 2  # processes at a time, and trainings among them
-TURNS = ("painting", "correcting", "painting", "retraining", "painting") + ("correcting", "painting") * 2 + ("retraining",)
+TURNS = (
+    ("painting", "correcting", "painting", "retraining", "painting") + ("correcting", "painting") * 2 + ("retraining",)
+)
 
 
 @dataclass
@@ -101,7 +103,8 @@ class Retraining:
     base: Path
 
     def work(self, times: Any) -> None:
-        """Train until the kill, ten steps a second."""
+        """Train until the kill, ten steps a second at most; by one thread, as others need the cores, too."""
+        os.environ["OMP_NUM_THREADS"] = "1"
         from _torture_kills import LONG, scene
 
         from napari_dojo.data.dataset import Dataset, Sample
@@ -187,6 +190,7 @@ def _home(folder: Path) -> Iterator[None]:
 def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> dict[str, Any]:
     """Kill that often while painting (half of them), correcting and retraining, or ``only`` these; figures, with what was broken."""
     import napari.components  # noqa: F401
+    from _torture_hostile import model
 
     for module in ("napari_dojo.training.train", "napari_dojo.widgets.annotate.gestures"):
         import_module(module)
@@ -194,12 +198,11 @@ def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> di
     began, moments = time.monotonic(), random.Random(seed)
     turns = [name for name in TURNS if name in (only or TURNS)]
     names = [turns[k % len(turns)] for k in range(kills)]
-    if "retraining" in names:
-        _made_apart(folder / "base")
+    base = model(folder / "base") if "retraining" in names else folder
     waiting = []
     for k, name in enumerate(names):
         home = folder / f"home-{k}"
-        work = Retraining(home, folder / "base") if name == "retraining" else Editing(home, name == "correcting")
+        work = Retraining(home, base) if name == "retraining" else Editing(home, name == "correcting")
         waiting.append(Killed(name, work, home, moments.uniform(0, LATEST)))
     lost: dict[str, list[float]] = {name: [] for name in turns}
     broken: list[str] = []
@@ -219,26 +222,17 @@ def run(kills: int, folder: Path, seed: int = 0, only: Sequence[str] = ()) -> di
     return {"kills": sum(counts.values()), **counts, **figures, "seconds": seconds, "broken": broken}
 
 
-def _made_apart(base: Path) -> None:
-    """A model, made by another process."""
-    from _torture_hostile import model
-
-    child = os.fork()
-    if child == 0:
-        try:
-            model(base)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-
-
 def _killed(waiting: list[Killed]) -> Iterator[Killed]:
     """Each of them once it is gone; they start as soon as there is a place."""
     running: list[Killed] = []
     while waiting or running:
         for one in list(waiting):
             trainings = sum(isinstance(r.work, Retraining) for r in running)
-            full = trainings >= TRAININGS if isinstance(one.work, Retraining) else len(running) - trainings >= TOGETHER - TRAININGS
+            full = (
+                trainings >= TRAININGS
+                if isinstance(one.work, Retraining)
+                else len(running) - trainings >= TOGETHER - TRAININGS
+            )
             if not full:
                 waiting.remove(one)
                 one.start()
