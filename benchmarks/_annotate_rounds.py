@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,6 +36,7 @@ from napari_dojo.training import train
 BASE = "nuclei-fluorescence"
 KINDS = ("bacteria", "bright_field", "nuclei3d_small")  # of cells, there is too little to correct
 BOX = 96  # px of a place that is suggested
+CORRECTED = 10  # images: fewer hold less than fifty mistakes once the first are corrected
 TESTED = 20  # images of the base model's own test set, cut to 256 x 256 px
 
 
@@ -48,14 +50,16 @@ def pictures_of(kind: str, data: Path, seed: int) -> tuple[list[Picture2], list[
         first = seed % 2
         return [sides[first]], [sides[1 - first]]
     if kind in UNSEEN:
-        found = [(np.asarray(x, np.float32), y) for x, y in (UNSEEN[kind](1000 * (seed + 1) + k) for k in range(10))]
-        return found[:5], found[5:]
-    found = []
-    for k in range(8):
-        scene = simulate(kind, (256, 256), 1000 * (seed + 1) + k)
-        image = scene.image if scene.image.ndim == 2 else scene.image[0]
-        found.append((image.astype(np.float32), scene.labels))
-    return found[:3], found[3:]
+        made = UNSEEN[kind]
+    else:
+        made = partial(_simulated, kind)
+    found = [(np.asarray(x, np.float32), y) for x, y in (made(1000 * (seed + 1) + k) for k in range(CORRECTED + 6))]
+    return found[:CORRECTED], found[CORRECTED:]
+
+
+def _simulated(kind: str, seed: int) -> Picture2:
+    scene = simulate(kind, (256, 256), seed)
+    return scene.image if scene.image.ndim == 2 else scene.image[0], scene.labels
 
 
 def old_test(data: Path) -> list[Picture2]:
