@@ -49,10 +49,7 @@ def pictures_of(kind: str, data: Path, seed: int) -> tuple[list[Picture2], list[
         sides = [(x[:, :256], y[:, :256]), (x[:, 256:], y[:, 256:])]
         first = seed % 2
         return [sides[first]], [sides[1 - first]]
-    if kind in UNSEEN:
-        made = UNSEEN[kind]
-    else:
-        made = partial(_simulated, kind)
+    made = UNSEEN[kind] if kind in UNSEEN else partial(_simulated, kind)
     found = [(np.asarray(x, np.float32), y) for x, y in (made(1000 * (seed + 1) + k) for k in range(CORRECTED + 6))]
     return found[:CORRECTED], found[CORRECTED:]
 
