@@ -100,6 +100,11 @@ def test_confusion_counts_and_intervals():
     assert a.low == 3 + round(10 * wilson(2, 2)[0])
     assert a.low <= a.found <= a.high <= 17 - 3
     assert b.low == 3
+    half = np.arange(17) < 10
+    parts = [prediction.counts(0.6, half), prediction.counts(0.6, ~half)]
+    assert [(one.found, one.shown) for one in parts[0]] == [(7, 3), (3, 3)]
+    assert [(one.found, one.shown) for one in parts[1]] == [(6, 0), (0, 0)]
+    assert parts[1][0].low == round(6 * wilson(2, 2)[0])
     without = Prediction(shown, probability)
     assert (without.confusion, without.confused(0, 1).size) == (None, 0)
     assert (without.counts(0.6)[0].low, without.counts(0.6)[0].high) == (3, 14)

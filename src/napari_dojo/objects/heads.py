@@ -118,20 +118,23 @@ class Prediction:
         given = np.where(tested, np.nan_to_num(self.checked).argmax(axis=1), -1)
         return self.examples.rows[(self.examples.classes == true) & (given == predicted)]
 
-    def counts(self, threshold: float) -> list[Count]:
-        """The count of each class; ``threshold`` as in `classes`.
+    def counts(self, threshold: float, among: NDArray[np.bool_] | None = None) -> list[Count]:
+        """The count of each class; ``threshold`` as in `classes`; ``among`` : which objects (N,) are counted, None: all.
 
         The interval follows from Wilson's of precision and recall in cross-validation: at least the objects that are
         surely right, at most those and the ones that were probably missed. Without cross-validation it is all or none.
         """
-        found = self.classes(threshold)
-        shown, confusion = self.examples.per_class(), self.confusion
+        found, confusion, names = self.classes(threshold), self.confusion, self.examples.names
+        among = np.ones(len(found), bool) if among is None else among
+        mine = among[self.examples.rows]
+        shown, found = np.bincount(self.examples.classes[mine], minlength=len(names)), found[among]
+        known = self.examples.per_class()
         counts = []
-        for k in range(len(self.examples.names)):
+        for k in range(len(names)):
             n = int((found == k).sum())
             others = max(0, n - int(shown[k]))
             low, high = 0.0, float(len(found) - shown.sum())
-            if confusion is not None and shown[k]:
+            if confusion is not None and known[k]:
                 low = others * wilson(confusion[k, k], confusion[:, k].sum())[0]
                 recall = wilson(confusion[k, k], confusion[k].sum())[0]
                 high = min(high, (others + shown[k]) / max(recall, 1e-9) - shown[k])

@@ -10,7 +10,7 @@ import pytest
 from napari_dojo.simulation.cell_types import mixed_cells
 from napari_dojo.widgets.classify import gallery
 from napari_dojo.widgets.classify.panel import ClassifyPanel
-from napari_dojo.widgets.classify.saving import save_rois, save_table
+from napari_dojo.widgets.classify.saving import save_counts, save_rois, save_table
 from napari_dojo.widgets.classify.subject import UNSURE
 
 pytestmark = pytest.mark.gui
@@ -158,6 +158,11 @@ def test_the_table_has_a_row_for_each_object(qtbot, panel, scene, tmp_path):
     assert len(rows) == len(scene.types)
     assert {"class", "probability", "p_class 1", "p_class 2"} <= set(rows[0])
     assert all(abs(float(r["p_class 1"]) + float(r["p_class 2"]) - 1) < 1e-3 for r in rows)
+    with save_counts(panel.live.seen, tmp_path / "counts.csv").open(newline="") as file:
+        counts = list(csv.DictReader(file))
+    named = [r["class"] for r in rows]
+    assert {c["class"]: int(c["objects"]) for c in counts} == {n: named.count(n) for n in ("class 1", "class 2")}
+    assert all(int(c["low"]) <= int(c["objects"]) <= int(c["high"]) and c["shown"] == "3" for c in counts)
 
 
 def test_the_confusion_matrix_leads_to_its_objects(qtbot, panel, scene):

@@ -15,7 +15,16 @@ from napari_dojo.objects.features import Objects
 from napari_dojo.widgets.classify.subject import UNSURE, Seen, Subject
 from napari_dojo.widgets.common.layers import array_of, source_of
 
-__all__ = ["CLASS", "PROBABILITY", "SHOWN", "class_names", "classes_in", "table_of_objects", "with_classes"]
+__all__ = [
+    "CLASS",
+    "PROBABILITY",
+    "SHOWN",
+    "class_names",
+    "classes_in",
+    "counts_of_images",
+    "table_of_objects",
+    "with_classes",
+]
 
 CLASS, PROBABILITY, SHOWN = "class", "probability", "shown"  # shown: by a person, not predicted
 NO_CLASS = "unsure"
@@ -63,14 +72,19 @@ def _of_points(layer: Any, seen: Seen) -> Table:
 
 def _places(axes: Axes, objects: Objects, shape: tuple[int, ...]) -> Table:
     """Frame, size and centre of each object, as `napari_dojo.inference.tables.measure` calls them."""
-    table: Table = {}
-    letters = [a for a in axes.names if a not in axes.spatial]
-    if letters:
-        where = np.unravel_index(objects.sample, [shape[axes.names.index(a)] for a in letters])
-        table |= {POSITION[a]: np.asarray(w) for a, w in zip(letters, where, strict=True)}
+    table = _positions(axes, objects.sample, shape)
     table["area_px" if len(axes.spatial) == 2 else "volume_px"] = objects.size
     table |= {f"centroid_{a.lower()}_px": objects.centre[:, i] for i, a in enumerate(axes.spatial)}
     return table
+
+
+def _positions(axes: Axes, samples: NDArray[Any], shape: tuple[int, ...]) -> Table:
+    """Frame and the like of samples by their numbers; nothing where there is one image."""
+    letters = [a for a in axes.names if a not in axes.spatial]
+    if not letters:
+        return {}
+    where = np.unravel_index(samples, [shape[axes.names.index(a)] for a in letters])
+    return {POSITION[a]: np.asarray(w) for a, w in zip(letters, where, strict=True)}
 
 
 def _carried(old: Any, table: Table) -> Table:
@@ -117,6 +131,23 @@ def classes_in(layer: Any, axes: Axes) -> Classes | None:
     elif letters:
         return None
     return Classes.from_table(sample[keep], number[keep], [n for n, k in zip(named, keep, strict=True) if k])
+
+
+def counts_of_images(seen: Seen) -> Table:
+    """A row for each image (frame) and class: how many objects it has, the 95 % interval, and how many of them were shown.
+
+    DojoError where no classes were predicted.
+    """
+    m, prediction = seen.measured, seen.prediction
+    if prediction is None:
+        raise DojoError("No classes are predicted yet. Show objects of two classes.")
+    axes, shape = m.subject.axes.without_channels(), m.subject.shape
+    images = np.arange(axes.count(shape))
+    counts = [c for i in images for c in prediction.counts(seen.threshold, m.objects.sample == i)]
+    table = _positions(axes, np.repeat(images, len(seen.examples.names)), shape)
+    table[CLASS] = np.array([*seen.examples.names] * len(images), object)
+    figures = np.array([(c.found, c.low, c.high, c.shown) for c in counts], np.int64).reshape(-1, 4)
+    return table | dict(zip(("objects", "low", "high", SHOWN), figures.T, strict=True))
 
 
 def table_of_objects(seen: Seen, chosen: tuple[str, ...]) -> Table:

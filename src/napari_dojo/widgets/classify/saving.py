@@ -12,13 +12,13 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 from napari_dojo.errors import explained
 from napari_dojo.inference.tables import write_csv
 from napari_dojo.io.rois import write_rois
-from napari_dojo.widgets.classify.columns import class_names, table_of_objects
+from napari_dojo.widgets.classify.columns import class_names, counts_of_images, table_of_objects
 from napari_dojo.widgets.classify.subject import Seen
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.measurements import chosen_here
 
-__all__ = ["SaveButton", "save_rois", "save_table"]
+__all__ = ["SaveButton", "save_counts", "save_rois", "save_table"]
 
 
 class SaveButton(QPushButton):
@@ -34,7 +34,12 @@ class SaveButton(QPushButton):
         self._work = Latest(self)
         self._work.told.connect(self._told)
         menu = QMenu(self)
-        for words, ending, write in (("Table (CSV)", ".csv", save_table), ("ImageJ ROIs (zip)", ".zip", save_rois)):
+        kinds = (
+            ("Table (CSV)", ".csv", save_table),
+            ("Counts of each image (CSV)", ".csv", save_counts),
+            ("ImageJ ROIs (zip)", ".zip", save_rois),
+        )
+        for words, ending, write in kinds:
             action = menu.addAction(f"{words} ...")
             if action is not None:
                 action.triggered.connect(lambda *_, ending=ending, write=write: self._save(ending, write))
@@ -67,6 +72,12 @@ class SaveButton(QPushButton):
 def save_table(seen: Seen, path: Path) -> Path:
     """Write one line for each object: measurements, class, probability. DojoError where that is not possible."""
     write_csv(path, table_of_objects(seen, chosen_here()))
+    return path
+
+
+def save_counts(seen: Seen, path: Path) -> Path:
+    """Write one line for each image and class: count, interval. DojoError where that is not possible."""
+    write_csv(path, counts_of_images(seen))
     return path
 
 

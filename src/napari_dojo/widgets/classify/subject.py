@@ -188,6 +188,7 @@ class Seen:
     numbers : (N,) for each object 0 (no class), 1, 2, ... or `UNSURE`.
     picture : uint8, these numbers at the pixels of the labels.
     final : no better one follows.
+    threshold : of certainty, below which objects are unsure.
     """
 
     measured: Measured
@@ -196,11 +197,12 @@ class Seen:
     numbers: NDArray[np.uint8]
     picture: NDArray[np.uint8]
     final: bool = True
+    threshold: float = 0.0
 
     def at(self, threshold: float) -> Seen:
         """The same with another threshold of certainty."""
         numbers = _numbers(self.measured, self.examples, self.prediction, threshold)
-        return replace(self, numbers=numbers, picture=painted(self.measured, numbers))
+        return replace(self, numbers=numbers, picture=painted(self.measured, numbers), threshold=threshold)
 
 
 def classified(m: Measured, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen | None]:
@@ -209,7 +211,7 @@ def classified(m: Measured, examples: Examples, temperature: float, threshold: f
     def seen(prediction: Prediction | None) -> Seen:
         numbers = _numbers(m, examples, prediction, threshold)
         final = prediction is None or prediction.checked is not None or not examples.checkable
-        return Seen(m, examples, prediction, numbers, painted(m, numbers), final)
+        return Seen(m, examples, prediction, numbers, painted(m, numbers), final, threshold)
 
     found = False
     for prediction in predictions(m.x, examples, temperature):

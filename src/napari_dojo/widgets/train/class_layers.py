@@ -74,9 +74,8 @@ class ClassLayerRows(QScrollArea):
                 widget.hide()
                 widget.deleteLater()
         self._lines = [self._line(k, layer) for k, layer in enumerate(layers, 1)]
-        high = self._grid.rowMinimumHeight(0) + self.fontMetrics().height() + 3
-        each = self._lines[0][2].sizeHint().height() + 3 if self._lines else 0
-        self.setFixedHeight(high + each * min(SHOWN, len(self._lines)) + 2)
+        each = self._lines[0][2].sizeHint().height() + self._grid.verticalSpacing() if self._lines else 0
+        self.setFixedHeight(self._grid.sizeHint().height() - each * max(0, len(layers) - SHOWN) + 4)
         self.changed.emit()
 
     def _line(self, number: int, layer: Any) -> tuple[Any, QLabel, QLineEdit]:
