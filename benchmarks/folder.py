@@ -7,8 +7,9 @@ processor time of all processes: ``busy`` is its share of what the cores could h
 without the seconds until the first result (torch is loaded by one thread). Where other programs run meanwhile, ``wanted`` counts:
 the time that threads ran or waited for a core (Linux). ``--install ENVS`` also times Cellpose 3 and StarDist on ``--few`` of the images,
 each in a separate environment under ENVS, trained for ``--minutes`` on dsb2018_fluo before (``--models`` keeps that), because their
-weights lie on hubs; both sides say how many objects they found;
-``ours`` in it is the command on the same images. The last line is JSON.
+weights lie on hubs. All say how many objects they found; ``masks_seconds`` is what Cellpose takes to make masks where its flows are those
+of the true objects, because minutes of training on a CPU give it none. ``ours`` in it is the command on the same images, its start included.
+The last line is JSON.
 """
 
 from __future__ import annotations
@@ -34,14 +35,19 @@ PEERS = ("stardist", "cellpose")
 
 
 def make(folder: Path, count: int, edge: int) -> None:
-    """So many images of a few scenes, each turned and with its own noise."""
+    """So many images of a few scenes, each turned and with its own noise; their objects in ``masks`` beside the folder."""
     from napari_dojo.simulation.microscope import simulate
 
-    scenes = [np.asarray(simulate("nuclei", (edge, edge), seed=s, diameter=18).image) for s in range(4)]
+    scenes = [simulate("nuclei", (edge, edge), seed=s, diameter=18) for s in range(4)]
     folder.mkdir(parents=True)
+    (folder.parent / "masks").mkdir()
     rng = np.random.default_rng(0)
     for i in range(count):
-        x = np.rot90(scenes[i % 4], i // 4 % 4) + rng.normal(0, 3, (edge, edge))
+        scene, turns = scenes[i % 4], i // 4 % 4
+        x = np.rot90(np.asarray(scene.image), turns) + rng.normal(0, 3, (edge, edge))
+        tifffile.imwrite(
+            folder.parent / "masks" / f"{i:03}.tif", np.rot90(np.asarray(scene.labels), turns).astype(np.uint16)
+        )
         tifffile.imwrite(folder / f"{i:03}.tif", np.clip(x, 0, 65535).astype(np.uint16))
 
 
@@ -106,7 +112,8 @@ def peers(images: Path, args: argparse.Namespace, folder: Path) -> dict[str, Any
             said = run([python, HERE / f"peer_{peer}.py", *where, *kept, "--minutes", f"{args.minutes:g}"])
             facts = json.loads(said.strip().splitlines()[-1])
             found[peer] = {"version": facts["version"], "seconds": round(facts["predict_seconds"], 1)}
-            found[peer]["objects"] = counted(folder / peer)
+            found[peer] |= {"objects": counted(folder / peer)}
+            found[peer] |= {k: round(facts[k], 1) for k in ("masks_seconds",) if k in facts}
         except (Missing, OSError, ValueError) as e:
             found[peer] = {"missing": f"{e}"}
     return found
