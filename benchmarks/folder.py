@@ -6,7 +6,7 @@ Makes images of simulated nuclei (16 bits, TIFF), predicts them with `napari-doj
 processor time of all processes: ``busy`` is its share of what the cores could have given from start to end, ``busy_at_work``
 without the seconds until the first result (torch is loaded by one thread). Where other programs run meanwhile, ``wanted`` counts:
 the time that threads ran or waited for a core (Linux). ``--install ENVS`` also times Cellpose 3 and StarDist on ``--few`` of the images,
-each in a separate environment under ENVS, trained for ``--minutes`` on dsb2018_fluo before (``--models`` keeps that), because their
+each in a separate environment under ENVS, trained for ``--minutes`` on other simulated nuclei before (``--models`` keeps that), because their
 weights lie on hubs. All say how many objects they found; ``masks_seconds`` is what Cellpose takes to make masks where its flows are those
 of the true objects, because minutes of training on a CPU give it none. ``ours`` in it is the command on the same images, its start included.
 The last line is JSON.
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import psutil
 import tifffile
-from _common import DATA, HERE, command, report
+from _common import HERE, command, report
 
 MODEL = "nuclei-fluorescence"
 PEERS = ("stardist", "cellpose")
@@ -103,11 +103,12 @@ def peers(images: Path, args: argparse.Namespace, folder: Path) -> dict[str, Any
     """Seconds that others take for the same images, loading left out; or why they were not measured."""
     from peers import Missing, environment, run
 
-    data, found = DATA / "dsb2018_fluo", dict[str, Any]()
+    found = dict[str, Any]()
+    make(folder / "train" / "images", 32, 256)
     for peer in PEERS:
         try:
             python = environment(peer, args.install)
-            where = ["--train", data / "train", "--test", images.parent, "--out", folder / peer]
+            where = ["--train", folder / "train", "--test", images.parent, "--out", folder / peer]
             kept = ["--keep", args.models.absolute()] if args.models else []
             said = run([python, HERE / f"peer_{peer}.py", *where, *kept, "--minutes", f"{args.minutes:g}"])
             facts = json.loads(said.strip().splitlines()[-1])

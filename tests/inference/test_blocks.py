@@ -143,6 +143,15 @@ def test_objects_of_a_stack_and_of_a_series_of_stacks(tmp_path):
         assert a.max() == b.max() > 5
 
 
+def test_objects_of_a_large_volume_are_found_part_by_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_dojo.inference.blocks.FOUND", {3: 24})
+    x, r = nuclei((40, 72, 80)), ready(BrightStack(), tile=500)  # blocks of 64 px
+    result_of(predict_to_store(r, image(r, x), tmp_path / "out.zarr", Control()))
+    found, wanted = images.read(tmp_path / "out.zarr", labels=True).data, whole(r, x)
+    assert same_objects(found, wanted)
+    assert found.max() == wanted.max() > 5
+
+
 def test_intensities_on_a_finer_grid_with_channels_named_and_in_the_order_of_ome(tmp_path):
     x = np.stack([nuclei((2, 150, 180), seed) for seed in range(2)], 1)  # Z, T, Y, X
     r = ready(Twice(), 64, "upscale", options={}, upsampling={"Y": 2, "X": 2})

@@ -531,3 +531,20 @@ def test_a_large_image_needs_memory_for_a_block(monkeypatch):
     at_once = memory_for(ready, given)
     monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
     assert memory_for(ready, given) < 0.3 * at_once
+
+
+@pytest.mark.parametrize(
+    ("dims", "memory", "most"), [(2, 2e10, 0.7e9), (3, 1e10, 1.4e9), (3, 3e10, 3e9), (3, 2e9, 1e9)]
+)
+def test_blocks_are_held_to_their_memory(dims, memory, most, monkeypatch):
+    """On a CPU; where there is little, to half of it, and of volumes to a tenth of much. Networks of volumes need two cores each."""
+    monkeypatch.setattr("napari_dojo.inference.predictor.VOLUME", 1e12)
+    monkeypatch.setattr("napari_dojo.inference.predictor.BLOCKS", {"cpu": 1e12})
+    predictor = Predictor(bundle(dims).net, Device("cpu", "CPU", int(memory), 4))
+    assert predictor.block_memory == pytest.approx(most)
+    if memory > 2.5e9:
+        assert predictor.with_smaller_blocks(0.2e9).block_memory == pytest.approx(
+            most - (0.0 if memory > 2e10 else 0.2e9)
+        )
+    under_way = predictor.for_blocks(predictor.block_pixels).at_once
+    assert under_way == (1 if memory < 2.5e9 else 2 if dims == 3 else 4)

@@ -201,7 +201,7 @@ def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings,
 
     model = find(args.model)
     with connected(args.scheduler, Order(str(model), settings, decoding)) as cluster:
-        ready = Ready.of(load(model), settings, decoding)
+        ready = cluster.sized(Ready.of(load(model), settings, decoding))
         yield Message("info", cluster.sentence(ready.predictor.block_memory))
         if isinstance(sink, ZarrSink):
             yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)

@@ -31,6 +31,7 @@ from napari_dojo.settings import PredictSettings
 __all__ = ["Cluster", "Order", "connected"]
 
 PROGRAM = 0.4e9  # bytes that a worker takes without any image, about
+LESS = 0.15e9  # bytes that a block takes less where its worker shares the memory of this machine with others
 WAIT = 60  # s for the first worker of a scheduler
 TRIES = 3  # workers that may be lost over the same block before it is given up
 
@@ -57,10 +58,15 @@ class _Image:
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """Connected workers, and what they do: blocks of an image (an `Engine`), or whole files."""
+    """Connected workers, and what they do: blocks of an image (an `Engine`), or whole files; ``local`` : of this machine."""
 
     client: Any
     order: Order
+    local: bool = False
+
+    def sized(self, ready: Ready) -> Ready:
+        """A model with the blocks that suit the workers: those of this machine take the memory of a program each, too."""
+        return replace(ready, predictor=ready.predictor.with_smaller_blocks(LESS)) if self.local else ready
 
     def sentence(self, block: float) -> str:
         """How many workers there are, what memory each has, and where they can be watched; ``block`` : bytes for one."""
@@ -183,7 +189,7 @@ def connected(scheduler: str, order: Order) -> Iterator[Cluster]:
         LocalCluster(many, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield Cluster(client, order)
+        yield Cluster(client, order, local=True)
 
 
 # on a worker --------------------------------------------------------------------------------------------------------

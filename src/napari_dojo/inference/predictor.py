@@ -95,7 +95,7 @@ class Predictor:
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
         self._size, self._padded, self._dims = tuple(net.size), net.padded, net.dims
-        self._of_blocks, self._kept = False, Kept()
+        self._of_blocks, self._kept, self._less = False, Kept(), 0.0
         self.scale: tuple[int, ...] = tuple(net.scale)
         each = max(BYTES, 2 * net.bytes_per_pixel)
         self._fitting = min(LARGEST[device.kind], max(device.memory / each / 2, 512.0**2))
@@ -129,7 +129,8 @@ class Predictor:
             return float(self._asked) ** 2
         flat, memory = self._dims == 2, self.device.memory / 2
         if self.device.kind == "cpu":
-            memory = min(memory, max(BLOCK_MEMORY[self._dims], 0.0 if flat else BLOCK_SHARE * self.device.memory))
+            usual = BLOCK_MEMORY[self._dims] - self._less
+            memory = min(memory, max(usual, 0.0 if flat else BLOCK_SHARE * self.device.memory))
         fixed, each = self.for_blocks(inf)._bytes(inf)
         most = BLOCKS[self.device.kind] if flat else VOLUME
         return min(most, max((memory - fixed) / each, 512.0**2))
@@ -138,6 +139,12 @@ class Predictor:
     def block_memory(self) -> float:
         """Bytes for a block of that size, about."""
         return self.for_blocks(self.block_pixels).memory
+
+    def with_smaller_blocks(self, less: float) -> Predictor:
+        """The same, whose blocks on a CPU take that many bytes less than usual."""
+        made = copy(self)
+        made._less = less
+        return made
 
     def for_blocks(self, pixels: float) -> Predictor:
         """The same, which computes blocks of so large a size."""
