@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from napari_dojo.models.watched import Watched
 from napari_dojo.training.feed import Feed
 from napari_dojo.training.judge import Judge, figures
 
-__all__ = ["Checks"]
+__all__ = ["Checks", "as_good"]
 
 
 class Checks:
@@ -117,3 +118,13 @@ class Checks:
         except DojoError:  # a preview is not worth a training
             return None
         return str(path)
+
+
+def as_good(figure: float, best: float, score: Mapping[str, Any]) -> float:
+    """The figure of a check; the best one until then where it is lower by less than the standard error of the accuracy.
+
+    So the later of such weights are kept, which were trained for longer and at a lower rate: of 90 images three more or
+    fewer that are right do not tell which network is better.
+    """
+    low, high = score.get("accuracy_interval", (0.0, 0.0))
+    return best if best > figure > best - (high - low) / 4 else figure

@@ -21,7 +21,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import find
 from napari_dojo.models.watched import Watched
-from napari_dojo.training.checks import Checks
+from napari_dojo.training.checks import Checks, as_good
 from napari_dojo.training.feed import Feed, Scaled
 from napari_dojo.training.held import held_of, keep_held
 from napari_dojo.training.judge import Judge, figures
@@ -87,6 +87,7 @@ class Training:
         self.card = card_of(setup, samples.dataset, samples.split, target, samples.fingerprint)
         self.feed = Feed(setup, samples, self.card)
         self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
+        self.improved = True  # the last check was better than all before
         self.checks = Checks(self.feed, control, target.run, like.checks if like else None)
         self.test = self.feed.judge(samples.split.test) if samples.split.test else None
         self.best: _Best | None = None  # not saved yet
@@ -289,7 +290,8 @@ class Training:
     def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
         told, figure = self.checks.check(self._settled(net), step, train_loss)
-        return told, float(step) if self._unchosen else figure
+        self.improved = figure > self.learner.best
+        return told, float(step) if self._unchosen else as_good(figure, self.learner.best, self.checks.score)
 
     @property
     def _unchosen(self) -> bool:
@@ -372,7 +374,7 @@ class Training:
         if self.checks.watched is not None:
             self.checks.watched.write(self.target.run)
         facts = {
-            "rising": learner.rising and not self._unchosen,
+            "rising": self.improved and not self._unchosen,
             "warning": self._warning(),
             "steps": learner.step,
             "seconds": self._seconds,
