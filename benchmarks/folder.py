@@ -7,8 +7,8 @@ processor time of all processes: ``busy`` is its share of what the cores could h
 without the seconds until the first result (torch is loaded by one thread). Where other programs run meanwhile, ``wanted`` counts:
 the time that threads ran or waited for a core (Linux). ``--install ENVS`` also times Cellpose 3 and StarDist on ``--few`` of the images,
 each in a separate environment under ENVS, trained for ``--minutes`` on other simulated nuclei before (``--models`` keeps that), because their
-weights lie on hubs. All say how many objects they found; ``masks_seconds`` is what Cellpose takes to make masks where its flows are those
-of the true objects, because minutes of training on a CPU give it none. ``ours`` in it is the command on the same images, its start included.
+weights lie on hubs. Minutes on a CPU may give them no objects, so ``masks_seconds`` is what they take to make labels where their maps are
+those of the true objects. ``ours`` in it is the command on the same images, its start included, theirs is left out.
 The last line is JSON.
 """
 
