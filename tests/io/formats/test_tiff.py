@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import tifffile
 
 from napari_dojo.errors import DojoError
+from napari_dojo.io.formats.tiff import listening
 from napari_dojo.io.images import read, read_all
 
 BLOB = (2000 * np.exp(-(((np.mgrid[:64, :48] - 20) / 12.0) ** 2).sum(0))).astype(np.uint16)
@@ -158,3 +161,24 @@ def test_an_impossible_pixel_size_is_said(tmp_path: Path) -> None:
     picture = read(tmp_path / "a.ome.tif")
     assert (picture.pixel_size, picture.unit) == (None, None)
     assert picture.notes == ("a.ome.tif gives pixels of 5e+05 x 5e+05 µm, which cannot be right. It was ignored.",)
+
+
+def test_what_is_said_of_a_file_is_not_taken_for_one_that_another_thread_reads() -> None:
+    logger, started, done = logging.getLogger("tifffile"), Event(), Event()
+    theirs: list[str] = []
+
+    def other() -> None:
+        with listening() as said:
+            started.set()
+            done.wait(10)
+            logger.warning("of theirs")
+            theirs.extend(said)
+
+    thread = Thread(target=other)
+    with listening() as said:
+        thread.start()
+        started.wait(10)
+        logger.warning("of ours")
+        done.set()
+        thread.join()
+    assert (said, theirs) == (["of ours"], ["of theirs"])

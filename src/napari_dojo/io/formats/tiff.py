@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -74,21 +75,32 @@ def read_tiff(path: Path, wanted: Wanted) -> Picture:
     return picture
 
 
+class _Listener(logging.Filter):
+    """Collects what tifffile logs in one thread, and in threads that it starts; other files are read meanwhile by others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.thread = get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a message is left to others."""
+        others = [f for f in logging.getLogger("tifffile").filters if isinstance(f, _Listener) and f is not self]
+        if record.thread != self.thread and any(f.thread == record.thread for f in others):
+            return True
+        self.said.append(record.getMessage())
+        return False
+
+
 @contextmanager
 def listening() -> Iterator[list[str]]:
     """Keeps what tifffile logs from the screen, and collects it."""
-    said: list[str] = []
-
-    def take(record: logging.LogRecord) -> bool:
-        said.append(record.getMessage())
-        return False
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(take)
+    logger, listener = logging.getLogger("tifffile"), _Listener()
+    logger.addFilter(listener)
     try:
-        yield said
+        yield listener.said
     finally:
-        logger.removeFilter(take)
+        logger.removeFilter(listener)
 
 
 # ---- which images there are
