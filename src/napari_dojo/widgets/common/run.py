@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.errors import explained
-from napari_dojo.events import Done, Failed, Step
+from napari_dojo.events import Done, Failed, Progress, Step
 from napari_dojo.jobs.job import Job
 from napari_dojo.widgets.common.background import in_background
 
@@ -139,10 +139,13 @@ class Runner(QObject):
             if not self._leaving:
                 self.close()
             return
-        for event in job.events() if self.busy else ():
+        told = list(job.events()) if self.busy else []
+        last = max((i for i, event in enumerate(told) if isinstance(event, Progress)), default=0)
+        for i, event in enumerate(told):
             if not self.busy:
                 return
-            self._say(event)
+            if i == last or not isinstance(event, Progress):  # a bar is painted each time that it is set
+                self._say(event)
 
     def _begin(self, made: Path | Exception | None) -> None:
         if made is None:
