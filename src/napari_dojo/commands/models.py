@@ -29,6 +29,9 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     take.set_defaults(run=_import)
     give = what.add_parser("export", help="pack a model as a zip to share")
     give.add_argument("model")
+    give.add_argument(
+        "--then", metavar="CLASSIFIER", help="pack this classifier of its objects, too, and a recipe for both"
+    )
     give.add_argument("--out", type=Path, required=True, metavar="ZIP")
     give.set_defaults(run=_export)
     away = what.add_parser("remove", help="delete one of your own models")
@@ -65,7 +68,16 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    print(f"Written to {export(args.model, args.out)}.")
+    if args.then is None:
+        print(f"Written to {export(args.model, args.out)}.")
+        return
+    from napari_dojo.recipes.packed import RECIPE, pack_recipe
+    from napari_dojo.recipes.recipe import Classify, Export, Measure, Predict, Recipe
+
+    pair = Recipe(steps=(Predict(args.model), Classify(args.then), Measure(), Export()))
+    print(
+        f"Written to {pack_recipe(pair, args.out)}. Unpack it, then: napari-dojo run {RECIPE} --input IMAGES --out RESULTS"
+    )
 
 
 def _remove(args: argparse.Namespace) -> None:

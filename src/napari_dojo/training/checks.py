@@ -56,7 +56,7 @@ class Checks:
         self._number: int = like._number + 1 if like else 0  # of the trial: each has its own previews
 
     def check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
-        """Score a network; what is told of it, and the figure that is larger for better ones."""
+        """Score a network; what is said of it, and the figure that is larger for better ones."""
         task, began = self._feed.task, time.monotonic()
         self.maps = self.judge.predict(net)
         score = self.judge.score(self.maps, self.decoding)
