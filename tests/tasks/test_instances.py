@@ -200,6 +200,17 @@ def test_check_counts_inside_the_region_alone():
     assert check([y], regions=[region]).objects == 1
 
 
+def test_the_region_cuts_objects_that_do_not_count_as_small_ones():
+    y = np.zeros((64, 64), np.int32)
+    y[4:20, 4:20], y[4:20, 40:56] = 1, 2
+    region = np.zeros(y.shape, bool)
+    region[:, :41] = True  # one column of the second object
+    found = check([y], regions=[region])
+    assert (found.objects, found.decoding.minimum_area) == (2, 128.0)
+    region[:, :12] = False
+    assert check([y], regions=[region]).decoding.minimum_area == pytest.approx(8.5, abs=1)
+
+
 def test_check_says_what_is_wrong():
     y = two_discs()
     assert "No object is labelled" in check([y * 0]).errors[0]

@@ -237,3 +237,15 @@ def test_objects_are_split_as_the_strokes_say():
     for drawn, count in ((one, 2), (two, 4)):
         ((kept, depth),) = strokes._split_as_stroked([mask], [drawn], ())
         assert len(np.unique(strokes._split(kept, depth))) - 1 == count
+
+
+def test_a_waist_of_a_pixel_splits_a_thin_rod_only_where_strokes_say_so():
+    """Of three pixels' depth, one is a third; of eight, it is nothing."""
+    mask = np.zeros((20, 60), bool)
+    mask[7:13, 5:55], mask[7, 28:32], mask[12, 28:32] = True, False, False
+    shallow, deep = (strokes.relative_depth(mask, (), least) for least in (0.0, 8.0))
+    assert [len(np.unique(strokes._split(mask, d))) - 1 for d in (shallow, deep)] == [2, 1]
+    along = np.zeros(mask.shape, np.int32)
+    along[9, 10:50] = 2
+    ((kept, depth),) = strokes._split_as_stroked([mask], [along], ())
+    assert len(np.unique(strokes._split(kept, depth))) - 1 == 1

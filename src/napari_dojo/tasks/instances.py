@@ -132,7 +132,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         findings += like
     else:
         findings += [*edge_findings(dataset), *background_findings(dataset), *label_shift_findings(dataset)]
-    sizes, empty = [], 0
+    sizes, whole, empty = [], [], 0
     pieces: dict[str, tuple[int, int]] = {}
     for item in dataset.samples:
         y = _annotated(item)
@@ -140,6 +140,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         areas = areas[areas > 0]
         empty += not len(areas)
         sizes.append(areas)
+        whole.append(areas if item.region is None else _whole(item.y, item.region))
         if 0 < len(areas) <= FEW and (n := int(numbered_pieces(y).max())) >= 3 * len(areas):
             pieces[item.name] = (len(areas), n)
     areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
@@ -165,7 +166,8 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     if empty:
         findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
     thickness = _thickness(dataset.samples, diameter)
-    minimum_area = max(3.0, round(0.5 * float(np.percentile(areas, 1)), 1))
+    complete = np.concatenate(whole)
+    minimum_area = max(3.0, round(0.5 * float(np.percentile(complete if len(complete) else areas, 1)), 1))
     return Summary(
         replace(options, diameter=float(diameter)),
         _maps(dims),
@@ -365,6 +367,14 @@ def _maps(dims: int) -> tuple[str, ...]:
 def _annotated(item: Sample) -> NDArray[Any]:
     y = np.asarray(item.y)
     return y if item.region is None else np.where(item.region, y, 0)
+
+
+def _whole(y: NDArray[Any], region: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Areas of the objects (*S) that are annotated with all their pixels; the region's edge cuts others."""
+    numbers = _numbered(np.asarray(y))
+    areas = np.bincount(numbers.ravel())[1:]
+    known = np.bincount(numbers[region], minlength=len(areas) + 1)[1:]
+    return areas[(areas > 0) & (known == areas)]
 
 
 def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:

@@ -49,7 +49,8 @@ UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
 STEEP = 4.0  # times the logarithm of a depth in stacks: a dip to 95 % separates two objects
 STEEPER = 1.4  # times a depth in images: a dip of .14 separates two objects
-OTHER_DIPS = (0.7, 1.4)  # times that depth, where objects then agree better with the strokes
+# times that depth, and px that a part counts as deep at least: where objects then agree better with the strokes
+OTHER_DIPS = ((0.7, 0.0), (1.4, 0.0), (1.0, 8.0), (1.0, 12.0))
 BETTER = 0.015  # of the strokes' pixels, from which on they do
 HOLES = (0, 50, 200, 800, 3200)  # px; holes of a mask that are filled, up to one of these sizes
 WORSE = 0.03  # in agreement with the strokes, that filling may cost
@@ -185,18 +186,22 @@ def _split_as_stroked(
     masks: Sequence[NDArray[np.bool_]], strokes: Sequence[NDArray[np.int32]], spacing: Sequence[float]
 ) -> list[Terrain]:
     """The masks with the depths in them, by the dips at which most of each stroke lies in an object without another stroke."""
-    depths = [relative_depth(mask, spacing) for mask in masks]
 
-    def kept(steeper: float) -> float:
-        found = [_split(m, steeper * d) for m, d in zip(masks, depths, strict=True)]
+    def depths(steeper: float, least: float) -> list[NDArray[np.float32]]:
+        return [steeper * relative_depth(mask, spacing, least) for mask in masks]
+
+    def kept(tried: Sequence[NDArray[np.float32]]) -> float:
+        found = [_split(m, d) for m, d in zip(masks, tried, strict=True)]
         shares = [_shares(objects, drawn) for objects, drawn in zip(found, strokes, strict=True)]
         return float(np.mean(np.concatenate(shares))) if any(map(len, shares)) else 1.0
 
-    best, most = 1.0, kept(1.0) + BETTER
-    for steeper in OTHER_DIPS if masks[0].ndim == 2 else ():
-        if (share := kept(steeper)) > most:
-            best, most = steeper, share
-    return [(mask, best * depth) for mask, depth in zip(masks, depths, strict=True)]
+    best = depths(1.0, 0.0)
+    most = kept(best) + BETTER
+    for other in OTHER_DIPS if masks[0].ndim == 2 else ():
+        tried = depths(*other)
+        if (share := kept(tried)) > most:
+            best, most = tried, share
+    return list(zip(masks, best, strict=True))
 
 
 def _shares(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -329,11 +334,15 @@ def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.stack([ndi.gaussian_filter(image, sigma, order=tuple(o.tolist())) for o in orders])
 
 
-def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> NDArray[np.float32]:
+def relative_depth(
+    inside: NDArray[np.bool_], spacing: Sequence[float] = (), least: float = 0.0
+) -> NDArray[np.float32]:
     """The smoothed distance to the mask's edge, so that a dip means as much in small objects as in large ones.
 
     In images it is `STEEPER` times what it is relative to the deepest point of its connected part; in stacks, where nearly all objects of a crowded field
     are connected, its logarithm is taken instead. ``spacing`` : of pixels along each axis, the smallest 1; empty: the same.
+    ``least`` : px that each part of an image counts as deep, at least: where objects are thin and long, an edge that is off by a
+    pixel is no dip.
     """
     from scipy import ndimage as ndi
 
@@ -345,7 +354,7 @@ def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = ()) -> 
     parts, n = ndi.label(inside)
     deepest = np.zeros(n + 1, np.float32)
     np.maximum.at(deepest, parts.ravel(), depth.ravel())
-    return np.asarray(np.where(inside, STEEPER * depth / np.maximum(deepest, 1e-6)[parts], 0), np.float32)
+    return np.asarray(np.where(inside, STEEPER * depth / np.maximum(deepest, max(least, 1e-6))[parts], 0), np.float32)
 
 
 def _held(found: NDArray[np.int32], strokes: NDArray[np.int32]) -> tuple[NDArray[np.int64], ...]:

@@ -174,7 +174,7 @@ def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: 
         name=target.name or target.out.name,
         task=task.name,
         options=_kept_options(summary.options),
-        decoding=asdict(summary.decoding),
+        decoding=_decoding(setup, target),
         net=summary.hints.network,
         net_options={**plan.net, **_arguments(setup)},
         axes=dataset.axes,
@@ -204,6 +204,18 @@ def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: 
         },
         parent=setup.start.name if setup.start else None,
     )
+
+
+def _decoding(setup: Setup, target: Target) -> dict[str, Any]:
+    """Before it is tuned: of a retraining on corrections that of its start, by which what is corrected was predicted, with objects as
+    small as those that are accepted.
+    """
+    found = asdict(setup.summary.decoding)
+    if setup.start is None or not target.corrections or setup.task.supervision.completion(setup.options) is not None:
+        return found
+    old = {k: v for k, v in setup.start.decoding.items() if k in found}
+    least = {k: min(found[k], old[k]) for k in ("minimum_area",) if k in old}
+    return {**found, **old, **least}
 
 
 def _arguments(setup: Setup) -> dict[str, Any]:
