@@ -334,9 +334,7 @@ def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.stack([ndi.gaussian_filter(image, sigma, order=tuple(o.tolist())) for o in orders])
 
 
-def relative_depth(
-    inside: NDArray[np.bool_], spacing: Sequence[float] = (), least: float = 0.0
-) -> NDArray[np.float32]:
+def relative_depth(inside: NDArray[np.bool_], spacing: Sequence[float] = (), least: float = 0.0) -> NDArray[np.float32]:
     """The smoothed distance to the mask's edge, so that a dip means as much in small objects as in large ones.
 
     In images it is `STEEPER` times what it is relative to the deepest point of its connected part; in stacks, where nearly all objects of a crowded field
