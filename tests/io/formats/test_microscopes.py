@@ -98,9 +98,9 @@ def test_zeiss(tmp_path, monkeypatch):
 def test_nikon(tmp_path, monkeypatch, lazy):
     import dask.array as da
 
-    x = np.arange(2 * 4 * 2 * 8 * 9, dtype=np.uint16).reshape(2, 4, 2, 8, 9)  # positions, planes, channels
+    x = np.arange(2 * 3 * 4 * 2 * 8 * 9, dtype=np.uint16).reshape(2, 3, 4, 2, 8, 9)  # positions, frames, planes, channels
     made = Opened(
-        sizes={"P": 2, "Z": 4, "C": 2, "Y": 8, "X": 9},
+        sizes={"P": 2, "T": 3, "Z": 4, "C": 2, "Y": 8, "X": 9},
         nbytes=x.nbytes,
         asarray=lambda position: x[position],
         to_dask=lambda position: da.from_array(x[position]),
@@ -112,7 +112,7 @@ def test_nikon(tmp_path, monkeypatch, lazy):
     one, two = images.read_all(tmp_path / "a.nd2", lazy_above=0 if lazy else 10**9)
     assert hasattr(two.data, "dask") == lazy
     np.testing.assert_array_equal(np.asarray(two.data), x[1])
-    assert (one.axes, one.pixel_size, one.channel_names, one.images) == ("ZCYX", (1.5, 0.25, 0.25), ("a", "b"), 2)
+    assert (one.axes, one.pixel_size, one.channel_names, one.images) == ("TZCYX", (1.5, 0.25, 0.25), ("a", "b"), 2)
 
 
 def test_olympus(tmp_path, monkeypatch):
