@@ -98,7 +98,9 @@ def test_zeiss(tmp_path, monkeypatch):
 def test_nikon(tmp_path, monkeypatch, lazy):
     import dask.array as da
 
-    x = np.arange(2 * 3 * 4 * 2 * 8 * 9, dtype=np.uint16).reshape(2, 3, 4, 2, 8, 9)  # positions, frames, planes, channels
+    x = np.arange(2 * 3 * 4 * 2 * 8 * 9, dtype=np.uint16).reshape(
+        2, 3, 4, 2, 8, 9
+    )  # positions, frames, planes, channels
     made = Opened(
         sizes={"P": 2, "T": 3, "Z": 4, "C": 2, "Y": 8, "X": 9},
         nbytes=x.nbytes,
