@@ -13,9 +13,10 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "balanced", "numbers_in", "on_both_sides"]
+from napari_dojo.boxes import Box, slices
 
-Box = tuple[tuple[int, int], ...]  # (start, stop) for each axis of S
+__all__ = ["balanced", "numbers_in", "on_both_sides"]
+
 FEWEST = 0.02  # of the pixels of a stratum, that make a side worth something
 CELLS = 12  # along an axis, at most
 
@@ -36,7 +37,7 @@ def on_both_sides(
     total = sum((_count(s, numbers) for s in strata), np.zeros(len(numbers), int))
     sides = []
     for boxes in (training, validation):
-        parts = (_count(strata[i][tuple(slice(a, b) for a, b in box)], numbers) for i, box in boxes)
+        parts = (_count(strata[i][slices(box)], numbers) for i, box in boxes)
         sides.append(sum(parts, np.zeros(len(numbers), int)))
     both = np.minimum(*sides)
     return tuple(n for n, k, t in zip(numbers, both, total, strict=True) if k > fewest * t)

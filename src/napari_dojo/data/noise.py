@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_dojo.boxes import middle
+
 __all__ = ["Noise", "fission", "measure_noise"]
 
 BLOCK = 8  # px; edge of the places that are looked at
@@ -98,7 +100,7 @@ def _planes(x: Any) -> NDArray[np.float32]:
     size = np.shape(x)
     n = int(np.prod(size[:-2])) if len(size) > 2 else 1
     edge = int(np.sqrt(LARGEST))
-    cut = tuple(slice(max(0, (m - edge) // 2), max(0, (m - edge) // 2) + edge) for m in size[-2:])
+    cut = middle(size[-2:], edge)
     if len(size) == 2:
         return np.asarray(x[cut], np.float32)[None]
     chosen = np.unique(np.linspace(0, n - 1, min(n, PLANES)).round().astype(int))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_dojo.boxes import middle
+
 __all__ = ["Fit", "brightness", "shift_between", "shifted"]
 
 UNRELATED = 0.1  # |r| below which two images show different places, however many structures they have
@@ -92,8 +94,7 @@ def brightness(a: Any, b: Any) -> tuple[float, float, float]:
 
 
 def _middle(x: Any) -> NDArray[np.float32]:
-    cut = tuple(slice(max(0, (n - LARGEST) // 2), max(0, (n - LARGEST) // 2) + LARGEST) for n in np.shape(x))
-    return np.asarray(x[cut], np.float32)
+    return np.asarray(x[middle(np.shape(x), LARGEST)], np.float32)
 
 
 def _prepared(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, slices
 from napari_dojo.data.coverage import balanced, numbers_in, on_both_sides
 from napari_dojo.data.dataset import ROLES, Sample, content
 from napari_dojo.errors import DojoError
@@ -27,12 +28,12 @@ class Crop:
     """A box of one item: ``box`` holds (start, stop) for each axis of S."""
 
     item: int
-    box: tuple[tuple[int, int], ...]
+    box: Box
 
     @property
     def slices(self) -> tuple[slice, ...]:
         """The box as a key for an array (*S)."""
-        return tuple(slice(a, b) for a, b in self.box)
+        return slices(self.box)
 
     @property
     def volume(self) -> int:
@@ -279,5 +280,5 @@ def _both(split: Split, strata: Sequence[NDArray[Any]], fewest: float = 0.0) -> 
     return len(on_both_sides(strata, _boxes(split.training), _boxes(split.validation), fewest))
 
 
-def _boxes(crops: Sequence[Crop]) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
+def _boxes(crops: Sequence[Crop]) -> list[tuple[int, Box]]:
     return [(crop.item, crop.box) for crop in crops]

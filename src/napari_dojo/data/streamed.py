@@ -16,6 +16,7 @@ from math import ceil, prod
 import numpy as np
 import torch
 
+from napari_dojo.boxes import Box, slices, wider, within
 from napari_dojo.data.kinds import Kind
 from napari_dojo.data.patches import Patches
 from napari_dojo.data.resident import WORD, Prepared, Resident, Source
@@ -54,7 +55,7 @@ def _bytes_per_pixel(sources: Sequence[Source], kind: Kind, scale: Sequence[int]
 @dataclass(frozen=True)
 class _Chunk:
     source: int
-    box: tuple[tuple[int, int], ...]
+    box: Box
 
 
 class Streamed:
@@ -131,15 +132,15 @@ class Streamed:
     def _read(self, chunk: _Chunk) -> Prepared:
         """A chunk and its record, read from its source."""
         source = self._sources[chunk.source]
-        wide = tuple((max(0, a - AROUND), min(n, b + AROUND)) for (a, b), n in zip(chunk.box, source.size, strict=True))
+        wide = wider(chunk.box, AROUND, source.size)
         part = self._cut(source, wide)
         made = Prepared.of(part, self._patches.record)
-        inner = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(chunk.box, wide, strict=True))
+        inner = slices(within(chunk.box, wide))
         record = None if made.record is None else np.ascontiguousarray(made.record[(slice(None), *inner)])
         return Prepared(self._cut(source, chunk.box), record)
 
-    def _cut(self, source: Source, box: tuple[tuple[int, int], ...]) -> Source:
-        key = tuple(slice(a, b) for a, b in box)
+    def _cut(self, source: Source, box: Box) -> Source:
+        key = slices(box)
         low, high = np.transpose(box)
         anchors = source.anchors
         if len(anchors):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.metrics.base import pool
@@ -130,13 +131,13 @@ def class_like(labels: ArrayLike) -> bool:
 
     array = np.asarray(labels)
     edges = ((LOOKED_AT[0],) * array.ndim + LOOKED_AT[1:])[-array.ndim :]
-    middle = array[tuple(slice(max(0, (n - e) // 2), (n + e) // 2) for n, e in zip(array.shape, edges, strict=True))]
-    numbers = np.unique(middle)
+    part = array[middle(array.shape, edges)]
+    numbers = np.unique(part)
     numbers = numbers[numbers != 0]
     if not 0 < len(numbers) <= FEW:
         return False
-    pieces = sum(int(label(middle == n)[1]) for n in numbers)
-    return pieces >= 3 * len(numbers) or (len(numbers) > 1 and bool((middle != 0).all()))
+    pieces = sum(int(label(part == n)[1]) for n in numbers)
+    return pieces >= 3 * len(numbers) or (len(numbers) > 1 and bool((part != 0).all()))
 
 
 def class_names(truth: ArrayLike, predicted: ArrayLike, names: Mapping[int, str]) -> dict[int, str]:

@@ -19,17 +19,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, scaled, slices, wider, within
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Cleaning, Normalization, sampled
 from napari_dojo.data.resample import reach, resize_part
 from napari_dojo.events import Control, Event, Progress, result_of
 from napari_dojo.inference.cores import under_way, waiting
-from napari_dojo.inference.decoding import Land, parts_of, rule_of, widened
+from napari_dojo.inference.decoding import Land, parts_of, rule_of
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.inference.tiles import blocks_of, tile_edge
-from napari_dojo.tasks.watershed import Box, Part, Terrain, joined, part_of
+from napari_dojo.tasks.watershed import Part, Terrain, joined, part_of
 
 __all__ = ["Block", "Engine", "Room", "Work", "in_blocks", "in_threads", "refusal"]
 
@@ -181,7 +182,10 @@ class Work:
 
         how = None if cleaning.blank else clean
         values = result_of(predicted(self.ready, x, cleaning.norm, 1.0, control, how)).values
-        inner: tuple[Any, ...] = (..., *_inner(block.core, block.read, self.ready.predictor.scale))
+        inner: tuple[Any, ...] = (
+            ...,
+            *slices(scaled(within(block.core, block.read), self.ready.predictor.scale)),
+        )
         return values[inner], ()
 
     def next(self, todo: list[int], control: Control) -> int | None:
@@ -238,15 +242,15 @@ class Work:
     ) -> tuple[NDArray[Any], Open]:
         """Labels or classes of a block."""
         ready, size, kind = self.ready, self.size, self.ready.task.result
-        wide = widened(block.core, size, self.margin)
-        where = _inner(block.core, wide)
+        wide = wider(block.core, self.margin, size)
+        where = slices(within(block.core, wide))
         if cleaning.blank and is_blank(x):
             shape = tuple(b - a for a, b in wide)
             if not self.joins:
                 return kind.blank(shape, ready.predictor.outputs, ())[where], ()
             return self._found(block.core, _nothing)
         seen, padding = cleaning.clean(x, block.read)
-        outside = None if padding is None else np.all(padding, 0)[_inner(wide, block.read)]
+        outside = None if padding is None else np.all(padding, 0)[slices(within(wide, block.read))]
         maps = self._maps(block, wide, seen, cleaning.norm, control)
         if not self.joins:
             values = decoded(ready.card, maps, cleaning.norm, ready.decoding, control)
@@ -256,7 +260,7 @@ class Work:
 
         def land(near: Box) -> Land:
             part, whole = (
-                _inner(near, wide),
+                slices(within(near, wide)),
                 held.pop() if near == wide else held[0],
             )  # not kept while objects are found
             inside, distance = ready.decoding.terrain(whole[(slice(None), *part)])
@@ -269,9 +273,9 @@ class Work:
         decoding, count, parts = self.ready.decoding, 0, []
         out = np.zeros([b - a for a, b in core], np.int32)
         for box in parts_of(core, FOUND[len(core)]):
-            wide = widened(box, self.size, self.margin)
+            wide = wider(box, self.margin, self.size)
             part = part_of(*land(wide), wide, box, self.size, rule_of(decoding))
-            out[_inner(box, core)] = part.objects + count * (part.objects > 0)
+            out[slices(within(box, core))] = part.objects + count * (part.objects > 0)
             count += part.known + len(part.heights)
             parts.append(replace(part, objects=part.objects[:0]))
         return out, tuple(parts)
@@ -412,12 +416,6 @@ def _nothing(box: Box) -> Land:
     """Mask and distance of a box without objects."""
     shape = tuple(b - a for a, b in box)
     return np.zeros(shape, bool), np.zeros(shape, np.float32)
-
-
-def _inner(inner: Box, outer: Box, scale: Sequence[int] = ()) -> tuple[slice, ...]:
-    """Where a box lies in what was made of a larger one."""
-    factors = scale or (1,) * len(inner)
-    return tuple(slice((a - o) * f, (b - o) * f) for (a, b), (o, _), f in zip(inner, outer, factors, strict=True))
 
 
 def _read(part: Any) -> NDArray[Any]:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, slices, wider
 from napari_dojo.events import Progress
 from napari_dojo.tasks import Task
-from napari_dojo.tasks.watershed import Box, Rule, Terrain, joined, part_of
+from napari_dojo.tasks.watershed import Rule, Terrain, joined, part_of
 
-__all__ = ["Land", "decode_steps", "objects_in_blocks", "parts_of", "rule_of", "widened"]
+__all__ = ["Land", "decode_steps", "objects_in_blocks", "parts_of", "rule_of"]
 
 EDGE = {2: 512, 3: 96}  # px of the blocks that objects are found in, by the number of spatial axes
 
@@ -34,7 +35,7 @@ def decode_steps(task: Task, maps: Any, decoding: Any, options: Any) -> Generato
         return task.decode(np.asarray(maps), decoding, options)
     out = np.zeros(size, np.int32)
     yield from objects_in_blocks(
-        lambda _, box: decoding.terrain(np.asarray(maps[(slice(None), *_slices(box))])), cores, decoding, out
+        lambda _, box: decoding.terrain(np.asarray(maps[(slice(None), *slices(box))])), cores, decoding, out
     )
     return out
 
@@ -54,13 +55,13 @@ def objects_in_blocks(
     size, parts = out.shape, []
     for i, core in enumerate(cores):
         yield Progress(i, len(cores))
-        wide = widened(core, size, decoding.margin)
+        wide = wider(core, decoding.margin, size)
         part = part_of(*land_of(i, wide), wide, core, size, rule_of(decoding))
-        out[_slices(core)] = part.objects
+        out[slices(core)] = part.objects
         parts.append(replace(part, objects=part.objects[:0]))
     numbers = joined(parts, rule_of(decoding))
     for core, of in zip(cores, numbers, strict=True):
-        out[_slices(core)] = of[out[_slices(core)]]
+        out[slices(core)] = of[out[slices(core)]]
     return int(max(of.max() for of in numbers))
 
 
@@ -69,16 +70,7 @@ def rule_of(decoding: Terrain) -> Rule:
     return Rule(decoding.split, decoding.lowest, decoding.minimum_area)
 
 
-def widened(core: Box, size: Sequence[int], margin: int) -> Box:
-    """A box with a margin, where the image of this size has one."""
-    return tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(core, size, strict=True))
-
-
 def parts_of(box: Box, edge: float) -> list[Box]:
     """Equal boxes of about this edge that cover a box; one where it is not much larger."""
     cuts = [np.linspace(a, b, max(1, round((b - a) / edge)) + 1).astype(int).tolist() for a, b in box]
     return list(product(*(list(pairwise(c)) for c in cuts)))
-
-
-def _slices(box: Box) -> tuple[slice, ...]:
-    return tuple(slice(a, b) for a, b in box)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import as_image
 from napari_dojo.data.normalize import Normalization, dim_frames, sampled
@@ -24,7 +25,6 @@ from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import TASKS
 
 __all__ = [
-    "Box",
     "Image",
     "Input",
     "box_around",
@@ -35,8 +35,6 @@ __all__ = [
     "resolve",
     "zoom_for",
 ]
-
-Box = tuple[tuple[int, int], ...]  # from and to, for each axis of an array
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, slices, wider, within
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 from napari_dojo.device import cores
@@ -31,8 +32,6 @@ MARGIN = 48  # px around a tile that its features see
 KEPT = 64  # tiles whose features are kept; larger planes are predicted in view only
 QUICK = 400.0**2  # pixels that are sorted for the first look
 WAIT = 0.01  # s between two looks for a new stroke
-
-Box = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, from and to
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +68,16 @@ class LivePlane:
             self.tiles.move_to_end(place)
             return known
         inner = self.box_of(place)
-        wide = [(max(0, a - MARGIN), min(n, b + MARGIN)) for (a, b), n in zip(inner, self.size, strict=True)]
-        found = pixel_features(self.x[:, wide[0][0] : wide[0][1], wide[1][0] : wide[1][1]])
-        rows, columns = (slice(a - w, b - w) for (a, b), (w, _) in zip(inner, wide, strict=True))
-        self.tiles[place] = found = np.ascontiguousarray(found[:, rows, columns])
+        wide = wider(inner, MARGIN, self.size)
+        found = pixel_features(self.x[(slice(None), *slices(wide))])
+        self.tiles[place] = found = np.ascontiguousarray(found[(slice(None), *slices(within(inner, wide)))])
         while len(self.tiles) > KEPT:
             self.tiles.popitem(last=False)
         return found
 
     def box_of(self, place: tuple[int, int]) -> Box:
         """Where a tile lies."""
-        (a, b), (c, d) = ((k * TILE, min(n, (k + 1) * TILE)) for k, n in zip(place, self.size, strict=True))
-        return (a, b), (c, d)
+        return tuple((k * TILE, min(n, (k + 1) * TILE)) for k, n in zip(place, self.size, strict=True))
 
     def classifier(self, strokes: NDArray[np.integer[Any]]) -> PixelClassifier:
         """Fitted to the tiles that have strokes (Y, X): 0 not annotated, else classes."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 
@@ -50,7 +51,7 @@ def next_plane(image: Callable[[int], NDArray[Any]], classes: NDArray[Any]) -> P
     candidates = _spread(free, done, len(share))
     learned = np.argsort(-share, kind="stable")[:LEARNED]
     learned = learned[share[learned] > 0]
-    key = tuple(slice(max(0, (n - EDGE) // 2), max(0, (n - EDGE) // 2) + EDGE) for n in classes.shape[1:])
+    key = middle(classes.shape[1:], EDGE)
     known = [classes[(i, *key)] for i in learned]
     present = {int(v) for c in known for v in np.unique(c)} - {0}
     if len(present) < 2:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.objects import boxes_of, crops_of
@@ -185,7 +186,7 @@ def predict_sample(
 def domain_shift(card: Card, image: Input) -> Iterator[str]:
     """A sentence where the first sample looks unlike the training images."""
     known, x = card.data.get("seen"), image.axes.sample(image.array, 0)
-    x = np.asarray(x[(slice(None), *(slice(max(0, n - LOOKED_AT) // 2, (n + LOOKED_AT) // 2) for n in x.shape[1:]))])
+    x = np.asarray(x[(slice(None), *middle(x.shape[1:], LOOKED_AT))])
     if not known or is_blank(x):
         return
     norm = image.numbers or card.rule.measure(x)

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dojo import device as devices
+from napari_dojo.boxes import Box, scaled, slices
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference import tta
 from napari_dojo.inference.cores import shares
-from napari_dojo.inference.tiles import Box, Tile, mirrored, tile_edge, tiled, tiles_of
+from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.staged import Kept, Staged
 from napari_dojo.nets.unet import UNet, fuse
@@ -284,7 +285,7 @@ class Predictor:
             self._shrink(batch, largest)
 
     def _part(self, out: Tensor, box: Box) -> Tensor:
-        return out[(slice(None), *(slice(a * f, b * f) for (a, b), f in zip(box, self.scale, strict=True)))]
+        return out[(slice(None), *slices(scaled(box, self.scale)))]
 
     def _in_stages(self, x: Any, norm: Normalization, out: Tensor, wanted: Box) -> Iterator[Progress]:
         """The maps of a box of an image into ``out``, see `napari_dojo.nets.staged`."""

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, scaled, slices, within
 from napari_dojo.events import Progress
 
 __all__ = ["Tile", "blocks_of", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
-
-Box = tuple[tuple[int, int], ...]  # from and to, px by axis
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def tiled(
     done = 0
     for group in _batches(tiles, stride, batch):
         wanted = _wanted(group)
-        made = fn([x[(slice(None), *(slice(a, b) for a, b in tile.read))] for tile in group], wanted)
+        made = fn([x[(slice(None), *slices(tile.read))] for tile in group], wanted)
         _put(out, *begun, factors)
         begun, done = (group, wanted, made), done + len(group)
         if done == len(tiles):
@@ -124,19 +123,16 @@ def _batches(tiles: Sequence[Tile], stride: Sequence[int], batch: int) -> Iterat
 
 def _wanted(tiles: Sequence[Tile]) -> Box:
     """The box of what is read that holds what is written of each tile."""
-    own = [[(a - r, b - r) for (a, b), (r, _) in zip(tile.core, tile.read, strict=True)] for tile in tiles]
+    own = [within(tile.core, tile.read) for tile in tiles]
     return tuple((min(a for a, _ in along), max(b for _, b in along)) for along in zip(*own, strict=True))
 
 
 def _put(out: Any, tiles: Sequence[Tile], wanted: Box, made: Iterable[Any], factors: Sequence[int]) -> None:
     """Write what was made of some tiles."""
     for tile, y in zip(tiles, made, strict=True):
-        inner = tuple(
-            slice((a - r - w) * f, (b - r - w) * f)
-            for (a, b), (r, _), (w, _), f in zip(tile.core, tile.read, wanted, factors, strict=True)
-        )
-        where = (slice(None), *(slice(a * f, b * f) for (a, b), f in zip(tile.core, factors, strict=True)))
-        out[where] = y[(slice(None), *inner)]
+        inner = within(within(tile.core, tile.read), wanted)
+        where = (slice(None), *slices(scaled(tile.core, factors)))
+        out[where] = y[(slice(None), *slices(scaled(inner, factors)))]
 
 
 def mirrored(n: int, wanted: int) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, slices
 from napari_dojo.errors import DojoError
 from napari_dojo.io.formats.ome_zarr import Layout, create_levels, opened, there, write_box
 
@@ -21,8 +22,6 @@ LAST, REGIONS = (
     "regions",
 )  # what the store remembers: the highest number that was ever given, and what was written
 OURS = "napari-dojo"
-
-Box = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ class LabelStore:
         if not there(self.path, self.layout):
             return Region(box, np.zeros([b - a for a, b in box], np.int32), 0)
         array = self._array()
-        stored = np.asarray(array[tuple(slice(a, b) for a, b in box)])
+        stored = np.asarray(array[slices(box)])
         return Region(box, stored.astype(np.int32), _mark(stored))
 
     def write(self, region: Region, labels: NDArray[Any]) -> Region:
@@ -78,7 +77,7 @@ class LabelStore:
         if not there(self.path, self.layout):
             create_levels(self.path, self.layout)
         array = self._array()
-        key = tuple(slice(a, b) for a, b in region.box)
+        key = slices(region.box)
         if region.mark != _mark(now := np.asarray(array[key])) and now.any():
             raise DojoError(
                 f"The labels of this region were changed in {self.path.name} since they were opened, perhaps by another window. "

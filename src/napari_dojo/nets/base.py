@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Box", "Network"]
+from napari_dojo.boxes import Box, scaled, slices
 
-Box = tuple[tuple[int, int], ...]  # from and to, by axis
+__all__ = ["Network"]
 
 
 class Network(nn.Module):
@@ -61,8 +61,8 @@ class Network(nn.Module):
     def part(self, x: Tensor, wanted: Box) -> Tensor:
         """The prediction for a box of the image, (N, K, *wanted * scale); a network may compute only what that follows from."""
         y: Tensor = self(x)
-        inner: tuple[Any, ...] = tuple(slice(a * f, b * f) for (a, b), f in zip(wanted, self.scale, strict=True))
-        return y[(..., *inner)]
+        key: tuple[Any, ...] = (..., *slices(scaled(wanted, self.scale)))
+        return y[key]
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""

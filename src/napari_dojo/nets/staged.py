@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_dojo.nets.base import Box
+from napari_dojo.boxes import Box, scaled, wider
 from napari_dojo.nets.geometry import CUBIC
-from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pixels_of, pool, unfold, wider
+from napari_dojo.nets.unet import REACH, UNet, add, cells_of, cut, fold, pool, unfold
 
 __all__ = ["Kept", "Staged"]
 
@@ -79,15 +79,15 @@ class Staged:
         fine = tuple(s * f for s, f in zip(net.stem, net.scale, strict=True))
 
         def put(box: Box, x: Tensor) -> None:
-            where, y = pixels_of(box, net.stem), unfold(net.head(x), fine)
+            where, y = scaled(box, net.stem), unfold(net.head(x), fine)
             if net.line is not None:
                 near = wider(where, CUBIC, self.size)
                 line = unfold(net.line(self.read(near)), net.scale)
-                y = y + cut(line, pixels_of(where, net.scale), pixels_of(near, net.scale))
+                y = y + cut(line, scaled(where, net.scale), scaled(near, net.scale))
             write(where, y)
 
         def image(box: Box) -> Tensor:
-            return fold(self.read(pixels_of(box, net.stem)), net.stem)
+            return fold(self.read(scaled(box, net.stem)), net.stem)
 
         yield from self._level(0, image, self._cells, put)
 
@@ -144,7 +144,7 @@ class Staged:
         near = _below(wanted, grid, step)
         pooled, skips = (
             self._filled(level, "pooled", _whole(coarse)),
-            self._filled(level, "skips", pixels_of(near, step)),
+            self._filled(level, "skips", scaled(near, step)),
         )
         for core in _boxes(_whole(coarse), self._most / prod(step)):
             with self.computing():
@@ -166,7 +166,7 @@ class Staged:
         """What the encoder hands to the next level, of whose cells ``core`` is a box; what it makes goes to ``skips``."""
         net, step = self.net, self.net.pools[level]
         wide = wider(core, int(net.smooth), [n // s for n, s in zip(grid, step, strict=True)])
-        fine = pixels_of(wide, step)
+        fine = scaled(wide, step)
         near = wider(fine, REACH, grid)
         x = cut(net.down[level](read(near)), fine, near)
         if self._keeps and not self._unused(level):
@@ -181,7 +181,7 @@ class Staged:
         """What the decoder makes of a box of its level; ``read`` : what its encoder made, or is given."""
         net, step = self.net, self.net.pools[level]
         coarse = _below(core, grid, step)
-        box = pixels_of(coarse, step)
+        box = scaled(coarse, step)
         x = F.interpolate(deep(coarse), scale_factor=[float(p) for p in step], mode="nearest")
         if not self._unused(level):
             near = box if self._keeps else wider(box, REACH, grid)

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_dojo.boxes import Box, scaled, slices, wider, within
 from napari_dojo.data.resample import cubic_kernel
 from napari_dojo.nets import geometry
-from napari_dojo.nets.base import Box, Network
+from napari_dojo.nets.base import Network
 from napari_dojo.nets.geometry import CUBIC, POOLS, STEM
 
-__all__ = ["REACH", "UNet", "add", "cells_of", "cut", "fold", "fuse", "pixels_of", "pool", "unfold", "wider"]
+__all__ = ["REACH", "UNet", "add", "cells_of", "cut", "fold", "fuse", "pool", "unfold"]
 
 LARGEST = 1024  # px; images are padded to multiples of the stride
 REACH = 2  # cells around one that a block looks at
@@ -161,7 +162,7 @@ class UNet(Network):
         """What `forward` gives in a box of the image: the encoder sees all, each level of the decoder what the box follows from."""
         cells, fine = cells_of(wanted, self.stem), tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
         y = unfold(self.head(self.levels(fold(x, self.stem), cells)), fine)
-        there, wanted = pixels_of(cells, fine), pixels_of(wanted, self.scale)
+        there, wanted = scaled(cells, fine), scaled(wanted, self.scale)
         if self.line is not None:
             line = unfold(self.line(x), self.scale)
             y = y + cut(line, there, _box(line))
@@ -189,7 +190,7 @@ class UNet(Network):
         found, box = [], wanted
         for step in self.pools[first:]:
             box = cells_of(wider(box, REACH, grid), step)
-            found.append(pixels_of(box, step))
+            found.append(scaled(box, step))
             grid = [n // s for n, s in zip(grid, step, strict=True)]
         return found
 
@@ -209,22 +210,10 @@ def cells_of(box: Box, cell: Sequence[int]) -> Box:
     return tuple((a // c, -(-b // c)) for (a, b), c in zip(box, cell, strict=True))
 
 
-def pixels_of(box: Box, cell: Sequence[int]) -> Box:
-    """The pixels of a box of cells."""
-    return tuple((a * c, b * c) for (a, b), c in zip(box, cell, strict=True))
-
-
-def wider(box: Box, by: int, size: Sequence[int]) -> Box:
-    """A box with this much more on each side, where there is more."""
-    return tuple((max(0, a - by), min(n, b + by)) for (a, b), n in zip(box, size, strict=True))
-
-
 def cut(x: Tensor, box: Box, there: Box) -> Tensor:
     """A box of what covers a larger one, (N, C, *box)."""
-    if box == there:
-        return x
-    inner: tuple[Any, ...] = tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(box, there, strict=True))
-    return x[(..., *inner)]
+    key: tuple[Any, ...] = (..., *slices(within(box, there)))
+    return x if box == there else x[key]
 
 
 def pool(x: Tensor, size: tuple[int, ...], smooth: bool = False) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.tasks.base import Finding, Fix
 from napari_dojo.tasks.unlabelled import outside, unlabelled
@@ -182,14 +183,14 @@ def _where(plane: Sequence[tuple[slice, int]]) -> str:
     """In words where a box (y, x) lies in an image."""
     words = []
     for (box, n), (low, high) in zip(plane, (("upper", "lower"), ("left", "right")), strict=True):
-        middle = (box.start + box.stop) / 2 / n
-        words.append(low if middle < 0.4 else high if middle > 0.6 else "")
+        at = (box.start + box.stop) / 2 / n
+        words.append(low if at < 0.4 else high if at > 0.6 else "")
     return (" ".join(w for w in words if w) or "middle") + " part"
 
 
 def _roughness(a: NDArray[Any], edge: int = 512) -> float:
     """Share of horizontal neighbours that differ, 0 to 1, in the middle of an array (*S)."""
-    part = a[tuple(slice(max(0, (n - edge) // 2), (n + edge) // 2) for n in a.shape)]
+    part = a[middle(a.shape, edge)]
     return float(np.mean(part[..., 1:] != part[..., :-1])) if part.shape[-1] > 1 else 0.0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.tasks.base import Finding, Fix
 
@@ -128,7 +129,7 @@ def _more(names: Mapping[str, object] | Sequence[str]) -> str:
 
 def _middle(y: NDArray[Any]) -> NDArray[Any]:
     most = (32,) * (y.ndim - 2) + (EDGE, EDGE)
-    return y[tuple(slice(max(0, (n - m) // 2), max(0, (n - m) // 2) + m) for n, m in zip(y.shape, most, strict=True))]
+    return y[middle(y.shape, most)]
 
 
 def _cores(y: NDArray[Any]) -> NDArray[np.bool_]:
@@ -202,7 +203,7 @@ def _shift_of(item: Sample) -> tuple[int, int] | None:
 def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """The middle of an image (C, Y, X) and of its labels (Y, X); of a volume the plane with the most labels."""
     y = np.asarray(item.y)
-    cut = tuple(slice(max(0, (n - 2 * EDGE) // 2), max(0, (n - 2 * EDGE) // 2) + 2 * EDGE) for n in y.shape[-2:])
+    cut = middle(y.shape[-2:], 2 * EDGE)
     where: tuple[int | slice, ...] = cut
     if y.ndim == 3:
         where = (int(np.argmax((y > 0).sum((1, 2)))), *cut)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
+
 __all__ = ["outside", "unlabelled"]
 
 CONTRAST = 1.0  # of objects against what is beside them, in robust standard deviations, from which one can tell
@@ -80,4 +82,4 @@ def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
     edge = int(LARGEST ** (1 / len(shape)))
     if np.prod(shape) <= LARGEST:
         return tuple(slice(0, n) for n in shape)
-    return tuple(slice(max(0, (n - edge) // 2), min(n, (n + edge) // 2)) for n in shape)
+    return middle(shape, edge)

@@ -15,7 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Part", "Rule", "Terrain", "joined", "part_of", "split_objects"]
+from napari_dojo.boxes import Box, slices
+
+__all__ = ["Part", "Rule", "Terrain", "joined", "part_of", "split_objects"]
 
 CHUNK = 2**16  # pixels that are looked at together: what is computed of them stays in the processor's cache
 
@@ -40,9 +42,6 @@ def split_objects(
     keep = np.bincount(found, minlength=len(owner)) >= max(1.0, minimum_area)
     keep[0] = False
     return grid.image((np.cumsum(keep) * keep).astype(np.int32)[found])
-
-
-Box = tuple[tuple[int, int], ...]  # from and to, px by axis
 
 
 @runtime_checkable
@@ -146,7 +145,7 @@ def part_of(
     numbers = np.cumsum(is_object) * is_object + (is_object.sum() + np.cumsum(open_)) * open_
     count, at = int(is_object.sum()), (np.cumsum(open_) - 1).astype(np.int32)[owners]
     everywhere[places], everywhere[outer] = numbers[owners][basins], 0
-    image = grid.image(everywhere)[tuple(slice(a, b) for a, b in inner)]
+    image = grid.image(everywhere)[slices(inner)]
     basin, here, there, low = contacts
 
     def global_places(pixels: Index) -> Index:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.batches import Source
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.io.atomic import write_safely
@@ -33,7 +34,7 @@ def keep_held(run: Path, sources: Sequence[Source]) -> None:
     found: dict[str, Any] = {}
     for k, source in enumerate(sources[::step]):
         edge = EDGE if len(source.size) == 2 else EDGE_OF_VOLUMES
-        box = tuple(slice(max(0, (n - edge) // 2), max(0, (n - edge) // 2) + edge) for n in source.size)
+        box = middle(source.size, edge)
         found[f"x{k}"] = np.asarray(source.x[(slice(None), *box)])
         found[f"y{k}"] = np.asarray(source.y)[box]
         found[f"norm{k}"] = np.array([source.norm.offset, source.norm.scale])

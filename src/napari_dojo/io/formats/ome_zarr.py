@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import slices
 from napari_dojo.data.axes import LETTERS
 from napari_dojo.data.units import in_micrometres
 from napari_dojo.errors import DojoError
@@ -283,7 +284,7 @@ def create_levels(store: Path, layout: Layout) -> None:
 def write_box(store: Path, layout: Layout, box: Sequence[tuple[int, int]], values: NDArray[Any]) -> None:
     """Write a box of the full resolution, from and to along each axis, and what it changes in the lower ones."""
     group = _group(store, layout, "r+")
-    group["0"][tuple(slice(a, b) for a, b in box)] = values
+    group["0"][slices(box)] = values
     flat = [a in "YX" for a in layout.axes]
     for k in range(1, layout.levels):
         box = [(a // 2, -(-b // 2)) if f else (a, b) for (a, b), f in zip(box, flat, strict=True)]
@@ -292,7 +293,7 @@ def write_box(store: Path, layout: Layout, box: Sequence[tuple[int, int]], value
             slice(2 * a, min(2 * b, n)) if f else slice(a, b)
             for (a, b), f, n in zip(box, flat, above.shape, strict=True)
         )
-        group[str(k)][tuple(slice(a, b) for a, b in box)] = _halved(np.asarray(above[wide]), layout)
+        group[str(k)][slices(box)] = _halved(np.asarray(above[wide]), layout)
 
 
 def write_zarr(part: Path, picture: Picture, labels: bool) -> None:

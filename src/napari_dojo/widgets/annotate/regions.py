@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_dojo.boxes import slices
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.io.formats.ome_zarr import Layout
@@ -189,7 +190,7 @@ def _layout(axes: Axes, source: Any) -> Layout:
 
 def _region_of(source: Any, store: LabelStore, box: Any) -> tuple[NDArray[Any], _Opened, Axes]:
     """The pixels of a region, its labels, and their axes; of several channels the first."""
-    pixels = np.asarray(source.array[tuple(slice(a, b) for a, b in box)])
+    pixels = np.asarray(source.array[slices(box)])
     axes = source.axes.without_channels()
     if "C" in source.axes.names:
         pixels = pixels.take(0, source.axes.names.index("C"))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.io.images import Picture
 from napari_dojo.widgets.common.layers import array_of, axes_choices, likely_axes, source_of
@@ -143,8 +144,7 @@ class Subject:
         array = self._picture.data if self._picture is not None else array_of(self._layer)
         axes = Axes(names, spatial)
         x = axes.sample(array, axes.count(array.shape) // 2)
-        box = (slice(max(0, (n - e) // 2), (n + e) // 2) for n, e in zip(x.shape[1:], LOOKED_AT[spatial], strict=True))
-        return np.asarray(x[(slice(None), *box)])
+        return np.asarray(x[(slice(None), *middle(x.shape[1:], LOOKED_AT[spatial]))])
 
     def pixel_size(self, names: str, spatial: str) -> tuple[tuple[float, ...] | None, str | None]:
         """The size of the axes that a model works in, and its unit, "um" where it is a length."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
 from napari_dojo.events import Done, Event, Failed
@@ -251,8 +252,8 @@ def _sample(shown: Shown) -> Sample:
 
 
 def _cut(x: NDArray[Any], edge: int) -> NDArray[Any]:
-    y, x_ = (slice(max(0, (n - edge) // 2), max(0, (n - edge) // 2) + edge) for n in x.shape[-2:])
-    return x[..., y, x_]
+    key: tuple[Any, ...] = (..., *middle(x.shape[-2:], edge))
+    return x[key]
 
 
 def _residual_of(shown: Shown) -> tuple[Shown, Residual]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
@@ -91,8 +91,7 @@ class ExerciseBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addLayout(top)
-        layout.addWidget(self.reader)
-        layout.addWidget(self.goal)
+        layout.addWidget(_Block(self.reader, self.goal))
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)
@@ -258,7 +257,7 @@ class ExerciseBox(QWidget):
 
 
 class _Reader(QScrollArea):
-    """Labels one below the other in a place that keeps its height: what does not fit is scrolled to."""
+    """Labels one below the other; what does not fit is scrolled to."""
 
     def __init__(self, *labels: QLabel) -> None:
         super().__init__()
@@ -275,7 +274,7 @@ class _Reader(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         described(self, "Exercise text", "The text of the exercise, with its hints.")
         self.setToolTip("")
         bar = self.verticalScrollBar()
@@ -292,19 +291,35 @@ class _Reader(QScrollArea):
         if self._last:
             self._bar.setValue(self._bar.maximum())
 
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Two lines; the block around it gives it what is left."""
+        return QSize(100, 2 * self._first.fontMetrics().lineSpacing())
+
+
+class _Block(QWidget):
+    """The text and the goal in a place that keeps its height: a goal of two lines leaves one line less to the text."""
+
+    def __init__(self, reader: _Reader, goal: QLabel) -> None:
+        super().__init__()
+        self._goal = goal
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(reader, 1)
+        layout.addWidget(goal)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """It has not, though the goal has."""
+        return False
+
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Fits `LINES` lines."""
-        return QSize(100, LINES * (self._first.fontMetrics().lineSpacing() + 1) + 2)
+        """Fits `LINES` lines and a goal of one."""
+        return QSize(100, LINES * (self._goal.fontMetrics().lineSpacing() + 1) + 5 + self._goal.fontMetrics().height())
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """The same as the size hint."""
         return self.sizeHint()
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Update the height when the font changes."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
 
 
 def _title(name: str) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import Box, slices
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import renumbered
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.geometry import Box, Image, box_around, fitted_axes, misfit, numbers_of
+from napari_dojo.inference.geometry import Image, box_around, fitted_axes, misfit, numbers_of
 from napari_dojo.io.images import Picture
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
@@ -69,7 +70,7 @@ class Asked:
 
     def part(self, box: Box) -> Any:
         """A part of the image, as it lies."""
-        return self.array[tuple(slice(a, b) for a, b in box)]
+        return self.array[slices(box)]
 
     @property
     def image(self) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo import __version__
+from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.errors import DojoError
@@ -214,11 +215,7 @@ def holds_labels(image: Any) -> bool:
     array = array_of(image)
     if image.rgb or type(array) is not np.ndarray or array.dtype.kind not in "biuf":
         return False
-    middle = (
-        *(n // 2 for n in array.shape[:-2]),
-        *(slice(max(0, n // 2 - 128), n // 2 + 128) for n in array.shape[-2:]),
-    )
-    part = np.asarray(array[middle], float)
+    part = np.asarray(array[(*(n // 2 for n in array.shape[:-2]), *middle(array.shape[-2:], 256))], float)
     if part.shape[-1] < 2 or not np.isfinite(part).all() or part.min() != 0 or part.max() == 0:
         return False
     return bool((part == np.rint(part)).all() and (part[:, 1:] != part[:, :-1]).mean() < FLAT)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from napari_dojo.boxes import slices, within
 from napari_dojo.widgets.common.background import in_background
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.turns import short_turns
@@ -80,7 +81,7 @@ class LazyImage(QObject):
 
     def read(self, level: int, box: Sequence[Span]) -> NDArray[Any]:
         """The pixels of a box, read now."""
-        key: list[Any] = [slice(a, b) for a, b in box]
+        key: list[Any] = list(slices(box))
         if self.channel is not None:
             key.insert(self.channel[0], self.channel[1])
         part = self.arrays[level][tuple(key)]
@@ -95,8 +96,7 @@ class LazyImage(QObject):
                 if held is not None:
                     self._tiles.move_to_end(key)
                     spans = [(max(a, t), min(b, u)) for (a, b), (t, u) in zip(box, tile, strict=True)]
-                    inner = tuple(slice(a - t, b - t) for (a, b), (t, _) in zip(spans, tile, strict=True))
-                    out[tuple(slice(a - o, b - o) for (a, b), (o, _) in zip(spans, box, strict=True))] = held[inner]
+                    out[slices(within(spans, box))] = held[slices(within(spans, tile))]
                 if held is None or key in self._old:
                     self._wanted[key] = None
                     self._wanted.move_to_end(key)
