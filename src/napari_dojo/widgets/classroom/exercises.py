@@ -28,12 +28,11 @@ from napari_dojo.playground.exercise import NAMES, as_toml, load
 from napari_dojo.playground.settings import TITLES
 from napari_dojo.playground.share import Shared, from_text, to_text
 from napari_dojo.widgets.classroom.lesson import BaseLesson
-from napari_dojo.widgets.common.form import NO_ARROW, described, narrow, sentence
+from napari_dojo.widgets.common.form import NO_ARROW, TIGHT, described, narrow, sentence, tight
 
 __all__ = ["ExerciseBox"]
 
 MET = "#009E73"
-TIGHT = "padding: 0px 7px;"  # no room above and below
 LINES = 6  # of an exercise's text, with hints and solution
 
 
@@ -70,8 +69,7 @@ class ExerciseBox(QWidget):
         for label in (self.text, self.goal, self.help):
             label.setTextFormat(Qt.TextFormat.PlainText)  # the file may come from anyone
             label.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)  # selectable text needs more space
-            label.setIndent(0)
-            label.setStyleSheet(TIGHT)
+            tight(label)
         self.hint_button = QPushButton("Hint")
         self._lay_out()
         self.box.activated.connect(lambda *_: lesson.choose(self.box.currentData()))

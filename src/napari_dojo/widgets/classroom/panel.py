@@ -28,7 +28,7 @@ from napari_dojo.widgets.classroom.progress import Progress
 from napari_dojo.widgets.classroom.representation import RepresentationView
 from napari_dojo.widgets.classroom.slow import SlowMotion
 from napari_dojo.widgets.classroom.tabs import Tabs
-from napari_dojo.widgets.common.form import Fold, described
+from napari_dojo.widgets.common.form import STEADY, Fold, described
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.panel import Panel
 
@@ -71,7 +71,7 @@ class ClassroomPanel(Panel):
         self._build()
         self._connect()
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.setStyleSheet(BOXES)
+        self.setStyleSheet(STEADY + BOXES)
         self._entering = later(self, ENTER, self.canvas.enter)
         self._entering.start()
         self._changed()
@@ -260,7 +260,7 @@ class ClassroomPanel(Panel):
     def enlarge(self, on: bool) -> None:
         """Switch large type for a projector on or off."""
         self.large = on
-        self.setStyleSheet(BOXES + (f"* {{ font-size: {LARGE}pt; }}" if on else ""))
+        self.setStyleSheet(STEADY + BOXES + (f"* {{ font-size: {LARGE}pt; }}" if on else ""))
         for page in (self, self.images):
             if page is not None:
                 page.curves.enlarge(LARGE if on else 0)

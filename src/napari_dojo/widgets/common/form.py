@@ -30,6 +30,8 @@ from napari_dojo.paths import home
 
 __all__ = [
     "NO_ARROW",
+    "STEADY",
+    "TIGHT",
     "Fold",
     "NameBox",
     "PathEdit",
@@ -41,8 +43,13 @@ __all__ = [
     "narrow",
     "sentence",
     "side_by_side",
+    "tight",
 ]
 
+# napari's leaves more room around the text, and gives a disabled one a border of 1 px.
+NARROW = "QComboBox { padding: 3px 0px 3px 4px; } QComboBox:disabled { padding: 2px 0px 2px 3px; }"
+STEADY = "QPushButton:disabled { padding: 3px; } "  # as high as enabled: napari gives it a border of 1 px
+TIGHT = "padding: 0px 7px;"  # of a label without room above and below, see `tight`
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
 
 
@@ -168,7 +175,7 @@ def narrow(box: QComboBox) -> None:
     """Let a box be as wide as there is room, however long its texts are; the wheel does not change it."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(6)
-    box.setStyleSheet("QComboBox { padding: 3px 0px 3px 4px; }")  # napari's leaves more room around the text
+    box.setStyleSheet(NARROW)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     calm(box)
 
@@ -219,6 +226,13 @@ def sentence(text: str = "", lines: int = 1) -> QLabel:
     label.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def tight(label: QLabel) -> QLabel:
+    """The label without room above and below its text; Qt's indent is there on all sides."""
+    label.setIndent(0)
+    label.setStyleSheet(TIGHT)
     return label
 
 

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.widgets.common.closing import watch_window
-from napari_dojo.widgets.common.form import Fold
+from napari_dojo.widgets.common.form import STEADY, Fold
 from napari_dojo.widgets.common.pick import LayerWatch
 from napari_dojo.widgets.common.plot import theme_colours
 
@@ -66,6 +66,7 @@ class Panel(QWidget):
         self.footer.setContentsMargins(8, 0, 8, 6)
         self.footer.setSpacing(4)
         outer.addLayout(self.footer)
+        self.setStyleSheet(STEADY)
         self.watch = LayerWatch(self.viewer, self)
         self._leading: QPushButton | None = None
         self._aligned = self._narrow = False

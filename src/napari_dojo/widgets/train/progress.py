@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step, Tried, Validated
-from napari_dojo.widgets.common.form import NO_ARROW, described, sentence
+from napari_dojo.widgets.common.form import NO_ARROW, described, sentence, tight
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
 from napari_dojo.widgets.common.queue import Training
@@ -133,8 +133,7 @@ class ProgressSection(QWidget):
         pairs = ((self.score_name, self.score), (self.baseline_name, self.baseline), (self.test_name, self.test))
         for i, pair in enumerate(pairs):
             for j, widget in enumerate(pair):
-                widget.setContentsMargins(0, 0, 0, 0)
-                grid.addWidget(widget, i, j)
+                grid.addWidget(tight(widget), i, j)
         self.baseline_name.setToolTip("The score of a simple method on the same images.")
         self.test_name.setToolTip("On images that nothing saw before the end.")
         self.test_name.setVisible(False)
