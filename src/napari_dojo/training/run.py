@@ -37,7 +37,7 @@ from napari_dojo.training.world import World
 __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
-KEPT = 0.65  # share of the start's weights in a model that was trained on corrections
+KEPT = 0.5  # share of the start's weights in a model that was trained on corrections
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
