@@ -94,7 +94,7 @@ def exercise(name: str, seeds: int, **values: Any) -> dict[str, Any]:
         tests.append(score.value)
         met += task.goal.met(figures(session))
     return {
-        "parameters": session.setup.net.parameters,
+        "parameters": session.setup.parameters,
         "median": round(float(np.median(tests)), 4),
         "worst": round(min(tests), 4),
         "met": met,

@@ -213,6 +213,7 @@ def test_layers_have_a_class_each(qtbot, viewer, train, tmp_path):
     edits["other"].textEdited.emit("")
     says(qtbot, train, "2 classes: bright (12), dim (12)")
     assert (data.axes, train.start_button.isEnabled()) == ("TYX", True)
+    assert "Not used" not in train.findings.text()
     edits["bright"].setText("a/b, ü")
     edits["bright"].textEdited.emit("a/b, ü")
     says(qtbot, train, "2 classes: a/b, ü (12), dim (12)")

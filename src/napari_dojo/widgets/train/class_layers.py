@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QScrollArea, QWidget
 
 from napari_dojo.widgets.common.form import described
@@ -44,6 +44,7 @@ class ClassLayerRows(QScrollArea):
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(inner)
+        inner.installEventFilter(self)
         self.refresh()
 
     @property
@@ -74,9 +75,18 @@ class ClassLayerRows(QScrollArea):
                 widget.hide()
                 widget.deleteLater()
         self._lines = [self._line(k, layer) for k, layer in enumerate(layers, 1)]
-        each = self._lines[0][2].sizeHint().height() + self._grid.verticalSpacing() if self._lines else 0
-        self.setFixedHeight(self._grid.sizeHint().height() - each * max(0, len(layers) - SHOWN) + 4)
+        self._resize()
         self.changed.emit()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """The rows may have another height now: by a theme, a font, one row more."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self._resize()
+        return super().eventFilter(watched, event)
+
+    def _resize(self) -> None:
+        each = self._lines[0][2].sizeHint().height() + self._grid.verticalSpacing() if self._lines else 0
+        self.setFixedHeight(self._grid.sizeHint().height() - each * max(0, len(self._lines) - SHOWN) + 4)
 
     def _line(self, number: int, layer: Any) -> tuple[Any, QLabel, QLineEdit]:
         name, edit = QLabel(layer.name), QLineEdit(self._class_of(layer))

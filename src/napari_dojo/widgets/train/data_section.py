@@ -259,7 +259,7 @@ class DataSection(QWidget):
     def notes(self) -> list[Finding]:
         """What the table leaves out: images of the same size that nobody uses, and what lies outside of regions."""
         rows = self.rows.rows()
-        if self.source_box.currentData() == "files" or not rows:
+        if self.source_box.currentData() == "files" or not rows or not self.rows.takes.dense:
             return []
         used = [x for row in rows for x in (*row.images, *row.targets)]
         images = [x for x in images_of(self._viewer.layers) if x not in used and not holds_labels(x)]
