@@ -52,7 +52,8 @@ def test_own_shipped_and_lab_models_are_listed(tmp_path: Path, monkeypatch: pyte
     import_model(find(SHIPPED), "mine")
     (models_folder() / "broken").mkdir()
     (models_folder() / "broken" / "rdf.yaml").write_text("a: [")
-    shipped = {(name, "shipped") for name in (SHIPPED, "denoise-fluorescence", "upscale-2x-fluorescence")}
+    objects = ("objects-grey", "objects-stained")
+    shipped = {(name, "shipped") for name in (SHIPPED, "denoise-fluorescence", "upscale-2x-fluorescence", *objects)}
     assert {(m.name, m.origin) for m in models()} == {("mine", "own"), ("ours", "lab"), *shipped}
     with pytest.raises(DojoError, match="no model 'ours' of your own"):
         remove("ours")

@@ -1,0 +1,118 @@
+"""Shipped models of objects: train one on the project's simulator alone, for trainings to start from, and judge it on real nuclei.
+
+It replaces the model in the package only where --write is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from _common import DATA, ROOT, dojo
+
+from napari_dojo.evaluation.evaluate import evaluate_model
+from napari_dojo.inference.predict import predict
+from napari_dojo.io.datasets import DatasetFiles, read_dataset
+from napari_dojo.io.images import write
+from napari_dojo.models.bundle import load, save
+from napari_dojo.models.cover import overlay
+from napari_dojo.simulation.objects import ObjectField, random_objects, random_stained
+
+EDGE = 256  # of the fields, px
+DIAMETER = 24.0  # px: objects much larger or smaller are brought to it; the median of those trained on is 15, as small ones are many
+SHOWN = (
+    "Trained on napari-dojo's own simulator alone: it was shown no real image and no volumes. It is there to be started "
+    "from, on a few images of your own; what it finds without that is a guess."
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a shipped model is made: its fields, how many, and what it says of itself."""
+
+    field: Callable[[int, Sequence[int]], ObjectField]
+    fields: int
+    minutes: float
+    description: str
+
+
+MODELS = {
+    "objects-grey": Recipe(
+        random_objects,
+        640,
+        34.0,
+        "Finds objects of 6 to 60 px in 2-D images with one channel: nuclei, cells, bacteria and other things with an "
+        f"outline, in fluorescence, phase contrast or bright field, light or dark. {SHOWN}",
+    ),
+    "objects-stained": Recipe(
+        random_stained,
+        300,
+        22.0,
+        f"Finds nuclei and cells of 10 to 42 px in 2-D images of stained tissue in colour, whatever the stain. {SHOWN}",
+    ),
+}
+
+
+def written(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
+    """Folders with the fields and their labels."""
+    images, masks = folder / "images", folder / "masks"
+    for seed in range(recipe.fields):
+        made = recipe.field(seed, (EDGE, EDGE))
+        if made.labels.any():
+            write(images / f"{seed:04d}.tif", made.image, "YXC"[: made.image.ndim])
+            write(masks / f"{seed:04d}.tif", made.labels, "YX", labels=True)
+    return images, masks
+
+
+def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
+    """Give the model its name, test image and cover; where it has one channel, its score on real nuclei."""
+    recipe = MODELS[name]
+    bundle, shown = load(model), recipe.field(100_003, (EDGE, EDGE)).image
+    axes = "YXC"[: shown.ndim]
+    seen = shown[None] if shown.ndim == 2 else shown.transpose(2, 0, 1)
+    card = replace(bundle.card, name=name, description=recipe.description, license="CC0-1.0", diameter=DIAMETER)
+    if bundle.card.channels == 1:
+        pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
+        report = evaluate_model(bundle, pairs)
+        score, held = report.pooled, report.baseline
+        test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
+        baseline = {"sentence": held.sentence, **held.as_dict(), "method": report.baseline_name} if held else {}
+        card = replace(card, score=test, baseline=baseline, data={**card.data, "test": test})
+    save(replace(bundle, card=card), model, seen[:, :128, :128], overlay(seen, predict(bundle, shown, axes)))
+    return dict(card.score)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
+    parser.add_argument("--minutes", type=float, help="34 and 22 by default")
+    parser.add_argument("--width", type=int, default=32, help="feature maps of the finest level")
+    parser.add_argument("--model-at", type=Path, help="do not train: take the model that lies in this folder")
+    parser.add_argument("--write", action="store_true", help="put it into the package")
+    args = parser.parse_args()
+    recipe, shipped = MODELS[args.model], ROOT / "src" / "napari_dojo" / "models" / "shipped" / args.model
+    with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
+        model = args.model_at or Path(name) / args.model
+        if args.model_at is None:
+            images, masks = written(recipe, Path(name))
+            how = ("--minutes", args.minutes or recipe.minutes, "--width", args.width, "--test", 0, "--start", "none")
+            dojo("train", "instances", "--input", images, "--target", masks, *how, "--device", "cpu", "--out", model)
+        fresh = Path(name) / "fresh"
+        shutil.copytree(model, fresh, ignore=shutil.ignore_patterns("run", ".*"))
+        score = finished(fresh, args.model, args.data)
+        size = sum(p.stat().st_size for p in fresh.iterdir()) / 1e6
+        if args.write:
+            shutil.rmtree(shipped, ignore_errors=True)
+            shutil.copytree(fresh, shipped)
+    print(json.dumps({"megabytes": round(size, 2), "score": score, "written": args.write}))
+
+
+if __name__ == "__main__":
+    main()
