@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel
 
+from napari_dojo.data.split import split_of
 from napari_dojo.device import Device
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks import Finding
@@ -311,7 +312,7 @@ def test_roles_regions_and_channels_reach_the_pairs(qtbot, viewer, train, scene)
     assert pairs.samples[1].region is None
     assert pairs.samples[0].region[:, :63].all()
     assert not pairs.samples[0].region[:, 66:].any()
-    split = pairs.split()
+    split = split_of(pairs.samples)
     assert ([p.item for p in split.training], [p.item for p in split.validation]) == ([0], [1])
 
 
