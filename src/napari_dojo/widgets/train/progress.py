@@ -126,7 +126,7 @@ class ProgressSection(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(1)
-        grid.setColumnMinimumWidth(0, 72)
+        grid.setColumnMinimumWidth(0, 80)  # "Validation"
         grid.setColumnStretch(1, 1)
         self.score_name, self.baseline_name, self.test_name = (sentence(n) for n in ("Validation", "Baseline", "Test"))
         self.score, self.baseline, self.test = sentence(), sentence(), sentence()
