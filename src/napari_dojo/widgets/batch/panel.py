@@ -224,7 +224,7 @@ class BatchPanel(Panel):
 
     def _words(self, found: Explained) -> str:
         counted = f"{found.images:,} image{'s' * (found.images != 1)}"
-        done = f", {found.done:,} of them done by an earlier run" if found.done else ""
+        done = f", {found.done:,} of them done" if found.done else ""
         if not found.misfits:
             return self.marked("ok", f"{counted}{done}.")
         name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
