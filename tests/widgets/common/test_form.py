@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 
-from napari_dojo.widgets.common.form import Fold, NameBox, narrow, sentence
+from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, narrow, sentence
 
 
 @pytest.mark.gui
@@ -62,3 +62,24 @@ def test_a_sentence_has_the_same_height_with_and_without_text(qtbot, text):
     label.setText(text)
     column.activate()
     assert label.height() == before >= 2 * label.fontMetrics().lineSpacing()
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize(("kind", "own"), [(QComboBox, NARROW), (QPushButton, STEADY)])
+def test_a_disabled_control_is_as_high_as_an_enabled_one(qtbot, kind, own):
+    """In napari's theme disabled ones have a border, which is measured when the theme changes."""
+    heights = []
+    for enabled in (True, False):
+        page = QWidget()
+        page.setStyleSheet(
+            "QComboBox { padding: 3px 10px 3px 8px; border-radius: 2px; } QPushButton { padding: 4px; border: 0px; } "
+            "QComboBox:disabled, QPushButton:disabled { border: 1px solid; }"
+        )
+        inner = QWidget(page)
+        inner.setStyleSheet(own)
+        control = kind(inner)
+        control.setEnabled(enabled)
+        qtbot.addWidget(page)
+        page.show()
+        heights.append(control.sizeHint().height())
+    assert heights[0] == heights[1]

@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 from napari_dojo.paths import home
 
 __all__ = [
+    "NARROW",
     "NO_ARROW",
     "STEADY",
     "TIGHT",
