@@ -14,6 +14,7 @@ from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_la
 from napari_dojo.widgets.common.measurements import chosen_here
 from napari_dojo.widgets.common.panel import open_panel, plain_viewer
 from napari_dojo.widgets.common.pick import images_of
+from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.table import open_table
 
 __all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
@@ -109,8 +110,7 @@ def _axes_over(image: Any, labels: Any) -> str | None:
 
 
 def _measured(labels: Any, image: Any, names: str) -> Table:
-    made = labels.metadata.get("napari_dojo")
-    planes = isinstance(made, dict) and made.get("spatial") == "YX"
+    planes = made(labels.metadata).get("spatial") == "YX"
     source = source_of(labels if image is None else image, names, volumes=not planes)
     x = None if image is None else source.array
     return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit, chosen_here())

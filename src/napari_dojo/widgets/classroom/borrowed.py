@@ -8,6 +8,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject
 
+from napari_dojo.widgets.common.provenance import made
+
 __all__ = ["Borrowed", "axes_of", "borrowed", "camera_of", "grid_of", "units_of"]
 
 CAMERA = ("orientation", "perspective", "angles", "center", "zoom")
@@ -96,8 +98,7 @@ class _Look:
 
 
 def _is_classroom(layer: Any) -> bool:
-    made = layer.metadata.get("napari_dojo")
-    return isinstance(made, dict) and made.get("kind") == "classroom"
+    return made(layer.metadata).get("kind") == "classroom"
 
 
 class Borrowed(QObject):

@@ -14,6 +14,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import POSITION, Table, measure
 from napari_dojo.widgets.actions import _axes_over
 from napari_dojo.widgets.common.layers import array_of, axes_of_labels, source_of
+from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Key", "Objects", "objects_of", "own_table", "title_of"]
@@ -93,8 +94,7 @@ def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Ob
 
 def _flat(labels: Any) -> bool:
     """Whether the labels were made plane by plane."""
-    made = labels.metadata.get("napari_dojo")
-    return isinstance(made, dict) and made.get("spatial") == "YX"
+    return made(labels.metadata).get("spatial") == "YX"
 
 
 def _names(labels: Any, image: Any) -> str:

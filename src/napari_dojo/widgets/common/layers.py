@@ -20,7 +20,7 @@ from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.widgets.common.lazy import stored
 from napari_dojo.widgets.common.numbering import number_by_itself
-from napari_dojo.widgets.common.provenance import watch_corrections
+from napari_dojo.widgets.common.provenance import made, watch_corrections
 
 __all__ = [
     "Source",
@@ -83,8 +83,7 @@ def same_grid(a: Any, b: Any) -> bool:
 
 def axes_of_labels(labels: Any) -> str:
     """The axes of a labels layer: as the model knew that made it, else the likeliest."""
-    made = labels.metadata.get("napari_dojo")
-    known = str(made.get("axes", "")) if isinstance(made, dict) else ""
+    known = str(made(labels.metadata).get("axes", ""))
     choices = [names for names, _ in axes_choices(labels) if "C" not in names]
     return known if len(known) == array_of(labels).ndim else choices[0]
 

@@ -19,6 +19,7 @@ from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.panel import Panel, open_panel
+from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.queue import Training, desk
 from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.compare.panel import ComparePanel
@@ -160,7 +161,7 @@ class Walk:
             return Prompt(self._saved() + "Now apply it to two new images.", "Open Apply", self._open_apply)
         if panel.runner.busy or panel.results.reading:
             return Prompt("Prediction is running ...", WAIT)
-        if any(_made(x).get("image") == test.name for x in panel.results.layers):
+        if any(made(x.metadata).get("image") == test.name for x in panel.results.layers):
             return None
         if panel.apply_button.isEnabled() and panel.image_box.layer is test:
             text = "Model and images are selected. Press Apply: the result is a new layer."
@@ -186,8 +187,12 @@ class Walk:
         """Done when the result was compared with the ground truth."""
         test, truth = self._layer("test", "image"), self._layer("test", "labels")
         name = None if test is None else test.name
-        results = [x for x in self._viewer.layers if _made(x).get("kind") == "result" and _made(x).get("image") == name]
-        if any(_made(x).get("result") in [r.name for r in results] for x in self._viewer.layers):
+        results = [
+            x
+            for x in self._viewer.layers
+            if made(x.metadata).get("kind") == "result" and made(x.metadata).get("image") == name
+        ]
+        if any(made(x.metadata).get("result") in [r.name for r in results] for x in self._viewer.layers):
             return None
         if not results:
             return self.apply()
@@ -459,12 +464,6 @@ def _marked(layers: Iterable[Layer], part: str) -> list[Layer]:
     return [
         (data, {**options, "metadata": {**options["metadata"], "tour": part}}, kind) for data, options, kind in layers
     ]
-
-
-def _made(layer: Any) -> dict[str, Any]:
-    """The provenance metadata of a layer."""
-    made = layer.metadata.get("napari_dojo")
-    return made if isinstance(made, dict) else {}
 
 
 def _last_check(training: Training) -> Validated | None:
