@@ -40,3 +40,16 @@ def test_the_same_strokes_give_the_same_classifier():
 
 def test_tiny_images_have_features():
     assert pixel_features(np.zeros((1, 3, 5), np.float32)).shape[1:] == (3, 5)
+
+
+def test_lines_bridge_a_gap_that_single_pixels_do_not():
+    x = np.zeros((1, 48, 48), np.float32)
+    x[0, 23:25], x[0, 23:25, 22:26] = 1, 0
+    plain, found = pixel_features(x), pixel_features(x, lines=True)
+    np.testing.assert_array_equal(found[: len(plain)], plain)
+    lines = found[len(plain) :]
+    assert lines.shape == (8, 48, 48)
+    high = lines[5]  # 2 px wide, the largest over all directions
+    low = -lines[4]
+    assert max(high[24, 24], low[24, 24]) > 0.5 * max(high[24, 8], low[24, 8])
+    assert max(high[24, 24], low[24, 24]) > 5 * max(high[8, 24], low[8, 24])

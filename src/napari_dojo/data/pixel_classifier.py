@@ -1,7 +1,7 @@
 """Classes of pixels from a few strokes: features at several scales, random trees and a linear model that sort them.
 
 The features are those of scikit-image: intensity, edges and the curvatures of the image smoothed at scales from .5 to 16 px, as in
-ilastik (Berg et al. 2019, Nature Methods 16:1226), and in images lines in eight directions. The mean of its random forest, extremely randomised trees and a logistic
+ilastik (Berg et al. 2019, Nature Methods 16:1226), and lines in eight directions where classes are painted. The mean of its random forest, extremely randomised trees and a logistic
 regression beats the forest alone on the same features, see LOG.md. No torch.
 """
 
@@ -24,8 +24,11 @@ OF_A_TREE = 5_000  # annotated pixels that a tree is grown from, at most
 TOGETHER = 2**18  # pixels that are sorted at a time
 
 
-def pixel_features(x: NDArray[Any]) -> NDArray[np.float32]:
-    """What can be said of each pixel of a normalised image (C, *S): (F, *S) float32."""
+def pixel_features(x: NDArray[Any], lines: bool = False) -> NDArray[np.float32]:
+    """What can be said of each pixel of a normalised image (C, *S): (F, *S) float32; ``lines`` : of an image, lines as well.
+
+    Lines help to tell classes apart, and some objects, but cost others: those with a halo (LOG.md).
+    """
     from skimage.feature import multiscale_basic_features
 
     low, high = SCALES
@@ -39,7 +42,7 @@ def pixel_features(x: NDArray[Any]) -> NDArray[np.float32]:
         channel_axis=0,
     )
     features = np.moveaxis(found, -1, 0)
-    if x.ndim == 3:
+    if lines and x.ndim == 3:
         features = np.concatenate([features, *(_lines(np.asarray(c, np.float32)) for c in x)])
     return np.ascontiguousarray(features, np.float32)
 

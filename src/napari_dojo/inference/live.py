@@ -36,15 +36,16 @@ WAIT = 0.01  # s between two looks for a new stroke
 
 @dataclass(frozen=True, eq=False)
 class LivePlane:
-    """One plane (C, Y, X), normalised, and the features of its tiles as far as they were asked for."""
+    """One plane (C, Y, X), normalised, and the features of its tiles as far as they were asked for, with ``lines`` or without."""
 
     x: NDArray[np.float32]
     tiles: OrderedDict[tuple[int, int], NDArray[np.float32]]
+    lines: bool = False
 
     @staticmethod
-    def of(plane: NDArray[Any]) -> LivePlane:
+    def of(plane: NDArray[Any], lines: bool = False) -> LivePlane:
         """A plane as it lies, (C, Y, X)."""
-        return LivePlane(Rule().measure(plane).apply(plane), OrderedDict())
+        return LivePlane(Rule().measure(plane).apply(plane), OrderedDict(), lines)
 
     @property
     def size(self) -> tuple[int, int]:
