@@ -294,7 +294,7 @@ def ten_strokes(kind: Callable[[int], Pair], seeds: Sequence[int], rival: bool =
         for k in range(10):
             painted[stroke(truth, int(numbers[k % len(numbers)]), rng)] = numbers[k % len(numbers)]
         began = time.process_time()
-        features = pixel_features(x)
+        features = pixel_features(x, lines=True)
         ours = PixelClassifier([features], [painted])
         made = np.asarray(ours.classes)[ours.probabilities(features).argmax(0)]
         spent["ours"] += time.process_time() - began

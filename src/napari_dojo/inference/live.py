@@ -70,7 +70,7 @@ class LivePlane:
             return known
         inner = self.box_of(place)
         wide = wider(inner, MARGIN, self.size)
-        found = pixel_features(self.x[(slice(None), *slices(wide))])
+        found = pixel_features(self.x[(slice(None), *slices(wide))], self.lines)
         self.tiles[place] = found = np.ascontiguousarray(found[(slice(None), *slices(within(inner, wide)))])
         while len(self.tiles) > KEPT:
             self.tiles.popitem(last=False)
@@ -122,7 +122,7 @@ def live_steps(folder: Path, control: Control) -> Iterator[Event]:
     A wish: ``image`` and ``strokes`` (paths of .npy, (C, Y, X) and (Y, X)), ``view`` (a `Box`), ``objects`` (else classes) and
     its ``number``.
     """
-    planes: OrderedDict[str, LivePlane] = OrderedDict()
+    planes: OrderedDict[tuple[str, bool], LivePlane] = OrderedDict()
     done: Any = None
     while not control.stop:
         look = control.look
@@ -130,11 +130,12 @@ def live_steps(folder: Path, control: Control) -> Iterator[Event]:
             time.sleep(WAIT)
             continue
         done = look["number"]
-        if look["image"] not in planes:
-            planes[look["image"]] = LivePlane.of(np.load(look["image"]))
+        key = look["image"], not look["objects"]
+        if key not in planes:
+            planes[key] = LivePlane.of(np.load(key[0]), key[1])
             while len(planes) > 2:
                 planes.popitem(last=False)
-        yield from _previews(planes[look["image"]], look, folder, control)
+        yield from _previews(planes[key], look, folder, control)
 
 
 def _previews(plane: LivePlane, look: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
