@@ -120,7 +120,7 @@ class Learner:
         loss.backward()
         gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
         self.world.average([*gradients, loss.detach()])
-        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
         fine = norm.isfinite() & loss.detach().isfinite()
         self.optimizer.step((norm / CLIPPED).clamp(min=1.0), fine)
         with torch.no_grad():
