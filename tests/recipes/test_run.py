@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -101,15 +103,23 @@ def test_broken_images_are_skipped_with_their_reasons(plate: Path, recipe: Made)
 
 
 def test_a_stopped_run_continues_where_it_was(plate: Path, recipe: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    control = Control()
-    for event in run(recipe(STEPS), control=control):
-        control.stop |= isinstance(event, Written)
+    control, stopped, begun, real = Control(), Event(), count(), predict.predict_image
+
+    def after_the_first(*a: Any, **k: Any) -> Any:
+        assert next(begun) == 0 or stopped.wait(20)
+        return real(*a, **k)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "predict_image", after_the_first)
+        for event in run(recipe(STEPS), control=control):
+            if isinstance(event, Written):
+                control.stop = True
+                stopped.set()
     assert isinstance(event, Done)
     assert event.facts["stopped"]
     first = len(event.facts["results"])
     assert 1 <= first < 3
     done: list[int] = []
-    real = predict.predict_image
     monkeypatch.setattr(predict, "predict_image", lambda *a, **k: done.append(1) or real(*a, **k))
     said = list(run(recipe(STEPS)))
     assert len(done) == 3 - first

@@ -145,7 +145,8 @@ def test_a_click_leads_to_an_object(filled, annotate, outcome):
 
 def test_the_choice_of_starts_never_holds_a_retraining(filled, annotate):
     box = annotate.retrain.start_box
-    assert [box.itemText(i) for i in range(box.count())] == ["automatic", "nuclei-fluorescence", "nothing"]
+    shipped = ["nuclei-fluorescence", "objects-grey"]
+    assert [box.itemText(i) for i in range(box.count())] == ["automatic", *shipped, "nothing"]
 
 
 def test_each_image_is_trained_on_once_and_only_what_is_annotated(viewer):
