@@ -84,8 +84,7 @@ class Loop:
 
     def __init__(self, setting: Setting, device: Device, log: Path, memory: int | None = None) -> None:
         where = devices.prepare(device)
-        made = (setting.sources, setting.patches, setting.plan.batch, 0)
-        self._batches = Batches(*made, device=where, memory=memory, ahead=True)
+        self._batches = Batches(setting.sources, setting.patches, setting.plan.batch, 0, device=where, memory=memory)
         self.learner = Learner(setting.net(), device, setting.plan.learning_rate)
         work = Work(self._batches, setting.loss, self._no_check, lambda learner, better: None)
         budget = Budget(time.monotonic(), steps=10**7)

@@ -270,23 +270,10 @@ def test_the_seed_and_the_number_of_a_batch_say_what_is_in_it():
 
 
 def test_a_smaller_batch_counts_at_once():
-    for ahead in (False, True):
-        with Batches([source(labels())], rule((16, 16)), 8, 0, ahead=ahead) as many:
-            assert len(next(many)) == 8
-            many.batch = 2
-            assert [len(next(many)) for _ in range(3)] == [2] * 3
-
-
-def test_batches_that_are_made_ahead_are_the_same_and_leave_the_cores_to_the_network():
-    made = [source(labels())], rule((16, 16), intensity=Intensity()), 4, 3
-    threads, now = torch.get_num_threads(), Batches(*made)
-    with Batches(*made, ahead=True) as ahead:
-        for _ in range(5):
-            one, other = next(now), next(ahead)
-            assert torch.equal(one.x, other.x)
-            assert torch.equal(one.target, other.target)
-        inside = ahead._ahead.submit(torch.get_num_threads).result()
-    assert (inside, torch.get_num_threads()) == (1, threads)
+    many = Batches([source(labels())], rule((16, 16)), 8, 0)
+    assert len(next(many)) == 8
+    many.batch = 2
+    assert [len(next(many)) for _ in range(3)] == [2] * 3
 
 
 def test_intensities_change_only_while_augmenting():

@@ -5,9 +5,8 @@ Nothing here runs patch by patch, and nothing waits for the device. The number o
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -41,8 +40,7 @@ class Batches:
     """An endless iterator of batches, made on ``device`` when they are asked for, the same ones for the same seed.
 
     ``batch`` may be made smaller while it runs. ``random`` is what noise and blind spots are drawn from. Sources that take
-    more than ``memory`` bytes there are streamed, see `napari_dojo.data.streamed`. ``ahead`` : on a CPU, the next batch is made in
-    a thread while the network computes with the last one. In both cases close it, or use it in a ``with``.
+    more than ``memory`` bytes there are streamed, see `napari_dojo.data.streamed`; then close it, or use it in a ``with``.
     ``share`` (k, n): the batches are part k of n of larger ones, of which the other parts are made elsewhere.
     """
 
@@ -56,13 +54,11 @@ class Batches:
         device: torch.device | None = None,
         memory: int | None = None,
         share: tuple[int, int] = (0, 1),
-        ahead: bool = False,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self._batch, self._share = batch, share
-        self._ahead, self._coming = _one_thread() if ahead else None, deque[Future[Batch]]()
+        self.batch, self._share = batch, share
         self.random = _generator(self.device)
-        self._patches, self._seed, self._number = patches, seed, start
+        self._patches, self._seed, self._next = patches, seed, start
         self._scale = patches.scale or (1,) * len(patches.size)
         self._stream: Streamed | None = None
         if memory is not None and needed(sources, patches.kind, self._scale) > memory:
@@ -80,51 +76,26 @@ class Batches:
         self.close()
 
     def close(self) -> None:
-        """End the threads that read or compute ahead, where there are any."""
-        if self._ahead is not None:
-            self._ahead.shutdown()
+        """End the threads that read ahead, where there are any."""
         if self._stream is not None:
             self._stream.close()
-
-    @property
-    def batch(self) -> int:
-        """Patches of a batch."""
-        return self._batch
-
-    @batch.setter
-    def batch(self, patches: int) -> None:
-        self._settle()
-        self._coming.clear()
-        self._batch = patches
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        if self._ahead is None or self.device.type != "cpu":
-            return self._next()
-        self._coming.append(self._ahead.submit(self._next))
-        if len(self._coming) == 1:  # the first one of all
-            self._coming.append(self._ahead.submit(self._next))
-        return self._coming.popleft().result()
-
-    def _next(self) -> Batch:
         where, inside = self.drawn()
         return self.made(where, folds=not (self.device.type == "cpu" and inside))
 
-    def _settle(self) -> None:
-        """Wait for the thread that makes a batch, where there is one."""
-        wait(self._coming)
-
     def drawn(self) -> tuple[Tensor, bool]:
         """Where the patches of the next batch lie, on the device, and whether all are inside their samples."""
-        rng = np.random.default_rng([self._seed, self._number])
+        rng = np.random.default_rng([self._seed, self._next])
         part, parts = self._share
         if self._stream is not None:
             for i, source in self._stream.renewed(self.batch * prod(self._patches.size)):
                 self._places.put(i, source)
         self.random.manual_seed(int(rng.integers(2**62)) + part)
-        self._number += 1
+        self._next += 1
         where, inside = self._places.draw(self.batch * parts, rng)
         where = where[part * self.batch : (part + 1) * self.batch]
         if self.device.type == "cuda":
@@ -143,7 +114,6 @@ class Batches:
 
     def renew(self, sources: Sequence[Source]) -> None:
         """Other targets for the same images; chunks of streamed ones follow when they are read again."""
-        self._settle()
         if self._stream is not None:
             self._stream.renew(sources)
             return
@@ -155,8 +125,6 @@ class Batches:
 
     def move(self, device: torch.device) -> None:
         """To another device."""
-        self._settle()
-        self._coming.clear()
         self._resident, self.device, self.random = self._resident.moved(device), device, _generator(device)
 
 
@@ -222,19 +190,6 @@ class _Places:
         turn[:, -2, -2], turn[:, -2, -1], turn[:, -1, -2], turn[:, -1, -1] = c, -s, s, c
         found = turn * flips[:, None, :] / scale[:, None, None]
         return np.asarray(found if patches.resample else np.rint(found), np.float64), scale
-
-
-def _one_thread() -> ThreadPoolExecutor:
-    """A thread whose torch does not share its work with others: the cores belong to the network."""
-
-    def alone() -> None:
-        torch.get_num_threads()  # or torch sets it again at the first use
-        torch.set_num_threads(1)
-
-    threads, pool = torch.get_num_threads(), ThreadPoolExecutor(1, "batches")
-    pool.submit(alone).result()
-    torch.set_num_threads(threads)  # of threads to come
-    return pool
 
 
 def _generator(device: torch.device) -> Generator:

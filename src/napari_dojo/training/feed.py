@@ -147,7 +147,7 @@ class Feed:
         memory = int(self.device.memory * RESIDENT)
         patches, share = self.patches(), (world.rank, world.size)
         made = (self.training_sources(net), patches, self.plan.batch, self.setup.settings.seed)
-        return Batches(*made, learner.step, learner.device, memory, share, ahead=True)
+        return Batches(*made, learner.step, learner.device, memory, share)
 
     def loss(self, out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The task's."""
