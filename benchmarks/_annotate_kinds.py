@@ -20,13 +20,13 @@ from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.simulation.fields import smooth_noise
 from napari_dojo.simulation.microscope import simulate
+from napari_dojo.simulation.objects import EOSIN, HEMATOXYLIN, inner_depth
 from napari_dojo.simulation.strokes import strokes
 from napari_dojo.tasks.base import Example
 from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.strokes import BACKGROUND, completed_strokes
 
 Pair = tuple[NDArray[Any], NDArray[np.int32]]  # an image, (Y, X) or (Y, X, 3), and its objects (Y, X)
-HEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.07, 0.99, 0.11])  # Ruifrok & Johnston 2001
 
 
 def _px(scale: float) -> NDArray[np.float64]:
@@ -60,7 +60,7 @@ def bright_field(seed: int) -> Pair:
     """Rounded cells in bright field: a dark rim, an inside as bright as the ground, weak contrast and texture."""
     made = _scene("nuclei", seed, diameter=30, density=0.35, touching=0.6, overlap=0.02, defocus=0.0, debris=0.3)
     rng = np.random.default_rng([seed, 5])
-    depth = _depth(made.labels)
+    depth = inner_depth(made.labels)
     rim = -0.35 * np.exp(-(((depth - 1.5) / 1.5) ** 2)) + 0.25 * np.exp(-(((depth - 5.0) / 2.0) ** 2))
     outside = ndimage.distance_transform_edt(made.labels == 0)
     halo = np.where(made.labels == 0, 0.18 * np.exp(-(((outside - 2.0) / 1.5) ** 2)), rim)
@@ -128,12 +128,6 @@ def packed_cells(seed: int) -> Pair:
 KINDS: dict[str, Callable[[int], Pair]] = {
     f.__name__: f for f in (phase_cells, phase_bacteria, bright_field, tissue, low_contrast, large, dense, packed_cells)
 }
-
-
-def _depth(labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Of each pixel of an object, the distance to the object's edge, also where it touches another."""
-    apart = (ndimage.maximum_filter(labels, 3) == labels) & (ndimage.minimum_filter(labels, 3) == labels) & (labels > 0)
-    return ndimage.distance_transform_edt(apart) + 1.0 * (labels > 0)
 
 
 def real_nuclei(data: Path) -> Callable[[int], Pair]:

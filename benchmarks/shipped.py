@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from _common import DATA, ROOT, dojo, instance_scores, rounded
+from _shipped import tested
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
@@ -61,11 +62,7 @@ def finished(model: Path, data: Path) -> None:
     """
     bundle, scene = load(model), random_nuclei(2, (256, 256))
     pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
-    report = evaluate_model(bundle, pairs)
-    score, held = report.pooled, report.baseline
-    test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
-    baseline = {"sentence": held.sentence, **held.as_dict()} if held else {}
-    card = replace(bundle.card, score=test, baseline=baseline, data={**bundle.card.data, "test": test})
+    card = tested(bundle.card, evaluate_model(bundle, pairs))
     cover = overlay(scene.image[None], predict(bundle, scene.image, "YX"))
     save(replace(bundle, card=card), model, scene.image[None, :128, :128], cover)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from _common import DATA, ROOT, in_words
+from _shipped import tested
 from scipy import ndimage
 from skimage.restoration import richardson_lucy
 
@@ -139,14 +140,11 @@ def finished(model: Path, recipe: Recipe, data: Path, folder: Path) -> dict[str,
         str(coarse(data / "test" / "noisy", recipe.factor, folder / "noisy")), str(data / "test" / "clean")
     )
     report = evaluate_model(bundle, read_dataset(given, task.layout(task.options()))[0])
-    score, held = report.pooled, report.baseline
-    test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
-    baseline = {"sentence": held.sentence, **held.as_dict(), "method": report.baseline_name} if held else {}
-    card = replace(bundle.card, score=test, baseline=baseline, data={**bundle.card.data, "test": test})
+    card = tested(bundle.card, report)
     large = np.kron(shown, np.ones((recipe.factor,) * 2, shown.dtype))
     cover = beside(large[None], predict(bundle, shown, "YX")[None])
     save(replace(bundle, card=card), model, shown[None, :128, :128], cover)
-    return in_words(score)  # type: ignore[arg-type]
+    return in_words(report.pooled)  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import DATA, ROOT, dojo
+from _shipped import tested
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
@@ -79,11 +80,7 @@ def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
     card = replace(bundle.card, name=name, description=recipe.description, license="CC0-1.0", diameter=DIAMETER)
     if bundle.card.channels == 1:
         pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
-        report = evaluate_model(bundle, pairs)
-        score, held = report.pooled, report.baseline
-        test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
-        baseline = {"sentence": held.sentence, **held.as_dict(), "method": report.baseline_name} if held else {}
-        card = replace(card, score=test, baseline=baseline, data={**card.data, "test": test})
+        card = tested(card, evaluate_model(bundle, pairs))
     save(replace(bundle, card=card), model, seen[:, :128, :128], overlay(seen, predict(bundle, shown, axes)))
     return dict(card.score)
 

@@ -17,6 +17,7 @@ from napari_dojo.settings import PredictSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
+    from napari_dojo.inference.predict import Ready
     from napari_dojo.inference.sinks import Sink, ZarrSink
     from napari_dojo.inference.tiff_sink import Some, TiffSink
     from napari_dojo.models.card import Card
@@ -118,11 +119,12 @@ def _predict(args: argparse.Namespace) -> int:
 
     bundle = load(find(args.model))
     decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **values(args, task.decoding)})
-    sources = [FileSource(inputs[i], args.axes, labels=labels.get(inputs[i]), lazy_above=large) for i in todo]
+    ready = Ready.of(bundle, settings, decoding)
     if args.scheduler:
-        events = _on_cluster(args, sink, settings, decoding)
+        events = _on_cluster(args, sink, ready)
     else:
-        events = apply(Ready.of(bundle, settings, decoding), sources, sink)
+        sources = [FileSource(inputs[i], args.axes, labels=labels.get(inputs[i]), lazy_above=large) for i in todo]
+        events = apply(ready, sources, sink)
     done = watched(last(events), "Applying")
     return _predicted(args, done)
 
@@ -188,20 +190,17 @@ def _left(sink: Sink) -> Some:
     return Some(sink, sink.left())
 
 
-def _on_cluster(args: argparse.Namespace, sink: Sink, settings: PredictSettings, decoding: Any) -> Iterator[Event]:
+def _on_cluster(args: argparse.Namespace, sink: Sink, ready: Ready) -> Iterator[Event]:
     """The same by several processes or machines: the blocks of one image, or the files of a folder."""
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.cluster import Order, connected
-    from napari_dojo.inference.predict import Ready
     from napari_dojo.inference.sinks import ZarrSink
     from napari_dojo.inference.sources import PARTLY, FileSource
     from napari_dojo.inference.tiff_sink import Some, TiffSink
-    from napari_dojo.models.bundle import load
     from napari_dojo.models.library import find
 
-    model = find(args.model)
-    with connected(args.scheduler, Order(str(model), settings, decoding)) as cluster:
-        ready = cluster.sized(Ready.of(load(model), settings, decoding))
+    with connected(args.scheduler, Order(str(find(args.model)), ready.settings, ready.decoding)) as cluster:
+        ready = cluster.sized(ready)
         yield Message("info", cluster.sentence(ready.predictor.block_memory))
         if isinstance(sink, ZarrSink):
             yield from apply(ready, [FileSource(sink.input, args.axes, lazy_above=PARTLY)], sink, engine=cluster.blocks)

@@ -196,8 +196,12 @@ def sampled(axes: Axes, array: Any, sample: int) -> tuple[NDArray[Any], int]:
     step = step_of(axes.size(array.shape), SAMPLED)
     key = tuple(slice(None, None, step) if a in axes.spatial else slice(None) for a in axes.names)
     few = axes.sample(array[key], sample)
-    # named, because dask loads distributed to look for another scheduler
-    return (few.compute(scheduler="threads") if hasattr(few, "dask") else np.asarray(few)), step
+    if not hasattr(few, "dask"):
+        return np.asarray(few), step
+    from dask import config
+
+    # named where nobody chose one, because dask loads distributed to look for another scheduler
+    return few.compute(scheduler=config.get("scheduler", None) or "threads"), step
 
 
 def finite(x: NDArray[Any]) -> NDArray[Any]:

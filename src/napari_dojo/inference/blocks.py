@@ -182,10 +182,8 @@ class Work:
 
         how = None if cleaning.blank else clean
         values = result_of(predicted(self.ready, x, cleaning.norm, 1.0, control, how)).values
-        inner: tuple[Any, ...] = (
-            ...,
-            *slices(scaled(within(block.core, block.read), self.ready.predictor.scale)),
-        )
+        core = scaled(within(block.core, block.read), self.ready.predictor.scale)
+        inner: tuple[Any, ...] = (..., *slices(core))
         return values[inner], ()
 
     def next(self, todo: list[int], control: Control) -> int | None:
@@ -259,10 +257,8 @@ class Work:
         del maps
 
         def land(near: Box) -> Land:
-            part, whole = (
-                slices(within(near, wide)),
-                held.pop() if near == wide else held[0],
-            )  # not kept while objects are found
+            part = slices(within(near, wide))
+            whole = held.pop() if near == wide else held[0]  # maps of one part are not kept while objects are found
             inside, distance = ready.decoding.terrain(whole[(slice(None), *part)])
             return inside if outside is None else inside & ~outside[part], distance
 

@@ -59,7 +59,7 @@ class Training:
     cross-validation; ``why`` : it starts from what it does, in words.
     """
 
-    samples: Scaled
+    feed: Feed
     checks: Checks
     learner: Learner
     batches: Batches
@@ -82,8 +82,8 @@ class Training:
         self.setup = setup = replace(setup, plan=self.plan)
         if like is not None and (like.plan.zoom, like.setup.rule) != (self.plan.zoom, setup.rule):
             like = None
-        samples = like.samples if like else Scaled.of(setup)
-        self.samples, self.split = samples, samples.split
+        samples = like.feed.samples if like else Scaled.of(setup)
+        self.split = samples.split
         self.card = card_of(setup, samples.dataset, samples.split, target, samples.fingerprint)
         self.feed = Feed(setup, samples, self.card)
         self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
