@@ -297,6 +297,24 @@ def test_at_most_two_are_compared_those_that_look_most_alike(trained: Path) -> N
     assert {m.name for m in setup_for(SETTINGS).comparison.models} == {"good", "near"}
 
 
+def test_the_nearest_own_and_the_nearest_shipped_model_are_compared(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, sample = load(trained), np.asarray(pairs().samples[0].x)[:, :32, :32]
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr("napari_dojo.models.library.shipped_folder", lambda: shipped)
+    for name, folder, noise in (
+        ("like", shipped, -2.0),
+        ("unlike", shipped, -5.0),
+        ("mine", trained.parent, -9.0),
+        ("far", trained.parent, -20.0),
+    ):
+        card = replace(bundle.card, name=name, data={"seen": {"noise": [noise, noise]}})
+        save(Bundle(card, bundle.net), folder / name, sample)
+    shutil.rmtree(trained)
+    assert [m.name for m in setup_for(SETTINGS).comparison.models] == ["like", "mine"]
+
+
 def model() -> Model:
     from napari_dojo.models.library import models
 

@@ -90,14 +90,19 @@ def possible_starts(task: Task, channels: int, spatial: str, upsampling: Mapping
 
 
 def fitting(task: Task, dataset: Dataset, summary: Summary, settings: TrainSettings) -> tuple[Model, ...]:
-    """The shipped and own models that are compared with a new one; ``dataset`` as it is trained on."""
+    """The shipped and own models that are compared with a new one, the most alike first; ``dataset`` as it is trained on.
+
+    Where there are more than are compared, one is a person's own, whatever looks more alike, and one is shipped.
+    """
     there = possible_starts(task, dataset.channels, dataset.spatial, task.layout(summary.options).upsampling)
     there = [m for m in there if m.origin != "lab" and not m.card.data.get("corrections")]
     fit = [m for m in there if _fits(m.card, task, dataset, summary, settings)]
     if len(fit) > 1:
         x = dataset.samples[0].x
         seen = profile(Rule().measure(x).apply(x)) if task.result.intensities else {}
-        fit.sort(key=lambda m: (_distance(m.card, summary.diameter, seen), m.origin != "shipped"))
+        fit.sort(key=lambda m: _distance(m.card, summary.diameter, seen))
+        nearest = [next((m for m in fit if m.origin == origin), fit[0]) for origin in ("own", "shipped")]
+        fit.sort(key=lambda m: m not in nearest)
     return tuple(fit[:MOST])
 
 
