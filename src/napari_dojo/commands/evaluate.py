@@ -20,7 +20,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
     parser.add_argument("--input", required=True, metavar="PATH")
     parser.add_argument(
-        "--target", metavar="PATH", help="the ground truth, paired by file name; of class folders it is not needed"
+        "--target", metavar="PATH", help="the ground truth, paired by file name; not needed for class folders"
     )
     parser.add_argument("--classes", metavar="CSV", help="lines of file,label,class: the classes of objects")
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
@@ -63,9 +63,11 @@ def _evaluate(args: argparse.Namespace) -> int:
         warn(note)
     objects = load(find(args.objects)) if args.objects else None
     report = watched(evaluate_steps(bundle, pairs, settings, objects), "Scoring")
+    if report.doubt:
+        warn(report.doubt)
     print(report.table())
     if args.out:
         report.save(args.out)
     if args.json:
         print(json.dumps(report.as_dict()))
-    return 1 if pairs.excluded or len(report.rows) < len(pairs.samples) else 0
+    return 1 if pairs.excluded or report.doubt or len(report.rows) < len(pairs.samples) else 0

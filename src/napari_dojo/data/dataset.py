@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes, own_channels
 from napari_dojo.data.kinds import LABELS, Kind, as_image
-from napari_dojo.data.normalize import Normalization, Rule
+from napari_dojo.data.normalize import Normalization, Rule, is_blank
 from napari_dojo.errors import DojoError
 
 __all__ = ["ONE_TO_ONE", "ROLES", "Dataset", "Excluded", "Layout", "Sample", "content"]
@@ -198,17 +198,9 @@ class Dataset:
         ------
         DojoError : with the name of the image, what was needed and what came.
         """
-        if not len(inputs):
-            raise DojoError("No training image was given. Choose an image or a folder.")
-        if targets is not None and len(targets) != len(inputs):
-            raise DojoError(
-                f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets."
-            )
-        axes = layout.axes(
-            axes or Axes.resolve(np.shape(inputs[0])),
-            np.shape(inputs[0]),
-            None if targets is None else np.shape(targets[0]),
-        )
+        _same_numbers(inputs, targets)
+        first = np.shape(inputs[0])
+        axes = layout.axes(axes or Axes.resolve(first), first, None if targets is None else np.shape(targets[0]))
         names = tuple(names) or tuple(f"image {i + 1}" for i in range(len(inputs)))
         items: list[Sample] = []
         for i, x in enumerate(inputs):
@@ -221,13 +213,21 @@ class Dataset:
                 role=roles[i] if len(roles) else "automatic",
             )
             items += _samples(whole, axes, layout)
-        _same_counts("images", [len(i.x) for i in items])
-        _same_counts("targets", [layout.kind.channels(i.y) for i in items if i.y is not None])
+        _same_channels("images", [len(i.x) for i in items])
+        _same_channels("targets", [layout.kind.channels(i.y) for i in items if i.y is not None])
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
                 about[size] = tuple(about[size])[-len(axes.spatial) :]
         samples, excluded = _distinct(items, layout, about.get("class_names", ()))
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
+
+
+def _same_numbers(inputs: Sequence[Any], targets: Sequence[Any] | None) -> None:
+    """DojoError where there is no image, or another number of targets."""
+    if not len(inputs):
+        raise DojoError("No training image was given. Choose an image or a folder.")
+    if targets is not None and len(targets) != len(inputs):
+        raise DojoError(f"Each image needs its own target: there are {len(inputs)} images and {len(targets)} targets.")
 
 
 def _image(x: Any, name: str, axes: Axes) -> Any:
@@ -285,7 +285,7 @@ def _fitting(y: Any, x: Any, name: str, axes: Axes, layout: Layout) -> Axes:
     )
 
 
-def _same_counts(what: str, channels: Sequence[int | None]) -> None:
+def _same_channels(what: str, channels: Sequence[int | None]) -> None:
     counts = sorted({n for n in channels if n is not None})
     if len(counts) > 1:
         raise DojoError(
@@ -320,10 +320,12 @@ def _class_name(number: int, names: Sequence[str]) -> str:
 def _distinct(
     items: Sequence[Sample], layout: Layout, class_names: Sequence[str]
 ) -> tuple[tuple[Sample, ...], tuple[Excluded, ...]]:
-    """The samples without copies, and without images that are in several classes."""
+    """The samples without copies, and without images that are in several classes; DojoError where none is left."""
     if layout.kind.dense:
         return _without_copies(items)
     agreed, doubtful = _without_contradictions(items, class_names)
+    if not agreed:
+        raise DojoError(f"None of the {len(items)} images can be used. The first: {doubtful[0].reason}")
     samples, excluded = _without_copies(agreed)
     return samples, (*doubtful, *excluded)
 
@@ -363,7 +365,7 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tupl
 
 def content(x: Any) -> bytes:
     """What tells an image (C, *S) in memory from others; empty for a constant one, and for one that stays in its file."""
-    if not isinstance(x, np.ndarray) or x.nbytes > 2**28 or not x.size or x.min() == x.max():
+    if not isinstance(x, np.ndarray) or x.nbytes > 2**28 or is_blank(x):
         return b""
     values = np.ascontiguousarray(x, np.float32)
     return hashlib.blake2b(repr(x.shape).encode() + values.tobytes(), digest_size=16).digest()

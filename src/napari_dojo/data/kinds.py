@@ -187,7 +187,8 @@ class _Image(Kind):
             return axes.result(shape, None, scale)
         if "C" not in axes.names and len(given) == len(axes.names) + 1:  # several channels beside an image of one
             at = min(axes.names.index(a) for a in axes.spatial)
-            return axes.result(shape, given[at], scale)
+            several = axes.result(shape, given[at], scale)
+            return several if several[1] == tuple(given) else axes.result(shape, None, scale)
         return axes.result(shape, axes.own_channels(shape), scale)
 
     def sample(self, axes: Axes, y: Any, index: int) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.padding import Sparse, filled, padding, step_of, strided
 
-__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite", "sampled"]
+__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite", "is_blank", "sampled"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
@@ -211,6 +211,18 @@ def finite(x: NDArray[Any]) -> NDArray[Any]:
         return x
     low, high = (x[known].min(), x[known].max()) if known.any() else (0.0, 0.0)
     return np.nan_to_num(x, nan=0.0, posinf=high, neginf=low)
+
+
+def is_blank(x: Any) -> bool:
+    """Whether an image shows nothing at all: it is constant, apart from values that are not finite."""
+    x = np.asarray(x)
+    if not x.size:
+        return True
+    low, high = x.min(), x.max()
+    if np.isfinite(low) and np.isfinite(high):
+        return bool(low == high)
+    left = x[np.isfinite(x)]
+    return left.size == 0 or bool(left.min() == left.max())
 
 
 def dim_frames(frames: Sequence[Any]) -> str:

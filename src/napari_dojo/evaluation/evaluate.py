@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.normalize import is_blank
 from napari_dojo.data.resample import on_grid_of
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.report import Report, Row
@@ -74,7 +75,17 @@ def evaluate_steps(
         for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = score_objects(objects, results, truths) if objects is not None else None
-    return Report(tuple(rows), baseline_name=name, objects=agree)
+    doubt = _doubt(truths) if task.result.dense else ""
+    return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt)
+
+
+def _doubt(truths: Sequence[NDArray[Any]]) -> str:
+    """A sentence where the ground truth is the same everywhere; else empty."""
+    if not all(map(is_blank, truths)):
+        return ""
+    values = sorted({f"{np.nan_to_num(y.flat[0]):g}" for y in truths})
+    only = values[0] if len(values) == 1 else "one value in each image"
+    return f"The ground truth holds nothing but {only}, so the scores say little. Are these the right files?"
 
 
 def score_objects(segmenter: Any, results: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]]) -> InstanceCounts:

@@ -38,11 +38,13 @@ class Report:
     rows : at least one.
     baseline_name : what the baseline is called in tables and figures.
     objects : those detected in predicted images against those detected in the ground truth, where that was asked for.
+    doubt : a sentence where the scores say little, because the ground truth is the same everywhere.
     """
 
     rows: tuple[Row, ...]
     baseline_name: str = "baseline"
     objects: InstanceCounts | None = None
+    doubt: str = ""
 
     @property
     def pooled(self) -> Score:
@@ -56,12 +58,14 @@ class Report:
         return pool(scores) if len(scores) == len(self.rows) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The pooled figures, plus "images", "baseline" (where there is one) and "objects" (where asked for)."""
+        """The pooled figures, plus "images", and "baseline", "objects" and "doubt" where there are some."""
         out = self.pooled.as_dict() | {"images": len(self.rows)}
         if (baseline := self.baseline) is not None:
             out["baseline"] = baseline.as_dict()
         if self.objects is not None:
             out["objects"] = self.objects.as_dict()
+        if self.doubt:
+            out["doubt"] = self.doubt
         return out
 
     def table(self) -> str:

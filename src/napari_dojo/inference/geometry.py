@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dojo.boxes import Box
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import as_image
-from napari_dojo.data.normalize import Normalization, dim_frames, sampled
+from napari_dojo.data.normalize import Normalization, dim_frames, is_blank, sampled
 from napari_dojo.data.units import size_doubt, size_ratio, unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.io.datasets import axes_of
@@ -148,7 +148,11 @@ def _fitting_labels(image: Image, array: Any, axes: Axes) -> Any:
 def _doubts(
     card: Card, array: Any, axes: Axes, pixel_size: Sequence[float] | None, settings: PredictSettings
 ) -> Iterator[str]:
-    """What may be wrong with an image: frames that differ in brightness, an unlikely pixel size."""
+    """What may be wrong with an image: nothing in it, frames that differ in brightness, an unlikely pixel size."""
+    if isinstance(array, np.ndarray) and is_blank(array):
+        known = array[np.isfinite(array)]
+        only = f"{known[0]:g}" if known.size else "NaN"
+        yield f"This image is constant ({only} everywhere), so there is nothing to predict."
     series = axes.count(array.shape) > 1 and (settings.frames or card.rule.frames) == "whole"
     if series and (hint := dim_frames(axes.frames(array))):
         yield hint

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_dojo import device as devices
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import Kind
-from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.normalize import Normalization, is_blank
 from napari_dojo.events import Control, Event, Progress, changed, result_of
 from napari_dojo.inference import tta
 from napari_dojo.inference.decoding import decode_steps
@@ -134,13 +134,6 @@ def _imaged(
     scale = ready.card.prediction_numbers(norm).scale
     error = Normalization((0.0,) * len(scale), scale).invert(deviation * ready.card.calibration)
     return Sample(values, mean, error)
-
-
-def is_blank(x: Any) -> bool:
-    """Whether an image shows nothing at all: nothing is predicted, whatever a network would make of it."""
-    x = np.asarray(x)
-    finite = x[np.isfinite(x)] if x.dtype.kind == "f" else x
-    return finite.size == 0 or finite.min() == finite.max()
 
 
 def _blank(ready: Ready, x: NDArray[Any]) -> Sample:

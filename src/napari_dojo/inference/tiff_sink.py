@@ -20,6 +20,7 @@ from napari_dojo.inference.geometry import Image, Input, resolve
 from napari_dojo.inference.sinks import UNFINISHED, Store, Stored, memory_mapped, size_of
 from napari_dojo.inference.tables import TABLES, USUAL, class_rows, class_table, table_of, write_csv
 from napari_dojo.io import images
+from napari_dojo.io.atomic import check_writable
 from napari_dojo.io.datasets import outputs
 from napari_dojo.io.images import Picture
 from napari_dojo.io.pairing import shown_names, stem_of
@@ -133,11 +134,12 @@ class TiffSink:
         return tuple(i for i, path in enumerate(self._planned) if not _is_done(path))
 
     def check(self) -> None:
-        """DojoError, see `paths`."""
+        """DojoError, see `paths`, or where the folder cannot be written."""
         if not self.classes:
             self.paths()
         if self.classes or self.then:
             self._check_free([self.out / CLASSES])
+        check_writable(self.out)
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """In memory; large ones in a file beside the prediction."""

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from napari_dojo.errors import DojoError
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["remove_parts", "replacing", "write_safely"]
+__all__ = ["check_writable", "remove_parts", "replacing", "write_safely"]
 
 
 @contextmanager
@@ -43,6 +44,20 @@ def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
         raise DojoError(_why_not(path, error, nbytes)) from error
     finally:
         _remove(part)
+
+
+def check_writable(folder: Path) -> None:
+    """DojoError where no file can be written into a folder, which need not exist yet; nothing stays there."""
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise DojoError(_why_not(folder, error, 0)) from error
+    finally:
+        for p in made:
+            with suppress(OSError):
+                p.rmdir()
 
 
 def write_safely(path: Path, data: bytes) -> None:

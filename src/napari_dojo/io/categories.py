@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.pairing import is_zarr, list_inputs, pair_files, shown_names
 from napari_dojo.io.tables import FILES, Columns, file_named, read_table
-from napari_dojo.io.targets import DatasetFiles, axes_of, read_targets
+from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_targets
 
 __all__ = ["class_folders", "images_of", "read_categories"]
 
@@ -90,18 +92,8 @@ def read_categories(
         return _objects(given, layout, groups, roles, most)
     wanted, excluded = _from_table(given) if given.target else _from_folders(given)
     names = _numbered([c for w in wanted for c in w.classes.values()], layout.classes)
-    read: list[_Read] = []
-    pixels = 0.0
-    for one in wanted:
-        if pixels >= most:
-            break
-        try:
-            found = _pictures(one, given)
-        except DojoError as e:
-            excluded.append(Excluded(one.name, str(e) if one.path.name in str(e) else f"{one.name}: {e}"))
-            continue
-        read += found
-        pixels += sum(float(np.prod(r.array.shape)) for r in found)
+    read, unread = _read_all([(one, partial(_pictures, one, given)) for one in wanted], most)
+    excluded += unread
     read, odd, notes = _alike(read, given.channels)
     kept, unknown = _known(read, names)
     excluded += [*odd, *unknown]
@@ -122,6 +114,7 @@ def read_categories(
         class_names=tuple(names),
     )
     known = tuple(s for s in dataset.samples if int(np.asarray(s.y)) > 0)  # frames that the table leaves out
+    notes += axes_note(given.axes, first.axes)
     notes += dict.fromkeys(note for r in kept for note in r.picture.notes)
     return replace(dataset, samples=known, excluded=(*excluded, *dataset.excluded)), notes
 
@@ -144,6 +137,11 @@ class _Read:
     picture: images.Picture
     array: Any
     axes: Axes
+
+    @property
+    def pixels(self) -> int:
+        """In all channels."""
+        return prod(self.array.shape)
 
     def numbers(self, names: Sequence[str]) -> NDArray[np.int32]:
         """The number of its class, or of each frame's (frames,); 0 where it has none."""
@@ -234,6 +232,29 @@ def _pictures(wanted: _Wanted, given: DatasetFiles) -> list[_Read]:
         name = wanted.name + (f" (image {picture.image + 1})" if picture.images > 1 else "")
         found.append(_Read(wanted, name, picture, picture.data, axes))
     return found
+
+
+T = TypeVar("T", "_Read", "_Labelled")
+
+
+def _read_all(
+    files: Sequence[tuple[_Wanted, Callable[[], Sequence[T]]]], most: float
+) -> tuple[list[T], list[Excluded]]:
+    """What functions read of their files, no more after ``most`` pixels, and the files that cannot be read with the reason."""
+    read: list[T] = []
+    unread: list[Excluded] = []
+    pixels = 0
+    for wanted, reading in files:
+        if pixels >= most:
+            break
+        try:
+            found = reading()
+        except DojoError as e:
+            unread.append(Excluded(wanted.name, str(e) if wanted.path.name in str(e) else f"{wanted.name}: {e}"))
+            continue
+        read += found
+        pixels += sum(one.pixels for one in found)
+    return read, unread
 
 
 def _alike(read: list[_Read], channels: int | None) -> tuple[list[_Read], list[Excluded], list[str]]:
@@ -329,23 +350,19 @@ class _Labelled:
     labels: NDArray[Any]
     classes: Mapping[int, str]
 
+    @property
+    def pixels(self) -> int:
+        """That may belong to objects."""
+        return self.labels.size
+
 
 def _objects(
     given: DatasetFiles, layout: Layout, groups: Mapping[str, str], roles: Mapping[str, str], most: float
 ) -> tuple[Dataset, list[str]]:
     """Crops around objects, with the class that a table gives each."""
     wanted, excluded = _object_table(given)
-    labelled: list[_Labelled] = []
-    pixels = 0.0
-    for one, labels, classes in wanted:
-        if pixels >= most:
-            break
-        try:
-            labelled.append(_labelled(one, labels, classes, given))
-        except DojoError as e:
-            excluded.append(Excluded(one.name, str(e) if one.path.name in str(e) else f"{one.name}: {e}"))
-            continue
-        pixels += float(np.prod(labelled[-1].labels.shape))
+    labelled, unread = _read_all([(one, partial(_labelled, one, labels, classes, given)) for one, labels, classes in wanted], most)
+    excluded += unread
     read, odd, notes = _alike([item.read for item in labelled], given.channels)
     fine = {r.wanted.name: r for r in read}
     labelled = [
@@ -400,8 +417,8 @@ def _object_table(given: DatasetFiles) -> tuple[list[tuple[_Wanted, Path, dict[i
     return wanted, excluded
 
 
-def _labelled(wanted: _Wanted, labels: Path, classes: Mapping[int, str], given: DatasetFiles) -> _Labelled:
-    """One image with its labels."""
+def _labelled(wanted: _Wanted, labels: Path, classes: Mapping[int, str], given: DatasetFiles) -> list[_Labelled]:
+    """The one image of a file, with its labels."""
     read = _pictures(wanted, given)
     if len(read) > 1 or read[0].axes.count(read[0].array.shape) > 1:
         raise DojoError(f"{wanted.name} holds several images or frames. Save each as a separate file.")
@@ -410,7 +427,7 @@ def _labelled(wanted: _Wanted, labels: Path, classes: Mapping[int, str], given: 
     size = read[0].axes.size(read[0].array.shape)
     if y.shape != size:
         raise DojoError(f"The labels of {wanted.name} must have its size {size}; they have {y.shape}.")
-    return _Labelled(read[0], None, y, classes)
+    return [_Labelled(read[0], None, y, classes)]
 
 
 def _crop_size(labelled: Sequence[_Labelled], layout: Layout) -> tuple[float, int]:

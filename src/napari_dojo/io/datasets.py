@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.channels import chosen
+from napari_dojo.data.channels import chosen, grey
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
@@ -22,7 +22,7 @@ from napari_dojo.io.names import nearest, stem_of
 from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.plates import plate_above
 from napari_dojo.io.roles import read_roles
-from napari_dojo.io.targets import DatasetFiles, axes_of, read_targets
+from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_targets
 
 __all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset", "read_targets"]
 
@@ -62,6 +62,7 @@ def read_dataset(
         notes.append("The images need more memory than is free: patches are read from their files during training.")
     notes += dict.fromkeys(note for r in read for note in r.picture.notes)
     one = read[0]
+    notes += axes_note(given.axes, one.axes)
     size = one.picture.pixel_size
     dataset = Dataset.of(
         [r.picture.data for r in read],
@@ -276,6 +277,8 @@ def _one(
     if given.channel and y is not None and not layout.kind.drawn and y.shape == picture.data.shape:  # they lie alike
         y = chosen(y, these.names, given.channel, picture.channel_names, file=picture.name)[0]
     picture, names = images.with_channels(picture, these.names, given.channels, given.channel)
+    if target is not None and y is not None and target.rgb and "C" in these.names and "C" not in names:
+        y = _as_grey(y, these.names)
     these = Axes(names, these.spatial)
     r = None if region is None else np.asarray(region.data) > 0
     regions = [] if r is None else [r]
@@ -283,6 +286,12 @@ def _one(
     if target is not None:
         picture = replace(picture, notes=(*picture.notes, *target.notes))
     return _Read(picture, these, y, r, None if target is None else target.pixel_size)
+
+
+def _as_grey(y: Any, axes: str) -> Any:
+    """A target in colours as one channel, as its image is, where its colours are grey, too."""
+    one = grey(y, axes) if y.ndim == len(axes) else None
+    return y if one is None else one
 
 
 def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:

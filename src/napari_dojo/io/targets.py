@@ -14,7 +14,7 @@ from napari_dojo.io import images, outlines
 from napari_dojo.io.names import is_by_product
 from napari_dojo.io.pairing import OUTLINES
 
-__all__ = ["DatasetFiles", "axes_of", "read_targets"]
+__all__ = ["DatasetFiles", "axes_note", "axes_of", "read_targets"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ def axes_of(picture: images.Picture, named: str | None, volumes: bool = True) ->
     if named and squeezed is None:  # axes of length 1 are dropped when a file is read
         squeezed = picture.axes if picture.axes and set(picture.axes) <= set(named.upper()) else named
     return Axes.resolve(picture.data.shape, squeezed or picture.axes, rgb=picture.rgb, volumes=volumes)
+
+
+def axes_note(named: str | None, used: Axes) -> list[str]:
+    """A sentence where the images lack axes that a person named, else nothing."""
+    if not named or len(used.names) >= len(named):
+        return []
+    return [f"The images have the axes {used.names}, not {named.upper()}, and are used as such."]
 
 
 def read_targets(

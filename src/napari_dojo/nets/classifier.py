@@ -32,7 +32,8 @@ class Classifier(Network):
     width : feature maps of the finest level; ``growth`` : their factor from level to level.
     size, padded : see `napari_dojo.nets.base.Network`.
     dropout : share of the pooled values that are left out in training.
-    orientations : after training, logits are the mean over this many flipped and rotated versions of an image, 1 to 8.
+    orientations : after training, logits are the mean over this many flipped and rotated versions of an image, 1 to 8; at most
+        4, without rotations, where the steps along Y and X differ.
     """
 
     dense = False
@@ -55,7 +56,6 @@ class Classifier(Network):
         self.pools = tuple(tuple(int(p) for p in step) for step in pools)
         self.size, self.padded = tuple(int(n) for n in size), bool(padded)
         self.out_channels, self.scale = int(out_channels), (1,) * len(self.stem)
-        self.orientations = int(orientations)
         dims = len(self.stem)
         steps = [*self.stem, *(p for step in self.pools for p in step)]
         if dims not in CONV or len(self.pools) > 12 or any(len(step) != dims for step in self.pools):
@@ -66,8 +66,9 @@ class Classifier(Network):
             raise ValueError(f"size {self.size}")
         if min(in_channels, out_channels, width) < 1 or not 0 < growth <= 8 or not 0 <= dropout < 1:
             raise ValueError(f"{in_channels} to {out_channels} channels, width {width}, growth {growth}")
-        if not 1 <= self.orientations <= (8 if self.stride[-1] == self.stride[-2] else 4):
-            raise ValueError(f"{orientations} orientations of images in steps of {self.stride} px")
+        if not 1 <= orientations <= 8:
+            raise ValueError(f"{orientations} orientations of images")
+        self.orientations = min(int(orientations), 8 if self.stride[-1] == self.stride[-2] else 4)
         widths = [max(8, round(width * growth**i / 8) * 8) for i in range(len(self.pools) + 1)]
         inputs = [in_channels * prod(self.stem), *widths[:-1]]
         self.down = nn.ModuleList(Block(dims, i, o) for i, o in zip(inputs, widths, strict=True))

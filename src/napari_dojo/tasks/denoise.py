@@ -15,7 +15,7 @@ from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import as_bright, moved, without_saturated
 from napari_dojo.tasks.base import Summary, Target
 from napari_dojo.tasks.findings import size_findings
-from napari_dojo.tasks.image_findings import both_noisy, frame_findings, noise_findings, place_findings
+from napari_dojo.tasks.image_findings import both_noisy, frame_findings, noise_findings, place_findings, target_findings
 from napari_dojo.tasks.images import (
     CONTEXT,
     FRAMES,
@@ -53,6 +53,7 @@ def summarize(dataset: Dataset, options: DenoiseOptions) -> Summary:
     clean = noise_of(looked, lambda i: i.y)
     findings = [
         *size_findings(dataset),
+        *target_findings(dataset, alike=True),
         *place_findings(dataset, options.register),
         *noise_findings(noisy, clean),
         *frame_findings(dataset, options.frames),

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from napari_dojo.boxes import middle
 from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.normalize import is_blank
 from napari_dojo.tasks.base import Finding, Fix
 from napari_dojo.tasks.unlabelled import outside, unlabelled
 
-__all__ = ["annotated_box", "corner_findings", "label_findings", "size_findings", "swap_findings"]
+__all__ = ["annotated_box", "blank_findings", "corner_findings", "label_findings", "size_findings", "swap_findings"]
 
 LOOKED_AT = 6e6  # pixels in which unlabelled objects are looked for
 UNLABELLED = 0.25  # of the labelled objects, from which on the annotation is called incomplete; see LOG.md
@@ -39,32 +40,34 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
         found.append(
             Finding("error", f"The images are too small to train on ({kinds[0]} px). At least 16 x 16 px are needed.")
         )
-    flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and _is_constant(i.x)]
-    if len(flat) == n:
-        found.append(Finding("error", "All images are constant, so there is nothing to see. Choose other images."))
-    elif flat:
-        found.append(
-            Finding(
-                "warning",
-                f"{flat[0]} is constant: nothing can be learned from it."
-                if len(flat) == 1
-                else f"{len(flat)} images are constant: nothing can be learned from them, {flat[0]} among them.",
-                (Fix("Exclude", "exclude", tuple(flat)),),
-            )
-        )
-    broken = [
-        i.name
-        for i in dataset.samples
-        if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f" and not np.isfinite(i.x).all()
-    ]
-    if broken:
-        found.append(
-            Finding(
-                "warning",
-                f"{broken[0]}{f' and {len(broken) - 1} more images hold' if len(broken) > 1 else ' holds'} NaN or infinite values; they are read as 0 and as the extremes.",
-            )
-        )
+    found += blank_findings("images", [(i.name, i.x) for i in dataset.samples])
+    found += _broken_findings(dataset)
     return tuple(found)
+
+
+def blank_findings(what: str, arrays: Sequence[tuple[str, Any]]) -> list[Finding]:
+    """Which of the images or targets are constant, by the names of their images; what stays in its file is not looked at."""
+    flat = [name for name, array in arrays if isinstance(array, np.ndarray) and is_blank(array)]
+    if not flat:
+        return []
+    if len(flat) == len(arrays):
+        return [Finding("error", f"All {what} are constant, so there is nothing to see. Choose other {what}.")]
+    one = flat[0] if what == "images" else f"The target of {flat[0]}"
+    text = f"{one} is constant: nothing can be learned from it."
+    if len(flat) > 1:
+        text = f"{len(flat)} {what} are constant: nothing can be learned from them. The first: {flat[0]}."
+    return [Finding("warning", text, (Fix("Exclude", "exclude", tuple(flat)),))]
+
+
+def _broken_findings(dataset: Dataset) -> list[Finding]:
+    """Which images hold values that are no numbers."""
+    arrays = [(i.name, i.x) for i in dataset.samples if isinstance(i.x, np.ndarray) and i.x.dtype.kind == "f"]
+    broken = [name for name, x in arrays if not np.isfinite(x).all()]
+    if not broken:
+        return []
+    hold = f" and {len(broken) - 1} more images hold" if len(broken) > 1 else " holds"
+    text = f"{broken[0]}{hold} NaN or infinite values; they are read as 0 and as the extremes."
+    return [Finding("warning", text)]
 
 
 def _excluded_findings(dataset: Dataset) -> list[Finding]:
@@ -192,8 +195,3 @@ def _roughness(a: NDArray[Any], edge: int = 512) -> float:
     """Share of horizontal neighbours that differ, 0 to 1, in the middle of an array (*S)."""
     part = a[middle(a.shape, edge)]
     return float(np.mean(part[..., 1:] != part[..., :-1])) if part.shape[-1] > 1 else 0.0
-
-
-def _is_constant(x: NDArray[Any]) -> bool:
-    low, high = x.min(), x.max()
-    return bool(low == high) or not np.isfinite(x).any()

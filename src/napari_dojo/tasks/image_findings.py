@@ -9,12 +9,14 @@ import numpy as np
 
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.noise import Noise
+from napari_dojo.data.normalize import is_blank
 from napari_dojo.data.registration import Fit, shift_between
 from napari_dojo.tasks.alignment import both_as_one_channel
 from napari_dojo.tasks.base import Finding, Fix
+from napari_dojo.tasks.findings import blank_findings
 from napari_dojo.tasks.images import some
 
-__all__ = ["both_noisy", "frame_findings", "noise_findings", "place_findings"]
+__all__ = ["both_noisy", "frame_findings", "noise_findings", "place_findings", "target_findings"]
 
 CLEAR = 0.6  # |r| from which on two kinds of image agree so well that their shift is known
 
@@ -25,6 +27,19 @@ class _Placed:
 
     name: str
     fit: Fit
+
+
+def target_findings(dataset: Dataset, *, alike: bool) -> tuple[Finding, ...]:
+    """Targets that show nothing, or that have other channels than their images although they are ``alike``."""
+    found = blank_findings("targets", [(i.name, i.y) for i in dataset.samples if i.y is not None])
+    first = next((i for i in dataset.samples if i.y is not None), None)
+    if alike and first is not None and len(first.y) != len(dataset.own(first.x)):
+        text = (
+            f"Images and targets need the same channels: {first.name} has {len(dataset.own(first.x))}, and its target "
+            f"{len(first.y)}. Choose one channel of both, or other targets."
+        )
+        found.append(Finding("error", text))
+    return tuple(found)
 
 
 def place_findings(dataset: Dataset, register: bool, alike: bool = True) -> tuple[Finding, ...]:
@@ -100,7 +115,7 @@ def frame_findings(dataset: Dataset, frames: str) -> tuple[Finding, ...]:
     """Constant channels, and frames or planes that differ much in brightness."""
     found = []
     for c in range(dataset.channels):
-        flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and i.x[c].min() == i.x[c].max()]
+        flat = [i.name for i in dataset.samples if isinstance(i.x, np.ndarray) and is_blank(i.x[c])]
         if dataset.channels > 1 and len(flat) == len(dataset.samples):
             found.append(Finding("warning", f"Channel {c + 1} is constant."))
     levels = _levels(dataset)

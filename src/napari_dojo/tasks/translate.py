@@ -17,7 +17,7 @@ from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import moved
 from napari_dojo.tasks.base import Augmentation, Finding, Summary, Target
 from napari_dojo.tasks.findings import size_findings
-from napari_dojo.tasks.image_findings import frame_findings, place_findings
+from napari_dojo.tasks.image_findings import frame_findings, place_findings, target_findings
 from napari_dojo.tasks.images import (
     CONTEXT,
     LOSS,
@@ -66,6 +66,7 @@ def summarize(dataset: Dataset, options: TranslateOptions) -> Summary:
     channels = len(dataset.samples[0].y)
     findings = [
         *size_findings(dataset),
+        *target_findings(dataset, alike=False),
         *place_findings(dataset, options.register, alike=False),
         *frame_findings(dataset, "each"),
     ]

@@ -26,7 +26,7 @@ from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import as_bright, moved
 from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Supervision, Target
 from napari_dojo.tasks.findings import size_findings
-from napari_dojo.tasks.image_findings import place_findings
+from napari_dojo.tasks.image_findings import place_findings, target_findings
 from napari_dojo.tasks.images import (
     LOSS,
     REGISTER,
@@ -108,6 +108,7 @@ def summarize(dataset: Dataset, options: UpscaleOptions) -> Summary:
         text = f"Sharp images alone: for training, they are made {options.factor} times coarser {how}"
         findings.append(Finding("ok", text, show))
     elif not alone:
+        findings += target_findings(dataset, alike=True)
         findings += [*place_findings(dataset, options.register), *_size_findings(dataset, options)]
     hints = replace(HINTS, arguments=_network(dataset, options))
     return Summary(options, image_names(channels), ImageDecoding(), tuple(findings), hints=hints)

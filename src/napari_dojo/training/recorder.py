@@ -21,7 +21,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
-from napari_dojo.io.atomic import remove_parts, write_safely
+from napari_dojo.io.atomic import check_writable, remove_parts, write_safely
 from napari_dojo.metrics.domain_shift import profile, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
@@ -70,10 +70,11 @@ class Target:
 
         Raises
         ------
-        DojoError : a folder that exists and is neither to be resumed nor overwritten, or is not a model.
+        DojoError : a folder that exists and is neither to be resumed nor overwritten, is not a model, or cannot be written.
         """
         out = self.out
         if self.resume or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            check_writable(out)
             return
         if not self.overwrite:
             raise DojoError(
@@ -81,6 +82,7 @@ class Target:
             )
         if not (out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir())):
             raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
+        check_writable(out)
 
     def make_room(self) -> None:
         """Remove an older run, its cover and what a kill left half written; the older model stays until the new one is there."""
