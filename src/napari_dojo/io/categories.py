@@ -361,7 +361,9 @@ def _objects(
 ) -> tuple[Dataset, list[str]]:
     """Crops around objects, with the class that a table gives each."""
     wanted, excluded = _object_table(given)
-    labelled, unread = _read_all([(one, partial(_labelled, one, labels, classes, given)) for one, labels, classes in wanted], most)
+    labelled, unread = _read_all(
+        [(one, partial(_labelled, one, labels, classes, given)) for one, labels, classes in wanted], most
+    )
     excluded += unread
     read, odd, notes = _alike([item.read for item in labelled], given.channels)
     fine = {r.wanted.name: r for r in read}
