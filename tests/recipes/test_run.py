@@ -86,6 +86,13 @@ def test_filtered_objects_are_in_no_result_and_others_keep_their_numbers(plate: 
     assert rows[0]["area_um2"] == ""
 
 
+def test_objects_are_counted_without_being_measured(plate: Path, recipe: Made) -> None:
+    counted = facts_of(recipe("- predict: {model: bright}\n- filter: {border: true}\n"))["results"]
+    assert [(r["name"], r["objects"]) for r in counted] == [("A1/a.tif", 1), ("A1/b.tif", 2), ("B2/a.tif", 3)]
+    made = recipe("- predict: {model: same}\n- export: {images: true}\n", "input: plate\nout: images\n")
+    assert [r["objects"] for r in facts_of(made)["results"]] == [None] * 3
+
+
 def test_broken_images_are_skipped_with_their_reasons(plate: Path, recipe: Made) -> None:
     for k in range(2):
         (plate / "B2" / f"broken{k}.tif").write_text("no image")

@@ -45,7 +45,7 @@ class Stored:
     index, name : of the image among all that were given.
     axes : of the prediction.
     prediction, uncertainty, maps, table, rois : files.
-    source, number, objects : of a recipe: the image's file, which of the images in it, and how many rows its table has.
+    source, number, objects : of a recipe: the image's file, which of the images in it, and how many objects were found.
     """
 
     index: int

@@ -49,7 +49,7 @@ TITLES = {
     "he": "He",
     "random": "random normal",
     "zero": "zeros",
-    "max": "2 x 2 maximum",
+    "max": "2 x 2 max",
     "global": "whole map",
     "none": "no pooling",
 }

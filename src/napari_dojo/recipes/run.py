@@ -19,7 +19,7 @@ from napari_dojo.inference.apply import SHARE, Turn, over_images, writing
 from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.sources import FileSource
-from napari_dojo.inference.tables import write_csv
+from napari_dojo.inference.tables import count_in, write_csv
 from napari_dojo.inference.tiff_sink import TiffSink, predicted_by, write_prediction
 from napari_dojo.io.plates import field_of
 from napari_dojo.io.rois import write_rois
@@ -80,11 +80,12 @@ class _Output:
         if state.table is not None and state.found is not None:
             name = f"{self.names[at]} (image {number})" if number else self.names[at]
             rows = rows_of(state.table, name, state.found.kind.objects, field_of(file))
-            stored = replace(stored, objects=len(rows["image"]))
         self.journal.add(file, picture.image, picture.images, stored, rows)
         return stored
 
     def _found(self, stored: Stored, path: Path, found: Found, state: State) -> Stored:
+        if found.kind.objects:
+            stored = replace(stored, objects=count_in(found.prediction.array, found.axes))
         if self.export.labels:
             write_prediction(path, found.card, found.given, found.prediction)
             stored = replace(stored, prediction=str(path), axes=found.axes.names)

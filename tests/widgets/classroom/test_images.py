@@ -132,6 +132,15 @@ def test_it_trains_and_shows_the_scores_of_both(qtbot, classroom, page):
     assert page.lesson.session.looks == 1
 
 
+def test_figures_are_not_cut_in_a_narrow_panel(qtbot, page):
+    page.setFixedWidth(325)
+    qtbot.waitUntil(lambda: page.curves.width() <= 325)
+    for kind, text in (("loss", "1.471"), ("value", "28.0 %")):
+        for part in ("training", "validation", "dense"):
+            cell = page.curves.cells[part, kind]
+            assert cell.contentsRect().width() >= cell.fontMetrics().horizontalAdvance(text)
+
+
 def test_a_lost_layer_is_said_and_restored(qtbot, viewer, page):
     viewer.layers.remove(page.canvas.layers["Kernels 1"])
     qtbot.waitUntil(lambda: "was removed" in page.progress.message.text())

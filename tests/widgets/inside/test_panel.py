@@ -113,5 +113,16 @@ def test_a_training_is_watched_again(viewer, own_home, inside):
     assert "Check 2 of 2: step 40, mean AP 0.3." in inside.message.text()
     inside.watch_button.click()
     assert len(viewer.layers) == 3  # the earlier layers are replaced
+    stack = viewer.add_image(np.zeros((30, 64, 80)), name="stack", scale=(3, 1, 1))
+    viewer.dims.set_current_step(0, 20)
+    inside.watch_button.click()
+    assert [viewer.dims.nsteps[0], viewer.dims.nsteps[1]] == [2, 30]  # the slider of the checks ends with them
+    layer = inside.layers["watched"]
+    for plane in (0, 20, 29):
+        viewer.dims.set_current_step(1, plane)
+        viewer.dims.set_current_step(0, 1)
+        assert "Check 2 of 2" in inside.message.text()
+        assert layer.get_value((1, 3 * plane, 5, 5), world=True) == 3
+    viewer.layers.remove(stack)
     inside.end()
     assert own.visible

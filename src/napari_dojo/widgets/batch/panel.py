@@ -34,6 +34,7 @@ from napari_dojo.widgets.common.run import Runner, time_left
 __all__ = ["BatchPanel"]
 
 KEY = "batch/recipe"  # of the form in the panels' memory
+OBJECTS = 1  # the column of their number
 LOOKED_AT = 12  # images of a folder whose size and axes are read while a person chooses
 RUN_TIP = (
     "Do all steps for all images. Each image that is done is kept: a run that was stopped continues with the others."
@@ -326,6 +327,8 @@ class BatchPanel(Panel):
             n = rows.rowCount()
             fold.button.setText(f"{n:,} {word}")
             fold.setVisible(n > 0)
+        first = self.results.rows[:1]  # a recipe finds objects in all of its images, or in none
+        self.results_view.setColumnHidden(OBJECTS, not any(texts[OBJECTS] for texts, _ in first))
 
     def _done(self, event: Done) -> None:
         facts = event.facts

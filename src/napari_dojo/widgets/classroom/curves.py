@@ -70,15 +70,18 @@ class Curves(QWidget):
         self.value_title = QLabel("accuracy")
         for row, label in ((1, QLabel("loss")), (2, self.value_title)):
             label.setToolTip(explain(label.text()))
+            label.setIndent(4)
             grid.addWidget(label, row, 0)
         for column, part in enumerate((*self._parts, "test"), 1):
             head = self.heads[part] = QLabel(HEADS[part].format(""))
             head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.setToolTip(explain(part) if part != "dense" else DENSE)
+            head.setIndent(0)
             grid.addWidget(head, 0, column)
-            grid.setColumnStretch(column, head.sizeHint().width())
+            grid.setColumnStretch(column, max(head.sizeHint().width(), head.fontMetrics().horizontalAdvance("100.0 %")))
             for row, kind in ((1, "loss"), (2, "value")):
                 cell = self.cells[part, kind] = QLabel()
+                cell.setIndent(0)
                 cell.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 grid.addWidget(cell, row, column)
         self.reveal_button = QPushButton("Reveal")

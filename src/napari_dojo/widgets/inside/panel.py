@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -261,12 +262,18 @@ class InsidePanel(Panel):
         self._watched = watched
         about = provenance("preview", model.name)
         images, results = watched.stacked()
-        image = self.viewer.add_image(images, name=f"validation image ({model.name})", metadata=about)
-        more = {"metadata": about, "opacity": 0.5} if watched.labels else {"metadata": about}
-        add = self.viewer.add_labels if watched.labels else self.viewer.add_image
-        size = [n / m for n, m in zip(images.shape, results.shape, strict=True)]
-        name = f"checks of {model.name}"
-        result = add(results, name=name, scale=size, translate=[(s - 1) / 2 for s in size], **more)
+        finer = np.divide(images.shape, results.shape)
+        across = _across(self.viewer, images.ndim - 1)
+        images, results = (np.expand_dims(a, tuple(range(1, 1 + len(across)))) for a in (images, results))
+
+        def place(scale: NDArray[Any]) -> dict[str, Any]:
+            both = np.insert(scale, 1, across[:, 0]), np.insert((scale - 1) / 2, 1, across[:, 1])
+            return {"scale": both[0], "translate": both[1], "metadata": about}
+
+        name = f"validation image ({model.name})"
+        image = self.viewer.add_image(images, name=name, **place(np.ones(finer.shape)))
+        add = partial(self.viewer.add_labels, opacity=0.5) if watched.labels else self.viewer.add_image
+        result = add(results, name=f"checks of {model.name}", **place(finer))
         self.layers |= {"watched image": image, "watched": result}
         self._alone.show((image, result), ())
         self.viewer.dims.set_current_step(self.viewer.dims.ndim - results.ndim, 0)
@@ -336,6 +343,16 @@ class InsidePanel(Panel):
             super().end()
             if folder is not None:
                 discard(folder, wait=True)
+
+
+def _across(viewer: Any, dims: int) -> NDArray[np.float64]:
+    """How far the axes of the viewer before the last ``dims`` reach, and their middle, (n, 2).
+
+    A layer with one pixel of that size along each is seen whatever plane of a stack is shown, and an axis before them has a slider
+    of its own.
+    """
+    low, high = viewer.layers.extent.world[:, : max(0, viewer.dims.ndim - dims)]
+    return np.stack([np.maximum(high - low, 1.0), (low + high) / 2], 1)
 
 
 def in_view(viewer: Any, layer: Any, card: Card) -> Asked:
