@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from napari_dojo.io.pairing import is_zarr, list_inputs, pair_files, shown_names
 from napari_dojo.io.tables import FILES, Columns, file_named, read_table
 from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_targets
 
-__all__ = ["class_folders", "images_of", "read_categories"]
+__all__ = ["Sides", "categories_of", "class_folders", "images_of", "read_categories"]
 
 TABLES = (".csv", ".tsv", ".txt")
 CLASS = ("class", "category", "label", "type", "kind", "phenotype")
@@ -72,31 +72,58 @@ def natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(p)) if p.isdecimal() else (1, p) for p in re.split(r"(\d+)", name.casefold()) if p]
 
 
-def read_categories(
-    given: DatasetFiles, layout: Layout, groups: Mapping[str, str], roles: Mapping[str, str], most: float
-) -> tuple[Dataset, list[str]]:
+@dataclass(frozen=True)
+class Sides:
+    """What a person says of the split, by the names of images as they are shown: which stay together, and what each is for."""
+
+    groups: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def group(self, name: str) -> str:
+        """Of an image; its name where nothing is said."""
+        return self.groups.get(name, name)
+
+    def role(self, name: str) -> str:
+        """Of an image."""
+        return self.roles.get(name, "automatic")
+
+
+def read_categories(given: DatasetFiles, layout: Layout, sides: Sides, most: float) -> tuple[Dataset, list[str]]:
     """Read images, or objects, with a class each, no more after ``most`` pixels; also sentences for the user.
 
     Without a target, ``given.input`` is a folder of class folders; with a table as target its lines are file and class
     (or file, frame and class); with labels as target ``given.classes`` is a table of file, label and class.
-
-    Parameters
-    ----------
-    groups, roles : by the name of the image as it is shown; may be empty.
 
     Raises
     ------
     DojoError : nothing can be used, or a table does not fit the files.
     """
     if given.classes is not None:
-        return _objects(given, layout, groups, roles, most)
+        return _objects(given, layout, sides, most)
     wanted, excluded = _from_table(given) if given.target else _from_folders(given)
     names = _numbered([c for w in wanted for c in w.classes.values()], layout.classes)
     read, unread = _read_all([(one, partial(_pictures, one, given)) for one in wanted], most)
-    excluded += unread
+    dataset, notes = _dataset_of(read, names, given, layout, sides)
+    return replace(dataset, excluded=(*excluded, *unread, *dataset.excluded)), notes
+
+
+def categories_of(
+    pictures: Sequence[images.Picture], classes: Sequence[str], axes: str, layout: Layout
+) -> tuple[Dataset, list[str]]:
+    """The same of images in memory, each of one class and named by its path; raises as `read_categories` does."""
+    wanted = [_Wanted(p.path, p.path.name, {-1: _class(c)}) for p, c in zip(pictures, classes, strict=True)]
+    names = _numbered([c for w in wanted for c in w.classes.values()], layout.classes)
+    read = [_Read(w, w.name, p, p.data, axes_of(p, axes)) for w, p in zip(wanted, pictures, strict=True)]
+    return _dataset_of(read, names, DatasetFiles("", axes=axes), layout, Sides())
+
+
+def _dataset_of(
+    read: list[_Read], names: Sequence[str], given: DatasetFiles, layout: Layout, sides: Sides
+) -> tuple[Dataset, list[str]]:
+    """Images with a class each as a dataset; ``names`` of the classes."""
     read, odd, notes = _alike(read, given.channels)
     kept, unknown = _known(read, names)
-    excluded += [*odd, *unknown]
+    excluded = [*odd, *unknown]
     if not kept:
         raise DojoError(excluded[0].reason if excluded else "No image has a class.")
     first = kept[0]
@@ -106,8 +133,8 @@ def read_categories(
         first.axes,
         layout=layout,
         names=[r.name for r in kept],
-        groups=[groups.get(r.name, r.name) for r in kept],
-        roles=[roles.get(r.name, "automatic") for r in kept] if roles else (),
+        groups=[sides.group(r.name) for r in kept],
+        roles=[sides.role(r.name) for r in kept],
         pixel_size=first.picture.pixel_size if _same_size(kept) else None,
         unit=first.picture.unit,
         channel_names=first.picture.channel_names,
@@ -350,15 +377,18 @@ class _Labelled:
     labels: NDArray[Any]
     classes: Mapping[int, str]
 
+    @cached_property
+    def numbers(self) -> set[int]:
+        """Of the objects that are there."""
+        return set(boxes_of(self.labels)[0].tolist())
+
     @property
     def pixels(self) -> int:
         """That may belong to objects."""
         return self.labels.size
 
 
-def _objects(
-    given: DatasetFiles, layout: Layout, groups: Mapping[str, str], roles: Mapping[str, str], most: float
-) -> tuple[Dataset, list[str]]:
+def _objects(given: DatasetFiles, layout: Layout, sides: Sides, most: float) -> tuple[Dataset, list[str]]:
     """Crops around objects, with the class that a table gives each."""
     wanted, excluded = _object_table(given)
     labelled, unread = _read_all(
@@ -379,7 +409,8 @@ def _objects(
     side, edge = _crop_size(labelled, layout)
     samples: list[Sample] = []
     for item in labelled:
-        samples += _crops(item, names, side, edge, groups, roles, alone=len(labelled) < FEW, excluded=excluded)
+        excluded += _lost(item)
+        samples += _crops(item, names, (side, edge), sides, alone=len(labelled) < FEW)
     if not samples:
         raise DojoError(excluded[0].reason if excluded else "No object has a class.")
     first = labelled[0].read
@@ -446,26 +477,21 @@ def _crop_size(labelled: Sequence[_Labelled], layout: Layout) -> tuple[float, in
     return max(side, 8.0), int(np.clip(edge, 16, LARGEST[labelled[0].labels.ndim]))
 
 
+def _lost(item: _Labelled) -> list[Excluded]:
+    """A sentence where the table names objects that are not in the labels."""
+    name, lost = item.read.wanted.name, sorted(set(item.classes) - item.numbers)
+    if not lost:
+        return []
+    many = f"{len(lost)} objects of the table are" if len(lost) > 1 else f"object {lost[0]} of the table is"
+    return [Excluded(name, f"{name}: {many} not in its labels ({', '.join(map(str, lost[:5]))}).")]
+
+
 def _crops(
-    item: _Labelled,
-    names: Sequence[str],
-    side: float,
-    edge: int,
-    groups: Mapping[str, str],
-    roles: Mapping[str, str],
-    *,
-    alone: bool,
-    excluded: list[Excluded],
+    item: _Labelled, names: Sequence[str], size: tuple[float, int], sides: Sides, *, alone: bool
 ) -> list[Sample]:
-    """A sample for each object that has a class; what there is not is added to ``excluded``."""
-    there = set(boxes_of(item.labels)[0].tolist())
-    name = item.read.wanted.name
-    lost = sorted(set(item.classes) - there)
-    if lost:
-        many = f"{len(lost)} objects of the table are" if len(lost) > 1 else f"object {lost[0]} of the table is"
-        excluded.append(Excluded(name, f"{name}: {many} not in its labels ({', '.join(map(str, lost[:5]))})."))
-    numbers = [n for n in sorted(there & set(item.classes)) if item.classes[n] in names]
-    x = np.asarray(item.x)
+    """A sample for each object that has a class; ``size`` as of `_crop_size`, ``alone`` : each object is a group."""
+    (side, edge), name, x = size, item.read.wanted.name, np.asarray(item.x)
+    numbers = [n for n in sorted(item.numbers & set(item.classes)) if item.classes[n] in names]
     whole = Series([x])
     crops = crops_of(x, item.labels, numbers, edge, side=side, alone=True)
     return [
@@ -474,8 +500,8 @@ def _crops(
             crop,
             np.asarray(names.index(item.classes[n]) + 1, np.int32),
             whole=whole,
-            group=f"{name} [{n}]" if alone else groups.get(name, name),
-            role=roles.get(name, "automatic"),
+            group=f"{name} [{n}]" if alone else sides.group(name),
+            role=sides.role(name),
         )
         for n, crop in zip(numbers, crops, strict=True)
     ]

@@ -17,7 +17,7 @@ from napari_dojo.data.channels import chosen, grey
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
-from napari_dojo.io.categories import images_of, read_categories
+from napari_dojo.io.categories import Sides, images_of, read_categories
 from napari_dojo.io.names import nearest, stem_of
 from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.plates import plate_above
@@ -87,7 +87,7 @@ def _categories(given: DatasetFiles, layout: Layout, most: float) -> tuple[Datas
     names = dict(zip(paths, shown_names(paths), strict=True))
     roles = read_roles(given.roles, list(names.values())) if given.roles else {}
     groups = _groups(given.group_by, names) if given.group_by else {}
-    return read_categories(given, layout, {names[p]: g for p, g in groups.items()}, roles, most)
+    return read_categories(given, layout, Sides({names[p]: g for p, g in groups.items()}, roles), most)
 
 
 def _read_all(

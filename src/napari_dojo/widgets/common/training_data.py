@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Layout
 from napari_dojo.io.atomic import write_safely
+from napari_dojo.io.categories import categories_of
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
-from napari_dojo.io.images import write
+from napari_dojo.io.images import Picture, write
 from napari_dojo.io.names import file_names
 from napari_dojo.jobs.train_requests import train_files_request, train_request
 from napari_dojo.tasks import Task
@@ -161,9 +161,13 @@ class ClassLayers:
         return sum(float(np.prod(array_of(layer).shape)) for layer, _ in self.rows)
 
     def dataset(self, task: Task, options: Any) -> tuple[Dataset, list[str]]:
-        """All of it, by way of files."""
-        with tempfile.TemporaryDirectory() as folder:
-            return read_dataset(self.written(Path(folder)), task.layout(options))
+        """All of it."""
+        pictures = []
+        for (layer, _), name in zip(self.rows, self._files, strict=True):
+            source, colours = source_of(layer, self.axes), bool(getattr(layer, "rgb", False))
+            about = (self.axes, colours, source.pixel_size, source.unit)
+            pictures.append(Picture(np.asarray(array_of(layer)), *about, path=Path(name)))
+        return categories_of(pictures, [c for _, c in self.rows], self.axes, task.layout(options))
 
     def request(self, folder: Path, task: Task, **more: Any) -> Path:
         """Write the files into the run's folder."""
@@ -174,16 +178,18 @@ class ClassLayers:
     def written(self, folder: Path) -> DatasetFiles:
         """Write each layer as a file, and the table of their classes."""
         lines = [("file", "class")]
-        for (layer, class_name), name in zip(
-            self.rows, file_names([layer.name for layer, _ in self.rows]), strict=True
-        ):
+        for (layer, class_name), name in zip(self.rows, self._files, strict=True):
             source = source_of(layer, self.axes)
-            write(folder / "images" / f"{name}.tif", array_of(layer), self.axes, source.pixel_size, source.unit)
-            lines.append((f"{name}.tif", class_name))
+            write(folder / "images" / name, array_of(layer), self.axes, source.pixel_size, source.unit)
+            lines.append((name, class_name))
         text = io.StringIO()
         csv.writer(text).writerows(lines)
         write_safely(folder / "classes.csv", text.getvalue().encode())
         return self._given(folder)
+
+    @property
+    def _files(self) -> list[str]:
+        return [f"{name}.tif" for name in file_names([layer.name for layer, _ in self.rows])]
 
     def _given(self, folder: Path) -> DatasetFiles:
         return DatasetFiles(str(folder / "images"), str(folder / "classes.csv"))

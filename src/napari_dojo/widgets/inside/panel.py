@@ -349,7 +349,7 @@ def _across(viewer: Any, dims: int) -> NDArray[np.float64]:
     """How far the axes of the viewer before the last ``dims`` reach, and their middle, (n, 2).
 
     A layer with one pixel of that size along each is seen whatever plane of a stack is shown, and an axis before them has a slider
-    of its own.
+    for itself alone.
     """
     low, high = viewer.layers.extent.world[:, : max(0, viewer.dims.ndim - dims)]
     return np.stack([np.maximum(high - low, 1.0), (low + high) / 2], 1)
