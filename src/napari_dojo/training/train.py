@@ -36,6 +36,8 @@ from napari_dojo.training.world import World, join
 
 __all__ = ["Target", "train_steps"]
 
+UNSURE = 0.02  # of agreement between a start and labels: no reason for a scale
+
 
 def train_steps(
     dataset: Dataset,
@@ -84,7 +86,7 @@ def train_steps(
         decided = given if model is None or found is None else given.starting_from(found.card)
         decided = decided if split is None else replace(decided, split=split)
         made = partial(Training, target=target, start=found, control=control, world=among or World(), like=like)
-        return _at_the_scale_of(found, decided, made) if target.corrections and found is not None else made(decided)
+        return made(decided) if found is None else _at_the_scale_of(found, decided, made)
 
     training, before = yield from _begun(make, setup, target, control, world)
     if training is None:
@@ -142,15 +144,20 @@ def _begun(
 
 
 def _at_the_scale_of(start: Bundle, setup: Setup, made: Callable[[Setup], Training]) -> Training:
-    """The training, or the same without bringing objects to the size of the start's: where the start then agrees better with the labels.
+    """The training with objects brought to the size of the start's, or as they are if the start then agrees no worse with the labels.
 
-    What a person corrects was predicted at one of the two scales, and is found at that.
+    A network knows objects of more than one size, and what a person corrects was predicted at one of the two scales.
     """
-    usual, plain = made(setup), setup.starting_from(start.card, resize=False)
-    if plain.plan == setup.plan:
+    plain = setup.starting_from(start.card, resize=False)
+    usual = made(setup)
+    if plain.plan == setup.plan or start.card.task != setup.task.name:
         return usual
     other = made(plain)
-    return other if other.agreement() >= usual.agreement() else usual
+    if other.plan.zoom == usual.plan.zoom:  # that of the same training before
+        return usual
+    first = usual.world.rank == 0
+    as_they_are = usual.world.shared(first and other.agreement() > max(UNSURE, usual.agreement() - UNSURE))
+    return other if as_they_are else usual
 
 
 def _crossed_before(target: Target) -> dict[str, Any]:
