@@ -25,6 +25,7 @@ __all__ = [
     "choose",
     "cores",
     "free_cores",
+    "give_back",
     "is_out_of_memory",
     "keep_memory",
     "patient",
@@ -38,7 +39,11 @@ ALL = "all-gpus"  # the name of all CUDA GPUs of this machine together
 # Limits of the C library of Linux, as its variable and its number: one heap, memory above this size taken from the system piece
 # by piece (bytes), memory at its end that is kept (bytes).
 LIMITS = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 2**30), ("TRIM_THRESHOLD_", -1, 2**31 - 1))
-KEPT = {f"MALLOC_{name}": str(value) for name, _, value in LIMITS}  # `keep_memory` for a process that is yet to start
+# `keep_memory` for a process that is yet to start. There small freed parts of memory are not set aside either: what lies before an
+# aligned array is one, and while it is set aside, the place of a freed array is too small for the next one of the same size.
+KEPT = {f"MALLOC_{name}": str(value) for name, _, value in LIMITS} | {
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
+}
 
 WAITING = "10000"  # turns that a thread of torch waits for the others before it lets go of its core: some 0.1 ms
 LOOK = 2.0  # seconds between two looks at what other programs use
@@ -136,6 +141,12 @@ def keep_memory() -> None:
     if sys.platform == "linux" and hasattr(found := ctypes.CDLL(None), "mallopt"):
         for _, number, value in LIMITS:
             found.mallopt(number, value)
+
+
+def give_back() -> None:
+    """Give memory that was freed and kept back to the system, on Linux: before other processes need it."""
+    if sys.platform == "linux" and hasattr(found := ctypes.CDLL(None), "malloc_trim"):
+        found.malloc_trim(0)
 
 
 def patient() -> None:

@@ -16,9 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.device import KEPT, cores
+from napari_dojo.device import KEPT, cores, give_back
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.events import Control, Done, Event, Message, Progress, Skipped
 from napari_dojo.inference.blocks import Open, Room, Work
@@ -30,8 +32,9 @@ from napari_dojo.settings import PredictSettings
 
 __all__ = ["Cluster", "Order", "connected"]
 
-PROGRAM = 0.4e9  # bytes that a worker takes without any image, about
-LESS = 0.15e9  # bytes that a block takes less where its worker shares the memory of this machine with others
+PROGRAM = 0.35e9  # bytes that a worker takes without any image, and the process that spreads the work, about
+LESS = 0.25e9  # bytes that a block takes less where its worker shares the memory of this machine with others
+USABLE = 0.9  # share of the free memory of this machine that its workers may take
 WAIT = 60  # s for the first worker of a scheduler
 TRIES = 3  # workers that may be lost over the same block before it is given up
 
@@ -65,16 +68,44 @@ class Cluster:
     local: bool = False
 
     def sized(self, ready: Ready) -> Ready:
-        """A model with the blocks that suit the workers: those of this machine take the memory of a program each, too."""
-        return replace(ready, predictor=ready.predictor.with_smaller_blocks(LESS)) if self.local else ready
+        """A model with the blocks that suit the workers: those of this machine share its memory, and need that of a program each.
+
+        Raises
+        ------
+        DojoError : they do not fit.
+        """
+        if not self.local:
+            return ready
+        free, count = USABLE * psutil.virtual_memory().available, len(self._workers)
+        most = (free - PROGRAM) / count - PROGRAM
+        predictor = ready.predictor.with_smaller_blocks(LESS, most)
+        if (needed := self._together(predictor.block_memory)) > free:
+            raise DojoError(
+                f"{count} worker{'s' * (count > 1)} would need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB can be "
+                "used. Choose fewer, or leave --scheduler out."
+            )
+        return replace(ready, predictor=predictor)
 
     def sentence(self, block: float) -> str:
         """How many workers there are, what memory each has, and where they can be watched; ``block`` : bytes for one."""
-        there: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        there = self._workers
         memory, needed = min(w["memory_limit"] for w in there.values()) / 1e9, (PROGRAM + block) / 1e9
         limit = f"at most {memory:.1f} GB of memory each, of which" if memory else "of which each"
-        workers = f"{len(there)} worker{'s' * (len(there) != 1)}"
-        return f"{workers}, {limit} a block takes about {needed:.1f} GB. Dashboard: {self.client.dashboard_link or 'none'}."
+        workers, together = f"{len(there)} worker{'s' * (len(there) != 1)}", self._together(block) / 1e9
+        here = f", and all processes together {together:.1f} GB" if self.local else ""
+        return (
+            f"{workers}, {limit} a block takes about {needed:.1f} GB{here}. Dashboard: {self.client.dashboard_link or 'none'}."
+        )
+
+    @property
+    def _workers(self) -> dict[str, Any]:
+        """What is known of each."""
+        found: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return found
+
+    def _together(self, block: float) -> float:
+        """Bytes of all processes, this one included."""
+        return PROGRAM + len(self._workers) * (PROGRAM + block)
 
     def blocks(self, work: Work, room: Room, todo: Sequence[int], control: Control) -> Iterator[tuple[int, Open]]:
         """The engine of a cluster: blocks are computed by workers, and written by them."""
@@ -83,7 +114,9 @@ class Cluster:
             raise DojoError("Only images in files are predicted on a cluster: its workers read them by themselves.")
         given = _Image(str(image.path), image.named, max(0, image.number - 1), image.numbers, work.pixels)
         where = (room.working, room.axes)
+        give_back()  # of the look at the image
         yield from self._done(lambda i: (_block, self.order, given, where, i), todo, control)
+        self.client.run(_forget, on_error="ignore")  # this process needs memory for the end
 
     def files(
         self, sink: TiffSink, axes: str | None, control: Control, todo: Sequence[int] | None = None
@@ -190,6 +223,7 @@ def connected(scheduler: str, order: Order) -> Iterator[Cluster]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield Cluster(client, order, local=True)
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # on a busy machine processes end slowly
 
 
 # on a worker --------------------------------------------------------------------------------------------------------
@@ -229,6 +263,13 @@ def _block(order: Order, given: _Image, where: tuple[Any, Axes], i: int) -> Open
         values, parts = work.compute(i, Control())
         work.put(*where, i, values)
     return parts
+
+
+def _forget() -> None:
+    """Give back the memory of what was done."""
+    _work.cache_clear()
+    _ready.cache_clear()
+    give_back()
 
 
 def _file(order: Order, sink: TiffSink, axes: str | None, i: int) -> dict[str, Any]:

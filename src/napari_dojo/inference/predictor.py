@@ -40,7 +40,7 @@ VOLUME = 32e6  # voxels of blocks of a large volume
 # as many of volumes, which are larger, because their halo is most of a small one.
 BLOCK_MEMORY = {2: 0.7e9, 3: 1.4e9}
 BLOCK_SHARE = 0.1  # of the device's memory, which a block of a volume may take where that is more
-BAND_MEMORY = 100e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU
+BAND_MEMORY = 60e6  # bytes for the network on one of the bands that blocks of planes are computed in on a CPU
 ARRAYS = 12.0  # bytes for a pixel: what is read, and the maps
 OBJECTS = {2: 40.0, 3: 80.0}  # bytes for a pixel while objects are found in the maps, by the number of spatial axes
 PART = 5e6  # voxels of a volume in which objects are found at a time, margin included
@@ -96,7 +96,7 @@ class Predictor:
         self.outputs = int(ours.out_channels)
         self.dense = net.dense
         self._size, self._padded, self._dims = tuple(net.size), net.padded, net.dims
-        self._of_blocks, self._kept, self._less = False, Kept(), 0.0
+        self._of_blocks, self._kept, self._less, self._most = False, Kept(), 0.0, inf
         self.scale: tuple[int, ...] = tuple(net.scale)
         each = max(BYTES, 2 * net.bytes_per_pixel)
         self._fitting = min(LARGEST[device.kind], max(device.memory / each / 2, 512.0**2))
@@ -131,7 +131,7 @@ class Predictor:
         flat, memory = self._dims == 2, self.device.memory / 2
         if self.device.kind == "cpu":
             usual = BLOCK_MEMORY[self._dims] - self._less
-            memory = min(memory, max(usual, 0.0 if flat else BLOCK_SHARE * self.device.memory))
+            memory = min(memory, self._most, max(usual, 0.0 if flat else BLOCK_SHARE * self.device.memory))
         fixed, each = self.for_blocks(inf)._bytes(inf)
         most = BLOCKS[self.device.kind] if flat else VOLUME
         return min(most, max((memory - fixed) / each, 512.0**2))
@@ -141,10 +141,10 @@ class Predictor:
         """Bytes for a block of that size, about."""
         return self.for_blocks(self.block_pixels).memory
 
-    def with_smaller_blocks(self, less: float) -> Predictor:
-        """The same, whose blocks on a CPU take that many bytes less than usual."""
+    def with_smaller_blocks(self, less: float, most: float = inf) -> Predictor:
+        """The same, whose blocks on a CPU take that many bytes less than usual, and at most ``most``."""
         made = copy(self)
-        made._less = less
+        made._less, made._most = less, most
         return made
 
     def for_blocks(self, pixels: float) -> Predictor:
