@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ import torch
 from napari_dojo.cli import main
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Skipped, result_of
+from napari_dojo.inference import cluster as cluster_module
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.blocks import in_threads
 from napari_dojo.inference.cluster import Cluster, Order, connected
@@ -58,6 +60,10 @@ def cluster(tmp_path_factory):
         yield found
 
 
+def _models():
+    return cluster_module._ready.cache_info().currsize
+
+
 def noise(size, seed=0):
     return (np.random.default_rng(seed).random(size) * 1000).astype(np.uint16)
 
@@ -79,6 +85,7 @@ def test_blocks_are_those_of_one_process_though_a_worker_is_killed(cluster, tmp_
         assert isinstance(list(apply(ready, [FileSource(sink.input)], sink, engine=using))[-1], Done)
     one, several = (images.read(tmp_path / f"{name}.zarr", labels=True).data for name in ("one", "several"))
     assert one.max() > 20
+    assert set(cluster.client.run(_models).values()) == {0}, "workers keep the model where nothing is left to do"
     np.testing.assert_array_equal(one, several)
     assert killed
 
@@ -113,8 +120,22 @@ def test_without_its_scheduler_it_says_to_start_it_again(future, client):
 def test_it_says_who_works_and_what_each_needs(cluster):
     said = cluster.sentence(1.1e9)
     assert said.startswith("2 workers, at most ")
-    assert "GB of memory each, of which a block takes about 1.5 GB" in said
+    assert "GB of memory each, of which a block takes about 1.4 GB, and all processes together 3.2 GB. " in said
     assert "Dashboard: http" in said
+
+
+@pytest.mark.parametrize(("free", "block"), [(20e9, 0.45e9), (1.7e9, 0.24e9), (1.0e9, None)])
+def test_blocks_of_workers_of_this_machine_fit_in_its_memory(free, block, cluster, monkeypatch):
+    """Each takes .25 GB less than a block of one process, and less than that where memory is short; else none is begun."""
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr("napari_dojo.inference.predictor.BLOCKS", {"cpu": 1e12})
+    ready = Ready.of(load(cluster.order.model), PredictSettings(device="cpu"))
+    ready.predictor.device = replace(ready.predictor.device, memory=int(20e9))
+    if block is None:
+        with pytest.raises(DojoError, match=r"2 workers would need about 1\.. GB of memory, and 0\.9 GB can be used"):
+            cluster.sized(ready)
+        return
+    assert cluster.sized(ready).predictor.block_memory == pytest.approx(block, rel=0.01)
 
 
 @pytest.mark.parametrize("scheduler", ["local:0", "local", "10.0.0.5"])
