@@ -74,9 +74,7 @@ def test_memory_that_is_kept_can_be_given_back() -> None:
         "keep_memory(); gone = np.ones(5_000_000); there = np.ones(1_000_000); full = pages()\n"
         "del gone; kept = pages(); give_back(); print(full - kept, full - pages())"
     )
-    kept, given = map(
-        int, subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split()
-    )
+    kept, given = map(int, subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split())
     assert kept < 1000
     assert given > 9000
 

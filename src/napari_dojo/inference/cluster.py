@@ -93,9 +93,7 @@ class Cluster:
         limit = f"at most {memory:.1f} GB of memory each, of which" if memory else "of which each"
         workers, together = f"{len(there)} worker{'s' * (len(there) != 1)}", self._together(block) / 1e9
         here = f", and all processes together {together:.1f} GB" if self.local else ""
-        return (
-            f"{workers}, {limit} a block takes about {needed:.1f} GB{here}. Dashboard: {self.client.dashboard_link or 'none'}."
-        )
+        return f"{workers}, {limit} a block takes about {needed:.1f} GB{here}. Dashboard: {self.client.dashboard_link or 'none'}."
 
     @property
     def _workers(self) -> dict[str, Any]:
