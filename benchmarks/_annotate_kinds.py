@@ -125,9 +125,24 @@ def packed_cells(seed: int) -> Pair:
     return made.image[0], made.labels
 
 
-KINDS: dict[str, Callable[[int], Pair]] = {
-    f.__name__: f for f in (phase_cells, phase_bacteria, bright_field, tissue, low_contrast, large, dense, packed_cells)
-}
+def stars(seed: int) -> Pair:
+    """Stars with three to six arms that only their finer grain tells from the ground: nothing that ships has seen the like."""
+    rng, size = np.random.default_rng([seed, 8]), (256, 256)
+    labels, places = np.zeros(size, np.int32), np.indices(size).astype(float)
+    for _ in range(400):
+        centre, radius = rng.uniform(10, 246, 2), rng.uniform(14, 24)
+        y, x = places[0] - centre[0], places[1] - centre[1]
+        arms = 1 + 0.45 * np.cos(rng.integers(3, 7) * np.arctan2(y, x) + rng.uniform(0, 2 * np.pi))
+        star = np.hypot(y, x) < radius / 1.45 * arms
+        if not labels[ndimage.binary_dilation(star, iterations=2)].any():
+            labels[star] = labels.max() + 1
+    grain = np.where(labels > 0, smooth_noise(size, _px(0.8), rng), smooth_noise(size, _px(2.2), rng))
+    seen = 1000 + 150 * grain + 100 * smooth_noise(size, _px(30.0), rng)
+    return rng.poisson(seen.clip(1)).astype(np.uint16), labels
+
+
+OBJECTS = (phase_cells, phase_bacteria, bright_field, tissue, low_contrast, large, dense, packed_cells, stars)
+KINDS: dict[str, Callable[[int], Pair]] = {f.__name__: f for f in OBJECTS}
 
 
 def real_nuclei(data: Path) -> Callable[[int], Pair]:

@@ -17,7 +17,7 @@ PARTS = ("nuclei", "noise", "unseen")
 SHIPPED = {"nuclei": "nuclei-fluorescence", "noise": "denoise-fluorescence", "unseen": "nuclei-fluorescence"}
 MINUTES = {"nuclei": 5.0, "noise": 1.0, "unseen": 1.0}
 IMAGES = {"nuclei": 5, "noise": 20, "unseen": 5}
-KIND = "phase_cells"  # of "unseen": the shipped model was trained on fluorescent nuclei
+KIND = "stars"  # of "unseen": no shipped model has seen a star, or objects that only their grain tells from the ground
 JUDGED = 10  # simulated images
 
 
