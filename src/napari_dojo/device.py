@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError
 
@@ -21,8 +23,10 @@ __all__ = [
     "ALL",
     "KEPT",
     "Device",
+    "Pace",
     "bfloat16",
     "choose",
+    "constant",
     "cores",
     "free_cores",
     "give_back",
@@ -31,6 +35,7 @@ __all__ = [
     "patient",
     "prepare",
     "probe",
+    "sent",
     "use_free_cores",
 ]
 
@@ -223,6 +228,42 @@ def bfloat16(device: torch.device) -> bool | None:
     return None if device.type == "cpu" else False
 
 
+def sent(x: torch.Tensor, where: torch.device) -> torch.Tensor:
+    """A tensor of main memory on a device; a GPU gets it without being waited for."""
+    return x.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else x.to(where)
+
+
+@cache
+def constant(values: tuple[Any, ...], kind: torch.dtype, where: torch.device) -> torch.Tensor:
+    """Numbers, or rows of them, on a device. They are sent once: a step that a CUDA graph records must not send anything."""
+    import torch
+
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=kind, device=where)
+
+
+class Pace:
+    """Lets this process be only some steps ahead of a CUDA GPU, so that Stop and the clock are minded in time."""
+
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._begun: deque[Any] = deque()
+
+    def keep(self) -> None:
+        """After a step was given to the GPU: wait until it has done all but the last ones."""
+        import torch
+
+        done = torch.cuda.Event(blocking=True)
+        done.record()
+        self._begun.append(done)
+        if len(self._begun) > self._ahead:
+            self._begun.popleft().synchronize()
+
+    def forget(self) -> None:
+        """Begin again, after an error."""
+        self._begun.clear()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that the device ran out of memory."""
     import torch
@@ -230,5 +271,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(
-        s in str(error) for s in ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
+        s in str(error)
+        for s in (
+            "out of memory",
+            "can't allocate memory",
+            "not enough memory",
+            "alloc_cpu",
+            "STATUS_ALLOC_FAILED",  # of cuBLAS and cuDNN
+            "unable to find an engine",  # of cuDNN, which has no memory for any
+        )
     )

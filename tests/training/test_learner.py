@@ -9,7 +9,8 @@ import torch
 from napari_dojo.data.batches import Batch
 from napari_dojo.device import Device
 from napari_dojo.nets.unet import UNet
-from napari_dojo.training.learner import Learner, Stepper
+from napari_dojo.training import learner as learner_module
+from napari_dojo.training.learner import WARM, Learner, Stepper
 from napari_dojo.training.optimizer import Optimizer
 
 CPU = Device("cpu", "CPU", 10**9, 1)
@@ -127,3 +128,65 @@ def test_losses_are_counted_when_they_are_read():
     assert last is not None
     assert np.isfinite(who.loss)
     assert stepper.read() is None
+
+
+class Drawn(Zeros):
+    """The same, whose places are drawn before."""
+
+    forgot = 0
+
+    def drawn(self):
+        return torch.zeros(4, 6), True
+
+    def made(self, where):
+        return next(self)
+
+    def forget_graph(self):
+        self.forgot += 1
+
+
+class NoPace:
+    def __init__(self, ahead):
+        pass
+
+    def keep(self):
+        pass
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    """Steps as on a CUDA GPU; gives a function that sets the error of the graph."""
+    monkeypatch.setattr(Stepper, "_records", True)
+    monkeypatch.setattr(learner_module, "Pace", NoPace)
+
+    def fails(error):
+        def graph(*args):
+            raise error
+
+        monkeypatch.setattr(learner_module, "_Graph", graph)
+
+    return fails
+
+
+def test_where_steps_cannot_be_recorded_they_are_made_as_before(recording):
+    recording(RuntimeError("operation not permitted when stream is capturing\nmore"))
+    who, batches = learner(), Drawn()
+    stepper = Stepper(who, batches, squared)
+    before = [p.detach().clone() for p in who.net.parameters()]
+    for _ in range(WARM + 2):
+        stepper.step(1e-3)
+    assert stepper.unrecorded == "RuntimeError: operation not permitted when stream is capturing"
+    assert stepper.made == WARM + 2
+    assert batches.forgot == 1
+    assert float(who.optimizer.rate) == pytest.approx(1e-3)
+    assert not any(torch.equal(a, b) for a, b in zip(before, who.net.parameters(), strict=True))
+
+
+def test_memory_that_is_short_while_a_step_is_recorded_makes_the_batch_smaller(recording):
+    recording(torch.OutOfMemoryError("CUDA out of memory"))
+    stepper = Stepper(learner(), Drawn(), squared)
+    for _ in range(WARM):
+        stepper.step(1e-3)
+    with pytest.raises(torch.OutOfMemoryError):
+        stepper.step(1e-3)
+    assert not stepper.unrecorded

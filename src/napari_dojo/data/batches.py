@@ -112,6 +112,11 @@ class Batches:
             x = patches.intensity(x, self.random)
         return Batch(x, target, weight)
 
+    def forget_graph(self) -> None:
+        """Draw from another generator, after one that a CUDA graph was to read could not be recorded with it."""
+        seed = self.random.initial_seed()
+        self.random = _generator(self.device).manual_seed(seed)
+
     def renew(self, sources: Sequence[Source]) -> None:
         """Other targets for the same images; chunks of streamed ones follow when they are read again."""
         if self._stream is not None:

@@ -22,6 +22,7 @@ from napari_dojo.device import cores
 __all__ = ["Crops", "Pixels", "Places", "Resident", "Source"]
 
 WORD = 8  # bytes of a record
+SLAB = 2**26  # bytes that go to a device at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,7 @@ class Pixels:
     values : (P,), or (P, C) of several channels; int16 holds the bits of uint16, int64 those of eight bytes.
     start, size, step : of each sample its first pixel (n,), its spatial size (n, d), and the pixels between neighbours
         along each axis (n, d); int32 where that is enough for P.
+    first : ``start`` in main memory.
     offset, gain : (n, C); ``(value - offset) * gain`` is normalised.
     scale : px per px of ``x`` for each spatial axis.
     """
@@ -101,6 +103,7 @@ class Pixels:
     offset: Tensor
     gain: Tensor
     scale: tuple[int, ...]
+    first: tuple[int, ...]
 
     @staticmethod
     def of(
@@ -132,23 +135,26 @@ class Pixels:
         size = torch.ones((len(sizes), len(sizes[0])), dtype=index, device=device)
         offset = torch.zeros((len(sizes), channels), device=device)
         values = torch.empty(shape, dtype=kept, device=device)
-        return Pixels(values, start, size, torch.ones_like(size), offset, torch.ones_like(offset), scale)
+        return Pixels(
+            values,
+            start,
+            size,
+            torch.ones_like(size),
+            offset,
+            torch.ones_like(offset),
+            scale,
+            tuple(first[:-1].tolist()),
+        )
 
     def put(self, i: int, x: Any, norm: Normalization | None) -> None:
         """Lay image (C, *S) in the room of sample ``i``, which may be larger."""
         host, offset, gain = _stored(x, norm, self.values.dtype)
-        size = x.shape[1:]
-        self.size[i] = torch.tensor(size)
-        self.step[i] = torch.tensor([prod(size[a + 1 :]) for a in range(len(size))])
-        first = int(self.start[i])
+        size, first = x.shape[1:], self.first[i]
+        step = [prod(size[a + 1 :]) for a in range(len(size))]
+        for table, row in ((self.size, size), (self.step, step), (self.offset, offset), (self.gain, gain)):
+            _lay(table[i], np.asarray(row))
         rows = host.reshape(len(host), -1).T
-        room = self.values[first : first + len(rows)].view(len(rows), -1)
-        if room.device.type == "cpu":
-            room.numpy()[:] = rows
-        else:
-            room.copy_(torch.from_numpy(np.array(rows)))
-        self.offset[i] = torch.from_numpy(offset)
-        self.gain[i] = torch.from_numpy(gain)
+        _lay(self.values[first : first + len(rows)].view(len(rows), -1), rows)
 
     def nearest(self, places: Places) -> Tensor:
         """Pixels as stored, (N, *S), or (N, *S, C) of several channels."""
@@ -179,7 +185,7 @@ class Pixels:
         """The same on another device."""
         values, start, size = (t.to(device) for t in (self.values, self.start, self.size))
         step, offset, gain = (t.to(device) for t in (self.step, self.offset, self.gain))
-        return Pixels(values, start, size, step, offset, gain, self.scale)
+        return Pixels(values, start, size, step, offset, gain, self.scale, self.first)
 
     def _between(self, flat: Tensor, ways: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Values at ``flat`` px into the buffer, and how far to the next along each axis; float32."""
@@ -393,6 +399,20 @@ def packed(sample: NDArray[Any], zoom: NDArray[Any], centre: NDArray[Any], matri
     n = len(sample)
     parts = [sample[:, None], zoom[:, None], centre, matrix.reshape(n, -1)]
     return torch.from_numpy(np.concatenate(parts, 1).astype(np.float32, copy=False))
+
+
+def _lay(room: Tensor, values: NDArray[Any]) -> None:
+    """Put an array in its place on the device, slab by slab; a GPU is not waited for."""
+    if room.device.type == "cpu":
+        room.numpy()[...] = values
+        return
+    on_gpu = room.device.type == "cuda"
+    rows = max(1, SLAB // max(1, values[:1].nbytes))
+    for at in range(0, len(values), rows):
+        part = values[at : at + rows]
+        host = torch.empty(part.shape, dtype=room.dtype, pin_memory=on_gpu)
+        host.numpy()[...] = part
+        room[at : at + rows].copy_(host, non_blocking=on_gpu)
 
 
 def _kept_as(dtypes: set[np.dtype[Any]]) -> torch.dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
@@ -103,7 +102,7 @@ class Predictor:
         self._asked = tile
         self._pixels = float(tile) ** 2 if tile else self._fitting
         self._together = min(TOGETHER[device.kind], self._fitting)
-        self._running: deque[Any] = deque()
+        self._pace = devices.Pace(AHEAD)
         self._take_turns(self._pixels)
 
     def _take_turns(self, pixels: float) -> None:
@@ -308,12 +307,12 @@ class Predictor:
         staged = Staged(self._net, read, padded, self._box, self._computing, wanted, self._kept)
         for done, _ in enumerate(staged.run(write), 1):
             if self.device.kind == "cuda":
-                self._pace()
+                self._pace.keep()
             yield Progress(done, staged.steps)
 
     def _shrink(self, batch: int, pixels: int) -> None:
         """Halve the batch of tiles of ``pixels`` px, or, where that is one, the edge of the tiles."""
-        self._running.clear()
+        self._pace.forget()
         if self.device.kind == "cuda":
             torch.cuda.empty_cache()
         if batch == 1:
@@ -327,7 +326,7 @@ class Predictor:
             y = self._net_on(torch.stack([self._input(part, norm) for part in parts]), wanted)
             if self.device.kind != "cuda":
                 return y.cpu()
-            self._pace()
+            self._pace.keep()
             return y if stay else _sent(y)
 
         return fn
@@ -336,14 +335,13 @@ class Predictor:
         """A raw part (C, *s) on the device, normalised, and mirrored to the size of ``box``; None: a multiple of the stride."""
         if not isinstance(part, Tensor):
             part = _tensor(part)
-            if self.device.kind == "cuda":
-                part = part.pin_memory().to(self._torch, non_blocking=True)
+            part = devices.sent(part, self._torch) if self.device.kind == "cuda" else part
         x = _normalised(part, norm)
         for axis, s in enumerate(self.stride, 1):
             n = x.shape[axis]
             wanted = n + -n % s if box is None else box[axis - 1][1] - box[axis - 1][0]
             if n != wanted:
-                x = x.index_select(axis, torch.from_numpy(mirrored(n, wanted)).to(x.device))
+                x = x.index_select(axis, devices.sent(torch.from_numpy(mirrored(n, wanted)), x.device))
         return x.to(self._torch)
 
     def _net_on(self, x: Tensor, wanted: Box | None = None) -> Tensor:
@@ -361,14 +359,6 @@ class Predictor:
                 torch.set_num_threads(threads)  # of this thread of Python
         with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
             yield
-
-    def _pace(self) -> None:
-        """Wait until a GPU has done all but the last few batches, so that progress is shown and Stop works in time."""
-        done = torch.cuda.Event()
-        done.record()
-        self._running.append(done)
-        if len(self._running) > AHEAD:
-            self._running.popleft().synchronize()
 
 
 def _scaled(x: Any, norm: Normalization, zoom: float) -> tuple[Any, Normalization]:
@@ -389,20 +379,23 @@ def _tensor(x: Any) -> Tensor:
 
 
 def _normalised(x: Tensor, norm: Normalization) -> Tensor:
-    """As `Normalization.apply`: 32 bits and more are subtracted before they are rounded to float32; all is finite."""
+    """As `Normalization.apply`: 32 bits and more are subtracted before they are rounded to float32; all is finite.
+
+    A GPU is not asked whether all values are numbers: it would be waited for.
+    """
     kind = torch.float32 if x.dtype in (torch.uint8, torch.int8, torch.int16) else torch.float64
     column = (-1,) + (1,) * (x.ndim - 1)
-    offset = torch.tensor(norm.offset, dtype=kind, device=x.device).reshape(column)
-    factor = torch.tensor([1 / s for s in norm.scale], dtype=kind, device=x.device).reshape(column)
+    numbers = (norm.offset, [1 / s for s in norm.scale])
+    offset, factor = (devices.sent(torch.tensor(v, dtype=kind), x.device).reshape(column) for v in numbers)
     out = x.to(kind).sub_(offset) if x.dtype != kind else x - offset
     out = out.mul_(factor).to(torch.float32)
     known = torch.isfinite(out)
-    if bool(known.all()):
+    if x.device.type == "cpu" and bool(known.all()):
         return out
     infinite = float("inf")
     low, high = out.where(known, infinite).amin(), out.where(known, -infinite).amax()
-    clipped = out.where(known, 0.0) if bool(low > high) else out.clamp(low, high)
-    return clipped.where(~out.isnan(), 0.0)
+    none = low > high
+    return out.clamp(low.where(~none, 0.0), high.where(~none, 0.0)).where(~out.isnan(), 0.0)
 
 
 def _sent(y: Tensor) -> _Arriving:

@@ -333,10 +333,12 @@ def targets(crops: Crops, options: ClassifyOptions, random: Generator) -> tuple[
     """The rank 0..K-1 of each patch's class, and how much it counts, each (N, 1)."""
     import torch
 
+    from napari_dojo.device import constant
+
     assert crops.y is not None
-    values = torch.tensor(options.values, dtype=torch.float32, device=crops.y.device)
+    values = constant(tuple(options.values), torch.float32, crops.y.device)
     same = crops.y[:, None] == values[None]
-    each = torch.tensor(options.weights, dtype=torch.float32, device=crops.y.device)
+    each = constant(tuple(options.weights), torch.float32, crops.y.device)
     return crops.x, same.float().argmax(1, keepdim=True).float(), (same * each).sum(1, keepdim=True)
 
 

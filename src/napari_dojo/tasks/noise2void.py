@@ -133,11 +133,13 @@ def targets(crops: Crops, options: Noise2VoidOptions, random: Generator) -> tupl
     """The inputs with blind spots, the inputs as they are, and weight on the spots alone."""
     import torch
 
+    from napari_dojo.device import constant
+
     x, dims = crops.x, crops.x.ndim - 2
     first = (x.shape[1] - options.channels) // 2
     mine = slice(first, first + options.channels)  # neighbours in time have noise of their own, and stay
     own = x[:, mine]
-    around = _surroundings(dims, options.lines).to(x.device)
+    around = constant(_surroundings(dims, options.lines), torch.int64, x.device)
     spots = _spots(len(x), x.shape[2:], options.lines, random).to(x.device)
     hidden = own.clone()
     if options.hide == "median":
@@ -183,13 +185,11 @@ def _along(dims: int, lines: str) -> tuple[int, ...]:
     return (*(0,) * (dims - 2), int(lines == "y"), int(lines == "x"))
 
 
-def _surroundings(dims: int, lines: str) -> Tensor:
+def _surroundings(dims: int, lines: str) -> tuple[tuple[int, ...], ...]:
     """Steps to the pixels of the plane around a spot that know nothing of its noise: (m, dims)."""
-    import torch
-
     grid = np.stack(np.meshgrid(np.arange(-2, 3), np.arange(-2, 3), indexing="ij"), -1).reshape(-1, 2)
     apart = {"x": grid[:, 0] != 0, "y": grid[:, 1] != 0}.get(lines, (grid != 0).any(1))
-    return torch.from_numpy(np.pad(grid[apart], ((0, 0), (dims - 2, 0))))
+    return tuple(map(tuple, np.pad(grid[apart], ((0, 0), (dims - 2, 0))).tolist()))
 
 
 def _random_neighbour(x: Tensor, places: Tensor, around: Tensor, random: Generator) -> Tensor:
@@ -207,7 +207,9 @@ def _beside(x: Tensor, places: Tensor, steps: Tensor) -> Tensor:
     """
     import torch
 
-    last = torch.tensor(x.shape[2:], device=x.device) - 1
+    from napari_dojo.device import constant
+
+    last = constant(tuple(n - 1 for n in x.shape[2:]), torch.int64, x.device)
     here = places[..., 1:]
     there = here + steps
     there = torch.where((there < 0) | (there > last), here - steps, there)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batch, Batches
-from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
+from napari_dojo.device import Device, Pace, bfloat16, is_out_of_memory, prepare
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
 from napari_dojo.training.optimizer import Optimizer
@@ -31,6 +31,7 @@ LITTLE = 3e9  # weights times pixels of a batch; below it another precision is n
 FASTER = 0.8  # a lower precision must take at most this share of the time
 LOOK = 0.1  # seconds between two looks at the losses of a GPU
 WARM = 3  # steps on a GPU before a whole step is recorded
+AHEAD = 8  # steps that a GPU is given before the first of them is done
 BROKEN = 20  # steps in a row without a number as loss
 HALF_MADE = (
     "The memory was used up in the middle of a step, and the other processes wait for its result. Resume with --resume and "
@@ -52,7 +53,7 @@ class Learner:
     def __init__(self, net: nn.Module, device: Device, rate: float, steps: int = 0, world: World | None = None) -> None:
         self.device, self.world = prepare(device), world or World()
         self.net: nn.Module = net.to(self.device)
-        self.net.to(memory_format=_layout(net))  # type: ignore[call-overload]
+        self.net.to(memory_format=_layout(net, self.device))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.net = self.world.ready(self.net)
         self._bind()
@@ -111,6 +112,12 @@ class Learner:
         net = deepcopy(self.average).train().requires_grad_(True)
         self.loss_of(batch, loss, bool(self.lowered), net).backward()
 
+    def learn(self, batch: Batch, loss: Loss, share: float | Tensor) -> Tensor:
+        """One step on a batch: the network, the optimizer and the average. The loss; nothing here waits for the device."""
+        found = self.loss_of(batch, loss, bool(self.lowered))
+        self.update(found, share)
+        return found.detach()
+
     def share(self, made: int) -> float:
         """How much of the average the weights of the step after ``made`` become."""
         return max(1 / self.horizon, 9 / (made + 11))
@@ -147,14 +154,11 @@ class _Graph:
         self._learner = learner
         self._where = where.clone()
         self._share = torch.zeros((), device=learner.device)
-        learner.optimizer.set_rate(torch.tensor(float(learner.optimizer.rate), device=learner.device))
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(batches.random)
         learner.optimizer.zero_grad()
         with torch.cuda.graph(self._graph):
-            self._loss = learner.loss_of(batches.made(self._where), loss, bool(learner.lowered))
-            learner.update(self._loss, self._share)
-            self._loss = self._loss.detach()
+            self._loss = learner.learn(batches.made(self._where), loss, self._share)
 
     def step(self, where: Tensor, rate: float, share: float) -> Tensor:
         """One step on the batch of these places; the loss."""
@@ -169,6 +173,10 @@ class Stepper:
     """Makes a learner's steps from batches.
 
     ``made`` is how many, counting those whose loss was not looked at yet.
+
+    Attributes
+    ----------
+    unrecorded : why a step could not be recorded as a CUDA graph, empty where it could.
     """
 
     def __init__(self, learner: Learner, batches: Batches, loss: Loss) -> None:
@@ -179,6 +187,10 @@ class Stepper:
         self._graph: _Graph | None = None
         self._eager = 0  # steps that were made one kernel after the other
         self._fits = 0  # a batch size for which every process has memory
+        self._pace = Pace(AHEAD)
+        self.unrecorded = ""
+        if self._records:
+            learner.optimizer.set_rate(torch.full((), float(learner.optimizer.rate), device=learner.device))
 
     @property
     def made(self) -> int:
@@ -191,21 +203,41 @@ class Stepper:
         if learner.world.size > 1:
             self._step_together(rate)
             return
-        share = learner.share(self.made)
-        if learner.device.type == "cuda" and self._eager >= WARM:
+        share, where = learner.share(self.made), None
+        if self._records and self._eager >= WARM and not self.unrecorded:
             where, _ = self._batches.drawn()
-            self._graph = self._graph or _Graph(learner, self._batches, self._loss, where)
+            self._graph = self._graph or self._recorded(where)
+        if self._graph is not None and where is not None:
             self._waiting.append(self._graph.step(where, rate, share))
-            return
-        batch = next(self._batches)
-        if learner.lowered is None:
-            learner.lowered = self._pays(batch)
-        learner.optimizer.set_rate(rate)
-        learner.optimizer.zero_grad()
-        loss = learner.loss_of(batch, self._loss, learner.lowered)
-        learner.update(loss, share)
-        self._waiting.append(loss.detach())
-        self._eager += 1
+        else:
+            batch = next(self._batches) if where is None else self._batches.made(where)
+            if learner.lowered is None:
+                learner.lowered = self._pays(batch)
+            learner.optimizer.set_rate(rate)
+            learner.optimizer.zero_grad()
+            of_graph = (
+                torch.full((), share, device=learner.device) if self._records else share
+            )  # the kernels are the same
+            self._waiting.append(learner.learn(batch, self._loss, of_graph))
+            self._eager += 1
+        if self._records:
+            self._pace.keep()
+
+    @property
+    def _records(self) -> bool:
+        """Whether a step of this device is a CUDA graph, once it is warm."""
+        return self._learner.device.type == "cuda" and self._learner.world.size == 1
+
+    def _recorded(self, where: Tensor) -> _Graph | None:
+        """A step as a CUDA graph; None where this GPU, its driver or torch does not record it."""
+        try:
+            return _Graph(self._learner, self._batches, self._loss, where)
+        except RuntimeError as e:
+            self._batches.forget_graph()
+            if is_out_of_memory(e):
+                raise
+            self.unrecorded = f"{type(e).__name__}: {e}".partition("\n")[0]
+            return None
 
     def due(self, until: int | None) -> bool:
         """Whether losses should be looked at, which waits for the device; at the latest ``until`` steps after the last look."""
@@ -244,6 +276,7 @@ class Stepper:
         """
         learner, batches = self._learner, self._batches
         self._graph, self._eager = None, 0
+        self._pace.forget()
         learner.optimizer.zero_grad()
         if learner.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -266,9 +299,7 @@ class Stepper:
         learner.optimizer.set_rate(rate)
         learner.optimizer.zero_grad()
         with _no_way_back(), learner.world.pooled():
-            loss = learner.loss_of(batch, self._loss, learner.lowered)
-            learner.update(loss, learner.share(self.made))
-        self._waiting.append(loss.detach())
+            self._waiting.append(learner.learn(batch, self._loss, learner.share(self.made)))
 
     def _tried(self) -> Batch:
         """The next batch; the first of each size is tried by every process before they wait for each other in a step.
@@ -324,6 +355,8 @@ def _no_way_back() -> Iterator[None]:
         raise
 
 
-def _layout(net: nn.Module) -> torch.memory_format:
-    """Channels last, which convolutions are faster on."""
+def _layout(net: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels last, which convolutions are faster on; not on an Apple GPU."""
+    if device.type == "mps":
+        return torch.contiguous_format
     return torch.channels_last_3d if getattr(net, "dims", 2) == 3 else torch.channels_last

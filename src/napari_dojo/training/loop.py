@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batches
 from napari_dojo.device import is_out_of_memory, use_free_cores
-from napari_dojo.events import Control, Event, Step, Validated
+from napari_dojo.events import Control, Event, Message, Step, Validated
 from napari_dojo.training.learner import Learner, Stepper
 
 __all__ = ["Budget", "Work", "fit", "follow"]
@@ -21,6 +21,7 @@ SOONEST = 3.0  # s until the first one
 SELDOM = 0.15  # of the time may pass without one, however slow they are: somebody waits for the picture
 KEEP_EVERY = 8.0  # seconds between two saved states; a crash may lose no more than 10 s
 WARM_UP = 50  # steps, or 5 % of them
+UNRECORDED = "Steps cannot be recorded as a CUDA graph, so training is slower than it could be: {}"
 PAUSE = 0.5  # a consumer that waits longer than this, in seconds, has paused
 
 
@@ -92,6 +93,7 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
     first = learner.step
     last_check, last_kept, checks = first, time.monotonic(), _Checks(learner, budget)
     learner.net.train()
+    told = False
     ahead = [share for share in sorted(work.renewals) if share > checks.progress(clock.seconds())]
     while not control.stop and not checks.over(clock.seconds()):
         if ahead and checks.progress(clock.seconds()) >= ahead[0]:
@@ -99,14 +101,20 @@ def fit(learner: Learner, work: Work, budget: Budget, control: Control) -> Itera
             work.renew(learner.average)
         rate = _rate(learner.peak, stepper.made, checks.progress(clock.seconds()), budget.steps)
         learner.world.tell(rate, control.stop)
+        loss, full = None, False
         try:
             stepper.step(rate)
             loss = stepper.read() if stepper.due(checks.until_due) else None
         except Exception as e:
-            if not is_out_of_memory(e):
+            full = is_out_of_memory(e)
+            if not full:
                 raise
+        if full:  # out of the handler: the exception keeps what the step took
             yield from clock.told(stepper.smaller())
             continue
+        if stepper.unrecorded and not told:
+            told = True
+            yield from clock.told(Message("warning", UNRECORDED.format(stepper.unrecorded)))
         control.stop = control.stop or learner.world.stopped
         if loss is None:
             continue
@@ -136,11 +144,14 @@ def follow(learner: Learner, work: Work, control: Control) -> None:
     stepper = Stepper(learner, work.batches, work.loss)
     learner.net.train()
     for rate in learner.world.told(control):
+        full = False
         try:
             stepper.step(rate)
         except Exception as e:
-            if not is_out_of_memory(e):
+            full = is_out_of_memory(e)
+            if not full:
                 raise
+        if full:
             stepper.smaller()
             continue
         if stepper.due(None):

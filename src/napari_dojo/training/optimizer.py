@@ -9,7 +9,7 @@ that both share one learning rate; where batch norm makes the size of the weight
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import prod
+from math import log, prod
 from typing import Any
 
 import torch
@@ -145,21 +145,21 @@ class _AdamW:
                 found_inf=missing,
             )
             torch._foreach_sub_(steps, [missing] * len(steps))
-        elif fine:
-            self._plain(weights, torch._foreach_div(gradients, scale), means, squares, steps)
+            return
+        for values, gradient, mean, square, made in zip(weights, gradients, means, squares, steps, strict=True):
+            self._plain(values, torch.where(fine, gradient / scale, 0.0), (mean, square, made), fine.float())
 
-    def _plain(self, weights: Any, gradients: Any, means: Any, squares: Any, steps: Any) -> None:
-        """A step on devices without a kernel for it."""
-        rate = float(self.rate)
-        torch._foreach_add_(steps, 1)
-        torch._foreach_mul_(weights, 1 - rate * SHRINKS)
-        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
-        torch._foreach_mul_(squares, BETAS[1])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
-        for values, mean, square, step in zip(weights, means, squares, steps, strict=True):
-            made = float(step)
-            deviation = (square / (1 - BETAS[1] ** made)).sqrt_().add_(EPSILON)
-            values.addcdiv_(mean, deviation, value=-rate / (1 - BETAS[0] ** made))
+    def _plain(self, values: Tensor, gradient: Tensor, state: tuple[Tensor, Tensor, Tensor], fine: Tensor) -> None:
+        """A step of one tensor on devices without a kernel for it; ``fine`` is 0 or 1. Nothing is waited for."""
+        mean, square, made = state
+        made += fine
+        mean.lerp_(gradient, fine * (1 - BETAS[0]))
+        square.lerp_(gradient.square(), fine * (1 - BETAS[1]))
+        count = made.clamp(min=1)  # 0 where no step was fine until now
+        first, second = (-(count * log(beta)).expm1() for beta in BETAS)  # 1 - beta ** count
+        deviation = (square / second).sqrt_().add_(EPSILON)
+        values.mul_(1 - fine * self.rate * SHRINKS)
+        values.sub_(mean / deviation * (fine * self.rate / first))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

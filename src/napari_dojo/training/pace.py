@@ -55,7 +55,7 @@ def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
         out.float().square().mean().backward()
         optimizer.step(scale, fine)
 
-    run = recorded(step) if where.type == "cuda" else step
+    run = _recorded_if_possible(step) if where.type == "cuda" else step
     run()
     wait(where)
     began = time.perf_counter()
@@ -63,6 +63,16 @@ def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
         run()
     wait(where)
     return (time.perf_counter() - began) / TIMED
+
+
+def _recorded_if_possible(step: Callable[[], None]) -> Callable[[], None]:
+    """The step as a CUDA graph, or as it is where this GPU, its driver or torch does not record it."""
+    try:
+        return recorded(step)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return step
 
 
 def recorded(step: Callable[[], None]) -> Callable[[], None]:
