@@ -116,15 +116,49 @@ def opened(stored: Mapping[str, Any]) -> Opened:
 
 
 def show(viewer: Any, found: Opened) -> None:
-    """Show an image and its result as layers, in place of those that were shown before by this function."""
-    for layer in [layer for layer in viewer.layers if layer.metadata.get(TAG)]:
-        viewer.layers.remove(layer)
-    viewer.add_image(found.image.data, name=found.name, **_place(found.image, found.image))
+    """Show an image and its result as layers; those that this function showed before get the new data, or go where they do not fit."""
+    wanted = [_Shown(found.name, found.image.data, False, _place(found.image, found.image))]
     if found.result is not None:
-        add = viewer.add_labels if found.is_labels else viewer.add_image
-        end = "labels" if found.is_labels else "predicted"
-        add(found.result.data, name=f"{found.name}: {end}", **_place(found.result, found.image))
+        name = f"{found.name}: {'labels' if found.is_labels else 'predicted'}"
+        wanted.append(_Shown(name, found.result.data, found.is_labels, _place(found.result, found.image)))
+    ours = [layer for layer in viewer.layers if layer.metadata.get(TAG)]
+    if len(ours) == len(wanted) and all(new.fits(old) for new, old in zip(wanted, ours, strict=True)):
+        for new, old in zip(wanted, ours, strict=True):
+            new.replace(old)
+    else:
+        for layer in ours:
+            viewer.layers.remove(layer)
+        for new in wanted:
+            new.add(viewer)
     viewer.reset_view()
+
+
+class _Shown(NamedTuple):
+    """What a layer is to show, and where: arguments of napari's layers."""
+
+    name: str
+    data: Any
+    labels: bool
+    place: dict[str, Any]
+
+    def fits(self, layer: Any) -> bool:
+        """Whether a layer can show it, too; adding layers to a window and removing them takes long."""
+        if "channel_axis" in self.place or layer._type_string != ("labels" if self.labels else "image"):
+            return False
+        if layer.ndim != len(self.place["scale"]):
+            return False
+        return self.labels or bool(self.place.get("rgb")) == layer.rgb
+
+    def replace(self, layer: Any) -> None:
+        """Show it in a layer that fits; how the layer looks stays as it is."""
+        layer.data, layer.name, layer.units = self.data, self.name, self.place["units"]
+        layer.scale = self.place["scale"]
+        if not (self.labels or layer.rgb):
+            layer.reset_contrast_limits()
+
+    def add(self, viewer: Any) -> None:
+        """Show it in a new layer."""
+        (viewer.add_labels if self.labels else viewer.add_image)(self.data, name=self.name, **self.place)
 
 
 def _place(picture: Picture, image: Picture) -> dict[str, Any]:
