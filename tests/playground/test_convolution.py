@@ -11,6 +11,7 @@ from napari_dojo.playground.convolution import Pair, Pooling, columns, mosaic
 from napari_dojo.playground.image_settings import Architecture
 from napari_dojo.playground.images import shifted
 from napari_dojo.playground.losses import loss_gradient, point_losses
+from napari_dojo.playground.net import set_parameters
 
 LOSS = "categorical_cross_entropy"
 
@@ -79,10 +80,10 @@ def test_both_networks_share_one_vector() -> None:
     assert both.cnn.end == both.shape.parameters == 2698
     assert both.dense.end - both.cnn.end == both.shape.dense_parameters == 2645
     assert both.is_weight.sum() == 5343 - (8 + 16 + 10) - (17 + 10)
-    both.set(np.ones(5343))
+    set_parameters(both.parameters, np.ones(5343))
     assert both.cnn.convolutions[0].kernels.min() == 1
     with pytest.raises(DojoError, match="5343 weights"):
-        both.set(np.ones(3))
+        set_parameters(both.parameters, np.ones(3))
 
 
 def test_a_mosaic_has_gaps() -> None:

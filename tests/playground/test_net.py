@@ -10,7 +10,7 @@ from playground.plain_torch import Plain
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground import NetShape, Session, Setup
-from napari_dojo.playground.net import Net, initial_weights
+from napari_dojo.playground.net import Net, initial_weights, set_parameters
 from napari_dojo.playground.optimizers import OPTIMIZERS
 
 SMALL = {"training": 61, "validation": 20, "test": 10, "batch_size": 8, "epochs": 3, "hidden": (5, 4)}
@@ -99,13 +99,13 @@ def test_units_that_begin_alike_stay_alike() -> None:
 
 def test_parameters_are_checked() -> None:
     net = Net(NetShape(hidden=(4,)))
-    net.set(np.arange(17.0))
+    set_parameters(net.parameters, np.arange(17.0))
     assert net.layers[1].biases[0] == 16
-    with pytest.raises(DojoError, match="has 17 weights and biases, but 3 were given"):
-        net.set(np.zeros(3))
+    with pytest.raises(DojoError, match="There are 17 weights and biases, but 3 were given"):
+        set_parameters(net.parameters, np.zeros(3))
     for bad in (np.nan, np.inf, 1e9):
         with pytest.raises(DojoError, match="must lie between"):
-            net.set(np.full(17, bad))
+            set_parameters(net.parameters, np.full(17, bad))
     assert net.layers[1].biases[0] == 16
 
 

@@ -31,18 +31,19 @@ class Tile:
 
 def tiles_of(size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int]) -> list[Tile]:
     """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, on the grid of ``stride``."""
-    along = [_along(*each) for each in zip(size, edge, halo, stride, strict=True)]
+    along = [_along(*each) for each in zip(size, edge, halo, stride, stride, strict=True)]
     return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
 
 
-def _along(n: int, edge: int, halo: int, stride: int) -> list[tuple[tuple[int, int], ...]]:
-    halo = -(-halo // stride) * stride
+def _along(n: int, edge: int, halo: int, stride: int, grid: int) -> list[Box]:
+    """Cores of about the same size on a grid, and what is read for each: the halo in steps of the stride on."""
     if n <= edge:
         return [((0, n), (0, n))]
-    step = max(stride, (edge - 2 * halo) // stride * stride)
-    count = -(-n // step)
-    step = ceil(ceil(n / count) / stride) * stride  # tiles of about the same size
-    return [((max(0, a - halo), min(n, a + step + halo)), (a, min(n, a + step))) for a in range(0, n, step)]
+    halo = -(-halo // stride) * stride
+    step = max(grid, (edge - 2 * halo) // grid * grid)
+    step = ceil(ceil(n / ceil(n / step)) / grid) * grid
+    cores = [(a, min(n, a + step)) for a in range(0, n, step)]
+    return [((max(0, a - halo), min(n, a + step + halo)), (a, b)) for a, b in cores]
 
 
 def blocks_of(
@@ -53,18 +54,11 @@ def blocks_of(
     ``grid`` holds multiples of the stride. What is read ends as far from a multiple of the stride as the image does, so that a
     flipped block lies on the network's stride as the flipped image does.
     """
-    along = [_blocks_along(*each) for each in zip(size, edge, halo, stride, grid, strict=True)]
+    along = []
+    for n, each, rim, step, place in zip(size, edge, halo, stride, grid, strict=True):
+        cut = _along(n, each, rim, step, place)
+        along.append([((start, n - (n - end) // step * step), core) for (start, end), core in cut])
     return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
-
-
-def _blocks_along(n: int, edge: int, halo: int, stride: int, grid: int) -> list[tuple[tuple[int, int], ...]]:
-    if n <= edge:
-        return [((0, n), (0, n))]
-    halo = -(-halo // stride) * stride
-    step = max(grid, (edge - 2 * halo) // grid * grid)
-    step = ceil(ceil(n / ceil(n / step)) / grid) * grid
-    cores = [(a, min(n, a + step)) for a in range(0, n, step)]
-    return [((max(0, a - halo), n - max(0, n - b - halo) // stride * stride), (a, b)) for a, b in cores]
 
 
 def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:

@@ -6,15 +6,14 @@ Images and feature maps are (n, Y, X, C).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import Array
 from napari_dojo.playground.image_settings import KERNEL, Architecture
-from napari_dojo.playground.net import LARGEST, Layer
+from napari_dojo.playground.net import Layer
 
 __all__ = ["Convolution", "Dense", "GlobalPooling", "ImageNet", "Pair", "Pooling", "mosaic"]
 
@@ -231,17 +230,6 @@ class Pair:
         if rng is not None:
             for net in self.nets:
                 net.draw_weights(rng)
-
-    def set(self, parameters: Any) -> None:
-        """Set all weights and biases, (parameters,). DojoError if their number is wrong or a value is out of range."""
-        given = np.asarray(parameters, np.float64)
-        if given.shape != self.parameters.shape:
-            raise DojoError(
-                f"These networks have {len(self.parameters)} weights and biases, but {given.size} were given."
-            )
-        if not (np.abs(given) <= LARGEST).all():
-            raise DojoError(f"Weights and biases must lie between -{LARGEST:g} and {LARGEST:g}; one of them does not.")
-        self.parameters[:] = given
 
 
 def _cnn_plan(shape: Architecture) -> list[tuple[Callable[..., Stage], tuple[int, int] | None]]:

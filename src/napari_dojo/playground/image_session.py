@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +52,6 @@ class ImageSession(Trainer[ImageSetup]):
 
     def _network(self, rng: np.random.Generator) -> Pair:
         return Pair(self.setup.architecture, rng)
-
-    def _set(self, parameters: Any) -> None:
-        self.net.set(parameters)
 
     def change(self, setup: ImageSetup) -> None:
         """Change the settings during training. Other images or networks reset it; all other settings do not."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import ACTIVATIONS, Array
 from napari_dojo.playground.settings import NetShape
 
-__all__ = ["LARGEST", "Layer", "Net", "initial_weights"]
+__all__ = ["LARGEST", "Layer", "Net", "initial_weights", "set_parameters"]
 
 LARGEST = 1e6  # weights beyond this count as diverged
 
@@ -28,6 +30,16 @@ class Layer:
         self.inputs = self.sums = self.outputs = np.zeros((0, 0))
 
 
+def set_parameters(parameters: Array, given: Any) -> None:
+    """Set all weights and biases of networks, (parameters,). DojoError if their number is wrong or a value is out of range."""
+    given = np.asarray(given, np.float64)
+    if given.shape != parameters.shape:
+        raise DojoError(f"There are {len(parameters)} weights and biases, but {given.size} were given.")
+    if not (np.abs(given) <= LARGEST).all():
+        raise DojoError(f"Weights and biases must lie between -{LARGEST:g} and {LARGEST:g}; one of them does not.")
+    parameters[:] = given
+
+
 class Net:
     """A dense network. ``parameters`` and ``gradient`` hold all weights and biases, layer by layer, as one vector."""
 
@@ -45,15 +57,6 @@ class Net:
             at = part.stop
         if parameters is not None:
             self.parameters[:] = parameters
-
-    def set(self, parameters: Array) -> None:
-        """Set all weights and biases, (parameters,). DojoError if their number is wrong or a value is out of range."""
-        given = np.asarray(parameters, np.float64)
-        if given.shape != self.parameters.shape:
-            raise DojoError(f"This network has {len(self.parameters)} weights and biases, but {given.size} were given.")
-        if not (np.abs(given) <= LARGEST).all():
-            raise DojoError(f"Weights and biases must lie between -{LARGEST:g} and {LARGEST:g}; one of them does not.")
-        self.parameters[:] = given
 
     def forward(self, x: Array, masks: list[Array] | None = None) -> Array:
         """The outputs, (points, outputs), for inputs (points, inputs).

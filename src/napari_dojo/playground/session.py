@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -39,9 +38,6 @@ class Session(Trainer[Setup]):
 
     def _network(self, rng: np.random.Generator) -> Net:
         return Net(self.setup.net, initial_weights(self.setup.net, rng))
-
-    def _set(self, parameters: Any) -> None:
-        self.net.set(parameters)
 
     def change(self, setup: Setup) -> None:
         """Change the settings during training. DojoError if they do not fit; then nothing changes.

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_dojo.errors import DojoError
 from napari_dojo.playground.activations import Array
-from napari_dojo.playground.net import LARGEST
+from napari_dojo.playground.net import LARGEST, set_parameters
 from napari_dojo.playground.optimizers import OPTIMIZERS
 from napari_dojo.playground.settings import Learning
 
@@ -124,7 +124,7 @@ class Trainer(ABC, Generic[S]):
         self._draw(setup)
         self.reset()
         if parameters is not None:
-            self._set(parameters)
+            set_parameters(self.net.parameters, parameters)
             self.altered = True
             self._begin()
 
@@ -135,10 +135,6 @@ class Trainer(ABC, Generic[S]):
     @abstractmethod
     def _network(self, rng: np.random.Generator) -> Any:
         """A network with random initial weights."""
-
-    @abstractmethod
-    def _set(self, parameters: Any) -> None:
-        """Set all weights and biases; DojoError if they do not fit."""
 
     @abstractmethod
     def _backward(self, x: Array, target: Array) -> None:

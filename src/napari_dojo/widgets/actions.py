@@ -6,15 +6,12 @@ from typing import Any
 
 from napari.viewer import Viewer  # napari reads the annotation to hand the viewer in
 
-from napari_dojo.data.axes import Axes
 from napari_dojo.errors import explained
-from napari_dojo.inference.tables import Table, measure
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels, source_of
+from napari_dojo.widgets.common.measured import Measured
 from napari_dojo.widgets.common.measurements import chosen_here
 from napari_dojo.widgets.common.panel import open_panel, plain_viewer
 from napari_dojo.widgets.common.pick import images_of
-from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.table import open_table
 
 __all__ = ["denoise_layer", "measure_objects", "segment_nuclei"]
@@ -81,8 +78,7 @@ def measure_objects(viewer: Viewer) -> None:
     if labels is None or labels._type_string != "labels":
         show_warning("Labels to measure are needed. Choose a Labels layer in the layer list, and try again.")
         return
-    found = next(((x, names) for x in images_of(viewer.layers) if (names := _axes_over(x, labels))), None)
-    image, names = found or (None, axes_of_labels(labels))
+    measured = Measured.of(labels, *images_of(viewer.layers))
 
     def show(found: Any) -> None:
         if isinstance(found, Exception):
@@ -90,27 +86,11 @@ def measure_objects(viewer: Viewer) -> None:
         elif labels in viewer.layers:
             labels.features = found
             n = len(found["index"])
-            on = f" on {image.name}" if image is not None else "; no image has their size, so without intensities"
+            on = f" on {measured.on}" if measured.on else "; no image has their size, so without intensities"
             open_table(viewer, [labels])
             show_info(f"Measured {n:,} object{'' if n == 1 else 's'}{on}.")
 
     work = Latest(viewer.window._qt_window)
     work.told.connect(show)
     work.told.connect(lambda *_: work.deleteLater())
-    work.ask(_measured, labels, image, names)
-
-
-def _axes_over(image: Any, labels: Any) -> str | None:
-    """The axes of an image that the labels may belong to: theirs, and channels; None where the sizes differ."""
-    shape, wanted = array_of(image).shape, tuple(array_of(labels).shape)
-    fits = [names for names, _ in axes_choices(image) if Axes(names).result(shape, None)[1] == wanted]
-    return next(
-        (names for names in fits if names.replace("C", "") == axes_of_labels(labels)), fits[0] if fits else None
-    )
-
-
-def _measured(labels: Any, image: Any, names: str) -> Table:
-    planes = made(labels.metadata).get("spatial") == "YX"
-    source = source_of(labels if image is None else image, names, volumes=not planes)
-    x = None if image is None else source.array
-    return measure(array_of(labels), x, source.axes, source.pixel_size, source.unit, chosen_here())
+    work.ask(measured.table, chosen_here())

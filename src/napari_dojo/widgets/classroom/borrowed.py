@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QObject
 
 from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.single import single
 
 __all__ = ["Borrowed", "axes_of", "borrowed", "camera_of", "grid_of", "units_of"]
 
@@ -159,6 +160,4 @@ class Borrowed(QObject):
 
 def borrowed(viewer: Any) -> Borrowed:
     """The `Borrowed` of a viewer; made if there is none."""
-    window = viewer.window._qt_window
-    found = next((child for child in window.children() if isinstance(child, Borrowed)), None)
-    return found or Borrowed(viewer)
+    return single(viewer.window._qt_window, Borrowed, lambda: Borrowed(viewer))

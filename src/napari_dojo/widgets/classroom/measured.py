@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import POSITION, Table, measure
-from napari_dojo.widgets.actions import _axes_over
-from napari_dojo.widgets.common.layers import array_of, axes_of_labels, source_of
-from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.measured import Measured
 from napari_dojo.widgets.common.turns import short_turns
 
 __all__ = ["Key", "Objects", "objects_of", "own_table", "title_of"]
@@ -66,13 +64,16 @@ def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Ob
     ------
     DojoError : with fewer than two objects, or fewer than two columns that differ between them.
     """
-    source = source_of(labels if image is None else image, _names(labels, image), volumes=not _flat(labels))
-    axes, array = source.axes.without_channels(), array_of(labels)
-    x = None if image is None else source.array
+    given = Measured.of(labels, image)
+    if image is not None and given.image is None:
+        raise DojoError(
+            f"{image.name} and {labels.name} differ in size. Choose another image, or measure the shape only."
+        )
+    axes, array = given.axes.without_channels(), given.labels
     known = table is not None
     if table is None:
         with short_turns():
-            table = measure(array, x, source.axes, source.pixel_size, source.unit)
+            table = measure(array, given.image, given.axes, given.pixel_size, given.unit)
     keys = _keys(table, axes, array.shape)
     rows = _rows(array, axes, keys)
     there: NDArray[np.bool_] = np.bincount(rows.ravel(), minlength=len(keys) + 1)[1:] > 0
@@ -90,21 +91,6 @@ def objects_of(labels: Any, image: Any = None, table: Table | None = None) -> Ob
         names = ", ".join(title_of(k) for k in columns if k not in kept)
         notes.append(f"Not shown, because all objects have the same value or none: {names}.")
     return Objects(tuple(key for key, on in zip(keys, there, strict=True) if on), kept, rows, tuple(notes))
-
-
-def _flat(labels: Any) -> bool:
-    """Whether the labels were made plane by plane."""
-    return made(labels.metadata).get("spatial") == "YX"
-
-
-def _names(labels: Any, image: Any) -> str:
-    """The axes of the measured array."""
-    names = axes_of_labels(labels) if image is None else _axes_over(image, labels)
-    if names is None:
-        raise DojoError(
-            f"{image.name} and {labels.name} differ in size. Choose another image, or measure the shape only."
-        )
-    return names
 
 
 def own_table(labels: Any) -> Table | None:

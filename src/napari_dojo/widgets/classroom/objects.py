@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QV
 
 from napari_dojo.errors import explained
 from napari_dojo.playground.settings import PointSet
-from napari_dojo.widgets.actions import _axes_over
 from napari_dojo.widgets.classroom.measured import Key, Objects, objects_of, own_table, title_of
 from napari_dojo.widgets.classroom.objects_plot import COLOURS, GREY, NONE, NUMBERS, ObjectsPlot
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, class_look, placement, provenance
+from napari_dojo.widgets.common.measured import axes_over
 from napari_dojo.widgets.common.panel import plain_viewer
 from napari_dojo.widgets.common.pick import LayerBox, LayerWatch, images_of, labels_of, paired
 
@@ -210,7 +210,7 @@ class ObjectsSource(QWidget):
             return
         if own_table(labels) is not None:
             box.addItem("the layer's table", OWN)
-        fitting = [x for x in images_of(self.viewer.layers) if _axes_over(x, labels)]
+        fitting = [x for x in images_of(self.viewer.layers) if axes_over(x, labels)]
         likely = [x for x, _ in paired(fitting, [labels], lambda *_: True)]
         for image in sorted(fitting, key=lambda x: not any(x is y for y in likely)):
             box.addItem(image.name, image)

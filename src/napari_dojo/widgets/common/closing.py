@@ -7,6 +7,8 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
 
+from napari_dojo.widgets.common.single import single
+
 __all__ = ["WindowWatch", "watch_window"]
 
 
@@ -47,5 +49,4 @@ class WindowWatch(QObject):
 def watch_window(viewer: Any) -> WindowWatch:
     """The watch of a viewer's window."""
     window = viewer.window._qt_window
-    found = next((child for child in window.children() if isinstance(child, WindowWatch)), None)
-    return found or WindowWatch(window)
+    return single(window, WindowWatch, lambda: WindowWatch(window))

@@ -12,7 +12,7 @@ from napari_dojo.inference.tables import Table, measure
 from napari_dojo.widgets.common.layers import array_of, axes_choices, axes_of_labels, source_of
 from napari_dojo.widgets.common.provenance import made
 
-__all__ = ["Measured"]
+__all__ = ["Measured", "axes_over"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,8 @@ class Measured:
     Attributes
     ----------
     axes : of the image; of the labels where there is none.
+    pixel_size, unit : of the labels; where they have none, of the image.
+    on : the name of the image; empty without one.
     """
 
     labels: Any
@@ -29,18 +31,20 @@ class Measured:
     axes: Axes
     pixel_size: tuple[float, ...] | None
     unit: str | None
+    on: str = ""
 
     @classmethod
-    def of(cls, labels: Any, image: Any = None) -> Measured:
-        """From layers; an image of another size is ignored."""
+    def of(cls, labels: Any, *images: Any) -> Measured:
+        """From a Labels layer, and the first of some image layers (None: none) that has its size; the others are ignored."""
         array, names = array_of(labels), axes_of_labels(labels)
-        spatial = str(made(labels.metadata).get("spatial", "")) or ("ZYX" if "Z" in names else "YX")
-        source = source_of(labels, names, volumes=spatial == "ZYX")
-        for choice, _ in () if image is None else axes_choices(image):
-            pixels = array_of(image)
-            if choice.replace("C", "") == names and Axes(choice).result(pixels.shape, None)[1] == tuple(array.shape):
-                return cls(array, pixels, Axes(choice, spatial), source.pixel_size, source.unit)
-        return cls(array, None, Axes(names, spatial), source.pixel_size, source.unit)
+        volumes = made(labels.metadata).get("spatial") != "YX"
+        own = source_of(labels, names, volumes=volumes)
+        for image in images:
+            if image is not None and (over := axes_over(image, labels)):
+                source = source_of(image, over, volumes=volumes)
+                known = own if own.pixel_size and own.axes.spatial == source.axes.spatial else source
+                return cls(array, source.array, source.axes, known.pixel_size, known.unit, str(image.name))
+        return cls(array, None, own.axes, own.pixel_size, own.unit)
 
     def table(self, chosen: Sequence[str]) -> Table:
         """One row for each object; see `tables.measure`."""
@@ -49,3 +53,10 @@ class Measured:
     def table_for(self, limits: Limits) -> Table:
         """What limits need; see `filters.measure_for`."""
         return measure_for(limits, self.labels, self.image, self.axes, self.pixel_size, self.unit)
+
+
+def axes_over(image: Any, labels: Any) -> str | None:
+    """The axes of an image that the labels may belong to: theirs, and channels; None where the sizes differ."""
+    size, shape, names = array_of(image).shape, tuple(array_of(labels).shape), axes_of_labels(labels)
+    fits = [choice for choice, _ in axes_choices(image) if Axes(choice).result(size, None)[1] == shape]
+    return next((choice for choice in fits if choice.replace("C", "") == names), fits[0] if fits else None)

@@ -20,6 +20,7 @@ from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.preview import Preview
 from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.single import single
 from napari_dojo.widgets.common.training_data import Layers, Material
 
 __all__ = ["Desk", "Training", "desk", "free_name", "resumed"]
@@ -227,8 +228,7 @@ def desk() -> Desk:
     """The desk of this program."""
     app = QApplication.instance()
     assert app is not None
-    found = next((child for child in app.children() if isinstance(child, Desk)), None)
-    return found or Desk(app)
+    return single(app, Desk, lambda: Desk(app))
 
 
 def free_name(wanted: str) -> str:
