@@ -28,6 +28,7 @@ __all__ = [
     "queue",
     "rows",
     "run",
+    "single",
     "starts",
     "table",
     "training_data",
