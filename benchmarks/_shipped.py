@@ -1,11 +1,18 @@
-"""What the scripts of shipped models share: the score on a card is that of official test images."""
+"""What the scripts of shipped models share: scores of official test images, and a memory of simulated ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from napari_dojo.data.batches import Source
 from napari_dojo.evaluation.report import Report
-from napari_dojo.models.card import Card
+from napari_dojo.models.card import Card, read_card
+from napari_dojo.simulation.microscope import Scene
+from napari_dojo.training.held import keep_memory
 
 
 def tested(card: Card, report: Report) -> Card:
@@ -14,3 +21,19 @@ def tested(card: Card, report: Report) -> Card:
     test = {"sentence": score.sentence, **score.as_dict(), "from": "test"}
     baseline = {"sentence": held.sentence, **held.as_dict(), "method": report.baseline_name} if held else {}
     return replace(card, score=test, baseline=baseline, data={**card.data, "test": test})
+
+
+def remember(model: Path, scenes: Iterable[Scene], edge: int = 128) -> None:
+    """Give a model a memory: of each simulated scene the part with the most objects, as 8 bits."""
+    card, found = read_card(model), []
+    for scene in scenes:
+        x = scene.image[None] if scene.image.ndim == 2 else scene.image
+        low, high = float(x.min()), float(np.percentile(x, 99.95))
+        x = np.clip(np.rint(255 * (x - low) / (high - low)), 0, 255).astype(np.uint8)
+        norm = card.rule.measure(x)
+        rows, columns = (range(0, n - edge + 1, edge // 4) for n in x.shape[1:])
+        boxes = [(slice(a, a + edge), slice(b, b + edge)) for a in rows for b in columns]
+        box = max(boxes, key=lambda at: len(np.unique(scene.labels[at])))
+        y = scene.labels[box].astype(np.uint16)
+        found.append(Source(x[(slice(None), *box)], y, None, norm, np.zeros((0, 2), np.int32)))
+    keep_memory(model / "run", found)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from _common import DATA, ROOT, dojo, instance_scores, rounded
-from _shipped import tested
+from _shipped import remember, tested
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
@@ -23,6 +23,7 @@ from napari_dojo.io.pairing import list_inputs
 from napari_dojo.models.bundle import load, save
 from napari_dojo.models.cover import overlay
 from napari_dojo.simulation.microscope import random_nuclei
+from napari_dojo.training.held import REMEMBERED
 
 NAME = "nuclei-fluorescence"
 SHIPPED = ROOT / "src" / "napari_dojo" / "models" / "shipped" / NAME
@@ -58,13 +59,14 @@ def finished(model: Path, data: Path) -> None:
     """Give the model its test image and cover from the simulator, and its score from the official test part.
 
     No image of the training data is packed; and validation says too much of a model that started from another one,
-    which had learned from some of these images.
+    which had learned from some of these images. It gets a memory of the simulated images that it was trained on.
     """
     bundle, scene = load(model), random_nuclei(2, (256, 256))
     pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
     card = tested(bundle.card, evaluate_model(bundle, pairs))
     cover = overlay(scene.image[None], predict(bundle, scene.image, "YX"))
     save(replace(bundle, card=card), model, scene.image[None, :128, :128], cover)
+    remember(model, (random_nuclei(seed, (256, 256)) for seed in range(REMEMBERED)))
 
 
 def main() -> None:
@@ -79,8 +81,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
+    parser.add_argument("--memory", action="store_true", help="only write the memory of the model in the package")
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")
     args = parser.parse_args()
+    if args.memory:
+        remember(SHIPPED, (random_nuclei(seed, (256, 256)) for seed in range(REMEMBERED)))
+        return
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
         folder = Path(name)
         model = args.out or folder / NAME

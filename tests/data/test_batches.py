@@ -209,6 +209,12 @@ def test_patches_are_aimed_at_what_is_annotated():
     assert np.mean(none) < 0.3
 
 
+def test_a_source_of_more_weight_is_drawn_more_often():
+    few, often = (source(np.full((60, 60), n, np.int32)) for n in (1, 2))
+    drawn = [t.max() for _, t, _ in patches([few, replace(often, weight=9.0)], rule((16, 16)), 300)]
+    assert np.mean(np.array(drawn) == 2) == pytest.approx(0.9, abs=0.06)
+
+
 @pytest.mark.parametrize("resample", [True, False])
 def test_a_finer_target_lies_over_its_input(resample):
     """A ramp is the same ramp on the finer grid."""

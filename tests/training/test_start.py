@@ -21,9 +21,11 @@ from napari_dojo.events import Control, Done, Event, Message, Started, Step, Tri
 from napari_dojo.inference.predict import predict
 from napari_dojo.models.bundle import Bundle, load, save
 from napari_dojo.models.card import read_card
+from napari_dojo.models.kept import MEMORY
 from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
+from napari_dojo.training.held import memory_of
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.run import KEPT
 from napari_dojo.training.start import AUTO, comparison
@@ -206,12 +208,29 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
     more = replace(settings, learning_rate=0.01, validation=0.0)
     free, near = tmp_path / "free", own_home / "models" / "near"
     list(train_steps(data, "instances", Target(free), more, start=load(known)))
+    (known / "run" / MEMORY).unlink()
     list(train_steps(data, "instances", Target(near, corrections=True), more, start=load(known)))
     start, apart, close = (torch.cat([p.ravel() for p in load(m).net.parameters()]) for m in (known, free, near))
     assert read_card(free).training["steps"] == read_card(near).training["steps"] == 20
     torch.testing.assert_close(close - start, (apart - start) * (1 - KEPT), rtol=0.05, atol=1e-3)
     setup = prepare(data, TASKS["instances"], TASKS["instances"].options(), SETTINGS, choose("cpu"), AUTO)
     assert [m.name for m in setup.comparison.models] == ["discs"]
+
+
+def test_corrections_rehearse_what_their_start_was_trained_on(own_home: Path, tmp_path: Path) -> None:
+    known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=2)
+    list(train_steps(Dataset.of(*discs(n=4)), "instances", Target(known), settings))
+    memory = memory_of(known)
+    assert 0 < len(memory) <= 4
+    assert all(s.x.shape == (1, *s.y.shape) and s.y.any() for s in memory)
+    one = Dataset.of(*discs(n=1))
+    for corrections in (False, True):
+        target = Target(tmp_path / str(corrections), corrections=corrections)
+        events = list(train_steps(one, "instances", target, replace(settings, validation=0.0), start=load(known)))
+        said = [e.text for e in events if isinstance(e, Message)]
+        assert any(text.startswith(f"Rehearses {len(memory)} parts of the images of discs") for text in said) == corrections
+        assert read_card(target.out).data["images"] == 1
+        assert bool(memory_of(target.out)) != corrections
 
 
 def test_a_start_is_not_chosen_for_agreeing_with_its_own_accepted_objects(tmp_path: Path) -> None:
@@ -256,6 +275,17 @@ def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path
 
 def test_a_spoilt_model_does_not_beat_the_baseline(spoilt: Path, tmp_path: Path) -> None:
     assert told(run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))).startswith("Started from nothing: good reaches")
+
+
+def test_corrections_start_from_what_predicted_them(tmp_path: Path) -> None:
+    """Without validation the last weights are kept, but the start is still compared by its score."""
+    start, (inputs, _) = load(find("nuclei-fluorescence")), discs(n=1)
+    noisy = inputs[0] + np.random.default_rng(0).normal(0, 100, inputs[0].shape).astype(np.float32)
+    data = Dataset.of([noisy], [predict(start, noisy)])
+    settings = replace(SETTINGS, steps=1, width=0, depth=0, validation=0.0)
+    done = list(train_steps(data, "instances", Target(tmp_path / "m", corrections=True), settings, start=AUTO))[-1]
+    assert isinstance(done, Done)
+    assert done.facts["start"].startswith("Started from nuclei-fluorescence: mean AP 1.000 before any training")
 
 
 def test_without_validation_it_says_so(trained: Path) -> None:

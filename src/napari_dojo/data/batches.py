@@ -140,7 +140,7 @@ class _Places:
         self._patches = patches
         self._sizes = np.array([s.size for s in sources], float)
         self._anchors = [s.anchors for s in sources]
-        weight = np.ones(len(sources)) if alike else np.array([weight_of(s.size, len(s.anchors)) for s in sources])
+        weight = np.ones(len(sources)) if alike else np.array([weight_of(s) for s in sources])
         self._share = np.cumsum(weight / weight.sum())
         self._index()
 

@@ -30,7 +30,8 @@ class Source:
     """One training part, ready to be cropped.
 
     ``x`` (C, *S) as stored, ``y`` labels (*S), an image (K, *S * scale), a category or None, ``region`` (*S) on the grid
-    of ``x``; ``norm`` is of ``x``, ``target`` of an image ``y``.
+    of ``x``; ``norm`` is of ``x``, ``target`` of an image ``y``; ``weight`` : how often it is drawn, relative to others of
+    its size and annotation.
     """
 
     x: Any
@@ -39,6 +40,7 @@ class Source:
     norm: Normalization
     anchors: NDArray[np.int32]  # (n, dims), places that are annotated, each label value as often as the others
     target: Normalization | None = None
+    weight: float = 1.0
 
     @staticmethod
     def of(

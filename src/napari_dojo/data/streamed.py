@@ -32,9 +32,9 @@ SEEN = 8  # times that the pixels of a chunk are seen, on average, before it is 
 AROUND = 48  # px around a chunk that its record knows of
 
 
-def weight_of(size: Sequence[int], anchors: int) -> float:
-    """How often a sample is drawn, relative to others."""
-    return float(np.sqrt(prod(size) * (1 + min(anchors, 2000))))
+def weight_of(source: Source) -> float:
+    """How often a source is drawn, relative to others."""
+    return source.weight * float(np.sqrt(prod(source.size) * (1 + min(len(source.anchors), 2000))))
 
 
 def needed(sources: Sequence[Source], kind: Kind, scale: Sequence[int]) -> int:
@@ -120,7 +120,7 @@ class Streamed:
 
     def _weight(self, chunk: _Chunk, source: Source) -> float:
         """The source's weight, spread over its chunks by their size and their annotation."""
-        whole = weight_of(source.size, len(source.anchors))
+        whole = weight_of(source)
         part = prod(b - a for a, b in chunk.box) / prod(source.size)
         if not len(source.anchors):
             return whole * part

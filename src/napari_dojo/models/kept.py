@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["EVENTS", "HELD", "KEPT", "WATCHED"]
+__all__ = ["EVENTS", "HELD", "KEPT", "MEMORY", "WATCHED"]
 
 EVENTS = "events.jsonl"  # what happened
 HELD = "held.npz"  # parts of images that it was not trained on
+MEMORY = "memory.npz"  # parts of images that it was trained on
 WATCHED = "watched.npz"  # how it learned
-KEPT = (EVENTS, HELD, WATCHED)
+KEPT = (EVENTS, HELD, MEMORY, WATCHED)

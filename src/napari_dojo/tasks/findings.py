@@ -158,9 +158,8 @@ def _lost_finding(lost: Mapping[str, int]) -> tuple[Finding, ...]:
     what = "1 labelled object lies" if n == 1 else f"{n} labelled objects lie"
     used = "is not used" if n == 1 else "are not used"
     text = f"{what} outside the region of {names[0]}{' and others' if len(names) > 1 else ''} and {used}: enlarge it."
-    return (
-        Finding("warning", text, (Fix("Enlarge the region", "region", names, annotated_box), Fix("Leave it", "fine"))),
-    )
+    fixes = (Fix("Enlarge the region", "region", names, annotated_box), Fix("Leave it", "fine"))
+    return (Finding("warning", text, fixes, "outside"),)
 
 
 def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:

@@ -14,6 +14,7 @@ from napari_dojo.data.batches import Batches, Patches, Source
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Crop, Split
+from napari_dojo.data.streamed import weight_of
 from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference.predictor import Predictor
@@ -29,6 +30,7 @@ from napari_dojo.training.world import World
 __all__ = ["Feed", "Scaled"]
 
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
+REHEARSED = 0.3  # share of the patches that come from the memory
 ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 
@@ -57,12 +59,14 @@ class Scaled:
 class Feed:
     """What of the samples goes into the network, and how.
 
-    ``card`` is that of the model, of which the numbers of the targets and the scale of its output count.
+    ``card`` is that of the model, of which the numbers of the targets and the scale of its output count; ``memory`` : parts
+    of what its start was trained on, which are trained on again.
     """
 
     setup: Setup
     samples: Scaled
     card: Card
+    memory: tuple[Source, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -140,7 +144,15 @@ class Feed:
 
     def training_sources(self, net: Any = None) -> list[Source]:
         """Those that are trained on; partial annotation is completed by what the network predicts, or without one."""
-        return self.completed(self.sources(self.samples.split.training), net)
+        found = self.completed(self.sources(self.samples.split.training), net)
+        return [*found, *self._rehearsed(found)]
+
+    def _rehearsed(self, found: Sequence[Source]) -> list[Source]:
+        """The memory, drawn as often as `REHEARSED` says, however much is annotated now."""
+        kind, seed = self.task.layout(self.options).kind, self.setup.settings.seed
+        known = [replace(s, anchors=kind.places(s.y, s.region, seed + k)) for k, s in enumerate(self.memory)]
+        whole, more = (sum(weight_of(s) for s in part) for part in (found, known))
+        return [replace(s, weight=REHEARSED / (1 - REHEARSED) * whole / more) for s in known]
 
     def batches(self, learner: Learner, net: Any, world: World) -> Batches:
         """From the step of a learner that comes next, this process's share of them; ``net`` completes annotation."""

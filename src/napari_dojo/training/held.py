@@ -1,4 +1,8 @@
-"""Parts of images that a training never trained on, kept beside its model: a later model is scored on them, too."""
+"""Parts of images that are kept beside a model, for the models that begin from it.
+
+On those that it never trained on (held out), a later model is scored, too; those that it was trained on (its memory), a
+retraining on corrections rehearses, so that it does not lose what the model knew.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,13 @@ from napari_dojo.boxes import middle
 from napari_dojo.data.batches import Source
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.io.atomic import write_safely
-from napari_dojo.models.kept import HELD
+from napari_dojo.models.kept import HELD, MEMORY
 
-__all__ = ["held_of", "keep_held"]
+__all__ = ["REMEMBERED", "held_of", "keep_held", "keep_memory", "memory_of"]
 
-MOST = 12  # parts
-EDGE = 256  # px of a part of an image, and 64 of a part of a volume
+MOST = 12  # parts that are held out
+EDGE = 256  # px of such a part of an image, and 64 of a part of a volume
+REMEMBERED, PATCH = 24, 128  # parts of a memory, and their edge
 EDGE_OF_VOLUMES = 64
 
 
@@ -31,9 +36,33 @@ def keep_held(run: Path, sources: Sequence[Source]) -> None:
     DojoError : where the disk is full.
     """
     step = max(1, -(-len(sources) // MOST))
+    _keep(run / HELD, sources[::step], EDGE)
+
+
+def keep_memory(run: Path, sources: Sequence[Source]) -> None:
+    """Write the middles of what a model was trained on, at most `REMEMBERED` parts, into the folder of a run.
+
+    Raises
+    ------
+    DojoError : where the disk is full.
+    """
+    _keep(run / MEMORY, sources[:REMEMBERED], PATCH)
+
+
+def held_of(model: Path) -> list[Source]:
+    """The parts that were held out and kept beside a model; empty where there are none, or they cannot be read."""
+    return _parts(model / "run" / HELD)
+
+
+def memory_of(model: Path) -> list[Source]:
+    """The memory beside a model; empty where there is none, or it cannot be read."""
+    return _parts(model / "run" / MEMORY)
+
+
+def _keep(path: Path, sources: Sequence[Source], most: int) -> None:
     found: dict[str, Any] = {}
-    for k, source in enumerate(sources[::step]):
-        edge = EDGE if len(source.size) == 2 else EDGE_OF_VOLUMES
+    for k, source in enumerate(sources):
+        edge = most if len(source.size) == 2 else EDGE_OF_VOLUMES
         box = middle(source.size, edge)
         found[f"x{k}"] = np.asarray(source.x[(slice(None), *box)])
         found[f"y{k}"] = np.asarray(source.y)[box]
@@ -42,12 +71,10 @@ def keep_held(run: Path, sources: Sequence[Source]) -> None:
             found[f"region{k}"] = source.region[box]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
-    write_safely(run / HELD, buffer.getvalue())
+    write_safely(path, buffer.getvalue())
 
 
-def held_of(model: Path) -> list[Source]:
-    """The parts that were kept beside a model; empty where there are none, or they cannot be read."""
-    path = model / "run" / HELD
+def _parts(path: Path) -> list[Source]:
     if not path.is_file():
         return []
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_dojo.data.batches import Batches
+from napari_dojo.data.batches import Batches, Source
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Message, Started, Step, Validated
 from napari_dojo.models import bundle as bundles
@@ -23,7 +23,7 @@ from napari_dojo.models.library import find
 from napari_dojo.models.watched import Watched
 from napari_dojo.training.checks import Checks, as_good
 from napari_dojo.training.feed import Feed, Scaled
-from napari_dojo.training.held import held_of, keep_held
+from napari_dojo.training.held import REMEMBERED, held_of, keep_held, keep_memory, memory_of
 from napari_dojo.training.judge import Judge, figures
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit, follow
@@ -37,7 +37,7 @@ from napari_dojo.training.world import World
 __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
-KEPT = 0.5  # share of the start's weights in a model that was trained on corrections
+KEPT = 0.5  # share of the start's weights in a model that was trained on corrections, where the start has no memory
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
@@ -85,7 +85,7 @@ class Training:
         samples = like.feed.samples if like else Scaled.of(setup)
         self.split = samples.split
         self.card = card_of(setup, samples.dataset, samples.split, target, samples.fingerprint)
-        self.feed = Feed(setup, samples, self.card)
+        self.feed = Feed(setup, samples, self.card, self._memory())
         self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
         self.improved = True  # the last check was better than all before
         self.checks = Checks(self.feed, control, target.run, like.checks if like else None)
@@ -106,6 +106,9 @@ class Training:
         if not fits:
             text = "The classes differ from those of the model to start from: its last layer is new."
             self._notes.append(Message("info", text))
+        if self.feed.memory:
+            said = f"Rehearses {len(self.feed.memory)} parts of the images of {self._remembered}, so that they are not lost."
+            self._notes.append(Message("info", said))
         if self.target.resume and (self.target.run / "state.pt").exists():
             self._resume(learner)
             self._notes.append(Message("info", f"Resumed after step {learner.step}."))
@@ -113,7 +116,7 @@ class Training:
             self._measure()
         learner.agree()
         like, self._like = self._like, None
-        same = [(t.plan.patch, t.plan.batch, t.world.size) for t in (like, self) if t is not None]
+        same = [(t.plan.patch, t.plan.batch, t.world.size, t._remembered) for t in (like, self) if t is not None]
         self.batches = like.batches if like is not None and same[0] == same[1] else self._batches()
 
     def attempt(self, seconds: float, steps: int) -> Generator[float | Validated, None, None]:
@@ -183,13 +186,19 @@ class Training:
         return self.checks.judge
 
     @property
+    def reached(self) -> float:
+        """The best score so far; the last one where the last weights are kept."""
+        chosen = not self._unchosen or self.task.target is None
+        return self.learner.best if chosen else float(self.checks.score["selection_score"])
+
+    @property
     def figure(self) -> str:
-        """The best score so far."""
+        """The best score so far, with its name and unit."""
         if self.task.target is None:
-            return f"validation loss {-self.learner.best:.3g}"
+            return f"validation loss {-self.reached:.3g}"
         name, _, unit = str(self.checks.score.get("measure", "score")).partition(", ")
         digits = ".1f" if unit else ".3f"
-        return f"{name} {self.learner.best:{digits}} {unit}".rstrip()
+        return f"{name} {self.reached:{digits}} {unit}".rstrip()
 
     @property
     def best_step(self) -> int:
@@ -199,7 +208,9 @@ class Training:
     def steps(self) -> Iterator[Event]:
         """The whole training, or what is left of it after a trial."""
         yield Started(self._told())
-        yield from [Message("warning", w) for w in self.setup.summary.warnings]
+        meant = "outside" if self.target.corrections else None  # what is not accepted is not to be used
+        found = [f for f in self.setup.summary.findings if f.level == "warning" and f.code != meant]
+        yield from [Message("warning", f.text) for f in found]
         yield from [Message("warning", f.text) for f in self.setup.findings if f.code in ("no score", "one side")]
         yield from self._notes
         learner, tried = self.learner, self.learner.step > 0 and self.best is not None
@@ -216,6 +227,23 @@ class Training:
             yield Failed("Stopped before the first step: nothing was saved.")
             return
         yield self._finish(learner)
+
+    def _memory(self) -> tuple[Source, ...]:
+        """Of a retraining on corrections: what its start was trained on, where that is kept and fits."""
+        start, completed = self.start, self.task.supervision.completion(self.options)
+        if start is None or not self.target.corrections or completed is not None or start.card.maps != self.card.maps:
+            return ()
+        try:
+            found = memory_of(find(start.card.name))
+        except DojoError:
+            return ()
+        fits = len(self.card.spatial), self.card.channels
+        return tuple(s for s in found if (len(s.size), len(s.x)) == fits)
+
+    @property
+    def _remembered(self) -> str:
+        """The start whose memory is rehearsed; empty: none is."""
+        return self.start.card.name if self.start is not None and self.feed.memory else ""
 
     def follow(self) -> None:
         """The part of a process that is not the first: to make the same steps."""
@@ -304,14 +332,16 @@ class Training:
         return bool(self.crossed) or (partial and not self.split.validation)
 
     def _settled(self, net: Any) -> Any:
-        """The network that is scored and saved: of a retraining on corrections, a mean of it and its start.
+        """The network that is scored and saved: of a retraining on corrections without a memory, a mean of it and its start.
 
         The weights between the two keep most of what was learned, and of what the start knew before (Wortsman et al.
-        2022, CVPR: robust fine-tuning of zero-shot models).
+        2022, CVPR: robust fine-tuning of zero-shot models). With a memory, nothing has to be given up.
         """
         start, completed = self.start, self.task.supervision.completion(self.options)
-        if start is None or not (self.target.corrections and self._fits) or completed is not None:
+        kept = start is None or not (self.target.corrections and self._fits) or completed is not None
+        if kept or self.feed.memory:
             return net
+        assert start is not None
         found, old = deepcopy(net), start.net.to(next(net.parameters()).device).state_dict()
         with torch.no_grad():
             for name, value in found.state_dict().items():
@@ -370,7 +400,7 @@ class Training:
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
         old_test = self._old_test(best)
-        self._keep_held()
+        self._keep_parts()
         if self.checks.watched is not None:
             self.checks.watched.write(self.target.run)
         facts = {
@@ -400,12 +430,16 @@ class Training:
                 data = {**self.card.data, "calibration": found[1]}
                 self.card = replace(self.card, calibration=found[0], data=data)
 
-    def _keep_held(self) -> None:
-        """Keep some of what was not trained on, for the models that begin from this one."""
+    def _keep_parts(self) -> None:
+        """Keep some of what was not trained on, and some of what was, for the models that begin from this one."""
         judge = self.test or (self.checks.judge if self.split.validation else None)
         labelled = self.task.target is not None and self.task.result.dense and not self.task.result.intensities
-        if judge is not None and labelled and self.task.supervision.completion(self.options) is None:
+        partial = self.task.supervision.completion(self.options) is not None
+        if judge is not None and labelled and not partial:
             keep_held(self.target.run, judge.sources)
+        if labelled and not partial and not self.target.corrections:
+            crops = self.split.training
+            keep_memory(self.target.run, self.feed.sources(crops[:: max(1, -(-len(crops) // REMEMBERED))]))
 
     def _old_test(self, best: Bundle) -> dict[str, Any]:
         """Of a retraining on corrections: how it and its start do on what the start never trained on."""

@@ -44,8 +44,13 @@ class Candidate(Protocol):
         ...
 
     @property
+    def reached(self) -> float:
+        """The best score so far."""
+        ...
+
+    @property
     def figure(self) -> str:
-        """What is compared, with its name and unit, for the value ``learner.best``."""
+        """The same with its name and unit."""
         ...
 
     @property
@@ -96,7 +101,7 @@ def find_start(
     assert training.baseline is not None
     held, method = training.baseline["selection_score"], training.baseline["method"]
     told = f"{training.figure} before any training, {held:.3g} for the baseline ({method})"
-    if training.learner.best > held:
+    if training.reached > held:
         return training, f"Started from {comparison.models[0].name}: {told}."
     nothing = make(None, training)
     nothing.begin()
@@ -129,9 +134,9 @@ def _by_trials(
         paused += training.paused
         steps = steps or training.learner.step
         told.append(_Outcome(name, training.figure, _when(training)))
-        reached = training.learner.best
-        same = best is not None and model is None and reached == best.learner.best
-        if best is None or reached > best.learner.best or (same and comparison.held is None):
+        reached = training.reached
+        same = best is not None and model is None and reached == best.reached
+        if best is None or reached > best.reached or (same and comparison.held is None):
             if best is not None:
                 best.leave(training)
             best, told = training, [told[-1], *told[:-1]]

@@ -50,12 +50,17 @@ def test_the_preview_follows_strokes_and_goes_with_live(panel, viewer, qtbot):
     assert panel.editing.labels.metadata[STROKES] == "objects"
     assert panel.editing.labels.selected_label == 1
     assert panel.live_check.isChecked()
+    assert (panel.ground_button.isChecked(), panel.next_button.isChecked()) == (True, False)
+    panel.next_button.click()
+    assert (panel.ground_button.isChecked(), panel.next_button.isChecked()) == (False, True)
+    panel.editing.labels.mode = "pan_zoom"
+    assert not panel.next_button.isChecked()
     paint(panel, truth)
     qtbot.waitUntil(lambda: shown(panel), timeout=60000)
     layer = panel.live.layer
     assert layer.data[truth == 1].tolist().count(2) > 0.8 * (truth == 1).sum()
     assert ((layer.data > 0) == (truth > 0)).mean() > 0.95
-    assert "s after each stroke" in panel.live_text.text()
+    assert panel.live_text.text().startswith("Preview after")
     assert panel.strokes_text.text().startswith("3 objects, ")
     assert viewer.layers.selection.active is panel.editing.labels
     before = layer.data.copy()
@@ -116,7 +121,7 @@ def test_training_from_strokes_takes_them_as_such(panel, viewer):
 @pytest.mark.parametrize(
     ("plane", "objects", "enough", "said"),
     [
-        ([[0, 0, 0]], True, False, "0 objects, 0 strokes of background: paint both to see a preview"),
+        ([[0, 0, 0]], True, False, "0 objects, 0 strokes of background: paint both"),
         ([[1, 0, 1, 0, 2]], True, True, "1 object, 2 strokes of background"),
         ([[1, 0, 1]], False, False, "1 class painted: paint two or more"),
         ([[1, 0, 2]], False, True, "2 classes painted"),

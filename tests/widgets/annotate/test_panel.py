@@ -147,8 +147,11 @@ def test_a_walk_through_all_tools_and_back(qtbot, begin):
     np.testing.assert_array_equal(layer.data, start)
     assert not accepted.data.any()
     assert not panel.undo_button.isEnabled()
+    hand.key(Qt.Key.Key_Z, CONTROL)
+    assert hand.said == "There is nothing to undo."
     for _ in range(12):
         hand.key(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert hand.said == "Redone."
     assert accepted.data.all()
     assert layer.data[60, 135] == 5
 

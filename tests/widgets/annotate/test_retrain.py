@@ -133,6 +133,22 @@ def test_a_model_that_lost_is_not_taken_unless_asked(filled, annotate, outcome):
     assert annotate.editing.labels.name == "cells_1-retrained"
 
 
+def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_labels(filled, annotate, outcome):
+    section, image = annotate.retrain, filled.layers["cells_1"]
+    section._ended(outcome.what)
+    assert section.message.text()
+    about = provenance("result", "cells_1", task="instances", path=str(find("objects-grey")))
+    found = filled.add_labels(np.array(filled.layers["cells_1 labels"].data), name="found", scale=image.scale, metadata=about)
+    annotate.choose(found)
+    assert section.start_box.currentText() == "objects-grey"
+    assert section.message.text() == section.checked.text() == ""
+    annotate.choose(filled.layers["cells_1 labels"])
+    assert section.start_box.currentText() == "automatic"
+    section.start_box.activated.emit(0)  # a person chose it
+    annotate.choose(found)
+    assert section.start_box.currentText() == "automatic"
+
+
 def test_a_click_leads_to_an_object(filled, annotate, outcome):
     section = annotate.retrain
     section._ended(outcome.what)

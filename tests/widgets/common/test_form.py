@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 
-from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, narrow, sentence
+from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, brief, narrow, sentence
 
 
 @pytest.mark.gui
@@ -44,6 +44,12 @@ def test_long_names_can_be_told_apart(qtbot):
     assert seen[1] != seen[2]
     assert seen[3] == seen[4]
     assert seen[0] != seen[3]
+
+
+def test_a_long_name_in_a_sentence_loses_its_middle():
+    assert brief("cells_1-retrained") == "cells_1-retrained"
+    name = brief("07fb37aafa6626608af90c1e18f6a743f29b6b233d2e427d-retrained-2")
+    assert name == "07fb37aafa66266…7d-retrained-2"
 
 
 @pytest.mark.gui

@@ -267,15 +267,19 @@ class Editing(QObject):
             self._tidied = None
         return True
 
-    def undo(self) -> None:
-        """Undo the last step."""
+    def undo(self) -> str:
+        """Undo the last step; what happened, in words."""
+        done = self.history.length > 0
         self.history.undo()
         self._later()
+        return "Undone." if done else "There is nothing to undo."
 
-    def redo(self) -> None:
-        """Redo what was undone last."""
+    def redo(self) -> str:
+        """Redo what was undone last; what happened, in words."""
+        done = self.history.undone > 0
         self.history.redo()
         self._later()
+        return "Redone." if done else "There is nothing to redo."
 
     def _painted(self, event: Any) -> None:
         """A person changed something, with a tool or with napari's brush."""

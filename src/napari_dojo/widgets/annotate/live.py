@@ -46,7 +46,7 @@ class Strokes:
         if not self.objects:
             more = "" if self.enough else ": paint two or more"
             return f"{self.found} class{'es' * (self.found != 1)} painted{more}"
-        lacks = "" if self.enough else ": paint both to see a preview"
+        lacks = "" if self.enough else ": paint both"
         strokes = f"{self.background} stroke{'s' * (self.background != 1)} of background"
         return f"{self.found} object{'s' * (self.found != 1)}, {strokes}{lacks}"
 
@@ -163,6 +163,8 @@ class Live(QObject):
             QTimer.singleShot(LOOK, lambda: self._written(told))
         elif look["number"] >= self._number - 1:
             self._runner.job.ask(look)
+            if self.layer is None:
+                self.said.emit("Computing the first preview ...")
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, Failed) and self._editing is not None:
@@ -183,7 +185,7 @@ class Live(QObject):
         seconds = time.monotonic() - begun[0]
         first = self.shown[0] if event.whole and self.shown[0] is not None and self.shown[1] is None else seconds
         self.shown = (first, seconds if event.whole else None)
-        self.said.emit(f"{first:.1f} s after each stroke" + (f", all of it {seconds:.1f} s" if event.whole else ""))
+        self.said.emit(f"Preview after {first:.1f} s" + (f", all of it after {seconds:.1f} s" if event.whole else ""))
 
     def _put(self, found: NDArray[np.int32], box: list[list[int]], sight: Sight) -> None:
         editing = self._editing

@@ -59,6 +59,7 @@ class AnnotatePanel(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.editing: Editing | None = None
+        self._enough = False  # strokes to train on
         self._hidden: Any = None  # the layer of accepted places, while the view is 3-D
         self.unfinished = Unfinished(runs=False)
         self.column.addWidget(self.unfinished)
@@ -149,6 +150,8 @@ class AnnotatePanel(Panel):
         self.ground_button, self.next_button = QPushButton("Background  B"), QPushButton("Next object  N")
         described(self.ground_button, "Paint background", "Paint background with number 1: close to objects, and far.")
         described(self.next_button, "Paint the next object", "Paint the next object, with a number that none has yet.")
+        for button in (self.ground_button, self.next_button):
+            button.setCheckable(True)  # the brush in hand is pressed
         brushes.addWidget(self.ground_button)
         brushes.addWidget(self.next_button)
         self.live_check = QCheckBox("Live")
@@ -276,10 +279,10 @@ class AnnotatePanel(Panel):
     def _edit(self, labels: Any) -> None:
         """Let go of one layer and take up another."""
         self.live.end()
+        self._enough = False
         self.tools.attach(None)
         if self.editing is not None:
-            self._bind_brushes(self.editing.labels, on=False)
-            self.editing.close()
+            self._let_go(self.editing)
             self.editing.deleteLater()
         self.editing = None
         self.image_box.blockSignals(True)
@@ -289,17 +292,29 @@ class AnnotatePanel(Panel):
             self.editing = Editing(self.viewer, labels, self)
             self.editing.changed.connect(self._show_steps)
             self.editing.counted.connect(self._show)
+            labels.events.mode.connect(self._show_brush)
+            labels.events.selected_label.connect(self._show_brush)
             self.tools.attach(self.editing)
             self._bind_brushes(labels, on=True)
             self._reach_chosen()
         self.result.setText("")
 
+    def _let_go(self, editing: Editing) -> None:
+        self._bind_brushes(editing.labels, on=False)
+        for changed in (editing.labels.events.mode, editing.labels.events.selected_label):
+            changed.disconnect(self._show_brush)
+        editing.close()
+
     def _list_images(self) -> None:
         labels = self.labels_box.layer
-        images = [] if labels is None else [x for x in images_of(self.viewer.layers) if fits(x, labels)]
+        images = [x for x in images_of(self.viewer.layers) if labels is None or fits(x, labels)]
         name = None if labels is None else made(labels.metadata).get("image")
         named = next((x for x in images if x.name == name), None)
-        likely = named or next((a for a, _ in paired(images, [labels], fits)), None) if images else None
+        likely = named
+        if labels is None:
+            likely = images[-1] if images else None
+        elif named is None and images:
+            likely = next((a for a, _ in paired(images, [labels], fits)), None)
         self.image_box.fill(images, likely)
         self._image_chosen()
 
@@ -381,6 +396,7 @@ class AnnotatePanel(Panel):
 
     def _strokes_counted(self, counts: Strokes) -> None:
         self.strokes_text.setText(counts.sentence)
+        self._enough = counts.enough
         self.retrain.allow(counts.enough)
 
     def _paint(self, number: int) -> None:
@@ -391,6 +407,16 @@ class AnnotatePanel(Panel):
         layer.visible = True
         self.viewer.layers.selection.active = layer
         layer.selected_label, layer.mode = number, "paint"
+        self._show_brush()
+
+    def _show_brush(self, event: Any = None) -> None:
+        """Which of the brushes is in hand, and the number of the object that it paints."""
+        layer = None if self.editing is None else self.editing.labels
+        number = int(layer.selected_label) if layer is not None and str(layer.mode) == "paint" else 0
+        objects = self.strokes == "objects"
+        ground = objects and number == BACKGROUND
+        self.ground_button.setChecked(ground)
+        self.next_button.setChecked(bool(number) and not ground)
 
     def _bind_brushes(self, layer: Any, on: bool) -> None:
         """The keys of the brushes, where the labels are strokes; else nothing happens."""
@@ -439,10 +465,11 @@ class AnnotatePanel(Panel):
                 self.retrain.allow(own or editing.tally.accepted > 0)
         else:
             image = bool(images_of(self.viewer.layers))
-            why = writable(labels) if labels is not None else (NO_LABELS if image else NO_IMAGE)
-            self.count_text.setText(self.marked("error", why))
+            why = writable(labels) if labels is not None else ""
+            self.count_text.setText(self.marked("error", why) if why else NO_LABELS if image else NO_IMAGE)
             self.meaning.setText("")
         self._show_steps()
+        self._show_brush()
         self._tool_changed()
         self._lead()
 
@@ -481,7 +508,8 @@ class AnnotatePanel(Panel):
         elif self.editing is None:
             self.lead(self.new_button if images_of(self.viewer.layers) else None)
         else:
-            self.lead(self.retrain.next_button if self.editing.tally.accepted else None)
+            ready = self._enough if self.strokes else self.editing.tally.accepted > 0
+            self.lead(self.retrain.next_button if ready else None)
 
     def _say(self, text: str) -> None:
         self.result.setText(text)
@@ -492,11 +520,11 @@ class AnnotatePanel(Panel):
 
     def _undo(self) -> None:
         if self.editing is not None:
-            self.editing.undo()
+            self._say(self.editing.undo())
 
     def _redo(self) -> None:
         if self.editing is not None:
-            self.editing.redo()
+            self._say(self.editing.redo())
 
     def _accept_part(self, view: bool) -> None:
         if self.editing is None:
@@ -569,8 +597,7 @@ class AnnotatePanel(Panel):
             self.unfinished.end()
             self.autosave.end(keep=True)
             if self.editing is not None:
-                self._bind_brushes(self.editing.labels, on=False)
-                self.editing.close()
+                self._let_go(self.editing)
         super().end()
 
 

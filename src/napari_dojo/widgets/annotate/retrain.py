@@ -20,7 +20,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Message, Progress, Started, Step
 from napari_dojo.metrics.corrections import Changed
 from napari_dojo.models.card import read_card
-from napari_dojo.models.library import Model
+from napari_dojo.models.library import Model, find
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.annotate.annotated import KINDS, Annotated, annotated
@@ -30,6 +30,7 @@ from napari_dojo.widgets.common.accepted import accepted_places, add_accepted
 from napari_dojo.widgets.common.camera import look_at
 from napari_dojo.widgets.common.form import (
     NameBox,
+    brief,
     calm,
     described,
     form_layout,
@@ -76,6 +77,8 @@ class RetrainSection(QWidget):
         self._editing: Editing | None = None
         self._ready = True
         self._minutes_by_hand = False
+        self._start_by_hand = False
+        self._base_before = AUTO  # what was chosen by itself
         self.settings: dict[str, Any] = {}  # more settings of the training
         self.model: Model | None = None
         self.outcome: Outcome | None = None
@@ -97,10 +100,11 @@ class RetrainSection(QWidget):
         described(
             self.start_box,
             "Start from",
-            "The base model of every retraining. Automatic: those that fit and nothing are compared on annotation that is "
-            "held out for it, and the best is trained on all of it.",
+            "The base model of every retraining: where a model has predicted the labels, that one. Automatic: those that fit "
+            "and nothing are compared on annotation that is held out for it, and the best is trained on all of it.",
         )
         narrow(self.start_box)
+        self.start_box.activated.connect(self._start_chosen)
         self.minutes_box = QDoubleSpinBox()
         self.minutes_box.setRange(0.1, 600.0)
         self.minutes_box.setDecimals(1)
@@ -157,13 +161,16 @@ class RetrainSection(QWidget):
         """Retrain on these labels; None: on nothing."""
         if editing is not self._editing:
             self._ready = True
+            if editing is not None and not self.busy and self._speaks_of(editing.labels):
+                self._forget()
+                self.message.setText("")
         self._editing = editing
         kind = KINDS[self._kind]
         if not self._minutes_by_hand:
             self.minutes_box.blockSignals(True)
             self.minutes_box.setValue(kind.minutes)
             self.minutes_box.blockSignals(False)
-        chosen = self.start_box.currentData()
+        chosen = self._start_wanted()
         self.start_box.clear()
         self.start_box.addItem("automatic", AUTO)
         image = None if editing is None else editing.image
@@ -173,6 +180,31 @@ class RetrainSection(QWidget):
         self.start_box.addItem("nothing", NONE)
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
         self._show()
+
+    def _start_wanted(self) -> Any:
+        """What was chosen; where nobody chose, the base model of the prediction that is corrected."""
+        chosen, before = self.start_box.currentData(), self._base_before
+        if self._start_by_hand:
+            return chosen
+        self._base_before = self._base()
+        return chosen if self._base_before == AUTO and chosen != before else self._base_before
+
+    def _base(self) -> str:
+        """What corrections of a prediction are trained from: its model, or the one that this was retrained from."""
+        model = self._panel_model()
+        if model is None or not model.card.data.get("corrections"):
+            return AUTO if model is None else str(model.path)
+        try:
+            return str(find(model.card.parent)) if model.card.parent else AUTO
+        except DojoError:
+            return AUTO
+
+    def _speaks_of(self, labels: Any) -> bool:
+        """Whether what is shown of the last retraining has nothing to do with these labels."""
+        path = made(labels.metadata).get("path")
+        known = self.outcome
+        ours = known is not None and (path == str(known.model.path) or labels is known.annotated.rows[0].target)
+        return bool(self.message.text()) and not ours
 
     def allow(self, ready: bool) -> None:
         """Whether enough is annotated."""
@@ -225,7 +257,7 @@ class RetrainSection(QWidget):
         self._told: list[str] = []
         self.retraining.start(found, self._panel_model(), wish)
         count = len(found.rows)
-        images = f"{count} images" if count > 1 else found.rows[0].name
+        images = f"{count} images" if count > 1 else brief(found.rows[0].name)
         self.message.setText(escape(f"Training on what is annotated in {images}."))
         self._show()
 
@@ -295,14 +327,14 @@ class RetrainSection(QWidget):
         """The new model becomes the panel's, and its prediction a layer."""
         self.model, self.outcome = outcome.model, outcome
         start = str(outcome.facts.get("start") or "")
-        text = f"Saved as {outcome.model.name}, and applied. {start}"
+        text = f"Saved as {brief(outcome.model.name)}, and applied. {start}"
         self.message.setText(escape(text.strip()))
         self.made.emit(self._add_result(outcome))
 
     def _refuse(self, outcome: Outcome) -> None:
         """The old model stays the panel's."""
         counts = outcome.tested.all
-        old = outcome.old.name if outcome.old is not None else "the old one"
+        old = brief(outcome.old.name) if outcome.old is not None else "the old one"
         text = (
             f"The new model broke {len(counts.broken):,} and fixed {len(counts.fixed):,} of what is accepted, so {old} stays. "
             "Accept or correct more, or train longer."
@@ -350,6 +382,9 @@ class RetrainSection(QWidget):
         look_at(self._viewer, labels.data_to_world(place), (width or 0) * abs(float(labels.scale[-1])))
 
     # how it looks
+
+    def _start_chosen(self, *_: Any) -> None:
+        self._start_by_hand = True
 
     def _minutes_chosen(self, *_: Any) -> None:
         self._minutes_by_hand = True

@@ -123,7 +123,8 @@ class Tools(QObject):
         keys = {tool.key: self._taking(tool.name) for tool in TOOLS.values() if len(tool.key) == 1}
         if self._editing is not None:
             undo, redo = self._editing.undo, self._editing.redo
-            keys |= {"Control-Z": lambda layer: undo(), "Control-Shift-Z": lambda layer: redo()}
+            keys |= {"Control-Z": lambda layer: self.said.emit(undo())}
+            keys |= {"Control-Shift-Z": lambda layer: self.said.emit(redo())}
         if self._editing is not None and str(self._editing.labels.mode) != "polygon":  # where napari needs these two
             keys |= {"Enter": lambda layer: self.accept_under_mouse(), "Escape": lambda layer: self.cancel()}
         for key, act in keys.items():

@@ -36,6 +36,7 @@ __all__ = [
     "Fold",
     "NameBox",
     "PathEdit",
+    "brief",
     "calm",
     "described",
     "form_layout",
@@ -110,6 +111,12 @@ class NameBox(QComboBox):
         painter = QStylePainter(self)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def brief(name: str, most: int = 30) -> str:
+    """A name for a sentence: a long one loses its middle, because a label breaks lines only between words."""
+    kept = most // 2
+    return name if len(name) <= most else f"{name[:kept]}…{name[-kept:]}"
 
 
 class PathEdit(QWidget):
