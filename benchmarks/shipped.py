@@ -9,11 +9,14 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from _common import DATA, ROOT, dojo, instance_scores, rounded
 from _shipped import remember, tested
+from numpy.typing import NDArray
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
@@ -66,7 +69,14 @@ def finished(model: Path, data: Path) -> None:
     card = tested(bundle.card, evaluate_model(bundle, pairs))
     cover = overlay(scene.image[None], predict(bundle, scene.image, "YX"))
     save(replace(bundle, card=card), model, scene.image[None, :128, :128], cover)
-    remember(model, (random_nuclei(seed, (256, 256)) for seed in range(REMEMBERED)))
+    remember(model, fields())
+
+
+def fields() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Simulated images that it was trained on, and their labels."""
+    for seed in range(REMEMBERED):
+        scene = random_nuclei(seed, (256, 256))
+        yield scene.image[None], scene.labels
 
 
 def main() -> None:
@@ -85,7 +95,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")
     args = parser.parse_args()
     if args.memory:
-        remember(SHIPPED, (random_nuclei(seed, (256, 256)) for seed in range(REMEMBERED)))
+        remember(SHIPPED, fields())
         return
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
         folder = Path(name)

@@ -9,13 +9,15 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from _common import DATA, ROOT, dojo
-from _shipped import tested
+from _shipped import remember, tested
+from numpy.typing import NDArray
 
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
@@ -24,6 +26,7 @@ from napari_dojo.io.images import write
 from napari_dojo.models.bundle import load, save
 from napari_dojo.models.cover import overlay
 from napari_dojo.simulation.objects import ObjectField, random_objects, random_stained
+from napari_dojo.training.held import REMEMBERED
 
 EDGE = 256  # of the fields, px
 DIAMETER = 24.0  # px: objects much larger or smaller are brought to it; the median of those trained on is 15, as small ones are many
@@ -71,8 +74,15 @@ def written(recipe: Recipe, folder: Path) -> tuple[Path, Path]:
     return images, masks
 
 
+def fields(recipe: Recipe) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Simulated images that it was trained on, and their labels."""
+    made = (recipe.field(seed, (EDGE, EDGE)) for seed in range(recipe.fields))
+    for field in islice((f for f in made if f.labels.any()), REMEMBERED):
+        yield field.image[None] if field.image.ndim == 2 else field.image.transpose(2, 0, 1), field.labels
+
+
 def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
-    """Give the model its name, test image and cover; where it has one channel, its score on real nuclei."""
+    """Give the model its name, test image, cover and memory; where it has one channel, its score on real nuclei."""
     recipe = MODELS[name]
     bundle, shown = load(model), recipe.field(100_003, (EDGE, EDGE)).image
     axes = "YXC"[: shown.ndim]
@@ -82,6 +92,7 @@ def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
         pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
         card = tested(card, evaluate_model(bundle, pairs))
     save(replace(bundle, card=card), model, seen[:, :128, :128], overlay(seen, predict(bundle, shown, axes)))
+    remember(model, fields(recipe))
     return dict(card.score)
 
 
@@ -92,9 +103,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="34 and 22 by default")
     parser.add_argument("--width", type=int, default=32, help="feature maps of the finest level")
     parser.add_argument("--model-at", type=Path, help="do not train: take the model that lies in this folder")
+    parser.add_argument("--memory", action="store_true", help="only write the memory of the model in the package")
     parser.add_argument("--write", action="store_true", help="put it into the package")
     args = parser.parse_args()
     recipe, shipped = MODELS[args.model], ROOT / "src" / "napari_dojo" / "models" / "shipped" / args.model
+    if args.memory:
+        remember(shipped, fields(recipe))
+        return
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
         model = args.model_at or Path(name) / args.model
         if args.model_at is None:

@@ -63,7 +63,7 @@ def test_own_shipped_and_lab_models_are_listed(tmp_path: Path, monkeypatch: pyte
 
 def test_a_zip_is_a_model_and_leaves_the_run_behind(tmp_path: Path) -> None:
     shutil.copytree(find(SHIPPED), tmp_path / "m")
-    (tmp_path / "m" / "run").mkdir()
+    (tmp_path / "m" / "run").mkdir(exist_ok=True)
     (tmp_path / "m" / "run" / "state.pt").write_bytes(b"x")
     packed = export(tmp_path / "m", tmp_path / "m.zip")
     assert not any("run" in name for name in zipfile.ZipFile(packed).namelist())

@@ -30,7 +30,7 @@ from napari_dojo.training.world import World
 __all__ = ["Feed", "Scaled"]
 
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
-REHEARSED = 0.3  # share of the patches that come from the memory
+REHEARSED = 0.45  # share of the patches that come from the memory
 ON_GPU = 4  # times as many
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 

@@ -138,7 +138,9 @@ def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_
     section._ended(outcome.what)
     assert section.message.text()
     about = provenance("result", "cells_1", task="instances", path=str(find("objects-grey")))
-    found = filled.add_labels(np.array(filled.layers["cells_1 labels"].data), name="found", scale=image.scale, metadata=about)
+    found = filled.add_labels(
+        np.array(filled.layers["cells_1 labels"].data), name="found", scale=image.scale, metadata=about
+    )
     annotate.choose(found)
     assert section.start_box.currentText() == "objects-grey"
     assert section.message.text() == section.checked.text() == ""

@@ -49,7 +49,7 @@ def test_long_names_can_be_told_apart(qtbot):
 def test_a_long_name_in_a_sentence_loses_its_middle():
     assert brief("cells_1-retrained") == "cells_1-retrained"
     name = brief("07fb37aafa6626608af90c1e18f6a743f29b6b233d2e427d-retrained-2")
-    assert name == "07fb37aafa66266…7d-retrained-2"
+    assert name == "07fb37aafa66266…27d-retrained-2"
 
 
 @pytest.mark.gui
