@@ -34,7 +34,9 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.training import train
 
 BASE = "nuclei-fluorescence"
-BASES = {"nuclei3d_small": "objects-grey"}  # of real nuclei: it never saw a real image; the other one finds .93 of them at once
+BASES = {
+    "nuclei3d_small": "objects-grey"
+}  # of real nuclei: it never saw a real image; the other one finds .93 of them at once
 KINDS = ("bacteria", "bright_field", "nuclei3d_small")  # of cells, there is too little to correct
 BOX = 96  # px of a place that is suggested
 CORRECTED = 10  # images: fewer hold less than fifty mistakes once the first are corrected
