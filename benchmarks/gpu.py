@@ -1,7 +1,8 @@
 """GPU: how near training and prediction come to what the card can do, and what they reach in minutes; JSON in under eight minutes.
 
 It needs torch, numpy, scipy, scikit-image, tifffile, PyYAML and psutil; nothing has to be installed, not even napari-dojo.
-A part that fails has its error in the JSON, and the rest goes on. ``--device cpu --quick`` tries the script itself.
+Each part is a process with a time limit. One that fails has the reason in the JSON, beside what it had found, and the others run.
+``--device cpu --quick`` tries the script itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,20 @@ from statistics import mean, median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds that a part may take. Those of all parts end within `ALL`, in which time is kept for the parts that come after one.
+PARTS = {"step": 100, "prediction": 60, "nuclei": 190, "denoise": 150, "shipped": 40, "large": 60}
+LEAST = {"step": 60, "prediction": 30, "nuclei": 150, "denoise": 115, "shipped": 20, "large": 30}
+ALL = 465
+BARS = {  # part, figure: the value, and whether it is the most or the least
+    ("step", "step_ratio"): (1.25, "most"),
+    ("prediction", "predict_ratio"): (1.3, "most"),
+    ("nuclei", "busy"): (0.8, "least"),
+    ("nuclei", "ap_0.5"): (0.875, "least"),
+    ("nuclei", "ap_0.7"): (0.765, "least"),
+    ("denoise", "psnr"): (31.8, "least"),
+    ("shipped", "predict_command_seconds"): (8.0, "most"),
+    ("large", "command_seconds"): (20.0, "most"),
+}
 RICH = {  # what the command line shows its progress with, where it is not installed: nothing is shown
     "__init__": "",
     "console": """
@@ -97,9 +113,16 @@ class Benchmark:
         from napari_dojo import device as devices
 
         self.args, self.folder, self.quick = args, folder, args.quick
+        self.facts: dict[str, Any] = {}
         self.device = devices.choose(args.device)
+        self.found(device=self.device.sentence)
 
-    def step(self) -> dict[str, Any]:
+    def found(self, **facts: Any) -> None:
+        """Print what is known by now, as a line of JSON."""
+        self.facts |= facts
+        print(json.dumps(self.facts), flush=True)
+
+    def step(self) -> None:
         """A whole training step over the bare network's, at the plan's own batch and width."""
         import torch
         from loop_overhead import Setting
@@ -121,6 +144,7 @@ class Benchmark:
         learner = Learner(setting.net(), self.device, plan.learning_rate, plan.steps)
         stepper = Stepper(learner, batches, setting.loss)
         stepper.step(1e-4)  # decides how precise steps are
+        self.found(torch=torch.__version__, plan={"batch": plan.batch, "patch": list(plan.patch), "width": plan.width})
         bare = _bare(setting, self.device, next(batches), bool(learner.lowered))
 
         def whole() -> None:
@@ -138,62 +162,69 @@ class Benchmark:
             return 1000 * (time.perf_counter() - began) / count
 
         timed(whole), timed(bare)  # they warm up
-        pairs = [(timed(whole), timed(bare)) for _ in range(blocks)]
-        return {
-            "step_ratio": round(median(a / b for a, b in pairs), 3),
-            "step_ms": round(median(a for a, _ in pairs), 3),
-            "bare_graph_ms" if where.type == "cuda" else "bare_ms": round(median(b for _, b in pairs), 3),
-            "plan": {"batch": plan.batch, "patch": list(plan.patch), "width": plan.width},
-            "torch": torch.__version__,
-        }
+        if stepper.unrecorded:
+            self.found(unrecorded=stepper.unrecorded)
+        pairs = []
+        for _ in range(blocks):
+            pairs.append((timed(whole), timed(bare)))
+            self.found(
+                step_ratio=round(median(a / b for a, b in pairs), 3),
+                step_ms=round(median(a for a, _ in pairs), 3),
+                bare_ms=round(median(b for _, b in pairs), 3),
+            )
+        if where.type == "cuda":
+            self.found(memory_gb=round(torch.cuda.max_memory_reserved() / 1e9, 2))
 
-    def prediction(self) -> dict[str, Any]:
+    def prediction(self) -> None:
         """Tiled prediction of 4096 x 4096 over its bare forward passes."""
         from loop_overhead import Setting, prediction
 
         edge = 512 if self.quick else 4096
-        return {"edge": edge, **prediction(Setting(1, self.device), self.device, edge, 1 if self.quick else 5)}
+        self.found(edge=edge, **prediction(Setting(1, self.device), self.device, edge, 1 if self.quick else 5))
 
-    def nuclei(self) -> dict[str, Any]:
+    def nuclei(self) -> None:
         """dsb2018_fluo: two minutes of training, how busy the card is meanwhile, the test images by command, AP."""
+        data = self._some(self.args.nuclei, "nuclei")
+        self._scored(data, self._trained("instances", data, "images", "masks", 2.0))
+
+    def _scored(self, data: Path, out: Path) -> None:
         from _common import instance_scores, rounded
 
-        data = self._some(self.args.nuclei, "nuclei")
-        facts, out = self._trained("instances", data, "images", "masks", 2.0)
-        return {**facts, "ap": rounded(instance_scores(data / "test" / "masks", out).ap)}
+        self.found(**{f"ap_{k}": v for k, v in rounded(instance_scores(data / "test" / "masks", out).ap).items()})
 
-    def denoise(self) -> dict[str, Any]:
+    def denoise(self) -> None:
         """w2s_denoise: one and a half minutes with pairs, PSNR of the test images."""
         from _common import image_scores, in_words
 
         data = self._some(self.args.w2s, "w2s")
-        facts, out = self._trained("denoise", data, "noisy", "clean", 1.5)
-        return {**facts, **in_words(image_scores(data / "test" / "clean", out))}
+        out = self._trained("denoise", data, "noisy", "clean", 1.5)
+        self.found(**in_words(image_scores(data / "test" / "clean", out)))
 
-    def _trained(self, task: str, data: Path, inputs: str, targets: str, minutes: float) -> tuple[dict[str, Any], Path]:
-        """Train on the training part, predict the test part: times, and where the predictions lie."""
+    def _trained(self, task: str, data: Path, inputs: str, targets: str, minutes: float) -> Path:
+        """Train on the training part, predict the test part; where the predictions lie."""
         from _common import dojo
 
         model, out = self.folder / f"{task}-model", self.folder / f"{task}-out"
         with Busy() as busy:
             pairs = ("--input", data / "train" / inputs, "--target", data / "train" / targets)
             seconds = self._train(task, *pairs, "--minutes", self._minutes(minutes), "--out", model)
+        self.found(train_seconds=round(seconds, 1), **_steps(model), **busy.facts())
         predicting = dojo("predict", model, data / "test" / inputs, "--device", self.device.kind, "--out", out)
-        facts = {"train_seconds": round(seconds, 1), **_steps(model), **busy.facts()}
-        return {**facts, "predict_command_seconds": round(predicting, 1)}, out
+        self.found(predict_command_seconds=round(predicting, 1))
+        return out
 
-    def shipped(self) -> dict[str, Any]:
+    def shipped(self) -> None:
         """The shipped nuclei model: the 50 test images by command, and their AP."""
-        from _common import dojo, instance_scores, rounded
+        from _common import dojo
 
         data, out = self._some(self.args.nuclei, "nuclei"), self.folder / "shipped-labels"
         seconds = dojo(
             "predict", "nuclei-fluorescence", data / "test" / "images", "--device", self.device.kind, "--out", out
         )
-        found = instance_scores(data / "test" / "masks", out).ap
-        return {"predict_command_seconds": round(seconds, 1), "ap": rounded(found)}
+        self.found(predict_command_seconds=round(seconds, 1))
+        self._scored(data, out)
 
-    def large(self) -> dict[str, Any]:
+    def large(self) -> None:
         """Labels of an image of 8192 x 8192, from file to file, by command with the shipped model."""
         import numpy as np
         from _common import dojo
@@ -208,7 +239,7 @@ class Benchmark:
         path.parent.mkdir()
         images.write(path, np.tile(block, (edge // 1024, edge // 1024)), "YX")
         where = ("--device", self.device.kind, "--out", self.folder / "large-out")
-        return {"edge": edge, "command_seconds": round(dojo("predict", "nuclei-fluorescence", path, *where), 1)}
+        self.found(edge=edge, command_seconds=round(dojo("predict", "nuclei-fluorescence", path, *where), 1))
 
     def _minutes(self, whole: float) -> float:
         return 0.1 if self.quick else whole
@@ -263,40 +294,82 @@ def _steps(model: Path) -> dict[str, Any]:
     return {k: training.get(k) for k in ("steps", "seconds", "batch", "patch", "device")}
 
 
-PARTS = ("step", "prediction", "nuclei", "denoise", "shipped", "large")
+def run_part(part: str, words: list[str], limit: float) -> dict[str, Any]:
+    """A part as a process with all that it starts, ended after ``limit`` seconds: what it found, and why it found no more."""
+    began, reason = time.monotonic(), ""
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryDirectory(prefix="dojo-gpu-") as room:
+        command = [sys.executable, str(Path(__file__).resolve()), *words, "--part", part]
+        child = subprocess.Popen(command, stdout=told, env={**os.environ, "TMPDIR": room}, start_new_session=True)
+        try:
+            code = child.wait(timeout=limit)
+            reason = f"ended with exit code {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            reason = f"not done after {limit:.0f} s"
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        told.seek(0)
+        lines = [line for line in told.read().splitlines() if line.startswith("{")]
+    facts: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if reason:
+        facts.setdefault("error", reason)
+    return {**facts, "part_seconds": round(time.monotonic() - began, 1)}
 
 
-def main() -> None:
+def do_part(args: argparse.Namespace) -> int:
+    """One part, in this process."""
+    with tempfile.TemporaryDirectory(prefix="dojo-gpu-") as name:
+        make_ready(Path(name))
+        benchmark = None
+        try:
+            benchmark = Benchmark(args, Path(name))
+            getattr(benchmark, args.part)()
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            known = benchmark.facts if benchmark else {}
+            print(json.dumps({**known, "error": f"{type(error).__name__}: {error}"}), flush=True)
+            return 1
+    return 0
+
+
+def compared(facts: dict[str, Any]) -> dict[str, Any]:
+    """Each figure that has a bar, the bar, and whether it is met; None where there is no figure."""
+    found = {}
+    for (part, name), (bar, side) in BARS.items():
+        value = facts.get(part, {}).get(name)
+        met = None if value is None else value <= bar if side == "most" else value >= bar
+        found[f"{part}_{name}"] = {"value": value, f"at_{side}": bar, "met": met}
+    return found
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     shared = ROOT.parent / "shared" / "data"
     parser.add_argument("--nuclei", type=Path, default=shared / "dsb2018_fluo", metavar="DIR")
     parser.add_argument("--w2s", type=Path, default=shared / "w2s_denoise", metavar="DIR")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="a few seconds of each part")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there, too, after each part")
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.part:
+        return do_part(args)
     began, facts = time.monotonic(), {}
-    with tempfile.TemporaryDirectory(prefix="dojo-gpu-") as name:
-        make_ready(Path(name))
-        benchmark = Benchmark(args, Path(name))
-        facts["device"] = benchmark.device.sentence
-        for part in args.only:
-            at = time.monotonic()
-            try:
-                facts[part] = getattr(benchmark, part)()
-            except (Exception, SystemExit) as error:
-                traceback.print_exc()
-                facts[part] = {"error": f"{type(error).__name__}: {error}"}
-            facts[part]["part_seconds"] = round(time.monotonic() - at, 1)
-            print(json.dumps({part: facts[part]}), file=sys.stderr, flush=True)
-            if args.out:
-                args.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    facts["seconds"] = round(time.monotonic() - began, 1)
-    if args.out:
-        args.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(facts))
+    words = ["--nuclei", str(args.nuclei), "--w2s", str(args.w2s), "--device", args.device, *["--quick"] * args.quick]
+    for i, part in enumerate(args.only):
+        kept = sum(LEAST[later] for later in args.only[i + 1 :])
+        left = ALL - (time.monotonic() - began)
+        facts[part] = run_part(part, words, max(min(PARTS[part], left - kept), min(left, 5.0), 1.0))
+        facts["device"] = facts[part].pop("device", facts.get("device"))
+        facts["seconds"] = round(time.monotonic() - began, 1)
+        print(json.dumps({part: facts[part]}), file=sys.stderr, flush=True)
+        if args.out:
+            args.out.write_text(json.dumps({**facts, "compared": compared(facts)}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({**facts, "compared": compared(facts)}))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
