@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"napari-dojo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="the whole story on sample data: train, apply, score, pictures")
+    demo = commands.add_parser("demo", help="train, apply and evaluate a model on sample images")
     demo.add_argument("--headless", action="store_true", help="do not open the viewer at the end")
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), metavar="DIR", help="where scores and pictures go (default: demo)"

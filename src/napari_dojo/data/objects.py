@@ -107,18 +107,12 @@ def crops_of(
         )
     d = labels.ndim
     wanted = np.asarray(numbers, np.int64)
-    values, first, last = boxes_of(labels)
-    at = np.searchsorted(values, wanted).clip(0, max(0, len(values) - 1))
-    if len(wanted) and (not len(values) or (values[at] != wanted).any()):
-        lost = wanted if not len(values) else wanted[values[at] != wanted]
-        raise DojoError(
-            f"Object {int(lost[0])} is not in the labels (nor are {len(lost) - 1} more). Look for it again."
-        )
     out = np.empty((len(wanted), len(image), *(edge,) * d), np.float32)
     if not len(wanted):
         return out
-    middle = (first[at] + last[at]) / 2  # (n, d) px from the outer edge
-    extent = _sides(last[at] - first[at], context, side)
+    first, last = _ends_of(labels, wanted)
+    middle = (first + last) / 2  # (n, d) px from the outer edge
+    extent = _sides(last - first, context, side)
     finer = np.clip(np.ceil(extent.max(1) / edge), 1, FINEST).astype(int)
     source = _Source(np.asarray(image, np.float32), labels if alone else None, _level(image, labels) if alone else None)
     for k in np.unique(finer):
@@ -127,6 +121,18 @@ def crops_of(
         for part in np.array_split(which, -(-len(which) // each)):
             out[part] = source.crops(wanted[part], middle[part], extent[part], edge, int(k))
     return out
+
+
+def _ends_of(labels: NDArray[Any], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last + 1 pixel of some objects, (n, d) each; DojoError where one is not there."""
+    values, first, last = boxes_of(labels)
+    lost = wanted[~np.isin(wanted, values)]
+    if len(lost):
+        raise DojoError(
+            f"Object {int(lost[0])} is not in the labels (nor are {len(lost) - 1} more). Look for it again."
+        )
+    at = np.searchsorted(values, wanted)
+    return first[at], last[at]
 
 
 def extent_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def table_of(
     chosen: Sequence[str] = USUAL,
 ) -> Table:
     """What a model found, as `TABLES` has it for its kind of prediction; ``chosen`` : measurements of objects."""
-    return TABLES[TASKS[card.task].result](card, labels, image, axes, pixel_size, unit, chosen)
+    return TABLES[TASKS[card.task].result](card, chosen)(labels, image, axes, pixel_size=pixel_size, unit=unit)
 
 
 def class_names(card: Card) -> dict[int, str]:
@@ -266,34 +267,10 @@ def class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return {name: np.array([row.get(name, "") for row in rows], object) for name in names}
 
 
-def _objects_of(
-    card: Card,
-    labels: Any,
-    image: Any,
-    axes: Axes,
-    size: Sequence[float] | None,
-    unit: str | None,
-    chosen: Sequence[str],
-) -> Table:
-    return measure(labels, image, axes, size, unit, chosen)
-
-
-def _classes_of(
-    card: Card,
-    labels: Any,
-    image: Any,
-    axes: Axes,
-    size: Sequence[float] | None,
-    unit: str | None,
-    chosen: Sequence[str],
-) -> Table:
-    return measure_classes(labels, image, axes, class_names(card), size, unit)
-
-
-# The table of a prediction, by its kind; kinds without one are not there.
-TABLES: dict[Kind, Callable[[Card, Any, Any, Axes, Sequence[float] | None, str | None, Sequence[str]], Table]] = {
-    LABELS: _objects_of,
-    CLASSES: _classes_of,
+# What makes the table of a prediction out of labels, image, axes, pixel size and unit, by its kind; kinds without one are not there.
+TABLES: dict[Kind, Callable[[Card, Sequence[str]], Callable[..., Table]]] = {
+    LABELS: lambda card, chosen: partial(measure, chosen=chosen),
+    CLASSES: lambda card, chosen: partial(measure_classes, classes=class_names(card)),
 }
 
 

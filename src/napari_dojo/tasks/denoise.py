@@ -80,7 +80,7 @@ def prepare(dataset: Dataset, options: DenoiseOptions) -> Dataset:
 DENOISE = image_task(
     name="denoise",
     title="Denoise (with pairs)",
-    sentence="Noisy images become like the clean ones that you show it.",
+    sentence="Removes noise. Trained on pairs of noisy and clean images.",
     target=Target(IMAGE, "clean image"),
     options=DenoiseOptions,
     layout=lambda options: Layout(IMAGE, context=options.context),

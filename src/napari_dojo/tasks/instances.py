@@ -132,19 +132,8 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         findings += like
     else:
         findings += [*edge_findings(dataset), *background_findings(dataset), *label_shift_findings(dataset)]
-    sizes, whole, empty = [], [], 0
-    pieces: dict[str, tuple[int, int]] = {}
-    for item in dataset.samples:
-        y = _annotated(item)
-        areas = np.bincount(_numbered(y).ravel())[1:]
-        areas = areas[areas > 0]
-        empty += not len(areas)
-        sizes.append(areas)
-        whole.append(areas if item.region is None else _whole(item.y, item.region))
-        if 0 < len(areas) <= FEW and (n := int(numbered_pieces(y).max())) >= 3 * len(areas):
-            pieces[item.name] = (len(areas), n)
-    areas = np.concatenate(sizes) if sizes else np.zeros(0, int)
-    dims = len(dataset.spatial)
+    objects, dims = _Counted.of(dataset), len(dataset.spatial)
+    areas = objects.areas
     if not len(areas):
         findings.append(
             Finding(
@@ -154,7 +143,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))
     diameter = options.diameter or _diameter(areas, dims)
     if not like:
-        findings += _number_findings(pieces)
+        findings += _number_findings(objects.pieces)
         findings += [*corner_findings(dataset, diameter), *label_findings(dataset, diameter)]
     findings.append(
         Finding(
@@ -163,11 +152,11 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
             + _physical(diameter, dataset),
         )
     )
-    if empty:
-        findings.append(Finding("ok", f"{empty} image{'s' if empty > 1 else ''} without objects"))
+    if objects.empty:
+        findings.append(Finding("ok", f"{objects.empty} image{'s' if objects.empty > 1 else ''} without objects"))
     thickness = _thickness(dataset.samples, diameter)
-    complete = np.concatenate(whole)
-    minimum_area = max(3.0, round(0.5 * float(np.percentile(complete if len(complete) else areas, 1)), 1))
+    least = np.percentile(objects.whole if len(objects.whole) else areas, 1)
+    minimum_area = max(3.0, round(0.5 * float(least), 1))
     return Summary(
         replace(options, diameter=float(diameter)),
         _maps(dims),
@@ -177,6 +166,39 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
         diameter=float(diameter),
         thickness=thickness,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """The labelled objects of all samples.
+
+    Attributes
+    ----------
+    areas : px of each, cut to the regions; ``whole`` : of those that no region cuts.
+    empty : how many samples have none.
+    pieces : of samples with few numbers in many pieces, how many of both, by name.
+    """
+
+    areas: NDArray[Any]
+    whole: NDArray[Any]
+    empty: int
+    pieces: dict[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> _Counted:
+        """Count and measure them."""
+        areas, whole = [np.zeros(0, int)], [np.zeros(0, int)]
+        empty, pieces = 0, {}
+        for item in dataset.samples:
+            y = _annotated(item)
+            found = np.bincount(_numbered(y).ravel())[1:]
+            found = found[found > 0]
+            empty += not len(found)
+            areas.append(found)
+            whole.append(found if item.region is None else _whole(item.y, item.region))
+            if 0 < len(found) <= FEW and (n := int(numbered_pieces(y).max())) >= 3 * len(found):
+                pieces[item.name] = (len(found), n)
+        return cls(np.concatenate(areas), np.concatenate(whole), empty, pieces)
 
 
 def _summary_of_strokes(dataset: Dataset, options: InstancesOptions, planes: int = 0) -> Summary:

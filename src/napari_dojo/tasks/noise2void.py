@@ -257,7 +257,7 @@ def _blind_error(x: NDArray[np.float32], sigma: float) -> float:
 NOISE2VOID = image_task(
     name="noise2void",
     title="Denoise (no pairs)",
-    sentence="Noise is removed by what a pixel's surroundings tell; no clean image is needed.",
+    sentence="Removes noise. Trained on noisy images alone.",
     target=None,
     options=Noise2VoidOptions,
     layout=lambda options: Layout(IMAGE, context=options.context),
