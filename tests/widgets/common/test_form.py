@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QPushButton, QVBoxLayout, QWidget
 
-from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, brief, narrow, sentence
+from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, ProgressBar, brief, narrow, sentence
 
 
 @pytest.mark.gui
@@ -27,6 +27,33 @@ def test_whether_a_fold_is_open_is_remembered(qtbot):
     fold = Fold("More", QWidget(), "another key", is_open=True)
     qtbot.addWidget(fold)
     assert not fold.body.isHidden()
+
+
+@pytest.mark.gui
+def test_a_progress_bar_is_painted_once_for_a_change_and_never_by_itself(qtbot, monkeypatch):
+    """A bar without an end paints 24 times a second, and range, value and text paint one by one."""
+    paints, plain = [], ProgressBar.paintEvent
+
+    def painted(self, event):
+        paints.append(self.text())
+        plain(self, event)
+
+    monkeypatch.setattr(ProgressBar, "paintEvent", painted)
+    bar = ProgressBar()
+    qtbot.addWidget(bar)
+    bar.tell(0, 1, "Starting ...")
+    with qtbot.waitExposed(bar):
+        bar.show()
+    qtbot.wait(50)
+    assert paints
+    assert set(paints) == {"Starting ..."}
+    paints.clear()
+    for done in (0, 3, 3, 9):
+        bar.tell(done, 10, f"{done} of 10")
+        QApplication.processEvents()
+    assert paints == ["0 of 10", "3 of 10", "9 of 10"]
+    qtbot.wait(120)
+    assert len(paints) == 3
 
 
 @pytest.mark.gui

@@ -267,8 +267,7 @@ class RetrainSection(QWidget):
         self.retraining.stop()
 
     def _progress(self, text: str, share: float) -> None:
-        self.progress.setFormat(text)
-        self.progress.setValue(round(1000 * share))
+        self.progress.tell(round(1000 * share), 1000, text)
 
     def _heard(self, event: Event) -> None:
         """An event of the training."""

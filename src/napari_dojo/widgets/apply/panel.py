@@ -138,8 +138,7 @@ class ApplyPanel(Panel):
         self.outcome.classes.use(self.request.classifier)
         self._warnings = []
         self.message.setText("")
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("Starting ...")
+        self.progress.tell(0, 1, "Starting ...")
         self._turn(True)
         self.runner.start(self._work.make)
 
@@ -159,9 +158,8 @@ class ApplyPanel(Panel):
             return
         if isinstance(event, Progress):
             now = min(work.count, 1 + event.done * work.count // max(1, event.total))
-            self.progress.setRange(0, event.total)
-            self.progress.setValue(event.done)
-            self.progress.setFormat(f"Image {now} of {work.count}, %p %" if work.count > 1 else "%p %")
+            text = f"Image {now} of {work.count}, %p %" if work.count > 1 else "%p %"
+            self.progress.tell(event.done, event.total, text)
         elif isinstance(event, Filling) and work.run is not None:
             self.outcome.results.fill(event, work.run)
             self._looking.start()
@@ -196,9 +194,10 @@ class ApplyPanel(Panel):
         """Results are being decoded again; (0, 0) : they are not."""
         if self.runner.busy:
             return
-        self.progress.setRange(0, max(1, total))
-        self.progress.setValue(done if total else int(bool(self._took)))
-        self.progress.setFormat("Updating, %p %" if total else self._took)
+        if total:
+            self.progress.tell(done, total, "Updating, %p %")
+        else:
+            self.progress.tell(int(bool(self._took)), 1, self._took)
 
     def _done(self, work: Work, event: Done) -> None:
         facts = event.facts

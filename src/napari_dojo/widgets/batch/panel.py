@@ -246,8 +246,7 @@ class BatchPanel(Panel):
             rows.replace(())
             fold.hide()
         self.message.setText("")
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("Starting ...")
+        self.progress.tell(0, 1, "Starting ...")
         self._began, self._first, self._paused = 0.0, -1, 0.0
         self._turn(True)
         folder = run_folder("batch")
@@ -298,15 +297,13 @@ class BatchPanel(Panel):
         now = time.monotonic()
         if self._first < 0:
             self._began, self._first = now, event.done
-        self.progress.setRange(0, max(1, event.total))
-        self.progress.setValue(event.done)
         made, spent = event.done - self._first, now - self._began - self._paused
         left = time_left(spent / made * (event.total - event.done)) if made > 0 and spent > 1 else ""
         (counted,) = in_images(iter((event,)))
         assert isinstance(counted, Progress)
         many = event.total > counted.total
         text = f"{counted.done:,} of {counted.total:,}" if many else f"{100 * event.done // max(1, event.total)} %"
-        self.progress.setFormat(f"{text}, {left}" if left else text)
+        self.progress.tell(event.done, event.total, f"{text}, {left}" if left else text)
 
     def _add_soon(self) -> None:
         if not self._adding.isActive():
@@ -351,9 +348,7 @@ class BatchPanel(Panel):
 
     def _ready(self, took: str) -> None:
         self._turn(False)
-        self.progress.setRange(0, 1)
-        self.progress.setValue(int(bool(took)))
-        self.progress.setFormat(took)
+        self.progress.tell(int(bool(took)), 1, took)
         self._changed()
 
     def _failed(self, text: str) -> None:

@@ -192,11 +192,10 @@ class NetworkSection(QWidget):
         if isinstance(event, Started):
             self.message.setText(escape(str(event.plan.get("split", ""))))
         elif isinstance(event, Step):
-            self.progress.setValue(int(1000 * share_done(event)))
-            self.progress.setFormat("Training ..." if event.seconds_left is None else time_left(event.seconds_left))
+            left = event.seconds_left
+            self.progress.tell(int(1000 * share_done(event)), 1000, "Training ..." if left is None else time_left(left))
         elif isinstance(event, Progress):
-            self.progress.setFormat("Cross-validation ...")
-            self.progress.setValue(int(1000 * event.done / max(1, event.total)))
+            self.progress.tell(int(1000 * event.done / max(1, event.total)), 1000, "Cross-validation ...")
         elif isinstance(event, Message):
             self.message.setText(escape(event.text))
         elif isinstance(event, (Done, Failed)):

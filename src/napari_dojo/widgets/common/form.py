@@ -36,6 +36,7 @@ __all__ = [
     "Fold",
     "NameBox",
     "PathEdit",
+    "ProgressBar",
     "brief",
     "calm",
     "described",
@@ -267,13 +268,31 @@ def side_by_side(*widgets: QWidget) -> QWidget:
     return line
 
 
-def job_strip(start: QWidget, running: QWidget, tip: str) -> tuple[QStackedWidget, QProgressBar, QLabel]:
+class ProgressBar(QProgressBar):
+    """How far a job is.
+
+    Each change of any widget composes the whole window with napari's canvas, tens of milliseconds without a graphics card. So it is
+    painted once for a change, and never moves by itself, as bars without an end do.
+    """
+
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Show ``done`` of ``total``, and a text."""
+        if (done, max(1, total), text) == (self.value(), self.maximum(), self.format()):
+            return
+        self.setUpdatesEnabled(False)  # each of these would paint
+        self.setRange(0, max(1, total))
+        self.setValue(done)
+        self.setFormat(text)
+        self.setUpdatesEnabled(True)
+
+
+def job_strip(start: QWidget, running: QWidget, tip: str) -> tuple[QStackedWidget, ProgressBar, QLabel]:
     """What starts a job, in whose place is what stops it while it runs; its progress, explained by ``tip``; what happened."""
     buttons = QStackedWidget()
     buttons.addWidget(start)
     buttons.addWidget(running)
     buttons.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-    progress = QProgressBar()
+    progress = ProgressBar()
     progress.setFormat("")
     described(progress, "Progress", tip)
     message = sentence(lines=3)

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QMenu,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QStackedWidget,
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dojo.events import Done, Event, Failed, Message, Progress, Started, Step, Tried, Validated
-from napari_dojo.widgets.common.form import NO_ARROW, described, sentence, tight
+from napari_dojo.widgets.common.form import NO_ARROW, ProgressBar, described, sentence, tight
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import LossPlot, ScorePlot
 from napari_dojo.widgets.common.queue import Training
@@ -55,9 +54,8 @@ class ProgressSection(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         self._make_buttons()
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 1000)
-        self.progress.setFormat("")
+        self.progress = ProgressBar()
+        self.progress.tell(0, 1000, "")
         described(self.progress, "Progress", "How far the training is.")
         self.losses, self.scores = LossPlot(panel.viewer), ScorePlot(panel.viewer)
         self.scores.setXLink(self.losses)
@@ -246,8 +244,8 @@ class ProgressSection(QWidget):
     def _compared(self, event: Progress) -> None:
         """Before the start: models that fit and a new one are compared, or there is a cross-validation."""
         self.pause_button.setEnabled(self.stop_button.isEnabled())
-        self.progress.setFormat("Comparing starts ..." if self._starts else "Before training ...")
-        self.progress.setValue(int(1000 * event.done / event.total))
+        text = "Comparing starts ..." if self._starts else "Before training ..."
+        self.progress.tell(int(1000 * event.done / event.total), 1000, text)
 
     def _tried(self, event: Tried) -> None:
         """A start that is compared with others was scored."""
@@ -288,8 +286,7 @@ class ProgressSection(QWidget):
         paused = self._training is not None and self._training.runner.paused
         if left is None or paused:
             return
-        self.progress.setFormat(time_left(left))
-        self.progress.setValue(int(1000 * share_done(event, self._minutes)))
+        self.progress.tell(int(1000 * share_done(event, self._minutes)), 1000, time_left(left))
 
     def _checked(self, event: Validated) -> None:
         if event.validation_loss is not None:
