@@ -112,3 +112,52 @@ def test_threads_wait_for_each_other_as_long_as_the_user_says(monkeypatch: pytes
     monkeypatch.delenv("GOMP_SPINCOUNT")
     patient()
     assert os.environ["GOMP_SPINCOUNT"] == devices.WAITING
+
+
+def test_after_a_graph_that_could_not_be_recorded_the_gpu_is_as_before(monkeypatch):
+    import torch
+
+    said = []
+
+    class Graph:
+        def __init__(self, graph):
+            pass
+
+        def __enter__(self):
+            said.append("capturing")
+
+        def __exit__(self, *error):
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "usual")
+    monkeypatch.setattr(torch.cuda, "set_stream", said.append)
+    monkeypatch.setattr(torch.cuda, "graph", Graph)
+    with pytest.raises(RuntimeError, match="previous error"), devices.recording(None):
+        pass
+    assert said == ["capturing", "usual"]
+
+
+def test_a_process_is_only_some_steps_ahead_of_the_gpu(monkeypatch):
+    import torch
+
+    waited = []
+
+    class Event:
+        def __init__(self, blocking):
+            self.number = None
+
+        def record(self):
+            self.number = next(numbers)
+
+        def synchronize(self):
+            waited.append(self.number)
+
+    numbers = iter(range(9))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    pace = devices.Pace(2)
+    for _ in range(4):
+        pace.keep()
+    assert waited == [0, 1]
+    pace.forget()
+    pace.keep()
+    assert waited == [0, 1]

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ __all__ = [
     "patient",
     "prepare",
     "probe",
+    "recording",
     "sent",
     "use_free_cores",
 ]
@@ -240,6 +243,23 @@ def constant(values: tuple[Any, ...], kind: torch.dtype, where: torch.device) ->
 
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=kind, device=where)
+
+
+@contextmanager
+def recording(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+    """What is done in here becomes a CUDA graph; where that fails, the GPU can still be used after it."""
+    import torch
+
+    stream = torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph):
+            yield
+    except Exception:
+        torch.cuda.set_stream(stream)  # torch stays on the one of the graph
+        with suppress(RuntimeError):  # and its own random numbers on those of the graph
+            fresh = torch.Generator("cuda").manual_seed(torch.initial_seed())
+            torch.cuda.default_generators[torch.cuda.current_device()].graphsafe_set_state(fresh.graphsafe_get_state())
+        raise
 
 
 class Pace:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_dojo.training.learner import WARM, Learner, Stepper
 from napari_dojo.training.optimizer import Optimizer
 
 CPU = Device("cpu", "CPU", 10**9, 1)
+GRAPH = learner_module._Graph
 
 
 class Zeros:
@@ -133,10 +135,10 @@ def test_losses_are_counted_when_they_are_read():
 class Drawn(Zeros):
     """The same, whose places are drawn before."""
 
-    forgot = 0
+    forgot, number = 0, 0
 
     def drawn(self):
-        return torch.zeros(4, 6), True
+        return torch.full((4, 6), float(self.number)), True
 
     def made(self, where):
         return next(self)
@@ -190,3 +192,35 @@ def test_memory_that_is_short_while_a_step_is_recorded_makes_the_batch_smaller(r
     with pytest.raises(torch.OutOfMemoryError):
         stepper.step(1e-3)
     assert not stepper.unrecorded
+
+
+class FakeGraph:
+    """Computes nothing when it is replayed."""
+
+    def __init__(self):
+        self.generators, self.replayed = [], 0
+
+    def register_generator_state(self, generator):
+        self.generators.append(generator)
+
+    def replay(self):
+        self.replayed += 1
+
+
+def test_what_a_recorded_step_reads_changes_from_step_to_step(recording, monkeypatch):
+    graph = FakeGraph()
+    monkeypatch.setattr(learner_module, "_Graph", GRAPH)
+    monkeypatch.setattr(learner_module, "recording", lambda graph: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    who, batches = learner(), Drawn()
+    batches.random = torch.Generator()
+    stepper = Stepper(who, batches, squared)
+    for k in range(WARM + 2):
+        batches.number = k
+        stepper.step(1e-3 * (k + 1))
+    assert (graph.replayed, graph.generators) == (2, [batches.random])
+    assert float(who.optimizer.rate) == pytest.approx(1e-3 * (WARM + 2))
+    found = stepper._graph
+    assert float(found._share) == pytest.approx(who.share(WARM + 1))
+    assert (found._where == WARM + 1).all()
+    assert stepper.made == WARM + 2

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dojo.data.batches import Batch, Batches
-from napari_dojo.device import Device, Pace, bfloat16, is_out_of_memory, prepare
+from napari_dojo.device import Device, Pace, bfloat16, is_out_of_memory, prepare, recording
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
 from napari_dojo.training.optimizer import Optimizer
@@ -157,7 +157,7 @@ class _Graph:
         self._graph = torch.cuda.CUDAGraph()
         self._graph.register_generator_state(batches.random)
         learner.optimizer.zero_grad()
-        with torch.cuda.graph(self._graph):
+        with recording(self._graph):
             self._loss = learner.learn(batches.made(self._where), loss, self._share)
 
     def step(self, where: Tensor, rate: float, share: float) -> Tensor:

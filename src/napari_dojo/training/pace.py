@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from napari_dojo import nets
-from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare
+from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare, recording
 from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.plan import Plan, paced
 from napari_dojo.training.prepare import Setup
@@ -84,7 +84,7 @@ def recorded(step: Callable[[], None]) -> Callable[[], None]:
             step()
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with recording(graph):
         step()
     return graph.replay
 
