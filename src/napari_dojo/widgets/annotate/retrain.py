@@ -52,7 +52,6 @@ TIP = (
     "Train a model on all that is accepted in the open images, and apply it to this image. It is trained from the base "
     "model, not from the last retraining, so that mistakes do not add up."
 )
-SHORT = 84  # px for the minutes
 NO_IMAGE = "Choose the image that the labels belong to: the model is trained on it."
 NOTHING = "Paint or accept something first: the model is trained on it."
 
@@ -110,10 +109,10 @@ class RetrainSection(QWidget):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setSuffix(" min")
         described(self.minutes_box, "Time", "How long the training takes.")
-        self.minutes_box.setMinimumWidth(SHORT)
         calm(self.minutes_box)
         self.minutes_box.valueChanged.connect(self._minutes_chosen)
-        form.addRow("Start from", side_by_side(self.start_box, self.minutes_box))
+        form.addRow("Start from", self.start_box)
+        form.addRow("Time", self.minutes_box)
         return form
 
     def _make_strip(self, column: QVBoxLayout) -> None:

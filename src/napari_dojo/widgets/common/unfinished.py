@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMessageBox, QPushButton
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft, drafts, painted_in
 from napari_dojo.jobs.runs import Run, sweep, unfinished
-from napari_dojo.widgets.common.form import described, sentence
+from napari_dojo.widgets.common.form import brief, described, sentence
 from napari_dojo.widgets.common.latest import Latest
 
 __all__ = ["Unfinished"]
@@ -82,11 +82,11 @@ class Unfinished(QFrame):
         self.draft, self.run, self._painted = left.draft, left.run, left.painted
         if self.draft is not None:
             when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
-            what = f"{self.draft.title}, {self._painted}, {when}"
+            what = f"{brief(self.draft.title)}, {self._painted}, {when}"
             self._draft_text.setText(escape(f"Unsaved labels: {what}. They open as they were."))
         if self.run is not None:
             share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
-            self._run_text.setText(escape(f"Unfinished training: {self.run.model.name}{share}. Its images were kept."))
+            self._run_text.setText(escape(f"Unfinished training: {brief(self.run.model.name)}{share}. Its images were kept."))
             keep = next(b for b in self.run_line.findChildren(QPushButton) if b.text() == "Keep")
             keep.setEnabled(self.run.card is not None)
             keep.setToolTip(
