@@ -86,7 +86,9 @@ class Unfinished(QFrame):
             self._draft_text.setText(escape(f"Unsaved labels: {what}. They open as they were."))
         if self.run is not None:
             share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
-            self._run_text.setText(escape(f"Unfinished training: {brief(self.run.model.name)}{share}. Its images were kept."))
+            self._run_text.setText(
+                escape(f"Unfinished training: {brief(self.run.model.name)}{share}. Its images were kept.")
+            )
             keep = next(b for b in self.run_line.findChildren(QPushButton) if b.text() == "Keep")
             keep.setEnabled(self.run.card is not None)
             keep.setToolTip(
