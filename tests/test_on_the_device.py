@@ -166,7 +166,6 @@ CASES = {
     "classify-3d": {"task": "classify", "axes": "ZYX"},
     "instances": {"task": "instances"},
     "instances-3d": {"task": "instances", "axes": "ZYX"},
-    "instances-channels": {"task": "instances", "axes": "CYX"},
     "instances-strokes": {"task": "instances", "strokes": True},
     "instances-region": {"task": "instances", "region": True},
     "semantic": {"task": "semantic", "region": True},
@@ -179,10 +178,8 @@ CASES = {
     "noise2void-3d": {"task": "noise2void", "axes": "ZYX"},
     "noise2void-series": {"task": "noise2void", "axes": "TYX", "context": 1},
     "translate": {"task": "translate"},
-    "translate-3d": {"task": "translate", "axes": "ZYX"},
     "upscale": {"task": "upscale"},
     "upscale-alone": {"task": "upscale", "factor": 4},
-    "upscale-3d": {"task": "upscale", "axes": "ZYX"},
     "upscale-along-z": {"task": "upscale", "axes": "ZYX", "along": "Z", "factor": 2},
 }
 
