@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import dask
+import distributed
 import numpy as np
 import pytest
 import tifffile
@@ -136,6 +139,22 @@ def test_blocks_of_workers_of_this_machine_fit_in_its_memory(free, block, cluste
             cluster.sized(ready)
         return
     assert cluster.sized(ready).predictor.block_memory == pytest.approx(block, rel=0.01)
+
+
+def test_as_many_processes_as_are_asked_for_share_the_cores(monkeypatch):
+    """Whatever the number of cores is."""
+    asked, signature = {}, inspect.signature(distributed.LocalCluster)
+
+    def cluster(*args, **more):
+        asked.update(signature.bind(*args, **more).arguments)
+        asked["threads"] = dask.config.get("distributed.nanny.pre-spawn-environ")["OMP_NUM_THREADS"]
+        return nullcontext()
+
+    monkeypatch.setattr(cluster_module, "cores", lambda: 8)
+    monkeypatch.setattr(distributed, "LocalCluster", cluster)
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: nullcontext())
+    with connected("local:3", None):
+        assert (asked["n_workers"], asked["threads_per_worker"], asked["threads"]) == (3, 1, "2")
 
 
 @pytest.mark.parametrize("scheduler", ["local:0", "local", "10.0.0.5"])

@@ -217,7 +217,7 @@ def connected(scheduler: str, order: Order) -> Iterator[Cluster]:
         dask.config.set(
             {"distributed.nanny.pre-spawn-environ": environment, "distributed.scheduler.allowed-failures": TRIES}
         ),
-        LocalCluster(many, threads_per_worker=1, dashboard_address=":0") as cluster,
+        LocalCluster(n_workers=many, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield Cluster(client, order, local=True)
