@@ -233,6 +233,7 @@ def test_corrections_rehearse_what_their_start_was_trained_on(own_home: Path, tm
             == corrections
         )
         assert read_card(target.out).data["images"] == 1
+        assert read_card(target.out).training["learning_rate"] == (1e-3 if corrections else 5e-4)
         assert bool(memory_of(target.out)) != corrections
 
 

@@ -38,6 +38,7 @@ __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
 KEPT = 0.5  # share of the start's weights in a model that was trained on corrections, where the start has no memory
+BOLD = 1e-3  # learning rate of a retraining on corrections with a memory, twice that of other starts
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
@@ -85,7 +86,11 @@ class Training:
         samples = like.feed.samples if like else Scaled.of(setup)
         self.split = samples.split
         self.card = card_of(setup, samples.dataset, samples.split, target, samples.fingerprint)
-        self.feed = Feed(setup, samples, self.card, self._memory())
+        memory = self._memory()
+        if memory and not self.settings.learning_rate:
+            self.plan = replace(self.plan, learning_rate=BOLD)
+            self.setup = setup = replace(setup, plan=self.plan)
+        self.feed = Feed(setup, samples, self.card, memory)
         self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
         self.improved = True  # the last check was better than all before
         self.checks = Checks(self.feed, control, target.run, like.checks if like else None)
