@@ -103,6 +103,8 @@ def read_categories(given: DatasetFiles, layout: Layout, sides: Sides, most: flo
     wanted, excluded = _from_table(given) if given.target else _from_folders(given)
     names = _numbered([c for w in wanted for c in w.classes.values()], layout.classes)
     read, unread = _read_all([(one, partial(_pictures, one, given)) for one in wanted], most)
+    if unread and not read:
+        raise DojoError(unread[0].reason)
     dataset, notes = _dataset_of(read, names, given, layout, sides)
     return replace(dataset, excluded=(*excluded, *unread, *dataset.excluded)), notes
 

@@ -91,7 +91,7 @@ def loss(out: Tensor, target: Tensor, weight: Tensor, options: TranslateOptions)
 TRANSLATE = image_task(
     name="translate",
     title="Predict another image",
-    sentence="From one kind of image, such as phase contrast, it predicts another, such as a fluorescent stain.",
+    sentence="Predicts one kind of image, such as a fluorescent stain, from another, such as phase contrast.",
     target=Target(IMAGE, "image to predict", own_units=True),
     options=TranslateOptions,
     layout=lambda options: Layout(IMAGE, planes=True, context=options.context, support_map=options.localisations),

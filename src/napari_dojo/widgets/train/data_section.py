@@ -244,7 +244,7 @@ class DataSection(QWidget):
             return Finding("error", "An image is needed. Open one (File > Open, or File > Open Sample > Dojo).")
         word = self.rows.takes.word
         if self.rows.takes.kind is not None and not self.rows.takes.drawn:
-            return Finding("error", f"Pairs are needed: an image, and a {word} of a size that fits. Open both.")
+            return Finding("error", f"Pairs are needed: an image and its {word}, of a size that fits. Open both.")
         if "labels" not in kinds:
             what = "strokes of each class" if self.rows.classes else "objects"
             text = f"Labels are needed: what to find in the image. Make a Labels layer and paint some {what}."
