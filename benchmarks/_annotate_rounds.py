@@ -39,7 +39,7 @@ BASES = {
 }  # of real nuclei: it never saw a real image; the other one finds .93 of them at once
 KINDS = ("bacteria", "bright_field", "nuclei3d_small")  # of cells, there is too little to correct
 BOX = 96  # px of a place that is suggested
-CORRECTED = 10  # images: fewer hold less than fifty mistakes once the first are corrected
+CORRECTED = 30  # images: ten hold less than thirty mistakes once the first twenty are corrected
 TESTED = 20  # images of the base model's own test set, cut to 256 x 256 px
 
 
