@@ -11,15 +11,16 @@ from _common import DATA, arguments, dojo, dojo_json, instance_scores, report, r
 def main() -> None:
     parser = arguments(__doc__, DATA / "dsb2018_fluo", 10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", default="none", help="what the training starts from")
     parser.add_argument("--model", help="judge this model (a folder or the name of a shipped one), train none")
     args = parser.parse_args()
     train, test = args.data / "train", args.data / "test"
     with tempfile.TemporaryDirectory(prefix="dojo-nuclei-") as folder:
         model, out = args.model or Path(folder) / "model", Path(folder) / "labels"
-        facts: dict[str, object] = {"model": str(args.model or "new"), "seed": args.seed}
+        facts: dict[str, object] = {"model": str(args.model or "new"), "seed": args.seed, "start": args.start}
         if not args.model:
             what = ("--input", train / "images", "--target", train / "masks", "--minutes", f"{args.minutes:g}")
-            fixed = ("--test", 0, "--device", "cpu", "--seed", args.seed)
+            fixed = ("--test", 0, "--device", "cpu", "--seed", args.seed, "--start", args.start)
             seconds = dojo("train", "instances", *what, *fixed, "--out", model)
             facts["train_minutes"] = round(seconds / 60, 2)
         facts["predict_seconds"] = round(dojo("predict", model, test / "images", "--device", "cpu", "--out", out), 1)
