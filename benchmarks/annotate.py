@@ -284,7 +284,7 @@ def main() -> None:
         default=0,
         help="of each training of --only strokes and planes, instead of minutes, and of --only next (150)",
     )
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each training (--only planes: 15)")
+    parser.add_argument("--minutes", type=float, help="of each training: 5; of rounds 1, of planes 15")
     parser.add_argument("--ways", nargs="+", default=["full", "each", "xy"], help="how --only planes annotates")
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
@@ -314,14 +314,14 @@ def main() -> None:
     def planes() -> Any:
         from _annotate_planes import Effort, simulate_planes
 
-        minutes = 15.0 if args.minutes == parser.get_default("minutes") else args.minutes
-        return simulate_planes(Effort(args.steps, minutes, args.width, kind=args.kind), args.ways, args.seed)
+        effort = Effort(args.steps, args.minutes or 15.0, args.width, kind=args.kind)
+        return simulate_planes(effort, args.ways, args.seed)
 
     def corrected() -> Any:
         from _annotate_rounds import KINDS, Effort, simulate_rounds
 
         seeds = range(args.seed, args.seed + args.seeds)
-        effort = Effort(steps=args.steps, minutes=min(args.minutes, 1.0))
+        effort = Effort(steps=args.steps, minutes=min(args.minutes or 1.0, 1.0))
         return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds, args.kept)
 
     def kinds() -> Any:
@@ -334,7 +334,7 @@ def main() -> None:
         return {n: ten_strokes(k, seeds) for n, k in {"isbi2012": membranes(args.data), **CLASSES}.items()}
 
     def few() -> Any:
-        long = ("--steps", args.steps) if args.steps else ("--minutes", args.minutes)
+        long = ("--steps", args.steps) if args.steps else ("--minutes", args.minutes or 5.0)
         return trained_on_few(args.data, args.only, long, args.draws, args.start)
 
     work: dict[str, Callable[[], Any]] = {
