@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from napari_dojo.data.patches import Patches
 from napari_dojo.data.resident import Prepared, Resident, Source, packed
 from napari_dojo.data.streamed import Streamed, needed, weight_of
-from napari_dojo.device import cores
+from napari_dojo.device import cores, sent
 
 __all__ = ["Batch", "Batches", "Patches", "Source"]
 
@@ -98,9 +98,7 @@ class Batches:
         self._next += 1
         where, inside = self._places.draw(self.batch * parts, rng)
         where = where[part * self.batch : (part + 1) * self.batch]
-        if self.device.type == "cuda":
-            where = where.pin_memory()
-        return where.to(self.device, non_blocking=True), inside
+        return sent(where, self.device), inside
 
     def made(self, where: Tensor, folds: bool = True) -> Batch:
         """The batch of such places; nothing in here waits for the device."""

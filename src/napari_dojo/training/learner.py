@@ -215,10 +215,9 @@ class Stepper:
                 learner.lowered = self._pays(batch)
             learner.optimizer.set_rate(rate)
             learner.optimizer.zero_grad()
-            of_graph = (
-                torch.full((), share, device=learner.device) if self._records else share
-            )  # the kernels are the same
-            self._waiting.append(learner.learn(batch, self._loss, of_graph))
+            # a tensor where steps are recorded, so that those before use the same kernels
+            part = torch.full((), share, device=learner.device) if self._records else share
+            self._waiting.append(learner.learn(batch, self._loss, part))
             self._eager += 1
         if self._records:
             self._pace.keep()

@@ -73,14 +73,12 @@ class Target:
         DojoError : a folder that exists and is neither to be resumed nor overwritten, is not a model, or cannot be written.
         """
         out = self.out
-        if self.resume or not out.exists() or (out.is_dir() and not any(out.iterdir())):
-            check_writable(out)
-            return
-        if not self.overwrite:
+        taken = not self.resume and out.exists() and not (out.is_dir() and not any(out.iterdir()))
+        if taken and not self.overwrite:
             raise DojoError(
                 f"{out} exists already. Choose another name, continue with --resume, or replace it with --overwrite."
             )
-        if not (out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir())):
+        if taken and not (out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir())):
             raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
         check_writable(out)
 

@@ -343,10 +343,9 @@ class Training:
         2022, CVPR: robust fine-tuning of zero-shot models). With a memory, nothing has to be given up.
         """
         start, completed = self.start, self.task.supervision.completion(self.options)
-        kept = start is None or not (self.target.corrections and self._fits) or completed is not None
-        if kept or self.feed.memory:
+        averaged = self.target.corrections and self._fits and completed is None and not self.feed.memory
+        if start is None or not averaged:
             return net
-        assert start is not None
         found, old = deepcopy(net), start.net.to(next(net.parameters()).device).state_dict()
         with torch.no_grad():
             for name, value in found.state_dict().items():

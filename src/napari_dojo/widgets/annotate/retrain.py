@@ -160,7 +160,7 @@ class RetrainSection(QWidget):
         """Retrain on these labels; None: on nothing."""
         if editing is not self._editing:
             self._ready = True
-            if editing is not None and not self.busy and self._speaks_of(editing.labels):
+            if editing is not None and not self.busy and self._speaks_of_others(editing.labels):
                 self._forget()
                 self.message.setText("")
         self._editing = editing
@@ -198,8 +198,8 @@ class RetrainSection(QWidget):
         except DojoError:
             return AUTO
 
-    def _speaks_of(self, labels: Any) -> bool:
-        """Whether what is shown of the last retraining has nothing to do with these labels."""
+    def _speaks_of_others(self, labels: Any) -> bool:
+        """Whether a retraining is spoken of that has nothing to do with these labels."""
         path = made(labels.metadata).get("path")
         known = self.outcome
         ours = known is not None and (path == str(known.model.path) or labels is known.annotated.rows[0].target)
