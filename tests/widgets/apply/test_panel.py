@@ -1184,11 +1184,12 @@ def test_every_control_has_a_name_and_a_tip(qtbot, viewer, panel, known):
 
 @pytest.fixture
 def large(qtbot, viewer, panel, known, at_once, monkeypatch, tmp_path):
-    """Three squares in an OME-Zarr that does not fit, the panel for it, and blocks of one chunk."""
+    """Three squares in an OME-Zarr that does not fit, the panel for it, and blocks of one chunk, one after the other."""
     known("bright")
     monkeypatch.setattr("napari_dojo.inference.predict.AT_ONCE", 0.0)
     monkeypatch.setattr("napari_dojo.io.passed.SMALL", 0)
     monkeypatch.setattr("napari_dojo.inference.predictor.Predictor.block_pixels", 256.0**2)
+    monkeypatch.setattr("napari_dojo.inference.blocks.Work.under_way", 1)
     x = np.zeros((700, 600), np.uint16) + 100
     x[:48, :52], x[640:688, 500:552] = squares(3), squares(3)
     images.write(tmp_path / "slide.zarr", x, "YX", (0.5, 0.5), "um")
