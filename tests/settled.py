@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_dojo.widgets.common.latest import Latest
 
 
-def settled(qtbot: Any, *parts: QObject, seconds: float = 20) -> None:
+def settled(qtbot: Any, *parts: QObject, seconds: float = 60) -> None:
     """Wait until nothing of these is due: no timer that fires once, no work in a thread."""
     busy: list[QObject] = []
 

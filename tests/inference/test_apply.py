@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import tifffile
 from bright import bright, squares
+from held import held_but
 from same import same
 
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, StoppedError
+from napari_dojo.events import Control, Done, Event, Failed, Progress, Skipped, StoppedError, Written
 from napari_dojo.inference.apply import Memory, apply
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import Prediction, Ready
@@ -174,20 +175,20 @@ def test_a_full_disk_ends_it_and_leaves_no_torn_file(folder: Path, monkeypatch: 
     assert len(list((folder / "out").iterdir())) == 1  # the first that was written, and no part of another
 
 
-def test_stop_keeps_what_is_done(folder: Path) -> None:
+def test_stop_keeps_what_is_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_but(monkeypatch, "a.tif", "b.tif")
     control, said = Control(), []
     for name in "defghijklmno":
         images.write(folder / "in" / f"{name}.tif", squares(1), "YX")
     for event in steps(bright(), files(folder), control=control):
         said.append(event)
-        control.stop |= isinstance(event, Progress) and event.done > 100
+        control.stop |= isinstance(event, Written) and event.stored["name"] == "b.tif"
     done = said[-1]
     assert isinstance(done, Done)
     assert done.facts["stopped"]
     written = [Path(r["prediction"]).name for r in done.facts["results"]]
-    assert written[0] == "a.tif"
-    assert len(written) < 15
-    assert sorted(p.name for p in (folder / "out").iterdir()) == written
+    assert written == sorted(p.name for p in (folder / "out").iterdir()) == ["a.tif", "b.tif"]
+    monkeypatch.undo()
     *_, last = steps(bright(), files(folder, overwrite=True), control=Control(stop=True))
     assert last == Failed("Stopped before any image was done.")
 

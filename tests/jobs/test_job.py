@@ -16,11 +16,12 @@ import pytest
 from bright import bright, squares
 from discs import discs
 from forked import forked_jobs  # noqa: F401 : a fixture
+from held import held_but
 from waiting import never, quiet, wait
 
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.errors import DojoError
-from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, Step
+from napari_dojo.events import Control, Done, Event, Failed, Message, Progress, Skipped, Step, Written
 from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.sinks import RunSink, Stored
 from napari_dojo.inference.tiff_sink import TiffSink
@@ -101,7 +102,7 @@ def test_stop_keeps_a_model_and_pause_holds_it(tmp_path: Path) -> None:
     asked = time.monotonic()
     job.stop()
     assert isinstance(wait(job, never)[-1], Done)
-    assert time.monotonic() - asked < 10  # 2 s is promised where the machine has nothing else to do
+    assert time.monotonic() - asked < 60  # 2 s is promised where the machine has nothing else to do
     assert (tmp_path / "m" / "rdf.yaml").exists()
 
 
@@ -218,14 +219,14 @@ def test_numbers_and_decoding_of_a_request_are_used(tmp_path: Path, any_model: N
 def test_stopping_keeps_the_images_that_are_done(
     tmp_path: Path, any_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_dojo.inference.apply.MOST", 1)  # one image at a time
+    held_but(monkeypatch, "a")
     folder = predict_request(tmp_path, tmp_path, [named(name, squares(1)) for name in "abc"])
     control, last = Control(), None
     for event in events_of(folder, control):
         last = event
-        control.stop = isinstance(event, Progress) and event.done > 100
+        control.stop |= isinstance(event, Written)
     assert isinstance(last, Done)
-    assert [r.name for r in results(last)] in (["a"], ["a", "b"])  # b is under way when a is done
+    assert [r.name for r in results(last)] == ["a"]
     assert last.facts["stopped"]
     assert run_here(folder, Control(stop=True))[-1] == Failed("Stopped before any image was done.")
 

@@ -122,10 +122,10 @@ def test_the_largest_exercise_fits() -> None:
     ids=range(44),
 )
 def test_hostile_and_broken_texts_give_one_sentence(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(DojoError) as caught:
         from_text(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert len(str(caught.value)) < 320
     assert "\n" not in str(caught.value)
 

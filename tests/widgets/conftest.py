@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 
 import psutil
 import pytest
@@ -14,6 +15,16 @@ from npe2 import PluginManifest
 from napari_dojo.device import Device, cores
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.common.queue import desk
+
+PATIENCE = 60_000  # ms
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Waits end when what they wait for is there; on a busy machine that may take long."""
+    for name in ("waitUntil", "waitSignal", "waitExposed"):
+        setattr(qtbot, name, partial(getattr(qtbot, name), timeout=PATIENCE))
+    return qtbot
 
 
 @pytest.fixture(autouse=True)

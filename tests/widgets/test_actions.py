@@ -39,7 +39,7 @@ def test_noise_in_lines_is_hidden_without_being_asked(qtbot, viewer, monkeypatch
     (x, _, _), *_ = line_noise()
     viewer.add_image(x, name="lines")
     actions.denoise_layer(viewer)
-    qtbot.waitUntil(lambda: bool(started), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(started))
     assert started[0]["lines"] == "x"
 
 

@@ -212,12 +212,12 @@ def test_a_panel_that_the_menu_opens_is_in_front(qtbot, make_napari_viewer):
     dock = QtViewerDockWidget(viewer.window._qt_viewer, opened[2], name="panel 2", area="right")
     qtbot.wait(30)  # as in the menu, before it is in its place
     viewer.window._add_viewer_dock_widget(dock, tabify=False)
-    qtbot.waitUntil(lambda: not opened[2].visibleRegion().isEmpty(), timeout=2000)
+    qtbot.waitUntil(lambda: not opened[2].visibleRegion().isEmpty())
     assert opened[0].visibleRegion().isEmpty()
     opened[0].parent().hide()  # and shows it again
     qtbot.wait(30)
     opened[0].parent().show()
-    qtbot.waitUntil(lambda: not opened[0].visibleRegion().isEmpty(), timeout=2000)
+    qtbot.waitUntil(lambda: not opened[0].visibleRegion().isEmpty())
     for one in opened:
         one.end()
 

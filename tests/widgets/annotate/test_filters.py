@@ -26,7 +26,7 @@ def section(qtbot, viewer):
     panel.choose(layer)
     viewer.window._qt_window.show()
     panel.filters.parentWidget().button.setChecked(True)
-    qtbot.waitUntil(lambda: panel.filters.count.text().startswith("0 of"), timeout=20000)
+    qtbot.waitUntil(lambda: panel.filters.count.text().startswith("0 of"))
     return panel.filters
 
 
@@ -49,7 +49,7 @@ def test_limits_are_counted_marked_and_removed_in_one_step(qtbot, viewer, sectio
     row.low.setValue(50)
     assert section.count.text() == "1 of 4 objects go."
     section.border_box.click()
-    qtbot.waitUntil(lambda: section.count.text() == "2 of 4 objects go.", timeout=20000)
+    qtbot.waitUntil(lambda: section.count.text() == "2 of 4 objects go.")
     settled(qtbot, section)
     assert np.array_equal(marks(section)[0].data > 0, np.isin(before, [1, 4]))
     assert viewer.layers.selection.active is selected
@@ -58,15 +58,15 @@ def test_limits_are_counted_marked_and_removed_in_one_step(qtbot, viewer, sectio
     panel.editing.accept(1, (12, 12), panel.editing.sight())
     panel.editing.accept(2, (12, 32), panel.editing.sight())
     steps = panel.editing.history.length
-    qtbot.waitUntil(lambda: section.remove_button.isEnabled(), timeout=20000)
+    qtbot.waitUntil(lambda: section.remove_button.isEnabled())
     section.remove_button.click()
-    qtbot.waitUntil(lambda: left(section) == [2, 3], timeout=20000)
+    qtbot.waitUntil(lambda: left(section) == [2, 3])
     assert panel.editing.history.length == steps + 1
     assert panel.result.text() == "Removed 2 objects. Ctrl+Z brings them back."
     accepted = panel.editing.accepted.data
     assert not accepted[12, 12]  # what a rule removed is no accepted background
     assert accepted[12, 32]
-    qtbot.waitUntil(lambda: section.count.text() == "0 of 2 objects go.", timeout=20000)
+    qtbot.waitUntil(lambda: section.count.text() == "0 of 2 objects go.")
     assert not marks(section)
 
     panel.undo_button.click()
@@ -83,7 +83,7 @@ def test_handles_other_measurements_and_reset(qtbot, section):
     assert section.limits.plain == {"area_px": [None, 64]}
     section.more_box.setCurrentIndex(section.more_box.findData("mean_intensity"))
     section.more_box.activated.emit(section.more_box.currentIndex())
-    qtbot.waitUntil(lambda: section.rows[1].isEnabled(), timeout=20000)
+    qtbot.waitUntil(lambda: section.rows[1].isEnabled())
     section.rows[1].low.setValue(20)
     assert section.count.text() == "3 of 4 objects go."
     assert section.more_box.findData("mean_intensity") < 0
@@ -96,13 +96,13 @@ def test_handles_other_measurements_and_reset(qtbot, section):
 
 def test_holes_of_all_objects(qtbot, viewer, section):
     section.holes_button.click()
-    qtbot.waitUntil(lambda: section._editing.data[35, 55] == 3, timeout=20000)
+    qtbot.waitUntil(lambda: section._editing.data[35, 55] == 3)
     section._editing.undo()
     assert section._editing.data[35, 55] == 0
 
 
 def test_marks_are_gone_with_the_section(qtbot, viewer, section):
     section.rows[0].low.setValue(50)
-    qtbot.waitUntil(lambda: bool(marks(section)), timeout=20000)
+    qtbot.waitUntil(lambda: bool(marks(section)))
     section.parentWidget().button.setChecked(False)
     assert not marks(section)

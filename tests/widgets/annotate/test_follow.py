@@ -54,7 +54,7 @@ def test_rows_and_objects_find_each_other(qtbot, viewer):
     table = next(w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "Measurements")
     table.show()
     panel.follow._measure()
-    qtbot.waitUntil(lambda: "area_px" in layer.features, timeout=20000)
+    qtbot.waitUntil(lambda: "area_px" in layer.features)
     assert len(layer.features) == 8
     kept = layer.features.set_index(["index", "frame"])["class"]
     assert (kept[1, 0], kept[2, 1], kept[2, 0]) == ("dead", "alive", "")
@@ -86,8 +86,8 @@ def test_a_series_becomes_tracks_and_files(qtbot, viewer, tmp_path, monkeypatch)
     assert not follow.export_button.isEnabled()
     for _ in range(2):  # again: the layers are replaced
         follow.track_button.click()
-        qtbot.waitUntil(lambda: follow.export_button.isEnabled() and not follow._tracking.busy, timeout=60000)
-        qtbot.waitUntil(lambda: panel.result.text().startswith("2 tracks through 4 frames"), timeout=20000)
+        qtbot.waitUntil(lambda: follow.export_button.isEnabled() and not follow._tracking.busy)
+        qtbot.waitUntil(lambda: panel.result.text().startswith("2 tracks through 4 frames"))
     names = [x.name for x in viewer.layers]
     assert names.count("found tracks") == names.count("found by track") == 1
     coloured = viewer.layers["found by track"].data

@@ -56,7 +56,7 @@ def test_the_preview_follows_strokes_and_goes_with_live(panel, viewer, qtbot):
     panel.editing.labels.mode = "pan_zoom"
     assert not panel.next_button.isChecked()
     paint(panel, truth)
-    qtbot.waitUntil(lambda: shown(panel), timeout=60000)
+    qtbot.waitUntil(lambda: shown(panel))
     layer = panel.live.layer
     assert layer.data[truth == 1].tolist().count(2) > 0.8 * (truth == 1).sum()
     assert ((layer.data > 0) == (truth > 0)).mean() > 0.95
@@ -66,7 +66,7 @@ def test_the_preview_follows_strokes_and_goes_with_live(panel, viewer, qtbot):
     before = layer.data.copy()
     panel.live.shown = (None, None)
     panel._undo()  # the background's strokes: without them there is nothing to tell apart
-    qtbot.waitUntil(lambda: "paint both" in panel.strokes_text.text(), timeout=20000)
+    qtbot.waitUntil(lambda: "paint both" in panel.strokes_text.text())
     np.testing.assert_array_equal(layer.data, before)
     viewer.layers.remove(layer)
     assert not panel.live_check.isChecked()
@@ -85,7 +85,7 @@ def test_the_panel_closed_while_live_leaves_nothing(panel, viewer, qtbot):
     choose(panel, "objects")
     paint(panel, discs()[1][0])
     folder = panel.live._folder.name
-    qtbot.waitUntil(lambda: panel.live._runner.job is not None, timeout=20000)  # its request is written in a thread
+    qtbot.waitUntil(lambda: panel.live._runner.job is not None)  # its request is written in a thread
     panel.close()
     assert not panel.live.on
     assert not [layer for layer in viewer.layers if "(live)" in layer.name]
@@ -99,7 +99,7 @@ def test_the_panel_closed_before_its_job_began_leaves_nothing(panel, qtbot, monk
     folder = panel.live._folder.name
     panel.close()
     closed.set()
-    qtbot.waitUntil(lambda: not any(t.name == "request" for t in threading.enumerate()), timeout=20000)
+    qtbot.waitUntil(lambda: not any(t.name == "request" for t in threading.enumerate()))
     assert not Path(folder).exists()
 
 

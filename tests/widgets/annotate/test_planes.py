@@ -53,7 +53,7 @@ def test_it_leads_to_the_plane_that_is_least_sure(qtbot, section):
     widget, _, model = section(strokes(0, 15), {STROKES: "objects"})
     assert widget.button.text() == "Suggest a plane"
     widget.button.click()
-    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane 9. The least sure"), timeout=30000)
+    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane 9. The least sure"))
     assert model.dims.current_step[0] == 8
 
 
@@ -65,7 +65,7 @@ def test_planes_with_whole_objects_count_and_sides_have_planes(qtbot, section):
     model.dims.set_point(1, 2)
     first = model.dims.current_step[0]
     widget.button.click()
-    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane"), timeout=30000)
+    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane"))
     at = model.dims.current_step
     assert at[0] == first  # the slider of Y is moved, not that of Z
     assert not 10 <= at[1] < 30  # those are annotated
@@ -75,9 +75,7 @@ def test_frames_and_images(qtbot, section):
     widget, _, _ = section(0 * strokes(0), provenance("result", "image", axes="TYX"))
     assert widget.button.text() == "Suggest a frame"
     widget.button.click()
-    qtbot.waitUntil(
-        lambda: "the middle of the largest gap between annotated frames" in widget.text.text(), timeout=30000
-    )
+    qtbot.waitUntil(lambda: "the middle of the largest gap between annotated frames" in widget.text.text())
     widget, _, _ = section(strokes(0)[0])
     assert widget.isHidden()
 
@@ -85,7 +83,7 @@ def test_frames_and_images(qtbot, section):
 def test_all_planes_are_annotated(qtbot, section):
     widget, editing, _ = section(strokes(*range(16)), {STROKES: "objects"})
     widget.button.click()
-    qtbot.waitUntil(lambda: widget.text.text() == "All planes are annotated already.", timeout=30000)
+    qtbot.waitUntil(lambda: widget.text.text() == "All planes are annotated already.")
     editing.image = None
     widget.button.click()
     assert widget.text.text() == "Choose the image that the labels lie on."

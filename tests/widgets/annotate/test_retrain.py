@@ -42,7 +42,7 @@ def over(qtbot, section):
 def test_a_retraining_its_layer_and_the_next_one_that_has_to_beat_it(qtbot, filled, annotate):
     section = annotate.retrain
     annotate.choose(filled.layers["cells_1 labels"])
-    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(section.train_button.isEnabled)
     section.train_button.click()
     assert section.busy
     assert section.buttons.currentIndex() == 1
@@ -64,7 +64,7 @@ def test_a_retraining_its_layer_and_the_next_one_that_has_to_beat_it(qtbot, fill
 
     layer.data = filled.layers["cells_1 labels"].data.copy()
     annotate.editing.accept_box((slice(0, 60), slice(0, 96)))
-    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(section.train_button.isEnabled)
     section.train_button.click()
     old = section.retraining._old
     assert old.name == "cells_1-retrained"
@@ -79,14 +79,14 @@ def test_a_retraining_its_layer_and_the_next_one_that_has_to_beat_it(qtbot, fill
 def test_stop_keeps_what_there_is_and_stopping_before_the_start_says_so(qtbot, filled, annotate):
     section = annotate.retrain
     section.settings = {**TINY, "steps": 100_000}
-    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(section.train_button.isEnabled)
     section.train_button.click()
-    qtbot.waitUntil(lambda: section.progress.format().endswith("left"), timeout=60_000)
+    qtbot.waitUntil(lambda: section.progress.format().endswith("left"))
     section.stop_button.click()
     over(qtbot, section)
     assert "Saved as" in section.message.text()
     annotate.choose(filled.layers["cells_1 labels"])
-    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(section.train_button.isEnabled)
     section.train_button.click()
     section.stop_button.click()
     over(qtbot, section)

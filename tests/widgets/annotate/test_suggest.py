@@ -19,7 +19,7 @@ def test_places_one_after_the_other(qtbot, viewer):
     layer = viewer.add_labels(labels, name="found")
     panel = open_panel(viewer, AnnotatePanel, "Annotate")
     panel.choose(layer)
-    qtbot.waitUntil(lambda: panel.editing.tally.objects == 4, timeout=20000)
+    qtbot.waitUntil(lambda: panel.editing.tally.objects == 4)
     section, seen = panel.suggest, []
 
     def boxes():
@@ -27,7 +27,7 @@ def test_places_one_after_the_other(qtbot, viewer):
 
     for k in range(8):
         section.button.click()
-        qtbot.waitUntil(lambda k=k: section.text.text().startswith(f"{k + 1} of 8"), timeout=20000)
+        qtbot.waitUntil(lambda k=k: section.text.text().startswith(f"{k + 1} of 8"))
         frame = np.argwhere(boxes()[0].data)
         middle = (frame.min(0) + frame.max(0)) / 2 + [0, 0.5, 0.5]
         seen.append(tuple(middle))
@@ -50,4 +50,4 @@ def test_places_one_after_the_other(qtbot, viewer):
 
     panel.editing.accept_box(tuple(slice(0, n) for n in labels.shape))
     section.button.click()
-    qtbot.waitUntil(lambda: section.text.text() == "All of it is accepted already.", timeout=20000)
+    qtbot.waitUntil(lambda: section.text.text() == "All of it is accepted already.")

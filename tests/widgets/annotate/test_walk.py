@@ -102,7 +102,7 @@ def test_from_strokes_to_a_retrained_model_and_a_table(qtbot, make_napari_viewer
     accepted = panel.editing.accepted.data
     assert all(accepted[at] for at in CENTRES)
     kept = first.data.copy()
-    qtbot.waitUntil(section.train_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(section.train_button.isEnabled)
     hand.look("accepted")
 
     # retrain: what is accepted is the test, and stays
@@ -120,7 +120,7 @@ def test_from_strokes_to_a_retrained_model_and_a_table(qtbot, make_napari_viewer
     hand.press(fold.button)
     hand.press(panel.follow.table_button)
     table = next(w for w in viewer.window.dock_widgets.values() if type(w).__name__ == "Measurements")
-    qtbot.waitUntil(lambda: table.view.model() is not None and table.view.model().rowCount() > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: table.view.model() is not None and table.view.model().rowCount() > 0)
     assert table.view.model().rowCount() == len(np.unique(second.data)) - 1
     hand.look("table")
     panel.end()

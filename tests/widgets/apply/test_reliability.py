@@ -34,7 +34,7 @@ def applied(qtbot, viewer, panel):
         apply.choose_model(name)
         assert apply.apply_button.isEnabled(), apply.message.text()
         apply.apply_button.click()
-        qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=60_000)
+        qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading)
         return apply
 
     return make
@@ -67,7 +67,7 @@ def test_the_residual_is_a_layer_with_curves(qtbot, viewer, applied):
     honesty = applied("same").outcome.reliability
     honesty.residual_button.click()
     name = "cells (predicted by same) residual"
-    qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
+    qtbot.waitUntil(lambda: name in viewer.layers)
     layer = viewer.layers[name]
     assert np.abs(layer.data).max() < 0.1
     np.testing.assert_allclose(layer.scale, (2, 2))
@@ -84,7 +84,7 @@ def test_resolution_runs_the_net_on_two_halves(qtbot, viewer, applied):
     honesty = applied("same").outcome.reliability
     honesty.resolution_button.click()
     assert not honesty.resolution_button.isEnabled()
-    qtbot.waitUntil(lambda: honesty.text.text().startswith("Before: "), timeout=60_000)
+    qtbot.waitUntil(lambda: honesty.text.text().startswith("Before: "))
     before, after = honesty.text.text().rstrip(".").split("; ")
     assert before.partition("down to")[2] == after.partition("down to")[2]  # this net changes nothing
     qtbot.waitUntil(honesty.resolution_button.isEnabled)
@@ -99,7 +99,7 @@ def test_uncertainty_is_a_layer_below(qtbot, viewer, applied, panel):
     assert apply.request.how.editor("uncertainty").isVisibleTo(apply)
     apply.request.how.set_values({"uncertainty": True})
     apply.apply_button.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     layer = viewer.layers["cells (predicted by same) uncertainty"]
     assert layer.data.shape == (64, 64)
     assert np.abs(layer.data).max() < 0.5  # it gives the same whichever way the image is turned
@@ -134,11 +134,11 @@ def test_two_layers_as_channels_and_where_nothing_supports_it(qtbot, viewer, pan
     assert apply.request.channels.layers == (viewer.layers["my wide image"],)  # by its name
     assert apply.apply_button.isEnabled(), apply.message.text()
     apply.apply_button.click()
-    qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading)
     honesty = apply.outcome.reliability
     assert honesty.support_button.isVisibleTo(apply)
     honesty.support_button.click()
-    qtbot.waitUntil(lambda: "without enough localisations" in honesty.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "without enough localisations" in honesty.text.text())
     layer = viewer.layers["localisations (predicted by palm) support"]
     assert layer.data.min() >= 0
     assert layer.data.max() <= 1
@@ -155,8 +155,8 @@ def test_predictions_are_exported_with_what_made_them(qtbot, viewer, applied, tm
     apply.outcome.ask_path = lambda kind, suggestion, several: tmp_path / suggestion.name
     menu[0].trigger()
     path = tmp_path / "cells (predicted by same).tif"
-    qtbot.waitUntil(path.exists, timeout=10_000)
-    qtbot.waitUntil(lambda: "Written" in apply.message.text(), timeout=10_000)
+    qtbot.waitUntil(path.exists)
+    qtbot.waitUntil(lambda: "Written" in apply.message.text())
     with tifffile.TiffFile(path) as tif:
         assert "(predicted by same)" in json.dumps(tif.imagej_metadata, default=str)
         assert psnr(viewer.layers["cells"].data, tif.asarray()) > 60
@@ -173,11 +173,11 @@ def test_predicted_images_of_a_folder_say_what_they_are(qtbot, viewer, panel, tm
     apply.choose_model("same")
     apply.image_box.choose(Group.FOLDER)
     apply.batch.images.edit.setText(str(tmp_path / "in"))
-    qtbot.waitUntil(lambda: not apply.request.waiting, timeout=5000)
+    qtbot.waitUntil(lambda: not apply.request.waiting)
     assert "0 (predicted by same).tif" in apply.batch.what.text()
     assert not apply.batch.tables.isVisibleTo(apply)
     apply.apply_button.click()
     out = tmp_path / "in_same"
-    qtbot.waitUntil(lambda: "2 of 2 images are done" in apply.message.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "2 of 2 images are done" in apply.message.text())
     assert sorted(p.name for p in out.iterdir()) == ["0 (predicted by same).tif", "1 (predicted by same).tif"]
     assert "2 of the results exist already" in apply.batch.why_not

@@ -48,7 +48,7 @@ def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):
     batch.run_button.click()
     assert batch.buttons.currentIndex() == 1
     assert not batch.steps.isEnabled()
-    qtbot.waitUntil(lambda: not batch.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not batch.runner.busy)
     assert "3 of 4 images are done. 1 skipped. Table with" in batch.message.text()
     assert [texts[0] for texts, _ in batch.results.rows] == ["A1/a.tif", "A2/a.tif", "B1/a.tif"]
     assert batch.skipped.rows[0][0][0] == "B1/broken.tif"
@@ -62,7 +62,7 @@ def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):
     assert batch.run_button.text() == "Continue"
     for k, name in ((1, "A2/a.tif"), (2, "B1/a.tif")):
         batch.results_view.selectRow(k)
-        qtbot.waitUntil(lambda name=name: bool(len(viewer.layers)) and viewer.layers[0].name == name, timeout=10_000)
+        qtbot.waitUntil(lambda name=name: bool(len(viewer.layers)) and viewer.layers[0].name == name)
         assert [layer.name for layer in viewer.layers] == [name, f"{name}: labels"]
         assert viewer.layers[0].scale.tolist() == viewer.layers[1].scale.tolist() == [0.5, 0.5]
 
@@ -73,12 +73,12 @@ def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plat
     batch.files.add(str(plate / "C"))
     settled(qtbot, batch)
     batch.run_button.click()
-    qtbot.waitUntil(lambda: batch.results.rowCount() >= 1, timeout=60_000)
+    qtbot.waitUntil(lambda: batch.results.rowCount() >= 1)
     batch.pause_button.click()
     assert batch.pause_button.text() == "Resume"
     batch.pause_button.click()
     batch.stop_button.click()
-    qtbot.waitUntil(lambda: not batch.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not batch.runner.busy)
     settled(qtbot, batch)
     if "Stopped" in batch.message.text():  # it may have been faster
         done = batch.results.rowCount()
@@ -165,7 +165,7 @@ def test_the_next_run_does_not_wait_for_the_end_of_the_last_one(qtbot, batch, pl
     batch.files.add(str(plate))
     settled(qtbot, batch)
     batch.run_button.click()
-    qtbot.waitUntil(lambda: not batch.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not batch.runner.busy)
     (job,) = batch.runner._held
     settled(qtbot, batch)
     waited = []

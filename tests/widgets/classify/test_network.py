@@ -72,7 +72,7 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     panel.gallery.choose(clicked[0] - 1)
     panel._visit(int(clicked[0]) - 1)
     network.explain()
-    qtbot.waitUntil(lambda: not network.runner.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not network.runner.busy)
     assert network.layer is not None, network.message.text()
     assert f"object {clicked[0]}" in network.layer.name
     at = np.argwhere(scene.labels == clicked[0])
@@ -86,7 +86,7 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     assert (np.array(edges[0]) >= -0.5 - 1e-6).all()
 
     network.classify()
-    qtbot.waitUntil(lambda: not network.runner.busy, timeout=60000)
+    qtbot.waitUntil(lambda: not network.runner.busy)
     layer = panel.viewer.layers["nuclei classes (nuclei-classes)"]
     assert list(layer.features["index"]) == list(range(1, len(scene.types) + 1))
     assert set(layer.features["class"]) <= {"class 1", "class 2", "unsure"}

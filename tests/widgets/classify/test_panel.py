@@ -27,14 +27,14 @@ def panel(qtbot, viewer, scene):
     viewer.add_labels(scene.labels.copy(), name="nuclei")
     made = ClassifyPanel(viewer)
     qtbot.addWidget(made)
-    qtbot.waitUntil(lambda: made.live.objects is not None, timeout=30000)  # the first loads scikit-learn
+    qtbot.waitUntil(lambda: made.live.objects is not None)  # the first loads scikit-learn
     yield made
     made.end()
 
 
 def settle(qtbot, panel):
     live = panel.live
-    qtbot.waitUntil(lambda: not live.busy and live.seen is not None and live.seen.final, timeout=15000)
+    qtbot.waitUntil(lambda: not live.busy and live.seen is not None and live.seen.final)
 
 
 def centre_of(panel, label):
@@ -139,14 +139,14 @@ def test_painted_objects_are_measured_again(qtbot, panel):
     n = len(panel.live.objects)
     labels.data[0:6, 0:6] = 500
     labels.events.labels_update(data=labels.data[0:6, 0:6], offset=(0, 0))
-    qtbot.waitUntil(lambda: len(panel.live.objects) != n or 500 in panel.live.objects.label, timeout=10000)
+    qtbot.waitUntil(lambda: len(panel.live.objects) != n or 500 in panel.live.objects.label)
     assert 500 in panel.live.objects.label
 
 
 def test_labels_that_are_removed_meanwhile_do_no_harm(qtbot, panel, viewer, scene):
     teach(qtbot, panel, scene, 3)
     viewer.layers.remove(panel.live.subject.layer)
-    qtbot.waitUntil(lambda: panel.live.subject is None, timeout=5000)  # the layer of classes is no object layer
+    qtbot.waitUntil(lambda: panel.live.subject is None)  # the layer of classes is no object layer
     assert not panel.table_button.isEnabled() or panel.live.seen is None
 
 
@@ -205,4 +205,4 @@ def test_a_painting_cuts_only_some_pictures_and_the_others_follow(qtbot, panel, 
     assert pictures.missing
     panel.resize(360, 1200)
     panel.show()
-    qtbot.waitUntil(lambda: not pictures.missing and len(pictures._pictures) > 9, timeout=5000)
+    qtbot.waitUntil(lambda: not pictures.missing and len(pictures._pictures) > 9)

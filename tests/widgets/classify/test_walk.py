@@ -63,7 +63,7 @@ def test_classes_by_mouse_and_keys(qtbot, make_napari_viewer):
     def settled():
         return not live.busy and live.seen is not None and live.seen.final
 
-    qtbot.waitUntil(lambda: live.objects is not None, timeout=60000)
+    qtbot.waitUntil(lambda: live.objects is not None)
     viewer.reset_view()
     viewer.layers.selection.active = labels
     qtbot.wait(200)
@@ -79,7 +79,7 @@ def test_classes_by_mouse_and_keys(qtbot, make_napari_viewer):
         walk.object(scene.labels, number)
     wanted = {(0, n): k for k, numbers in enumerate(kinds) for n in numbers}
     assert dict(live.classes.shown) == wanted
-    qtbot.waitUntil(settled, timeout=60000)
+    qtbot.waitUntil(settled)
     walk.look("clicked")
     assert live.layer.data[scene.labels == kinds[1][0]].min() == 2
 
@@ -100,12 +100,12 @@ def test_classes_by_mouse_and_keys(qtbot, make_napari_viewer):
         index = walk.picture(panel.gallery, row)
         walk.drop(panel.gallery, index, panel.rows.rows[2])
         assert live.classes.shown[0, row + 1] == 2
-    qtbot.waitUntil(settled, timeout=60000)
+    qtbot.waitUntil(settled)
     walk.look("gallery")
 
     # why: a click in the confusion matrix shows its objects, one at a point goes to the object
     panel.why_fold.button.setChecked(True)
-    qtbot.waitUntil(lambda: panel.confusion.rowCount() == 3, timeout=20000)
+    qtbot.waitUntil(lambda: panel.confusion.rowCount() == 3)
     counts = live.seen.prediction.confusion
     i, j = np.unravel_index(counts.argmax(), counts.shape)
     cell = panel.confusion.visualItemRect(panel.confusion.item(int(i), int(j))).center()
@@ -122,12 +122,12 @@ def test_classes_by_mouse_and_keys(qtbot, make_napari_viewer):
     at = plot.plotItem.vb.mapViewToScene(QPointF(*map(float, live.measured.plane[row])))
     QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(at))
     plane = live.measured.plane
-    qtbot.waitUntil(lambda: live.here is not None and np.hypot(*(plane[live.here] - plane[row])) < 0.5, timeout=5000)
+    qtbot.waitUntil(lambda: live.here is not None and np.hypot(*(plane[live.here] - plane[row])) < 0.5)
     walk.look("likeness")
 
     # the next unsure object gets its class by a key
     panel.threshold.value = 0.95
-    qtbot.waitUntil(panel.unsure_button.isEnabled, timeout=20000)
+    qtbot.waitUntil(panel.unsure_button.isEnabled)
     qtbot.mouseClick(panel.unsure_button, Qt.MouseButton.LeftButton)
     here = live.here
     walk.key(Qt.Key.Key_1)

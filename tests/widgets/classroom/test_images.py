@@ -75,7 +75,7 @@ def test_a_stroke_is_read_by_both_networks(qtbot, page):
     assert page.canvas.layers[DRAWING].mode == "paint"
     assert "Draw a digit" in page.reading.said.text()
     drawn(page)
-    qtbot.waitUntil(lambda: page.lesson.cnn is not None, timeout=1000)
+    qtbot.waitUntil(lambda: page.lesson.cnn is not None)
     lesson = page.lesson
     assert lesson.known is None
     np.testing.assert_allclose(lesson.image[2:10, 5:7], 1, atol=0.6)
@@ -111,7 +111,7 @@ def test_cells_are_read_and_named(qtbot, page):
     assert f"true: <b>{names[page.lesson.known]}</b>" in page.reading.said.text()
     page.reading.draw_button.click()
     drawn(page)
-    qtbot.waitUntil(lambda: page.lesson.cnn is not None, timeout=1000)
+    qtbot.waitUntil(lambda: page.lesson.cnn is not None)
     assert f"<b>{names[int(page.lesson.cnn.argmax())]}</b>" in page.reading.said.text()
     page.lesson.choose("digits")
     qtbot.wait(20)
@@ -121,7 +121,7 @@ def test_cells_are_read_and_named(qtbot, page):
 def test_it_trains_and_shows_the_scores_of_both(qtbot, classroom, page):
     page.play.slider.setValue(page.play.slider.maximum())
     qtbot.keyClick(classroom, Qt.Key.Key_Space)
-    qtbot.waitUntil(lambda: page.lesson.session.epochs == 2 and not page.player.playing, timeout=20_000)
+    qtbot.waitUntil(lambda: page.lesson.session.epochs == 2 and not page.player.playing)
     last = page.lesson.session.history[-1]
     assert page.networks.cells["CNN", "accuracy"].text() == f"{100 * last.validation.accuracy:.1f} %"
     assert page.networks.cells["dense", "shifted by 1 px"].text() == f"{100 * last.dense_shifted.accuracy:.1f} %"

@@ -52,7 +52,7 @@ def source(qtbot, viewer):
         made.append(widget)
         widget.show()
         if ready:
-            qtbot.waitUntil(lambda: widget.objects is not None, timeout=10_000)
+            qtbot.waitUntil(lambda: widget.objects is not None)
         return widget
 
     yield make
@@ -301,7 +301,7 @@ def test_while_it_is_not_seen_the_layers_are_as_they_were(source, field, viewer,
     assert widget.objects is before
     widget.show()
     assert (field.visible, ours.visible) == (False, True)
-    qtbot.waitUntil(lambda: widget.objects not in (None, before), timeout=10_000)
+    qtbot.waitUntil(lambda: widget.objects not in (None, before))
     assert widget.assigned == {(0, 7): 0, (0, 11): 1}
     widget.end()
     assert (field.visible, ours.visible) == (True, False)
@@ -352,7 +352,7 @@ def test_clicks_in_the_image(qtbot, make_napari_viewer):
     widget = ObjectsSource(viewer)
     qtbot.addWidget(widget)
     widget.show()
-    qtbot.waitUntil(lambda: widget.objects is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.objects is not None)
     canvas = viewer.window._qt_viewer.canvas.native
 
     def click(y, x, drag=0):
@@ -410,7 +410,7 @@ def test_it_says_what_is_missing(source, viewer, qtbot):
     assert "A Labels layer with objects is needed" in widget.message.text()
     assert not widget.click_button.isEnabled()
     viewer.add_labels(squares((5,) * 6)[0], name="one")
-    qtbot.waitUntil(lambda: "one has only one" in widget.message.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "one has only one" in widget.message.text())
     assert not widget.click_button.isEnabled()
     widget.show_prediction(lambda xy: np.zeros(len(xy)))
     assert len(viewer.layers) == 1
@@ -455,7 +455,7 @@ def test_painted_labels_are_measured_again(source, field, qtbot):
     data = field.data.copy()
     data[35:39, 50:58] = 44
     field.data = data
-    qtbot.waitUntil(lambda: widget.objects is not None and len(widget.objects.keys) == 7, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.objects is not None and len(widget.objects.keys) == 7)
     assert widget.assigned == {(0, 7): 0, (0, 11): 1}
     assert [b.text() for b in widget.class_buttons][:2] == ["class 0 (1)", "class 1 (1)"]
 

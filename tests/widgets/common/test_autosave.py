@@ -74,7 +74,7 @@ def saved(qtbot, autosave, check=lambda layers: True):
         layers = {x.name: x for x in Draft(autosave.draft.folder).read().layers.values()}
         return layers if check(layers) else None
 
-    qtbot.waitUntil(lambda: autosave.draft.written and autosave._running is None and there() is not None, timeout=5000)
+    qtbot.waitUntil(lambda: autosave.draft.written and autosave._running is None and there() is not None)
     return there()
 
 
@@ -340,7 +340,7 @@ def test_a_full_disk_is_reported_once_and_painting_continues(qtbot, viewer, pair
     with monkeypatch.context() as broken:
         broken.setattr("napari_dojo.io.atomic.os.replace", full)
         labels.paint((5, 5), 1)
-        qtbot.waitUntil(lambda: len(tried) >= 3, timeout=5000)
+        qtbot.waitUntil(lambda: len(tried) >= 3)
         assert len(said) == 1
         assert "No space left on device" in said[0]
         assert "you can continue to paint" in said[0]
@@ -467,12 +467,12 @@ def test_discarding_asks_with_the_count(qtbot, viewer, pair, saving, monkeypatch
     line = Unfinished()
     qtbot.addWidget(line)
     line.refresh()
-    qtbot.waitUntil(lambda: line.draft is not None, timeout=5000)
+    qtbot.waitUntil(lambda: line.draft is not None)
     button = next(b for b in line.draft_line.findChildren(QPushButton) if b.text() == "Discard")
     button.click()
     assert "cells (2 objects or classes)?" in asked[0]
     assert len(drafts()) == 1  # it was not meant
     monkeypatch.setattr(Unfinished, "ask", lambda self, text: True)
     button.click()
-    qtbot.waitUntil(lambda: not drafts(), timeout=5000)
+    qtbot.waitUntil(lambda: not drafts())
     line.end()

@@ -33,13 +33,15 @@ background.PATIENCE = 0.02
 told = []
 latest._done.connect(lambda *_: told.append(1), Qt.ConnectionType.DirectConnection)
 def look():
+    go.set()
     for thread in list(background._running):
-        thread.join(10)
+        thread.join(60)
     print(told, flush=True)
 atexit.unregister(background._wait)
 atexit.register(look)  # called after what is registered next
 atexit.register(background._wait)
 """
-    code = CODE.replace("import threading, time", "import atexit, threading, time\nfrom qtpy.QtCore import Qt") + late
+    code = CODE.replace("import threading, time", "import atexit, threading\nfrom qtpy.QtCore import Qt")
+    code = code.replace("began =", "go = threading.Event()\nbegan =").replace("time.sleep(0.2)", "go.wait(60)") + late
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "worked\n[]\n"), done.stderr

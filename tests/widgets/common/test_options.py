@@ -115,7 +115,7 @@ def test_changes_are_emitted_and_shown_values_are_not(qtbot, form):
         ("how", lambda w: w.setCurrentIndex(1)),
         ("names", lambda w: qtbot.keyClick(w, Qt.Key.Key_Return)),
     ):
-        with qtbot.waitSignal(form.changed, timeout=1000):
+        with qtbot.waitSignal(form.changed):
             change(form.editor(name))
 
 

@@ -45,7 +45,7 @@ def made(viewer, tmp_path):
 
 
 def asked(qtbot, looks, count=1):
-    qtbot.waitUntil(lambda: len(looks) >= count, timeout=5000)
+    qtbot.waitUntil(lambda: len(looks) >= count)
     qtbot.wait(50)
     return np.load(looks[-1])
 
@@ -102,7 +102,7 @@ def test_of_a_large_image_the_part_in_view_is_asked_for(qtbot, viewer, made):
     def places():
         return [int(np.load(path)[0, 0, 0]) for path in looks]
 
-    qtbot.waitUntil(lambda: 0 in places(), timeout=5000)  # the canvas may have moved it again since
+    qtbot.waitUntil(lambda: 0 in places())  # the canvas may have moved it again since
     reply(preview, looks[places().index(0)], np.ones((1024, 1024), np.int32))
     np.testing.assert_allclose(preview.layer.translate, (0, 0))
 
@@ -159,7 +159,7 @@ def test_another_image_is_looked_at_too(qtbot, viewer, made):
     _preview, looks = made([row])
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
     asked(qtbot, looks)
-    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
+    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50))
 
 
 def test_a_removed_preview_does_not_come_back(qtbot, viewer, made):
@@ -180,7 +180,7 @@ def test_turned_off_it_says_so_to_the_job(qtbot, viewer, made):
     preview.turn(False)
     assert looks[-1] is None
     preview.turn(True)
-    qtbot.waitUntil(lambda: len(looks) == 3, timeout=5000)
+    qtbot.waitUntil(lambda: len(looks) == 3)
 
 
 def shown(viewer):
@@ -217,7 +217,7 @@ def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
     assert shown(viewer)[0] == "i0"
     viewer.layers.selection.active = rows[1].target
     count = len(looks)
-    qtbot.waitUntil(lambda: len(looks) > count or np.load(looks[-1]).max() == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(looks) > count or np.load(looks[-1]).max() == 1)
     reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert shown(viewer) == ["i1", "i1 labels", "i1 (current prediction)"]
     rows[0].images[0].visible = True  # a person wants both
@@ -241,6 +241,6 @@ def test_over_labels_of_a_person_outlines_are_asked_for(qtbot, viewer, made):
     asked(qtbot, looks, 3)
     assert looks.outlines[-1]
     viewer.layers.selection.active = viewer.add_image(np.eye(50) * 3, name="new")
-    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50), timeout=5000)
+    qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50))
     reply(preview, looks[-1], np.ones((50, 50), np.int32))
     assert (looks.outlines[-1], preview.layer.opacity) == (False, 0.5)

@@ -31,7 +31,7 @@ def prepared(qtbot, panel, **settings):
     train = panel(TrainPanel)
     train.settings.set_values({**TINY, **settings})
     train.minutes_box.setValue(MINUTES)
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     train.name_edit.setText("cells")
     return train
 
@@ -52,17 +52,17 @@ def silent(qtbot, training):
         qtbot.wait(200)
         return len(training.history) == before
 
-    qtbot.waitUntil(still, timeout=20_000)
+    qtbot.waitUntil(still)
 
 
 def over(qtbot, training):
-    qtbot.waitUntil(lambda: training.state == "over", timeout=60_000)
+    qtbot.waitUntil(lambda: training.state == "over")
 
 
 def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, filled, panel, train):
     train.minutes_box.setValue(0.5)
     train.rows.set_rows(train.rows.rows()[:2])
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=20_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     train.start_button.click()
     first_check(qtbot, train)
     training = desk().of(filled)
@@ -78,7 +78,7 @@ def test_a_panel_that_is_closed_and_opened_again_shows_its_training(qtbot, fille
     assert again.progress.buttons.currentIndex() == 1
     assert not again.data.isEnabled()
     again.progress.stop_button.click()
-    qtbot.waitUntil(again.progress.after.isEnabled, timeout=30_000)
+    qtbot.waitUntil(again.progress.after.isEnabled)
     assert "Saved as cells" in again.progress.message.text()
 
 
@@ -92,7 +92,7 @@ def test_pause_stops_the_clock_and_resume_continues(qtbot, filled, train):
     before = len(training.history)
     assert train.progress.progress.format() == "Paused"
     train.progress.pause_button.click()
-    qtbot.waitUntil(lambda: len(training.history) > before, timeout=10_000)
+    qtbot.waitUntil(lambda: len(training.history) > before)
     assert train.progress.pause_button.text() == "Pause"
 
 
@@ -105,7 +105,7 @@ def panel_of_another_viewer(qtbot, another, scene):
     qtbot.addWidget(found)
     found.settings.set_values(TINY)
     found.minutes_box.setValue(0.1)
-    qtbot.waitUntil(found.start_button.isEnabled, timeout=20_000)
+    qtbot.waitUntil(found.start_button.isEnabled)
     return found
 
 
@@ -120,7 +120,7 @@ def test_the_second_training_waits(qtbot, filled, panel, train, another, scenes)
     first_check(qtbot, train)
     assert second.progress.training.state == "waiting"
     train.progress.stop_button.click()
-    qtbot.waitUntil(second.progress.pause_button.isEnabled, timeout=60_000)
+    qtbot.waitUntil(second.progress.pause_button.isEnabled)
     assert second.progress.training.state == "working"
     assert second.progress.stop_button.text() == "Stop and keep"
     second.progress.stop_button.click()
@@ -136,7 +136,7 @@ def test_one_that_waits_can_be_stopped(qtbot, filled, panel, train, another, sce
     second.progress.stop_button.click()
     assert second.progress.training.state == "over"
     assert "Stopped before it began" in second.progress.message.text()
-    qtbot.waitUntil(second.start_button.isEnabled, timeout=20_000)
+    qtbot.waitUntil(second.start_button.isEnabled)
     second.end()
     desk().close(second.viewer)
 
@@ -149,7 +149,7 @@ def test_a_killed_job_is_offered_again_and_continues(qtbot, filled, train):
     child_of(training).send_signal(signal.SIGKILL)
     over(qtbot, training)
     assert "The system ended the job" in train.progress.message.text()
-    qtbot.waitUntil(lambda: train.unfinished.run is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.unfinished.run is not None)
     assert train.unfinished.run.model.name == "cells"
     steps = max(e.step for e in training.history if isinstance(e, Validated))
     button = train.unfinished.run_line.findChildren(type(train.start_button))[0]
@@ -171,11 +171,11 @@ def test_an_unfinished_run_may_be_kept_or_discarded(qtbot, filled, panel, train)
     training.runner.job._again = True
     child_of(training).send_signal(signal.SIGKILL)
     over(qtbot, training)
-    qtbot.waitUntil(lambda: train.unfinished.run is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.unfinished.run is not None)
     keep = next(b for b in train.unfinished.run_line.findChildren(type(train.start_button)) if b.text() == "Keep")
     assert keep.isEnabled()
     keep.click()
-    qtbot.waitUntil(lambda: train.unfinished.run is None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.unfinished.run is None)
     assert (models_folder() / "cells" / "rdf.yaml").exists()
     assert list(runs_folder().iterdir()) == []
 
@@ -207,13 +207,13 @@ def test_train_more_continues_from_where_it_ended(qtbot, filled, train):
     train.start_button.click()
     first_check(qtbot, train)
     train.progress.stop_button.click()
-    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    qtbot.waitUntil(train.progress.after.isEnabled)
     training = train.progress.training
     steps = training.end.facts["steps"]
     train.progress.more_button.click()
     assert train.progress.buttons.currentIndex() == 1
-    qtbot.waitUntil(lambda: any(isinstance(e, Validated) and e.step > steps for e in training.history), timeout=60_000)
+    qtbot.waitUntil(lambda: any(isinstance(e, Validated) and e.step > steps for e in training.history))
     train.progress.stop_button.click()
-    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    qtbot.waitUntil(train.progress.after.isEnabled)
     assert training.end.facts["steps"] > steps
     assert os.listdir(models_folder()) == ["cells"]

@@ -51,14 +51,14 @@ def done(qtbot):
     def press(compare):
         assert compare.compare_button.isEnabled(), compare.message.text()
         compare.compare_button.click()
-        qtbot.waitUntil(lambda: bool(compare.found.text()) or "✗" in compare.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(compare.found.text()) or "✗" in compare.message.text())
 
     return press
 
 
 def moved(qtbot, compare, threshold):
     compare.threshold.value = threshold
-    qtbot.waitUntil(lambda: compare._verdicts.threshold == threshold, timeout=10_000)
+    qtbot.waitUntil(lambda: compare._verdicts.threshold == threshold)
 
 
 def camera(viewer):
@@ -461,9 +461,7 @@ def test_one_click_compares_the_two_selected(qtbot, viewer, pair, panel):
     viewer.layers.selection = set(pair)
     compare_layers(viewer)
     assert boxes(compare) == ["cells labels", "cells nuclei"]
-    qtbot.waitUntil(
-        lambda: compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged", timeout=10_000
-    )
+    qtbot.waitUntil(lambda: compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged")
 
 
 @pytest.mark.parametrize("selected", [["cells labels"], ["cells", "cells labels"]])

@@ -26,7 +26,7 @@ def inside(panel):
 def looked(qtbot, inside):
     inside.refresh()
     inside.look_button.click()
-    qtbot.waitUntil(lambda: not inside.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not inside.runner.busy)
     assert "parameters" in inside.message.text()
 
 

@@ -51,10 +51,10 @@ def opened(viewer, kind):
 
 
 def step(qtbot, tour, number, words=""):
-    qtbot.waitUntil(lambda: tour.at == number - 1 and words in tour.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: tour.at == number - 1 and words in tour.text.text())
 
 
-def press(qtbot, tour, label, timeout=20_000):
+def press(qtbot, tour, label, timeout=60_000):
     qtbot.waitUntil(lambda: tour.button.text() == label and tour.button.isEnabled(), timeout=timeout)
     tour.button.click()
 
@@ -70,7 +70,7 @@ def said(viewer, *events):
 def test_the_sample_brings_its_images_and_opens_the_tour(qtbot, viewer):
     viewer.open_sample("napari-dojo", "two_minute_tour")
     assert [x.name for x in viewer.layers] == ["nuclei to train on", "nuclei to train on: labels"]
-    qtbot.waitUntil(lambda: opened(viewer, TourPanel) is not None, timeout=5000)
+    qtbot.waitUntil(lambda: opened(viewer, TourPanel) is not None)
     tour = opened(viewer, TourPanel)
     assert "1 of 7" in tour.title.text()
     assert tour.button.text() == "Move it for me"
@@ -92,7 +92,7 @@ def test_steps_are_seen_to_be_done(qtbot, viewer, tour, no_job):
     step(qtbot, tour, 2, "Plugins > Dojo > Train".replace(">", "&gt;"))
     train = open_panel(viewer, TrainPanel, "Train")
     step(qtbot, tour, 3, "less than a minute")
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     train.start_button.click()
     step(qtbot, tour, 4, "In a few seconds, a layer with the current prediction")
     assert (tour.button.text(), tour.button.isEnabled()) == ("Please wait", False)
@@ -171,7 +171,7 @@ def test_a_failed_training_can_be_started_again(qtbot, viewer, tour, no_job):
 
 def test_an_earlier_training_is_none_of_the_tour(qtbot, viewer, tour, no_job):
     train = open_panel(viewer, TrainPanel, "Train")
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     train.start_button.click()
     said(viewer, Done(str(desk().of(viewer).model), {}))
     tour.begin()
@@ -185,11 +185,11 @@ def test_what_was_closed_is_asked_for_again(qtbot, viewer, tour):
     press(qtbot, tour, "Open Train")
     step(qtbot, tour, 3)
     viewer.window.remove_dock_widget(opened(viewer, TrainPanel))
-    qtbot.waitUntil(lambda: tour.button.text() == "Open Train", timeout=5000)
+    qtbot.waitUntil(lambda: tour.button.text() == "Open Train")
     viewer.layers.clear()
     press(qtbot, tour, "Open them")
     assert [x.name for x in viewer.layers] == ["nuclei to train on", "nuclei to train on: labels"]
-    qtbot.waitUntil(lambda: tour.button.text() == "Open Train", timeout=5000)
+    qtbot.waitUntil(lambda: tour.button.text() == "Open Train")
 
 
 def test_other_choices_in_train_are_put_right(qtbot, viewer, tour, no_job):
@@ -222,15 +222,15 @@ def test_apply_count_compare_with_the_shipped_model(qtbot, viewer, tour):
     assert apply.sliders.slider("threshold").value == pytest.approx(0.79, abs=0.03)
     step(qtbot, tour, 7, "The ground truth of these images is known")
     result, most = apply.results.layers[0], (before > 0).sum()
-    qtbot.waitUntil(lambda: (result.data > 0).sum() < most, timeout=20_000)  # it is decoded in a thread
+    qtbot.waitUntil(lambda: (result.data > 0).sum() < most)  # it is decoded in a thread
     press(qtbot, tour, "Compare for me")
-    qtbot.waitUntil(lambda: tour.title.text() == "<b>End of the tour</b>", timeout=20_000)
+    qtbot.waitUntil(lambda: tour.title.text() == "<b>End of the tour</b>")
     compare = opened(viewer, ComparePanel)
     assert compare.truth_box.layer.name == "nuclei to test on: labels"
     assert "of 112" in compare.found.text()
     assert not tour.skip_button.isEnabled()
     press(qtbot, tour, "Close the tour")
-    qtbot.waitUntil(lambda: opened(viewer, TourPanel) is None, timeout=5000)
+    qtbot.waitUntil(lambda: opened(viewer, TourPanel) is None)
     assert tour._ended
     assert len(viewer.layers) == 6
 

@@ -29,7 +29,7 @@ def test_a_shipped_model_is_tried_on_the_image_in_view_or_fine_tuned(qtbot, view
         viewer.add_image(simulate("nuclei", (96, 96), k, diameter=18).image, name=f"field {k}")
     viewer.layers.selection.active = viewer.layers["field 0"]
     train = panel(TrainPanel)
-    qtbot.waitUntil(lambda: train.findings.button("Try it") is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.findings.button("Try it") is not None)
     assert "The model nuclei-fluorescence fits these images" in train.findings.text()
     train.findings.button("Try it").click()
     apply = next(w for w in viewer.window.dock_widgets.values() if isinstance(w, ApplyPanel))
@@ -38,7 +38,7 @@ def test_a_shipped_model_is_tried_on_the_image_in_view_or_fine_tuned(qtbot, view
     assert Path(request["model"]).name == "nuclei-fluorescence"
     assert [image["name"] for image in request["images"]] == ["field 0"]
     apply.end()
-    qtbot.waitUntil(lambda: train.findings.button("Fine-tune it") is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.findings.button("Fine-tune it") is not None)
     train.findings.button("Fine-tune it").click()
     assert train.start_box.currentText() == "nuclei-fluorescence"
-    qtbot.waitUntil(lambda: train.findings.button("Try it") is None, timeout=10_000)
+    qtbot.waitUntil(lambda: train.findings.button("Try it") is None)

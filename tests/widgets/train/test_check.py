@@ -28,16 +28,16 @@ def scene():
     return simulate("nuclei", (128, 128), 4, diameter=16)
 
 
-def says(qtbot, train, words, timeout=10_000):
+def says(qtbot, train, words, timeout=60_000):
     qtbot.waitUntil(lambda: words in train.findings.text(), timeout=timeout)
 
 
 def silent(qtbot, train, words):
-    qtbot.waitUntil(lambda: words not in train.findings.text() and "✓" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: words not in train.findings.text() and "✓" in train.findings.text())
 
 
 def ready(qtbot, train):
-    qtbot.waitUntil(lambda: train.start_button.isEnabled() and "✓" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: train.start_button.isEnabled() and "✓" in train.findings.text())
 
 
 def press(train, label):
@@ -221,7 +221,7 @@ def test_objects_given_as_classes(qtbot, viewer, train, scene):
     semantic(train)
     says(qtbot, train, "Are these objects?")
     press(train, "Find objects instead")
-    qtbot.waitUntil(lambda: train.task.name == "instances", timeout=2000)
+    qtbot.waitUntil(lambda: train.task.name == "instances")
     ready(qtbot, train)
 
 
@@ -467,7 +467,7 @@ def test_all_gpus_are_offered_where_there_are_several(qtbot, viewer, train, scen
     assert box.findData("all-gpus") < 0
     viewer.add_image(scene.image, name="a")
     viewer.add_labels(scene.labels, name="a labels")
-    qtbot.waitUntil(lambda: box.findData("all-gpus") >= 0, timeout=10_000)
+    qtbot.waitUntil(lambda: box.findData("all-gpus") >= 0)
     assert box.itemText(box.findData("all-gpus")) == "All GPUs (4)"
     assert train.choices.setting_values()["device"] == "auto"
     box.setCurrentIndex(box.findData("all-gpus"))
@@ -482,5 +482,5 @@ def test_a_choice_of_all_gpus_is_kept_until_it_is_known_that_there_are_none(qtbo
     assert box.currentText() == "All GPUs"
     viewer.add_image(scene.image, name="a")
     viewer.add_labels(scene.labels, name="a labels")
-    qtbot.waitUntil(lambda: box.findData("all-gpus") < 0, timeout=10_000)
+    qtbot.waitUntil(lambda: box.findData("all-gpus") < 0)
     assert train.choices.setting_values()["device"] == "auto"

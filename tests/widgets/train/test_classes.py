@@ -27,10 +27,10 @@ def test_names_that_a_layer_brings_reach_check_and_model(qtbot, viewer, panel, s
     monkeypatch.setattr("napari_dojo.widgets.common.training_data.train_request", lambda *a, **more: asked.update(more))
     train = panel(TrainPanel)
     train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     assert "inside 33%, class 1 edge 33%, nothing 33%" in train.findings.text()
     train.start_button.click()
-    qtbot.waitUntil(lambda: "options" in asked, timeout=10_000)
+    qtbot.waitUntil(lambda: "options" in asked)
     assert asked["options"]["classes"] == NAMES
 
 

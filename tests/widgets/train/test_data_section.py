@@ -25,7 +25,7 @@ def train(panel):
 
 
 def says(qtbot, train, words):
-    qtbot.waitUntil(lambda: words in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: words in train.findings.text())
 
 
 def names(train):
@@ -40,7 +40,7 @@ def test_masks_opened_as_images_become_labels(qtbot, viewer, train, scene):
     says(qtbot, train, "cells_0_mask is an image, but looks like labels")
     assert not train.start_button.isEnabled()
     train.findings.button("Take as labels").click()
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     assert names(train) == [(f"cells_{k}", f"cells_{k}_mask as labels") for k in range(2)]
     labels = viewer.layers["cells_1_mask as labels"]
     np.testing.assert_array_equal(labels.data, 2 * scene.labels)
@@ -83,7 +83,7 @@ def test_images_of_another_kind_are_left_out(qtbot, viewer, train, scene, other)
     says(qtbot, train, "odd_3 and cells_1 differ in dimensions or colours")
     assert not train.start_button.isEnabled()
     train.findings.button("Exclude").click()
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
     assert [name for name, _ in names(train)] == ["cells_1", "cells_2"]
 
 
@@ -107,7 +107,7 @@ def test_files_are_opened_for_a_remedy_that_needs_layers(qtbot, viewer, train, s
     assert numbered.data.max() > 5
     np.testing.assert_allclose(numbered.scale, (0.5, 0.5))
     np.testing.assert_allclose(viewer.layers["c1.tif"].data, scene.image)
-    qtbot.waitUntil(lambda: "✓" in train.findings.text() and "one value" not in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and "one value" not in train.findings.text())
     assert train.data.source_box.currentData() == "layers"
 
 
@@ -140,7 +140,7 @@ def test_predictions_are_not_proposed_as_labels(qtbot, viewer, panel, scenes):
     train.findings.button("Use uncorrected").click()
     says(qtbot, train, "is not corrected: the new model learns its mistakes")
     assert names(train) == [("a", layer.name)]
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
 
 
 def test_a_corrected_prediction_is_proposed(qtbot, viewer, panel, scenes):
@@ -151,7 +151,7 @@ def test_a_corrected_prediction_is_proposed(qtbot, viewer, panel, scenes):
     train.findings.button("Correct them").click()
     assert (viewer.layers.selection.active, layer.mode) == (layer, "paint")
     layer.paint((20, 20), 99)
-    qtbot.waitUntil(lambda: names(train) == [("a", layer.name)], timeout=5000)
+    qtbot.waitUntil(lambda: names(train) == [("a", layer.name)])
     says(qtbot, train, "diameter about")
     assert "not corrected" not in train.findings.text()
 
@@ -191,7 +191,7 @@ def test_classes_are_learned_from_folders(qtbot, viewer, train, scene, tmp_path)
     data.source_box.setCurrentIndex(data.source_box.findData("files"))
     data.folder.images.edit.setText(str(tmp_path / "in"))
     says(qtbot, train, "2 classes: bright (6), dim (6)")
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(train.start_button.isEnabled)
 
 
 def test_layers_have_a_class_each(qtbot, viewer, train, tmp_path):

@@ -25,7 +25,7 @@ MINUTES = 0.4  # the first check comes after 4 % of them
 
 
 def ready(qtbot, train):
-    qtbot.waitUntil(lambda: "✓" in train.findings.text() and train.start_button.isEnabled(), timeout=10_000)
+    qtbot.waitUntil(lambda: "✓" in train.findings.text() and train.start_button.isEnabled())
 
 
 def test_rows_fill_themselves(qtbot, filled, panel):
@@ -42,7 +42,7 @@ def test_rows_follow_layers(qtbot, filled, panel):
     train = panel(TrainPanel)
     filled.layers["cells_1"].name = "other"
     filled.layers.remove("cells_2 labels")
-    qtbot.waitUntil(lambda: len(train.rows.rows()) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(train.rows.rows()) == 2)
     assert {r.name for r in train.rows.rows()} >= {"cells_0"}
     train.rows.set_rows(train.rows.rows()[:1])
     filled.add_image(np.zeros((96, 96)), name="new")
@@ -52,26 +52,26 @@ def test_rows_follow_layers(qtbot, filled, panel):
 
 def test_a_disabled_start_says_why(qtbot, viewer, panel):
     train = panel(TrainPanel)
-    qtbot.waitUntil(lambda: "An image is needed" in train.findings.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "An image is needed" in train.findings.text())
     assert not train.start_button.isEnabled()
     viewer.add_image(np.random.default_rng(0).random((64, 64)))
-    qtbot.waitUntil(lambda: "Labels are needed" in train.findings.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "Labels are needed" in train.findings.text())
     labels = viewer.add_labels(np.zeros((64, 64), int))
-    qtbot.waitUntil(lambda: "No object is labelled" in train.findings.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "No object is labelled" in train.findings.text())
     labels.selected_label = 1
     labels.paint((20, 20), 1)
-    qtbot.waitUntil(lambda: train.start_button.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: train.start_button.isEnabled())
 
 
 def test_a_shipped_model_that_fits_is_offered(qtbot, viewer, panel, scenes):
     viewer.add_image(scenes[0].image, name="a")
     train = panel(TrainPanel)
-    qtbot.waitUntil(lambda: "nuclei-fluorescence fits these images: try it" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "nuclei-fluorescence fits these images: try it" in train.findings.text())
     viewer.add_labels(scenes[0].labels, name="a labels")
     ready(qtbot, train)
     train.findings.button("Fine-tune it").click()
     assert train.start_box.currentText() == "nuclei-fluorescence"
-    qtbot.waitUntil(lambda: "try it" not in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "try it" not in train.findings.text())
     assert train.start_box.currentText() == "nuclei-fluorescence"
 
 
@@ -83,10 +83,10 @@ def test_the_start_is_found_out_unless_somebody_chooses_it(qtbot, viewer, panel,
     assert (train.start_box.currentText(), train.choices.start) == ("Automatic", "auto")
     qtbot.waitUntil(lambda: "compared first, 24 s each: nothing, nuclei-fluorescence" in train.findings.text())
     train.minutes_box.setValue(0.5)
-    qtbot.waitUntil(lambda: "nuclei-fluorescence if it beats the baseline" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "nuclei-fluorescence if it beats the baseline" in train.findings.text())
     train.choices.choose_start("none")
     train.start_box.activated.emit(1)
-    qtbot.waitUntil(lambda: "beats the baseline" not in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "beats the baseline" not in train.findings.text())
     assert train.start_box.currentText() == "Nothing (new model)"
     saved = train.choices.saved()[1]
     train.choices.restore({**saved, "start": None}, None)
@@ -118,7 +118,7 @@ def test_a_comparison_of_starts_is_shown(qtbot, filled, panel):
 def test_advanced_shows_what_the_plan_chose(qtbot, filled, panel):
     train = panel(TrainPanel)
     ready(qtbot, train)
-    qtbot.waitUntil(lambda: "automatic (" in train.settings.editor("patch").text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "automatic (" in train.settings.editor("patch").text())
     plan = train.seen.setup.plan
     assert train.settings.editor("patch").text() == f"automatic ({plan.patch[-1]})"
     assert train.settings.editor("batch").text() == f"automatic ({plan.batch})"
@@ -172,7 +172,7 @@ def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
     assert [train.data.third_box.itemData(i) for i in range(train.data.third_box.count())] == ["ZYX", "TYX"]
     train.data.third_box.setCurrentIndex(1)
     train.data.third_box.activated.emit(1)
-    qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text())
 
 
 @pytest.mark.window
@@ -191,14 +191,14 @@ def test_train_stop_apply(qtbot, filled, panel):
     qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=90_000)
     assert train.progress.baseline.text()
     assert train.progress.score_name.text() in ("Validation", "Training images")
-    qtbot.waitUntil(lambda: train.progress.training.preview.layer is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: train.progress.training.preview.layer is not None)
     assert filled.layers.selection.active is active
     np.testing.assert_allclose(train.progress.training.preview.layer.scale, (0.5, 0.5))
     np.testing.assert_allclose(train.progress.training.preview.layer.translate, (3, 4))
     filled.layers.remove("cells_2")
     begun = time.monotonic()
     train.progress.stop_button.click()
-    qtbot.waitUntil(lambda: train.progress.after.isEnabled(), timeout=30_000)
+    qtbot.waitUntil(lambda: train.progress.after.isEnabled())
     print(f"stopped after {time.monotonic() - begun:.1f} s")
     assert "Saved as cells" in train.progress.message.text()
     assert (models_folder() / "cells" / "rdf.yaml").exists()
@@ -222,7 +222,7 @@ def test_train_stop_apply(qtbot, filled, panel):
 
     apply.sliders.slider("minimum_area").value = 200
     apply.sliders.slider("threshold").value = 0.01
-    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["minimum_area"] == 200, timeout=20_000)
+    qtbot.waitUntil(lambda: result.metadata["napari_dojo"]["decoding"]["minimum_area"] == 200)
     sizes = np.bincount(result.data.ravel())[1:]
     assert (sizes[sizes > 0] >= 200).all()
     apply.end()
@@ -233,9 +233,9 @@ def test_stopped_at_once(qtbot, filled, panel):
     ready(qtbot, train)
     train.start_button.click()
     train.progress.stop_button.click()
-    qtbot.waitUntil(lambda: "Stopped" in train.progress.message.text(), timeout=30_000)
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
-    qtbot.waitUntil(lambda: not runs_folder().exists() or not list(runs_folder().iterdir()), timeout=10_000)
+    qtbot.waitUntil(lambda: "Stopped" in train.progress.message.text())
+    qtbot.waitUntil(train.start_button.isEnabled)
+    qtbot.waitUntil(lambda: not runs_folder().exists() or not list(runs_folder().iterdir()))
     qtbot.wait(100)
     assert train.unfinished.run is None
 
@@ -247,9 +247,9 @@ def test_stopped_while_torch_is_loaded(qtbot, filled, panel):
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
     train.minutes_box.setValue(MINUTES)
     train.start_button.click()
-    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None)
     train.progress.stop_button.click()
-    qtbot.waitUntil(lambda: train.progress.training.state == "over", timeout=60_000)
+    qtbot.waitUntil(lambda: train.progress.training.state == "over")
     assert train.start_button.isEnabled() or train.progress.after.isEnabled()
     assert "Stopped" in train.progress.message.text() or "Saved" in train.progress.message.text()
 
@@ -260,8 +260,8 @@ def test_a_folder_that_cannot_be_written(qtbot, filled, panel, monkeypatch, tmp_
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAPARI_DOJO_HOME", str(tmp_path / "file" / "home"))
     train.start_button.click()
-    qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text(), timeout=20_000)
-    qtbot.waitUntil(train.start_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text())
+    qtbot.waitUntil(train.start_button.isEnabled)
     assert "Free disk space or choose another folder" in train.progress.message.text()
 
 
@@ -271,16 +271,16 @@ def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):
     train.settings.set_values({"patch": 64, "batch": 2, "depth": 2, "width": 4, "device": "cpu"})
     train.minutes_box.setValue(MINUTES)
     train.start_button.click()
-    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: train.progress.training.runner.job is not None)
     filled.layers["cells_0 labels"].data = filled.layers["cells_0 labels"].data * 0
     filled.layers["cells_0"].name = "another name"
     filled.layers.remove("cells_1")
     filled.layers.remove("cells_1 labels")
-    qtbot.waitUntil(lambda: bool(train.progress.score.text()), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(train.progress.score.text()))
     train.progress.stop_button.click()
-    qtbot.waitUntil(train.progress.after.isEnabled, timeout=30_000)
+    qtbot.waitUntil(train.progress.after.isEnabled)
     assert "Saved as" in train.progress.message.text()
-    qtbot.waitUntil(lambda: "2 images" in train.findings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "2 images" in train.findings.text())
 
 
 @pytest.mark.first
