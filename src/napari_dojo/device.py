@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "Pace",
     "bfloat16",
+    "computes_bfloat16",
     "choose",
     "constant",
     "cores",
@@ -229,6 +230,14 @@ def bfloat16(device: torch.device) -> bool | None:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return None if device.type == "cpu" else False
+
+
+def computes_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; others emulate it slowly. Always the same on a machine, as predictions are."""
+    import torch
+
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.10: then as if it had none
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def sent(x: torch.Tensor, where: torch.device) -> torch.Tensor:

@@ -149,8 +149,8 @@ class PredictSettings:
         int,
         Option(
             "Test-time augmentation",
-            "Predicted images only: average the predictions for this many flipped and rotated views (1 to 8); 0: the "
-            "default of the task. More views are slower and slightly better.",
+            "Average the predictions for this many flipped and rotated views (1 to 8); 0: the default of the task, 2 for objects "
+            "and classes, 8 for images. More views are slower and slightly better.",
             0,
             8,
             "views",

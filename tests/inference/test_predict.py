@@ -121,6 +121,21 @@ def test_a_volume_in_stages_is_the_whole():
     np.testing.assert_allclose(final(b, x, "ZYX", tile=100).maps, whole.maps, rtol=1e-4, atol=1e-5)
 
 
+def test_views_of_a_volume_in_stages_are_those_of_the_whole():
+    b, x = bundle(3), image(6, 45, 38)[None]
+    n = b.card.rule.measure(x)
+    staged, whole = (Predictor(b.net, CPU, tile) for tile in (64, 0))
+    assert len(list(staged.maps(x, n, views=3))) > 3 * len(list(whole.maps(x, n)))
+    np.testing.assert_allclose(
+        result_of(staged.maps(x, n, views=6)), result_of(whole.maps(x, n, views=6)), rtol=1e-4, atol=1e-5
+    )
+    found, wanted = (result_of(p.averaged(x, n, 1.0, Control(), 6)) for p in (staged, whole))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    box = ((1, 5), (7, 30), (0, 20))
+    part = result_of(staged.maps(x, n, part=box, views=6))
+    np.testing.assert_allclose(part, result_of(whole.maps(x, n, views=6))[:, 1:5, 7:30, :20], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "box", [((0, 30), (0, 20)), ((61, 90), (33, 71)), ((150, 203), (100, 157)), ((0, 203), (40, 41))]
 )

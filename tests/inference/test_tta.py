@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
-import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from napari_dojo.events import Event, Progress, result_of
-from napari_dojo.inference.tta import Maps, averaged, orientations
+from napari_dojo.boxes import Box, scaled, slices
+from napari_dojo.inference.tta import Views, orientations, oriented, turned
+
+ALL = ((0, 6), (0, 9))
 
 
 @pytest.mark.parametrize(
@@ -20,39 +21,51 @@ def test_orientations(wanted: int, stride: tuple[int, ...], scale: tuple[int, ..
     assert orientations(wanted, stride, scale, quarter) == count
 
 
-def same(x: np.ndarray) -> Generator[Event, None, Maps]:
-    """A network that changes nothing, in two tiles."""
-    yield Progress(1, 2)
-    yield Progress(2, 2)
-    return np.array(x)
+def same(x: Tensor, wanted: Box) -> Tensor:
+    """A network that changes nothing."""
+    return x[(..., *slices(wanted))].clone()
 
 
-def first_row(x: np.ndarray) -> Generator[Event, None, Maps]:
+def first_row(x: Tensor, wanted: Box) -> Tensor:
     """A network that sees only the upper row."""
-    yield Progress(1, 1)
-    y = np.zeros_like(x)
+    y = torch.zeros_like(x)
     y[..., 0, :] = x[..., 0, :]
-    return y
+    return y[(..., *slices(wanted))]
 
 
 @pytest.mark.parametrize("count", range(1, 9))
-def test_what_does_not_depend_on_the_orientation_comes_back(count: int) -> None:
-    x = np.random.default_rng(0).random((2, 6, 9)).astype(np.float32)
-    mean, deviation = result_of(averaged(same, x, count))
-    np.testing.assert_allclose(mean, x, atol=1e-6)
-    np.testing.assert_allclose(deviation, 0, atol=1e-6)
+@pytest.mark.parametrize("wanted", [ALL, ((1, 3), (4, 9))], ids=["all", "a part"])
+def test_what_does_not_depend_on_the_orientation_comes_back(count: int, wanted: Box) -> None:
+    x = torch.rand(2, 3, 6, 9)
+    part = x[(..., *slices(wanted))]
+    torch.testing.assert_close(Views(count).of(same, x, wanted), part)
+    mean, deviation = Views(count, deviation=True).of(same, x, wanted).split(3, 1)
+    torch.testing.assert_close(mean, part)
+    torch.testing.assert_close(deviation, torch.zeros_like(part), atol=1e-6, rtol=0)
 
 
 def test_all_eight_are_different() -> None:
-    x = np.ones((1, 4, 4), np.float32)
-    mean, deviation = result_of(averaged(first_row, x, 8))
-    wanted = np.zeros((4, 4))
+    x = torch.ones(1, 1, 4, 4)
+    mean, deviation = Views(8, deviation=True).of(first_row, x, ((0, 4), (0, 4)))[0]
+    wanted = torch.zeros(4, 4)
     for edge in ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1)):
         wanted[edge] += 0.25  # each edge is the upper row in two of the eight
-    np.testing.assert_allclose(mean[0], wanted, atol=1e-6)
-    np.testing.assert_allclose(deviation[0], np.sqrt(wanted - wanted**2), atol=1e-6)
+    torch.testing.assert_close(mean, wanted)
+    torch.testing.assert_close(deviation, (wanted - wanted**2).sqrt())
 
 
-def test_progress_is_that_of_all() -> None:
-    said = list(averaged(same, np.zeros((1, 4, 4), np.float32), 4))
-    assert said == [Progress(i + 1, 8) for i in range(8)]
+@pytest.mark.parametrize("k", range(8))
+def test_a_box_goes_where_its_pixels_go(k: int) -> None:
+    x, box = torch.arange(2 * 5 * 7).view(2, 5, 7), ((0, 2), (1, 3), (2, 6))
+    there = turned(box, x.shape, k)
+    assert torch.equal(oriented(x, k)[slices(there)], oriented(x[slices(box)], k))
+    assert turned(there, x.shape, k, back=True) == box
+    assert torch.equal(oriented(oriented(x, k), k, back=True), x)
+
+
+def test_an_enlarging_network_gives_the_mean_of_what_it_is_asked_for() -> None:
+    def twice(x: Tensor, wanted: Box) -> Tensor:
+        return x.repeat_interleave(2, -1).repeat_interleave(2, -2)[(..., *slices(scaled(wanted, (2, 2))))]
+
+    x, wanted = torch.rand(1, 1, 4, 6), ((1, 4), (0, 2))
+    torch.testing.assert_close(Views(8).of(twice, x, wanted), twice(x, wanted))

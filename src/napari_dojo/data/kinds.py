@@ -254,8 +254,8 @@ class _Category(Kind):
         return np.zeros((), np.int32)
 
 
-LABELS = _Labels("labels", zooms=True, drawn=True, objects=True)  # one number for each object, 0: background
-CLASSES = _Classes("classes", zooms=True, drawn=True, classes=True)  # one class for each pixel
+LABELS = _Labels("labels", zooms=True, drawn=True, objects=True, tta=2)  # one number for each object, 0: background
+CLASSES = _Classes("classes", zooms=True, drawn=True, classes=True, tta=2)  # one class for each pixel
 IMAGE = _Image("image", intensities=True, tta=8)
 CATEGORY = _Category("category", dense=False)
 

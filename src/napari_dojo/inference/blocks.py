@@ -29,7 +29,7 @@ from napari_dojo.inference.decoding import Land, parts_of, rule_of
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.journal import Journal
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
-from napari_dojo.inference.tiles import blocks_of, tile_edge
+from napari_dojo.inference.tiles import tile_edge, tiles_of
 from napari_dojo.tasks.watershed import Part, Terrain, joined, part_of
 
 __all__ = ["Block", "Engine", "Room", "Work", "in_blocks", "in_threads", "refusal"]
@@ -139,7 +139,7 @@ class Work:
                 ceil((r + s + reach(m, n)) / zoom) + reach(n, m) + self.margin + 1
                 for r, s, n, m in zip(self._radius, predictor.stride, self.size, self._grid, strict=True)
             ]
-        cut = blocks_of(self.size, edge, halo, stride, [lcm(self.chunk, s) for s in stride])
+        cut = tiles_of(self.size, edge, halo, stride, [lcm(self.chunk, s) for s in stride])
         return tuple(Block(i, tile.core, tile.read) for i in range(self.places.count) for tile in cut)
 
     @property
@@ -280,10 +280,10 @@ class Work:
         self, block: Block, wide: Box, seen: NDArray[Any], norm: Normalization, control: Control
     ) -> NDArray[np.float32]:
         """Maps (K, *wide) from what is read for a block; where the network sees another grid, by way of it."""
-        predictor = self.ready.predictor
+        predictor, views = self.ready.predictor, self.ready.orientations
         if self.image.zoom == 1:
             where = tuple((a - r, b - r) for (a, b), (r, _) in zip(wide, block.read, strict=True))
-            return result_of(predictor.maps(seen, norm, 1.0, control, where))
+            return result_of(predictor.maps(seen, norm, 1.0, control, where, views))
         part, used = [], []
         for (a, b), n, m, r, s in zip(wide, self.size, self._grid, self._radius, predictor.stride, strict=True):
             near, first, last = reach(m, n) + 1, int(a * m / n), ceil(b * m / n)
@@ -292,7 +292,7 @@ class Work:
         ours = resize_part(norm.apply(seen), block.read, self.size, self._grid, part)
         plain = Normalization((0.0,) * len(ours), (1.0,) * len(ours))
         where = tuple((a - r, b - r) for (a, b), (r, _) in zip(used, part, strict=True))
-        maps = result_of(predictor.maps(ours, plain, 1.0, control, where))
+        maps = result_of(predictor.maps(ours, plain, 1.0, control, where, views))
         return resize_part(maps, used, self._grid, self.size, wide)
 
 

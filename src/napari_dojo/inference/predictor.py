@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dojo import device as devices
-from napari_dojo.boxes import Box, scaled, slices
+from napari_dojo.boxes import Box, scaled, slices, within
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
-from napari_dojo.inference import tta
 from napari_dojo.inference.cores import shares
 from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
+from napari_dojo.inference.tta import Views, oriented, turned
 from napari_dojo.nets.base import Network
 from napari_dojo.nets.staged import Kept, Staged
 from napari_dojo.nets.unet import UNet, fuse
@@ -74,6 +74,7 @@ class Predictor:
     net : is copied and stays as it is.
     tile : edge of the tiles, px; 0: what fits in memory.
     maps : predict only the first ones; 0: all.
+    lowered : bfloat16 is exact enough, where a CPU computes with it: for decisions, not for intensities.
 
     Attributes
     ----------
@@ -81,8 +82,11 @@ class Predictor:
     memory : bytes for a tile or block, and for what is made of its maps, about.
     """
 
-    def __init__(self, net: Network, device: devices.Device, tile: int = 0, maps: int = 0) -> None:
-        self.device = device
+    def __init__(
+        self, net: Network, device: devices.Device, tile: int = 0, maps: int = 0, lowered: bool = False
+    ) -> None:
+        lowers = lowered and net.dense and device.kind == "cpu" and devices.computes_bfloat16()
+        self.device = replace(device, mixed=True) if lowers else device
         self._torch = devices.prepare(device)
         ours = deepcopy(net).eval()
         if maps:
@@ -180,38 +184,48 @@ class Predictor:
         return self._net_on(torch.from_numpy(np.ascontiguousarray(x))[None].to(self._torch))[0].cpu().numpy()
 
     def maps(
-        self, x: Any, norm: Normalization, zoom: float = 1.0, control: Control | None = None, part: Box | None = None
+        self,
+        x: Any,
+        norm: Normalization,
+        zoom: float = 1.0,
+        control: Control | None = None,
+        part: Box | None = None,
+        views: int = 1,
     ) -> Generator[Event, None, NDArray[np.float32]]:
         """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back; (K,) where it is not dense.
 
-        ``part`` : the box of an image that is not scaled whose maps (K, *part * scale) are wanted; None: all.
+        Parameters
+        ----------
+        part : the box of an image that is not scaled whose maps (K, *part * scale) are wanted; None: all.
+        views : they are the mean over that many flipped and rotated views of the image, see `tta.orientations`.
 
         Raises
         ------
         StoppedError : where ``control`` says so, between tiles.
         """
+        ours, numbers = _scaled(x, norm, zoom)
         if not self.dense:
             yield Progress(1, 1)
-            ours, numbers = _scaled(x, norm, zoom)
             return self.values(numbers.apply(ours)[None])[0]
-        ours, numbers = _scaled(x, norm, zoom)
-        with self._turn:
-            out = yield from self._tiled(self._placed(ours), numbers, control or Control(), part)
-            found = out.cpu()
-        if part is not None:
-            return found.numpy()
-        return self._back(found, x.shape[1:])
+        found = yield from self._mapped(ours, numbers, control or Control(), Views(views), part)
+        return found.numpy() if part is not None else self._back(found, x.shape[1:])
 
     def averaged(
         self, x: Any, norm: Normalization, zoom: float, control: Control, count: int
     ) -> Generator[Event, None, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """As `maps`: mean and standard deviation over ``count`` flipped and rotated views of the image, see `tta.averaged`."""
+        """As `maps`: mean and standard deviation over ``count`` flipped and rotated views of the image."""
         ours, numbers = _scaled(x, norm, zoom)
-        with self._turn:
-            views = self._placed(ours, sums=4)
-            found = yield from tta.averaged(lambda view: self._tiled(view, numbers, control), views, count)
-            mean, deviation = (maps.cpu() for maps in found)
+        found = yield from self._mapped(ours, numbers, control, Views(count, deviation=True))
+        mean, deviation = found.split(self.outputs)
         return self._back(mean, x.shape[1:]), self._back(deviation, x.shape[1:])
+
+    def _mapped(
+        self, x: Any, norm: Normalization, control: Control, views: Views, part: Box | None = None
+    ) -> Generator[Progress, None, Tensor]:
+        """Maps in main memory of an image on the grid of the network, or of a part of it."""
+        with self._turn:
+            found = yield from self._tiled(self._placed(x, views), norm, control, views, part)
+            return found.cpu()
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
         """Room for the maps (K, *S * scale) of an image of this size."""
@@ -222,8 +236,8 @@ class Predictor:
         halo = tuple(-(-r // s) * s for r, s in zip(self.receptive_radius, self.stride, strict=True))
         return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride)
 
-    def _room(self, size: Sequence[int]) -> tuple[int, ...]:
-        return (self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True)))
+    def _room(self, size: Sequence[int], views: Views = Views()) -> tuple[int, ...]:
+        return (views.maps(self.outputs), *(n * f for n, f in zip(size, self.scale, strict=True)))
 
     def values(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (N, K) of a network that is not dense, for normalised images (N, C, *S) of any size."""
@@ -242,19 +256,19 @@ class Predictor:
     def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
         """Maps on the grid of an image of this size."""
         found: NDArray[np.float32] = maps.numpy()
-        return found if found.shape == self._room(size) else resize(found, size)
+        return found if found.shape[1:] == self._room(size)[1:] else resize(found, size)
 
-    def _placed(self, x: Any, sums: int = 1) -> Any:
-        """An image on the GPU where it fits together with as many sums of its maps, else as it is."""
+    def _placed(self, x: Any, views: Views) -> Any:
+        """An image on the GPU where it fits together with its maps, else as it is."""
         if self.device.kind != "cuda":
             return x
-        needed = 8.0 * prod(x.shape) + 4.0 * sums * prod(self._room(x.shape[1:]))
+        needed = 8.0 * prod(x.shape) + 4.0 * prod(self._room(x.shape[1:], views))
         if needed > RESIDENT * torch.cuda.mem_get_info()[0]:
             return x
         return _tensor(x).to(self._torch)
 
     def _tiled(
-        self, x: Any, norm: Normalization, control: Control, part: Box | None = None
+        self, x: Any, norm: Normalization, control: Control, views: Views, part: Box | None = None
     ) -> Generator[Progress, None, Tensor]:
         """Maps of an image, tile by tile; where memory is short, from the start with smaller batches, then smaller tiles."""
         size = tuple(x.shape[1:])
@@ -267,15 +281,18 @@ class Predictor:
             largest = int(max((prod(b - a for a, b in tile.read) for tile in tiles), default=self._pixels))
             batch = min(len(tiles) or 1, max(1, int(self._together / largest)))
             try:
-                room = self._room([b - a for a, b in box] if staged else size)
-                out = torch.zeros(room, device=x.device if isinstance(x, Tensor) else "cpu")
-                fn = self._function(norm, stay=isinstance(x, Tensor))
-                events = tiled(fn, x, out, tiles, self.stride, self.scale, batch)
-                for event in self._in_stages(x, norm, out, box) if staged else events:
-                    yield event
-                    control.check()
-                if not self.device.mixed or bool(torch.isfinite(out).all()):
-                    return out if staged else self._part(out, box)
+                where = x.device if isinstance(x, Tensor) else torch.device("cpu")
+                if staged:
+                    out = yield from self._in_stages(x, norm, control, views, box, where)
+                else:
+                    out = torch.zeros(self._room(size, views), device=where)
+                    fn = self._function(norm, views, stay=isinstance(x, Tensor))
+                    for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
+                        yield event
+                        control.check()
+                    out = self._part(out, box)
+                if self.device.kind == "cpu" or not self.device.mixed or bool(torch.isfinite(out).all()):
+                    return out
                 self.device = replace(self.device, mixed=False)  # half precision overflowed
                 continue
             except Exception as e:
@@ -286,29 +303,36 @@ class Predictor:
     def _part(self, out: Tensor, box: Box) -> Tensor:
         return out[(slice(None), *slices(scaled(box, self.scale)))]
 
-    def _in_stages(self, x: Any, norm: Normalization, out: Tensor, wanted: Box) -> Iterator[Progress]:
-        """The maps of a box of an image into ``out``, see `napari_dojo.nets.staged`."""
+    def _in_stages(
+        self, x: Any, norm: Normalization, control: Control, views: Views, wanted: Box, where: torch.device
+    ) -> Generator[Progress, None, Tensor]:
+        """The maps of a box of an image, see `napari_dojo.nets.staged`."""
         size = tuple(x.shape[1:])
         padded = tuple(n + -n % s for n, s in zip(size, self.stride, strict=True))
+        sums = views.sums(torch.empty((self.outputs, *self._room([b - a for a, b in wanted])[1:]), device=where))
 
-        def read(box: Box) -> Tensor:
-            part = self._input(
-                x[(slice(None), *(slice(a, min(b, n)) for (a, b), n in zip(box, size, strict=True)))], norm, box
-            )
-            return part[None].contiguous(memory_format=self._layout)
+        for k in range(views.count):
 
-        def write(box: Box, y: Tensor) -> None:
-            ours = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, wanted, strict=True))
-            if all(a < b for a, b in ours):
-                there = tuple((a - o, b - o) for (a, b), (o, _) in zip(ours, wanted, strict=True))
-                here = tuple((a - o, b - o) for (a, b), (o, _) in zip(ours, box, strict=True))
-                self._part(out, there)[...] = self._part(y[0], here)
+            def read(box: Box, k: int = k) -> Tensor:
+                ours = turned(box, padded, k, back=True)
+                part = x[(slice(None), *(slice(a, min(b, n)) for (a, b), n in zip(ours, size, strict=True)))]
+                return oriented(self._input(part, norm, ours)[None], k).contiguous(memory_format=self._layout)
 
-        staged = Staged(self._net, read, padded, self._box, self._computing, wanted, self._kept)
-        for done, _ in enumerate(staged.run(write), 1):
-            if self.device.kind == "cuda":
-                self._pace.keep()
-            yield Progress(done, staged.steps)
+            def write(box: Box, y: Tensor, k: int = k) -> None:
+                box, y = turned(box, padded, k, back=True), oriented(y[0], k, back=True)
+                ours = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, wanted, strict=True))
+                if all(a < b for a, b in ours):
+                    there = [self._part(of, within(ours, wanted)) for of in sums]
+                    views.add(there, self._part(y, within(ours, box)), k)
+
+            turn = tuple(b for _, b in turned([(0, n) for n in padded], padded, k))
+            staged = Staged(self._net, read, turn, self._box, self._computing, turned(wanted, padded, k), self._kept)
+            for done, _ in enumerate(staged.run(write), 1):
+                if self.device.kind == "cuda":
+                    self._pace.keep()
+                yield Progress(k * staged.steps + done, views.count * staged.steps)
+                control.check()
+        return torch.cat(views.done(sums))
 
     def _shrink(self, batch: int, pixels: int) -> None:
         """Halve the batch of tiles of ``pixels`` px, or, where that is one, the edge of the tiles."""
@@ -319,11 +343,11 @@ class Predictor:
             self._pixels /= 4
         self._together = float(batch // 2 * pixels)
 
-    def _function(self, norm: Normalization, stay: bool) -> Any:
+    def _function(self, norm: Normalization, views: Views, stay: bool) -> Any:
         """From raw parts of an image to their maps, which ``stay`` on the device, or come to main memory."""
 
         def fn(parts: Sequence[Any], wanted: Box) -> Iterable[Tensor]:
-            y = self._net_on(torch.stack([self._input(part, norm) for part in parts]), wanted)
+            y = views.of(self._net_on, torch.stack([self._input(part, norm) for part in parts]), wanted)
             if self.device.kind != "cuda":
                 return y.cpu()
             self._pace.keep()
@@ -357,7 +381,8 @@ class Predictor:
             threads = max(1, devices.free_cores(self.device.cores) // min(shares(), self.at_once))
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)  # of this thread of Python
-        with torch.inference_mode(), torch.autocast(self._torch.type, torch.float16, enabled=self.device.mixed):
+        half = torch.bfloat16 if self.device.kind == "cpu" else torch.float16
+        with torch.inference_mode(), torch.autocast(self._torch.type, half, enabled=self.device.mixed):
             yield
 
 

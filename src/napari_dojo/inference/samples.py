@@ -46,7 +46,8 @@ class Ready:
         settings, card = settings or PredictSettings(), bundle.card
         options = options_of(card)
         used = TASKS[card.task].supervision.decoded
-        predictor = Predictor(bundle.net, devices.choose(settings.device), settings.tile, used)
+        lowered = not TASKS[card.task].result.intensities
+        predictor = Predictor(bundle.net, devices.choose(settings.device), settings.tile, used, lowered)
         return Ready(card, predictor, settings, decoding or decoding_of(card), options)
 
     @property
@@ -62,8 +63,6 @@ class Ready:
     @property
     def orientations(self) -> int:
         """In how many ways an image is flipped and rotated; 1: as it is."""
-        if not self.task.result.intensities:
-            return 1
         wanted = self.settings.tta or (8 if self.uncertainty else self.task.result.tta)
         quarter = self.task.augmentation(self.options).quarter
         return tta.orientations(wanted, self.predictor.stride, self.predictor.scale, quarter)
@@ -126,8 +125,8 @@ def _imaged(
 ) -> Generator[Event, None, Sample]:
     """Apply a model to one sample without padding."""
     count = ready.orientations
-    if count == 1 and not ready.uncertainty:
-        maps = yield from ready.predictor.maps(x, norm, zoom, control)
+    if not ready.uncertainty:
+        maps = yield from ready.predictor.maps(x, norm, zoom, control, views=count)
         return Sample(decoded(ready.card, maps, norm, ready.decoding, control), maps)
     mean, deviation = yield from ready.predictor.averaged(x, norm, zoom, control, count)
     values = decoded(ready.card, mean, norm, ready.decoding, control)

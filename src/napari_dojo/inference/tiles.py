@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_dojo.boxes import Box, scaled, slices, within
 from napari_dojo.events import Progress
 
-__all__ = ["Tile", "blocks_of", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
+__all__ = ["Tile", "mirrored", "padded", "tile_edge", "tiled", "tiles_of"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,18 @@ class Tile:
     core: Box
 
 
-def tiles_of(size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int]) -> list[Tile]:
-    """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, on the grid of ``stride``."""
-    along = [_along(*each) for each in zip(size, edge, halo, stride, stride, strict=True)]
+def tiles_of(
+    size: Sequence[int],
+    edge: Sequence[int],
+    halo: Sequence[int],
+    stride: Sequence[int],
+    grid: Sequence[int] = (),
+) -> list[Tile]:
+    """Cover an image of ``size`` with tiles of at most ``edge`` px, halo included, read on the grid of ``stride``.
+
+    ``grid`` : multiples of the stride that cores start at; empty: the stride.
+    """
+    along = [_along(*each) for each in zip(size, edge, halo, stride, grid or stride, strict=True)]
     return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
 
 
@@ -44,21 +53,6 @@ def _along(n: int, edge: int, halo: int, stride: int, grid: int) -> list[Box]:
     step = ceil(ceil(n / ceil(n / step)) / grid) * grid
     cores = [(a, min(n, a + step)) for a in range(0, n, step)]
     return [((max(0, a - halo), min(n, a + step + halo)), (a, b)) for a, b in cores]
-
-
-def blocks_of(
-    size: Sequence[int], edge: Sequence[int], halo: Sequence[int], stride: Sequence[int], grid: Sequence[int]
-) -> list[Tile]:
-    """Cover an image of ``size`` with blocks of at most ``edge`` px, halo included, whose cores start on ``grid``.
-
-    ``grid`` holds multiples of the stride. What is read ends as far from a multiple of the stride as the image does, so that a
-    flipped block lies on the network's stride as the flipped image does.
-    """
-    along = []
-    for n, each, rim, step, place in zip(size, edge, halo, stride, grid, strict=True):
-        cut = _along(n, each, rim, step, place)
-        along.append([((start, n - (n - end) // step * step), core) for (start, end), core in cut])
-    return [Tile(*zip(*parts, strict=True)) for parts in product(*along)]
 
 
 def tile_edge(pixels: float, halo: Sequence[int], stride: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:

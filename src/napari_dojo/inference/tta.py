@@ -1,18 +1,19 @@
-"""Test-time augmentation: the mean prediction for an image flipped and rotated in up to eight ways, and how far they differ."""
+"""Test-time augmentation: the mean prediction for an image flipped and rotated in up to eight ways, and how far they differ.
+
+Networks are given flipped and rotated tiles, not images: so the mean is the same however an image is cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from napari_dojo.events import Event, Progress, changed
+from napari_dojo.boxes import Box
 
-__all__ = ["Maps", "averaged", "orientations"]
-
-Maps = Any  # an array or a tensor (K, *S * scale)
+__all__ = ["Views", "orientations", "oriented", "turned"]
 
 
 def orientations(wanted: int, stride: Sequence[int], scale: Sequence[int], quarter: bool = True) -> int:
@@ -21,40 +22,71 @@ def orientations(wanted: int, stride: Sequence[int], scale: Sequence[int], quart
     return min(wanted, 8 if square and quarter else 4)
 
 
-def averaged(
-    maps_of: Callable[[Any], Generator[Any, None, Maps]], x: Any, count: int
-) -> Generator[Event, None, tuple[Maps, Maps]]:
-    """Mean and standard deviation of the maps (K, *S * scale) of an image (C, *S), an array or a tensor, in ``count`` orientations."""
-    first, total, squares = yield from _sums(maps_of, x, count)
-    mean = total / count
-    return first + mean, (squares / count - mean**2).clip(0) ** 0.5
+@dataclass(frozen=True)
+class Views:
+    """In how many orientations a network sees an image, and what becomes of the maps.
+
+    Attributes
+    ----------
+    count : 1: as it is.
+    deviation : whether the standard deviation of the maps is wanted behind their mean.
+    """
+
+    count: int = 1
+    deviation: bool = False
+
+    def maps(self, outputs: int) -> int:
+        """How many maps there are in the end, of a network with ``outputs`` maps."""
+        return outputs * (2 if self.deviation else 1)
+
+    def of(self, net: Callable[[Tensor, Box], Tensor], x: Tensor, wanted: Box) -> Tensor:
+        """What a network makes of a box of images (N, C, *S), (N, K or 2 K, *wanted * scale)."""
+        if self.count == 1 and not self.deviation:
+            return net(x, wanted)
+        size, sums = x.shape[2:], list[Tensor]()
+        for k in range(self.count):
+            y = oriented(net(oriented(x, k), turned(wanted, size, k)), k, back=True)
+            sums = sums or self.sums(y)
+            self.add(sums, y, k)
+        return torch.cat(self.done(sums), 1)
+
+    def sums(self, like: Tensor) -> list[Tensor]:
+        """Room for the sums of the maps of all views, to be filled by `add`."""
+        return [torch.empty_like(like) if k == 0 else torch.zeros_like(like) for k in range(3 if self.deviation else 1)]
+
+    def add(self, sums: Sequence[Tensor], y: Tensor, k: int) -> None:
+        """Add the maps of view ``k``; with the deviation, differences from the first: float32 loses nothing."""
+        if k == 0:
+            sums[0].copy_(y)
+        elif not self.deviation:
+            sums[0].add_(y)
+        else:
+            difference = y - sums[0]
+            sums[1].add_(difference)
+            sums[2].add_(difference.square_())
+
+    def done(self, sums: Sequence[Tensor]) -> list[Tensor]:
+        """The mean, and where it is wanted the standard deviation, in the memory of the sums."""
+        if not self.deviation:
+            return [sums[0].div_(self.count)]
+        first, total, squares = sums
+        mean = total.div_(self.count)
+        return [first.add_(mean), squares.div_(self.count).sub_(mean.square_()).clamp_(min=0).sqrt_()]
 
 
-def _sums(
-    maps_of: Callable[[Any], Generator[Any, None, Maps]], x: Any, count: int
-) -> Generator[Event, None, tuple[Maps, Maps, Maps]]:
-    """The first maps, and sums of the differences from them and of their squares: float32 loses nothing."""
-    first = yield from changed(maps_of(x), partial(_among, index=0, count=count))
-    total, squares = 0 * first, 0 * first
-    for k in range(1, count):
-        found = yield from changed(maps_of(_oriented(x, k)), partial(_among, index=k, count=count))
-        difference = _oriented(found, k, back=True) - first
-        total += difference
-        squares += difference**2
-    return first, total, squares
+def oriented(x: Tensor, k: int, back: bool = False) -> Tensor:
+    """One of eight ways to flip and rotate the plane of images (..., Y, X), and the way back."""
+    x = x.transpose(-1, -2) if k & 4 and back else x
+    flips = [axis for bit, axis in ((1, -1), (2, -2)) if k & bit]
+    x = x.flip(flips) if flips else x
+    return x.transpose(-1, -2) if k & 4 and not back else x
 
 
-def _among(event: Progress, index: int, count: int) -> Progress:
-    return event.among(index, count)
-
-
-def _oriented(x: Any, k: int, back: bool = False) -> Any:
-    """One of eight ways to flip and rotate the plane of an image (C, *S), and the way back."""
-    x = x.swapaxes(-1, -2) if k & 4 and back else x
-    x = _flipped(x, -1) if k & 1 else x
-    x = _flipped(x, -2) if k & 2 else x
-    return x.swapaxes(-1, -2) if k & 4 and not back else x
-
-
-def _flipped(x: Any, axis: int) -> Any:
-    return x.flip(axis) if hasattr(x, "flip") else np.flip(x, axis)
+def turned(box: Sequence[tuple[int, int]], size: Sequence[int], k: int, back: bool = False) -> Box:
+    """Where a box of images of this size (before they are oriented) lies after `oriented`, and the way back."""
+    *planes, y, x = box
+    if k & 4 and back:
+        y, x = x, y
+    x = (size[-1] - x[1], size[-1] - x[0]) if k & 1 else x
+    y = (size[-2] - y[1], size[-2] - y[0]) if k & 2 else y
+    return (*planes, x, y) if k & 4 and not back else (*planes, y, x)

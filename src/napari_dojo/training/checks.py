@@ -107,7 +107,8 @@ class Checks:
         if x.ndim - 1 != len(card.spatial) or len(x) != card.channels:
             return None  # it is trained on planes of the stack that is looked at
         try:
-            found = result_of(predict_sample(card, Predictor(net, self._feed.device), x, self._control, self.decoding))
+            predictor = Predictor(net, self._feed.device, lowered=not self._feed.task.result.intensities)
+            found = result_of(predict_sample(card, predictor, x, self._control, self.decoding))
         except StoppedError:
             return None
         found = outlined(found) if wish.get("outline") and not self._feed.task.result.intensities else found

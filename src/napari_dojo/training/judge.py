@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from napari_dojo.data.resample import on_grid_of
 from napari_dojo.data.resident import Crops
 from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
-from napari_dojo.events import result_of
-from napari_dojo.inference import tta
+from napari_dojo.events import Control, result_of
 from napari_dojo.inference.predict import decoded
 from napari_dojo.inference.predictor import Predictor
+from napari_dojo.inference.tta import orientations
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.models.card import Card
 from napari_dojo.settings import fields_of
@@ -46,9 +45,16 @@ class Judge:
     sources: tuple[Source, ...]
 
     def predict(self, net: Any) -> list[NDArray[np.float32]]:
-        """Maps (K, *S) of each crop."""
-        predictor = Predictor(net, self.device)
-        return [result_of(predictor.maps(source.x, source.norm)) for source in self.sources]
+        """Maps (K, *S) of each crop: of labels over as many views as a prediction, of images, which take eight, of one."""
+        kind, predictor = self.task.result, self._predictor(net)
+        views = 1 if kind.intensities else self._orientations(predictor, kind.tta)
+        return [result_of(predictor.maps(source.x, source.norm, views=views)) for source in self.sources]
+
+    def _predictor(self, net: Any) -> Predictor:
+        return Predictor(net, self.device, maps=self.task.supervision.decoded, lowered=not self.task.result.intensities)
+
+    def _orientations(self, predictor: Predictor, wanted: int) -> int:
+        return orientations(wanted, predictor.stride, predictor.scale, self.task.augmentation(self.options).quarter)
 
     def score(self, maps: Sequence[NDArray[np.float32]], decoding: Any) -> Score:
         """The pooled score of the crops' maps, decoded so."""
@@ -79,12 +85,10 @@ class Judge:
 
         None where predictions do not deviate.
         """
-        predictor, deviation, error = Predictor(net, self.device), [], []
-        quarter = self.task.augmentation(self.options).quarter
-        count = tta.orientations(8, predictor.stride, predictor.scale, quarter)
+        predictor, deviation, error = self._predictor(net), [], []
+        count = self._orientations(predictor, 8)
         for source in _first(self.sources, CALIBRATED):
-            maps_of = partial(predictor.maps, norm=source.norm)
-            mean, spread = result_of(tta.averaged(maps_of, source.x, count))
+            mean, spread = result_of(predictor.averaged(source.x, source.norm, 1.0, Control(), count))
             deviation.append(spread.ravel())
             error.append(np.abs(mean - self.card.prediction_numbers(source.norm).apply(self.truth(source))).ravel())
         s, e = np.concatenate(deviation), np.concatenate(error)
