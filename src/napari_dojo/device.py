@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -27,8 +27,8 @@ __all__ = [
     "Device",
     "Pace",
     "bfloat16",
-    "computes_bfloat16",
     "choose",
+    "computes_bfloat16",
     "constant",
     "cores",
     "free_cores",
@@ -236,7 +236,8 @@ def computes_bfloat16() -> bool:
     """Whether the CPU has instructions for bfloat16; others emulate it slowly. Always the same on a machine, as predictions are."""
     import torch
 
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # not there before torch 2.10: then as if it had none
+    # not there before torch 2.10: then as if it had none
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 

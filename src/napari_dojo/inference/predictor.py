@@ -236,8 +236,8 @@ class Predictor:
         halo = tuple(-(-r // s) * s for r, s in zip(self.receptive_radius, self.stride, strict=True))
         return tiles_of(size, tile_edge(self._pixels, halo, self.stride, size), halo, self.stride)
 
-    def _room(self, size: Sequence[int], views: Views = Views()) -> tuple[int, ...]:
-        return (views.maps(self.outputs), *(n * f for n, f in zip(size, self.scale, strict=True)))
+    def _room(self, size: Sequence[int], maps: int = 0) -> tuple[int, ...]:
+        return (maps or self.outputs, *(n * f for n, f in zip(size, self.scale, strict=True)))
 
     def values(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values (N, K) of a network that is not dense, for normalised images (N, C, *S) of any size."""
@@ -262,7 +262,7 @@ class Predictor:
         """An image on the GPU where it fits together with its maps, else as it is."""
         if self.device.kind != "cuda":
             return x
-        needed = 8.0 * prod(x.shape) + 4.0 * prod(self._room(x.shape[1:], views))
+        needed = 8.0 * prod(x.shape) + 4.0 * prod(self._room(x.shape[1:], views.maps(self.outputs)))
         if needed > RESIDENT * torch.cuda.mem_get_info()[0]:
             return x
         return _tensor(x).to(self._torch)
@@ -285,7 +285,7 @@ class Predictor:
                 if staged:
                     out = yield from self._in_stages(x, norm, control, views, box, where)
                 else:
-                    out = torch.zeros(self._room(size, views), device=where)
+                    out = torch.zeros(self._room(size, views.maps(self.outputs)), device=where)
                     fn = self._function(norm, views, stay=isinstance(x, Tensor))
                     for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
                         yield event
@@ -309,7 +309,7 @@ class Predictor:
         """The maps of a box of an image, see `napari_dojo.nets.staged`."""
         size = tuple(x.shape[1:])
         padded = tuple(n + -n % s for n, s in zip(size, self.stride, strict=True))
-        sums = views.sums(torch.empty((self.outputs, *self._room([b - a for a, b in wanted])[1:]), device=where))
+        sums = views.sums(torch.empty(self._room([b - a for a, b in wanted]), device=where))
 
         for k in range(views.count):
 
