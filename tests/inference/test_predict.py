@@ -265,6 +265,26 @@ def test_views_are_averaged_as_one_by_one():
     np.testing.assert_allclose(deviation, np.std(found, 0), atol=1e-4)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_decisions_are_made_in_bfloat16_where_the_cpu_has_it(monkeypatch, able):
+    monkeypatch.setattr("napari_dojo.device.computes_bfloat16", lambda: able)
+    b, x = bundle(), image(64, 56)[None]
+    lowered, exact = Predictor(b.net, CPU, lowered=True), Predictor(b.net, CPU)
+    found, wanted = (result_of(p.maps(x, Rule().measure(x))) for p in (lowered, exact))
+    assert (lowered.device.mixed, exact.device.mixed) == (able, False)
+    assert np.array_equal(found, wanted) is not able
+    np.testing.assert_allclose(found, wanted, atol=0.02 * np.ptp(wanted))
+
+
+def test_views_and_precision_by_default(monkeypatch):
+    monkeypatch.setattr("napari_dojo.device.computes_bfloat16", lambda: True)
+    image_model = bundle(task="denoise", options={}, maps=("clean",))
+    for b, views, lowered in ((bundle(), 2, True), (image_model, 8, False)):
+        ready = Ready.of(b, PredictSettings(device="cpu"))
+        assert (ready.orientations, ready.predictor.device.mixed) == (views, lowered)
+        assert Ready.of(b, PredictSettings(device="cpu", tta=1)).orientations == 1
+
+
 # --- axes
 
 
