@@ -39,6 +39,7 @@ WITH_TORCH = {
     "inference.inside",
     "inference.predict",
     "inference.predictor",
+    "inference.tta",
     "inference.samples",
     "inference.stores",
     "models.bundle",
