@@ -198,9 +198,11 @@ class Effort:
         return TrainSettings(**long, validation=0.0, test=0.0, device="cpu")  # type: ignore[arg-type]
 
 
-def ap(ready: Ready, test: Sequence[Picture2]) -> float:
-    """AP at IoU .5 of all images together."""
-    return float(pool([InstanceCounts.of(y, seen(ready, x)[0]) for x, y in test]).ap["0.5"])
+def scored(ready: Ready, test: Sequence[Picture2], old: Sequence[Picture2]) -> dict[str, float]:
+    """AP at IoU .5 of all images together, there and on the old test set, and the mean AP of IoU .5 to .9 there."""
+    here, there = (pool([InstanceCounts.of(y, seen(ready, x)[0]) for x, y in some]) for some in (test, old))
+    found = {"ap": here.ap["0.5"], "mean_ap": here.selection_score, "old": there.ap["0.5"]}
+    return {name: round(float(value), 4) for name, value in found.items()}
 
 
 def retrained(dataset: Dataset, effort: Effort, folder: Path, base: str = BASE) -> Ready:
@@ -221,24 +223,26 @@ def rounds(kind: str, data: Path, effort: Effort, seed: int, old: Sequence[Pictu
     pictures, test = pictures_of(kind, data, seed)
     before = [seen(base, x)[0] for x, _ in pictures]
     desk = Desk(pictures, [b.copy() for b in before], [np.zeros(b.shape, np.uint8) for b in before])
-    model, told = base, [{"ap": round(ap(base, test), 4), "old": round(ap(base, old), 4)}]
+    told: list[dict[str, Any]] = [scored(base, test, old)]
     print(json.dumps({"kind": kind, "seed": seed, "round": 0, **told[0]}), flush=True)
     with TemporaryDirectory(prefix="dojo-rounds-") as folder:
         for k in range(effort.rounds):
             done = desk.corrections
             desk.correct(effort.corrections)
             if desk.corrections == done:  # nothing is wrong any more
-                told.append({**told[-1], "fixed": 0, "broke": 0, "taken": True, "s": 0.0, "cpu_s": 0.0})
-                continue
+                break
             began, spent = time.monotonic(), time.process_time()
             new = retrained(desk.dataset(), effort, Path(folder) / str(k), name)
             after = desk.predicted(new)
             checked = desk.check(before, after)
             seconds = {"s": round(time.monotonic() - began, 1), "cpu_s": round(time.process_time() - spent, 1)}
-            if not checked.lost:
-                model, before = new, after
+            scores = scored(new, test, old)
+            if checked.lost:  # the model before stays
+                scores = {name: told[-1][name] for name in scores}
+            else:
+                before = after
                 desk.take(after)
-            found = {"corrections": desk.corrections, "ap": round(ap(model, test), 4), "old": round(ap(model, old), 4)}
+            found: dict[str, Any] = {"corrections": desk.corrections, **scores, "objects": checked.objects}
             found |= {"fixed": len(checked.fixed), "broke": len(checked.broken), "taken": not checked.lost, **seconds}
             told.append(found)
             print(json.dumps({"kind": kind, "seed": seed, "round": k + 1, **found}), flush=True)
@@ -264,17 +268,26 @@ def simulate_rounds(
 
 
 def summary(found: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Medians over seeds: AP of each round and whether it rises every time; what the old test set loses, in the worst round."""
-    curve, old = (np.median([[r[name] for r in seed] for seed in found], axis=0) for name in ("ap", "old"))
+    """Medians over seeds: AP of each round and whether it rises every time; what the old test set loses, in the worst round.
+
+    The curve ends with the first seed in which nothing was wrong any more; ``corrections`` and ``rounds`` of each seed say when.
+    """
+    some = range(min(len(seed) for seed in found))
+    curve, mean, old = (
+        [float(np.median([s[k][name] for s in found])) for k in some] for name in ("ap", "mean_ap", "old")
+    )
     after = [r for seed in found for r in seed[1:]]
     return {
         "seeds": len(found),
-        "ap": [round(float(v), 4) for v in curve],
+        "rounds": [len(seed) - 1 for seed in found],
+        "corrections": [seed[-1].get("corrections", 0) for seed in found],
+        "ap": [round(v, 4) for v in curve],
+        "mean_ap": [round(v, 4) for v in mean],
         "rises": bool((np.diff(curve) > 0).all()),
-        "old": [round(float(v), 4) for v in old],
-        "old_lost": round(float(old[0] - old.min()), 4),
+        "old": [round(v, 4) for v in old],
+        "old_lost": round(old[0] - min(old), 4),
         "fixed": sum(r["fixed"] for r in after),
         "broke": sum(r["broke"] for r in after),
         "refused": sum(not r["taken"] for r in after),
-        "slowest_s": max(r["s"] for r in after),
+        "slowest_s": max((r["s"] for r in after), default=0.0),
     }
