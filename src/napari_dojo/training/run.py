@@ -119,6 +119,8 @@ class Training:
             self._notes.append(Message("info", f"Resumed after step {learner.step}."))
         elif self.start is not None and fits:
             self._measure()
+            if self.target.corrections and self._unchosen and self.world.rank == 0:
+                self._decode_as_the_start()
         learner.agree()
         like, self._like = self._like, None
         same = [(t.plan.patch, t.plan.batch, t.world.size, t._remembered) for t in (like, self) if t is not None]
@@ -484,6 +486,15 @@ class Training:
         if not self.setup.scored or self.task.target is None or score is None or held is None or score > held:
             return ""
         return NO_BETTER
+
+    def _decode_as_the_start(self) -> None:
+        """Choose the decoding by which the start agrees best with what is annotated, before any training on it.
+
+        What a network was trained on, it gets right by nearly any decoding, so nothing could be chosen by that afterwards.
+        """
+        tuned = self.checks.judge.tuned(self.checks.maps, self.checks.decoding)
+        self.checks.decoding = tuned
+        self.card = replace(self.card, decoding=asdict(tuned))
 
     def _tune(self, best: float) -> float:
         """Choose the decoding; the selection score, with which resumed runs compare."""
