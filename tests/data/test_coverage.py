@@ -96,3 +96,18 @@ def test_sides():
     sides = [[(0, ((0, 1), (0, 1)))], [(0, ((0, 1), (1, 3)))]]
     assert on_both_sides([a], *sides) == (1,)
     assert on_both_sides([a], *sides, fewest=0.6) == ()
+
+
+def test_of_a_part_that_is_annotated_the_background_is_a_place_worth_training_on():
+    """A person may have deleted an object there, and left nothing else in the image."""
+    y, accepted = np.zeros((40, 40), np.int32), np.zeros((40, 40), bool)
+    accepted[5:9, 5:9] = True
+    deleted = LABELS.places(y, accepted, 0)
+    assert len(deleted)
+    assert accepted[tuple(deleted.T)].all()
+    y[20:30, 20:30], accepted[20:40, 20:40] = 3, True
+    values, often = np.unique(y[tuple(LABELS.places(y, accepted, 0).T)], return_counts=True)
+    assert values.tolist() == [0, 3]
+    assert often[0] == often[1]
+    assert (y[tuple(LABELS.places(y, np.ones_like(accepted), 0).T)] == 3).all()  # all is annotated
+    assert (y[tuple(CLASSES.places(y, accepted, 0).T)] == 3).all()  # of classes, 0 is not annotated

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.held import memory_of
+from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.run import KEPT
 from napari_dojo.training.start import AUTO, comparison
@@ -235,6 +237,26 @@ def test_corrections_rehearse_what_their_start_was_trained_on(own_home: Path, tm
         assert read_card(target.out).data["images"] == 1
         assert read_card(target.out).training["learning_rate"] == (1e-3 if corrections else 5e-4)
         assert bool(memory_of(target.out)) != corrections
+
+
+@pytest.mark.parametrize("corrections", [False, True])
+def test_corrections_are_decoded_as_suits_the_start_before_it_was_trained_on_them(
+    corrections: bool, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=2, validation=0.0)
+    data = Dataset.of(*discs(n=1))
+    list(train_steps(data, "instances", Target(known), settings))
+    seen: list[tuple[int, float]] = []
+
+    def tuned(judge: Judge, maps: list[np.ndarray], decoding: Any) -> Any:
+        of_start = np.array_equal(maps[0], judge.predict(load(known).net)[0])
+        seen.append((of_start, decoding.split))
+        return replace(decoding, split=0.3) if of_start else decoding
+
+    monkeypatch.setattr(Judge, "tuned", tuned)
+    list(train_steps(data, "instances", Target(tmp_path / "m", corrections=corrections), settings, start=load(known)))
+    assert seen == ([(True, 0.2), (False, 0.3)] if corrections else [(False, 0.2)])
+    assert read_card(tmp_path / "m").decoding["split"] == (0.3 if corrections else 0.2)
 
 
 def test_a_start_is_not_chosen_for_agreeing_with_its_own_accepted_objects(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ class Kind:
 
     def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
         """Places worth training on, (n, dims) px: each label value as often as the others; none: anywhere."""
-        return _annotated_places(np.asarray(y), region, seed)
+        where = np.asarray(y) != 0
+        return _places_of_each(np.asarray(y), where if region is None else where & region, seed)
 
     def strata(
         self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
@@ -135,6 +136,12 @@ class Kind:
 @dataclass(frozen=True, eq=False)
 class _Labels(Kind):
     """A number for each object, 1..n."""
+
+    def places(self, y: Any, region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
+        """Of a part that is annotated, the background is one of the values: an object may have been deleted there."""
+        if region is None or region.all():
+            return super().places(y, None, seed)
+        return _places_of_each(np.asarray(y), region, seed)
 
     def strata(
         self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
@@ -344,9 +351,9 @@ def _dense(labels: NDArray[Any]) -> NDArray[np.int32]:
     return labels.astype(np.int32)
 
 
-def _annotated_places(y: NDArray[Any], region: NDArray[np.bool_] | None, seed: int) -> NDArray[np.int32]:
-    """Annotated places of (*S), each label value as often as the others: (n, dims)."""
-    where = np.flatnonzero(y if region is None else np.where(region, y, 0))
+def _places_of_each(y: NDArray[Any], mask: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
+    """Places of (*S) in the mask, each label value as often as the others: (n, dims)."""
+    where = np.flatnonzero(mask)
     if not len(where):
         return np.zeros((0, y.ndim), np.int32)
     rng = np.random.default_rng(seed)
