@@ -29,7 +29,7 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
-from napari_dojo.training.run import KEPT
+from napari_dojo.training.run import KEPT, Training
 from napari_dojo.training.start import AUTO, comparison
 from napari_dojo.training.train import Target, train_steps
 
@@ -113,7 +113,7 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert why.endswith("from nothing.")
     assert Message("info", why) in events
     tried = [e for e in events if isinstance(e, Tried)]
-    assert [(e.start, e.step) for e in tried] == [("good", 0), ("good", 20), ("nothing", 20)]
+    assert [(e.start, e.step) for e in tried] == [("good", 0), ("good", 20), ("nothing", 10)]  # half of a trial was enough
     reached = [e.score["selection_score"] for e in tried]
     assert max(reached[:2]) > reached[2]
     assert f"{tried[1].figure} " in why
@@ -133,10 +133,18 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert [e["start"] for e in logged if e["event"] == "Tried"] == ["good", "good", "nothing"]
 
 
-def test_a_new_model_that_does_better_continues(spoilt: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tried", [True, False])
+def test_a_new_model_that_does_better_continues(
+    spoilt: Path, tmp_path: Path, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tried:
+        monkeypatch.setattr(Training, "hopeless", False)
     events = run(tmp_path / "m", AUTO, last=21)
-    assert told(events).startswith("Started from nothing: PSNR ")
-    assert told(events).endswith("from good.")
+    assert told(events).startswith("Started from nothing: PSNR " if tried else "Started from nothing: good predicts ")
+    assert told(events).endswith("from good." if tried else "worse, before any training, than a new network.")
+    found = [(e.start, e.step) for e in events if isinstance(e, Tried)]
+    assert found == [("good", 0), *([("good", 20), ("nothing", 20)] if tried else [])]
+    assert [e.step for e in events if isinstance(e, Step)] == [21] if tried else list(range(1, 22))
     assert read_card(tmp_path / "m").parent is None
     assert isinstance(events[-1], Done)
 

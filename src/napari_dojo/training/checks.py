@@ -65,12 +65,12 @@ class Checks:
             self.baseline = self.judge.baseline()
         self.score = figures(score)
         self._watch(step)
-        loss = self._loss(net)
+        loss = self.loss(net)
         shown = loss if self._feed.samples.split.validation else None
         self.last = Validated(step, train_loss, shown, self.score, self.baseline, self._preview(net))
         return self.last, -loss if task.target is None else score.selection_score
 
-    def _loss(self, net: Any) -> float:
+    def loss(self, net: Any) -> float:
         """On a batch of validation crops, always the same one."""
         feed, device = self._feed, next(net.parameters()).device
         if self._batch is None or self._batch.x.device != device:

@@ -100,6 +100,7 @@ class Training:
         self.why = ""
         self.crossed: dict[str, Any] = {}
         self.paused = 0.0  # seconds of its trial
+        self.halfway: float | None = None  # validation loss after half of its trial
         self._notes: list[Event] = []
         self._like = like
 
@@ -126,20 +127,27 @@ class Training:
         same = [(t.plan.patch, t.plan.batch, t.world.size, t._remembered) for t in (like, self) if t is not None]
         self.batches = like.batches if like is not None and same[0] == same[1] else self._batches()
 
-    def attempt(self, seconds: float, steps: int) -> Generator[float | Validated, None, None]:
+    def attempt(
+        self, seconds: float, steps: int, most: float = float("inf")
+    ) -> Generator[float | Validated, None, None]:
         """Train for so long (0: the other rules), and measure; yields the share that is done, and checks.
 
-        There is one at the end, and others on the way where they take little of the time.
+        There is one at the end, and others on the way where they take little of the time. Ends at its half where the
+        validation loss is more than ``most`` then.
         """
         learner, quick, began = self.learner, Control(), time.monotonic()
         often = bool(seconds) and self.checks.took <= QUICK * seconds
         work = replace(self._work(self.batches), check=self._check if often else _unchecked, keep=self._hold)
-        most = 1.5 * seconds if steps and seconds else seconds
+        longest = 1.5 * seconds if steps and seconds else seconds
         for event in fit(learner, work, replace(self._budget(), began=began), quick):
-            over = (steps and learner.step >= steps) or (most and learner.seconds >= most)
+            over = (steps and learner.step >= steps) or (longest and learner.seconds >= longest)
             quick.stop = self.control.stop or bool(over)
             if isinstance(event, Step):
-                yield learner.step / steps if steps else min(1.0, learner.seconds / seconds)
+                done = learner.step / steps if steps else min(1.0, learner.seconds / seconds)
+                if done >= 0.5 and self.halfway is None:
+                    self.halfway = self.checks.loss(learner.average)
+                    quick.stop = quick.stop or self.halfway > most
+                yield done
             elif isinstance(event, Validated) and event is self.checked:
                 yield event
         self.paused = time.monotonic() - began - learner.seconds
@@ -166,6 +174,17 @@ class Training:
         assert self.start is not None
         judge = self.checks.judge
         return judge.score(judge.predict(self.start.net), decoding_of(self.start.card)).selection_score
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether its start is no nearer to the targets, before any training, than a new network.
+
+        Loss tells it where scores cannot: a model of dark objects finds as little among bright ones as a new network does
+        (AP 0), but is sure of it, and takes longer to learn than one that knows nothing.
+        """
+        known = self.checked.validation_loss if self.checked is not None and self.start is not None else None
+        new = Bundle.new(self.card).net.to(self.learner.device).eval()
+        return known is not None and known >= self.checks.loss(new)
 
     def leave(self, better: Training) -> None:
         """Another one continues."""
