@@ -113,7 +113,11 @@ def test_the_better_model_continues_with_its_trial(trained: Path, tmp_path: Path
     assert why.endswith("from nothing.")
     assert Message("info", why) in events
     tried = [e for e in events if isinstance(e, Tried)]
-    assert [(e.start, e.step) for e in tried] == [("good", 0), ("good", 20), ("nothing", 10)]  # half of a trial was enough
+    assert [(e.start, e.step) for e in tried] == [
+        ("good", 0),
+        ("good", 20),
+        ("nothing", 10),
+    ]  # half of a trial was enough
     reached = [e.score["selection_score"] for e in tried]
     assert max(reached[:2]) > reached[2]
     assert f"{tried[1].figure} " in why
