@@ -125,11 +125,14 @@ class Desk:
                 continue
             if most == 0:
                 return 0
-            mine = [int(n) for n in np.unique(labels[mask]) if n and n in false]
-            for n in mine:  # what lies there goes, and its outline is drawn by hand
-                self._write(k, [edits.Edit.of(labels, whole, np.where((labels == n) & mask, 0, labels))])
+            mine = [int(n) for n in np.unique(labels[mask]) if n]
+            for n in mine:  # what lies there goes, with shreds of it, and the outline is drawn by hand
+                rest = (labels == n) & ~mask
+                shred = rest.sum() < least or (n in false and (truth[rest] > 0).mean() < 0.5)
+                gone = (labels == n) & (mask | shred)
+                self._write(k, [edits.Edit.of(labels, whole, np.where(gone, 0, labels))], mark=gone & ~mask)
             new = int(labels.max()) + 1
-            self._write(k, [edits.Edit.of(labels, whole, np.where(mask & (labels == 0), new, labels))], [new])
+            self._write(k, [edits.Edit.of(labels, whole, np.where(mask, new, labels))], [new])
             most -= 1
         for number in false:
             there = labels == number
