@@ -26,6 +26,7 @@ from napari_dojo import __version__, nets
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resident import Crops
 from napari_dojo.device import choose
+from napari_dojo.events import result_of
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
@@ -118,17 +119,15 @@ def _predicted(net: Any, args: Any, options: Any) -> dict[str, float]:
     """Write the labels of the test images; the seconds that took."""
     args.out.mkdir(parents=True, exist_ok=True)
     task, began = TASKS["instances"], time.monotonic()
-    predictor = Predictor(net.eval(), choose("cpu"))
+    predictor = Predictor(net.eval(), choose("cpu"), maps=task.supervision.decoded, lowered=True)
     for path in sorted((args.test / "images").iterdir()):
-        labels = task.decode(_maps(predictor, path), task.decoding(), options)
+        x = tifffile.imread(path)[None]
+        maps = result_of(
+            predictor.maps(x, Rule().measure(x), views=task.result.tta)
+        )  # as ours, so that only the training differs
+        labels = task.decode(maps, task.decoding(), options)
         tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.int32))
     return {"predict_seconds": time.monotonic() - began}
-
-
-def _maps(predictor: Predictor, path: Path) -> NDArray[np.float32]:
-    x = _normalised(tifffile.imread(path))
-    more = [(0, -n % s) for n, s in zip(x.shape, predictor.stride, strict=True)]
-    return predictor(np.pad(x, more, "symmetric")[None])[:, : x.shape[0], : x.shape[1]]
 
 
 def _normalised(x: NDArray[Any]) -> NDArray[np.float32]:
