@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import cos, pi
-from pathlib import Path
 from typing import Any
 
 import numpy as np
