@@ -283,6 +283,11 @@ def test_colours_in_tiff(tmp_path: Path) -> None:
     picture = read(path)
     assert (picture.axes, picture.rgb) == ("YXC", True)
     same(picture, array[..., :3])
+    for stack in (planar.astype(np.uint16), numbers("CYX", np.float32)):  # tifffile takes three or four frames for colours
+        tifffile.imwrite(path, stack, photometric="rgb", planarconfig="separate")
+        picture = read(path)
+        assert (picture.axes, picture.rgb) == (None, False)
+        same(picture, stack)
     for limit in (1, 10**6):
         tifffile.imwrite(path, array, photometric="rgb", extrasamples=["unassalpha"])
         picture = read(path, lazy_above=limit)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.pairing import is_zarr, list_inputs, pair_files, shown_names
 from napari_dojo.io.tables import FILES, Columns, file_named, read_table
-from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_targets
+from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_files, read_targets
 
 __all__ = ["Sides", "categories_of", "class_folders", "images_of", "read_categories"]
 
@@ -102,7 +102,7 @@ def read_categories(given: DatasetFiles, layout: Layout, sides: Sides, most: flo
         return _objects(given, layout, sides, most)
     wanted, excluded = _from_table(given) if given.target else _from_folders(given)
     names = _numbered([c for w in wanted for c in w.classes.values()], layout.classes)
-    read, unread = _read_all([(one, partial(_pictures, one, given)) for one in wanted], most)
+    read, unread = read_files([(one.name, partial(_pictures, one, given)) for one in wanted], most)
     if unread and not read:
         raise DojoError(unread[0].reason)
     dataset, notes = _dataset_of(read, names, given, layout, sides)
@@ -263,29 +263,6 @@ def _pictures(wanted: _Wanted, given: DatasetFiles) -> list[_Read]:
     return found
 
 
-T = TypeVar("T", "_Read", "_Labelled")
-
-
-def _read_all(
-    files: Sequence[tuple[_Wanted, Callable[[], Sequence[T]]]], most: float
-) -> tuple[list[T], list[Excluded]]:
-    """What functions read of their files, no more after ``most`` pixels, and the files that cannot be read with the reason."""
-    read: list[T] = []
-    unread: list[Excluded] = []
-    pixels = 0
-    for wanted, reading in files:
-        if pixels >= most:
-            break
-        try:
-            found = reading()
-        except DojoError as e:
-            unread.append(Excluded(wanted.name, str(e) if wanted.path.name in str(e) else f"{wanted.name}: {e}"))
-            continue
-        read += found
-        pixels += sum(one.pixels for one in found)
-    return read, unread
-
-
 def _alike(read: list[_Read], channels: int | None) -> tuple[list[_Read], list[Excluded], list[str]]:
     """The images with the axes that most have, grey and colour ones made alike; the others with the reason; notes."""
     if not read:
@@ -393,8 +370,8 @@ class _Labelled:
 def _objects(given: DatasetFiles, layout: Layout, sides: Sides, most: float) -> tuple[Dataset, list[str]]:
     """Crops around objects, with the class that a table gives each."""
     wanted, excluded = _object_table(given)
-    labelled, unread = _read_all(
-        [(one, partial(_labelled, one, labels, classes, given)) for one, labels, classes in wanted], most
+    labelled, unread = read_files(
+        [(one.name, partial(_labelled, one, labels, classes, given)) for one, labels, classes in wanted], most
     )
     excluded += unread
     read, odd, notes = _alike([item.read for item in labelled], given.channels)

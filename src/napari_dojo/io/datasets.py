@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from napari_dojo.io.names import nearest, stem_of
 from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.plates import plate_above
 from napari_dojo.io.roles import read_roles
-from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_targets
+from napari_dojo.io.targets import DatasetFiles, axes_note, axes_of, read_files, read_targets
 
 __all__ = ["DatasetFiles", "axes_of", "outputs", "read_dataset", "read_targets"]
 
@@ -49,7 +51,8 @@ def read_dataset(
     roles = read_roles(given.roles, list(names.values())) if given.roles else {}
     groups = _groups(given.group_by, names)
     files = [(path, target, regions.get(path)) for path, target in found.pairs]
-    read, unread = _read_all(files, given, layout, names, most)
+    memory = _Memory()
+    read, unread = read_files([(names[f[0]], partial(memory.read, f, given, layout)) for f in files], most)
     some = len({r.picture.path for r in read}) + len(unread)
     if some < len(files):
         notes.append(f"The first {some} of {len(files)} images were looked at; the plan for all of them may differ.")
@@ -90,30 +93,18 @@ def _categories(given: DatasetFiles, layout: Layout, most: float) -> tuple[Datas
     return read_categories(given, layout, Sides({names[p]: g for p, g in groups.items()}, roles), most)
 
 
-def _read_all(
-    files: Sequence[tuple[Path, Path | None, Path | None]],
-    given: DatasetFiles,
-    layout: Layout,
-    names: Mapping[Path, str],
-    most: float,
-) -> tuple[list[_Read], list[Excluded]]:
-    """The images of files, no more after ``most`` pixels, and the files that cannot be read with the reason."""
-    read: list[_Read] = []
-    unread: list[Excluded] = []
-    room, pixels = int(IN_MEMORY * psutil.virtual_memory().available), 0.0
-    for these in files:
-        if pixels >= most:
-            break
-        try:
-            some = _read(these, given, layout, min(room, images.LAZY_ABOVE))
-        except DojoError as e:
-            name = names[these[0]]
-            unread.append(Excluded(name, str(e) if name in str(e) else f"{name}: {e}"))
-            continue
-        read += some
-        pixels += sum(float(np.prod(r.picture.data.shape)) for r in some)
-        room = max(0, room - sum(r.picture.data.nbytes for r in some if type(r.picture.data) is np.ndarray))
-    return read, unread
+class _Memory:
+    """The memory that training images may take; those that come when it is used up stay in their files."""
+
+    def __init__(self) -> None:
+        self._room = int(IN_MEMORY * psutil.virtual_memory().available)
+
+    def read(self, files: tuple[Path, Path | None, Path | None], given: DatasetFiles, layout: Layout) -> list[_Read]:
+        """The images of a file, with target and region."""
+        found = _read(files, given, layout, min(self._room, images.LAZY_ABOVE))
+        used = sum(r.picture.data.nbytes for r in found if type(r.picture.data) is np.ndarray)
+        self._room = max(0, self._room - used)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +114,11 @@ class _Read:
     target: Any
     region: Any
     target_size: tuple[float, ...] | None
+
+    @property
+    def pixels(self) -> int:
+        """In all channels."""
+        return prod(self.picture.data.shape)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Excluded
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images, outlines
 from napari_dojo.io.names import is_by_product
 from napari_dojo.io.pairing import OUTLINES
 
-__all__ = ["DatasetFiles", "axes_note", "axes_of", "read_targets"]
+__all__ = ["DatasetFiles", "axes_note", "axes_of", "read_files", "read_targets"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,35 @@ def axes_note(named: str | None, used: Axes) -> list[str]:
     if not named or len(used.names) >= len(named):
         return []
     return [f"The images have the axes {used.names}, not {named.upper()}, and are used as such."]
+
+
+class _Sized(Protocol):
+    @property
+    def pixels(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Sized)
+
+
+def read_files(files: Sequence[tuple[str, Callable[[], Sequence[T]]]], most: float) -> tuple[list[T], list[Excluded]]:
+    """What functions read of the file that each is named for; files that cannot be read, with the reason.
+
+    After ``most`` pixels no more is read.
+    """
+    read: list[T] = []
+    unread: list[Excluded] = []
+    pixels = 0
+    for name, reading in files:
+        if pixels >= most:
+            break
+        try:
+            found = reading()
+        except DojoError as e:
+            unread.append(Excluded(name, str(e) if name in str(e) else f"{name}: {e}"))
+            continue
+        read += found
+        pixels += sum(one.pixels for one in found)
+    return read, unread
 
 
 def read_targets(

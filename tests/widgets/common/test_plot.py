@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from pyqtgraph import AxisItem
 
-from napari_dojo.widgets.common.plot import STARTS, VALIDATION, ScorePlot
+from napari_dojo.widgets.common.plot import STARTS, VALIDATION, LossPlot, ScorePlot
 
 
 @pytest.fixture
@@ -60,3 +61,31 @@ def test_the_score_has_a_name(plot):
     assert "PSNR, dB" in plot.plotItem.titleLabel.text
     plot.recolour()
     assert "PSNR, dB" in plot.plotItem.titleLabel.text
+
+
+@pytest.mark.parametrize(
+    ("losses", "steps"),
+    [([0.9251], {"0"}), ([0.9251, 0.9258], {"0", "1"}), ([0.004] * 20_000 + [0.0041], {"0", "10k"})],
+)
+def test_axes_have_figures_whatever_the_losses_are(qtbot, monkeypatch, losses, steps):
+    shown = {}
+    draw = AxisItem.drawPicture
+
+    def drawn(axis, painter, line, ticks, texts):
+        shown[axis.orientation] = [text for _, _, text in texts]
+        draw(axis, painter, line, ticks, texts)
+
+    monkeypatch.setattr(AxisItem, "drawPicture", drawn)
+    plot = LossPlot(ViewerModel())
+    qtbot.addWidget(plot)
+    plot.resize(150, 96)
+    for k in sorted({0, len(losses) - 1}):
+        plot.judge(k, losses[k])
+    plot.redraw()
+    with qtbot.waitExposed(plot):
+        plot.show()
+    plot.grab()
+    assert len(shown["left"]) >= 2
+    assert steps <= set(shown["bottom"]) - {""}
+    assert all(text.rstrip("k").isdigit() for text in shown["bottom"] if text)
+    plot.end()

@@ -26,6 +26,7 @@ SHRINKS = 10_000  # times, by compression; a TIFF that claims to hold more is da
 ALIKE = 0.9  # correlation from which a smaller image is a copy of a larger one
 EXTRAS = ("label", "macro", "map", "overview", "thumbnail")  # what slide scanners add to an image
 WHITE_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = 0, 2, 3, 4, 5, 6  # values of the tag PhotometricInterpretation
+SEPARATE = 2  # value of the tag PlanarConfiguration
 # Warnings that tifffile only logs, although planes or the file's own description are lost.
 _LOST = re.compile(
     r"invalid (page )?offset|corrupted|failed to re|out of range|TiffTag (270|273|279|324|325|5083[89]) .*value offset"
@@ -220,6 +221,8 @@ def _mapped(tif: Any, series: Any, path: Path) -> Any:
 def _as_described(tif: Any, one: _Found, data: Any, path: Path, labels: bool) -> Picture:
     page, letters = one.series.keyframe, one.series.axes
     _check_colours(int(page.photometric), path)
+    if _is_stack(page):
+        letters = letters.replace("S", "Q")
     if not labels and not tif.is_imagej:  # ImageJ's numbers are what it measures, whatever it shows them as
         data, letters = _as_shown(data, letters, page)
     rgb = False
@@ -234,6 +237,15 @@ def _as_described(tif: Any, one: _Found, data: Any, path: Path, labels: bool) ->
     facts = one.facts or facts_of(tif, one.series.kind, axes, data.shape)
     size = plane_size(facts.sizes, axes)
     return Picture(data, axes, rgb, size, facts.unit, facts.channel_names, path, facts.description)
+
+
+def _is_stack(page: Any) -> bool:
+    """Whether planes were declared colours by tifffile, not by a person: it does so with each array of three or four planes.
+
+    Colours of one byte are believed; cameras give frames of more.
+    """
+    of_planes = int(page.photometric) == RGB and int(page.planarconfig) == SEPARATE
+    return of_planes and page.dtype != np.uint8 and str(page.software).startswith("tifffile")
 
 
 def _check_colours(photometric: int, path: Path) -> None:

@@ -229,10 +229,11 @@ class BatchPanel(Panel):
         if not found.misfits:
             return self.marked("ok", f"{counted}{done}.")
         name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
+        first = reason if name in reason else f"{name}: {reason}"
         looked = min(LOOKED_AT, found.images - found.done)
         return self.marked(
             "warning",
-            f"{counted}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {name}: {reason}.",
+            f"{counted}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {first}.",
         )
 
     # the run

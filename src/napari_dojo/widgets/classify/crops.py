@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.widgets.classify.subject import Measured
+from napari_dojo.widgets.classify.subject import MeasuredObjects
 from napari_dojo.widgets.common.layers import array_of
 
 __all__ = ["Cutter"]
@@ -25,7 +25,7 @@ class Cutter:
     edge : of a picture, px.
     """
 
-    def __init__(self, m: Measured, edge: int) -> None:
+    def __init__(self, m: MeasuredObjects, edge: int) -> None:
         self._m, self._edge = m, edge
         objects = m.objects
         wide = (objects.stop - objects.start)[:, -2:].max(axis=1) if len(objects) else np.zeros(1)

@@ -26,7 +26,7 @@ from napari_dojo.objects.heads import nearest
 from napari_dojo.widgets.classify.colours import colour_of
 from napari_dojo.widgets.classify.crops import Cutter
 from napari_dojo.widgets.classify.rows import MIME
-from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen
+from napari_dojo.widgets.classify.subject import UNSURE, MeasuredObjects, Seen
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.later import later
 
@@ -36,32 +36,32 @@ EDGE, FRAME, GAP = 44, 3, 4  # px of a picture, of the frame around it, between 
 KEPT = 4000  # pictures
 CUTTING = 0.012  # s that pictures are cut for at each painting; the others follow
 PAUSE = 5  # ms until then
-Order = Callable[[Measured, Seen | None, int | None], NDArray[np.int64]]
+Order = Callable[[MeasuredObjects, Seen | None, int | None], NDArray[np.int64]]
 
 
-def _by_class(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
+def _by_class(m: MeasuredObjects, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     if seen is None:
         return np.arange(len(m.objects))
     certain = np.zeros(len(m.objects)) if seen.prediction is None else seen.prediction.certainty
     return np.lexsort((-certain, np.where(seen.numbers == 0, UNSURE + 1, seen.numbers)))
 
 
-def _by_probability(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
+def _by_probability(m: MeasuredObjects, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     return _doubtful(m, seen, row)[::-1]
 
 
-def _doubtful(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
+def _doubtful(m: MeasuredObjects, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     if seen is None or seen.prediction is None:
         return np.arange(len(m.objects))
     return np.argsort(seen.prediction.certainty, kind="stable")
 
 
-def _alike(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
+def _alike(m: MeasuredObjects, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     everything = np.arange(len(m.objects))
     return everything if row is None or row >= len(everything) else nearest(m.x, row, everything, len(everything))
 
 
-def _examples_alike(m: Measured, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
+def _examples_alike(m: MeasuredObjects, seen: Seen | None, row: int | None) -> NDArray[np.int64]:
     if seen is None or row is None or row >= len(m.objects):
         return np.zeros(0, np.int64)
     others = seen.examples.rows[seen.examples.rows != row]
@@ -84,7 +84,7 @@ class _Pictures(QAbstractListModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.measured: Measured | None = None
+        self.measured: MeasuredObjects | None = None
         self.seen: Seen | None = None
         self.shown: NDArray[np.int64] = np.zeros(0, np.int64)
         self._cutter: Cutter | None = None
@@ -98,7 +98,7 @@ class _Pictures(QAbstractListModel):
         """The classes of the objects."""
         self.seen, self._examples = seen, frozenset(seen.examples.rows.tolist())
 
-    def take(self, m: Measured | None) -> None:
+    def take(self, m: MeasuredObjects | None) -> None:
         """Other objects."""
         self.measured, self.seen, self._examples = m, None, frozenset()
         self._cutter = None if m is None else Cutter(m, EDGE)
@@ -258,7 +258,7 @@ class Gallery(QListView):
         """The rows of the selected objects."""
         return [int(self.pictures.shown[i.row()]) for i in self.selectedIndexes()]
 
-    def take(self, m: Measured | None) -> None:
+    def take(self, m: MeasuredObjects | None) -> None:
         """Show other objects."""
         self.pictures.take(m)
         self._only = None

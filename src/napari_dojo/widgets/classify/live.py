@@ -16,7 +16,7 @@ from napari_dojo.objects.classes import Classes, History, Key
 from napari_dojo.objects.features import Objects
 from napari_dojo.widgets.classify.colours import CLASS_COLOURS, UNSURE_COLOUR
 from napari_dojo.widgets.classify.columns import classes_in, with_classes
-from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen, Subject, classified, measured
+from napari_dojo.widgets.classify.subject import UNSURE, MeasuredObjects, Seen, Subject, classified, measured
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance, result_placement
@@ -53,7 +53,7 @@ class LiveClasses(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self.subject: Subject | None = None
-        self.measured: Measured | None = None
+        self.measured: MeasuredObjects | None = None
         self.seen: Seen | None = None
         self.layer: Any = None
         self.history = History()
@@ -162,7 +162,7 @@ class LiveClasses(QObject):
     def _measured(self, told: Any) -> None:
         if isinstance(told, Exception):
             self.failed.emit(explained(told))
-        elif isinstance(told, Measured) and told.subject is self.subject:
+        elif isinstance(told, MeasuredObjects) and told.subject is self.subject:
             before, self.measured, self.here = self.seen, told, None
             self.seen = None
             self.ready.emit()

@@ -24,7 +24,7 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.classify.live import LiveClasses, class_layer
 from napari_dojo.widgets.classify.shown import ShownObjects
-from napari_dojo.widgets.classify.subject import UNSURE, Measured, Subject, painted
+from napari_dojo.widgets.classify.subject import UNSURE, MeasuredObjects, Subject, painted
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, form_layout, job_strip, side_by_side
 from napari_dojo.widgets.common.layers import add_quietly, finer_place, moved, provenance, result_placement
@@ -68,7 +68,7 @@ class NetworkSection(QWidget):
         self.runner = Runner(self)
         self.layer: Any = None  # why the last object has its class
         self._folder: Path | None = None
-        self._asked: tuple[Measured, int | None, Model] | None = None  # the row of an object, None: all
+        self._asked: tuple[MeasuredObjects, int | None, Model] | None = None  # the row of an object, None: all
         self._make()
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self._stop)
@@ -275,7 +275,7 @@ class NetworkSection(QWidget):
         self._folder = self._asked = None
         self.refresh()
 
-    def _show_classes(self, found: dict[str, Any], classes: list[str], measured: Measured, model: Model) -> None:
+    def _show_classes(self, found: dict[str, Any], classes: list[str], measured: MeasuredObjects, model: Model) -> None:
         """A layer with the classes of all objects, and how many of each there are."""
         objects, p = measured.objects, found["probability"]
         if not np.array_equal(found["objects"], np.stack([objects.sample, objects.label], 1)):
@@ -291,7 +291,9 @@ class NetworkSection(QWidget):
         listed = ", ".join(f"{n} {int((named == n).sum()):,}" for n in (*classes, "unsure") if (named == n).any())
         self.message.setText(escape(f"{model.name}: {listed}."))
 
-    def _show_why(self, found: dict[str, Any], classes: list[str], measured: Measured, row: int, model: Model) -> None:
+    def _show_why(
+        self, found: dict[str, Any], classes: list[str], measured: MeasuredObjects, row: int, model: Model
+    ) -> None:
         """A layer over the object, and a sentence."""
         viewer, subject = self._panel.viewer, measured.subject
         best = int(found["probability"].argmax())

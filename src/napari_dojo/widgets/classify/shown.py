@@ -18,7 +18,7 @@ from napari_dojo.io.images import write
 from napari_dojo.jobs.train_requests import train_files_request
 from napari_dojo.objects.classes import Classes
 from napari_dojo.tasks import Task
-from napari_dojo.widgets.classify.subject import Measured
+from napari_dojo.widgets.classify.subject import MeasuredObjects
 from napari_dojo.widgets.common.layers import source_of
 
 __all__ = ["ShownObjects"]
@@ -30,7 +30,7 @@ LEAST = 2  # objects of a class that can be trained on
 class ShownObjects:
     """Objects whose class a person has shown, in images of which each is a file with its labels."""
 
-    measured: Measured
+    measured: MeasuredObjects
     classes: Classes
 
     @property

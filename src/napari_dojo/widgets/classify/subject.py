@@ -18,7 +18,7 @@ from napari_dojo.objects.heads import Examples, Prediction, predictions, project
 from napari_dojo.widgets.common.layers import array_of, axes_choices, fits_as
 from napari_dojo.widgets.common.layers import joined as stacked
 
-__all__ = ["UNSURE", "Measured", "Seen", "Subject", "axes_of", "classified", "measured", "painted"]
+__all__ = ["UNSURE", "MeasuredObjects", "Seen", "Subject", "axes_of", "classified", "measured", "painted"]
 
 UNSURE = 10  # the number of objects that are in no class with enough certainty, in the layer of classes
 
@@ -132,7 +132,7 @@ def _data_place(image: Any, world: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredObjects:
     """The objects of a subject, measured.
 
     Attributes
@@ -154,7 +154,7 @@ class Measured:
     scale: Normalization | None = field(default=None)
 
 
-def measured(subject: Subject, before: Measured | None = None) -> Measured | None:
+def measured(subject: Subject, before: MeasuredObjects | None = None) -> MeasuredObjects | None:
     """Measure all objects; None where they are as they were ``before``, of which samples without a change are taken over."""
     labels, image, axes = subject.labels(), subject.image, subject.axes
     ours = axes.without_channels()
@@ -174,7 +174,7 @@ def measured(subject: Subject, before: Measured | None = None) -> Measured | Non
         return None
     objects = joined([part for _, part in parts])
     x = scaled(objects.values)
-    return Measured(subject, objects, x, projected(x), labels, tuple(parts), scale)
+    return MeasuredObjects(subject, objects, x, projected(x), labels, tuple(parts), scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ class Seen:
     threshold : of certainty, below which objects are unsure.
     """
 
-    measured: Measured
+    measured: MeasuredObjects
     examples: Examples
     prediction: Prediction | None
     numbers: NDArray[np.uint8]
@@ -205,7 +205,7 @@ class Seen:
         return replace(self, numbers=numbers, picture=painted(self.measured, numbers), threshold=threshold)
 
 
-def classified(m: Measured, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen | None]:
+def classified(m: MeasuredObjects, examples: Examples, temperature: float, threshold: float) -> Iterator[Seen | None]:
     """The classes of all objects: soon, and with cross-validation where that is possible; None in between."""
 
     def seen(prediction: Prediction | None) -> Seen:
@@ -221,7 +221,9 @@ def classified(m: Measured, examples: Examples, temperature: float, threshold: f
         yield seen(None)
 
 
-def _numbers(m: Measured, examples: Examples, prediction: Prediction | None, threshold: float) -> NDArray[np.uint8]:
+def _numbers(
+    m: MeasuredObjects, examples: Examples, prediction: Prediction | None, threshold: float
+) -> NDArray[np.uint8]:
     numbers = np.zeros(len(m.objects), np.uint8)
     if prediction is not None:
         found = prediction.classes(threshold)
@@ -230,7 +232,7 @@ def _numbers(m: Measured, examples: Examples, prediction: Prediction | None, thr
     return numbers
 
 
-def painted(m: Measured, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def painted(m: MeasuredObjects, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A number for each object (N,), at its pixels, in an array like the labels."""
     keys = np.stack([m.objects.sample, m.objects.label], 1)
     return objects_painted(m.labels, m.subject.axes.without_channels(), keys, numbers)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_dojo.objects.heads import Prediction
 from napari_dojo.widgets.classify.colours import colour_of
-from napari_dojo.widgets.classify.subject import UNSURE, Measured, Seen
+from napari_dojo.widgets.classify.subject import UNSURE, MeasuredObjects, Seen
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.plot import Plot
 
@@ -96,7 +96,7 @@ class Likeness(Plot):
         self.addItem(self._here)
         self.scene().sigMouseClicked.connect(self._clicked)
 
-    def show_objects(self, m: Measured | None, seen: Seen | None) -> None:
+    def show_objects(self, m: MeasuredObjects | None, seen: Seen | None) -> None:
         """Show these objects in the colours of their classes."""
         self._plane = np.zeros((0, 2)) if m is None else np.asarray(m.plane)
         numbers = np.zeros(len(self._plane), np.uint8) if seen is None else seen.numbers

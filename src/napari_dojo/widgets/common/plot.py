@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont
 
 from napari_dojo.metrics.resolution import THRESHOLD, RingCorrelation
 from napari_dojo.widgets.common.form import described
@@ -29,6 +31,27 @@ def theme_colours(viewer: Any) -> dict[str, str]:
     return {k: "#" + "".join(2 * c for c in v[1:]) if len(v) == 4 else v for k, v in colours.items()}
 
 
+class _Axis(pg.AxisItem):
+    """An axis whose figures fit beside a small plot: pyqtgraph hides those that do not."""
+
+    def __init__(self, orientation: str, steps: bool = False) -> None:
+        """``steps`` : they are whole numbers from 0 on."""
+        super().__init__(orientation)
+        self._steps = steps
+        self.enableAutoSIPrefix(False)
+        font = QFont()
+        font.setPointSize(7)
+        self.setTickFont(font)
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:  # noqa: N802
+        """``25k`` for 25000; no figure between two steps."""
+        return ["" if self._steps and (v < 0 or v % 1) else _short(v) for v in (scale * round(x, 9) for x in values)]
+
+
+def _short(value: float) -> str:
+    return f"{value / 1000:.6g}k" if abs(value) >= 10_000 else f"{value:.5g}"
+
+
 class Plot(pg.PlotWidget):
     """A small plot, there from the start, that follows the theme.
 
@@ -37,10 +60,13 @@ class Plot(pg.PlotWidget):
     viewer : of the theme.
     name, tip : accessible name and tooltip.
     legend : (colour or None for the theme's text, sign, words) of each curve, above the plot.
+    steps : the horizontal axis counts steps.
     """
 
-    def __init__(self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...]) -> None:
-        super().__init__()
+    def __init__(
+        self, viewer: Any, name: str, tip: str, legend: tuple[tuple[str | None, str, str], ...], steps: bool = False
+    ) -> None:
+        super().__init__(axisItems={"left": _Axis("left"), "bottom": _Axis("bottom", steps)})
         self._viewer, self._legend = viewer, legend
         self._soon = later(self, 150, self.redraw)
         self.setFixedHeight(96)
@@ -49,9 +75,7 @@ class Plot(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.hideButtons()
         described(self, name, tip)
-        self.getAxis("left").setWidth(30)
-        for axis in ("left", "bottom"):
-            self.getAxis(axis).enableAutoSIPrefix(False)
+        self.getAxis("left").setWidth(40)
         self.recolour()
         viewer.events.theme.connect(self.recolour)
 
@@ -96,7 +120,7 @@ class LossPlot(Plot):
             "and on others (validation)."
         )
         legend = ((None, "", "loss:"), (TRAINING, "━", "training"), (VALIDATION, "●", "valid."))
-        super().__init__(viewer, "Loss curve", tip, legend)
+        super().__init__(viewer, "Loss curve", tip, legend, steps=True)
         self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5))
         self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
         self.reset()
@@ -131,7 +155,7 @@ class ScorePlot(Plot):
 
     def __init__(self, viewer: Any) -> None:
         tip = "Score: how good the model is at each check, higher is better; the dashed line is the baseline."
-        super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"),))
+        super().__init__(viewer, "Score curve", tip, ((VALIDATION, "●", "score"),), steps=True)
         self._curve = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))
         self._line = pg.InfiniteLine(
             angle=0,
