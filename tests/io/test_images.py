@@ -283,7 +283,10 @@ def test_colours_in_tiff(tmp_path: Path) -> None:
     picture = read(path)
     assert (picture.axes, picture.rgb) == ("YXC", True)
     same(picture, array[..., :3])
-    for stack in (planar.astype(np.uint16), numbers("CYX", np.float32)):  # tifffile takes three or four frames for colours
+    for stack in (
+        planar.astype(np.uint16),
+        numbers("CYX", np.float32),
+    ):  # tifffile takes three or four frames for colours
         tifffile.imwrite(path, stack, photometric="rgb", planarconfig="separate")
         picture = read(path)
         assert (picture.axes, picture.rgb) == (None, False)
