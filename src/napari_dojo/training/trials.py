@@ -7,8 +7,8 @@ at its half where its loss is `FAR` times that of another at its half.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from napari_dojo.events import Control, Event, Message, Progress, Tried, Validated
 from napari_dojo.models.library import Model
@@ -129,54 +129,90 @@ def _by_trials(
     make: Callable[[Model | None, C | None], C], first: C, comparison: Comparison, control: Control
 ) -> Generator[Event, None, tuple[C, str]]:
     """``first`` is the training from the first model, which has begun."""
-    best: C | None = None
-    last, paused = first, 0.0
-    told: list[_Outcome] = []
-    hopeless: list[str] = []
-    count = len(comparison.models) + 1
-    steps = comparison.steps
+    trials: _Trials[C] = _Trials(comparison, comparison.steps)
+    last = first
     for i, model in enumerate((*comparison.models, None)):
         training = first
         if i:
-            training = make(model, best or last)
+            training = make(model, trials.best or last)
             training.begin()
-            if best is None:
+            if trials.best is None:
                 last.leave(training)
         last = training
         name = NOTHING if model is None else model.name
         if training.checked is not None:  # before any training
             yield _tried(name, training, training.checked)
-        if model is None and best is None:
-            return training, f"Started from nothing: {_worse(hopeless)}"
+        if model is None and trials.best is None:
+            return training, f"Started from nothing: {_worse(trials.hopeless)}"
         if model is not None and training.hopeless:
-            hopeless.append(name)
-            if best is not None:
-                training.leave(best)
+            trials.hopeless.append(name)
+            if trials.best is not None:
+                training.leave(trials.best)
             continue
+        yield from trials.attempt(i, name, training)
+        if control.stop:
+            break
+    best = trials.best
+    assert best is not None
+    best.paused = trials.paused
+    return best, trials.sentence
+
+
+@dataclass
+class _Trials(Generic[C]):
+    """What was tried.
+
+    Attributes
+    ----------
+    steps : of each trial, 0 before the first one where time rules.
+    best : the training that did best so far; ``told`` what is said of it first, and of the others.
+    hopeless : names of models that were not tried.
+    paused : seconds that somebody waited.
+    """
+
+    comparison: Comparison
+    steps: int
+    best: C | None = None
+    told: list[_Outcome] = field(default_factory=list)
+    hopeless: list[str] = field(default_factory=list)
+    paused: float = 0.0
+
+    def attempt(self, place: int, name: str, training: C) -> Generator[Event, None, None]:
+        """Try one, the ``place``-th; the better one of it and the best so far is kept."""
+        best, comparison = self.best, self.comparison
+        count = len(comparison.models) + 1
         most = float("inf") if best is None or best.halfway is None else FAR * best.halfway
-        for said in training.attempt(comparison.seconds, steps, most):
+        for said in training.attempt(comparison.seconds, self.steps, most):
             if isinstance(said, Validated):
                 yield _tried(name, training, said)
             else:
-                yield Progress(round(100 * (i + said)), 100 * count)
-        paused += training.paused
-        steps = steps or training.learner.step
-        told.append(_Outcome(name, training.figure, _when(training)))
-        reached = training.reached
-        same = best is not None and model is None and reached == best.reached
+                yield Progress(round(100 * (place + said)), 100 * count)
+        self.paused += training.paused
+        self.steps = self.steps or training.learner.step
+        outcome, reached = _Outcome(name, training.figure, _when(training)), training.reached
+        same = best is not None and name == NOTHING and reached == best.reached
         if best is None or reached > best.reached or (same and comparison.held is None):
             if best is not None:
                 best.leave(training)
-            best, told = training, [told[-1], *told[:-1]]
+            self.best, self.told = training, [outcome, *self.told]
         else:
             training.leave(best)
-        if control.stop:
-            break
-    assert best is not None
-    best.paused = paused
-    held = comparison.held
-    where = "" if held is None else f" Compared on {held.pieces} of {held.of} annotated places; now all are trained on."
-    return best, _sentence(told) + (f" {_worse(hopeless)}" if hopeless else "") + where
+            self.told.append(outcome)
+
+    @property
+    def sentence(self) -> str:
+        """What it starts from, and why: ``Started from a: mean AP 0.71 after 20 s, against 0.42 after 20 s from nothing.``"""
+        first, *others = self.told
+        against = " and ".join(f"{o.figure} {o.when} from {o.name}" for o in others)
+        said = [
+            f"Started from {first.name}: {first.figure} {first.when}" + (f", against {against}." if against else ".")
+        ]
+        if self.hopeless:
+            said.append(_worse(self.hopeless))
+        held = self.comparison.held
+        if held is not None:
+            said.append(f"Compared on {held.pieces} of {held.of} annotated places; now all are trained on.")
+        return " ".join(said)
 
 
 def _tried(name: str, training: Candidate, check: Validated) -> Tried:
@@ -185,13 +221,6 @@ def _tried(name: str, training: Candidate, check: Validated) -> Tried:
 
 def _when(training: Candidate) -> str:
     return "before any training" if training.best_step == 0 else f"after {max(1, round(training.learner.seconds))} s"
-
-
-def _sentence(told: list[_Outcome]) -> str:
-    """``Started from a: mean AP 0.71 after 20 s, against 0.42 after 20 s from nothing.``"""
-    first, *others = told
-    against = " and ".join(f"{o.figure} {o.when} from {o.name}" for o in others)
-    return f"Started from {first.name}: {first.figure} {first.when}" + (f", against {against}." if against else ".")
 
 
 def _worse(names: list[str]) -> str:
