@@ -258,13 +258,23 @@ def test_corrections_are_decoded_as_suits_the_start_before_it_was_trained_on_the
     known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=2, validation=0.0)
     data = Dataset.of(*discs(n=1))
     list(train_steps(data, "instances", Target(known), settings))
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[bool, float]] = []
+    remembered: list[bool] = []
 
-    def tuned(judge: Judge, maps: list[np.ndarray], decoding: Any) -> Any:
+    def score(judge: Judge, maps: list[np.ndarray], decoding: Any) -> Any:
+        remembered.append(np.array_equal(judge.sources[0].x, memory_of(known)[0].x))
+        return scored(judge, maps, decoding)
+
+    def tuned(judge: Judge, maps: list[np.ndarray], decoding: Any, also: Any) -> Any:
         of_start = np.array_equal(maps[0], judge.predict(load(known).net)[0])
         seen.append((of_start, decoding.split))
+        remembered.clear()
+        also(decoding)
+        assert remembered == [True] * corrections  # what the start knew counts, too
         return replace(decoding, split=0.3) if of_start else decoding
 
+    scored = Judge.score
+    monkeypatch.setattr(Judge, "score", score)
     monkeypatch.setattr(Judge, "tuned", tuned)
     list(train_steps(data, "instances", Target(tmp_path / "m", corrections=corrections), settings, start=load(known)))
     assert seen == ([(True, 0.2), (False, 0.3)] if corrections else [(False, 0.2)])

@@ -68,16 +68,24 @@ class Judge:
         score = pool([self._score(found, source) for source, found in zip(self.sources, results, strict=True)])
         return {**figures(score), "method": method}
 
-    def tuned(self, maps: Sequence[NDArray[np.float32]], decoding: Any) -> Any:
-        """The decoding that scores best on validation: each value that declares ``trials``, one after the other."""
+    def tuned(
+        self, maps: Sequence[NDArray[np.float32]], decoding: Any, also: Callable[[Any], float] = lambda decoding: 0.0
+    ) -> Any:
+        """The decoding that scores best on validation: each value that declares ``trials``, one after the other.
+
+        ``also`` : a further score of a decoding, that counts as much.
+        """
         few = replace(self, sources=tuple(_first(self.sources, TUNED)))
-        best, top = decoding, few.score(maps, decoding).selection_score
+
+        def reached(candidate: Any) -> float:
+            return few.score(maps, candidate).selection_score + also(candidate)
+
+        best, top = decoding, reached(decoding)
         for field in reversed(fields_of(type(decoding))):
             for value in field.option.trials:
                 candidate = replace(best, **{field.name: value})
-                reached = few.score(maps, candidate).selection_score
-                if reached > top + GAIN:
-                    best, top = candidate, reached
+                if (found := reached(candidate)) > top + GAIN:
+                    best, top = candidate, found
         return best
 
     def calibration(self, net: Any) -> tuple[float, list[list[float]]] | None:
