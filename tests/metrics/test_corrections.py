@@ -108,3 +108,18 @@ def test_strokes_of_classes_and_frames():
     assert [(c.number, labels[c.place]) for c in checked.broken] == [(1, 1)]
     only = classes_fixed_and_broken(labels, before, after, accepted=np.arange(2)[:, None, None] + 0 * labels, apart=1)
     assert only.objects == 1
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+def test_an_object_at_the_edge_of_an_accepted_place_is_checked_as_a_whole_or_not_at_all(apart: int):
+    labels = np.stack([squares(A), squares(A)])
+    accepted = np.zeros(labels.shape, bool)
+    accepted[:, :, :5] = True  # half of it
+    longer, shorter = labels.copy(), np.where(np.arange(60) == 7, 0, labels)  # by two columns, which are not accepted
+    longer[:, 2:8, 8:10] = 7
+    checked = fixed_and_broken(labels, shorter, longer, accepted, apart=apart)
+    assert (checked.objects, checked.before, checked.after) == (1 + apart, 1 + apart, 1 + apart)
+    assert not checked.fixed + checked.broken
+    accepted[:, :, 4] = False  # less than half of it: what is predicted there is nobody's mistake
+    checked = fixed_and_broken(labels, labels, shorter, accepted, apart=apart)
+    assert (checked.objects, checked.fixed, checked.broken) == (0, (), ())

@@ -80,7 +80,8 @@ def fixed_and_broken(
 ) -> Checked:
     """Check the predictions of two models on accepted objects.
 
-    An accepted object is right where a predicted one has this IoU with it. A predicted object where the accepted place holds
+    An accepted object is one of which at least half is accepted. It is right where a predicted one has this IoU with all of
+    it. A predicted object where the accepted place holds
     none is wrong, too: it is fixed where it is gone, and broken where it is new.
 
     Parameters
@@ -93,7 +94,7 @@ def fixed_and_broken(
     ------
     DojoError : where the sizes differ.
     """
-    region = None if accepted is None else np.asarray(accepted) > 0
+    region = None if accepted is None else _of_whole_objects(np.asarray(labels), np.asarray(accepted) > 0, apart)
     old, new = (Comparison.of(labels, p, apart, region) for p in (before, after))
     was, now = (c.at(threshold).true == Verdict.MATCHED for c in (old, new))
     numbers = _numbers(np.asarray(labels), old)
@@ -103,6 +104,21 @@ def fixed_and_broken(
     fixed += _only_in(gone, new_ones, threshold)
     broken += _only_in(new_ones, gone, threshold)
     return Checked(tuple(fixed), tuple(broken), len(was), int(was.sum()), int(now.sum()))
+
+
+def _of_whole_objects(labels: NDArray[Any], accepted: NDArray[np.bool_], apart: int) -> NDArray[np.bool_]:
+    """Accepted places (*S) with all of each object of which at least half is accepted, and with nothing of the others.
+
+    Else the edge of a place would cut an object and its partner in two halves, of which one counts and the other does not.
+    """
+    same_size(labels, accepted, "annotated region")
+    found = accepted.copy()
+    for at in np.ndindex(labels.shape[:apart]):
+        there = labels[at] > 0
+        numbers, which = np.unique(labels[at][there], return_inverse=True)
+        inside = np.bincount(which, accepted[at][there], len(numbers))
+        found[at][there] = (2 * inside >= np.bincount(which, minlength=len(numbers)))[which]
+    return found
 
 
 def strokes_fixed_and_broken(
