@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -416,7 +416,7 @@ class Training:
         """Tune the decoding, score the test crops, and save the model for good."""
         best = bundles.load(self.target.out)
         if not self.control.stop and self.best_maps:
-            learner.best = self._tune(learner.best, best.net)
+            learner.best = self._tune(learner.best)
             if self.crossed or (not best.net.dense and self.split.validation):
                 best.net.sharpen(1 / (self.crossed.get("temperature") or self.checks.judge.temperature(self.best_maps)))
         self.checks.score = {k: v for k, v in self.card.score.items() if k != "from"}
@@ -507,27 +507,24 @@ class Training:
         return NO_BETTER
 
     def _decode_as_the_start(self) -> None:
-        """Choose the decoding by which the start agrees best with what is annotated, before any training on it.
+        """Choose the decoding by which the start agrees best with what is annotated and with its memory, before any training on it.
 
         What a network was trained on, it gets right by nearly any decoding, so nothing could be chosen by that afterwards.
         """
         assert self.start is not None
-        tuned = self.checks.judge.tuned(self.checks.maps, self.checks.decoding, self._remembers(self.start.net))
+        judge = self.checks.judge
+        known = replace(judge, sources=self.feed.memory)
+        maps = known.predict(self.start.net)
+        tuned = judge.tuned(
+            self.checks.maps, self.checks.decoding, lambda d: known.score(maps, d).selection_score if maps else 0.0
+        )
         self.checks.decoding = tuned
         self.card = replace(self.card, decoding=asdict(tuned))
 
-    def _remembers(self, net: Any) -> Callable[[Any], float]:
-        """How well a network does on the memory, by the decoding; where there is none, always 0."""
-        if not self.feed.memory:
-            return lambda decoding: 0.0
-        judge = replace(self.checks.judge, sources=self.feed.memory)
-        maps = judge.predict(net)
-        return lambda decoding: judge.score(maps, decoding).selection_score
-
-    def _tune(self, best: float, net: Any) -> float:
+    def _tune(self, best: float) -> float:
         """Choose the decoding; the selection score, with which resumed runs compare."""
         judge, before = self.checks.judge, self.checks.decoding
-        tuned = judge.tuned(self.best_maps, before, self._remembers(net))
+        tuned = judge.tuned(self.best_maps, before)
         if tuned == before:
             return best
         score = judge.score(self.best_maps, tuned)
