@@ -39,6 +39,7 @@ class _Axis(pg.AxisItem):
         super().__init__(orientation)
         self._steps = steps
         self.enableAutoSIPrefix(False)
+        self.setStyle(tickTextOffset=2)
         font = QFont()
         font.setPointSize(7)
         self.setTickFont(font)
@@ -75,7 +76,7 @@ class Plot(pg.PlotWidget):
         self.setMenuEnabled(False)
         self.hideButtons()
         described(self, name, tip)
-        self.getAxis("left").setWidth(40)
+        self.getAxis("left").setWidth(36)
         self.recolour()
         viewer.events.theme.connect(self.recolour)
 
@@ -119,7 +120,7 @@ class LossPlot(Plot):
             "Loss: how wrong predictions are; lower is better. Measured on images it learns from (training) "
             "and on others (validation)."
         )
-        legend = ((None, "", "loss:"), (TRAINING, "━", "training"), (VALIDATION, "●", "valid."))
+        legend = ((None, "", "loss:"), (TRAINING, "━", "train"), (VALIDATION, "●", "valid."))
         super().__init__(viewer, "Loss curve", tip, legend, steps=True)
         self._training = self.plot(pen=pg.mkPen(TRAINING, width=1.5))
         self._validation = self.plot(pen=pg.mkPen(VALIDATION, width=1.5), **_dots(VALIDATION))

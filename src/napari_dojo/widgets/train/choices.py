@@ -96,7 +96,7 @@ class Choices(QWidget):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setValue(MINUTES)
         self.minutes_box.setSuffix(" min")
-        self.minutes_box.setFixedWidth(112)
+        self.minutes_box.setFixedWidth(104)
         described(self.minutes_box, "Time", "How long training may take. You can stop earlier and keep the model.")
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
@@ -190,6 +190,7 @@ class Choices(QWidget):
         self.settings.set_values(choices.get("settings", {}))
         self.minutes_box.setValue(choices.get("minutes") or MINUTES)
         self.name_edit.setText(choices.get("name", ""))
+        self.name_edit.setCursorPosition(0)  # where it is narrow, its beginning is seen
         if rows is not None:
             self.rows.set_rows(rows)
         self.data.set_choices(choices.get("data", {}))
