@@ -73,18 +73,20 @@ class Judge:
     ) -> Any:
         """The decoding that scores best on validation: each value that declares ``trials``, one after the other.
 
-        ``also`` : a further score of a decoding, that counts as much.
+        ``also`` : a further score of a decoding, which counts as much against another one, but alone speaks for none.
         """
         few = replace(self, sources=tuple(_first(self.sources, TUNED)))
 
-        def reached(candidate: Any) -> float:
-            return few.score(maps, candidate).selection_score + also(candidate)
+        def reached(candidate: Any) -> tuple[float, float]:
+            here = few.score(maps, candidate).selection_score
+            return here, here + also(candidate)
 
         best, top = decoding, reached(decoding)
         for field in reversed(fields_of(type(decoding))):
             for value in field.option.trials:
                 candidate = replace(best, **{field.name: value})
-                if (found := reached(candidate)) > top + GAIN:
+                found = reached(candidate)
+                if min(np.subtract(found, top)) > GAIN:
                     best, top = candidate, found
         return best
 
