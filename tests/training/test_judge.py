@@ -63,7 +63,9 @@ def test_the_separation_that_fits_is_chosen():
     best = judge(y).tuned([maps], split)
     assert best == replace(split, split=0.3)
     assert judge(y).score([maps], best).selection_score == 1
-    assert judge(y).tuned([maps], split, lambda d: -2.0 * (d.split == 0.3)).split != 0.3  # something else speaks against it
+    assert (
+        judge(y).tuned([maps], split, lambda d: -2.0 * (d.split == 0.3)).split != 0.3
+    )  # something else speaks against it
 
 
 def test_a_decoding_that_is_right_stays():
