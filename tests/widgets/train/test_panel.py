@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from napari_dojo.events import Message, Progress, Started, Tried
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
-from napari_dojo.widgets.common.queue import free_name
+from napari_dojo.widgets.common.queue import Training, desk, free_name
 from napari_dojo.widgets.train.panel import TrainPanel
 
 pytestmark = [
@@ -226,6 +228,19 @@ def test_train_stop_apply(qtbot, filled, panel):
     sizes = np.bincount(result.data.ravel())[1:]
     assert (sizes[sizes > 0] >= 200).all()
     apply.end()
+
+
+@pytest.mark.parametrize("state", ["over", "working"])
+def test_what_classify_has_trained_is_shown_while_it_runs_only(filled, panel, state):
+    training = Training(
+        filled, runs_folder(), models_folder() / "m", Path, SimpleNamespace(name="m"), {"task": "classify", "name": "m"}
+    )
+    training.state = state
+    desk().trainings.append(training)
+    train = panel(TrainPanel)
+    shown = (train.choices.task.name, train.name_edit.text(), train.progress.training is training)
+    assert shown == (("instances", "", False) if state == "over" else ("classify", "m", True))
+    desk().trainings.remove(training)
 
 
 def test_stopped_at_once(qtbot, filled, panel):

@@ -159,6 +159,11 @@ class DataSection(QWidget):
         """The axes of the image layers as chosen; None where there are no images."""
         return self.third_box.currentData()
 
+    @staticmethod
+    def can_show(material: Material | None) -> bool:
+        """Whether this may be chosen here; objects that were shown in Classify may not."""
+        return material is None or isinstance(material, Layers | ClassLayers | Files)
+
     def material(self) -> Material | None:
         """What is chosen; None where something is missing."""
         if self.source_box.currentData() == "files":

@@ -69,7 +69,7 @@ class TrainPanel(Panel):
         self._task_changed()
         self.unfinished.refresh()
         there = desk().of(self.viewer)
-        if there is not None:
+        if there is not None and (there.state != "over" or self.data.can_show(there.material)):
             self._choose(there)
             self._show(there)
 
