@@ -124,7 +124,11 @@ class Training:
                 self._decode_as_the_start()
         learner.agree()
         like, self._like = self._like, None
-        same = [(t.plan.patch, t.plan.batch, t.world.size, t._remembered) for t in (like, self) if t is not None]
+        same = [
+            (t.plan.patch, t.plan.batch, t.world.size, t._remembered, t._completed_by)
+            for t in (like, self)
+            if t is not None
+        ]
         self.batches = like.batches if like is not None and same[0] == same[1] else self._batches()
 
     def attempt(
@@ -270,6 +274,12 @@ class Training:
     def _remembered(self) -> str:
         """The start whose memory is rehearsed; empty: none is."""
         return self.start.card.name if self.start is not None and self.feed.memory else ""
+
+    @property
+    def _completed_by(self) -> str:
+        """The start whose predictions complete annotation that is partial; empty: there is none, or nothing to complete."""
+        partial = self.task.supervision.completion(self.options) is not None
+        return self.start.card.name if partial and self.start is not None and self._fits else ""
 
     def follow(self) -> None:
         """The part of a process that is not the first: to make the same steps."""
