@@ -91,11 +91,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
-    parser.add_argument("--memory", action="store_true", help="only write the memory of the model in the package")
+    parser.add_argument("--finish", action="store_true", help="do not train: judge the model in the package again")
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")
     args = parser.parse_args()
-    if args.memory:
-        remember(SHIPPED, fields())
+    if args.finish:
+        finished(SHIPPED, args.data)
         return
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
         folder = Path(name)
