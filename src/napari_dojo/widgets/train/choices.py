@@ -96,7 +96,7 @@ class Choices(QWidget):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setValue(MINUTES)
         self.minutes_box.setSuffix(" min")
-        self.minutes_box.setFixedWidth(104)
+        self.minutes_box.setFixedWidth(118)
         described(self.minutes_box, "Time", "How long training may take. You can stop earlier and keep the model.")
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
