@@ -177,8 +177,7 @@ class Predictor:
             return self._pixels
         if not self._of_blocks or self.device.kind != "cpu":
             return inf
-        half = 0.5 if self.device.mixed else 1.0  # of float32
-        return min(BAND_MEMORY / (half * self._net.bytes_per_pixel), self._pixels)
+        return min(BAND_MEMORY / self._net.bytes_per_pixel, self._pixels)
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised (C, *S), S a multiple of the stride -> maps (K, *S * scale)."""
