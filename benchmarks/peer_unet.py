@@ -121,9 +121,8 @@ def _predicted(net: Any, args: Any, options: Any) -> dict[str, float]:
     predictor = Predictor(net.eval(), choose("cpu"), maps=task.supervision.decoded, lowered=True)
     for path in sorted((args.test / "images").iterdir()):
         x = tifffile.imread(path)[None]
-        maps = result_of(
-            predictor.maps(x, Rule().measure(x), views=task.result.tta)
-        )  # as ours, so that only the training differs
+        # views as ours, so that only the training differs
+        maps = result_of(predictor.maps(x, Rule().measure(x), views=task.result.tta))
         labels = task.decode(maps, task.decoding(), options)
         tifffile.imwrite(args.out / f"{path.stem}.tif", labels.astype(np.int32))
     return {"predict_seconds": time.monotonic() - began}

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from napari_dojo.boxes import Box, scaled, slices
-from napari_dojo.inference.tta import Views, orientations, oriented, turned
+from napari_dojo.inference.tta import Views, orientations, turned
+from napari_dojo.nets.base import oriented
 
 ALL = ((0, 6), (0, 9))
 

@@ -102,7 +102,7 @@ def test_stop_keeps_a_model_and_pause_holds_it(tmp_path: Path) -> None:
     asked = time.monotonic()
     job.stop()
     assert isinstance(wait(job, never)[-1], Done)
-    assert time.monotonic() - asked < 60  # 2 s is promised where the machine has nothing else to do
+    assert time.monotonic() - asked < 10  # 2 s is promised where the machine has nothing else to do
     assert (tmp_path / "m" / "rdf.yaml").exists()
 
 

@@ -23,8 +23,8 @@ from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference.cores import shares
 from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
-from napari_dojo.inference.tta import Views, oriented, turned
-from napari_dojo.nets.base import Network
+from napari_dojo.inference.tta import Views, turned
+from napari_dojo.nets.base import Network, oriented
 from napari_dojo.nets.staged import Kept, Staged
 from napari_dojo.nets.unet import UNet, fuse
 
@@ -332,7 +332,7 @@ class Predictor:
                     self._pace.keep()
                 yield Progress(k * staged.steps + done, views.count * staged.steps)
                 control.check()
-        return torch.cat(views.done(sums))
+        return views.done(sums)
 
     def _shrink(self, batch: int, pixels: int) -> None:
         """Halve the batch of tiles of ``pixels`` px, or, where that is one, the edge of the tiles."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from napari_dojo.boxes import Box
+from napari_dojo.nets.base import oriented
 
-__all__ = ["Views", "orientations", "oriented", "turned"]
+__all__ = ["Views", "orientations", "turned"]
 
 
 def orientations(wanted: int, stride: Sequence[int], scale: Sequence[int], quarter: bool = True) -> int:
@@ -48,7 +49,7 @@ class Views:
             y = oriented(net(oriented(x, k), turned(wanted, size, k)), k, back=True)
             sums = sums or self.sums(y)
             self.add(sums, y, k)
-        return torch.cat(self.done(sums), 1)
+        return self.done(sums, 1)
 
     def sums(self, like: Tensor) -> list[Tensor]:
         """Room for the sums of the maps of all views, to be filled by `add`."""
@@ -65,21 +66,13 @@ class Views:
             sums[1].add_(difference)
             sums[2].add_(difference.square_())
 
-    def done(self, sums: Sequence[Tensor]) -> list[Tensor]:
-        """The mean, and where it is wanted the standard deviation, in the memory of the sums."""
+    def done(self, sums: Sequence[Tensor], axis: int = 0) -> Tensor:
+        """The mean, in the memory of the sums; where it is wanted with the standard deviation behind it, along the axis of maps."""
         if not self.deviation:
-            return [sums[0].div_(self.count)]
+            return sums[0].div_(self.count)
         first, total, squares = sums
         mean = total.div_(self.count)
-        return [first.add_(mean), squares.div_(self.count).sub_(mean.square_()).clamp_(min=0).sqrt_()]
-
-
-def oriented(x: Tensor, k: int, back: bool = False) -> Tensor:
-    """One of eight ways to flip and rotate the plane of images (..., Y, X), and the way back."""
-    x = x.transpose(-1, -2) if k & 4 and back else x
-    flips = [axis for bit, axis in ((1, -1), (2, -2)) if k & bit]
-    x = x.flip(flips) if flips else x
-    return x.transpose(-1, -2) if k & 4 and not back else x
+        return torch.cat([first.add_(mean), squares.div_(self.count).sub_(mean.square_()).clamp_(min=0).sqrt_()], axis)
 
 
 def turned(box: Sequence[tuple[int, int]], size: Sequence[int], k: int, back: bool = False) -> Box:

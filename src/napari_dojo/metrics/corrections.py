@@ -81,8 +81,8 @@ def fixed_and_broken(
     """Check the predictions of two models on accepted objects.
 
     An accepted object is one of which at least half is accepted. It is right where a predicted one has this IoU with all of
-    it. A predicted object where the accepted place holds
-    none is wrong, too: it is fixed where it is gone, and broken where it is new.
+    it. A predicted object where the accepted place holds none is wrong, too: it is fixed where it is gone, and broken where
+    it is new.
 
     Parameters
     ----------

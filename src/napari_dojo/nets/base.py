@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from napari_dojo.boxes import Box, scaled, slices
 
-__all__ = ["Network"]
+__all__ = ["Network", "oriented"]
 
 
 class Network(nn.Module):
@@ -67,3 +67,11 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Predict."""
         raise NotImplementedError
+
+
+def oriented(x: Tensor, k: int, back: bool = False) -> Tensor:
+    """One of eight ways to flip and rotate the plane of images (..., Y, X), and the way back."""
+    x = x.transpose(-1, -2) if k & 4 and back else x
+    flips = [axis for bit, axis in ((1, -1), (2, -2)) if k & bit]
+    x = x.flip(flips) if flips else x
+    return x.transpose(-1, -2) if k & 4 and not back else x

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dojo.nets import geometry
-from napari_dojo.nets.base import Network
+from napari_dojo.nets.base import Network, oriented
 from napari_dojo.nets.geometry import POOLS, STEM
 from napari_dojo.nets.unet import CONV, Block, fold, pool
 
@@ -103,15 +103,8 @@ class Classifier(Network):
         """(N, C, *S) -> logits (N, K)."""
         if self.training or self.orientations == 1:
             return self._logits(x)
-        return torch.stack([self._logits(_oriented(x, k)) for k in range(self.orientations)]).mean(0)
+        return torch.stack([self._logits(oriented(x, k)) for k in range(self.orientations)]).mean(0)
 
     def _logits(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.drop(self.features(x)))
         return out
-
-
-def _oriented(x: Tensor, k: int) -> Tensor:
-    """One of eight ways to flip and rotate the plane of images (N, C, *S)."""
-    x = x.transpose(-1, -2) if k & 4 else x
-    x = x.flip(-1) if k & 1 else x
-    return x.flip(-2) if k & 2 else x

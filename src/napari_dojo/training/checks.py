@@ -18,7 +18,6 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, StoppedError, Validated, result_of
 from napari_dojo.inference.linking import same_numbers
 from napari_dojo.inference.predict import predict_sample
-from napari_dojo.inference.predictor import Predictor
 from napari_dojo.io.atomic import replacing
 from napari_dojo.models.watched import Watched
 from napari_dojo.training.feed import Feed
@@ -107,8 +106,7 @@ class Checks:
         if x.ndim - 1 != len(card.spatial) or len(x) != card.channels:
             return None  # it is trained on planes of the stack that is looked at
         try:
-            predictor = Predictor(net, self._feed.device, lowered=not self._feed.task.result.intensities)
-            found = result_of(predict_sample(card, predictor, x, self._control, self.decoding))
+            found = result_of(predict_sample(card, self.judge.predictor(net), x, self._control, self.decoding))
         except StoppedError:
             return None
         found = outlined(found) if wish.get("outline") and not self._feed.task.result.intensities else found

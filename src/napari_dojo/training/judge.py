@@ -46,11 +46,12 @@ class Judge:
 
     def predict(self, net: Any) -> list[NDArray[np.float32]]:
         """Maps (K, *S) of each crop: of labels over as many views as a prediction, of images, which take eight, of one."""
-        kind, predictor = self.task.result, self._predictor(net)
+        kind, predictor = self.task.result, self.predictor(net)
         views = 1 if kind.intensities else self._orientations(predictor, kind.tta)
         return [result_of(predictor.maps(source.x, source.norm, views=views)) for source in self.sources]
 
-    def _predictor(self, net: Any) -> Predictor:
+    def predictor(self, net: Any) -> Predictor:
+        """The network as its model applies it."""
         return Predictor(net, self.device, maps=self.task.supervision.decoded, lowered=not self.task.result.intensities)
 
     def _orientations(self, predictor: Predictor, wanted: int) -> int:
@@ -95,7 +96,7 @@ class Judge:
 
         None where predictions do not deviate.
         """
-        predictor, deviation, error = self._predictor(net), [], []
+        predictor, deviation, error = self.predictor(net), [], []
         count = self._orientations(predictor, 8)
         for source in _first(self.sources, CALIBRATED):
             mean, spread = result_of(predictor.averaged(source.x, source.norm, 1.0, Control(), count))
