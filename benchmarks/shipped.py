@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
+    parser.add_argument("--learning-rate", type=float, default=0.0, help="0: the usual one, half of it with --start")
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
     parser.add_argument("--finish", action="store_true", help="do not train: judge the model in the package again")
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")
@@ -101,7 +102,8 @@ def main() -> None:
         folder = Path(name)
         model = args.out or folder / NAME
         images, masks = gather(args.data, args.simulated, args.edge, folder / "data")
-        budget = ("--minutes", f"{args.minutes:g}", "--test", 0, "--seed", args.seed, "--device", args.device)
+        rate = ("--learning-rate", args.learning_rate)
+        budget = ("--minutes", f"{args.minutes:g}", "--test", 0, "--seed", args.seed, "--device", args.device, *rate)
         net = () if args.start or args.resume else ("--width", args.width, "--start", "none")
         about = ("--name", NAME, "--description", DESCRIPTION, "--license", "CC0-1.0")
         resume = ("--resume",) if args.resume else ()
