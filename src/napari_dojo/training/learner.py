@@ -20,7 +20,7 @@ from napari_dojo.events import Message
 from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.world import World
 
-__all__ = ["Learner", "Loss", "Stepper"]
+__all__ = ["Learner", "Loss", "Stepper", "layout"]
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (out, target, weight) -> scalar
 
@@ -53,7 +53,7 @@ class Learner:
     def __init__(self, net: nn.Module, device: Device, rate: float, steps: int = 0, world: World | None = None) -> None:
         self.device, self.world = prepare(device), world or World()
         self.net: nn.Module = net.to(self.device)
-        self.net.to(memory_format=_layout(net, self.device))  # type: ignore[call-overload]
+        self.net.to(memory_format=layout(net, self.device))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.net = self.world.ready(self.net)
         self._bind()
@@ -354,7 +354,7 @@ def _no_way_back() -> Iterator[None]:
         raise
 
 
-def _layout(net: nn.Module, device: torch.device) -> torch.memory_format:
+def layout(net: nn.Module, device: torch.device) -> torch.memory_format:
     """Channels last, which convolutions are faster on; not on an Apple GPU."""
     if device.type == "mps":
         return torch.contiguous_format

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from napari_dojo import nets
 from napari_dojo.device import Device, bfloat16, is_out_of_memory, prepare, recording
+from napari_dojo.training.learner import layout
 from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.plan import Plan, paced
 from napari_dojo.training.prepare import Setup
@@ -21,19 +23,23 @@ TIMED = 8  # steps
 def timed_plan(setup: Setup, device: Device) -> Plan:
     """The setup's plan, with the batch and the width that suit a GPU; as it is where a person or a start chose them.
 
-    A CPU keeps its plan: what its cores do in a step is known well enough.
+    What is chosen is timed in turn where it is more work: of a small step most is the start of its parts, so that a larger one
+    takes less time than in proportion. A CPU keeps its plan: what its cores do in a step is known well enough.
     """
     plan, settings = setup.plan, setup.settings
     assert plan is not None
     if device.kind == "cpu" or settings.batch or settings.width or setup.start or not plan.minutes:
         return plan
-    try:
-        seconds = _seconds_per_step(setup, plan, device)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return paced(plan, float("inf"), device)
-    return paced(plan, seconds, device)
+    found, timed, seconds, most = plan, plan, float("inf"), 0.0
+    while (work := found.batch * found.width**1.8 / (plan.batch * plan.width**1.8)) > most:
+        try:
+            seconds, most, timed = _seconds_per_step(setup, found, device) / work, work, found
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return timed if most else paced(plan, seconds, device)
+        found = paced(plan, seconds, device)
+    return found
 
 
 def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
@@ -43,7 +49,8 @@ def _seconds_per_step(setup: Setup, plan: Plan, device: Device) -> float:
     arguments = {**plan.net, **summary.hints.arguments}
     net = nets.build(
         summary.hints.network, **arguments, in_channels=setup.dataset.channels, out_channels=len(summary.maps)
-    ).to(where)
+    )
+    net = net.to(where).to(memory_format=layout(net, where))  # type: ignore[call-overload]
     x = torch.rand(plan.batch, setup.dataset.channels, *plan.patch, device=where)
     optimizer = Optimizer(net, 1e-6, where)
     scale, fine = torch.ones((), device=where), torch.ones((), dtype=torch.bool, device=where)
@@ -86,7 +93,12 @@ def recorded(step: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with recording(graph):
         step()
-    return graph.replay
+    return partial(_replay, graph, step)
+
+
+def _replay(graph: torch.cuda.CUDAGraph, step: Callable[[], None]) -> None:
+    """Start a recorded step; ``step`` holds the tensors that the graph reads and writes, which must live as long."""
+    graph.replay()
 
 
 def wait(where: torch.device) -> None:
