@@ -234,7 +234,8 @@ def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, f
     monkeypatch.setattr(devices, "prepare", lambda device: META)
     monkeypatch.setattr(devices, "Pace", Pace)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 1e9))
-    monkeypatch.setattr(predictor_module, "_sent", lambda y: torch.zeros(y.shape))
+    sent = []
+    monkeypatch.setattr(predictor_module, "_sent", lambda y: sent.append(y.shape) or torch.zeros(y.shape))
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: torch.zeros(self.shape))
     net = UNet(1, 2, (2,) * dims, ((2,) * dims,), 8)
     predictor = Predictor(net, GPU, tile=96 if dims == 2 else 48)
@@ -242,6 +243,7 @@ def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, f
     norm = Normalization((1.0,), (2.0,))
     with Watch():
         assert result_of(predictor.maps(x, norm)).shape == (2, *x.shape[1:])
+        assert sent == [(1, 2, *x.shape[1:])]  # to memory that the device writes to itself
         if dims == 2:
             mean, deviation = result_of(predictor.averaged(x, norm, 1.0, Control(), 5))
             assert mean.shape == deviation.shape == (2, *x.shape[1:])
