@@ -103,6 +103,22 @@ def test_other_processors_do_not_try(monkeypatch):
     assert who.lowered is False
 
 
+def test_how_precise_steps_are_is_a_matter_of_the_device_that_goes_on(monkeypatch):
+    processor, card = learner(), learner()
+    processor.lowered = False
+    state = processor.state()
+    again = learner()
+    again.load(state)
+    assert again.lowered is False  # of the same processor, as it was tried
+    monkeypatch.setattr(learner_module, "bfloat16", lambda device: True)
+    card.load(state)
+    assert card.lowered is True
+    state = card.state()
+    monkeypatch.undo()
+    again.load(state)
+    assert again.lowered is None  # to be tried
+
+
 def test_the_trial_changes_nothing():
     who = learner()
     before = {k: v.clone() for k, v in who.net.state_dict().items()}

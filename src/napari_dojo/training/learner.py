@@ -75,6 +75,7 @@ class Learner:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             **{k: getattr(self, k) for k in self.kept},
+            "lowered": self.lowered if bfloat16(self.device) is None else None,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -84,6 +85,8 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         for k in self.kept:
             setattr(self, k, state[k])
+        known = bfloat16(self.device)
+        self.lowered = self.lowered if known is None else known  # it may have been saved on another device
 
     def move(self, device: torch.device) -> None:
         """To another device."""

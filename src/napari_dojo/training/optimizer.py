@@ -172,11 +172,10 @@ def orthogonal(matrices: Tensor) -> Tensor:
     x = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
     gram = x @ x.mT
-    one = torch.eye(gram.shape[1], device=x.device)
-    turned = one.expand_as(gram)
     for i in range(ITERATIONS):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * one
-        turned = factor @ turned
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        turned = factor @ turned if i else factor
         if i + 1 < ITERATIONS:
             gram = factor @ gram @ factor
     x = turned @ x
