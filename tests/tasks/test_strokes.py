@@ -249,3 +249,13 @@ def test_a_waist_of_a_pixel_splits_a_thin_rod_only_where_strokes_say_so():
     along[9, 10:50] = 2
     ((kept, depth),) = strokes._split_as_stroked([mask], [along], ())
     assert len(np.unique(strokes._split(kept, depth))) - 1 == 1
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_part_without_an_object_has_none(value):
+    x, _, drawn = scene()
+    one = Example(x, np.minimum(drawn, 1) * value, None, None)
+    (mask,) = classified_masks([one])
+    assert not mask.any()
+    ((objects, _),) = completed_strokes([one], STROKES)
+    assert not objects.any()

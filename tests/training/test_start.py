@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.run import KEPT, Training
-from napari_dojo.training.start import AUTO, comparison
+from napari_dojo.training.start import AUTO, Comparison, comparison
 from napari_dojo.training.train import Target, train_steps
+from napari_dojo.training.trials import find_start
 
 SETTINGS = TrainSettings(steps=200, batch=2, patch=32, width=8, depth=2, device="cpu")
 
@@ -322,7 +324,7 @@ def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path
 
 
 def test_a_spoilt_model_does_not_beat_the_baseline(spoilt: Path, tmp_path: Path) -> None:
-    assert told(run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))).startswith("Started from nothing: good reaches")
+    assert told(run(tmp_path / "m", AUTO, replace(SETTINGS, steps=20))).startswith("Started from nothing: good has ")
 
 
 def test_corrections_start_from_what_predicted_them(tmp_path: Path) -> None:
@@ -425,3 +427,22 @@ def test_how_they_are_compared(
     found = comparison((model(),), scores, validated, TrainSettings(**settings), plan)  # type: ignore[arg-type]
     assert (found.by, found.seconds, found.steps) == (by, pytest.approx(seconds), trial)
     assert model().name in found.finding.text
+
+
+@pytest.mark.parametrize(("reached", "started"), [(0.9, "good"), (0.8, "nothing"), (0.0, "nothing")])
+def test_a_model_as_good_as_the_baseline_is_better_than_nothing(reached: float, started: str) -> None:
+    """Where annotation is easy or coarse both agree with it; a short training from nothing would have to get there first."""
+    method = {"selection_score": 0.9 if reached else 0.0, "method": "Otsu and watershed"}
+
+    def candidate(model: Model | None, before: Any) -> Any:
+        name = f"agreement with the strokes {reached:.3f}"
+        return SimpleNamespace(
+            begin=lambda: None, leave=lambda better: None, took=0.0, baseline=method, reached=reached, figure=name
+        )
+
+    good = Model("good", Path("good"), read_card(find("nuclei-fluorescence")), "own")
+    steps = find_start(candidate, Comparison((good,), "baseline", "the training is short"), Control())
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value[1].startswith(f"Started from {started}: ")
+    assert f"against {method['selection_score']:.3f} for the baseline (Otsu and watershed)." in end.value.value[1]

@@ -113,6 +113,8 @@ def classified_masks(examples: Sequence[Example], spacing: Sequence[float] = ())
     """Where objects are in each image (*S), as a classifier on all strokes says; ``spacing`` : of pixels along each axis."""
     strokes = [only_strokes(e.y, e.region) for e in examples]
     classes = [np.minimum(s, 2) for s in strokes]
+    if not any((c > BACKGROUND).any() for c in classes):  # parts of images may hold nothing else
+        return [np.zeros(c.shape, bool) for c in classes]
     if not any((c == BACKGROUND).any() for c in classes):
         classes = [_with_background(c) for c in classes]
     parts = [(k, part) for k, e in enumerate(examples) for part in _parts(e.y.shape)]

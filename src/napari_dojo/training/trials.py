@@ -116,13 +116,13 @@ def find_start(
         return training, f"Started from nothing: {why}."
     assert training.baseline is not None
     held, method = training.baseline["selection_score"], training.baseline["method"]
-    told = f"{training.figure} before any training, {held:.3g} for the baseline ({method})"
-    if training.reached > held:
+    told = f"{training.figure} before any training, against {held:.3f} for the baseline ({method})"
+    if training.reached > held or training.reached == held > 0:
         return training, f"Started from {comparison.models[0].name}: {told}."
     nothing = make(None, training)
     nothing.begin()
     training.leave(nothing)
-    return nothing, f"Started from nothing: {comparison.models[0].name} reaches {told}."
+    return nothing, f"Started from nothing: {comparison.models[0].name} has {told}."
 
 
 def _by_trials(
