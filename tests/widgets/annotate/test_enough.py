@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -92,3 +94,19 @@ def test_what_more_would_bring_is_found_by_short_trainings(qtbot, section):
     widget.gain_button.click()
     widget.gain_button.click()
     assert widget.text.text() == "Stopped."
+
+
+def test_objects_that_are_annotated_again_get_a_number_each(section):
+    widget, editing, model = section
+    model.layers.selection.active = editing.labels
+    widget.again_button.click()
+    again = model.layers["cells again"]
+    for place in ((2.0, 2.0), (40.0, 40.0)):
+        event = SimpleNamespace(position=again.data_to_world(place))
+        for press in list(again.mouse_drag_callbacks):
+            if press.__module__.endswith("numbering"):
+                press(again, event)
+        again.paint(place, again.selected_label)
+    assert len(np.unique(again.data)) == 3
+    widget.again_button.click()
+    assert model.layers.selection.active is editing.labels  # its keys work again

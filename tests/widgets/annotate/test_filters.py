@@ -41,15 +41,15 @@ def marks(section):
 def test_limits_are_counted_marked_and_removed_in_one_step(qtbot, viewer, section):
     panel, row, layer = viewer.window.dock_widgets["Annotate (Dojo)"], section.rows[0], viewer.layers["found"]
     before = layer.data.copy()
-    assert section.count.text() == "0 of 4 objects go."
+    assert section.count.text() == "0 of 4 objects will be removed."
     assert not section.remove_button.isEnabled()
     assert (row.low.value(), row.high.value()) == (16, 143)
     selected = viewer.layers.selection.active
 
     row.low.setValue(50)
-    assert section.count.text() == "1 of 4 objects go."
+    assert section.count.text() == "1 of 4 objects will be removed."
     section.border_box.click()
-    qtbot.waitUntil(lambda: section.count.text() == "2 of 4 objects go.")
+    qtbot.waitUntil(lambda: section.count.text() == "2 of 4 objects will be removed.")
     settled(qtbot, section)
     assert np.array_equal(marks(section)[0].data > 0, np.isin(before, [1, 4]))
     assert viewer.layers.selection.active is selected
@@ -66,7 +66,7 @@ def test_limits_are_counted_marked_and_removed_in_one_step(qtbot, viewer, sectio
     accepted = panel.editing.accepted.data
     assert not accepted[12, 12]  # what a rule removed is no accepted background
     assert accepted[12, 32]
-    qtbot.waitUntil(lambda: section.count.text() == "0 of 2 objects go.")
+    qtbot.waitUntil(lambda: section.count.text() == "0 of 2 objects will be removed.")
     assert not marks(section)
 
     panel.undo_button.click()
@@ -79,18 +79,18 @@ def test_limits_are_counted_marked_and_removed_in_one_step(qtbot, viewer, sectio
 def test_handles_other_measurements_and_reset(qtbot, section):
     row = section.rows[0]
     row.slider.setValue((0, 500))  # half of the objects
-    assert section.count.text() == "1 of 4 objects go."
+    assert section.count.text() == "1 of 4 objects will be removed."
     assert section.limits.plain == {"area_px": [None, 64]}
     section.more_box.setCurrentIndex(section.more_box.findData("mean_intensity"))
     section.more_box.activated.emit(section.more_box.currentIndex())
     qtbot.waitUntil(lambda: section.rows[1].isEnabled())
     section.rows[1].low.setValue(20)
-    assert section.count.text() == "3 of 4 objects go."
+    assert section.count.text() == "3 of 4 objects will be removed."
     assert section.more_box.findData("mean_intensity") < 0
     section.rows[1].closed.emit()
-    assert section.count.text() == "1 of 4 objects go."
+    assert section.count.text() == "1 of 4 objects will be removed."
     section.reset_button.click()
-    assert section.count.text() == "0 of 4 objects go."
+    assert section.count.text() == "0 of 4 objects will be removed."
     assert section.limits.plain == {}
 
 

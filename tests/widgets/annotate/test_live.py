@@ -130,3 +130,50 @@ def test_training_from_strokes_takes_them_as_such(panel, viewer):
 def test_strokes_are_counted(plane, objects, enough, said):
     counts = Strokes(np.array(plane), objects)
     assert (counts.enough, counts.sentence) == (enough, said)
+
+
+def test_in_a_plane_without_strokes_those_of_other_planes_count_for_training():
+    labels = np.array([[[1, 0, 2]], [[0, 0, 0]]])
+    there, here = Strokes(labels[0], True, labels), Strokes(labels[1], True, labels)
+    assert (there.enough, there.trainable, there.sentence) == (True, True, "1 object, 1 stroke of background")
+    assert (here.enough, here.trainable, here.sentence) == (False, True, "0 objects, 0 strokes of background here")
+    assert not Strokes(labels[1], True, np.minimum(labels, 1)).trainable
+    assert not Strokes(labels[1], False, np.minimum(labels, 1)).trainable
+    assert Strokes(labels[1], False, labels).sentence == "0 classes painted here"
+
+
+def test_strokes_of_a_stack_can_be_trained_on_from_any_plane(viewer, qtbot):
+    image, truth = (part[0] for part in discs())
+    viewer.add_image(np.stack([image] * 6), name="stack")
+    panel = open_panel(viewer, AnnotatePanel, "Annotate")
+    choose(panel, "objects")
+    assert panel.reach_box.isHidden()  # of objects as a whole, which strokes are not
+    layer, rows = panel.editing.labels, np.indices(truth.shape)[0]
+    for number in (1, 2):
+        where = np.nonzero((truth == number) & (rows % 4 == 0))
+        layer.data_setitem((np.zeros(len(where[0]), int), *where), number + 1)
+    where = np.nonzero((truth == 0) & (rows % 8 == 0))
+    layer.data_setitem((np.zeros(len(where[0]), int), *where), 1)
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(panel.retrain.train_button.isEnabled)
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: panel.strokes_text.text().endswith("background here"))
+    assert panel.retrain.train_button.isEnabled()
+    assert panel.live_text.text() == ""
+
+
+def test_a_trained_models_prediction_takes_the_place_of_the_preview_until_the_next_stroke(panel, viewer, qtbot):
+    _, truth = (part[0] for part in discs())
+    choose(panel, "objects")
+    assert panel.live_text.text() == "Starting ..."
+    qtbot.waitUntil(lambda: panel.live_text.text() == "")  # nothing is painted: it says no more that it starts
+    paint(panel, truth)
+    qtbot.waitUntil(lambda: shown(panel))
+    result = viewer.add_labels(truth.copy(), name="result")
+    panel._retrained(result)
+    assert (panel.live.layer.visible, result.visible) == (False, True)
+    panel.editing.labels.data_setitem(np.nonzero(truth == 4), 5)
+    assert (panel.live.layer.visible, result.visible) == (True, False)
+    result.visible = True  # from now on a person decides
+    panel.editing.labels.data_setitem(np.nonzero(truth == 4), 6)
+    assert result.visible

@@ -55,3 +55,8 @@ def test_too_much_in_sight_is_said(qtbot, annotate, monkeypatch):
 def test_without_a_large_image_there_is_nothing_to_open(viewer, panel):
     viewer.add_image(np.zeros((30, 30)))
     assert not panel(AnnotatePanel).regions.open_button.isEnabled()
+
+
+def test_the_disabled_button_says_why(viewer, panel):
+    viewer.add_image(np.zeros((30, 30)))
+    assert panel(AnnotatePanel).regions.text.text() == regions.NONE

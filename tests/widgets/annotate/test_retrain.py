@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_dojo.paths import models_folder
 from napari_dojo.widgets.annotate import annotated as rows
 from napari_dojo.widgets.annotate.annotated import Annotated, annotated
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
-from napari_dojo.widgets.annotate.retrain import NO_IMAGE, NOTHING
+from napari_dojo.widgets.annotate.retrain import NO_IMAGE, NO_LABELS, NONE_FOUND, NOTHING
 from napari_dojo.widgets.annotate.retraining import Outcome
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted
 from napari_dojo.widgets.common.layers import provenance
@@ -143,7 +144,8 @@ def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_
     )
     annotate.choose(found)
     assert section.start_box.currentText() == "objects-grey"
-    assert section.message.text() == section.checked.text() == ""
+    assert section.message.text() in ("", NOTHING)  # why the button is disabled stands beside it
+    assert section.checked.text() == ""
     annotate.choose(filled.layers["cells_1 labels"])
     assert section.start_box.currentText() == "automatic"
     section.start_box.activated.emit(0)  # a person chose it
@@ -193,3 +195,40 @@ def test_without_an_image_the_button_says_why(viewer, panel):
     section = panel(AnnotatePanel).retrain
     assert not section.train_button.isEnabled()
     assert section.train_button.toolTip() == NO_IMAGE
+    assert section.message.text() == NO_IMAGE  # beside the button, too
+
+
+def test_without_labels_it_says_so(viewer, panel):
+    viewer.add_image(np.eye(20), name="image")
+    section = panel(AnnotatePanel).retrain
+    assert section.train_button.toolTip() == NO_LABELS
+
+
+def test_a_chosen_start_is_chosen_again_when_its_image_is_back(filled, annotate):
+    section = annotate.retrain
+    annotate.choose(filled.layers["cells_1 labels"])
+    section.start_box.setCurrentIndex(section.start_box.findData("none"))
+    section.start_box.activated.emit(section.start_box.currentIndex())
+    section.start_box.setCurrentIndex(section.start_box.findText("objects-grey"))
+    section.start_box.activated.emit(section.start_box.currentIndex())
+    annotate.image_box.clear()
+    annotate._image_chosen()
+    assert section.start_box.currentText() == "automatic"  # none fits without an image
+    annotate._list_images()
+    assert section.start_box.currentText() == "objects-grey"
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_of_strokes_the_newest_prediction_is_shown_and_what_to_do_with_it_said(filled, annotate, outcome, found):
+    section, image = annotate.retrain, filled.layers["cells_1"]
+    about = provenance("result", "cells_1", task="instances")
+    older = filled.add_labels(np.zeros(image.data.shape, int), name="older", scale=image.scale, metadata=about)
+    other = filled.add_labels(
+        np.zeros(image.data.shape, int), name="other", metadata=provenance("result", "cells_2", task="instances")
+    )
+    drawn = replace(outcome.what.annotated, kind="objects")
+    section._take(replace(outcome.what, annotated=drawn, labels=outcome.what.labels * found))
+    newest = filled.layers["cells_1-retrained"]
+    assert (newest.visible, older.visible, other.visible) == (True, False, True)
+    said = "To correct it, choose it under Labels." if found else NONE_FOUND
+    assert said in section.message.text()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_dojo.inference.places import Place
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
+from napari_dojo.widgets.annotate.suggest import _frame
 from napari_dojo.widgets.common.panel import open_panel
 
 pytestmark = pytest.mark.gui
@@ -51,3 +53,10 @@ def test_places_one_after_the_other(qtbot, viewer):
     panel.editing.accept_box(tuple(slice(0, n) for n in labels.shape))
     section.button.click()
     qtbot.waitUntil(lambda: section.text.text() == "All of it is accepted already.")
+
+
+def test_all_edges_of_a_large_box_are_drawn():
+    frame = _frame((3, 400, 400), (1,), Place(1, (50, 60), (256, 256)))
+    assert not frame[[0, 2]].any()
+    assert frame[1].sum() == 256**2 - (256 - 6) ** 2  # 3 px: at a zoom below 1, napari leaves out single lines
+    assert _frame((90, 90), (), Place(0, (5, 5), (64, 64))).sum() == 64**2 - 62**2

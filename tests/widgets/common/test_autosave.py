@@ -476,3 +476,19 @@ def test_discarding_asks_with_the_count(qtbot, viewer, pair, saving, monkeypatch
     button.click()
     qtbot.waitUntil(lambda: not drafts())
     line.end()
+
+
+def test_a_panel_takes_over_what_another_of_its_window_left(qtbot, viewer, pair, saving):
+    image, labels = pair
+    first = saving([row([image], labels)])
+    labels.paint((5, 5), 1)
+    saved(qtbot, first)
+    first.leave("annotate")
+    assert [draft.folder for draft in drafts()] == [first.draft.folder]
+    other = saving([])
+    other.adopt_left("classify")
+    assert other.draft is not first.draft
+    second = saving([row([image], labels)])
+    second.adopt_left("train", "annotate")
+    assert second.draft is first.draft
+    assert drafts() == []

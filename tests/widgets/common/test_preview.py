@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_dojo.widgets.common.layers import provenance
 from napari_dojo.widgets.common.preview import Preview
 from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.common.training_data import Layers
@@ -244,3 +245,19 @@ def test_over_labels_of_a_person_outlines_are_asked_for(qtbot, viewer, made):
     qtbot.waitUntil(lambda: np.load(looks[-1]).shape == (1, 50, 50))
     reply(preview, looks[-1], np.ones((50, 50), np.int32))
     assert (looks.outlines[-1], preview.layer.opacity) == (False, 0.5)
+
+
+def test_previews_that_no_training_made_are_left_alone(qtbot, viewer, made):
+    data = np.eye(40)
+    row = pair(viewer, data)
+    live = viewer.add_labels(np.full((40, 40), 7), name="live", metadata=provenance("preview", "a"))
+    preview, looks = made([row])
+    preview.follow()
+    asked(qtbot, looks)
+    reply(preview, looks[-1], np.ones((40, 40), np.int32))
+    assert preview.layer is not live
+    first = preview.layer
+    preview.end()
+    assert (live.name, int(live.data.min()), live.visible) == ("live", 7, True)
+    preview.begin()
+    assert preview.layer is first  # that of the training before is used again

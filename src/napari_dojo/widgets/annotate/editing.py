@@ -117,7 +117,7 @@ class Editing(QObject):
     labels : the layer.
     image : the image layer that objects are outlined in; None where there is none.
     whole : in a stack of planes, objects are changed in all planes, not only in the one that is shown.
-    tally : as last counted.
+    tally : as last counted; ``known`` : it was counted, or cannot be.
     """
 
     changed = Signal()
@@ -129,6 +129,7 @@ class Editing(QObject):
         self.image: Any = None
         self.whole = True
         self.tally = Tally()
+        self.known = not isinstance(labels.data, np.ndarray)
         self._places: Places | None = None
         self._tidied: Tidied | None = None  # what is being written
         self.history = History(labels, self._replayed)
@@ -393,7 +394,7 @@ class Editing(QObject):
 
     def _counted(self, found: Any) -> None:
         if isinstance(found, Tally):
-            self.tally = found
+            self.tally, self.known = found, True
             self.counted.emit()
 
 

@@ -22,7 +22,7 @@ from napari_dojo.widgets.annotate.annotated import annotated
 from napari_dojo.widgets.annotate.editing import Editing, Sight
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.layers import add_quietly, provenance
-from napari_dojo.widgets.common.numbering import STROKES
+from napari_dojo.widgets.common.numbering import STROKES, number_by_itself
 from napari_dojo.widgets.common.run import Runner
 
 __all__ = ["EnoughSection", "agreement"]
@@ -168,7 +168,9 @@ class EnoughSection(QWidget):
         drawn = self._viewer.add_labels(
             np.zeros(shape, labels.data.dtype), name=name, metadata={**about, STROKES: self._kind}, **place
         )
-        drawn.selected_label, drawn.mode = 1, "paint"
+        drawn.selected_label, drawn.mode, drawn.contiguous = 1, "paint", False
+        if self._kind != "classes":
+            number_by_itself(self._viewer, drawn)
         self._viewer.layers.selection.active = drawn
         self._again = (shown, drawn, box)
 
@@ -187,6 +189,8 @@ class EnoughSection(QWidget):
     def _finish(self) -> None:
         """The layers of before are back."""
         again, self._again = self._again, None
+        if again is not None and self._editing is not None and self._editing.labels in self._viewer.layers:
+            self._viewer.layers.selection.active = self._editing.labels
         for layer in again[:2] if again is not None else ():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

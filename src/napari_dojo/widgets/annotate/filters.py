@@ -75,7 +75,7 @@ class RangeRow(QWidget):
         self.slider.setRange(0, STEPS)
         self.slider.setValue((0, STEPS))
         label = QLabel(title)
-        label.setToolTip("Objects outside of this range go.")
+        label.setToolTip("Objects outside of this range are removed.")
         label.setMinimumWidth(10)
         label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top, column_layout = QHBoxLayout(), QVBoxLayout(self)
@@ -95,7 +95,7 @@ class RangeRow(QWidget):
         top.addWidget(self.low)
         top.addWidget(QLabel("to"))
         top.addWidget(self.high)
-        described(self.slider, f"{title}, range", "Drag the two handles: objects outside of this range go.")
+        described(self.slider, f"{title}, range", "Drag the two handles: objects outside of this range are removed.")
         calm(self.slider)
         self.slider.valueChanged.connect(self._slid)
         if removable:
@@ -191,14 +191,16 @@ class FilterSection(QWidget):
         self._changing.told.connect(self._done)
         self.border_box = QCheckBox("Remove objects at the border")
         described(
-            self.border_box, "Border", "Objects that touch the border of the image, which are seen in part only, go."
+            self.border_box,
+            "Border",
+            "Objects that touch the border of the image, which are seen in part only, are removed.",
         )
         self.rows: list[RangeRow] = []
         self.more_box = QComboBox()
         described(self.more_box, "Filter by", "Filter by another measurement, too.")
         narrow(self.more_box)
         self.count = sentence(NOTHING, lines=1)
-        self.count.setAccessibleName("How many objects go")
+        self.count.setAccessibleName("How many objects will be removed")
         self.remove_button, self.reset_button = QPushButton("Remove them"), QPushButton("Reset")
         described(
             self.remove_button, "Remove them", "Remove the objects outside of the limits. Ctrl+Z brings them back."
@@ -351,7 +353,7 @@ class FilterSection(QWidget):
         elif self._table is None:
             self.count.setText("Measuring ...")
         else:
-            self.count.setText(f"{gone:,} of {total:,} objects go." if total else "No objects yet")
+            self.count.setText(f"{gone:,} of {total:,} objects will be removed." if total else "No objects yet")
         self.remove_button.setEnabled(gone > 0 and not self._changing.busy)
         for button in (self.holes_button, self.smooth_button):
             button.setEnabled(ready and not self._changing.busy)

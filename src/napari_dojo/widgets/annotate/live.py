@@ -29,26 +29,38 @@ LOOK = 20  # ms between two looks at the child
 
 
 class Strokes:
-    """What is counted in strokes of one plane: objects or classes, and strokes of background."""
+    """What is counted in strokes of one plane: objects or classes, and strokes of background.
 
-    def __init__(self, plane: NDArray[Any], objects: bool) -> None:
+    Attributes
+    ----------
+    enough : there is what a preview of this plane needs; ``trainable`` : what a model needs is in all of ``labels``.
+    """
+
+    def __init__(self, plane: NDArray[Any], objects: bool, labels: Any = None) -> None:
         from scipy.ndimage import label
 
         numbers = np.unique(plane)
         self.found = int(np.count_nonzero(numbers > (BACKGROUND if objects else 0)))
         self.background = int(label(plane == BACKGROUND)[1]) if objects else 0
         self.enough = self.found > 0 and self.background > 0 if objects else self.found > 1
+        self.trainable = self.enough or (labels is not None and _enough(labels, objects))
         self.objects = objects
 
     @property
     def sentence(self) -> str:
         """``34 objects, 12 strokes of background``."""
         if not self.objects:
-            more = "" if self.enough else ": paint two or more"
+            more = "" if self.enough else " here" if self.trainable else ": paint two or more"
             return f"{self.found} class{'es' * (self.found != 1)} painted{more}"
-        lacks = "" if self.enough else ": paint both"
+        lacks = "" if self.enough else " here" if self.trainable else ": paint both"
         strokes = f"{self.background} stroke{'s' * (self.background != 1)} of background"
         return f"{self.found} object{'s' * (self.found != 1)}, {strokes}{lacks}"
+
+
+def _enough(labels: Any, objects: bool) -> bool:
+    """Whether both kinds of strokes are in labels of several planes, or two classes."""
+    first = BACKGROUND if objects else max((int(np.max(plane)) for plane in labels), default=0)
+    return any(np.any(p == first) for p in labels) and any(np.any((p > 0) & (p != first)) for p in labels)
 
 
 class Live(QObject):
@@ -80,6 +92,7 @@ class Live(QObject):
         self._image_key: Any = None
         self._image_path = ""
         self._changed_at = 0.0
+        self._instead: Any = None  # the prediction of a trained model that is shown in its place
         self.shown: tuple[float | None, float | None] = (None, None)
 
     @property
@@ -95,6 +108,7 @@ class Live(QObject):
         job = Path(self._folder.name)  # all of it goes with a request that nobody waits for any more
         self._runner.start(lambda: live_request(job))
         editing.changed.connect(self.follow)
+        editing.labels.events.paint.connect(self._stroked)
         self._viewer.layers.events.removed.connect(self._removed)
         self._viewer.dims.events.current_step.connect(self.follow)
         self.follow()
@@ -106,12 +120,13 @@ class Live(QObject):
             return
         with contextlib.suppress(RuntimeError, TypeError):  # the labels may be gone already
             editing.changed.disconnect(self.follow)
+        editing.labels.events.paint.disconnect(self._stroked)
         self._viewer.layers.events.removed.disconnect(self._removed)
         self._viewer.dims.events.current_step.disconnect(self.follow)
         self._soon.stop()
         self._writing.forget()
         self._runner.close(0.5)
-        self._begun, self._image_key = {}, None
+        self._begun, self._image_key, self._instead = {}, None, None
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
@@ -119,6 +134,18 @@ class Live(QObject):
             self._folder.cleanup()
             self._folder = None
         self.ended.emit()
+
+    def give_way(self, result: Any) -> None:
+        """Show the prediction of a trained model in its place until the next stroke: one segmentation can be seen at a time."""
+        if self.layer is not None:
+            self.layer.visible, self._instead = False, result
+
+    def _stroked(self, event: Any = None) -> None:
+        """The next stroke: the live layer is shown again."""
+        result, self._instead = self._instead, None
+        if result is not None and self.layer is not None:
+            self.layer.visible = True
+            result.visible = False
 
     def follow(self, event: Any = None) -> None:
         """Something changed: look at it soon."""
@@ -157,7 +184,10 @@ class Live(QObject):
             return
         look, counts = told
         self.counted.emit(counts)
-        if self._editing is None or not counts.enough:
+        if self._editing is None:
+            return
+        if not counts.enough:
+            self.said.emit("")
             return
         if self._runner.job is None:  # it is just being started
             QTimer.singleShot(LOOK, lambda: self._written(told))
@@ -185,7 +215,7 @@ class Live(QObject):
         seconds = time.monotonic() - begun[0]
         first = self.shown[0] if event.whole and self.shown[0] is not None and self.shown[1] is None else seconds
         self.shown = (first, seconds if event.whole else None)
-        self.said.emit(f"Preview after {first:.1f} s" + (f", all of it after {seconds:.1f} s" if event.whole else ""))
+        self.said.emit(f"Preview after {first:.1f} s" + (f" (all: {seconds:.1f} s)" if event.whole else ""))
 
     def _put(self, found: NDArray[np.int32], box: list[list[int]], sight: Sight) -> None:
         editing = self._editing
@@ -234,4 +264,4 @@ def _write(
     (folder / f"strokes-{number - 8}.npy").unlink(missing_ok=True)  # nobody reads it any more
     view = [[sight.view[a].start, sight.view[a].stop] for a in sight.axes]
     look = {"image": image_path, "strokes": strokes, "view": view, "objects": objects, "number": number}
-    return look, Strokes(plane, objects)
+    return look, Strokes(plane, objects, editing.data if editing.data.ndim > 2 else None)

@@ -94,6 +94,7 @@ class AnnotatePanel(Panel):
         self.tools.changed.connect(self._tool_changed)
         self.tools.said.connect(self._say)
         self.autosave = Autosave(self.viewer, self._state, self)
+        self.autosave.adopt_left("annotate")
         self.autosave.failed.connect(self.warn)
         self.unfinished.draft_wanted.connect(self._restore)
         self.unfinished.changed.connect(self._lead)
@@ -396,8 +397,8 @@ class AnnotatePanel(Panel):
 
     def _strokes_counted(self, counts: Strokes) -> None:
         self.strokes_text.setText(counts.sentence)
-        self._enough = counts.enough
-        self.retrain.allow(counts.enough)
+        self._enough = counts.trainable
+        self.retrain.allow(counts.trainable)
 
     def _paint(self, number: int) -> None:
         """Take napari's brush, with this number."""
@@ -438,13 +439,13 @@ class AnnotatePanel(Panel):
         """Counts, what may be pressed, and why not."""
         editing, labels = self.editing, self.labels_box.layer
         on = editing is not None
-        stack = on and "Z" in editing.names if editing is not None else False
+        kind = self.strokes
+        stack = editing is not None and "Z" in editing.names
         for row in (self.reach_box, self._form.labelForField(self.reach_box)):
             if row is not None:
-                row.setVisible(stack)
+                row.setVisible(stack and not kind)  # strokes are never objects as a whole
         for button in (*self.tool_buttons.values(), self.view_button, self.all_button):
             button.setEnabled(on)
-        kind = self.strokes
         self.find_box.setCurrentIndex(max(0, self.find_box.findData(kind)))
         for part, shown in (
             (self.strokes_part, bool(kind)),
@@ -458,7 +459,7 @@ class AnnotatePanel(Panel):
         self.all_button.setText(self._whole())
         described(self.all_button, f"Accept {self._whole().lower()}", "All of it is right, the background too.")
         if editing is not None:
-            self.count_text.setText(editing.tally.sentence)
+            self.count_text.setText(editing.tally.sentence if editing.known else "Counting objects ...")
             self.meaning.setText(self._meaning(editing))
             if not kind:
                 own = not is_prediction(editing.labels.metadata) and editing.tally.objects > 0
@@ -540,7 +541,10 @@ class AnnotatePanel(Panel):
         """Open the Train panel with this pair."""
         from napari_dojo.widgets.train.panel import TrainPanel
 
-        if self.editing is None or self.image_box.layer is None:
+        if self.editing is None:
+            self.warn(NO_LABELS if images_of(self.viewer.layers) else NO_IMAGE)
+            return
+        if self.image_box.layer is None:
             self.warn("An image of the same size as the labels is needed. Open it.")
             return
         self.tools.put_down()
@@ -549,7 +553,9 @@ class AnnotatePanel(Panel):
 
     def _retrained(self, layer: Any) -> None:
         """A retrained model has predicted the image: it is corrected next; strokes stay in the hand."""
-        if self.editing is not None and not self.strokes:
+        if self.strokes:
+            self.live.give_way(layer)
+        elif self.editing is not None:
             self.viewer.layers.selection.active = layer
             self.choose(layer)
 
@@ -595,7 +601,7 @@ class AnnotatePanel(Panel):
             ):
                 section.end()
             self.unfinished.end()
-            self.autosave.end(keep=True)
+            self.autosave.leave("annotate")
             if self.editing is not None:
                 self._let_go(self.editing)
         super().end()

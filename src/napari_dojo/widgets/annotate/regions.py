@@ -84,6 +84,8 @@ class RegionSection(QWidget):
         large = self._large()
         self.open_button.setEnabled(large is not None)
         self.open_button.setToolTip(NONE if large is None else OPEN_TIP)
+        if self.text.text() in ("", NONE):
+            self.text.setText(NONE if large is None else "")
         self.save_button.setEnabled(bool(self._held))
 
     def open(self) -> None:

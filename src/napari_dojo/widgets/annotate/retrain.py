@@ -52,7 +52,9 @@ TIP = (
     "Train a model on all that is accepted in the open images, and apply it to this image. It is trained from the base "
     "model, not from the last retraining, so that mistakes do not add up."
 )
+NONE_FOUND = "It found nothing in this image: train longer, or annotate more."
 NO_IMAGE = "Choose the image that the labels belong to: the model is trained on it."
+NO_LABELS = "Make labels first (+ new), and paint: the model is trained on them."
 NOTHING = "Paint or accept something first: the model is trained on it."
 
 
@@ -76,7 +78,7 @@ class RetrainSection(QWidget):
         self._editing: Editing | None = None
         self._ready = True
         self._minutes_by_hand = False
-        self._start_by_hand = False
+        self._start_by_hand: str | None = None  # what a person chose
         self._base_before = AUTO  # what was chosen by itself
         self.settings: dict[str, Any] = {}  # more settings of the training
         self.model: Model | None = None
@@ -183,8 +185,8 @@ class RetrainSection(QWidget):
     def _start_wanted(self) -> Any:
         """What was chosen; where nobody chose, the base model of the prediction that is corrected."""
         chosen, before = self.start_box.currentData(), self._base_before
-        if self._start_by_hand:
-            return chosen
+        if self._start_by_hand is not None:
+            return self._start_by_hand
         self._base_before = self._base()
         return chosen if self._base_before == AUTO and chosen != before else self._base_before
 
@@ -222,7 +224,9 @@ class RetrainSection(QWidget):
     @property
     def why_not(self) -> str:
         """Why it cannot be started; empty where it can."""
-        if self._editing is None or self._editing.image is None:
+        if self._editing is None:
+            return NO_LABELS
+        if self._editing.image is None:
             return NO_IMAGE
         return "" if self._ready else NOTHING
 
@@ -281,6 +285,7 @@ class RetrainSection(QWidget):
             self.message.setText(marked(self._viewer, "warning", event.text))
 
     _minutes: float | None = None
+    _why = ""  # stands in the message: why the button is disabled
 
     def _ended(self, what: Outcome | str) -> None:
         self.progress.setFormat("")
@@ -324,9 +329,14 @@ class RetrainSection(QWidget):
     def _take(self, outcome: Outcome) -> None:
         """The new model becomes the panel's, and its prediction a layer."""
         self.model, self.outcome = outcome.model, outcome
-        start = str(outcome.facts.get("start") or "")
-        text = f"Saved as {brief(outcome.model.name)}, and applied. {start}"
-        self.message.setText(escape(text.strip()))
+        said = [f"Saved as {brief(outcome.model.name)}, and applied.", str(outcome.facts.get("start") or "")]
+        if outcome.annotated.kind:
+            said.insert(1, "To correct it, choose it under Labels.")
+        if np.any(outcome.labels):
+            self.message.setText(escape(" ".join(filter(None, said))))
+        else:
+            said[1] = NONE_FOUND
+            self.message.setText(marked(self._viewer, "warning", " ".join(filter(None, said))))
         self.made.emit(self._add_result(outcome))
 
     def _refuse(self, outcome: Outcome) -> None:
@@ -353,6 +363,8 @@ class RetrainSection(QWidget):
         about = provenance("result", row.name, **facts, axes=axes, spatial=card.spatial)
         place = placement(labels, range(labels.ndim))
         name = outcome.model.name if outcome.model.name.startswith(row.name) else f"{row.name} {outcome.model.name}"
+        if outcome.annotated.kind:  # strokes stay; of predictions one can be seen at a time
+            self._hide_older(row.name)
         layer = add_quietly(self._viewer, outcome.labels, name, metadata=about, **place, **look_of(card).dress(card))
         if not outcome.annotated.kind:
             accepted = accepted_places(self._viewer.layers, labels)
@@ -361,6 +373,16 @@ class RetrainSection(QWidget):
                 accepted.visible = False
             labels.visible = False
         return layer
+
+    def _hide_older(self, image: str) -> None:
+        """Hide earlier predictions for an image, and what is accepted in them."""
+        for layer in list(self._viewer.layers):
+            about = made(layer.metadata)
+            if about.get("kind") == "result" and about.get("image") == image and layer._type_string == "labels":
+                accepted = accepted_places(self._viewer.layers, layer)
+                for hidden in (layer, accepted):
+                    if hidden is not None:
+                        hidden.visible = False
 
     def _forget(self) -> None:
         """What the last retraining gave is of the past."""
@@ -382,7 +404,7 @@ class RetrainSection(QWidget):
     # how it looks
 
     def _start_chosen(self, *_: Any) -> None:
-        self._start_by_hand = True
+        self._start_by_hand = str(self.start_box.currentData())
 
     def _minutes_chosen(self, *_: Any) -> None:
         self._minutes_by_hand = True
@@ -392,6 +414,9 @@ class RetrainSection(QWidget):
         self.buttons.setCurrentIndex(int(busy))
         self.train_button.setEnabled(not why and not busy)
         self.train_button.setToolTip(why or TIP)
+        if not busy and self.message.text() in ("", self._why):
+            self._why = why if self._editing is not None else ""  # without labels the panel says more, above
+            self.message.setText(self._why)
         for widget in (self.start_box, self.minutes_box):
             widget.setEnabled(not busy)
         outcome = self.outcome

@@ -143,9 +143,10 @@ class SuggestSection(QWidget):
 
 
 def _frame(shape: tuple[int, ...], leading: tuple[int, ...], place: Place) -> NDArray[np.uint8]:
-    """The outline of a place, 1 px wide."""
+    """The outline of a place, as wide as napari needs to draw all of it where the place fills a third of the canvas."""
     frame = np.zeros(shape, np.uint8)
     box = frame[leading][place.slices]
-    box[[0, -1]] = 1
-    box[:, [0, -1]] = 1
+    width = 1 + max(place.edge) // 100  # px
+    box[:] = 1
+    box[width:-width, width:-width] = 0
     return frame

@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_dojo.errors import DojoError, explained
 from napari_dojo.io import images
 from napari_dojo.jobs.autosave import Draft, Layer, Row, Work
+from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, placement
@@ -147,6 +148,20 @@ class Autosave(QObject):
     def left(self) -> Left:
         """The autosave that another panel of the same window may take over."""
         return Left(self.draft, tuple(x.name for x, known in self._followed.items() if known.touched))
+
+    def leave(self, kind: str) -> None:
+        """The panel is closing: the next one of its kind may take over."""
+        watch_window(self._viewer).left[f"{kind} draft"] = self.left
+        self.end(keep=True)
+
+    def adopt_left(self, *kinds: str) -> None:
+        """Take over what a panel of one of these kinds left in this window, the first that there is."""
+        for kind in kinds:
+            left = watch_window(self._viewer).left.pop(f"{kind} draft", None)
+            if left is not None:
+                self.adopt(left)
+                if self.draft is left.draft:
+                    return
 
     def adopt(self, left: Left) -> None:
         """Take over an autosave of this window if all its layers still exist; else it is offered like any other."""

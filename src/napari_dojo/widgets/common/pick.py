@@ -128,7 +128,7 @@ def labels_of(layers: Iterable[Any], ours: bool = True) -> list[Any]:
 
 def previews_of(layers: Iterable[Any]) -> list[Any]:
     """The live layers of trainings."""
-    return [x for x in layers if _made(x, "preview")]
+    return [x for x in layers if made(x.metadata).get("training")]
 
 
 def shapes_of(layers: Iterable[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from napari_dojo.device import ALL
 from napari_dojo.errors import DojoError
@@ -96,7 +96,6 @@ class Choices(QWidget):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setValue(MINUTES)
         self.minutes_box.setSuffix(" min")
-        self.minutes_box.setFixedWidth(118)
         described(self.minutes_box, "Time", "How long training may take. You can stop earlier and keep the model.")
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
@@ -104,11 +103,8 @@ class Choices(QWidget):
         self._list_starts(())
         form = form_layout()
         form.addRow("Start from", self.start_box)
-        row = QHBoxLayout()
-        row.addWidget(self.minutes_box)
-        row.addWidget(QLabel("Name"))
-        row.addWidget(self.name_edit, 1)
-        form.addRow("Time", row)
+        form.addRow("Time", self.minutes_box)
+        form.addRow("Name", self.name_edit)
         return form
 
     def _make_advanced(self) -> QWidget:

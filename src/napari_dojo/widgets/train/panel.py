@@ -19,7 +19,6 @@ from napari_dojo.paths import models_folder
 from napari_dojo.tasks import Finding, Fix, Task
 from napari_dojo.training.start import possible_starts
 from napari_dojo.widgets.common.autosave import Autosave
-from napari_dojo.widgets.common.closing import watch_window
 from napari_dojo.widgets.common.form import sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
@@ -62,9 +61,7 @@ class TrainPanel(Panel):
         self.check = Check(self)
         self._copying = Latest(self)
         self.autosave = Autosave(self.viewer, self.choices.saved, self)
-        left = watch_window(self.viewer).left.pop("draft", None)
-        if left is not None:
-            self.autosave.adopt(left)
+        self.autosave.adopt_left("train", "annotate")
         self._connect()
         self._task_changed()
         self.unfinished.refresh()
@@ -446,6 +443,5 @@ class TrainPanel(Panel):
             self._copying.forget()
             self.unfinished.end()
             self.progress.end()
-            watch_window(self.viewer).left["draft"] = self.autosave.left
-            self.autosave.end(keep=True)
+            self.autosave.leave("train")
         super().end()
