@@ -63,7 +63,8 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-        elsewhere = [t for t in given if t.device != META and t.ndim]
+        # a single number goes with its kernel, mostly
+        elsewhere = [t for t in given if t.device != META and (t.ndim or self.recorded)]
         there = any(t.device == META for t in given) or kwargs.get("device") == META
         assert not (there and func in WAITS), f"{func} waits"
         sent = elsewhere or func is aten.lift_fresh.default  # of torch.tensor
