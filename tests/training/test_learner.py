@@ -119,6 +119,23 @@ def test_how_precise_steps_are_is_a_matter_of_the_device_that_goes_on(monkeypatc
     assert again.lowered is None  # to be tried
 
 
+def test_nothing_that_adds_up_gradients_outlives_a_step():
+    """It would belong to the stream of that step, and wait for it while another one is recorded as a CUDA graph."""
+    who = learner()
+
+    def nodes():
+        return [p.view_as(p).grad_fn.next_functions[0][0] for p in who.net.parameters()]
+
+    def marked(*args):
+        for node in nodes():
+            node.metadata["step"] = 1
+        assert all("step" in node.metadata for node in nodes())
+        return squared(*args)
+
+    Stepper(who, Zeros(), marked).step(1e-3)
+    assert not any("step" in node.metadata for node in nodes())
+
+
 def test_the_trial_changes_nothing():
     who = learner()
     before = {k: v.clone() for k, v in who.net.state_dict().items()}

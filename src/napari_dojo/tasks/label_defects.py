@@ -168,7 +168,7 @@ def _areas_and_specks(y: NDArray[Any], classes: bool) -> tuple[int, int]:
 
 def _background(y: NDArray[Any]) -> tuple[int, float] | None:
     """The number that covers most of the labels, and their share of it, where it lies around the objects and 0 does not."""
-    values, ranks, counts = np.unique(y, return_inverse=True, return_counts=True)
+    values, counts = np.unique(y, return_counts=True)
     if len(values) < 3 or values[-1] == 0:
         return None
     objects = values > 0
@@ -177,7 +177,7 @@ def _background(y: NDArray[Any]) -> tuple[int, float] | None:
     zero = 0 if objects[0] else counts[0]
     if len(others) < 2 or counts[most] < max(LARGE * y.size, TIMES * np.median(others), 2 * zero):
         return None
-    there = ranks.reshape(y.shape) == most
+    there = y == values[most]
     spans = [there.any(tuple(b for b in range(y.ndim) if b != a)) for a in range(y.ndim - 2, y.ndim)]
     return (int(values[most]), float(counts[most] / y.size)) if all(s.mean() > 0.95 for s in spans) else None
 
