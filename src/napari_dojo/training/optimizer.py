@@ -167,19 +167,25 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     The iteration runs on the products of rows (or of columns, if these are fewer), which are much smaller.
     """
-    a, b, c = POLYNOMIAL
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
     gram = x @ x.mT
-    for i in range(ITERATIONS):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal(dim1=1, dim2=2).add_(a)
-        turned = factor @ turned if i else factor
-        if i + 1 < ITERATIONS:
-            gram = factor @ gram @ factor
+    turned = factor = _polynomial(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram)
+        turned = factor @ turned
     x = turned @ x
     return x.mT if tall else x
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """Of each symmetric matrix G: a + b G + c G G."""
+    a, b, c = POLYNOMIAL
+    found = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    found.diagonal(dim1=1, dim2=2).add_(a)
+    return found
 
 
 def _is_hidden(values: Tensor) -> bool:
