@@ -225,19 +225,23 @@ def test_chunks_are_sent_to_the_device_and_replaced_there_without_waiting(monkey
         assert len(replaced) > 1  # the number of the next slot begins again at 0
 
 
+def predicting(monkeypatch, free, sent):
+    """Let a predictor compute on the device, of which so many bytes are free; ``sent`` takes its place."""
+    monkeypatch.setattr(devices, "prepare", lambda device: META)
+    monkeypatch.setattr(devices, "Pace", Pace)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 1e9))
+    monkeypatch.setattr(predictor_module, "_sent", sent)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: torch.zeros(self.shape))
+
+
 @pytest.mark.parametrize(
     ("size", "dtype", "free"),
     [((110, 51), np.uint16, 1e9), ((110, 51), np.float32, 0), ((12, 40, 41), np.uint8, 1e9)],
     ids=["lies there", "arrives tile by tile", "volume"],
 )
 def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, free):
-    dims = len(size)
-    monkeypatch.setattr(devices, "prepare", lambda device: META)
-    monkeypatch.setattr(devices, "Pace", Pace)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 1e9))
-    sent = []
-    monkeypatch.setattr(predictor_module, "_sent", lambda y: sent.append(y.shape) or torch.zeros(y.shape))
-    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: torch.zeros(self.shape))
+    dims, sent = len(size), []
+    predicting(monkeypatch, free, lambda y: sent.append(y.shape) or torch.zeros(y.shape))
     net = UNet(1, 2, (2,) * dims, ((2,) * dims,), 8)
     predictor = Predictor(net, GPU, tile=96 if dims == 2 else 48)
     x = np.zeros((1, *size), dtype)
@@ -248,3 +252,13 @@ def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, f
         if dims == 2:
             mean, deviation = result_of(predictor.averaged(x, norm, 1.0, Control(), 5))
             assert mean.shape == deviation.shape == (2, *x.shape[1:])
+
+
+def test_maps_come_to_other_memory_where_none_is_left_that_the_device_writes_to(monkeypatch):
+    def full(y):
+        raise RuntimeError("CUDA error: out of memory")
+
+    predicting(monkeypatch, 1e9, full)
+    predictor = Predictor(UNet(1, 2, (2, 2), ((2, 2),), 8), GPU)
+    maps = result_of(predictor.maps(np.zeros((1, 20, 32), np.uint16), Normalization((1.0,), (2.0,))))
+    assert maps.shape == (2, 20, 32)

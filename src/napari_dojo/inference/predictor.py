@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -226,8 +226,10 @@ class Predictor:
         """Maps in main memory of an image on the grid of the network, or of a part of it."""
         with self._turn:
             found = yield from self._tiled(self._placed(x, views), norm, control, views, part)
-            fast = self.device.kind == "cuda" and found.device.type != "cpu" and found.nbytes <= PINNED
-            return next(iter(_sent(found[None]))) if fast else found.cpu()
+            if self.device.kind == "cuda" and found.device.type != "cpu" and found.nbytes <= PINNED:
+                with suppress(RuntimeError):  # where there is no more memory of that kind
+                    return next(iter(_sent(found[None])))
+            return found.cpu()
 
     def zeros(self, size: Sequence[int]) -> NDArray[np.float32]:
         """Room for the maps (K, *S * scale) of an image of this size."""
