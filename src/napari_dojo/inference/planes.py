@@ -32,7 +32,7 @@ class Plane:
         """Why it is suggested, in words."""
         if self.doubt is None:
             return f"Too little is annotated to compare: the middle of the largest gap between annotated {word}s."
-        return f"The least sure of the {word}s compared: about {self.doubt:.1%} of its pixels may be wrong."
+        return f"The least sure of the {word}s compared: about {self.doubt:.0%} of its pixels may be wrong."
 
 
 def next_plane(image: Callable[[int], NDArray[Any]], classes: NDArray[Any]) -> Plane | None:

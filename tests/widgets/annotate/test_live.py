@@ -169,6 +169,8 @@ def test_a_trained_models_prediction_takes_the_place_of_the_preview_until_the_ne
     qtbot.waitUntil(lambda: panel.live_text.text() == "")  # nothing is painted: it says no more that it starts
     paint(panel, truth)
     qtbot.waitUntil(lambda: shown(panel))
+    panel._retrained(viewer.add_labels(np.zeros_like(truth), name="empty"))
+    assert panel.live.layer.visible  # the prediction shows nothing
     result = viewer.add_labels(truth.copy(), name="result")
     panel._retrained(result)
     assert (panel.live.layer.visible, result.visible) == (False, True)

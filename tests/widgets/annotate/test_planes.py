@@ -53,7 +53,7 @@ def test_it_leads_to_the_plane_that_is_least_sure(qtbot, section):
     widget, _, model = section(strokes(0, 15), {STROKES: "objects"})
     assert widget.button.text() == "Suggest a plane"
     widget.button.click()
-    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane 9. The least sure"))
+    qtbot.waitUntil(lambda: widget.text.text().startswith("Plane 8. The least sure"))
     assert model.dims.current_step[0] == 8
 
 

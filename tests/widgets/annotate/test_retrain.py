@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QFontMetrics
 
 from napari_dojo.metrics.corrections import fixed_and_broken
 from napari_dojo.models.card import read_card
@@ -232,3 +233,25 @@ def test_of_strokes_the_newest_prediction_is_shown_and_what_to_do_with_it_said(f
     assert (newest.visible, older.visible, other.visible) == (True, False, True)
     said = "To correct it, choose it under Labels." if found else NONE_FOUND
     assert said in section.message.text()
+
+
+def test_without_labels_nothing_is_said_of_those_that_are_gone(filled, annotate, outcome):
+    section = annotate.retrain
+    annotate.choose(filled.layers["cells_1 labels"])
+    section._take(outcome.what)
+    assert section.message.text().startswith("Saved as")
+    section.use(None)
+    assert (section.message.text(), section.checked.text()) == ("", "")
+
+
+def test_the_bold_button_is_whole_in_a_narrow_panel(qtbot, filled, annotate):
+    section = annotate.retrain
+    annotate.choose(filled.layers["cells_1 labels"])
+    annotate.lead(section.train_button)
+    annotate.resize(320, 800)
+    annotate.show()
+    font = section.train_button.font()
+    font.setBold(True)
+    needed = QFontMetrics(font).horizontalAdvance(section.train_button.text())
+    qtbot.waitUntil(lambda: section.train_button.width() >= needed + 8)
+    assert section.more_button.width() >= section.more_button.fontMetrics().horizontalAdvance("In Train ...") + 8

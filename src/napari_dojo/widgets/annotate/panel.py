@@ -554,7 +554,8 @@ class AnnotatePanel(Panel):
     def _retrained(self, layer: Any) -> None:
         """A retrained model has predicted the image: it is corrected next; strokes stay in the hand."""
         if self.strokes:
-            self.live.give_way(layer)
+            if layer.data.any():  # else the live layer says more
+                self.live.give_way(layer)
         elif self.editing is not None:
             self.viewer.layers.selection.active = layer
             self.choose(layer)

@@ -124,7 +124,7 @@ class RetrainSection(QWidget):
         self.more_button = QPushButton("In Train ...")
         described(self.more_button, "Open in Train", "Open the Train panel with these labels: all options, and curves.")
         self.buttons, self.progress, self.message = job_strip(
-            side_by_side(self.train_button, self.more_button), self.stop_button, "How far the retraining is."
+            side_by_side(self.train_button, self.more_button, stretch=2), self.stop_button, "How far the retraining is."
         )
         self.message.setAccessibleName("What the retraining did")
         self.progress.setRange(0, 1000)
@@ -162,7 +162,7 @@ class RetrainSection(QWidget):
         """Retrain on these labels; None: on nothing."""
         if editing is not self._editing:
             self._ready = True
-            if editing is not None and not self.busy and self._speaks_of_others(editing.labels):
+            if not self.busy and (editing is None or self._speaks_of_others(editing.labels)):
                 self._forget()
                 self.message.setText("")
         self._editing = editing

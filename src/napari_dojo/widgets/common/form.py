@@ -258,12 +258,12 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
     return layout
 
 
-def side_by_side(*widgets: QWidget) -> QWidget:
-    """Widgets in a row."""
+def side_by_side(*widgets: QWidget, stretch: int = 0) -> QWidget:
+    """Widgets in a row; ``stretch`` : times that the first is as wide as the others, where there is room."""
     line, row = QWidget(), QHBoxLayout()
     row.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        row.addWidget(widget)
+    for k, widget in enumerate(widgets):
+        row.addWidget(widget, 0 if not stretch else 1 if k else stretch)
     line.setLayout(row)
     return line
 
