@@ -55,7 +55,7 @@ TIP = (
 NONE_FOUND = "It found nothing in this image: train longer, or annotate more."
 NO_IMAGE = "Choose the image that the labels belong to: the model is trained on it."
 NO_LABELS = "Make labels first (+ new), and paint: the model is trained on them."
-NOTHING = "Paint or accept something first: the model is trained on it."
+NOTHING = "Paint or accept objects first: the model is trained on them."
 
 
 class RetrainSection(QWidget):
