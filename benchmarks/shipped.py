@@ -66,7 +66,7 @@ def finished(model: Path, data: Path) -> None:
     """
     bundle, scene = load(model), random_nuclei(2, (256, 256))
     pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
-    card = tested(bundle.card, evaluate_model(bundle, pairs))
+    card = replace(tested(bundle.card, evaluate_model(bundle, pairs)), parent=None)
     cover = overlay(scene.image[None], predict(bundle, scene.image, "YX"))
     save(replace(bundle, card=card), model, scene.image[None, :128, :128], cover)
     remember(model, fields())

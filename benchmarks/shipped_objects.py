@@ -87,7 +87,8 @@ def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
     bundle, shown = load(model), recipe.field(100_003, (EDGE, EDGE)).image
     axes = "YXC"[: shown.ndim]
     seen = shown[None] if shown.ndim == 2 else shown.transpose(2, 0, 1)
-    card = replace(bundle.card, name=name, description=recipe.description, license="CC0-1.0", diameter=DIAMETER)
+    about = {"name": name, "description": recipe.description, "license": "CC0-1.0", "parent": None}
+    card = replace(bundle.card, diameter=DIAMETER, **about)
     if bundle.card.channels == 1:
         pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
         card = tested(card, evaluate_model(bundle, pairs))
