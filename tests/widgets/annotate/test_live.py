@@ -179,3 +179,19 @@ def test_a_trained_models_prediction_takes_the_place_of_the_preview_until_the_ne
     result.visible = True  # from now on a person decides
     panel.editing.labels.data_setitem(np.nonzero(truth == 4), 6)
     assert result.visible
+
+
+def test_strokes_are_counted_without_the_preview_and_in_the_next_panel(panel, viewer, qtbot):
+    choose(panel, "objects")
+    panel.live_check.setChecked(False)
+    layer = panel.editing.labels
+    layer.data_setitem((np.array([2]), np.array([2])), 2)
+    qtbot.waitUntil(lambda: panel.strokes_text.text() == "1 object, 0 strokes of background: paint both")
+    assert not panel.retrain.train_button.isEnabled()
+    layer.data_setitem((np.array([9]), np.array([9])), 1)
+    qtbot.waitUntil(lambda: panel.strokes_text.text() == "1 object, 1 stroke of background")
+    assert panel.retrain.train_button.isEnabled()
+    panel.end()
+    later = open_panel(viewer, AnnotatePanel, "Annotate again")
+    qtbot.waitUntil(lambda: later.strokes_text.text() == "1 object, 1 stroke of background")
+    assert "bold" in later.retrain.train_button.styleSheet()  # the next step

@@ -21,7 +21,7 @@ from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, provenance
 from napari_dojo.widgets.common.run import Runner
 
-__all__ = ["BACKGROUND", "Live", "Strokes"]
+__all__ = ["BACKGROUND", "Live", "Strokes", "strokes_in_view"]
 
 BACKGROUND = 1  # the number of the background's strokes
 PAUSE = 20  # ms after a change until it is looked at
@@ -55,6 +55,15 @@ class Strokes:
         lacks = "" if self.enough else " here" if self.trainable else ": paint both"
         strokes = f"{self.background} stroke{'s' * (self.background != 1)} of background"
         return f"{self.found} object{'s' * (self.found != 1)}, {strokes}{lacks}"
+
+
+def strokes_in_view(editing: Editing) -> Strokes | None:
+    """What is painted in the plane that is shown; None in 3-D views."""
+    sight = editing.sight()
+    if sight is None:
+        return None
+    plane = np.asarray(editing.data[sight.plane]).reshape([editing.data.shape[a] for a in sorted(sight.axes)])
+    return Strokes(plane, editing.strokes == "objects", editing.data if editing.data.ndim > 2 else None)
 
 
 def _enough(labels: Any, objects: bool) -> bool:

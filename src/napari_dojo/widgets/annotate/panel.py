@@ -14,7 +14,7 @@ from napari_dojo.widgets.annotate.enough import EnoughSection
 from napari_dojo.widgets.annotate.filters import FilterSection
 from napari_dojo.widgets.annotate.follow import FollowSection
 from napari_dojo.widgets.annotate.gestures import TOOLS
-from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes
+from napari_dojo.widgets.annotate.live import BACKGROUND, Live, Strokes, strokes_in_view
 from napari_dojo.widgets.annotate.planes import PlaneSection
 from napari_dojo.widgets.annotate.regions import RegionSection
 from napari_dojo.widgets.annotate.retrain import RetrainSection
@@ -23,6 +23,7 @@ from napari_dojo.widgets.annotate.tools import FLAT, Tools
 from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.form import Fold, described, form_layout, narrow, sentence
+from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import fits, new_labels
 from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.panel import Panel, open_panel
@@ -170,6 +171,8 @@ class AnnotatePanel(Panel):
         column.addWidget(self.strokes_text)
         self.column.addWidget(self.strokes_part)
         self.live = Live(self.viewer, self)
+        self._counting = Latest(self)
+        self._counting.told.connect(self._counted)
         self.live.said.connect(self.live_text.setText)
         self.live.counted.connect(self._strokes_counted)
         self.live.ended.connect(lambda: self.live_check.setChecked(False))
@@ -280,7 +283,9 @@ class AnnotatePanel(Panel):
     def _edit(self, labels: Any) -> None:
         """Let go of one layer and take up another."""
         self.live.end()
+        self._counting.forget()
         self._enough = False
+        self.strokes_text.setText("")
         self.tools.attach(None)
         if self.editing is not None:
             self._let_go(self.editing)
@@ -293,6 +298,7 @@ class AnnotatePanel(Panel):
             self.editing = Editing(self.viewer, labels, self)
             self.editing.changed.connect(self._show_steps)
             self.editing.counted.connect(self._show)
+            self.editing.counted.connect(self._count_strokes)
             labels.events.mode.connect(self._show_brush)
             labels.events.selected_label.connect(self._show_brush)
             self.tools.attach(self.editing)
@@ -394,6 +400,15 @@ class AnnotatePanel(Panel):
         elif self.editing is not None and self.strokes and not self.live.on:
             self.live_text.setText("Starting ...")
             self.live.begin(self.editing, self.strokes == "objects")
+
+    def _count_strokes(self) -> None:
+        """Without the live preview, which counts them, too."""
+        if self.editing is not None and self.strokes and not self.live.on:
+            self._counting.ask(strokes_in_view, self.editing)
+
+    def _counted(self, found: Any) -> None:
+        if isinstance(found, Strokes) and self.strokes and not self.live.on:
+            self._strokes_counted(found)
 
     def _strokes_counted(self, counts: Strokes) -> None:
         self.strokes_text.setText(counts.sentence)
@@ -588,6 +603,7 @@ class AnnotatePanel(Panel):
         """The panel is closing; the layers stay."""
         if not self._ended:
             self.live.end()
+            self._counting.forget()
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
