@@ -80,6 +80,8 @@ class RetrainSection(QWidget):
         self._minutes_by_hand = False
         self._start_by_hand: str | None = None  # what a person chose
         self._base_before = AUTO  # what was chosen by itself
+        self._minutes: float | None = None  # of the training that runs
+        self._why = ""  # stands in the message: why the button is disabled
         self.settings: dict[str, Any] = {}  # more settings of the training
         self.model: Model | None = None
         self.outcome: Outcome | None = None
@@ -283,9 +285,6 @@ class RetrainSection(QWidget):
             self._progress(time_left(event.seconds_left), share_done(event, self._minutes))
         elif isinstance(event, Message) and event.level == "warning":
             self.message.setText(marked(self._viewer, "warning", event.text))
-
-    _minutes: float | None = None
-    _why = ""  # stands in the message: why the button is disabled
 
     def _ended(self, what: Outcome | str) -> None:
         self.progress.setFormat("")
