@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.batches import Source
+from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.evaluation.report import Report
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.training.held import keep_memory
@@ -25,11 +26,14 @@ def tested(card: Card, report: Report) -> Card:
 
 
 def remember(model: Path, made: Iterable[tuple[NDArray[Any], NDArray[Any]]], edge: int = 128) -> None:
-    """Give a model a memory: of each image (C, Y, X) the part with the most objects in its labels (Y, X), as 8 bits."""
+    """Give a model a memory: of each image (C, Y, X) the part with the most objects in its labels (Y, X), as 8 bits.
+
+    It lies at the scale of the network.
+    """
     card, found = read_card(model), []
-    assert card.zoom == 1, "parts of a memory lie at the scale of the network"
-    for image, labels in made:
-        x = image.astype(np.float32)
+    for image, drawn in made:
+        size = [round(card.zoom * n) for n in drawn.shape]
+        x, labels = resize(image.astype(np.float32), size), resize_labels(drawn, size)
         low, high = float(x.min()), float(np.percentile(x, 99.95))
         x = np.clip(np.rint(255 * (x - low) / (high - low)), 0, 255).astype(np.uint8)
         norm = card.rule.measure(x)

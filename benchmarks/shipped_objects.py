@@ -29,7 +29,7 @@ from napari_dojo.simulation.objects import ObjectField, random_objects, random_s
 from napari_dojo.training.held import REMEMBERED
 
 EDGE = 256  # of the fields, px
-DIAMETER = 24.0  # px: objects much larger or smaller are brought to it; the median of those trained on is 15, as small ones are many
+DIAMETER = 24.0  # px in the network: objects much larger or smaller are brought to it
 SHOWN = (
     "Trained on napari-dojo's own simulator alone: it was shown no real image and no volumes. It is there to be started "
     "from, on a few images of your own; what it finds without that is a guess."
@@ -88,7 +88,7 @@ def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
     axes = "YXC"[: shown.ndim]
     seen = shown[None] if shown.ndim == 2 else shown.transpose(2, 0, 1)
     about = {"name": name, "description": recipe.description, "license": "CC0-1.0", "parent": None}
-    card = replace(bundle.card, diameter=DIAMETER, **about)
+    card = replace(bundle.card, diameter=DIAMETER / bundle.card.zoom, **about)
     if bundle.card.channels == 1:
         pairs, _ = read_dataset(DatasetFiles(str(data / "test" / "images"), str(data / "test" / "masks")))
         card = tested(card, evaluate_model(bundle, pairs))
