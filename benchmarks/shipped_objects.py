@@ -50,14 +50,14 @@ MODELS = {
     "objects-grey": Recipe(
         random_objects,
         2000,
-        64.0,
+        60.0,
         "Finds objects of 6 to 60 px in 2-D images with one channel: nuclei, cells, bacteria and other things with an "
         f"outline, in fluorescence, phase contrast or bright field, light or dark. {SHOWN}",
     ),
     "objects-stained": Recipe(
         random_stained,
         1200,
-        42.0,
+        33.0,
         f"Finds nuclei and cells of 10 to 42 px in 2-D images of stained tissue in colour, whatever the stain. {SHOWN}",
     ),
 }
@@ -97,35 +97,38 @@ def finished(model: Path, name: str, data: Path) -> dict[str, Any]:
     return dict(card.score)
 
 
+def trained(args: argparse.Namespace, folder: Path) -> Path:
+    """A model of the fields: the first half of the time sees objects as they are, the second enlarged to the diameter."""
+    recipe, model = MODELS[args.model], folder / args.model
+    images, masks = written(recipe, args.fields or folder)
+    minutes, start = args.minutes or recipe.minutes, args.start
+    about = ("train", "instances", "--input", images, "--target", masks, "--test", 0, "--device", "cpu")
+    if start is None:
+        minutes, start = minutes / 2, folder / "first"
+        how = ("--start", "none", "--width", args.width, "--diameter", DIAMETER, "--minutes", f"{minutes:g}")
+        dojo(*about, *how, "--out", start)
+    dojo(*about, "--start", start, "--learning-rate", 0.003, "--minutes", f"{minutes:g}", "--out", model)
+    return model
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
-    parser.add_argument("--minutes", type=float, help="64 and 42 by default")
-    parser.add_argument(
-        "--start", type=Path, help="go on from this model, at the full learning rate, instead of from nothing"
-    )
+    parser.add_argument("--minutes", type=float, help="60 and 33 by default")
+    parser.add_argument("--start", type=Path, help="leave out the first half: go on from this model")
     parser.add_argument("--fields", type=Path, help="the fields are or will be in this folder")
     parser.add_argument("--width", type=int, default=32, help="feature maps of the finest level")
     parser.add_argument("--model-at", type=Path, help="do not train: take the model that lies in this folder")
     parser.add_argument("--finish", action="store_true", help="do not train: judge the model in the package again")
     parser.add_argument("--write", action="store_true", help="put it into the package")
     args = parser.parse_args()
-    recipe, shipped = MODELS[args.model], ROOT / "src" / "napari_dojo" / "models" / "shipped" / args.model
+    shipped = ROOT / "src" / "napari_dojo" / "models" / "shipped" / args.model
     if args.finish:
         print(json.dumps(finished(shipped, args.model, args.data)))
         return
     with tempfile.TemporaryDirectory(prefix="dojo-shipped-") as name:
-        model = args.model_at or Path(name) / args.model
-        if args.model_at is None:
-            images, masks = written(recipe, args.fields or Path(name))
-            how = ("--minutes", args.minutes or recipe.minutes, "--test", 0, "--device", "cpu")
-            begin = (
-                ("--start", args.start, "--learning-rate", 0.003)
-                if args.start
-                else ("--start", "none", "--width", args.width)
-            )
-            dojo("train", "instances", "--input", images, "--target", masks, *how, *begin, "--out", model)
+        model = args.model_at or trained(args, Path(name))
         fresh = Path(name) / "fresh"
         shutil.copytree(model, fresh, ignore=shutil.ignore_patterns("run", ".*"))
         score = finished(fresh, args.model, args.data)
