@@ -26,6 +26,7 @@ from napari_dojo.models.card import read_card
 from napari_dojo.models.kept import MEMORY
 from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
+from napari_dojo.simulation.microscope import random_nuclei
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
@@ -329,9 +330,11 @@ def test_a_spoilt_model_does_not_beat_the_baseline(spoilt: Path, tmp_path: Path)
 
 def test_corrections_start_from_what_predicted_them(tmp_path: Path) -> None:
     """Without validation the last weights are kept, but the start is still compared by its score."""
-    start, (inputs, _) = load(find("nuclei-fluorescence")), discs(n=1)
-    fading = inputs[0] * np.linspace(0.2, 1, 96, dtype=np.float32)  # no threshold finds all of it
-    data = Dataset.of([fading], [predict(start, fading)])
+    start, image = (
+        load(find("nuclei-fluorescence")),
+        random_nuclei(1, (128, 128)).image,
+    )  # another model finds other outlines
+    data = Dataset.of([image], [predict(start, image)])
     settings = replace(SETTINGS, steps=1, width=0, depth=0, validation=0.0)
     done = list(train_steps(data, "instances", Target(tmp_path / "m", corrections=True), settings, start=AUTO))[-1]
     assert isinstance(done, Done)
@@ -446,3 +449,27 @@ def test_a_model_as_good_as_the_baseline_is_better_than_nothing(reached: float, 
         next(steps)
     assert end.value.value[1].startswith(f"Started from {started}: ")
     assert f"against {method['selection_score']:.3f} for the baseline (Otsu and watershed)." in end.value.value[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "started"), [(0.6, 0.8, "second"), (0.8, 0.6, "first"), (0.6, 0.6, "first")]
+)
+def test_the_better_of_two_models_is_taken_before_any_training(first: float, second: float, started: str) -> None:
+    left: list[tuple[str, str]] = []
+
+    def candidate(model: Model | None, before: Any) -> Any:
+        assert model is not None
+        reached, held = {"first": first, "second": second}[model.name], {"selection_score": 0.5, "method": "Otsu"}
+        leave = lambda better: left.append((model.name, better.name))  # noqa: E731
+        about = {"name": model.name, "took": 0.0, "baseline": held, "reached": reached, "figure": f"AP {reached}"}
+        return SimpleNamespace(begin=lambda: None, leave=leave, **about)
+
+    models = tuple(Model(n, Path(n), read_card(find("nuclei-fluorescence")), "own") for n in ("first", "second"))
+    found = Comparison(models, "baseline", "the training is short")
+    assert "the better of first and second if it beats the baseline" in found.finding.text
+    with pytest.raises(StopIteration) as end:
+        next(find_start(candidate, found, Control()))
+    best, why = end.value.value
+    assert best.name == started
+    assert why.startswith(f"Started from {started}: AP {max(first, second)} ")
+    assert left == [("second" if started == "first" else "first", started)]

@@ -35,8 +35,8 @@ class Comparison:
     Attributes
     ----------
     models : what is compared with nothing; empty where nothing is to be found out.
-    by : "trials" trains with each for a while, and the best validation score wins; "baseline" takes a model that is
-        better before any training than the task's baseline; "nothing" cannot tell, and starts from nothing.
+    by : "trials" trains with each for a while, and the best validation score wins; "baseline" takes the best of them
+        before any training if it is better than the task's baseline; "nothing" cannot tell, and starts from nothing.
     why : where there are no trials, the reason.
     seconds, steps : of each trial; 0 where the other rules.
     scores : the baseline's score can be compared with; so it is, too, where a check takes longer than a trial.
@@ -58,7 +58,7 @@ class Comparison:
 
     def without_trials(self, why: str, scores: bool) -> Comparison:
         """The same where there is no time or validation for them; ``scores`` : the baseline's can be compared with."""
-        return Comparison(self.models[:1], "baseline", why) if scores else Comparison(self.models, "nothing", why)
+        return Comparison(self.models, "baseline" if scores else "nothing", why)
 
     @property
     def finding(self) -> Finding:
@@ -70,7 +70,8 @@ class Comparison:
                 text += f" (on {self.held.pieces} of {self.held.of} annotated places, which are held out for it)"
             return Finding("ok", text, code="start")
         if self.by == "baseline":
-            text = f"Starts from {self.models[0].name} if it beats the baseline before any training ({self.why})"
+            best = f"the better of {self.names}" if len(self.models) > 1 else self.names
+            text = f"Starts from {best} if it beats the baseline before any training ({self.why})"
             return Finding("ok", text, code="start")
         return Finding("ok", f"Starts from nothing: {self.names} cannot be compared with it ({self.why})", code="start")
 

@@ -6,7 +6,7 @@ at its half where its loss is `FAR` times that of another at its half.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -114,15 +114,30 @@ def find_start(
     if comparison.by == "nothing":
         why = f"{comparison.names} cannot be compared with it ({comparison.why})"
         return training, f"Started from nothing: {why}."
+    training, name = _best_start(make, training, comparison.models[:1] if slow else comparison.models)
     assert training.baseline is not None
     held, method = training.baseline["selection_score"], training.baseline["method"]
     told = f"{training.figure} before any training, against {held:.3f} for the baseline ({method})"
     if training.reached > held or training.reached == held > 0:
-        return training, f"Started from {comparison.models[0].name}: {told}."
+        return training, f"Started from {name}: {told}."
     nothing = make(None, training)
     nothing.begin()
     training.leave(nothing)
-    return nothing, f"Started from nothing: {comparison.models[0].name} has {told}."
+    return nothing, f"Started from nothing: {name} has {told}."
+
+
+def _best_start(make: Callable[[Model | None, C | None], C], best: C, models: Sequence[Model]) -> tuple[C, str]:
+    """The training whose start scores best before any training, and that start; ``best`` : from the first model, which has begun."""
+    name = models[0].name
+    for model in models[1:]:
+        other = make(model, best)
+        other.begin()
+        if other.reached > best.reached:
+            best.leave(other)
+            best, name = other, model.name
+        else:
+            other.leave(best)
+    return best, name
 
 
 def _by_trials(

@@ -36,6 +36,7 @@ def choose(hand, box, text):
 
 
 def trained(hand, section):
+    hand.qtbot.waitUntil(section.train_button.isEnabled)  # strokes are counted beside the window
     hand.press(section.train_button)
     assert section.busy
     if hand.folder:
