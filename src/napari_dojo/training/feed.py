@@ -22,7 +22,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.tasks import Example, Task
 from napari_dojo.training.judge import Judge, some_crops
 from napari_dojo.training.learner import Learner
-from napari_dojo.training.plan import Plan
+from napari_dojo.training.plan import Plan, own_zoom
 from napari_dojo.training.prepare import Setup
 from napari_dojo.training.resume import fingerprint
 from napari_dojo.training.world import World
@@ -166,9 +166,11 @@ class Feed:
         return self.task.loss(out, target, weight, self.options)
 
     def judge(self, crops: Sequence[Crop]) -> Judge:
-        """Scores a network on as much of these parts as there is time for."""
+        """Scores a network on as much of these parts as there is time for; on the same places at whatever scale it sees them."""
         share = JUDGED * (self.plan.minutes or 3.0) * (1 if self.device.kind == "cpu" else ON_GPU)
-        chosen = some_crops(crops, float(np.clip(share, 3e5, 4e6)), self.setup.settings.seed, self._strata)
+        scale = self.plan.zoom / own_zoom(self.setup.summary.diameter)
+        pixels = float(np.clip(share, 3e5, 4e6)) * scale ** len(self.plan.patch)
+        chosen = some_crops(crops, pixels, self.setup.settings.seed, self._strata)
         return Judge(self.task, self.options, self.card, self.device, tuple(self.sources(chosen)))
 
     def _strata(self, crop: Crop) -> NDArray[Any] | None:

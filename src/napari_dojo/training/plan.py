@@ -16,7 +16,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import Hints, Summary
 
-__all__ = ["MINUTES", "Data", "Plan", "make_plan", "paced", "plan_for"]
+__all__ = ["MINUTES", "Data", "Plan", "make_plan", "own_zoom", "paced", "plan_for"]
 
 MINUTES = 5.0  # where nothing else is said
 PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
@@ -106,10 +106,15 @@ class Plan:
         return f"{self.long}, batch size {self.batch}, patches of {' x '.join(map(str, self.patch))} px"
 
 
+def own_zoom(diameter: float | None) -> float:
+    """By which a new network sees images with objects of this diameter, in px, scaled."""
+    return TYPICAL / diameter if diameter and diameter > LARGE else 1.0
+
+
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
     """Decide everything that the user did not; ``start`` are the net arguments of a model to start from."""
     dims, hints = len(data.sizes[0]), data.hints
-    zoom = TYPICAL / data.diameter if data.diameter and data.diameter > LARGE else 1.0
+    zoom = own_zoom(data.diameter)
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     spacing = data.spacing or (1.0,) * dims
     fine = hints.fine or (data.thickness is not None and data.thickness * zoom < THIN)
