@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="keep the model, with its run, here (may be gone on with --resume)")
     parser.add_argument("--start", type=Path, help="go on from this model instead of from nothing")
-    parser.add_argument("--learning-rate", type=float, default=0.0, help="0: the usual one, half of it with --start")
+    parser.add_argument("--learning-rate", type=float, default=0.0, help="0: automatic")
     parser.add_argument("--resume", action="store_true", help="go on with the training that lies in --out")
     parser.add_argument("--finish", action="store_true", help="do not train: judge the model in the package again")
     parser.add_argument("--write", action="store_true", help=f"put it into {SHIPPED.relative_to(ROOT)}")

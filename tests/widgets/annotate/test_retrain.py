@@ -135,7 +135,9 @@ def test_a_model_that_lost_is_not_taken_unless_asked(filled, annotate, outcome):
     assert annotate.editing.labels.name == "cells_1-retrained"
 
 
-def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_labels(filled, annotate, outcome):
+def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_labels(
+    qtbot, filled, annotate, outcome
+):
     section, image = annotate.retrain, filled.layers["cells_1"]
     section._ended(outcome.what)
     assert section.message.text()
@@ -145,7 +147,7 @@ def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_
     )
     annotate.choose(found)
     assert section.start_box.currentText() == "objects-grey"
-    assert section.message.text() in ("", NOTHING)  # why the button is disabled stands beside it
+    qtbot.waitUntil(lambda: section.message.text() == NOTHING)  # why the button is disabled stands beside it
     assert section.checked.text() == ""
     annotate.choose(filled.layers["cells_1 labels"])
     assert section.start_box.currentText() == "automatic"

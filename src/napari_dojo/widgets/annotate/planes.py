@@ -104,9 +104,8 @@ class PlaneSection(QWidget):
         where = [(s.start + s.stop - 1) / 2 for s in sight.view]
         where[axis] = plane.index
         look_at(self._viewer, self._editing.labels.data_to_world(where))
-        self.text.setText(
-            f"{self._word.capitalize()} {plane.index}. {plane.reason(self._word)}"
-        )  # as at napari's slider
+        # numbered as at napari's slider
+        self.text.setText(f"{self._word.capitalize()} {plane.index}. {plane.reason(self._word)}")
 
     def _show(self, event: Any = None) -> None:
         editing = self._editing
