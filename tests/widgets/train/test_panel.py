@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
 from napari_dojo.events import Message, Progress, Started, Tried
 from napari_dojo.paths import models_folder, runs_folder
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.common.form import Fold
 from napari_dojo.widgets.common.queue import Training, desk, free_name
@@ -77,9 +78,10 @@ def test_a_shipped_model_that_fits_is_offered(qtbot, viewer, panel, scenes):
     assert train.start_box.currentText() == "nuclei-fluorescence"
 
 
-def test_the_start_is_found_out_unless_somebody_chooses_it(qtbot, viewer, panel, scenes):
-    viewer.add_image(scenes[0].image, name="a")
-    viewer.add_labels(scenes[0].labels, name="a labels")
+def test_the_start_is_found_out_unless_somebody_chooses_it(qtbot, viewer, panel):
+    scene = simulate("nuclei", (96, 96), 0, diameter=24)  # clearly nearer to the objects of one of the models
+    viewer.add_image(scene.image, name="a")
+    viewer.add_labels(scene.labels, name="a labels")
     train = panel(TrainPanel)
     ready(qtbot, train)
     assert (train.start_box.currentText(), train.choices.start) == ("Automatic", "auto")
@@ -305,6 +307,7 @@ def test_the_window_never_loads_torch():
 import sys, time
 import numpy as np, napari
 from qtpy.QtWidgets import QApplication
+from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.train.panel import TrainPanel
