@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from napari_dojo.data.batches import Batches, Patches
 from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
-from napari_dojo.data.resident import Source
+from napari_dojo.data.resident import Resident, Source
 from napari_dojo.data.split import Crop
 from napari_dojo.data.streamed import Streamed, needed
 from napari_dojo.tasks.instances import INSTANCES, InstancesOptions
@@ -111,3 +112,52 @@ def test_close_ends_the_threads():
         next(many)
         assert threading.active_count() > before
     assert threading.active_count() == before
+
+
+def test_images_of_all_types_are_shown_whichever_chunks_come_first():
+    """Here the first ones are all of 8 bits."""
+    rng = np.random.default_rng(0)
+    small = [rng.integers(0, 200, (1, 128, 128)).astype(np.uint8) for _ in range(2)]
+    large = rng.integers(1000, 60000, (1, 128, 16)).astype(np.uint16)
+    sources = [Source(x, x, None, PLAIN, np.zeros((0, 2), np.int32), PLAIN) for x in (*small, large)]
+    sources[-1] = replace(sources[-1], weight=0.1)
+    how = Patches((16, 16), lambda y, region: None, lambda crops, random: (crops.x, crops.y, crops.known()), kind=IMAGE)
+    seen = []
+    with Batches(sources, how, 32, 0, memory=needed(sources, IMAGE, (1, 1)) // 3) as many:
+        for _ in range(300):
+            batch = next(many)
+            np.testing.assert_allclose(batch.x, batch.target)
+            seen.append(batch.x.amax((1, 2, 3)))
+            if seen[-1].max() > 300:
+                break
+    assert len(seen) > 1  # no chunk of 16 bits was among the first
+    assert 30000 < torch.cat(seen).max() < 60000
+
+
+def test_a_region_counts_whichever_chunks_come_first():
+    x = np.zeros((1, 128, 128), np.uint8)
+    few = np.full((1, 128, 16), 9, np.uint8)
+    nowhere = np.zeros((128, 16), bool)
+    plain = Source(x, x, None, PLAIN, np.zeros((0, 2), np.int32), PLAIN)
+    sources = [plain, plain, replace(plain, x=few, y=few, region=nowhere, weight=0.1)]
+    how = Patches(
+        (16, 16),
+        lambda y, region: None if region is None else region[None].astype(np.uint8),
+        lambda crops, random: (crops.x, crops.y, crops.known()),
+        kind=IMAGE,
+    )
+    with Batches(sources, how, 32, 0, memory=needed(sources, IMAGE, (1, 1)) // 3) as many:
+        batches = [next(many) for _ in range(300)]
+    assert batches[0].x.max() == 0
+    inputs, weights = (torch.cat([getattr(b, name) for b in batches]) for name in ("x", "weight"))
+    assert (inputs == 9).any()
+    assert (weights[inputs == 9] == 0).all()
+    assert (weights[inputs == 0] == 1).all()
+
+
+def test_needed_memory_is_what_the_device_holds():
+    for dtype in (np.uint8, np.int16, np.uint16, np.dtype(">u2"), np.float64):
+        x, y, norm = np.zeros((2, 32, 32), dtype), np.zeros((32, 32), np.int32), Normalization((0.0, 0.0), (1.0, 1.0))
+        made = Source(x, y, None, norm, np.zeros((0, 2), np.int32))
+        held = Resident.of([made], LABELS, record, (1, 1), CPU)
+        assert needed([made], LABELS, (1, 1)) == held.nbytes

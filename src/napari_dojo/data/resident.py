@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -19,7 +19,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Crop
 from napari_dojo.device import cores
 
-__all__ = ["Crops", "Pixels", "Places", "Resident", "Source"]
+__all__ = ["Crops", "Pixels", "Places", "Resident", "Source", "kept_as"]
 
 WORD = 8  # bytes of a record
 SLAB = 2**26  # bytes that go to a device at a time
@@ -115,7 +115,7 @@ class Pixels:
 
         8 and 16 bits stay as they are, all else becomes normalised float32.
         """
-        kept = _kept_as({np.dtype(x.dtype) for x in images})
+        kept = kept_as(images)
         pixels = Pixels.empty(kept, int(images[0].shape[0]), [x.shape[1:] for x in images], device, scale)
         for i, (x, norm) in enumerate(zip(images, norms, strict=True)):
             pixels.put(i, x, norm)
@@ -307,7 +307,7 @@ class Resident:
         scale: tuple[int, ...],
         device: torch.device,
     ) -> Resident:
-        """Room for samples of these sizes that are like some others."""
+        """Room for samples of these sizes, each of which is like one of some others in types and in having a record."""
         ones = (1,) * len(sizes[0])
         first = like[0].source
         y, value, record, maps = None, None, None, 0
@@ -315,13 +315,13 @@ class Resident:
             value = torch.zeros(len(sizes), device=device)
         elif first.y is not None and kind.intensities:
             fine = [tuple(n * f for n, f in zip(s, scale, strict=True)) for s in sizes]
-            kept = _kept_as({np.dtype(p.source.y.dtype) for p in like})
+            kept = kept_as(p.source.y for p in like)
             y = Pixels.empty(kept, len(first.y), fine, device, scale)
         known = [p.record for p in like if p.record is not None]
         if known:
             maps = len(known[0]) * (-1 if known[0].dtype == np.int8 else 1)
             record = Pixels.empty(torch.uint8 if abs(maps) == 1 else torch.int64, 1, sizes, device, ones)
-        kept = _kept_as({np.dtype(p.source.x.dtype) for p in like})
+        kept = kept_as(p.source.x for p in like)
         return Resident(Pixels.empty(kept, len(first.x), sizes, device, ones), y, record, value, maps)
 
     def put(self, i: int, one: Prepared) -> None:
@@ -417,8 +417,9 @@ def _lay(room: Tensor, values: NDArray[Any]) -> None:
         room[at : at + rows].copy_(host, non_blocking=on_gpu)
 
 
-def _kept_as(dtypes: set[np.dtype[Any]]) -> torch.dtype:
-    """How images of these types are kept, see `Pixels`."""
+def kept_as(images: Iterable[Any]) -> torch.dtype:
+    """How such images are kept, see `Pixels`."""
+    dtypes = {np.dtype(x.dtype) for x in images}
     if len(dtypes) == 1 and dtypes <= {np.dtype(np.uint8), np.dtype(np.int64)}:
         return torch.uint8 if np.dtype(np.uint8) in dtypes else torch.int64
     return torch.int16 if dtypes <= {np.dtype(np.uint8), np.dtype(np.uint16)} else torch.float32

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ import torch
 from napari_dojo.boxes import Box, slices, wider, within
 from napari_dojo.data.kinds import Kind
 from napari_dojo.data.patches import Patches
-from napari_dojo.data.resident import WORD, Prepared, Resident, Source
+from napari_dojo.data.resident import WORD, Prepared, Resident, Source, kept_as
 
 __all__ = ["Streamed", "needed", "weight_of"]
 
@@ -43,12 +44,9 @@ def needed(sources: Sequence[Source], kind: Kind, scale: Sequence[int]) -> int:
 
 
 def _bytes_per_pixel(sources: Sequence[Source], kind: Kind, scale: Sequence[int]) -> int:
-    def stored(dtypes: set[np.dtype[np.generic]]) -> int:
-        return max(min(d.itemsize, 4) for d in dtypes)
-
-    found = len(sources[0].x) * stored({np.dtype(s.x.dtype) for s in sources}) + WORD
+    found = len(sources[0].x) * kept_as(s.x for s in sources).itemsize + WORD
     if sources[0].y is not None and kind.intensities:
-        found += len(sources[0].y) * stored({np.dtype(s.y.dtype) for s in sources}) * prod(scale)
+        found += len(sources[0].y) * kept_as(s.y for s in sources).itemsize * prod(scale)
     return found
 
 
@@ -87,7 +85,8 @@ class Streamed:
         slots = int(min(len(self._chunks), max(FEWEST, pixels // prod(edges))))
         with ThreadPoolExecutor(READERS) as pool:
             first = list(pool.map(self._read, self._drawn(slots)))
-        self.resident = Resident.empty(first, [edges] * slots, patches.kind, scale, device)
+        like = [*first, *self._others(first)]
+        self.resident = Resident.empty(like, [edges] * slots, patches.kind, scale, device)
         self.shown = [one.source for one in first]
         for i, one in enumerate(first):
             self.resident.put(i, one)
@@ -114,6 +113,15 @@ class Streamed:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _others(self, first: Sequence[Prepared]) -> Iterator[Prepared]:
+        """A chunk of each kind of sources of which none is among the first: of other types, or with a region."""
+        known = {_look(one.source) for one in first}
+        for chunk in self._chunks:
+            source = self._sources[chunk.source]
+            if _look(source) not in known:
+                known.add(_look(source))
+                yield self._read(chunk)
 
     def _drawn(self, n: int) -> list[_Chunk]:
         return [self._chunks[i] for i in self._rng.choice(len(self._chunks), n, p=self._weights)]
@@ -150,6 +158,11 @@ class Streamed:
             y = np.asarray(y)
         region = None if source.region is None else source.region[key]
         return replace(source, x=np.asarray(source.x[(slice(None), *key)]), y=y, region=region, anchors=anchors)
+
+
+def _look(source: Source) -> tuple[Any, ...]:
+    """What decides how the pixels of a source are kept."""
+    return source.x.dtype, getattr(source.y, "dtype", None), source.region is None
 
 
 def _edges(sources: Sequence[Source], patch: Sequence[int], pixels: int) -> tuple[int, ...]:
