@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from discs import discs
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.resample import resize
 from napari_dojo.device import choose
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import find
@@ -33,3 +35,24 @@ def test_networks_that_see_objects_enlarged_are_judged_on_the_same_places() -> N
     assert [s.size for s in enlarged] == [tuple(round(1.5 * n) for n in s.size) for s in plain]
     for a, b in zip(plain, enlarged, strict=True):
         assert set(np.unique(b.y)) == set(np.unique(a.y))
+
+
+@pytest.mark.parametrize("zoom", [0.25, 1.5])
+def test_images_that_are_scaled_are_seen_as_a_prediction_sees_them(zoom: float) -> None:
+    """By the numbers of the image as it is, cleaned before it is scaled: scaling takes noise away, and blurs what is no image."""
+    rng, task = np.random.default_rng(0), TASKS["instances"]
+    labels = np.kron(discs(n=1)[1][0], np.ones((4, 4), int))
+    image = (rng.normal(1000, 60, labels.shape) + 200 * (labels > 0)).astype(np.float32)
+    image[:, :50] = 0
+    image[200, 200], image[210, 210] = 60000, np.nan
+    setup = prepare(Dataset.of([image], [labels]), task, task.options(), TrainSettings(steps=1), choose("cpu"))
+    assert setup.plan is not None
+    scaled = Scaled.of(replace(setup, plan=replace(setup.plan, zoom=zoom)))
+    norm = setup.rule.measure(image[None])
+    assert scaled.norms == (norm,)
+    sample, size = scaled.dataset.samples[0], tuple(round(n * zoom) for n in image.shape)
+    seen = resize(norm.apply(norm.clean(image[None])[0]), size)
+    np.testing.assert_allclose(norm.apply(sample.x), seen, atol=1e-4)
+    assert sample.region is not None
+    assert not sample.region[:, : int(49 * zoom)].any()
+    assert sample.region[:, round(54 * zoom) :].all()

@@ -39,19 +39,20 @@ RESIDENT = 0.5  # share of the device's usable memory that samples may take; lar
 class Scaled:
     """The samples at the network's scale, how they are divided, and the numbers that each is normalised by.
 
+    ``norms`` : of the images as they are, which a prediction measures, too: scaling changes their noise.
     ``fingerprint`` : what tells them from others, see `napari_dojo.training.resume.fingerprint`.
     """
 
     dataset: Dataset
     split: Split
-    norms: dict[int, Normalization]
+    norms: tuple[Normalization, ...]
     fingerprint: dict[str, str]
 
     @staticmethod
     def of(setup: Setup) -> Scaled:
         """Those of a setup."""
-        dataset, split = setup.scaled()
-        norms = {i: s.normalization(setup.rule) for i, s in enumerate(dataset.samples)}
+        norms = tuple(sample.normalization(setup.rule) for sample in setup.dataset.samples)
+        dataset, split = setup.scaled(norms)
         return Scaled(dataset, split, norms, fingerprint(dataset, split))
 
 

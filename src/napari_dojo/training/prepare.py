@@ -14,7 +14,7 @@ import numpy as np
 from napari_dojo.data.coverage import numbers_in
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.holding import Held, hold_out
-from napari_dojo.data.normalize import Rule
+from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import resize, resize_labels
 from napari_dojo.data.split import Crop, Split, folds, split_by_class, split_of
 from napari_dojo.device import Device
@@ -100,8 +100,8 @@ class Setup:
         held = self.comparison.held
         return self if held is None else replace(self, dataset=held.dataset, split=held.split)
 
-    def scaled(self) -> tuple[Dataset, Split]:
-        """The dataset and its split at the network's scale.
+    def scaled(self, norms: Sequence[Normalization]) -> tuple[Dataset, Split]:
+        """The dataset and its split at the network's scale; ``norms`` : the numbers of each sample as it is.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Setup:
         """
         if self.split is None or self.plan is None:
             raise DojoError(next(iter(self.summary.errors), "The device is not known yet."))
-        return _zoomed(self.dataset, self.split, self.plan.zoom, self.task)
+        return _zoomed(self.dataset, self.split, norms, self.plan.zoom, self.task)
 
 
 def prepare(
@@ -225,21 +225,28 @@ def _split_finding(split: Split, scored: bool, names: Sequence[str]) -> Finding:
     return Finding("ok", f"Validation: {split.how}{crops}")
 
 
-def _zoomed(dataset: Dataset, split: Split, zoom: float, task: Task) -> tuple[Dataset, Split]:
+def _zoomed(
+    dataset: Dataset, split: Split, norms: Sequence[Normalization], zoom: float, task: Task
+) -> tuple[Dataset, Split]:
+    """Samples are cleaned before they are scaled, as for a prediction: scaling blurs padding and hot pixels."""
     if zoom == 1:
         return dataset, split
     kind = task.layout(task.options()).kind
 
-    def sample(old: Sample) -> Sample:
+    def sample(old: Sample, norm: Normalization) -> Sample:
         size = tuple(max(1, round(n * zoom)) for n in old.size)
+        x, padding = norm.clean(np.asarray(old.x))
+        region = old.region
+        if padding is not None:
+            imaged = ~np.all(padding, 0)
+            region = np.asarray(imaged if region is None else imaged & region)
         y = None if old.y is None else kind.resize(old.y, size)
-        region = None if old.region is None else resize_labels(old.region, size)
-        return replace(old, x=resize(np.asarray(old.x), size), y=y, region=region)
+        region = None if region is None else resize_labels(region, size)
+        return replace(old, x=resize(norm.invert(norm.apply(x)), size), y=y, region=region)
 
     def crop(old: Crop) -> Crop:
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))
 
     training, validation, test = (tuple(map(crop, crops)) for crops in (split.training, split.validation, split.test))
-    return replace(dataset, samples=tuple(map(sample, dataset.samples))), replace(
-        split, training=training, validation=validation, test=test
-    )
+    samples = tuple(map(sample, dataset.samples, norms))
+    return replace(dataset, samples=samples), replace(split, training=training, validation=validation, test=test)
