@@ -313,6 +313,9 @@ def test_objects_are_brought_to_the_size_of_the_start_unless_it_finds_them_as_th
     assert card.zoom == 1 if as_predicted else card.zoom < 0.7
     if as_predicted and corrections:
         assert card.decoding == start.card.decoding  # nothing that is accepted speaks for another
+    again = list(train_steps(data, "instances", Target(out, resume=True), replace(settings, steps=2)))
+    assert isinstance(again[-1], Done)
+    assert read_card(out).zoom == card.zoom
 
 
 def test_short_trainings_compare_with_the_baseline(trained: Path, tmp_path: Path) -> None:

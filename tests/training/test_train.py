@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from discs import discs
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from napari_dojo.models.card import read_card
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.semantic import SemanticOptions
+from napari_dojo.training.judge import Judge
 from napari_dojo.training.train import Target, train_steps
 
 SETTINGS = TrainSettings(steps=4, batch=2, patch=64, width=8, depth=2, device="cpu")
@@ -104,6 +106,63 @@ def test_a_resumed_run_keeps_its_batch_unless_another_one_is_asked_for(tmp_path:
         started = run(tmp_path / "m", replace(SETTINGS, batch=asked, steps=5), resume=True)[0]
         assert isinstance(started, Started)
         assert started.plan["batch"] == batch
+
+
+def test_a_run_that_was_killed_while_its_model_was_saved_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    once = replace(SETTINGS, steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dojo.training.recorder.bundles.save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "m", once)
+    assert isinstance(run(tmp_path / "m", once, resume=True)[-1], Done)
+
+
+def test_a_run_that_was_killed_before_its_first_check_takes_nothing_from_the_model_that_it_replaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "m")
+    images, labels = discs()
+    data = Dataset.of(images, [1 + (y > 0) for y in labels])
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dojo.training.loop.KEEP_EVERY", -1.0)
+        steps = train_steps(data, "semantic", Target(tmp_path / "m", overwrite=True), replace(SETTINGS, steps=1000))
+        while not (isinstance(event := next(steps), Step) and event.step == 3):
+            pass
+        steps.close()
+    assert read_card(tmp_path / "m").task == "instances"  # until the first check of the new one
+    again = list(train_steps(data, "semantic", Target(tmp_path / "m", resume=True), SETTINGS))
+    assert [e.step for e in again if isinstance(e, Step)] == [3, 4]
+    assert isinstance(again[-1], Done)
+    assert read_card(tmp_path / "m").task == "semantic"
+
+
+def test_the_decoding_is_chosen_where_the_best_weights_were_found_before_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, out = Control(), tmp_path / "m"
+    for event in train_steps(
+        Dataset.of(*discs()), "instances", Target(out), replace(SETTINGS, steps=10), control=control
+    ):
+        control.stop = control.stop or (isinstance(event, Validated) and event.step == 2)
+    state = torch.load(out / "run/state.pt")
+    torch.save({**state, "best": 2.0}, out / "run/state.pt")
+    before, seen, tuned = load(out), [], Judge.tuned
+
+    def noted(judge: Judge, maps: list[NDArray[np.float32]], *more: object) -> object:
+        seen.append(maps)
+        return tuned(judge, maps, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Judge, "tuned", noted)
+    run(out, resume=True)
+    after = load(out)
+    assert after.card.training["steps"] == 4
+    assert all(bool((v == before.net.state_dict()[k]).all()) for k, v in after.net.state_dict().items())
+    assert len(seen) == 1
 
 
 def test_stop_before_the_first_check_keeps_what_there_is(tmp_path: Path) -> None:
@@ -193,5 +252,5 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DojoError, match=r"settings\.json needs about .* the disk of .* is full"):
+    with pytest.raises(DojoError, match=r"weights-.*\.pt needs about .* the disk of .* is full"):
         run(tmp_path / "m")

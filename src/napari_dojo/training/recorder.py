@@ -119,9 +119,7 @@ class Recorder:
 
     def state(self, learner: Learner) -> None:
         """Save what is needed to resume."""
-        if not self._saved:
-            self._target.make_room()
-        self._saved = True
+        self._begin()
         buffer = io.BytesIO()
         torch.save(learner.state(), buffer)
         setup = self._setup
@@ -140,10 +138,17 @@ class Recorder:
 
     def model(self, card: Card, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
         """Save the model with this card, and its cover where there is one."""
+        self._begin()
         bundles.save(Bundle(card, deepcopy(net).cpu().eval()), self._target.out, self._sample, cover)
 
+    def _begin(self) -> None:
+        """Before anything is written."""
+        if not self._saved:
+            self._target.make_room()
+        self._saved = True
+
     def resume(self, learner: Learner) -> Card | None:
-        """Load the saved state into the learner; the saved model's card where there is one.
+        """Load the saved state into the learner; the card of the model that the run has saved, None where it has not checked any.
 
         Raises
         ------
@@ -156,7 +161,8 @@ class Recorder:
             raise DojoError(
                 f"The unfinished run in {self._target.run} cannot be read ({type(e).__name__}). Train with --overwrite."
             ) from e
-        return read_card(self._target.out) if (self._target.out / "rdf.yaml").exists() else None
+        checked = learner.best > float("-inf")  # else the model there is one that the run is to replace
+        return read_card(self._target.out) if checked and (self._target.out / "rdf.yaml").exists() else None
 
 
 def _kept_options(options: Any) -> dict[str, Any]:

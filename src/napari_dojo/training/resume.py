@@ -35,10 +35,11 @@ def fingerprint(dataset: Dataset, split: Split) -> dict[str, str]:
 
 
 def kept_plan(out: Path, plan: Plan) -> Plan | None:
-    """The plan with the batch and the width of the run in a model's folder, which were timed then; None where none lies there."""
+    """The plan with the scale, and the batch and the width that were timed, of the run in a model's folder; None where none lies there."""
     try:
         about: dict[str, Any] = json.loads((out / "run" / "settings.json").read_text(encoding="utf-8"))
-        return replace(plan, batch=int(about["plan"]["batch"]), width=int(about["plan"]["width"]))
+        kept = about["plan"]
+        return replace(plan, zoom=float(kept["zoom"]), batch=int(kept["batch"]), width=int(kept["width"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -385,8 +385,7 @@ class Training:
         return found
 
     def _keep(self, learner: Learner, better: bool) -> None:
-        """Save the state, and where it is better the model."""
-        self.recorder.state(learner)
+        """Save the model where it is better, and then the state, which says how good the model is that lies there."""
         best, self.best = self.best, None
         if better:
             self.best_maps = self.checks.maps
@@ -394,6 +393,7 @@ class Training:
         elif best is not None:
             self.best_maps, self.checks.score = best.maps, best.event.score
             self._save(learner, best.net)
+        self.recorder.state(learner)
 
     def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
         training = {
@@ -425,6 +425,8 @@ class Training:
     def _finish(self, learner: Learner) -> Event:
         """Tune the decoding, score the test crops, and save the model for good."""
         best = bundles.load(self.target.out)
+        if not self.best_maps and self.checked is not None and not self.control.stop:  # it was found before a resume
+            self.best_maps = self.checks.judge.predict(best.net)
         if not self.control.stop and self.best_maps:
             learner.best = self._tune(learner.best)
             if self.crossed or (not best.net.dense and self.split.validation):

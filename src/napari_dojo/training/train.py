@@ -28,7 +28,7 @@ from napari_dojo.tasks import TASKS, Task
 from napari_dojo.training.crossed import CROSSED, cross_validated
 from napari_dojo.training.prepare import Setup, prepare
 from napari_dojo.training.recorder import Target
-from napari_dojo.training.resume import check_resumed, start_of
+from napari_dojo.training.resume import check_resumed, kept_plan, start_of
 from napari_dojo.training.run import Training
 from napari_dojo.training.start import AUTO, NONE, Start
 from napari_dojo.training.trials import find_start
@@ -76,6 +76,8 @@ def train_steps(
     )
     if setup.summary.errors:
         raise DojoError(setup.summary.errors[0])
+    if resumed:
+        setup = _at_the_kept_scale(setup, target)
     if world.rank == 0:
         target.check_free()
 
@@ -158,6 +160,14 @@ def _at_the_scale_of(start: Bundle, setup: Setup, made: Callable[[Setup], Traini
     first = usual.world.rank == 0
     as_they_are = usual.world.shared(first and other.agreement() > max(UNSURE, usual.agreement() - UNSURE))
     return other if as_they_are else usual
+
+
+def _at_the_kept_scale(setup: Setup, target: Target) -> Setup:
+    """The setup of a run that is resumed: objects stay as they are where they did, see `_at_the_scale_of`."""
+    if setup.start is None or setup.plan is None:
+        return setup
+    plain, kept = setup.starting_from(setup.start, resize=False), kept_plan(target.out, setup.plan)
+    return plain if kept and plain.plan and kept.zoom == plain.plan.zoom else setup
 
 
 def _crossed_before(target: Target) -> dict[str, Any]:
