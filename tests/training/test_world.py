@@ -25,6 +25,7 @@ from forked import python
 from napari_dojo.events import Control, Done, Failed, Step, decode
 from napari_dojo.jobs.train_requests import train_request
 from napari_dojo.models.card import read_card
+from napari_dojo.training import world
 from napari_dojo.training.world import World, join
 
 pytestmark = [
@@ -182,13 +183,41 @@ def test_the_others_end_with_a_job_that_is_killed(job: subprocess.Popen[str]) ->
     assert psutil.wait_procs([other], timeout=90)[1] == []
 
 
+@pytest.mark.parametrize("name", ["dojo", "interactive"])
+def test_srun_starts_the_processes_also_in_an_interactive_allocation(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """`salloc` calls its job so, and Fabric would then start the others again."""
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    job = {"STEP_NUM_TASKS": "4", "STEP_NUM_NODES": "2", "NTASKS": "4", "NTASKS_PER_NODE": "2", "JOB_NAME": name}
+    for variable, value in job.items():
+        monkeypatch.setenv(f"SLURM_{variable}", value)
+    given: dict[str, Any] = {}
+
+    class Recorded:
+        def __init__(self, **arguments: Any) -> None:
+            given.update(arguments)
+
+        def launch(self) -> None:
+            given["launched"] = True
+
+    monkeypatch.setattr("lightning_fabric.Fabric", Recorded)
+    monkeypatch.setattr(world.atexit, "register", lambda function: None)
+    monkeypatch.setattr(world, "_Several", World)
+    assert type(join("cpu")) is World
+    (place,) = given["plugins"]
+    assert (given["devices"], given["num_nodes"], given["launched"]) == (2, 2, True)
+    assert place.creates_processes_externally
+    assert place.world_size() == 4
+
+
 def test_one_process_alone_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
-    world = join("auto")
-    assert (type(world), world.rank, world.size) == (World, 0, 1)
-    assert world.shared("a") == "a"
-    assert list(world.told(Control())) == []
+    alone = join("auto")
+    assert (type(alone), alone.rank, alone.size) == (World, 0, 1)
+    assert alone.shared("a") == "a"
+    assert list(alone.told(Control())) == []
     code = "import sys; from napari_dojo.training.world import join; join('auto'); print({'torch', 'lightning_fabric'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert done.stdout.strip() == "set()"

@@ -179,6 +179,7 @@ def _launch(kind: str, here: int, nodes: int, own: bool) -> None:
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
         from lightning_fabric.strategies.ddp import DDPStrategy
         from lightning_fabric.utilities.exceptions import MisconfigurationException
     except ImportError as e:
@@ -190,8 +191,12 @@ def _launch(kind: str, here: int, nodes: int, own: bool) -> None:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
     strategy = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)
-    places = [LightningEnvironment()] if own else None
     try:
+        places: list[LightningEnvironment | SLURMEnvironment] = []
+        if own:
+            places = [LightningEnvironment()]
+        elif "TORCHELASTIC_RUN_ID" not in os.environ:
+            places = [SLURMEnvironment()]  # Fabric does not look for srun in an interactive allocation (salloc)
         Fabric(accelerator=kind, devices=here, num_nodes=nodes, strategy=strategy, plugins=places).launch()  # type: ignore[arg-type]
     except (RuntimeError, ValueError, MisconfigurationException) as e:
         raise DojoError(f"The processes of this training did not come together: {e}") from e
