@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["Field", "Option", "PredictSettings", "TrainSettings", "checked", "fields_of"]
+__all__ = ["Field", "Option", "PredictSettings", "TrainSettings", "at_scale", "checked", "fields_of"]
 
 
 KINDS = {bool: "yes or no", int: "a whole number", float: "a number", tuple: "a list"}
@@ -20,7 +20,8 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 class Option:
     """Label, help, range and unit of an option; ``words`` are the titles of its choices in a form.
 
-    ``of_data`` : it says how the training data are annotated, which the model does not keep.
+    ``of_data`` : it says how the training data are annotated, which the model does not keep. ``counted`` : it is a number of
+    pixels of an image.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Option:
     words: tuple[str, ...] = ()
     trials: tuple[float, ...] = ()
     of_data: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,14 @@ def checked(cls: type[T], values: Mapping[str, Any]) -> T:
             raise DojoError(f"{cls.__name__} has no option {name!r}. Choose among {', '.join(known)}.")
         clean[name] = _fit(known[name], value)
     return cls(**clean)
+
+
+def at_scale(options: T, factor: float) -> T:
+    """The same options for an image that is scaled to ``factor`` times as many pixels."""
+    some: Any = options
+    counted = {f.name for f in fields_of(type(options)) if f.option.counted}
+    made: T = replace(some, **{name: value * factor for name, value in asdict(some).items() if name in counted})
+    return made
 
 
 def _as(kind: type, value: Any) -> Any:

@@ -16,7 +16,8 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
 from napari_dojo.models.card import Card
-from napari_dojo.tasks import INSTANCES
+from napari_dojo.settings import fields_of
+from napari_dojo.tasks import INSTANCES, TASKS
 from napari_dojo.tasks.instances import InstancesDecoding, InstancesOptions
 from napari_dojo.training.judge import Judge, figures, some_crops
 
@@ -66,6 +67,18 @@ def test_the_separation_that_fits_is_chosen():
     assert (
         judge(y).tuned([maps], split, lambda d: -2.0 * (d.split == 0.3)).split != 0.3
     )  # something else speaks against it
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_areas_are_those_of_the_images_whatever_the_scale_of_the_crops(task: str) -> None:
+    """Of objects that are scaled down, none would be left."""
+    counted = {f.name for f in fields_of(TASKS[task].decoding) if f.option.counted}
+    assert counted == {f.name for f in fields_of(TASKS[task].decoding) if f.option.unit == "px"}
+    if task == "instances":
+        y = discs()[1][0]  # of radius 7, and of radius 28 in the images
+        small = replace(judge(y), card=replace(CARD, zoom=0.25))
+        assert small.score([perfect(y)], InstancesDecoding(minimum_area=1000.0)).selection_score > 0.99
+        assert small.score([perfect(y)], InstancesDecoding(minimum_area=3000.0)).selection_score == 0
 
 
 def test_a_decoding_that_is_right_stays():

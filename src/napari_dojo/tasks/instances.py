@@ -107,7 +107,9 @@ class InstancesDecoding:
             trials=(0.12, 0.3),
         ),
     ] = 0.2
-    minimum_area: Annotated[float, Option("Minimum area", "Smaller objects are removed.", 0, 1e9, "px")] = 12.0
+    minimum_area: Annotated[
+        float, Option("Minimum area", "Smaller objects are removed.", 0, 1e9, "px", counted=True)
+    ] = 12.0
 
     lowest = 0.2  # normalised distance that an object must exceed somewhere
     margin = 5  # px: smoothing reaches four

@@ -55,7 +55,7 @@ class SemanticDecoding:
     """How maps become classes."""
 
     minimum_area: Annotated[
-        float, Option("Minimum area", "Smaller regions take the class around them.", 0, 1e9, "px")
+        float, Option("Minimum area", "Smaller regions take the class around them.", 0, 1e9, "px", counted=True)
     ] = 0.0
 
     @property

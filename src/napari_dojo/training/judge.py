@@ -20,7 +20,7 @@ from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.tta import orientations
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.models.card import Card
-from napari_dojo.settings import fields_of
+from napari_dojo.settings import at_scale, fields_of
 from napari_dojo.tasks import Task
 
 __all__ = ["Judge", "figures", "some_crops"]
@@ -130,8 +130,9 @@ class Judge:
         return float(tried[int(np.argmin(losses))])
 
     def decoded(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
-        """Maps of a crop as a result in its units."""
-        return decoded(self.card, maps, source.norm, decoding)
+        """Maps of a crop as a result in its units; a decoding counts pixels of the images, and crops are scaled."""
+        scaled = at_scale(decoding, self.card.zoom ** len(self.card.spatial))
+        return decoded(self.card, maps, source.norm, scaled)
 
     def truth(self, source: Source) -> NDArray[Any]:
         """The ground truth of a crop; where nobody gave it, the input."""
