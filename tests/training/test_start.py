@@ -234,6 +234,24 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
     assert [m.name for m in setup.comparison.models] == ["discs"]
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_a_resumed_retraining_on_corrections_stays_near_its_start_too(
+    given: bool, own_home: Path, tmp_path: Path
+) -> None:
+    known, out, settings = own_home / "models" / "discs", tmp_path / "m", replace(SETTINGS, steps=2)
+    data = Dataset.of(*discs(n=4))
+    list(train_steps(data, "instances", Target(known), settings))
+    (known / "run" / MEMORY).unlink()
+    start, more = load(known), replace(settings, learning_rate=0.01, validation=0.0)
+    list(train_steps(data, "instances", Target(out, corrections=True), more, start=start))
+    again = Target(out, corrections=True, resume=True)
+    list(train_steps(data, "instances", again, replace(more, steps=4), start=start if given else None))
+    average, model = torch.load(out / "run" / "state.pt")["average"], load(out)
+    assert model.card.training["steps"] == 4
+    for name, value in start.net.named_parameters():
+        torch.testing.assert_close(model.net.state_dict()[name], average[name].lerp(value.detach(), KEPT))
+
+
 def test_corrections_rehearse_what_their_start_was_trained_on(own_home: Path, tmp_path: Path) -> None:
     known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=2)
     list(train_steps(Dataset.of(*discs(n=4)), "instances", Target(known), settings))

@@ -69,7 +69,7 @@ def train_steps(
     world = join(settings.device)
     device = world.device(devices.choose(settings.device))
     resumed = target.resume and (target.run / "state.pt").exists()
-    bundle, auto = (None, False) if resumed else _given(start)
+    bundle, auto = (_kept_start(target, start), False) if resumed else _given(start)
     card: Card | Literal["auto"] | None = bundle.card if bundle else "auto" if auto else None
     setup = prepare(
         dataset, task, options or task.options(), settings, device, start_of(target.out) if resumed else card
@@ -88,7 +88,7 @@ def train_steps(
         decided = given if model is None or found is None else given.starting_from(found.card)
         decided = decided if split is None else replace(decided, split=split)
         made = partial(Training, target=target, start=found, control=control, world=among or World(), like=like)
-        return made(decided) if found is None else _at_the_scale_of(found, decided, made)
+        return made(decided) if found is None or resumed else _at_the_scale_of(found, decided, made)
 
     training, before = yield from _begun(make, setup, target, control, world)
     if training is None:
@@ -183,6 +183,21 @@ def _given(start: Bundle | Start) -> tuple[Bundle | None, bool]:
     if isinstance(start, Bundle) or start in (None, NONE, AUTO):
         return start if isinstance(start, Bundle) else None, start == AUTO
     return bundles.load(find(start)), False
+
+
+def _kept_start(target: Target, start: Bundle | Start) -> Bundle | None:
+    """The start of a retraining on corrections that is resumed, which is part of every model that it saves; None for others.
+
+    None, too, where that model is gone or is another one by now.
+    """
+    card = start_of(target.out)
+    if card is None or not target.corrections:
+        return None
+    try:
+        found, _ = _given(card.name if start in (None, NONE, AUTO) else start)
+    except DojoError:
+        return None
+    return found if found is not None and found.card.as_dict() == card.as_dict() else None
 
 
 T = TypeVar("T")
