@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import napari_dojo
+from napari_dojo.cli import _parser
 
 PACKAGE = Path(napari_dojo.__file__).parent
 ROOT = PACKAGE.parents[1]
@@ -91,6 +93,41 @@ def test_what_the_page_of_train_names_is_in_the_program():
     parts = {part for name in named for part in name.removeprefix("⋯ ").split(" > ")} - OF_NAPARI
     assert len(parts) > 60
     assert sorted(part for part in parts if part not in source) == []
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The examples of a page in these languages."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language in languages]
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of the commands that a page shows."""
+    for block in blocks(page, "sh", ""):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.search(r"(?<![\w\"-])(?:napari-dojo|-m napari_dojo) (.+)", line.partition(" # ")[0])
+            if found and not line.startswith("#"):
+                yield shlex.split(found[1])
+
+
+def test_the_command_line_takes_the_commands_of_the_pages(capsys):
+    parser = _parser()
+    shown = [arguments for page in PAGES for arguments in commands(page)]
+    assert len(shown) > 40
+    for arguments in shown:
+        try:
+            parser.parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"{' '.join(arguments)}: {capsys.readouterr().err}")
+
+
+def test_what_the_examples_of_the_pages_import_is_there():
+    examples = [ast.parse(block) for page in PAGES for block in blocks(page, "python")]
+    nodes = [node for tree in examples for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [(node.module, alias.name) for node in nodes for alias in node.names if "napari_dojo" in str(node.module)]
+    assert len(ours) > 7
+    for module, name in ours:
+        assert hasattr(importlib.import_module(module), name), (module, name)
 
 
 def texts(module: Path) -> Iterator[str]:

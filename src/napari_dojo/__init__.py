@@ -1,4 +1,4 @@
-"""Train nets on microscope images, and use them, in napari and on the command line."""
+"""Train neural networks on microscope images and apply them, in napari and on the command line."""
 
 from __future__ import annotations
 

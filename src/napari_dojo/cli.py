@@ -63,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train, apply and evaluate a model on sample images")
     demo.add_argument("--headless", action="store_true", help="do not open the viewer at the end")
     demo.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where scores and pictures go (default: demo)"
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="output folder for scores and pictures (default: demo)",
     )
     demo.add_argument("--minutes", type=float, default=1.5, help="how long to train (default: 1.5)")
     demo.set_defaults(run=_demo)
@@ -72,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     for task in TASKS.values():
         add_train(tasks.add_parser(task.name, help=task.sentence, description=task.sentence), task)
     add_predict(commands.add_parser("predict", help="apply a model to images"))
-    add_run(commands.add_parser("run", help="do the steps of a recipe for all images of a folder"))
+    add_run(commands.add_parser("run", help="run a recipe: several steps for all images of a folder"))
     add_evaluate(commands.add_parser("evaluate", help="evaluate a model on images with ground truth"))
     add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
     classroom.add_arguments(

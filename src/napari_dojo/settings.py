@@ -60,7 +60,10 @@ class Field:
 class TrainSettings:
     """How a model is trained. For 0 and None, the training plan chooses the value."""
 
-    minutes: Annotated[float | None, Option("Time", "Total time from start to saved model.", 0.05, 10080, "min")] = None
+    minutes: Annotated[
+        float | None,
+        Option("Time", "Total time from start to saved model; 5 unless epochs or steps are given.", 0.05, 10080, "min"),
+    ] = None
     epochs: Annotated[
         int | None,
         Option(

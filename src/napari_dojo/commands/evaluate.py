@@ -18,18 +18,20 @@ __all__ = ["add_evaluate"]
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The flags of ``evaluate``."""
     parser.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
-    parser.add_argument("--input", required=True, metavar="PATH")
+    parser.add_argument(
+        "--input", required=True, metavar="PATH", help="images: a file, a folder, a pattern or an OME-Zarr"
+    )
     parser.add_argument(
         "--target", metavar="PATH", help="the ground truth, paired by file name; not needed for class folders"
     )
     parser.add_argument("--classes", metavar="CSV", help="lines of file,label,class: the classes of objects")
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
-    parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument("--axes", help="axes of the images, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
     parser.add_argument(
         "--objects",
         metavar="MODEL",
-        help="of predicted images: find objects in them and in the true ones with this model",
+        help="predicted images only: compare the objects that this model finds in them and in the ground truth",
     )
     flags(parser, PredictSettings)
     json_flag(parser)

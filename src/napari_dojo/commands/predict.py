@@ -32,7 +32,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="+", metavar="INPUT", help="files, folders, patterns, lists (.txt), plates or addresses"
     )
     parser.add_argument(
-        "--subfolders", action="store_true", help="images in subfolders count, too; results mirror them"
+        "--subfolders", action="store_true", help="use images in subfolders, too; results mirror the folders"
     )
     pattern_flags(parser)
     parser.add_argument(
@@ -40,7 +40,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="output folder, one file for each image; or, for one image of any size, STORE.zarr",
+        help="output folder, one file for each image; or, for one image of any size, an OME-Zarr (STORE.zarr)",
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="overwrite existing results")
@@ -48,7 +48,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "--skip-existing", action="store_true", help="do only the images whose result is not there yet"
     )
     _add_beside(parser)
-    parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument("--axes", help="axes of the images, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument(
         "--scheduler",
         metavar="local:N|ADDRESS",
@@ -73,7 +73,7 @@ def _add_beside(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tables", action="store_true", help="a table (CSV) of measurements beside each result")
     known = ", ".join(m.name for m in MEASUREMENTS)
     parser.add_argument(
-        "--measure", metavar="NAMES", help=f"what the tables hold of objects, separated by commas: {known}"
+        "--measure", metavar="NAMES", help=f"measurements of objects in the tables, separated by commas: {known}"
     )
     parser.add_argument("--rois", action="store_true", help="the outlines as ImageJ ROIs (zip) beside each result")
     parser.add_argument(

@@ -16,15 +16,20 @@ __all__ = ["add_run"]
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The flags of ``run``."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, which the Batch panel writes, too")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, such as the Batch panel saves")
     parser.add_argument(
-        "--input", nargs="+", metavar="INPUT", help="files, folders, patterns or lists (.txt) instead of those it names"
+        "--input",
+        nargs="+",
+        metavar="INPUT",
+        help="files, folders, patterns or lists (.txt) instead of those in the recipe",
     )
     pattern_flags(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the folder of the results instead of the one it names")
-    parser.add_argument("--axes", help="what the dimensions of the images are")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder instead of the one in the recipe")
+    parser.add_argument("--axes", help="axes of the images, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another recipe in the folder")
-    parser.add_argument("--check", action="store_true", help="say what would be done and what does not fit; do nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="print what would be done and which images do not fit, without doing it"
+    )
     json_flag(parser)
     parser.set_defaults(run=_run)
 

@@ -24,7 +24,7 @@ SCORED = {"validation": "validation, which chose the model", "training": "traini
 def add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     """The flags of one task."""
     _add_data(parser, task)
-    parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="the folder of the new model")
+    parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="folder of the new model")
     parser.add_argument(
         "--start",
         metavar="MODEL",
@@ -35,10 +35,10 @@ def add_train(parser: argparse.ArgumentParser, task: Task) -> None:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="resume the unfinished run in MODEL")
     again.add_argument("--overwrite", action="store_true", help="replace the model that is there")
-    parser.add_argument("--name", default="", help="what the model is called (default: the folder's name)")
+    parser.add_argument("--name", default="", help="name of the model (default: the folder's name)")
     parser.add_argument("--description", default="", help="one line for the model card")
-    parser.add_argument("--license", help="of the model, an SPDX name such as CC0-1.0")
-    parser.add_argument("--author", action="append", default=[], help="may be given several times")
+    parser.add_argument("--license", help="license of the model, an SPDX name such as CC0-1.0")
+    parser.add_argument("--author", action="append", default=[], help="author of the model; may be given several times")
     flags(parser, TrainSettings)
     flags(parser.add_argument_group(f"options of {task.name}"), task.options)
     json_flag(parser)
@@ -62,7 +62,7 @@ def _add_data(parser: argparse.ArgumentParser, task: Task) -> None:
             metavar="CSV",
             help="lines of file,label,class: objects are classified; --target names their labels",
         )
-    parser.add_argument("--axes", help="what the dimensions of the images are, for example YX, ZYX, TYX, CYX or YXC")
+    parser.add_argument("--axes", help="axes of the images, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument(
         "--channel", help="of images with several channels: the one to use, by number (1 is the first) or name"
     )

@@ -221,7 +221,7 @@ def _readme(card: Card) -> str:
         card.description
         or f"A model for the task *{card.task}*, trained with napari-dojo {card.version or __version__}.",
         "",
-        f"- Images: axes {card.axes}, {card.channels} channel{'s' if card.channels > 1 else ''}, worked on in {card.spatial}"
+        f"- Images: axes {card.axes}, {card.channels} channel{'s' if card.channels > 1 else ''}, processed as {card.spatial}"
         + (
             f", pixel size {' x '.join(f'{p:g}' for p in card.pixel_size)} {card.unit or ''}" if card.pixel_size else ""
         ),
@@ -233,7 +233,7 @@ def _readme(card: Card) -> str:
         *([f"- Fine-tuned from {card.parent}"] if card.parent else []),
         "",
         "Apply it with `napari-dojo predict MODEL IMAGE --out FOLDER`, or in napari with Plugins > Dojo > Apply.",
-        "Check it on images of your own before you trust its figures: it knows only what it was shown.",
+        "Check it on your own images before you rely on it: its score holds for images like its training images.",
         "",
     ]
     return "\n".join(lines)
