@@ -58,8 +58,8 @@ class ClassifyOptions:
         Literal["auto", "matters", "free"],
         Option(
             "Orientation",
-            "Whether an image that is flipped or rotated shows something else, as with digits; free: objects lie in every "
-            "direction. Automatic: it matters where the training images have an upright position in common.",
+            "Whether orientation distinguishes classes, as with digits; free: objects lie in every direction. Automatic: it "
+            "matters where the training images have an upright position in common.",
             words=("automatic", "matters", "free"),
         ),
     ] = "auto"
@@ -68,7 +68,7 @@ class ClassifyOptions:
         Option(
             "Brightness",
             "Whether brightness and colour tell classes apart, so that all images are normalised by the same numbers; "
-            "ignored: each image by its own. Automatic: it matters where the images of each class are of similar brightness.",
+            "ignored: each image separately. Automatic: it matters where the images of each class are of similar brightness.",
             advanced=True,
             words=("automatic", "matters", "ignored"),
         ),
@@ -77,8 +77,8 @@ class ClassifyOptions:
         Literal["auto", "pad", "resize"],
         Option(
             "Small images",
-            "Images smaller than the network's size keep their scale and get a border of their own level (pad), or are "
-            "enlarged to it (resize).",
+            "Images smaller than the network's size keep their scale and are padded with their background level (pad), or "
+            "are enlarged to it (resize).",
             advanced=True,
             words=("automatic", "keep their scale", "are enlarged"),
         ),
@@ -90,8 +90,8 @@ class ClassifyOptions:
         int,
         Option(
             "Cross-validation",
-            "Parts of the images (or objects), each of which is predicted by a model that was trained on the others, for a "
-            "score from all of them; the model that is saved is trained on all. It takes half of the time. 0: automatic, 5 "
+            "Number of parts of the images (or objects), each of which is predicted by a model that was trained on the others, "
+            "for a score from all of them; the saved model is trained on all. It takes half of the time. 0: automatic, 5 "
             "where a class has few; 1: none.",
             0,
             20,
@@ -114,7 +114,12 @@ class ClassifyDecoding:
 
     unsure: Annotated[
         float,
-        Option("Unsure below", "Give no class where the probability of the most likely one is lower than this.", 0, 1),
+        Option(
+            "Unsure below",
+            "Images or objects whose most likely class has a lower probability get the class unsure.",
+            0,
+            1,
+        ),
     ] = 0.0
 
 

@@ -46,7 +46,7 @@ RESTORATION = Hints(arguments={"norm": False}, width=24, patch=64, pixels=8 * 64
 # Options that several tasks declare in the same words
 CONTEXT = Option(
     "Context frames",
-    "How many frames or planes before and after each help to tell noise from signal; 0: none.",
+    "Number of frames or planes before and after each that are also input of the network; 0: none.",
     0,
     3,
     advanced=True,

@@ -47,7 +47,10 @@ class TranslateOptions:
         Option("Loss", f"{LOSS} Structure: the absolute error of the image and of its edges.", advanced=True),
     ] = "squared"
     context: Annotated[
-        int, replace(CONTEXT, help="How many planes or frames to each side are seen, too; 0: none.", high=8)
+        int,
+        replace(
+            CONTEXT, help="Number of planes or frames to each side that are also input of the network; 0: none.", high=8
+        ),
     ] = 0
     register: Annotated[bool, REGISTER] = False
     localisations: Annotated[

@@ -67,7 +67,7 @@ class UpscaleOptions:
         Literal["bicubic", "microscope"],
         Option(
             "Made coarse",
-            "Where there are only fine images, how they are made coarse: by bicubic interpolation without noise, or as a "
+            "How low-resolution images are made where there are only high-resolution ones: by bicubic interpolation without noise, or as a "
             "microscope with larger pixels would see them (blur, binning, noise).",
             words=("bicubic", "as a microscope"),
             advanced=True,
@@ -77,12 +77,16 @@ class UpscaleOptions:
         float, Option("Aperture", "Numerical aperture of the coarse microscope.", 0.05, 1.6, advanced=True)
     ] = 0.5
     wavelength: Annotated[
-        float, Option("Wavelength", "Of the light of the coarse microscope.", 0.2, 2.0, "µm", True)
+        float, Option("Wavelength", "Wavelength of the light of the coarse microscope.", 0.2, 2.0, "µm", True)
     ] = 0.52
     photons: Annotated[
         float,
         Option(
-            "Photons", "Caught in a bright pixel of the coarse image; fewer mean more noise.", 1, 1e6, advanced=True
+            "Photons",
+            "Number of photons in a bright pixel of the coarse image; fewer mean more noise.",
+            1,
+            1e6,
+            advanced=True,
         ),
     ] = 200.0
     loss: Annotated[Literal["absolute", "squared"], Option("Loss", LOSS, advanced=True)] = "absolute"

@@ -47,9 +47,9 @@ def segment_nuclei(viewer: Viewer) -> None:
 
 
 def denoise_layer(viewer: Viewer) -> None:
-    """Remove the noise of the active image: the shipped denoiser learns on from this image alone, and is applied to it.
+    """Denoise the active image: the included denoiser is fine-tuned on this image alone, and applied to it.
 
-    Where that one does not suit (volumes, several channels), a new net learns.
+    Where it does not fit (volumes, several channels), a new model is trained.
     """
     from napari.utils.notifications import show_warning
 
