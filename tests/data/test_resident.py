@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from dask.array import from_array
 
 from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import LABELS
@@ -77,3 +78,28 @@ def test_a_record_of_more_than_eight_bytes_is_refused():
     )
     with pytest.raises(ValueError, match="9 maps; 8 are possible"):
         Resident.of([source], LABELS, lambda y, region: np.zeros((9, 8, 8), np.uint8), (1, 1), CPU)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_an_image_that_stays_in_its_file_is_cleaned_part_by_part(lazy, tmp_path):
+    """Padding and hot pixels of the whole are known, and no part is read before it is asked for."""
+    rng = np.random.default_rng(0)
+    x = np.memmap(tmp_path / "x", np.uint16, "w+", shape=(2, 300, 200))
+    x[:] = rng.normal(500, 10, x.shape)
+    x[:, 80:220, 50:150] += 400
+    x[:, :, :25] = 0
+    x[:, 100, 60] = x[:, 250, 30] = 60000
+    whole = np.array(x)
+    item = Sample("a", from_array(x, chunks=64) if lazy else x, (whole[0] > 700).astype(np.int32))
+    norm, part = Rule().measure(whole), Crop(0, ((20, 290), (10, 190)))
+    clean = norm.clean(whole)[0][:, 20:290, 10:190]
+    made = Source.of(item, part, norm, LABELS, stays=True)
+    assert not isinstance(made.x, np.ndarray)
+    assert (made.size, len(made.x), made.x.dtype) == ((270, 180), 2, np.dtype(np.uint16))
+    np.testing.assert_array_equal(np.asarray(made.x), clean)
+    np.testing.assert_array_equal(made.x[:, 60:100, :70], clean[:, 60:100, :70])
+    np.testing.assert_array_equal(made.x[1:, :], clean[1:])
+    kept = Resident.of([made], LABELS, lambda y, region: None, (1, 1), CPU)
+    np.testing.assert_array_equal(kept.x.values.numpy().view(np.uint16).T.reshape(clean.shape), clean)
+    assert clean.max() < 2000
+    assert (whole == x).all()

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from discs import discs
 
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.normalize import Cleaned
 from napari_dojo.data.resample import resize
+from napari_dojo.data.resident import Source
 from napari_dojo.device import choose
+from napari_dojo.events import Done
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
+from napari_dojo.training import feed
 from napari_dojo.training.feed import Feed, Scaled
 from napari_dojo.training.prepare import prepare
+from napari_dojo.training.train import Target, train_steps
 
 
 def test_networks_that_see_objects_enlarged_are_judged_on_the_same_places() -> None:
@@ -28,8 +35,8 @@ def test_networks_that_see_objects_enlarged_are_judged_on_the_same_places() -> N
     judged = []
     for zoom in (1.0, 1.5):
         scaled = replace(setup, plan=replace(setup.plan, zoom=zoom))
-        feed = Feed(scaled, Scaled.of(scaled), card)
-        judged.append(feed.judge(feed.samples.split.training).sources)
+        made = Feed(scaled, Scaled.of(scaled), card)
+        judged.append(made.judge(made.samples.split.training).sources)
     plain, enlarged = judged
     assert 10 < len(plain) < 40  # of 60: a check of half a minute's training may not take longer
     assert [s.size for s in enlarged] == [tuple(round(1.5 * n) for n in s.size) for s in plain]
@@ -56,3 +63,40 @@ def test_images_that_are_scaled_are_seen_as_a_prediction_sees_them(zoom: float) 
     assert sample.region is not None
     assert not sample.region[:, : int(49 * zoom)].any()
     assert sample.region[:, round(54 * zoom) :].all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing reads them as a whole, whatever is to be cleaned in them."""
+    monkeypatch.setattr(feed, "FITTING", 0.0)
+    monkeypatch.setattr(feed, "RESIDENT", 1e-7)
+    images, labels = discs(n=2)
+    mapped = []
+    for k, image in enumerate(images):
+        mapped.append(np.memmap(tmp_path / f"{k}", np.uint16, "w+", shape=image.shape))
+        mapped[-1][:] = 100 + 300 * (image - image.min()) / np.ptp(image)
+        mapped[-1][40, 40] = 60000
+    kind = TASKS[task].target
+    targets = {"labels": labels, "classes": [1 + (y > 0) for y in labels], "category": [1, 2]}
+    given = (
+        None
+        if kind is None or (kind.optional and kind.kind.dense)
+        else targets.get(kind.kind.name, [np.array(x) for x in mapped])
+    )
+    names = {} if TASKS[task].result.dense else {"class_names": ("a", "b")}
+    data = Dataset.of(mapped, given, layout=TASKS[task].layout(TASKS[task].options()), **names)
+    read: list[type] = []
+    of = Source.of
+
+    def noted(*about: Any, **more: Any) -> Source:
+        made = of(*about, **more)
+        read.append(type(made.x))
+        return made
+
+    monkeypatch.setattr(Source, "of", staticmethod(noted))
+    settings = TrainSettings(steps=1, batch=2, patch=32, width=8, depth=2, device="cpu")
+    done = list(train_steps(data, task, Target(tmp_path / "m"), settings))[-1]
+    assert isinstance(done, Done)
+    assert set(read) == {Cleaned} or task == "upscale"  # which makes its inputs from the images

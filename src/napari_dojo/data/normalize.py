@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import slices
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.padding import Sparse, filled, padding, step_of, strided
 
-__all__ = ["Cleaning", "Normalization", "Rule", "dim_frames", "finite", "is_blank", "sampled"]
+__all__ = ["Cleaned", "Cleaning", "Normalization", "Rule", "dim_frames", "finite", "is_blank", "sampled"]
 
 SAMPLED = 4_000_000  # values looked at per channel; a stride over the whole image keeps to it
 NOISE = 100_000  # of these, values on which the noise is measured
@@ -115,6 +116,34 @@ class Cleaning:
                 if f is not None and mask is not None:
                     out[c][mask], known[c] = f.level, mask
         return self.norm._without_hot(out, part, self.hot), known
+
+
+class Cleaned:
+    """A box of an image (C, *S) that stays in its file: parts are read and cleaned when they are asked for, as arrays.
+
+    ``x`` : the whole image, memory-mapped or dask; ``norm`` : its numbers.
+    """
+
+    def __init__(self, x: Any, norm: Normalization, box: Sequence[tuple[int, int]]) -> None:
+        self._x, self._box = x, box
+        step = step_of(x.shape[1:], SAMPLED)
+        few = np.asarray(x[(slice(None), *(slice(None, None, step) for _ in box))])
+        self._cleaning = Cleaning.of(few, step, norm)
+        self.shape = (int(x.shape[0]), *(b - a for a, b in box))
+        self.dtype, self.ndim = np.dtype(x.dtype), len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        channels, *spans = (*key, *(slice(None),) * (self.ndim - len(key)))
+        ends = [span.indices(n)[:2] for span, n in zip(spans, self.shape[1:], strict=True)]
+        box = tuple((o + a, o + b) for (o, _), (a, b) in zip(self._box, ends, strict=True))
+        part = np.asarray(self._x[(slice(None), *slices(box))])
+        return self._cleaning.clean(part, box)[0][channels]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[(slice(None),)], dtype)
 
 
 @dataclass(frozen=True)

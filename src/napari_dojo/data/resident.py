@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_dojo.data.dataset import Sample
 from napari_dojo.data.kinds import Kind
-from napari_dojo.data.normalize import Normalization
+from napari_dojo.data.normalize import Cleaned, Normalization
 from napari_dojo.data.split import Crop
 from napari_dojo.device import cores
 
@@ -51,10 +51,15 @@ class Source:
         seed: int = 0,
         target: Normalization | None = None,
         scale: Sequence[int] = (),
+        stays: bool = False,
     ) -> Source:
-        """The part of an item, with the places worth looking at."""
-        x, padding = norm.clean(item.x) if isinstance(item.x, np.ndarray) else (item.x, None)
-        x = x[(slice(None), *part.slices)]
+        """The part of an item, with the places worth looking at; ``stays`` : an image in a file is not read as a whole."""
+        x, padding = item.x, None
+        if isinstance(x, np.ndarray) and not (stays and isinstance(x, np.memmap)):
+            x, padding = norm.clean(x)
+            x = x[(slice(None), *part.slices)]
+        else:
+            x = Cleaned(x, norm, part.box)
         y = None if item.y is None else kind.crop(item.y, part.slices, scale)
         region = item.region
         if padding is not None:

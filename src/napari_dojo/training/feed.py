@@ -32,6 +32,7 @@ __all__ = ["Feed", "Scaled"]
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 REHEARSED = 0.45  # share of the patches that come from the memory
 ON_GPU = 4  # times as many
+FITTING = 0.4  # share of the free memory that images may take which are mapped from files
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
 
 
@@ -39,7 +40,8 @@ RESIDENT = 0.5  # share of the device's usable memory that samples may take; lar
 class Scaled:
     """The samples at the network's scale, how they are divided, and the numbers that each is normalised by.
 
-    ``norms`` : of the images as they are, which a prediction measures, too: scaling changes their noise.
+    ``norms`` : of the images as they are, which a prediction measures, too: scaling changes their noise; ``stay`` : images in
+    files do not fit in memory.
     ``fingerprint`` : what tells them from others, see `napari_dojo.training.resume.fingerprint`.
     """
 
@@ -47,13 +49,14 @@ class Scaled:
     split: Split
     norms: tuple[Normalization, ...]
     fingerprint: dict[str, str]
+    stay: bool = False
 
     @staticmethod
     def of(setup: Setup) -> Scaled:
         """Those of a setup."""
         norms = tuple(sample.normalization(setup.rule) for sample in setup.dataset.samples)
         dataset, split = setup.scaled(norms)
-        return Scaled(dataset, split, norms, fingerprint(dataset, split))
+        return Scaled(dataset, split, norms, fingerprint(dataset, split), _do_not_fit(dataset))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +105,8 @@ class Feed:
         for k, crop in enumerate(crops):
             sample, norm = self.samples.dataset.samples[crop.item], self.samples.norms[crop.item]
             target = self.card.prediction_numbers(norm) if kind.intensities else None
-            found.append(Source.of(sample, crop, norm, kind, self.setup.settings.seed + k, target, self.scale))
+            about = (self.setup.settings.seed + k, target, self.scale, self.samples.stay)
+            found.append(Source.of(sample, crop, norm, kind, *about))
         return found
 
     def completed(self, sources: Sequence[Source], net: Any = None) -> list[Source]:
@@ -190,3 +194,11 @@ class Feed:
         crop = np.asarray(x[(slice(None), *(slice(0, n) for n in size))])
         more = [(0, 0)] + [(0, n - m) for n, m in zip(size, crop.shape[1:], strict=True)]
         return np.pad(crop, more, mode="edge")
+
+
+def _do_not_fit(dataset: Dataset) -> bool:
+    """Whether images that are mapped from files would take too much of the free memory: cleaning copies them."""
+    import psutil
+
+    mapped = sum(sample.x.nbytes for sample in dataset.samples if isinstance(sample.x, np.memmap))
+    return bool(mapped > FITTING * psutil.virtual_memory().available)
