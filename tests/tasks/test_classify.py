@@ -9,6 +9,7 @@ import pytest
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.normalize import Rule
 from napari_dojo.data.split import split_by_class
 from napari_dojo.metrics.orientation import upright
 from napari_dojo.tasks.classify import CLASSIFY, ClassifyDecoding, ClassifyOptions, decode, probabilities
@@ -113,6 +114,18 @@ def test_brightness_counts_where_it_is_steady() -> None:
         y = [np.int32(1 + k % 2) for k in range(12)]
         colours = Dataset.of(images, y, Axes("CYX", "YX"), layout=CLASSIFY.layout(ClassifyOptions()))
         assert (CLASSIFY.summarize(colours, ClassifyOptions()).shared is not None) is steady
+
+
+@pytest.mark.parametrize("size", [32, 256])
+def test_images_are_normalised_as_they_are_whatever_size_they_are_brought_to(size: int) -> None:
+    """As for a prediction: smaller ones have less noise, and borders that are added are no image."""
+    images = [RNG.normal(1000, 50 * k, (1, 128, 128)).astype(np.float32) for k in (1, 2, 8, 9)]
+    y = [np.int32(1 + k % 2) for k in range(4)]
+    data = Dataset.of(images, y, Axes("CYX", "YX"), layout=CLASSIFY.layout(ClassifyOptions()))
+    options = CLASSIFY.summarize(data, ClassifyOptions(brightness="ignored", size=size, sizes="pad")).options
+    for made, image in zip(CLASSIFY.prepare(data, options).samples, images, strict=True):
+        assert made.size == (size, size)
+        assert made.normalization(Rule()) == Rule().measure(image)
 
 
 def test_classes_may_differ_by_brightness() -> None:

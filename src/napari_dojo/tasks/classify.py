@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.dataset import Dataset, Layout
+from napari_dojo.data.dataset import Dataset, Layout, Series
 from napari_dojo.data.kinds import CATEGORY
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import fitted
@@ -314,12 +314,14 @@ def _said(dataset: Dataset, found: ClassifyOptions, mixed: bool, shared: bool) -
 
 
 def prepare(dataset: Dataset, options: ClassifyOptions) -> Dataset:
-    """All images at the size that the network takes; those without a class are left out."""
+    """All images at the size that the network takes, normalised as they are; those without a class are left out."""
     known = set(options.values)
     samples = (s for s in dataset.samples if s.y is not None and int(np.asarray(s.y)) in known)
     return replace(
         dataset,
-        samples=tuple(replace(s, x=_fitted(s.x, options), region=None, whole=s.whole) for s in samples),
+        samples=tuple(
+            replace(s, x=_fitted(s.x, options), region=None, whole=s.whole or Series([s.x])) for s in samples
+        ),
     )
 
 
