@@ -8,7 +8,7 @@ import pytest
 
 from napari_dojo.events import Control, Previewed
 from napari_dojo.inference import live
-from napari_dojo.inference.live import LivePlane, live_steps
+from napari_dojo.inference.live import LivePlane, classifier_of, live_steps
 from napari_dojo.metrics.objects import InstanceCounts
 
 
@@ -92,10 +92,25 @@ def test_features_and_probabilities_do_not_depend_on_the_part_looked_at(monkeypa
     monkeypatch.setattr(live, "TILE", 32)
     x, _, strokes = scene()
     plane = LivePlane.of(x)
-    classifier = plane.classifier(np.minimum(strokes, 2))
+    classifier = classifier_of([(plane, np.minimum(strokes, 2))])
     whole = plane.probabilities(classifier, plane.whole)
     box = ((7, 71), (20, 121))
     np.testing.assert_array_equal(plane.probabilities(classifier, box, step), whole[:, 7:71:step, 20:121:step])
+
+
+@pytest.mark.parametrize("objects", [5, 0])
+def test_a_plane_without_strokes_is_predicted_from_those_of_others(tmp_path, objects):
+    x, y, strokes = scene()
+    blank = np.random.default_rng(1).normal(100, 5, x.shape)  # normalised by itself, its noise would be objects
+    np.save(tmp_path / "other.npy", x)
+    np.save(tmp_path / "those.npy", np.minimum(strokes, 2))
+    np.save(tmp_path / "here.npy", x[:, :, ::-1] if objects else blank)
+    look = {"image": str(tmp_path / "here.npy"), "others": [[str(tmp_path / "other.npy"), str(tmp_path / "those.npy")]]}
+    look |= {"view": [[0, 90], [0, 130]], "stack": 1, "largest": 7}
+    [(_, found)], _ = told(tmp_path, look, strokes=0 * strokes)
+    counts = InstanceCounts.of(y[:, ::-1] if objects else 0 * y, found)
+    assert (counts.detected, counts.false_positives) == (objects, 0)
+    assert set(np.unique(found)) == {0, *range(8, 8 + objects)}  # no number of a stroke
 
 
 def test_a_newer_wish_ends_an_older_one(tmp_path):

@@ -401,8 +401,8 @@ def _replaced(labels: Any, box: Box, change: Any) -> Edit | None:
 
 def _bounds(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box around what is True."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    return found[0] if found else None
+    found = ndimage.find_objects(mask.astype(np.uint8), 1)
+    return found[0]
 
 
 def around(*boxes: Box) -> Box:

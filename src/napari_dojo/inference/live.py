@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.boxes import Box, slices, wider, within
-from napari_dojo.data.normalize import Rule
+from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.pixel_classifier import PixelClassifier, pixel_features
 from napari_dojo.device import cores
 from napari_dojo.events import Control, Event, Previewed
 from napari_dojo.tasks.strokes import numbered_like, objects_of
 
-__all__ = ["LivePlane", "live_steps"]
+__all__ = ["LivePlane", "classifier_of", "live_steps"]
 
 TILE = 256  # px
 MARGIN = 48  # px around a tile that its features see
@@ -43,9 +43,9 @@ class LivePlane:
     lines: bool = False
 
     @staticmethod
-    def of(plane: NDArray[Any], lines: bool = False) -> LivePlane:
-        """A plane as it lies, (C, Y, X)."""
-        return LivePlane(Rule().measure(plane).apply(plane), OrderedDict(), lines)
+    def of(plane: NDArray[Any], lines: bool = False, norm: Normalization | None = None) -> LivePlane:
+        """A plane as it lies, (C, Y, X); ``norm`` : of its stack, where it belongs to one."""
+        return LivePlane((norm or Rule().measure(plane)).apply(plane), OrderedDict(), lines)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -80,15 +80,13 @@ class LivePlane:
         """Where a tile lies."""
         return tuple((k * TILE, min(n, (k + 1) * TILE)) for k, n in zip(place, self.size, strict=True))
 
-    def classifier(self, strokes: NDArray[np.integer[Any]]) -> PixelClassifier:
-        """Fitted to the tiles that have strokes (Y, X): 0 not annotated, else classes."""
-        marked = {(int(r) // TILE, int(c) // TILE) for r, c in np.argwhere(strokes > 0)}
-        features, classes = [], []
-        for place in sorted(marked):
+    def marked(self, strokes: NDArray[np.integer[Any]]) -> list[tuple[NDArray[np.float32], NDArray[np.integer[Any]]]]:
+        """The features and the strokes of the tiles that have strokes (Y, X)."""
+        found = []
+        for place in sorted({(int(r) // TILE, int(c) // TILE) for r, c in np.argwhere(strokes > 0)}):
             (a, b), (c, d) = self.box_of(place)
-            features.append(self.tile(place))
-            classes.append(strokes[a:b, c:d])
-        return PixelClassifier(features, classes)
+            found.append((self.tile(place), strokes[a:b, c:d]))
+        return found
 
     def probabilities(self, classifier: PixelClassifier, box: Box, step: int = 1) -> NDArray[np.float32]:
         """Of each class in a box (K, rows, columns), of every ``step``-th pixel from its corner on."""
@@ -120,9 +118,10 @@ def live_steps(folder: Path, control: Control) -> Iterator[Event]:
     """Predict what ``control.look`` asks for, until it says stop; a newer wish ends an older one between its parts.
 
     A wish: ``image`` and ``strokes`` (paths of .npy, (C, Y, X) and (Y, X)), ``view`` (a `Box`), ``objects`` (else classes) and
-    its ``number``.
+    its ``number``; in a stack also its ``stack``, the image and the strokes of ``others`` of its planes, and ``largest``, the largest
+    number of a stroke.
     """
-    planes: OrderedDict[tuple[str, bool], LivePlane] = OrderedDict()
+    planes = _Planes()
     done: Any = None
     while not control.stop:
         look = control.look
@@ -130,22 +129,50 @@ def live_steps(folder: Path, control: Control) -> Iterator[Event]:
             time.sleep(WAIT)
             continue
         done = look["number"]
-        key = look["image"], not look["objects"]
-        if key not in planes:
-            planes[key] = LivePlane.of(np.load(key[0]), key[1])
-            while len(planes) > 2:
-                planes.popitem(last=False)
-        yield from _previews(planes[key], look, folder, control)
+        yield from _previews(planes, look, folder, control)
 
 
-def _previews(plane: LivePlane, look: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
+class _Planes:
+    """The planes that were asked for last, as many as hold the features of two large ones; those of a stack are normalised alike."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[str, bool], LivePlane] = OrderedDict()
+        self._norms: dict[Any, Normalization] = {}
+
+    def plane(self, path: str, look: dict[str, Any]) -> LivePlane:
+        """The plane of a file, for a wish."""
+        key = path, not look["objects"]
+        if key not in self._found:
+            x = np.load(path)
+            stack = look.get("stack", path)
+            if stack not in self._norms:
+                self._norms[stack] = Rule().measure(x)
+            self._found[key] = LivePlane.of(x, key[1], self._norms[stack])
+        self._found.move_to_end(key)
+        while len(self._found) > 2 and sum(len(p.tiles) for p in self._found.values()) > 2 * KEPT:
+            self._found.popitem(last=False)
+        return self._found[key]
+
+
+def classifier_of(marked: Sequence[tuple[LivePlane, NDArray[np.integer[Any]]]]) -> PixelClassifier | None:
+    """Fitted to planes and their strokes (Y, X): 0 not annotated, else classes; None where those are fewer than two."""
+    parts = [part for plane, strokes in marked for part in plane.marked(strokes)]
+    if len({int(v) for _, classes in parts for v in np.unique(classes[classes > 0])}) < 2:
+        return None
+    return PixelClassifier([features for features, _ in parts], [classes for _, classes in parts])
+
+
+def _previews(planes: _Planes, look: dict[str, Any], folder: Path, control: Control) -> Iterator[Event]:
     """The part in view, coarse where it is large, then the whole plane."""
     began = time.monotonic()
     strokes = np.load(look["strokes"]).astype(np.int32)
-    classes = np.minimum(strokes, 2) if look["objects"] else strokes
-    if len(np.unique(classes[classes > 0])) < 2:
+    known = [(planes.plane(image, look), np.load(path)) for image, path in look.get("others", ())]
+    plane = planes.plane(look["image"], look)
+    known.append((plane, strokes))
+    classifier = classifier_of([(p, np.minimum(s, 2) if look["objects"] else s) for p, s in known])
+    if classifier is None:
         return
-    classifier = plane.classifier(classes)
+    largest = look.get("largest", int(strokes.max()))
     (a, b), (c, d) = look["view"]
     view = (max(0, a), min(plane.size[0], b)), (max(0, c), min(plane.size[1], d))
     pixels = (view[0][1] - view[0][0]) * (view[1][1] - view[1][0])
@@ -159,7 +186,7 @@ def _previews(plane: LivePlane, look: dict[str, Any], folder: Path, control: Con
     for k, (box, step) in enumerate(steps):
         if control.stop or (control.look or look)["number"] != look["number"]:
             return
-        found = _result(plane, classifier, strokes, box, step, bool(look["objects"]))
+        found = _result(plane, classifier, strokes, box, step, largest if look["objects"] else None)
         path = folder / f"live-{look['number']}-{k}.npy"
         np.save(path, found)
         yield Previewed(
@@ -168,14 +195,14 @@ def _previews(plane: LivePlane, look: dict[str, Any], folder: Path, control: Con
 
 
 def _result(
-    plane: LivePlane, classifier: PixelClassifier, strokes: NDArray[np.int32], box: Box, step: int, objects: bool
+    plane: LivePlane, classifier: PixelClassifier, strokes: NDArray[np.int32], box: Box, step: int, largest: int | None
 ) -> NDArray[np.int32]:
-    """Objects or classes in a box (rows, columns)."""
+    """Objects in a box (rows, columns), those without a stroke numbered from ``largest`` + 1 on; where that is None, classes."""
     probabilities = plane.probabilities(classifier, box, step)
     (a, b), (c, d) = box
-    if objects:
+    if largest is not None:
         drawn, x = strokes[a:b:step, c:d:step], plane.x[:, a:b:step, c:d:step]
-        found = numbered_like(objects_of(probabilities[-1], x, drawn), drawn, int(strokes.max()))
+        found = numbered_like(objects_of(probabilities[-1], x, drawn), drawn, largest)
     else:
         found = np.asarray(classifier.classes, np.int32)[probabilities.argmax(0)]
     return found if step == 1 else found.repeat(step, 0).repeat(step, 1)[: b - a, : d - c]

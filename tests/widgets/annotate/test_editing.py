@@ -172,6 +172,36 @@ def test_no_number_is_left(edited):
     assert use(with_room, "Add", (36, 36), (36, 39), (39, 39), (39, 36)) == "Added object 4."
 
 
+def test_nothing_in_view_is_no_step(edited):
+    editing = edited(squares(40, 40))
+    editing.accept_box((slice(3, 3), slice(0, 40)))
+    assert editing.history.length == 0
+
+
+def test_other_data_of_another_size_have_places_of_their_own(edited):
+    editing = edited(squares(40, 40))
+    editing.accept_box((slice(0, 40), slice(0, 40)))
+    editing.labels.data = squares(50, 60)
+    assert editing.mask is None
+    editing.accept_box((slice(0, 50), slice(0, 60)))
+    assert editing.mask.shape == (50, 60)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_was_accepted_goes_with_its_labels(qtbot, filled, panel, together):
+    annotate = panel(AnnotatePanel)
+    first, second = filled.layers["cells_0 labels"], filled.layers["cells_1 labels"]
+    masks = []
+    for labels in (first, second):
+        annotate.choose(labels)
+        annotate.editing.accept_box((slice(0, 20), slice(0, 20)))
+        masks.append(annotate.editing.accepted)
+    filled.layers.selection = {first, masks[0]} if together else {first}
+    filled.layers.remove_selected()
+    qtbot.waitUntil(lambda: masks[0] not in filled.layers)
+    assert masks[1] in filled.layers
+
+
 def test_add_says_what_is_in_the_way(edited):
     editing = edited(squares(40, 40), np.zeros((40, 40)))
     assert "Object 1 lies here" in use(editing, "Add", (10, 10))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from discs import discs
+from qtpy.QtTest import QTest
 
 from napari_dojo.widgets.annotate import live
-from napari_dojo.widgets.annotate.live import Strokes
+from napari_dojo.widgets.annotate.live import LOOK, Strokes
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
 from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.panel import open_panel
@@ -142,7 +144,7 @@ def test_in_a_plane_without_strokes_those_of_other_planes_count_for_training():
     assert Strokes(labels[1], False, labels).sentence == "0 classes painted here"
 
 
-def test_strokes_of_a_stack_can_be_trained_on_from_any_plane(viewer, qtbot):
+def test_strokes_of_a_stack_can_be_trained_on_and_are_followed_in_any_plane(viewer, qtbot):
     image, truth = (part[0] for part in discs())
     viewer.add_image(np.stack([image] * 6), name="stack")
     panel = open_panel(viewer, AnnotatePanel, "Annotate")
@@ -156,10 +158,76 @@ def test_strokes_of_a_stack_can_be_trained_on_from_any_plane(viewer, qtbot):
     layer.data_setitem((np.zeros(len(where[0]), int), *where), 1)
     viewer.dims.set_current_step(0, 0)
     qtbot.waitUntil(panel.retrain.train_button.isEnabled)
+    qtbot.waitUntil(lambda: shown(panel))
+    panel.live.shown = (None, None)
     viewer.dims.set_current_step(0, 1)
     qtbot.waitUntil(lambda: panel.strokes_text.text().endswith("background here"))
     assert panel.retrain.train_button.isEnabled()
-    assert panel.live_text.text() == ""
+    qtbot.waitUntil(lambda: shown(panel))
+    assert ((panel.live.layer.data[1] > 0) == (truth > 0)).mean() > 0.95  # it has no strokes
+    assert not panel.live.layer.data[2].any()
+
+
+def test_another_kind_of_strokes_and_another_image_are_followed(panel, viewer, qtbot):
+    choose(panel, "objects")
+    paint(panel, discs()[1][0])
+    choose(panel, "classes")
+    assert (panel.live_check.isChecked(), panel.live.on) == (True, True)
+    panel.live_check.click()
+    assert not panel.live.on
+    panel.live_check.click()
+    qtbot.waitUntil(lambda: shown(panel))
+    inverse = viewer.add_image(-viewer.layers["cells"].data, name="inverse")
+    qtbot.waitUntil(lambda: panel.image_box.findData(inverse) >= 0)
+    panel.live.shown = (None, None)
+    panel.image_box.choose(inverse)
+    qtbot.waitUntil(lambda: shown(panel))
+
+
+def test_what_waits_for_the_job_is_forgotten_when_it_ends(panel, viewer, monkeypatch):
+    choose(panel, "objects")
+    live, asked = panel.live, []
+    live.end()
+    runner = SimpleNamespace(job=None, start=lambda make: None, close=lambda patience: None)
+    monkeypatch.setattr(live, "_runner", runner)
+    live.begin(panel.editing, objects=True)
+    live._number = 5
+    live._written(({"number": 5, "image": "in a folder that is gone soon"}, Strokes(np.array([[1, 2]]), True)))
+    live.end()
+    live.begin(panel.editing, objects=True)
+    runner.job = SimpleNamespace(ask=asked.append)
+    QTest.qWait(5 * LOOK)
+    live.end()
+    assert asked == []
+
+
+def test_strokes_have_undo_and_no_tools_for_objects(panel, viewer):
+    choose(panel, "objects")
+    paint(panel, discs()[1][0])
+    layer = panel.editing.labels
+    assert [b.isVisibleTo(panel) for b in (panel.undo_button, panel.redo_button)] == [True, True]
+    assert not any(b.isVisibleTo(panel) for b in panel.tool_buttons.values())
+    before = layer.data.copy()
+    panel.undo_button.click()
+    assert not np.any(layer.data == 1)
+    assert panel.result.text() == "Undone."
+    panel.redo_button.click()
+    np.testing.assert_array_equal(layer.data, before)
+    panel.tools.take("Delete")  # as its key does
+    panel.tools.accept_under_mouse()
+    assert (panel.tools.tool, panel.editing.accepted, str(layer.mode)) == (None, None, "paint")
+    choose(panel, "")
+    assert all(b.isVisibleTo(panel) for b in panel.tool_buttons.values())
+
+
+def test_no_next_object_is_painted_where_its_number_does_not_fit(panel, viewer):
+    labels = np.zeros(viewer.layers["cells"].data.shape, np.uint8)
+    labels[2, 2] = 255
+    panel.choose(viewer.add_labels(labels, name="mask"))
+    choose(panel, "objects")
+    panel.next_button.click()
+    assert "holds numbers up to 255, which is used" in panel.result.text()
+    assert (panel.editing.labels.selected_label, panel.next_button.isChecked()) == (1, False)
 
 
 def test_a_trained_models_prediction_takes_the_place_of_the_preview_until_the_next_stroke(panel, viewer, qtbot):

@@ -16,7 +16,7 @@ from napari_dojo.paths import models_folder
 from napari_dojo.widgets.annotate import annotated as rows
 from napari_dojo.widgets.annotate.annotated import Annotated, annotated
 from napari_dojo.widgets.annotate.panel import AnnotatePanel
-from napari_dojo.widgets.annotate.retrain import NO_IMAGE, NO_LABELS, NONE_FOUND, NOTHING
+from napari_dojo.widgets.annotate.retrain import BLANK, NO_IMAGE, NO_LABELS, NONE_FOUND, NOTHING
 from napari_dojo.widgets.annotate.retraining import Outcome
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted
 from napari_dojo.widgets.common.layers import provenance
@@ -135,6 +135,25 @@ def test_a_model_that_lost_is_not_taken_unless_asked(filled, annotate, outcome):
     assert annotate.editing.labels.name == "cells_1-retrained"
 
 
+def test_what_a_retraining_says_has_its_room_before_it_is_painted(qtbot, filled, annotate, outcome):
+    annotate.window().resize(700, 500)
+    annotate.window().show()
+    inner = annotate.column.parentWidget()
+    qtbot.waitUntil(lambda: inner.height() >= inner.layout().totalHeightForWidth(inner.width()))
+    annotate.retrain._ended(outcome.what)
+    assert inner.height() >= inner.layout().totalHeightForWidth(inner.width())
+    for part in (annotate.retrain.lists, annotate.retrain.take_button, annotate.tool_buttons["Delete"]):
+        assert part.height() >= part.minimumSizeHint().height() > 0
+
+
+def test_a_result_does_not_take_the_panel_from_labels_that_are_worked_on(filled, annotate, outcome):
+    other = filled.layers["cells_2 labels"]
+    annotate.choose(other)
+    annotate.retrain._take(outcome.what)
+    assert annotate.editing.labels is other
+    assert filled.layers.selection.active is not filled.layers["cells_1-retrained"]
+
+
 def test_a_prediction_is_retrained_from_its_model_and_old_results_go_with_their_labels(
     qtbot, filled, annotate, outcome
 ):
@@ -199,6 +218,22 @@ def test_without_an_image_the_button_says_why(viewer, panel):
     assert not section.train_button.isEnabled()
     assert section.train_button.toolTip() == NO_IMAGE
     assert section.message.text() == NO_IMAGE  # beside the button, too
+
+
+@pytest.mark.parametrize("value", [7.0, np.nan])
+def test_of_an_image_that_shows_nothing_the_button_says_so(qtbot, filled, annotate, value):
+    section, image = annotate.retrain, filled.layers["cells_1"]
+    seen = image.data
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(section.train_button.isEnabled)
+    image.data = np.full(seen.shape, value, np.float32)
+    annotate.choose(filled.layers["cells_0 labels"])
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(lambda: section.message.text() == BLANK)
+    assert (section.train_button.isEnabled(), section.train_button.toolTip()) == (False, BLANK)
+    annotate.choose(filled.layers["cells_0 labels"])
+    qtbot.waitUntil(section.train_button.isEnabled)
+    assert section.message.text() == ""
 
 
 def test_without_labels_it_says_so(viewer, panel):

@@ -140,7 +140,7 @@ class Editing(QObject):
         self._finding, self._counting = Latest(self), Latest(self)
         self._finding.told.connect(self._found)
         self._counting.told.connect(self._counted)
-        self._accepted = accepted_layer(viewer.layers, labels)
+        self._accepted: Any = None
         self._soon = later(self, PAUSE, self._count)
         self._replaced()
 
@@ -185,6 +185,16 @@ class Editing(QObject):
         if isinstance(self.data, np.ndarray):
             return self.places.largest + 1
         return max(self.places.largest, int(np.max(self.data))) + 1
+
+    def full(self, number: int) -> str:
+        """Why there is no room for a number; empty where there is."""
+        largest = np.iinfo(self.data.dtype).max
+        if number <= largest:
+            return ""
+        return (
+            f"{self.labels.name} holds numbers up to {largest}, which is used. "
+            "Right-click it in the layer list, choose Convert data type and int32."
+        )
 
     def sight(self) -> Sight | None:
         """What is shown; None in 3-D views."""
@@ -303,7 +313,7 @@ class Editing(QObject):
 
     def _replaced(self, event: Any = None) -> None:
         """Other data: look for the objects again."""
-        self._places = None
+        self._places, self._accepted = None, accepted_layer(self._viewer.layers, self.labels)
         if isinstance(self.data, np.ndarray):
             self._finding.ask(edits.boxes_of, self.data)
         self._later()

@@ -121,7 +121,7 @@ def _split(editing: Editing, gesture: Gesture) -> str:
             free = max(free, int(edit.after.max()) + 1)
     if not numbers:
         return "No object lies on this line. Draw it across one."
-    if full := _full(editing, free - 1):
+    if full := editing.full(free - 1):
         return full
     if not editing.do(found):
         return "The line does not part an object. Draw it from one side to the other."
@@ -130,7 +130,7 @@ def _split(editing: Editing, gesture: Gesture) -> str:
 
 def _add(editing: Editing, gesture: Gesture) -> str:
     number, sight = editing.free_number, gesture.sight
-    if full := _full(editing, number):
+    if full := editing.full(number):
         return full
     if gesture.click:
         there = editing.number_at(gesture.start)
@@ -226,17 +226,6 @@ def _taken(editing: Editing, box: Box, sight: Sight) -> NDArray[np.bool_]:
     there = np.asarray(editing.data[box]) > 0
     flat = there.reshape([there.shape[a] for a in sorted(sight.axes)])
     return flat if sight.axes[0] < sight.axes[1] else flat.T
-
-
-def _full(editing: Editing, number: int) -> str:
-    """Why there is no room for a number; empty where there is."""
-    largest = np.iinfo(editing.data.dtype).max
-    if number <= largest:
-        return ""
-    return (
-        f"{editing.labels.name} holds numbers up to {largest}, and all are used. "
-        "Right-click it in the layer list, choose Convert data type and int32."
-    )
 
 
 def _of(*tools: Tool) -> Mapping[str, Tool]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_dojo.events import Event, Failed, Previewed
 from napari_dojo.jobs.requests import live_request
@@ -21,11 +24,12 @@ from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, provenance
 from napari_dojo.widgets.common.run import Runner
 
-__all__ = ["BACKGROUND", "Live", "Strokes", "strokes_in_view"]
+__all__ = ["BACKGROUND", "LOOK", "Live", "Strokes", "strokes_in_view"]
 
 BACKGROUND = 1  # the number of the background's strokes
 PAUSE = 20  # ms after a change until it is looked at
 LOOK = 20  # ms between two looks at the child
+OTHERS = 4  # planes of a stack beside the one in view whose strokes count for its preview, the nearest ones
 
 
 class Strokes:
@@ -33,7 +37,7 @@ class Strokes:
 
     Attributes
     ----------
-    enough : there is what a preview of this plane needs; ``trainable`` : what a model needs is in all of ``labels``.
+    enough : both kinds are in this plane; ``trainable`` : they are in all of ``labels``, which is what a model needs.
     """
 
     def __init__(self, plane: NDArray[Any], objects: bool, labels: Any = None) -> None:
@@ -95,11 +99,12 @@ class Live(QObject):
         self._writing = Latest(self)
         self._writing.told.connect(self._written)
         self._soon = later(self, PAUSE, self._send)
+        self._again = later(self, LOOK, self._ask)
+        self._look: dict[str, Any] = {}  # the next that the job is asked for
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._number, self._latest = 0, 0
         self._begun: dict[int, tuple[float, Sight]] = {}
-        self._image_key: Any = None
-        self._image_path = ""
+        self._images: dict[Any, str] = {}  # which planes are written already, and where
         self._changed_at = 0.0
         self._instead: Any = None  # the prediction of a trained model that is shown in its place
         self.shown: tuple[float | None, float | None] = (None, None)
@@ -133,9 +138,10 @@ class Live(QObject):
         self._viewer.layers.events.removed.disconnect(self._removed)
         self._viewer.dims.events.current_step.disconnect(self.follow)
         self._soon.stop()
+        self._again.stop()
         self._writing.forget()
         self._runner.close(0.5)
-        self._begun, self._image_key, self._instead = {}, None, None
+        self._begun, self._images, self._instead = {}, {}, None
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
@@ -182,10 +188,8 @@ class Live(QObject):
         for old in [n for n in self._begun if n < self._number - 20]:
             del self._begun[old]
         plane = np.array(_flat(np.asarray(editing.data[sight.plane]), sight))
-        key = (id(editing.image), sight.plane)
-        if key != self._image_key:
-            self._image_key, self._image_path = key, str(Path(self._folder.name) / f"image-{self._number}.npy")
-        self._writing.ask(_write, editing, sight, plane, self._image_path, self._number, self._objects)
+        folder = Path(self._folder.name)
+        self._writing.ask(_write, editing, sight, plane, folder, self._images, self._number, self._objects)
 
     def _written(self, told: Any) -> None:
         if isinstance(told, Exception):
@@ -195,13 +199,18 @@ class Live(QObject):
         self.counted.emit(counts)
         if self._editing is None:
             return
-        if not counts.enough:
+        if look is None:
             self.said.emit("")
             return
+        self._look = look
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask the job, once it is there, for what was written last."""
         if self._runner.job is None:  # it is just being started
-            QTimer.singleShot(LOOK, lambda: self._written(told))
-        elif look["number"] >= self._number - 1:
-            self._runner.job.ask(look)
+            self._again.start()
+        elif self._look["number"] >= self._number - 1:
+            self._runner.job.ask(self._look)
             if self.layer is None:
                 self.said.emit("Computing the first preview ...")
 
@@ -256,21 +265,58 @@ def _flat(part: NDArray[Any], sight: Sight) -> NDArray[Any]:
 
 
 def _write(
-    editing: Editing, sight: Sight, plane: NDArray[Any], image_path: str, number: int, objects: bool
-) -> tuple[dict[str, Any], Strokes]:
-    """Write strokes, and the image where it is new; what the job is to do, and what was counted. In a thread."""
-    if not Path(image_path).exists():
+    editing: Editing,
+    sight: Sight,
+    plane: NDArray[Any],
+    folder: Path,
+    images: dict[Any, str],
+    number: int,
+    objects: bool,
+) -> tuple[dict[str, Any] | None, Strokes]:
+    """Write strokes, and images that are new; what the job is to do, None without both kinds of strokes, and what was counted. In a thread."""
+    counts = Strokes(plane, objects, editing.data if editing.data.ndim > 2 else None)
+    others = list(islice(_others(editing, sight), OTHERS))
+    numbers = {int(n) for strokes in (plane, *(s for _, s in others)) for n in np.unique(strokes[strokes > 0])}
+    if len({min(n, BACKGROUND + 1) if objects else n for n in numbers}) < 2:
+        return None, counts
+    written = []
+    for k, (at, strokes) in enumerate([(sight, plane), *others]):
+        path = folder / f"strokes-{number}-{k}.npy"
+        np.save(path, strokes if k == 0 or not objects else np.minimum(strokes, BACKGROUND + 1))
+        (folder / f"strokes-{number - 8}-{k}.npy").unlink(missing_ok=True)  # nobody reads it any more
+        written.append([_image(editing, at, folder, images), str(path)])
+    view = [[sight.view[a].start, sight.view[a].stop] for a in sight.axes]
+    look = {"image": written[0][0], "strokes": written[0][1], "others": written[1:], "view": view, "objects": objects}
+    return look | {"number": number, "stack": id(editing.image), "largest": max(numbers)}, counts
+
+
+def _image(editing: Editing, sight: Sight, folder: Path, images: dict[Any, str]) -> str:
+    """The file of the image's plane, written where it is new."""
+    key = id(editing.image), sight.axes, tuple(s.start for s in sight.plane)
+    if key not in images:
         rows, columns = (sight.plane[a] for a in sight.axes)
         image = editing.channels_of_plane((rows, columns), sight)
         if image is None:
             raise ValueError("the image does not lie on the labels")
-        part = f"{image_path}.part.npy"
-        np.save(part, image)
-        Path(part).replace(image_path)
-    folder = Path(image_path).parent
-    strokes = str(folder / f"strokes-{number}.npy")
-    np.save(strokes, plane)
-    (folder / f"strokes-{number - 8}.npy").unlink(missing_ok=True)  # nobody reads it any more
-    view = [[sight.view[a].start, sight.view[a].stop] for a in sight.axes]
-    look = {"image": image_path, "strokes": strokes, "view": view, "objects": objects, "number": number}
-    return look, Strokes(plane, objects, editing.data if editing.data.ndim > 2 else None)
+        path = folder / f"image-{len(images)}.npy"
+        np.save(path, image)
+        images[key] = str(path)
+    return images[key]
+
+
+def _others(editing: Editing, sight: Sight) -> Iterator[tuple[Sight, NDArray[Any]]]:
+    """The other planes that have strokes, and those, the nearest first; of layers on disk none."""
+    data, hidden = editing.data, [a for a in range(editing.data.ndim) if a not in sight.axes]
+    if not isinstance(data, np.ndarray):
+        return
+    here = np.array([sight.plane[a].start for a in hidden], int)
+    places = np.array(list(product(*(range(data.shape[a]) for a in hidden))), int)
+    far = np.abs(places - here).sum(1)
+    for k in np.argsort(far, kind="stable")[1:]:  # the first is the one in view
+        plane = list(sight.plane)
+        for a, at in zip(hidden, places[k].tolist(), strict=True):
+            plane[a] = slice(at, at + 1)
+        strokes = data[tuple(plane)]
+        if strokes.any():
+            there = replace(sight, plane=tuple(plane))
+            yield there, _flat(strokes, there)

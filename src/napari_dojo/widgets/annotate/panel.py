@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
@@ -20,7 +21,7 @@ from napari_dojo.widgets.annotate.regions import RegionSection
 from napari_dojo.widgets.annotate.retrain import RetrainSection
 from napari_dojo.widgets.annotate.suggest import SuggestSection
 from napari_dojo.widgets.annotate.tools import FLAT, Tools
-from napari_dojo.widgets.common.accepted import accepted_places
+from napari_dojo.widgets.common.accepted import accepted_layer, accepted_places
 from napari_dojo.widgets.common.autosave import Autosave
 from napari_dojo.widgets.common.form import Fold, described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.latest import Latest
@@ -100,6 +101,7 @@ class AnnotatePanel(Panel):
         self.unfinished.draft_wanted.connect(self._restore)
         self.unfinished.changed.connect(self._lead)
         self.watch.changed.connect(self.refresh)
+        self.viewer.layers.events.removed.connect(self._removed)
         self.viewer.dims.events.ndisplay.connect(self._turning, position="first")
         self.viewer.dims.events.ndisplay.connect(self._turned, position="last")
         self.refresh()
@@ -182,7 +184,8 @@ class AnnotatePanel(Panel):
 
     def _correct(self) -> None:
         self.correct_part, column = _part()
-        column.addWidget(_heading("Correct"))
+        self.correct_heading = _heading("Correct")
+        column.addWidget(self.correct_heading)
         self.tool_buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -231,6 +234,7 @@ class AnnotatePanel(Panel):
         self.retrain.made.connect(self._retrained)
         self.retrain.failed.connect(self.warn)
         self.retrain.changed.connect(self._lead)
+        self.retrain.changed.connect(self.settle)
         self.retrain.more_button.clicked.connect(self._train)
         self.retrain.train_button.clicked.connect(lambda: self.tools.put_down())
         self.column.addWidget(self.retrain)
@@ -253,6 +257,17 @@ class AnnotatePanel(Panel):
         self.labels_box.fill(found, default)
         self._labels_chosen()
         self.regions.refresh()
+
+    def _removed(self, event: Any) -> None:
+        """Labels are gone: so is what was accepted in them, once all layers are gone that were removed with them."""
+        accepted = accepted_layer(self.viewer.layers, event.value) if event.value._type_string == "labels" else None
+        if accepted is not None:
+            QTimer.singleShot(0, lambda: self._drop(accepted))
+
+    def _drop(self, accepted: Any) -> None:
+        layers = self.viewer.layers
+        if accepted in layers and not any(accepted_layer(layers, x) is accepted for x in labels_of(layers)):
+            layers.remove(accepted)
 
     def _region_opened(self, image: Any, labels: Any) -> None:
         self.choose(labels)
@@ -326,8 +341,9 @@ class AnnotatePanel(Panel):
         self._image_chosen()
 
     def _image_chosen(self, *_: Any) -> None:
-        if self.editing is not None:
+        if self.editing is not None and self.editing.image is not self.image_box.layer:
             self.editing.image = self.image_box.layer
+            self.live.follow()
         for section in (self.suggest, self.planes, self.enough, self.filters, self.follow, self.retrain):
             section.use(self.editing)
         self.autosave.follow()
@@ -388,9 +404,8 @@ class AnnotatePanel(Panel):
         self._show()
         if kind:
             self._paint(BACKGROUND)
+        self.live_check.setChecked(False)  # of the other kind
         self.live_check.setChecked(bool(kind) and self.image_box.layer is not None)
-        if self.live.on:
-            self.live.begin(self.editing, kind == "objects")
         self.autosave.follow()
 
     def _live_toggled(self, on: bool) -> None:
@@ -445,8 +460,14 @@ class AnnotatePanel(Panel):
         self._paint(BACKGROUND)
 
     def _paint_next(self) -> None:
-        if self.editing is not None:
-            self._paint(max(BACKGROUND + 1, self.editing.free_number))
+        if self.editing is None:
+            return
+        number = max(BACKGROUND + 1, self.editing.free_number)
+        if full := self.editing.full(number):
+            self._say(full)
+            self._show_brush()
+        else:
+            self._paint(number)
 
     # what can be done
 
@@ -462,12 +483,10 @@ class AnnotatePanel(Panel):
         for button in (*self.tool_buttons.values(), self.view_button, self.all_button):
             button.setEnabled(on)
         self.find_box.setCurrentIndex(max(0, self.find_box.findData(kind)))
-        for part, shown in (
-            (self.strokes_part, bool(kind)),
-            (self.correct_part, not kind),
-            (self.accept_part, not kind),
-        ):
-            part.setVisible(shown)
+        self.strokes_part.setVisible(bool(kind))
+        tools = [button for name, button in self.tool_buttons.items() if name != "Accept"]
+        for part in (self.correct_heading, *tools, self.hint, self.accept_part):  # undo is for strokes, too
+            part.setVisible(not kind)
         self.count_text.setVisible(not kind)
         self.ground_button.setVisible(kind == "objects")
         self.next_button.setText("Next object  N" if kind == "objects" else "Next class  N")
@@ -488,6 +507,7 @@ class AnnotatePanel(Panel):
         self._show_brush()
         self._tool_changed()
         self._lead()
+        self.settle()
 
     def _meaning(self, editing: Editing) -> str:
         """What a training would use."""
@@ -568,6 +588,13 @@ class AnnotatePanel(Panel):
 
     def _retrained(self, layer: Any) -> None:
         """A retrained model has predicted the image: it is corrected next; strokes stay in the hand."""
+        outcome = self.retrain.outcome
+        if (
+            outcome is not None
+            and self.editing is not None
+            and self.editing.labels is not outcome.annotated.rows[0].target
+        ):
+            return  # a person works on other labels by now
         if self.strokes:
             if layer.data.any():  # else the live layer says more
                 self.live.give_way(layer)
@@ -604,6 +631,7 @@ class AnnotatePanel(Panel):
         if not self._ended:
             self.live.end()
             self._counting.forget()
+            self.viewer.layers.events.removed.disconnect(self._removed)
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dojo.data.normalize import is_blank
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Message, Progress, Started, Step
 from napari_dojo.metrics.corrections import Changed
@@ -40,7 +41,8 @@ from napari_dojo.widgets.common.form import (
     side_by_side,
 )
 from napari_dojo.widgets.common.kinds import look_of
-from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
+from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
 from napari_dojo.widgets.common.panel import marked
 from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.run import share_done, time_left
@@ -55,6 +57,7 @@ TIP = (
 NONE_FOUND = "It found nothing in this image: train longer, or annotate more."
 NO_IMAGE = "Choose the image that the labels belong to: the model is trained on it."
 NO_LABELS = "Make labels first (+ new), and paint: the model is trained on them."
+BLANK = "All pixels of this image have the same value, so nothing can be trained on it. Choose another image."
 NOTHING = "Paint or accept objects first: the model is trained on them."
 
 
@@ -85,6 +88,10 @@ class RetrainSection(QWidget):
         self.settings: dict[str, Any] = {}  # more settings of the training
         self.model: Model | None = None
         self.outcome: Outcome | None = None
+        self._blank = False  # the image shows nothing
+        self._looked_at: Any = None  # the data of which that is known, or asked
+        self._looking = Latest(self)
+        self._looking.told.connect(self._looked)
         self.retraining = Retraining(viewer, self)
         self.retraining.said.connect(self._progress)
         self.retraining.heard.connect(self._heard)
@@ -182,6 +189,21 @@ class RetrainSection(QWidget):
                 self.start_box.addItem(model.name, str(model.path))
         self.start_box.addItem("nothing", NONE)
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(chosen)))
+        self._look_at(image)
+        self._show()
+
+    def _look_at(self, image: Any) -> None:
+        """Find out, in a thread, whether the image shows anything; one on the disk is taken to."""
+        data = None if image is None else image.data
+        if data is self._looked_at:
+            return
+        self._looked_at, self._blank = data, False
+        self._looking.forget()
+        if image is not None and type(array_of(image)) is np.ndarray:
+            self._looking.ask(is_blank, array_of(image))
+
+    def _looked(self, found: Any) -> None:
+        self._blank = found is True
         self._show()
 
     def _start_wanted(self) -> Any:
@@ -230,6 +252,8 @@ class RetrainSection(QWidget):
             return NO_LABELS
         if self._editing.image is None:
             return NO_IMAGE
+        if self._blank:
+            return BLANK
         return "" if self._ready else NOTHING
 
     def _annotated(self) -> Annotated | None:
@@ -434,6 +458,8 @@ class RetrainSection(QWidget):
     def end(self) -> None:
         """The panel is closing; a training continues."""
         self.retraining.close()
+        self._looking.forget()
+        self._looked_at = None
         self._editing = self.outcome = None
 
 

@@ -66,7 +66,7 @@ class Tools(QObject):
     def take(self, name: str) -> None:
         """Take a tool, or put it down where it is in the hand already."""
         editing = self._editing
-        if editing is None:
+        if editing is None or editing.strokes:  # strokes are painted, not corrected as objects
             return
         if self.tool is not None and self.tool.name == name:
             self.put_down()
@@ -107,7 +107,7 @@ class Tools(QObject):
 
     def accept_under_mouse(self) -> None:
         """Accept the object below the mouse."""
-        if self._editing is None:
+        if self._editing is None or self._editing.strokes:
             return
         sight = self._editing.sight()
         if sight is None:

@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QDockWidget,
     QFormLayout,
@@ -179,6 +179,11 @@ class Panel(QWidget):
 
     def _recolour(self, event: Any = None) -> None:
         self.lead(self._leading)
+
+    def settle(self) -> None:
+        """Give widgets that came, went or have another text their places now, or they are painted once in too little room."""
+        if self.isVisible():
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
 
     def warn(self, text: str) -> None:
         """A notification of one sentence."""
