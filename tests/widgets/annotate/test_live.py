@@ -166,6 +166,13 @@ def test_strokes_of_a_stack_can_be_trained_on_and_are_followed_in_any_plane(view
     qtbot.waitUntil(lambda: shown(panel))
     assert ((panel.live.layer.data[1] > 0) == (truth > 0)).mean() > 0.95  # it has no strokes
     assert not panel.live.layer.data[2].any()
+    panel.live.shown = (None, None)
+    viewer.dims.order = (1, 0, 2)  # from the side
+    qtbot.waitUntil(lambda: shown(panel))
+    viewer.dims.order = (0, 1, 2)
+    panel.live_check.setChecked(False)
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: panel.strokes_text.text().startswith("2 objects"))
 
 
 def test_another_kind_of_strokes_and_another_image_are_followed(panel, viewer, qtbot):

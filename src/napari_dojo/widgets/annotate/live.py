@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ __all__ = ["BACKGROUND", "LOOK", "Live", "Strokes", "strokes_in_view"]
 BACKGROUND = 1  # the number of the background's strokes
 PAUSE = 20  # ms after a change until it is looked at
 LOOK = 20  # ms between two looks at the child
-OTHERS = 4  # planes of a stack beside the one in view whose strokes count for its preview, the nearest ones
+OTHERS = 4  # planes of a stack beside the one in view whose strokes count for its preview, the nearest ones; more, where they lack a kind
 
 
 class Strokes:
@@ -124,7 +124,8 @@ class Live(QObject):
         editing.changed.connect(self.follow)
         editing.labels.events.paint.connect(self._stroked)
         self._viewer.layers.events.removed.connect(self._removed)
-        self._viewer.dims.events.current_step.connect(self.follow)
+        for moved in (self._viewer.dims.events.current_step, self._viewer.dims.events.order):
+            moved.connect(self.follow)
         self.follow()
 
     def end(self) -> None:
@@ -136,7 +137,8 @@ class Live(QObject):
             editing.changed.disconnect(self.follow)
         editing.labels.events.paint.disconnect(self._stroked)
         self._viewer.layers.events.removed.disconnect(self._removed)
-        self._viewer.dims.events.current_step.disconnect(self.follow)
+        for moved in (self._viewer.dims.events.current_step, self._viewer.dims.events.order):
+            moved.disconnect(self.follow)
         self._soon.stop()
         self._again.stop()
         self._writing.forget()
@@ -275,19 +277,31 @@ def _write(
 ) -> tuple[dict[str, Any] | None, Strokes]:
     """Write strokes, and images that are new; what the job is to do, None without both kinds of strokes, and what was counted. In a thread."""
     counts = Strokes(plane, objects, editing.data if editing.data.ndim > 2 else None)
-    others = list(islice(_others(editing, sight), OTHERS))
-    numbers = {int(n) for strokes in (plane, *(s for _, s in others)) for n in np.unique(strokes[strokes > 0])}
-    if len({min(n, BACKGROUND + 1) if objects else n for n in numbers}) < 2:
+    planes, kinds, largest = [(sight, plane)], _kinds(plane, objects), int(plane.max(initial=0))
+    for at, strokes in _others(editing, sight):
+        if len(planes) > OTHERS and len(kinds) > 1:
+            break
+        found = _kinds(strokes, objects)
+        if len(planes) <= OTHERS or not found <= kinds:
+            planes.append((at, strokes))
+            kinds, largest = kinds | found, max(largest, int(strokes.max()))
+    if len(kinds) < 2:
         return None, counts
     written = []
-    for k, (at, strokes) in enumerate([(sight, plane), *others]):
+    for k, (at, strokes) in enumerate(planes):
         path = folder / f"strokes-{number}-{k}.npy"
         np.save(path, strokes if k == 0 or not objects else np.minimum(strokes, BACKGROUND + 1))
-        (folder / f"strokes-{number - 8}-{k}.npy").unlink(missing_ok=True)  # nobody reads it any more
+        (folder / f"strokes-{number - 8}-{k}.npy").unlink(missing_ok=True)  # nobody reads it by now
         written.append([_image(editing, at, folder, images), str(path)])
     view = [[sight.view[a].start, sight.view[a].stop] for a in sight.axes]
     look = {"image": written[0][0], "strokes": written[0][1], "others": written[1:], "view": view, "objects": objects}
-    return look | {"number": number, "stack": id(editing.image), "largest": max(numbers)}, counts
+    return look | {"number": number, "stack": id(editing.image), "largest": largest}, counts
+
+
+def _kinds(strokes: NDArray[Any], objects: bool) -> set[int]:
+    """Which classes there are in a plane: those painted, or background and objects."""
+    found = {int(n) for n in np.unique(strokes[strokes > 0])}
+    return {min(n, BACKGROUND + 1) for n in found} if objects else found
 
 
 def _image(editing: Editing, sight: Sight, folder: Path, images: dict[Any, str]) -> str:

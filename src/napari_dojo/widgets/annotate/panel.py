@@ -102,6 +102,8 @@ class AnnotatePanel(Panel):
         self.unfinished.changed.connect(self._lead)
         self.watch.changed.connect(self.refresh)
         self.viewer.layers.events.removed.connect(self._removed)
+        for moved in (self.viewer.dims.events.current_step, self.viewer.dims.events.order):
+            moved.connect(self._count_strokes)
         self.viewer.dims.events.ndisplay.connect(self._turning, position="first")
         self.viewer.dims.events.ndisplay.connect(self._turned, position="last")
         self.refresh()
@@ -416,7 +418,7 @@ class AnnotatePanel(Panel):
             self.live_text.setText("Starting ...")
             self.live.begin(self.editing, self.strokes == "objects")
 
-    def _count_strokes(self) -> None:
+    def _count_strokes(self, event: Any = None) -> None:
         """Without the live preview, which counts them, too."""
         if self.editing is not None and self.strokes and not self.live.on:
             self._counting.ask(strokes_in_view, self.editing)
@@ -632,6 +634,8 @@ class AnnotatePanel(Panel):
             self.live.end()
             self._counting.forget()
             self.viewer.layers.events.removed.disconnect(self._removed)
+            for moved in (self.viewer.dims.events.current_step, self.viewer.dims.events.order):
+                moved.disconnect(self._count_strokes)
             for act in (self._turning, self._turned):
                 self.viewer.dims.events.ndisplay.disconnect(act)
             self.tools.close()
