@@ -31,8 +31,8 @@ from napari_dojo.training.held import REMEMBERED
 EDGE = 256  # of the fields, px
 DIAMETER = 24.0  # px in the network: objects much larger or smaller are brought to it
 SHOWN = (
-    "Trained on napari-dojo's own simulator alone: it was shown no real image and no volumes. It is there to be started "
-    "from, on a few images of your own; what it finds without that is a guess."
+    "Trained on napari-dojo's own simulator alone: it has seen no real image and no volumes. Train from it on a few images "
+    "of your own; do not rely on its objects without that."
 )
 
 
