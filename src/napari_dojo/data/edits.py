@@ -390,7 +390,7 @@ def line_in(labels: Any, line: ArrayLike, where: Box, axes: Axes = (-2, -1)) -> 
     points = np.rint(path - _corner(box, axes)).astype(int)
     inside = ((points >= 0) & (points < found.shape)).all(1)
     numbers = found[tuple(points[inside].T)]
-    return [int(n) for n in dict.fromkeys(numbers.tolist()) if n]
+    return [int(n) for n in dict.fromkeys(numbers.tolist()) if n > 0]
 
 
 def _replaced(labels: Any, box: Box, change: Any) -> Edit | None:

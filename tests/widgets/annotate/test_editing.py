@@ -172,6 +172,16 @@ def test_no_number_is_left(edited):
     assert use(with_room, "Add", (36, 36), (36, 39), (39, 39), (39, 36)) == "Added object 4."
 
 
+def test_negative_numbers_are_no_objects(edited):
+    labels = -squares(40, 40)
+    editing = edited(labels.copy())
+    assert "There is no object" in use(editing, "Delete", (10, 10))
+    assert "Fewer than two objects" in use(editing, "Merge", (10, 10), (10, 20), (30, 20))
+    assert "There is no object" in use(editing, "Merge", (10, 20), first=np.array([10.0, 10.0]))
+    assert "No object lies on this line" in use(editing, "Split", (3, 10), (17, 10))
+    np.testing.assert_array_equal(editing.data, labels)
+
+
 def test_nothing_in_view_is_no_step(edited):
     editing = edited(squares(40, 40))
     editing.accept_box((slice(3, 3), slice(0, 40)))

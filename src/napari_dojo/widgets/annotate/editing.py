@@ -213,10 +213,10 @@ class Editing(QObject):
         return Sight(plane, objects, (shown[0], shown[1]), edits.meet(view, plane))
 
     def number_at(self, place: ArrayLike) -> int:
-        """The number at a place (data coordinates); 0 outside."""
+        """The number of the object at a place (data coordinates); 0 outside, and where the number is negative."""
         at = tuple(round(float(p)) for p in np.asarray(place))
         inside = all(0 <= p < n for p, n in zip(at, self.data.shape, strict=True))
-        return int(self.data[at]) if inside else 0
+        return max(0, int(self.data[at])) if inside else 0
 
     def box(self, numbers: Sequence[int], place: ArrayLike, where: Box) -> Box | None:
         """Where objects lie in ``where``: of layers on disk, what is connected to the place."""
