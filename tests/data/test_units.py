@@ -46,6 +46,12 @@ def test_sizes_of_one_unit_come_in_micrometres() -> None:
     assert in_micrometres({"Y": 1, "X": 1}, {}) == ({}, None)
 
 
+def test_an_axis_that_is_no_length_does_not_take_the_others_with_it() -> None:
+    for unit in (None, "pixel", "reference frame"):
+        sizes = {"Z": 1.0, "Y": 500, "X": 0.25}
+        assert in_micrometres(sizes, {"Z": unit, "Y": "nm", "X": "um"}) == ({"Y": 0.5, "X": 0.25}, "um")
+
+
 def test_printers_and_impossible_sizes() -> None:
     assert [print_resolution(25_400 / dpi) for dpi in (72, 300, 299.9994)] == [72, 300, 300]
     assert [print_resolution(size) for size in (0.5, 10.0, 80.0)] == [None, None, None]

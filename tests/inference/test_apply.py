@@ -219,6 +219,16 @@ def test_channels_are_measured_one_by_one(tmp_path: Path) -> None:
     assert (row["mean_intensity_c0"], row["mean_intensity_c1"], row["area_um2"]) == ("0.125", "900", "2.56")
 
 
+def test_a_prediction_is_there_only_with_its_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_dojo.inference.tiff_sink.write_csv", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        list(steps(bright(), files(folder, tables=True)))
+    assert files(folder, tables=True).left() == (0, 1, 2)
+
+
 def test_an_image_is_never_replaced_by_its_prediction(folder: Path) -> None:
     there = TiffSink(files(folder).inputs, folder / "in", overwrite=True)
     with pytest.raises(DojoError, match=r"would overwrite the image a.tif itself"):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
+import tifffile
+
+from napari_dojo.errors import DojoError
 from napari_dojo.inference.tiff_sink import TiffSink, folder_for
 
 
@@ -18,6 +24,24 @@ def test_how_many_predictions_are_there(tmp_path: Path) -> None:
         (tmp_path / "out" / name).write_text("")
     assert files(tmp_path).existing == 1
     assert files(tmp_path, tables=True).existing == 2
+
+
+def test_a_file_of_several_images_is_left_until_all_are_there(tmp_path: Path) -> None:
+    given, out = tmp_path / "in.tif", tmp_path / "out"
+    with tifffile.TiffWriter(given, ome=True) as tif:
+        for _ in range(3):
+            tif.write(np.zeros((5, 6), np.uint8))
+    sink = TiffSink((given,), out)
+    out.mkdir()
+    assert sink.left() == (0,)
+    for k in (1, 2):
+        (out / f"in_image{k}.tif").write_text("")
+    assert sink.left() == (0,)
+    with pytest.raises(DojoError, match="exists already"):
+        sink.place(0, 1)
+    assert replace(sink, resumed=True).place(0, 1) == out / "in_image1.tif"
+    (out / "in_image3.tif").write_text("")
+    assert sink.left() == ()
 
 
 def test_predictions_lie_beside_what_was_given(tmp_path: Path) -> None:

@@ -163,3 +163,16 @@ def test_objects(tmp_path: Path) -> None:
         read(images, target=str(labels), classes=str(table))
     with pytest.raises(DojoError, match="need their labels"):
         read(images, classes=str(table))
+
+
+def test_all_images_of_a_file_have_its_role_and_its_group(tmp_path: Path) -> None:
+    for name in ("a/1.tif", "b/2.tif"):
+        (tmp_path / "d" / name).parent.mkdir(parents=True)
+        with tifffile.TiffWriter(tmp_path / "d" / name, ome=True) as tif:
+            for _ in range(2):
+                tif.write(noise(), photometric="minisblack")
+    (tmp_path / "roles.csv").write_text("file,role\n2.tif,validation\n")
+    dataset, _ = read(tmp_path / "d", roles=str(tmp_path / "roles.csv"))
+    assert [s.name for s in dataset.samples] == [f"{n}.tif (image {k})" for n in (1, 2) for k in (1, 2)]
+    assert [s.role for s in dataset.samples] == ["automatic", "automatic", "validation", "validation"]
+    assert [s.group for s in dataset.samples] == ["1.tif", "1.tif", "2.tif", "2.tif"]

@@ -124,6 +124,12 @@ def test_ome_zarr_goes_round(tmp_path: Path, axes: str) -> None:
     assert os.listdir(tmp_path) == ["a.ome.zarr"]
 
 
+def test_an_ome_zarr_is_called_as_its_file(tmp_path: Path) -> None:
+    write(tmp_path / "cells.ome.zarr", numbers("YX"), "YX")
+    about = json.loads((tmp_path / "cells.ome.zarr" / "zarr.json").read_text())["attributes"]["ome"]
+    assert about["multiscales"][0]["name"] == "cells"
+
+
 def test_png_and_numpy_go_round(tmp_path: Path) -> None:
     for dtype in (np.uint8, np.uint16):
         array = numbers("YX", dtype) * (250 if dtype == np.uint16 else 1)
@@ -391,6 +397,22 @@ def test_ome_zarr_of_others(tmp_path: Path, version: str) -> None:
     lazy = read(tmp_path / "a.zarr", lazy_above=10)
     assert hasattr(lazy.data, "dask")
     same(lazy, array[0])
+
+
+def test_an_ome_zarr_of_one_plane_keeps_its_pixel_size(tmp_path: Path) -> None:
+    """bioformats2raw writes five axes, and no unit for the Z of an image without a distance of planes."""
+    import zarr
+
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", data=numbers("YX")[None, None, None])
+    axes: list[dict[str, str]] = [{"name": a, "type": "space"} for a in "tczyx"]
+    for axis in axes[3:]:
+        axis["unit"] = "micrometer"
+    scale = [{"type": "scale", "scale": [1, 1, 1, 0.5, 0.25]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    picture = read(tmp_path / "a.zarr")
+    assert (picture.axes, picture.pixel_size, picture.unit) == ("YX", (0.5, 0.25), "um")
 
 
 def test_zarr_without_ome(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +187,7 @@ def _left(sink: Sink) -> Some:
 
     if not isinstance(sink, TiffSink) or sink.then or sink.classes:
         raise DojoError("--skip-existing is for a folder with a file for each image. Leave it out.")
-    return Some(sink, sink.left())
+    return Some(replace(sink, resumed=True), sink.left())
 
 
 def _on_cluster(args: argparse.Namespace, sink: Sink, ready: Ready) -> Iterator[Event]:

@@ -39,7 +39,12 @@ def unit_text(unit: str | None) -> str:
 
 
 def in_micrometres(sizes: Mapping[str, float], units: Mapping[str, str | None]) -> tuple[dict[str, float], str | None]:
-    """Sizes by axis and their unit: "um" where they are lengths; nothing where they are no sizes or their units differ."""
+    """Sizes by axis and their unit: "um" where they are lengths; nothing where they are no sizes or their units differ.
+
+    Where Y and X are lengths, an axis that is none (the Z of a single plane often has no unit) is left out.
+    """
+    lengths = {axis for axis in sizes if micrometres(units.get(axis))}
+    sizes = {axis: sizes[axis] for axis in sizes if axis in lengths} if {"Y", "X"} <= lengths else sizes
     found: dict[str, float] = {}
     names = set()
     for axis, size in sizes.items():

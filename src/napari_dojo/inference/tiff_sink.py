@@ -55,16 +55,19 @@ def description_of(card: Card, name: str) -> str:
 
 
 def write_prediction(path: Path, card: Card, image: Input, found: Prediction) -> Path | None:
-    """Write the prediction for an image as TIFF, and beside it that of its uncertainty, whose path is returned where there is one."""
+    """Write the prediction for an image as TIFF, and beside it that of its uncertainty, whose path is returned where there is one.
+
+    The prediction comes last: where it is there, all is.
+    """
     kind = TASKS[card.task].result
     about, size = description_of(card, image.name), card.predicted_size(image.pixel_size)
     names = card.maps if kind.intensities and len(card.maps) > 1 else ()
     write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
+    beside = None
+    if found.uncertainty is not None:
+        beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+        write(beside, found.uncertainty, description=f"Uncertainty of {about}")
     write(path, found.array, description=about, labels=not kind.intensities)
-    if found.uncertainty is None:
-        return None
-    beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
-    write(beside, found.uncertainty, description=f"Uncertainty of {about}")
     return beside
 
 
@@ -86,6 +89,7 @@ class TiffSink:
     rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
     then : the folder of a model that gives each predicted object a class; empty: none.
     classes : predictions are classes, so that nothing but their table is written.
+    resumed : the images are those that are `left`; of a file with several, those that are done are done again.
     """
 
     inputs: tuple[Path, ...]
@@ -97,6 +101,7 @@ class TiffSink:
     rois: bool = False
     then: str = ""
     classes: bool = False
+    resumed: bool = False
 
     @property
     def where(self) -> str:
@@ -129,9 +134,9 @@ class TiffSink:
         return files
 
     def left(self) -> tuple[int, ...]:
-        """The inputs whose prediction is not there yet; DojoError where two would share one, or one would replace an input."""
+        """The inputs with an image whose prediction is not there yet; DojoError where two would share one, or one would replace an input."""
         replace(self, overwrite=True).paths()
-        return tuple(i for i, path in enumerate(self._planned) if not _is_done(path))
+        return tuple(i for i in range(len(self.inputs)) if not self._is_done(i))
 
     def check(self) -> None:
         """DojoError, see `paths`, or where the folder cannot be written."""
@@ -164,7 +169,6 @@ class TiffSink:
         if not kind.dense:
             return self._classes_of(index, card, image, found)
         path = self.place(index, image.number)
-        beside = write_prediction(path, card, image, found)
         table = rois = None
         if self.tables and kind in TABLES:
             table = path.with_suffix(".csv")
@@ -175,6 +179,7 @@ class TiffSink:
         if self.rois and kind in TABLES and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)
+        beside = write_prediction(path, card, image, found)  # last: where it is there, all is
         if self.then:
             with self._turn:
                 self._classes_of(index, self._classifier.card, image, self._classified(image, found))
@@ -238,13 +243,26 @@ class TiffSink:
         path = self._planned[index]
         if not number:
             return path
-        path = path.with_name(f"{path.stem}_image{number}{path.suffix}")
+        path = _numbered(path, number)
         if path in self._planned:
             raise DojoError(f"The prediction of another file goes to {path.name}. Rename one of the two files.")
         if path.resolve() in {p.resolve() for p in self.inputs}:
             raise DojoError(f"The result would overwrite the image {path.name} itself. Choose another output folder.")
         self._check_free(self._files(path))
         return path
+
+    def _is_done(self, index: int) -> bool:
+        """Whether the predictions for all images of a file are there."""
+        path = self._planned[index]
+        if _is_there(path):
+            return True
+        if not _is_there(_numbered(path, 1)):
+            return False
+        try:
+            count = images.read(self.inputs[index], lazy_above=0, image=0).images
+        except DojoError:
+            return False  # which says why, when it is its turn
+        return all(_is_there(_numbered(path, k)) for k in range(2, count + 1))
 
     def _files(self, prediction: Path) -> tuple[Path, ...]:
         """A prediction and what is written beside it."""
@@ -253,7 +271,7 @@ class TiffSink:
 
     def _check_free(self, files: Sequence[Path]) -> None:
         there = next((p for p in files if os.path.lexists(p)), None)
-        if there is not None and not self.overwrite:
+        if there is not None and not (self.overwrite or self.resumed):
             raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
 
     @cached_property
@@ -304,9 +322,13 @@ class Some:
         """Each image has its own prediction."""
 
 
-def _is_done(prediction: Path) -> bool:
-    """Whether a prediction is there: as TIFF, of the first of several images, or as a whole OME-Zarr."""
+def _numbered(prediction: Path, number: int) -> Path:
+    """Where the prediction for one of several images of a file goes."""
+    return prediction.with_name(f"{prediction.stem}_image{number}{prediction.suffix}")
+
+
+def _is_there(prediction: Path) -> bool:
+    """Whether a prediction is there, as TIFF or as a whole OME-Zarr."""
     store = prediction.with_suffix(".zarr")
     unfinished = store.with_name(store.name + UNFINISHED).exists()
-    first = prediction.with_name(f"{prediction.stem}_image1{prediction.suffix}")
-    return os.path.lexists(prediction) or os.path.lexists(first) or (store.exists() and not unfinished)
+    return os.path.lexists(prediction) or (store.exists() and not unfinished)

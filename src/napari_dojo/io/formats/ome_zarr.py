@@ -19,7 +19,7 @@ from napari_dojo.data.units import in_micrometres
 from napari_dojo.errors import DojoError
 from napari_dojo.io.formats import picture as shared
 from napari_dojo.io.formats.picture import Picture, Wanted, in_order, lazy, plane_size
-from napari_dojo.io.pairing import is_zarr
+from napari_dojo.io.pairing import is_zarr, stem_of
 from napari_dojo.io.remote import address, is_remote, open_zarr
 
 __all__ = [
@@ -188,6 +188,7 @@ class Layout:
     shape, chunks : of the full resolution.
     pixel_size : (Y, X) or (Z, Y, X), in ``unit``; None: not known.
     labels : the name of the labels that it is, in the group ``labels``; empty: it is an image.
+    name : of the image; empty: that of the store.
     """
 
     axes: str
@@ -199,6 +200,7 @@ class Layout:
     channel_names: tuple[str, ...] = ()
     labels: str = ""
     description: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         if list(self.axes) != sorted(self.axes, key="TCZYX".index):
@@ -301,7 +303,8 @@ def write_zarr(part: Path, picture: Picture, labels: bool) -> None:
     data, axes = in_order(picture, "TCZYX")
     chunks = tuple(min(n, shared.TILE) if a in "YX" else 1 for a, n in zip(axes, data.shape, strict=True))
     about = (picture.pixel_size, picture.unit, picture.channel_names)
-    layout = Layout(axes, data.shape, chunks, data.dtype.name, *about, "labels" if labels else "", picture.description)
+    named = ("labels" if labels else "", picture.description, stem_of(picture.path))
+    layout = Layout(axes, data.shape, chunks, data.dtype.name, *about, *named)
     stored = create(part, layout)
     if hasattr(data, "dask"):
         import dask.array as da
@@ -343,7 +346,7 @@ def _describe(store: Path, group: Any, layout: Layout, levels: int) -> None:
     scales = [[size.get(a, 1.0) * (2**k if a in "YX" else 1) for a in layout.axes] for k in range(levels)]
     image: dict[str, Any] = {
         **of,
-        "name": layout.labels or store.stem,
+        "name": layout.labels or layout.name or store.stem,
         "axes": [{"name": a.lower(), **kinds.get(a, {"type": "space", **unit})} for a in layout.axes],
         "datasets": [
             {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
