@@ -1265,3 +1265,13 @@ def test_what_is_in_sight_is_computed_first(qtbot, viewer, large, at_once, monke
     kept(qtbot, apply)
     assert told[0][640:, 512:].any()
     assert not told[0][:128, :128].any()
+
+
+def test_a_diameter_that_was_typed_stays_when_the_panel_is_shown_again(qtbot, viewer):
+    apply = ApplyPanel(viewer)
+    qtbot.addWidget(apply)
+    assert apply.choose_model("nuclei-fluorescence")
+    apply.request.diameter.box.setValue(33)
+    apply.show()
+    assert apply.request.diameter.value == 33
+    apply.end()

@@ -8,12 +8,14 @@ from same import same
 from settled import settled
 
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.jobs.job import Job
 from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import save
 from napari_dojo.paths import models_folder
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.smlm import film
 from napari_dojo.widgets.apply.panel import ApplyPanel
+from napari_dojo.widgets.apply.stores import StoreLayers
 
 pytestmark = pytest.mark.gui
 
@@ -181,3 +183,43 @@ def test_predicted_images_of_a_folder_say_what_they_are(qtbot, viewer, panel, tm
     qtbot.waitUntil(lambda: "2 of 2 images are done" in apply.message.text())
     assert sorted(p.name for p in out.iterdir()) == ["0 (predicted by same).tif", "1 (predicted by same).tif"]
     assert "2 of the results exist already" in apply.batch.why_not
+
+
+def test_what_was_said_of_a_prediction_goes_with_it(qtbot, viewer, applied):
+    identity("same")
+    viewer.add_image(simulate("nuclei", (64, 80), 1, photons=30).image, name="cells")
+    apply = applied("same")
+    honesty = apply.outcome.reliability
+    honesty.residual_button.click()
+    settled(qtbot, honesty)
+    assert honesty.text.text()
+    assert not honesty.left.isHidden()
+    viewer.layers.remove(apply.results.shown[0].layer)
+    apply.results.follow()
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: bool(apply.results.shown) and not apply.results.reading)
+    assert honesty.text.text() == ""
+    assert honesty.left.isHidden()
+    assert honesty.right.isHidden()
+    honesty.resolution_button.click()
+    viewer.layers.remove(apply.results.shown[0].layer)
+    apply.results.follow()
+    settled(qtbot, honesty)
+    assert honesty.text.text() == ""
+    assert not honesty._runner.busy
+
+
+def test_each_job_is_told_what_is_in_sight(qtbot, viewer, applied, monkeypatch):
+    box, told = [(0, 9), (0, 9)], []
+    monkeypatch.setattr(StoreLayers, "seen", lambda self: box)
+    monkeypatch.setattr(Job, "ask", lambda self, what: told.append(what))
+    identity("same")
+    viewer.add_image(simulate("nuclei", (64, 80), 1).image, name="cells")
+    apply = applied("same")
+    for _ in range(2):
+        apply.apply_button.click()
+        qtbot.waitUntil(lambda: apply.runner.job is not None)
+        apply._look()
+        apply._look()
+        qtbot.waitUntil(lambda: not apply.runner.busy)
+    assert told == [{"box": box}] * 2

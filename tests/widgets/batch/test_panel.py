@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bright import squares
+from same import same
 from settled import settled
 
 from napari_dojo.inference.filters import Limits, Range
 from napari_dojo.io import images
+from napari_dojo.models.bundle import save
+from napari_dojo.paths import models_folder
 from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, Predict, parsed, read_recipe, text_of
 from napari_dojo.settings import PredictSettings
+from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.batch.results import Rows
 
@@ -38,6 +43,21 @@ def test_it_says_what_to_do_first(batch):
     assert "Add a folder of images" in batch.found.text()
     assert not batch.run_button.isEnabled()
     assert [row.step.model for row in batch.steps.rows] == ["nuclei-fluorescence"]
+
+
+@pytest.mark.parametrize("kind", [ApplyPanel, BatchPanel])
+def test_models_that_came_since_are_listed_when_the_panel_is_shown(qtbot, viewer, kind):
+    made = kind(viewer)
+    qtbot.addWidget(made)
+    box = made.model_box if kind is ApplyPanel else made.steps.rows[0].box
+    box.setCurrentIndex(1)
+    before, chosen = box.count(), box.currentText()
+    save(same("new"), models_folder() / "new", np.zeros((1, 16, 16)))
+    made.show()
+    assert box.count() == before + 1
+    assert box.findText("new") >= 0
+    assert box.currentText() == chosen
+    made.end()
 
 
 def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):

@@ -7,6 +7,7 @@ import pytest
 
 from napari_dojo.io.images import Picture
 from napari_dojo.widgets.batch.results import Opened, show
+from napari_dojo.widgets.common.provenance import is_uncorrected
 
 pytestmark = pytest.mark.gui
 
@@ -36,3 +37,17 @@ def test_the_same_layers_show_the_next_image(viewer):
     assert viewer.layers[0] is mine
     show(viewer, opened("alone", 7, "ZYX")._replace(result=None))
     assert [layer.name for layer in viewer.layers] == ["mine", "alone"]
+
+
+def test_a_result_that_a_person_has_painted_in_stays(viewer):
+    show(viewer, opened("a", 10))
+    labels = viewer.layers["a: labels"]
+    assert is_uncorrected(labels.metadata)  # no ground truth
+    labels.data_setitem((np.array([0]), np.array([0])), 7)
+    show(viewer, opened("b", 20))
+    assert [(x.name, x.visible) for x in viewer.layers] == [("a: labels", False), ("b", True), ("b: labels", True)]
+    assert labels.data[0, 0] == 7
+    assert not is_uncorrected(labels.metadata)
+    show(viewer, opened("c", 30))
+    assert [x.name for x in viewer.layers] == ["a: labels", "c", "c: labels"]
+    assert viewer.layers[2].metadata["napari_dojo"]["image"] == "c"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ from napari_dojo.events import Done, Validated
 from napari_dojo.jobs.runs import unfinished
 from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import models_folder, runs_folder
-from napari_dojo.widgets.common.queue import desk
+from napari_dojo.widgets.common.queue import Training, desk
 from napari_dojo.widgets.train.panel import TrainPanel
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
@@ -217,3 +218,21 @@ def test_train_more_continues_from_where_it_ended(qtbot, filled, train):
     qtbot.waitUntil(train.progress.after.isEnabled)
     assert training.end.facts["steps"] > steps
     assert os.listdir(models_folder()) == ["cells"]
+
+
+def test_a_training_for_more_minutes_waits_behind_the_others(viewer, another, tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "begin", lambda self: setattr(self, "state", "working"))
+    viewers = viewer, another()
+    first, second = (Training(v, tmp_path / f"{k}", tmp_path / f"{k}", Path, None) for k, v in enumerate(viewers))
+    for training in (first, second):
+        desk().add(training)
+    first.state = "over"
+    desk()._turn()
+    first.state = "waiting"
+    desk().add(first)
+    try:
+        assert second.state == "working"
+        assert desk().before(first) is second
+    finally:
+        for v in viewers:
+            desk().close(v)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,3 +127,21 @@ def test_a_training_is_watched_again(viewer, own_home, inside):
     viewer.layers.remove(stack)
     inside.end()
     assert own.visible
+
+
+def test_the_receptive_field_is_that_of_the_image_that_was_looked_at(qtbot, viewer, inside):
+    image = viewer.add_image(simulate("nuclei", (64, 80), 0).image, name="seen", scale=(0.5, 0.5))
+    image.corner_pixels = np.array([[0, 0], [64, 80]])
+    inside.refresh()
+    inside.look_button.click()
+    assert not inside.field_button.isEnabled()  # nothing is known yet
+    qtbot.waitUntil(lambda: not inside.runner.busy)
+    assert inside.field_button.isEnabled()
+    other = viewer.add_image(np.zeros((64, 80)), name="other", scale=(2, 2))
+    inside.refresh()
+    inside.image_box.choose(other)
+    inside._clicked(viewer, SimpleNamespace(position=(10, 15)))
+    field = inside.layers["field"]
+    np.testing.assert_allclose(field.data[0].mean(0), (20, 30))
+    np.testing.assert_allclose(field.scale, (0.5, 0.5))
+    assert field.metadata["napari_dojo"]["image"] == "seen"

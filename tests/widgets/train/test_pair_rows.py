@@ -110,3 +110,20 @@ def test_a_region_in_one_plane_of_a_volume(viewer):
     assert region_mask(everywhere, image, (6, 40, 40)).any((1, 2)).all()
     one = viewer.add_shapes([np.c_[np.full(4, 3), flat]], shape_type="rectangle", scale=(2, 1, 1))
     np.testing.assert_array_equal(np.flatnonzero(region_mask(one, image, (6, 40, 40)).any((1, 2))), [3])
+
+
+def test_new_labels_keep_the_channels_of_their_image(viewer, table):
+    actions(table, 0, "Channels")["b"].setChecked(True)
+    table._lines[0].role.setCurrentIndex(table._lines[0].role.findData("test"))
+    table.make_labels(viewer.layers["a"])
+    assert named(table)[-1] == (("a", "b"), "a labels [1]", None, "test")
+
+
+def test_pairs_are_found_again_once_nothing_is_left_of_those_that_were_chosen(viewer, table):
+    actions(table, 1)["Remove this pair"].trigger()
+    viewer.layers.clear()
+    table.refresh()
+    viewer.add_image(np.eye(30), name="c")
+    viewer.add_labels(np.eye(30, dtype=int), name="c labels")
+    table.refresh()
+    assert named(table) == [(("c",), "c labels", None, "automatic")]

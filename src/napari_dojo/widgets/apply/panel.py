@@ -99,6 +99,11 @@ class ApplyPanel(Panel):
         there = [m for m in models() if m.card.task in TASKS]
         self.request.set_models([m for m in there if not _of_objects(m)], [m for m in there if _of_objects(m)])
 
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """There may be new models."""
+        super().showEvent(event)
+        self.refresh_models()
+
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""
         return self.request.choose_model(path_or_name)
@@ -136,7 +141,7 @@ class ApplyPanel(Panel):
             self._failed(str(error))
             return
         self.outcome.classes.use(self.request.classifier)
-        self._warnings = []
+        self._warnings, self._box = [], None
         self.message.setText("")
         self.progress.tell(0, 1, "Starting ...")
         self._turn(True)

@@ -47,6 +47,7 @@ class ReliabilitySection(QWidget):
     def __init__(self, viewer: Any, results: Results) -> None:
         super().__init__()
         self._viewer, self._results = viewer, results
+        self._of: Shown | None = None  # what the text and the plots are of
         self._folder: Path | None = None
         self._halves: Sample | None = None
         self.residual_button = QPushButton("Residual")
@@ -90,8 +91,11 @@ class ReliabilitySection(QWidget):
         return next((s for s in self._results.shown if TASKS[s.card.task].result.intensities), None)
 
     def refresh(self) -> None:
-        """Offer what can be looked at."""
+        """Offer what can be looked at; what was said of another prediction goes."""
         shown = self.shown
+        if shown is not self._of:
+            self._of = shown
+            self._clear()
         self.setVisible(shown is not None)
         if shown is None:
             return
@@ -109,6 +113,14 @@ class ReliabilitySection(QWidget):
         self._forget()
         for plot in (self.left, self.right):
             plot.end()
+
+    def _clear(self) -> None:
+        self._work.forget()
+        self._forget()
+        self._runner.stop()
+        self.text.setText("")
+        for plot in (self.left, self.right):
+            plot.hide()
 
     # what is asked
 
@@ -152,7 +164,7 @@ class ReliabilitySection(QWidget):
         if isinstance(event, Done) and self._folder is not None and self._halves is not None:
             files = [self._folder / str(Stored(**r).prediction) for r in event.facts["results"]]
             self._work.ask(_resolution_of, self._halves, files)
-        elif isinstance(event, Failed):
+        elif isinstance(event, Failed) and self._folder is not None:  # else it was of another prediction
             self._forget()
             self.text.setText(event.sentence)
         if isinstance(event, (Done, Failed)):

@@ -181,10 +181,13 @@ class Request(QWidget):
         return None if chosen is None or self._why_no_classes(chosen.card) else chosen
 
     def set_models(self, models: Sequence[Model], classifiers: Sequence[Model] = ()) -> None:
-        """List these models, and those that give classes to objects."""
-        self._models, self._classifiers = models, classifiers
+        """List these models, and those that give classes to objects; what was chosen stays, and so does the diameter."""
+        self._models, self._classifiers, before = models, classifiers, self.model
         self.model_box.fill(models, self._why_unfit)
-        self._model_changed()
+        if before is None or self.model != before:
+            self._model_changed()
+        else:
+            self._judge()
 
     def choose_model(self, path_or_name: str | Path | None) -> bool:
         """Choose a model by its folder or name; whether it is there."""

@@ -73,7 +73,7 @@ class BatchPanel(Panel):
         self._fresh: tuple[list[Any], list[Any]] = ([], [])  # results and skipped images that are not shown yet
         self._adding = later(self, 200, self._add)
         self._connect()
-        self.steps.set_models([m for m in models() if m.card.task in TASKS])
+        self.refresh_models()
         self._remembered()
         self._changed()
         self.lead(self.run_button)
@@ -129,6 +129,15 @@ class BatchPanel(Panel):
         self.open_button.clicked.connect(self._open)
         self.save_button.clicked.connect(self._save)
         self.results_view.chosen.connect(lambda stored: self._reading.ask(opened, stored))
+
+    def refresh_models(self) -> None:
+        """List the models that there are now."""
+        self.steps.set_models([m for m in models() if m.card.task in TASKS])
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """There may be new models."""
+        super().showEvent(event)
+        self.refresh_models()
 
     # the recipe
 

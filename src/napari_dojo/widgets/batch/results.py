@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
 from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.layers import provenance
+from napari_dojo.widgets.common.provenance import is_prediction, is_uncorrected, watch_corrections
 
 __all__ = ["Opened", "Rows", "RowsView", "opened", "show"]
 
@@ -116,12 +118,21 @@ def opened(stored: Mapping[str, Any]) -> Opened:
 
 
 def show(viewer: Any, found: Opened) -> None:
-    """Show an image and its result as layers; those that this function showed before get the new data, or go where they do not fit."""
-    wanted = [_Shown(found.name, found.image.data, False, _place(found.image, found.image))]
+    """Show an image and its result as layers.
+
+    Those that this function showed before get the new data, or go where they do not fit. A result that a person has painted
+    in is theirs: it stays, hidden.
+    """
+    tag = {TAG: True}
+    wanted = [_Shown(found.name, found.image.data, False, tag, _place(found.image, found.image))]
     if found.result is not None:
-        name = f"{found.name}: {'labels' if found.is_labels else 'predicted'}"
-        wanted.append(_Shown(name, found.result.data, found.is_labels, _place(found.result, found.image)))
+        name, made = f"{found.name}: {'labels' if found.is_labels else 'predicted'}", provenance("result", found.name)
+        wanted.append(_Shown(name, found.result.data, found.is_labels, tag | made, _place(found.result, found.image)))
     ours = [layer for layer in viewer.layers if layer.metadata.get(TAG)]
+    for layer in [x for x in ours if is_prediction(x.metadata) and not is_uncorrected(x.metadata)]:
+        ours.remove(layer)  # a person has painted in it: it is theirs
+        del layer.metadata[TAG]
+        layer.visible = False
     if len(ours) == len(wanted) and all(new.fits(old) for new, old in zip(wanted, ours, strict=True)):
         for new, old in zip(wanted, ours, strict=True):
             new.replace(old)
@@ -139,6 +150,7 @@ class _Shown(NamedTuple):
     name: str
     data: Any
     labels: bool
+    metadata: dict[str, Any]
     place: dict[str, Any]
 
     def fits(self, layer: Any) -> bool:
@@ -152,13 +164,16 @@ class _Shown(NamedTuple):
     def replace(self, layer: Any) -> None:
         """Show it in a layer that fits; how the layer looks stays as it is."""
         layer.data, layer.name, layer.units = self.data, self.name, self.place["units"]
-        layer.scale = self.place["scale"]
+        layer.scale, layer.metadata = self.place["scale"], self.metadata
         if not (self.labels or layer.rgb):
             layer.reset_contrast_limits()
 
     def add(self, viewer: Any) -> None:
         """Show it in a new layer."""
-        (viewer.add_labels if self.labels else viewer.add_image)(self.data, name=self.name, **self.place)
+        add = viewer.add_labels if self.labels else viewer.add_image
+        added = add(self.data, name=self.name, metadata=self.metadata, **self.place)
+        for layer in added if isinstance(added, list) else [added]:
+            watch_corrections(layer)
 
 
 def _place(picture: Picture, image: Picture) -> dict[str, Any]:
@@ -166,7 +181,7 @@ def _place(picture: Picture, image: Picture) -> dict[str, Any]:
     names = picture.axes or ("TZYX"[-picture.data.ndim :] if not picture.rgb else "YXC")
     size = dict(zip("XYZ", (picture.pixel_size or image.pixel_size or ())[::-1], strict=False))
     unit = picture.unit or image.unit or "pixel"
-    more: dict[str, Any] = {"metadata": {TAG: True}}
+    more: dict[str, Any] = {}
     if picture.rgb:
         names, more["rgb"] = names.replace("C", ""), True
     elif "C" in names:

@@ -92,6 +92,14 @@ class ModelRow(QWidget):
             self.box.addItem(chosen, chosen)  # a folder, or a model that is missing, as the check says
         self.box.setCurrentIndex(max(0, self.box.findData(chosen)) if chosen else 0)
 
+    def set_models(self, models: Sequence[Model]) -> None:
+        """List the models that there are now; what was chosen stays."""
+        self._models, chosen = models, str(self.box.currentData() or "")
+        self.box.blockSignals(True)
+        self.box.clear()
+        self._fill(models, chosen)
+        self.box.blockSignals(False)
+
     @property
     def step(self) -> OfModel:
         """What is chosen."""
@@ -159,6 +167,8 @@ class StepsSection(QWidget):
     def set_models(self, models: Sequence[Model]) -> None:
         """The models that there are; a first one is chosen where there is no step yet."""
         self._models = models
+        for row in self.rows:
+            row.set_models(models)
         if not self.rows and models:
             found = next((m.name for m in models if TASKS[m.card.task].result.objects), models[0].name)
             self._append(Predict(found))

@@ -13,7 +13,7 @@ from napari_dojo.inference.tables import POSITION, Table, measure
 from napari_dojo.objects.classes import Classes
 from napari_dojo.objects.features import Objects
 from napari_dojo.widgets.classify.subject import UNSURE, Seen, Subject
-from napari_dojo.widgets.common.layers import array_of, source_of
+from napari_dojo.widgets.common.layers import array_of
 
 __all__ = [
     "CLASS",
@@ -62,10 +62,11 @@ def _of_points(layer: Any, seen: Seen) -> Table:
     """Rows of points; those that no image shows have no class."""
     columns = _columns(seen)
     at = seen.measured.objects.label - 1
+    there = at < len(layer.data)  # points may have been removed since
     table = {str(name): layer.features[name].to_numpy() for name in layer.features}
     for name, values in columns.items():
         column = np.full(len(layer.data), "" if values.dtype == object else 0, values.dtype)
-        column[at] = values
+        column[at[there]] = values[there]
         table[name] = column
     return table
 
@@ -153,8 +154,8 @@ def counts_of_images(seen: Seen) -> Table:
 def table_of_objects(seen: Seen, chosen: tuple[str, ...]) -> Table:
     """One row for each object: measurements by name, class, probability, shown, and the probability of each class."""
     m, subject = seen.measured, seen.measured.subject
-    first = source_of(subject.images[0])
-    table = measure(np.asarray(m.labels), np.asarray(subject.image), subject.axes, first.pixel_size, first.unit, chosen)
+    size, unit = subject.source.pixel_size, subject.source.unit
+    table = measure(np.asarray(m.labels), np.asarray(subject.image), subject.axes, size, unit, chosen)
     if not np.array_equal(table["index"], m.objects.label):
         raise DojoError(
             f"The objects of {subject.layer.name} have changed and are being measured. Save again in a moment."

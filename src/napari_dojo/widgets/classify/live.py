@@ -243,9 +243,8 @@ class LiveClasses(QObject):
 def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name: str, **more: Any) -> Any:
     """A new layer of classes over the objects of a subject, in the colours of the rows; ``more`` : features, say."""
     labels = subject.layer._type_string == "labels"
-    first, names = subject.images[0], subject.axes.names
-    own = names[1:] if len(subject.images) > 1 else names  # several images lie along a first axis
-    where = placement(subject.layer, range(subject.layer.ndim)) if labels else result_placement(first, Axes(own))
+    first, own = subject.images[0], Axes(subject.own)
+    where = placement(subject.layer, range(subject.layer.ndim)) if labels else result_placement(first, own)
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent", UNSURE: UNSURE_COLOUR}
     colours.update({k: colour for k, colour in enumerate(CLASS_COLOURS, 1)})
     colours[HERE] = HERE_COLOUR

@@ -345,9 +345,7 @@ def _over_object(found: dict[str, Any], subject: Subject, sample: int) -> tuple[
     """A map of a crop as data and arguments of a layer over its object."""
     axes, shape = subject.axes, subject.shape
     ours = axes.without_channels()
-    several = len(subject.images) > 1
-    own = axes.names[1:] if several else axes.names
-    place = result_placement(subject.images[0], Axes(own, axes.spatial))
+    place = result_placement(subject.images[0], Axes(subject.own, axes.spatial))
     letters = [a for a in ours.names if a not in axes.spatial]
     where = np.unravel_index(sample, [shape[ours.names.index(a)] for a in letters]) if letters else ()
     at = dict(zip(letters, map(float, where), strict=True)) | dict(zip(axes.spatial, found["start"], strict=True))

@@ -19,7 +19,6 @@ from napari_dojo.jobs.train_requests import train_files_request
 from napari_dojo.objects.classes import Classes
 from napari_dojo.tasks import Task
 from napari_dojo.widgets.classify.subject import MeasuredObjects
-from napari_dojo.widgets.common.layers import source_of
 
 __all__ = ["ShownObjects"]
 
@@ -70,8 +69,7 @@ class ShownObjects:
     def written(self, folder: Path) -> DatasetFiles:
         """Write each image with shown objects, its labels, and the table of their classes."""
         subject, axes = self.measured.subject, self.measured.subject.axes
-        source = source_of(subject.images[0])
-        size = source.pixel_size and source.pixel_size[-len(axes.spatial) :]
+        size, unit = subject.source.pixel_size, subject.source.unit
         image, ours = subject.image, axes.without_channels()
         lines = [("file", "label", "class")]
         there = self.classes.examples(self.measured.objects)
@@ -79,7 +77,8 @@ class ShownObjects:
         for sample in sorted({s for s, _ in keys}):
             name = f"image_{sample}.tif"
             x, y = np.asarray(axes.sample(image, sample)), np.asarray(ours.sample(self.measured.labels, sample)[0])
-            write(folder / "images" / name, x if len(x) > 1 else x[0], ("C" if len(x) > 1 else "") + axes.spatial, size)
+            x, names = (x, f"C{axes.spatial}") if len(x) > 1 else (x[0], axes.spatial)
+            write(folder / "images" / name, x, names, size, unit)
             write(folder / "labels" / name, y, axes.spatial, labels=True)
             named = zip(keys, there.classes, strict=True)
             lines += [(name, str(label), there.names[int(k)]) for (s, label), k in named if s == sample]

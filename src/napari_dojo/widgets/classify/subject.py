@@ -15,7 +15,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.objects import painted as objects_painted
 from napari_dojo.objects.features import Objects, joined, measure_sample, normalization
 from napari_dojo.objects.heads import Examples, Prediction, predictions, projected, scaled
-from napari_dojo.widgets.common.layers import array_of, axes_choices, fits_as
+from napari_dojo.widgets.common.layers import Source, array_of, axes_choices, fits_as, source_of
 from napari_dojo.widgets.common.layers import joined as stacked
 
 __all__ = ["UNSURE", "MeasuredObjects", "Seen", "Subject", "axes_of", "classified", "measured", "painted"]
@@ -42,6 +42,16 @@ class Subject:
     def image(self) -> Any:
         """The images as one array."""
         return stacked(self.images)
+
+    @property
+    def source(self) -> Source:
+        """The first image, read with the axes that were chosen."""
+        return source_of(self.images[0], self.own, volumes=self.axes.spatial == "ZYX")
+
+    @property
+    def own(self) -> str:
+        """The axes of each image; several lie along a first axis of the joined array."""
+        return self.axes.names[1:] if len(self.images) > 1 else self.axes.names
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,10 +93,9 @@ class Subject:
     @property
     def _names(self) -> str:
         """The axes of the carrier, as napari counts them."""
-        names = self.axes.names
         if self._carrier is self.layer or self._carrier.rgb:
-            return names.replace("C", "")
-        return names[1:] if len(self.images) > 1 else names
+            return self.axes.names.replace("C", "")
+        return self.own
 
 
 def axes_of(images: Sequence[Any], layer: Any) -> list[tuple[Axes, str]]:

@@ -171,11 +171,13 @@ class Desk(QObject):
             t for t in self.trainings if t.viewer is training.viewer and t.state == "over" and t is not training
         ]:
             self._drop(old)
-        if training not in self.trainings:
+        if training in self.trainings:
+            self.trainings.remove(training)  # for more minutes it waits behind the others
+        else:
             training.setParent(self)
             training.said.connect(self._heard)
-            self.trainings.append(training)
             self._watch(training.viewer)
+        self.trainings.append(training)
         self._turn()
 
     def close(self, viewer: Any) -> None:

@@ -138,14 +138,16 @@ class Measurements(QWidget):
     def _follow(self, layer: Any) -> None:
         if self._layer is not None:
             self._layer.events.features.disconnect(self._refresh)
-            self._layer.events.selected_label.disconnect(self._selected)
+            if _is_labels(self._layer):
+                self._layer.events.selected_label.disconnect(self._selected)
             with suppress(ValueError):
                 self._layer.mouse_drag_callbacks.remove(self._pressed)
         self._layer = layer
         if layer is not None:
             layer.events.features.connect(self._refresh)
-            layer.events.selected_label.connect(self._selected)
-            layer.mouse_drag_callbacks.append(self._pressed)
+            if _is_labels(layer):
+                layer.events.selected_label.connect(self._selected)
+                layer.mouse_drag_callbacks.append(self._pressed)
         self._refresh()
 
     def _refresh(self, *_: Any) -> None:
@@ -193,7 +195,16 @@ class Measurements(QWidget):
         model = self.view.model()
         follows = self._layer is not None and not self._following
         if follows and current.isValid() and isinstance(model, QSortFilterProxyModel):
-            go_to(self._viewer, self._layer, self._rows.row(model.mapToSource(current).row()))
+            row = model.mapToSource(current).row()
+            if _is_labels(self._layer):
+                go_to(self._viewer, self._layer, self._rows.row(row))
+            else:
+                look_at(self._viewer, self._layer.data_to_world(self._layer.data[row]))
+
+
+def _is_labels(layer: Any) -> bool:
+    """Whether the rows are objects of a Labels layer; else they are points."""
+    return bool(layer._type_string == "labels")
 
 
 def go_to(viewer: Any, layer: Any, row: dict[str, Any]) -> None:

@@ -68,6 +68,8 @@ class InsidePanel(Panel):
         self.layers: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
         self._asked: Asked | None = None
+        self._image: Any = None  # the layer that was asked about
+        self._seen: tuple[Any, Asked] | None = None  # the layer and its part that the facts are of
         self._card: Card | None = None
         self._folder: Path | None = None
         self._watched: Watched | None = None
@@ -130,7 +132,7 @@ class InsidePanel(Panel):
         why = NO_IMAGE if self.image_box.layer is None else "" if self.model_box.chosen else NO_MODEL
         self.look_button.setEnabled(not why and not self.runner.busy)
         self.level_box.setEnabled(bool(self.layers))
-        self.field_button.setEnabled(self._asked is not None)
+        self.field_button.setEnabled(self._seen is not None and self._seen[0] in self.viewer.layers)
         model = self.model_box.chosen
         there = model is not None and (model.path / "run" / WATCHED).is_file()
         self.watch_button.setEnabled(there)
@@ -158,7 +160,7 @@ class InsidePanel(Panel):
             self.message.setText(self.marked("error", str(error)))
             return
         folder = self._folder = run_folder("inside")
-        self._asked, self._card = asked, model.card
+        self._asked, self._card, self._image = asked, model.card, layer
         self.message.setText("Computing feature maps ...")
         self.runner.start(lambda: inside_request(folder, model.path, asked.request(model.card)))
         self.refresh()
@@ -168,7 +170,6 @@ class InsidePanel(Panel):
             return
         if isinstance(event, Failed):
             self.message.setText(self.marked("error", event.sentence))
-            self._asked = None
         else:
             self.facts = event.facts
             self._show(self._folder)
@@ -184,6 +185,7 @@ class InsidePanel(Panel):
         assert asked is not None
         assert card is not None
         self._remove()
+        self._seen = self._image, asked
         for number, stage in enumerate(self.facts["stages"]):
             maps = np.load(folder / f"maps-{number}.npy")
             between, place = stacked(asked, stage["cell"], card)
@@ -300,16 +302,15 @@ class InsidePanel(Panel):
             calls.remove(self._clicked)
 
     def _clicked(self, viewer: Any, event: Any) -> None:
-        layer = self.image_box.layer
-        if layer is not None and self._asked is not None:
-            self.show_field(layer.world_to_data(event.position)[-2:])
+        if self._seen is not None:
+            self.show_field(self._seen[0].world_to_data(event.position)[-2:])
 
     def show_field(self, at: Any) -> None:
         """Draw the receptive field of a pixel (y, x) of the image as two boxes."""
         from napari.layers import Shapes
 
-        layer, asked, y_x = self.image_box.layer, self._asked, np.round(np.asarray(at, float))
-        assert asked is not None
+        assert self._seen is not None
+        (layer, asked), y_x = self._seen, np.round(np.asarray(at, float))
         corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
         boxes = [y_x + corners * (np.asarray(self.facts[k][-2:]) + 0.5) for k in ("radius", "effective")]
         shapes = self.layers.get("field")

@@ -69,6 +69,8 @@ class ClassLayerRows(QScrollArea):
         layers = images_of(self._viewer.layers)
         if [x for x, *_ in self._lines] == layers and all(label.text() == x.name for x, label, _ in self._lines):
             return
+        renamed = {label.text(): x.name for x, label, _ in self._lines}
+        self._typed = {renamed.get(name, name): text for name, text in self._typed.items()}
         for _, *widgets in self._lines:
             for widget in widgets:
                 self._grid.removeWidget(widget)

@@ -127,6 +127,9 @@ class PairRows(QWidget):
             line.region = line.region if line.region in there else None
             if any(box.layer is not None and box.layer not in there for box in (line.image, line.target)):
                 self._drop(line)
+                if not self._lines:  # none of what a person chose is left
+                    self._fill_clicked()
+                    return
         for line in self._lines:
             self._fill(line)
         self._resize()
@@ -143,7 +146,8 @@ class PairRows(QWidget):
             return None
         rows = self.rows()
         labels = new_labels(self._viewer, image, self.classes)
-        self.set_rows([*(r for r in rows if r.images[0] is not image), Row((image,), labels)])
+        old = next((r for r in rows if r.images[0] is image), Row((image,), None))
+        self.set_rows([*(r for r in rows if r.images[0] is not image), Row(old.images, labels, role=old.role)])
         return labels
 
     def take(self, targets: Targets) -> None:
