@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from napari_dojo.data.normalize import Rule
 from napari_dojo.events import Control, Previewed
 from napari_dojo.inference import live
 from napari_dojo.inference.live import LivePlane, classifier_of, live_steps
@@ -127,3 +128,13 @@ def test_a_newer_wish_ends_an_older_one(tmp_path):
             control.look = {**look, "view": [[0, 40], [0, 50]], "number": 2}
         control.stop = (event.number == 2 and event.whole) or time.monotonic() > end
     assert numbers == [(1, False), (2, False), (2, True)]
+
+
+def test_padding_and_hot_pixels_are_filled_as_for_a_training() -> None:
+    x = scene()[0]
+    x[:, :, :30] = 0
+    x[:, 50, 70] = 60000
+    norm = Rule().measure(x)
+    np.testing.assert_array_equal(LivePlane.of(x).x, norm.apply(norm.clean(x)[0]))
+    assert LivePlane.of(x).x.min() > -0.5
+    assert LivePlane.of(x).x.max() < 2

@@ -12,6 +12,10 @@ import tifffile
 
 from napari_dojo.data.dataset import Layout
 from napari_dojo.data.kinds import CATEGORY
+from napari_dojo.data.normalize import Rule
+from napari_dojo.data.objects import crops_of
+from napari_dojo.data.resident import Source
+from napari_dojo.data.split import Crop
 from napari_dojo.errors import DojoError
 from napari_dojo.io.categories import images_of
 from napari_dojo.io.datasets import DatasetFiles, read_dataset
@@ -176,3 +180,24 @@ def test_all_images_of_a_file_have_its_role_and_its_group(tmp_path: Path) -> Non
     assert [s.name for s in dataset.samples] == [f"{n}.tif (image {k})" for n in (1, 2) for k in (1, 2)]
     assert [s.role for s in dataset.samples] == ["automatic", "automatic", "validation", "validation"]
     assert [s.group for s in dataset.samples] == ["1.tif", "1.tif", "2.tif", "2.tif"]
+
+
+def test_crops_of_objects_are_cut_from_the_cleaned_image_as_for_a_prediction(tmp_path: Path) -> None:
+    """A crop does not tell what padding is, and the level that hides other objects is none."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    labels = np.zeros((64, 80), np.uint8)
+    labels[20:30, 34:44], labels[20:30, 44:54] = 1, 2
+    image = RNG.normal(500, 20, labels.shape).astype(np.float32) + 300 * (labels > 0)
+    image[:, :32] = 0
+    image[24, 38] = 60000
+    tifffile.imwrite(tmp_path / "images" / "a.tif", image)
+    tifffile.imwrite(tmp_path / "labels" / "a.tif", labels)
+    (tmp_path / "c.csv").write_text("file,label,class\na.tif,1,x\na.tif,2,y\n")
+    data, _ = read(tmp_path / "images", target=str(tmp_path / "labels"), classes=str(tmp_path / "c.csv"))
+    norm = Rule().measure(image[None])
+    clean = norm.apply(norm.clean(image[None])[0])
+    wanted = crops_of(clean, labels, [1, 2], data.samples[0].size[0], side=data.side, alone=True)
+    for sample, crop in zip(data.samples, wanted, strict=True):
+        source = Source.of(sample, Crop(0, tuple((0, n) for n in sample.size)), sample.normalization(Rule()), CATEGORY)
+        np.testing.assert_allclose(source.norm.apply(source.x), crop, atol=1e-4)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made import made
@@ -8,6 +10,7 @@ from scipy import ndimage
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import IMAGE
+from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
 from napari_dojo.simulation.microscope import simulate
@@ -102,6 +105,24 @@ def test_a_stack_teaches_itself(factor):
     item = UPSCALE.prepare(pairs([slope], axes="ZYX", along="Z", factor=factor), facts.options).samples[0]
     middle = item.y[0].reshape(48 // factor, factor, 48).mean(1)
     np.testing.assert_allclose(item.x[0][2:-2], middle[2:-2], atol=1e-3)
+
+
+def test_planes_of_a_stack_are_normalised_by_its_numbers_as_for_a_prediction():
+    """A plane out of focus is dim, in both."""
+    stack = simulate("nuclei", (8, 48, 52), 1).image * np.linspace(0.2, 1, 8)[:, None, None]
+    options = UPSCALE.options(along="Z")
+    made = UPSCALE.prepare(pairs([stack], axes="ZYX", along="Z"), options)
+    (view, *_) = UPSCALE.layout(options).views(Axes("ZYX", "YX"))
+    predicted = Rule().measure_series(view.frames(stack))
+    for item in made.samples:
+        np.testing.assert_allclose(item.normalization(Rule()).scale, predicted.scale, rtol=0.02)
+
+
+def test_frames_of_a_series_that_are_made_coarse_are_normalised_by_the_whole():
+    series = np.stack([0.3 * FINE[0], FINE[0], FINE[1]])
+    made = UPSCALE.prepare(pairs([series], axes="TYX"), replace(UPSCALE.options(), alone=True))
+    assert len({item.normalization(Rule()) for item in made.samples}) == 1
+    assert made.samples[0].normalization(Rule()) == Rule().measure_series([item.x for item in made.samples])
 
 
 def test_two_views_of_a_stack():

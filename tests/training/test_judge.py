@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from napari_dojo.settings import fields_of
 from napari_dojo.tasks import INSTANCES, TASKS
 from napari_dojo.tasks.instances import InstancesDecoding, InstancesOptions
 from napari_dojo.training.judge import Judge, figures, some_crops
+from napari_dojo.training.run import Training
 
 OPTIONS = InstancesOptions(diameter=20.0)
 PLAIN = Normalization((0.0,), (1.0,))
@@ -127,3 +130,14 @@ def test_the_temperature_makes_probabilities_as_often_right_as_they_say() -> Non
     found = judge.temperature(maps)
     assert found == pytest.approx(3, rel=0.1)
     assert probabilities(np.array([0, 3 * 2.0], np.float32) / found)[1] == pytest.approx(1 / (1 + np.exp(-2)), abs=0.02)
+
+
+def test_a_start_is_scored_by_its_own_decoding_at_the_scale_that_it_knows() -> None:
+    """Its smallest object counts pixels of the images that it was trained on, not of these."""
+    y, card = discs()[1][0], replace(CARD, zoom=4.0)
+    start = replace(CARD, decoding=asdict(InstancesDecoding(minimum_area=120.0)))
+    validation = SimpleNamespace(predict=lambda net: [perfect(y)], score=replace(judge(y), card=card).score)
+    training = SimpleNamespace(
+        start=SimpleNamespace(card=start, net=None), card=card, checks=SimpleNamespace(judge=validation)
+    )
+    assert Training.agreement(cast("Training", training)) > 0.99

@@ -104,6 +104,7 @@ class Sample:
     whole : the series on which intensities are measured; None where it is the sample.
     group : samples of one group never stand on two sides of a split.
     role : "automatic", "training", "validation" or "test".
+    clean : padding and hot pixels of ``x`` are filled: it was scaled since, which looks like other defects.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Sample:
     whole: Series | None = None
     group: str = ""
     role: str = "automatic"
+    clean: bool = False
 
     @property
     def size(self) -> tuple[int, ...]:

@@ -45,7 +45,8 @@ class LivePlane:
     @staticmethod
     def of(plane: NDArray[Any], lines: bool = False, norm: Normalization | None = None) -> LivePlane:
         """A plane as it lies, (C, Y, X); ``norm`` : of its stack, where it belongs to one."""
-        return LivePlane((norm or Rule().measure(plane)).apply(plane), OrderedDict(), lines)
+        norm = norm or Rule().measure(plane)
+        return LivePlane(norm.apply(norm.clean(plane)[0]), OrderedDict(), lines)
 
     @property
     def size(self) -> tuple[int, int]:

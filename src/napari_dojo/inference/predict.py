@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.boxes import middle
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.objects import boxes_of, crops_of
@@ -23,7 +22,7 @@ from napari_dojo.inference.linking import link_planes, linked_axes
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
 from napari_dojo.io.images import Picture
-from napari_dojo.metrics.domain_shift import profile, unlike
+from napari_dojo.metrics.domain_shift import middle_of, profile_of, unlike
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.settings import PredictSettings, fields_of
@@ -42,7 +41,6 @@ __all__ = [
 ]
 
 AT_ONCE = 0.5  # share of the free memory from which on an image is predicted block by block
-LOOKED_AT = 4096  # px in the middle of an image that are compared with the training images
 
 Storage = Callable[[tuple[int, ...], Any], Any]  # (shape, dtype) -> zeros: numpy, memory-mapped or zarr
 
@@ -186,11 +184,11 @@ def predict_sample(
 def domain_shift(card: Card, image: Input) -> Iterator[str]:
     """A sentence where the first sample looks unlike the training images."""
     known, x = card.data.get("seen"), image.axes.sample(image.array, 0)
-    x = np.asarray(x[(slice(None), *middle(x.shape[1:], LOOKED_AT))])
+    x = middle_of(x)
     if not known or is_blank(x):
         return
     norm = image.numbers or card.rule.measure(x)
-    if warning := unlike(known, profile(norm.apply(norm.clean(x)[0]))):
+    if warning := unlike(known, profile_of(x, norm)):
         yield warning
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.channels import grey
 from napari_dojo.data.dataset import Dataset, Excluded, Layout, Sample, Series
+from napari_dojo.data.normalize import Rule
 from napari_dojo.data.objects import CONTEXT, boxes_of, crops_of
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
@@ -472,7 +473,9 @@ def _crops(
     (side, edge), name, x = size, item.read.wanted.name, np.asarray(item.x)
     numbers = [n for n in sorted(item.numbers & set(item.classes)) if item.classes[n] in names]
     whole = Series([x])
-    crops = crops_of(x, item.labels, numbers, edge, side=side, alone=True)
+    norm = whole.normalization(Rule())
+    seen = norm.invert(norm.apply(norm.clean(x)[0]))  # a crop alone does not tell what padding and hot pixels are
+    crops = crops_of(seen, item.labels, numbers, edge, side=side, alone=True)
     return [
         Sample(
             f"{name} [{n}]",
@@ -481,6 +484,7 @@ def _crops(
             whole=whole,
             group=f"{name} [{n}]" if alone else sides.group(name),
             role=sides.role(name),
+            clean=True,
         )
         for n, crop in zip(numbers, crops, strict=True)
     ]

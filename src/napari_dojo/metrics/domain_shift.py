@@ -7,14 +7,17 @@ A model remembers their range over its training images; half of that range, or a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_dojo.boxes import middle
 from napari_dojo.data.noise import measure_noise
+from napari_dojo.data.normalize import Normalization
 
-__all__ = ["MEASURES", "outside", "profile", "seen", "unlike"]
+__all__ = ["MEASURES", "middle_of", "outside", "profile", "profile_of", "seen", "unlike"]
 
 # name: least step beyond what was seen, and what more and less of it are called
 MEASURES: dict[str, tuple[float, str, str]] = {
@@ -23,6 +26,7 @@ MEASURES: dict[str, tuple[float, str, str]] = {
     "texture": (0.08, "richer in contrast", "poorer in contrast"),  # its standard deviation
     "sharpness": (0.5, "sharper", "less sharp"),  # natural logarithm of fine over coarse structure, without the noise
 }
+LOOKED_AT = 4096  # px along an axis in the middle of an image that is cleaned for that
 EDGE = 1024  # px that are looked at along an axis, in the middle
 
 
@@ -30,6 +34,17 @@ def profile(x: NDArray[np.float32]) -> dict[str, float]:
     """The four figures of a normalised image (C, *S): means over its channels."""
     found = [_figures(np.asarray(c[tuple(_middle(n) for n in c.shape)], np.float32)) for c in x]
     return {name: float(np.mean([f[name] for f in found])) for name in MEASURES}
+
+
+def profile_of(x: Any, norm: Normalization) -> dict[str, float]:
+    """Of the middle of a raw image (C, *S), cleaned and normalised as a network sees it."""
+    x = middle_of(x)
+    return profile(norm.apply(norm.clean(x)[0]))
+
+
+def middle_of(x: Any) -> NDArray[Any]:
+    """The part of an image (C, *S) that is compared with the training images."""
+    return np.asarray(x[(slice(None), *middle(x.shape[1:], LOOKED_AT))])
 
 
 def seen(profiles: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:

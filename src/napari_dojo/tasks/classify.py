@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.augment import Intensity
-from napari_dojo.data.dataset import Dataset, Layout, Series
+from napari_dojo.data.dataset import Dataset, Layout, Sample, Series
 from napari_dojo.data.kinds import CATEGORY
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.data.resample import fitted
@@ -314,19 +314,19 @@ def _said(dataset: Dataset, found: ClassifyOptions, mixed: bool, shared: bool) -
 
 
 def prepare(dataset: Dataset, options: ClassifyOptions) -> Dataset:
-    """All images at the size that the network takes, normalised as they are; those without a class are left out."""
-    known = set(options.values)
+    """All images at the size that the network takes, cleaned and normalised as they are; those without a class are excluded."""
+    known, rule = set(options.values), Rule(shared=None if dataset.side else _shared(dataset, options))
+
+    def sample(old: Sample) -> Sample:
+        made = replace(old, region=None, whole=old.whole or Series([old.x]))
+        if old.size == options.shape:
+            return made
+        x, norm = np.asarray(old.x), made.normalization(rule)
+        x = norm.invert(norm.apply(x if old.clean else norm.clean(x)[0]))
+        return replace(made, x=fitted(x, options.shape, not options.enlarged), clean=True)
+
     samples = (s for s in dataset.samples if s.y is not None and int(np.asarray(s.y)) in known)
-    return replace(
-        dataset,
-        samples=tuple(
-            replace(s, x=_fitted(s.x, options), region=None, whole=s.whole or Series([s.x])) for s in samples
-        ),
-    )
-
-
-def _fitted(x: Any, options: ClassifyOptions) -> Any:
-    return fitted(x if isinstance(x, np.ndarray) else np.asarray(x), options.shape, not options.enlarged)
+    return replace(dataset, samples=tuple(map(sample, samples)))
 
 
 def augmentation(options: ClassifyOptions) -> Augmentation:

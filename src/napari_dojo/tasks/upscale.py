@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_dojo.data.dataset import Dataset, Layout, Sample
+from napari_dojo.data.dataset import Dataset, Layout, Sample, Series
 from napari_dojo.data.kinds import IMAGE
 from napari_dojo.data.noise import measure_noise
 from napari_dojo.data.optics import bin_pixels, psf_sigma
@@ -191,11 +191,17 @@ def _made_coarse(dataset: Dataset, options: UpscaleOptions) -> Dataset:
         y = np.asarray(old.x[(slice(None), *cut)], np.float32)
         x = coarse(y, options, dataset.pixel_size, noise=False)
         region = None if old.region is None else bin_pixels(old.region[cut], factors, "mean") == 1
-        return replace(old, x=x, y=y, region=region, whole=None)
+        return replace(old, x=x, y=y, region=region)
 
     size = dataset.pixel_size
     larger = None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True))
-    return replace(dataset, samples=tuple(map(item, dataset.samples)), pixel_size=larger, target_pixel_size=size)
+    made = [item(old) for old in dataset.samples]
+    of_series: dict[int, list[Any]] = {}
+    for sample in made:
+        of_series.setdefault(id(sample.whole), []).append(sample.x)
+    series = {key: Series(frames) for key, frames in of_series.items()}
+    samples = tuple(s if s.whole is None else replace(s, whole=series[id(s.whole)]) for s in made)
+    return replace(dataset, samples=samples, pixel_size=larger, target_pixel_size=size)
 
 
 def coarse(
@@ -268,6 +274,7 @@ def _from_planes(dataset: Dataset, factor: int) -> Dataset:
             )
         noise = [measure_noise(c) for c in x]
         wide = _wider(x, factor, [n.sigma**2 for n in noise])
+        whole = old.whole or Series([old.x[:, z] for z in range(x.shape[1])])  # by whose numbers it is predicted
         rng = np.random.default_rng(0)
         for z in range(x.shape[1]):
             for turned in (False, True):
@@ -282,7 +289,7 @@ def _from_planes(dataset: Dataset, factor: int) -> Dataset:
                     thin[c] += rng.standard_normal(thin[c].shape, np.float32) * n.sigma * np.sqrt(max(0.0, 1 - lost))
                 items.append(
                     replace(
-                        old, name=f"{old.name} [{z}]", x=thin, y=np.ascontiguousarray(soft), region=None, whole=None
+                        old, name=f"{old.name} [{z}]", x=thin, y=np.ascontiguousarray(soft), region=None, whole=whole
                     )
                 )
     size = dataset.pixel_size and dataset.pixel_size[1:]

@@ -242,7 +242,7 @@ def _zoomed(
             region = np.asarray(imaged if region is None else imaged & region)
         y = None if old.y is None else kind.resize(old.y, size)
         region = None if region is None else resize_labels(region, size)
-        return replace(old, x=resize(norm.invert(norm.apply(x)), size), y=y, region=region)
+        return replace(old, x=resize(norm.invert(norm.apply(x)), size), y=y, region=region, clean=True)
 
     def crop(old: Crop) -> Crop:
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))

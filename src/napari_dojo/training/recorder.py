@@ -22,7 +22,7 @@ from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
 from napari_dojo.io.atomic import check_writable, remove_parts, write_safely
-from napari_dojo.metrics.domain_shift import profile, seen
+from napari_dojo.metrics.domain_shift import profile_of, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
@@ -253,7 +253,7 @@ def _seen(setup: Setup, dataset: Dataset, split: Split) -> dict[str, list[float]
         return {}
     samples = _trained_on(dataset, split)
     some = samples[:: max(1, -(-len(samples) // LOOKED_AT))]
-    return seen(profile(sample.normalization(setup.rule).apply(sample.x)) for sample in some)
+    return seen(profile_of(sample.x, sample.normalization(setup.rule)) for sample in some)
 
 
 @contextmanager

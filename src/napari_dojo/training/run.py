@@ -21,6 +21,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import find
 from napari_dojo.models.watched import Watched
+from napari_dojo.settings import at_scale
 from napari_dojo.training.checks import Checks, as_good
 from napari_dojo.training.feed import Feed, Scaled
 from napari_dojo.training.held import REMEMBERED, held_of, keep_held, keep_memory, memory_of
@@ -174,10 +175,11 @@ class Training:
         return self.checks.judge.predict(self.learner.average)
 
     def agreement(self) -> float:
-        """The score of the start as it is."""
+        """The score of the start as it is; its decoding counts pixels of the images that it was trained on."""
         assert self.start is not None
-        judge = self.checks.judge
-        return judge.score(judge.predict(self.start.net), decoding_of(self.start.card)).selection_score
+        judge, start = self.checks.judge, self.start.card
+        decoding = at_scale(decoding_of(start), (start.zoom / self.card.zoom) ** len(start.spatial))
+        return judge.score(judge.predict(self.start.net), decoding).selection_score
 
     @property
     def hopeless(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.holding import Held
 from napari_dojo.data.normalize import Rule
-from napari_dojo.metrics.domain_shift import outside, profile
+from napari_dojo.metrics.domain_shift import outside, profile_of
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model, models
 from napari_dojo.settings import TrainSettings
@@ -100,7 +100,7 @@ def fitting(task: Task, dataset: Dataset, summary: Summary, settings: TrainSetti
     fit = [m for m in there if _fits(m.card, task, dataset, summary, settings)]
     if len(fit) > 1:
         x = dataset.samples[0].x
-        seen = profile(Rule().measure(x).apply(x)) if task.result.intensities else {}
+        seen = profile_of(x, Rule().measure(x)) if task.result.intensities else {}
         fit.sort(key=lambda m: _distance(m.card, summary.diameter, seen))
         nearest = [next((m for m in fit if m.origin == origin), fit[0]) for origin in ("own", "shipped")]
         fit.sort(key=lambda m: m not in nearest)
