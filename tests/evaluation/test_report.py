@@ -14,6 +14,7 @@ from napari_dojo.evaluation.report import Report, Row
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.metrics.strokes import StrokeCounts
 
 TRUTH = np.kron(np.array([[1, 0, 2], [0, 0, 0], [3, 0, 0]]), np.ones((5, 5), int))  # three squares of 5 x 5
 # two of them, and one false positive
@@ -140,6 +141,13 @@ def test_figures_without_baseline_and_with_an_absent_class(tmp_path: Path) -> No
         ClassCounts.of(np.array([1]), np.array([1]), ("a", "b")),
     ):
         assert all(path.stat().st_size > 0 for path in Report((Row("a", score),)).save(tmp_path))
+
+
+def test_scores_of_strokes_are_a_table_alone(tmp_path: Path) -> None:
+    strokes = StrokeCounts.of(np.array([[1, 1, 2, 2]]), np.array([[0, 0, 7, 7]]))
+    made = Report((Row("a", strokes),))
+    assert made.save(tmp_path) == [tmp_path / "scores.csv"]
+    assert (tmp_path / "scores.csv").read_text().splitlines()[0] == "image,objects,detected,merged,background,outside"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["figure_of"]
 
 
-def figure_of(score: Score, baseline: Score | None, name: str) -> tuple[str, Figure]:
-    """File name and figure of a pooled score."""
+def figure_of(score: Score, baseline: Score | None, name: str) -> tuple[str, Figure] | None:
+    """File name and figure of a pooled score; None for scores of a few numbers, such as those of strokes."""
     if isinstance(score, InstanceCounts):
         return "ap.png", _ap_figure(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
     if isinstance(score, ClassCounts):
         return "confusion.png", _confusion_figure(score)
     if isinstance(score, ImageScores):
         return "scores.png", _image_figure(score, baseline if isinstance(baseline, ImageScores) else None, name)
-    raise TypeError(f"there is no figure of {type(score).__name__}")
+    return None
 
 
 def _new_figure(width: float, height: float) -> Figure:

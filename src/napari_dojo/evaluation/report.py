@@ -86,7 +86,7 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def save(self, folder: Path | str) -> list[Path]:
-        """Write ``scores.csv`` (a row for each image, the last for all) and a figure; give their paths.
+        """Write ``scores.csv`` (a row for each image, the last for all) and a figure, where there is one of such scores; give their paths.
 
         Raises
         ------
@@ -94,16 +94,20 @@ class Report:
         """
         folder = Path(folder)
         pooled, baseline = self.pooled, self.baseline
-        name, figure = figure_of(pooled, baseline, self.baseline_name)
+        drawn = figure_of(pooled, baseline, self.baseline_name)
+        written = [folder / "scores.csv"]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._write_csv(folder / "scores.csv")
-            figure.savefig(folder / name, dpi=150, format="png")
+            self._write_csv(written[0])
+            if drawn is not None:
+                name, figure = drawn
+                figure.savefig(folder / name, dpi=150, format="png")
+                written.append(folder / name)
         except OSError as e:
             raise DojoError(
                 f"The scores could not be written to {folder}: {e.strerror or e}. Choose a folder that can be written."
             ) from e
-        return [folder / "scores.csv", folder / name]
+        return written
 
     def _write_csv(self, path: Path) -> None:
         rows = [*self.rows, Row("all", self.pooled, self.baseline)]
