@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
-from napari_dojo.data.resample import resize
+from napari_dojo.data.resample import fitted, resize
 from napari_dojo.data.resident import Resident, packed
 from napari_dojo.data.split import Crop
 from napari_dojo.device import choose
@@ -95,8 +95,10 @@ def trained_on(feed: Feed, item: int = 0) -> NDArray[np.float32]:
     return found
 
 
-def predicted_on(feed: Feed, x: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float32]:
-    """What the network gets of an image that is predicted."""
+def predicted_on(
+    feed: Feed, x: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, clean: bool = False
+) -> NDArray[np.float32]:
+    """What the network gets of an image that is predicted; ``clean`` : as of the `Image`."""
     ready = Ready.of(Bundle.new(feed.card), PredictSettings(tta=1, device="cpu"))
     seen, compute = [], ready.predictor._net_on
 
@@ -105,7 +107,7 @@ def predicted_on(feed: Feed, x: NDArray[np.float32], monkeypatch: pytest.MonkeyP
         return compute(part, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ready.predictor, "_net_on", net_on)
-    result_of(predict_image(ready, taken(feed, x), Control()))
+    result_of(predict_image(ready, replace(taken(feed, x), clean=clean), Control()))
     assert len(seen) == 1
     size = tuple(round(n * feed.card.zoom) for n in x.shape) if ready.predictor.dense else tuple(seen[0].shape[2:])
     return seen[0][0][(slice(None), *(slice(0, n) for n in size))].numpy()
@@ -188,3 +190,13 @@ def test_maps_become_the_same_result(name: str, zoom: float) -> None:
     assert set(np.unique(validated)) == set(np.unique(predicted))
     there = resize(1.0 * (predicted > predicted.min())[None], size)[0] > 0.5
     assert (there == (validated > validated.min())).mean() > 0.98
+
+
+def test_crops_of_a_cleaned_image_are_predicted_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are trained on: what they show of the image's filled padding is not padding of their own."""
+    setup, images = setup_of("classify", "clean", 1.0)
+    feed, crop = feed_of(setup), images[0]
+    crop[:, :20] = 510
+    size = setup.options.shape
+    wanted = fitted(setup.rule.measure(crop[None]).apply(crop[None]), size, True)
+    np.testing.assert_allclose(predicted_on(feed, crop, monkeypatch, clean=True), wanted, atol=CLOSE)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from bright import bright, squares
 
-from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.dataset import Dataset, Sample, Series
 from napari_dojo.evaluation.evaluate import evaluate_model
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.images import ImageScores
@@ -45,3 +48,26 @@ def test_objects_in_predicted_images_are_scored_against_those_in_the_ground_trut
     assert report.objects == InstanceCounts.of(*both)
     assert report.as_dict()["objects"]["detected"] > 0
     assert report.pooled == ImageScores.of(scene.clean[None], predict(denoiser, scene.image, "YX")[None])
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_channels_are_those_of_the_model_by_name_as_for_a_prediction(context: int) -> None:
+    two = np.stack([squares(2), squares(1) * 3])
+    made = bright(
+        channels=2 * (1 + 2 * context), context=context, axes="TCYX", channel_names=("red", "green")
+    )  # finds what is bright in green
+    series = np.stack([two] * 3)
+    axes = Axes("TCYX", "YX").with_context(context)
+    for names, array, found in ((("red", "green"), series, 1), (("green", "red"), series, 2)):
+        samples = tuple(
+            Sample(
+                f"{k}",
+                axes.sample(array, k),
+                np.zeros((48, 52), np.int32),
+                whole=Series(axes.frames(array), 1 + 2 * context),
+            )
+            for k in range(3)
+        )
+        report = evaluate_model(made, Dataset(samples, channel_names=names, context=context))
+        assert isinstance(report.pooled, InstanceCounts)
+        assert report.pooled.n_predicted == 3 * found

@@ -273,3 +273,15 @@ def test_of_a_large_folder_the_first_images_are_looked_at_and_said(tmp_path: Pat
     assert notes == ["The first 2 of 4 images were looked at; the plan for all of them may differ."]
     everything, notes = read_dataset(DatasetFiles(str(tmp_path)), Layout(IMAGE))
     assert (len(everything.samples), notes) == (4, [])
+
+
+def test_channels_of_all_files_are_in_the_order_of_the_first_by_name(tmp_path: Path) -> None:
+    """As those of an image that is predicted are in the order of the model."""
+    two = np.stack([ramp(0), ramp(1)])
+    for name, order in (("a", [0, 1]), ("b", [1, 0])):
+        called = tuple(("DAPI", "GFP")[k] for k in order)
+        write(tmp_path / "images" / f"{name}.tif", two[order] + (name == "b"), "CYX", channel_names=called)
+        write(tmp_path / "masks" / f"{name}.tif", squares(), "YX", labels=True)
+    dataset, _ = read_dataset(DatasetFiles(str(tmp_path / "images"), str(tmp_path / "masks")), Layout())
+    assert dataset.channel_names == ("DAPI", "GFP")
+    np.testing.assert_array_equal(dataset.samples[1].x, dataset.samples[0].x + 1)

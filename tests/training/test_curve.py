@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.dataset import Dataset, Sample, Series
+from napari_dojo.data.normalize import Rule
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Done, Progress
+from napari_dojo.inference.geometry import resolve
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.curve import curve_steps, parts_of
@@ -64,3 +66,18 @@ def test_a_few_objects_are_too_few():
     x, y = squares(8)
     with pytest.raises(DojoError, match="Only 8 objects are annotated; 12 are needed"):
         list(curve_steps(Dataset((Sample("a", x, y),)), TASKS["instances"], TINY, TASKS["instances"].options()))
+
+
+def test_frames_of_a_series_are_scored_with_its_numbers(monkeypatch):
+    x, y = squares()
+    whole = Series([x, 10 * x])
+    asked = []
+
+    def resolved(card, image, settings):
+        asked.append(image.numbers)
+        return resolve(card, image, settings)
+
+    monkeypatch.setattr("napari_dojo.training.curve.resolve", resolved)
+    data = Dataset((Sample("a [0]", x, y, whole=whole),))
+    list(curve_steps(data, TASKS["instances"], TINY, TASKS["instances"].options()))
+    assert set(asked) == {whole.normalization(Rule())}

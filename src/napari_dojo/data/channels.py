@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["chosen", "grey"]
+__all__ = ["chosen", "grey", "in_order", "order_of"]
 
 LOSSY = 3  # of 255; colours of a grey picture differ by less after JPEG
 
@@ -72,3 +72,16 @@ def _number(channel: str, count: int, names: Sequence[str]) -> int | None:
     if text and text.casefold() in folded:
         return folded.index(text.casefold())
     return int(text) - 1 if text.isdecimal() and 1 <= int(text) <= count else None
+
+
+def in_order(x: Any, axes: str, names: Sequence[str], known: Sequence[str]) -> Any:
+    """An array whose channels are called ``names``, its channels in the order of the ``known`` names where these are the same."""
+    order = order_of(names, known)
+    return x if "C" not in axes or order is None else x[tuple(order if a == "C" else slice(None) for a in axes)]
+
+
+def order_of(names: Sequence[str], known: Sequence[str]) -> list[int] | None:
+    """Which of the channels called ``names`` comes first, second, ... in ``known``; None where they stay."""
+    if tuple(names) == tuple(known) or len(set(names)) < len(names) or set(names) != set(known):
+        return None
+    return [list(names).index(n) for n in known]

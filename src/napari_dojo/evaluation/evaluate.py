@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset
-from napari_dojo.data.normalize import is_blank
+from napari_dojo.data.channels import order_of
+from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.normalize import Normalization, is_blank
 from napari_dojo.data.resample import on_grid_of
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.report import Report, Row
@@ -58,9 +59,7 @@ def evaluate_steps(
     task, options, in_context = TASKS[card.task], options_of(card), pairs.spatial == card.spatial
     frames = settings.frames if settings is not None else None
     rule = replace(card.rule, frames=frames or card.rule.frames)
-    images = [
-        _image(item.name, item.x, pairs, item.normalization(rule), in_context=in_context) for item in pairs.samples
-    ]
+    images = [_image(item, pairs, item.normalization(rule), card, in_context=in_context) for item in pairs.samples]
     found = yield from _predicted(bundle, images, settings)
     samples = [pairs.samples[i] for i in found]
     inputs, truths = [card.own(np.asarray(s.x)) for s in samples], [np.asarray(s.y) for s in samples]
@@ -109,10 +108,17 @@ def score_objects(segmenter: Any, results: Sequence[NDArray[Any]], truths: Seque
     return pool(InstanceCounts.of(found[i], found[i + 1]) for i in range(0, len(images), 2))
 
 
-def _image(name: str, x: Any, pairs: Dataset, numbers: Any, *, in_context: bool) -> Image:
-    """A sample (C, *S) of a dataset as an image."""
-    picture = Picture(np.asarray(x), "C" + pairs.spatial, pixel_size=pairs.pixel_size, unit=pairs.unit)
-    return Image(name, picture, numbers=numbers, in_context=in_context)
+def _image(item: Sample, pairs: Dataset, numbers: Normalization, card: Any, *, in_context: bool) -> Image:
+    """A sample of a dataset as an image, its channels as the model knows them by name."""
+    x, order = np.asarray(item.x), order_of(pairs.channel_names, card.channel_names)
+    if order is not None:  # that of all of its context frames
+        places = [first + k for first in range(0, len(x), len(order)) for k in order]
+        x = x[places]
+        if card.rule.shared is None:
+            offset, scale = ([values[k] for k in places] for values in (numbers.offset, numbers.scale))
+            numbers = Normalization(tuple(offset), tuple(scale))
+    picture = Picture(x, "C" + pairs.spatial, pixel_size=pairs.pixel_size, unit=pairs.unit)
+    return Image(item.name, picture, numbers=numbers, in_context=in_context, clean=item.clean)
 
 
 def _predicted(bundle: Any, images: Sequence[Image], settings: Any) -> Generator[Event, None, dict[int, NDArray[Any]]]:

@@ -49,6 +49,7 @@ class Image:
     numbers : how it is normalised, where it is a part of a larger image; None: measured on it.
     in_context : its channels include those of its context frames, as those of samples do.
     labels : of the objects in it that get a class, its axes without C; None: the image itself gets one.
+    clean : its padding and hot pixels are filled, as those of a crop that was cut out of a cleaned image.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Image:
     numbers: Normalization | None = None
     in_context: bool = False
     labels: Any = None
+    clean: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class Input:
     warnings : sentences for the user.
     number : among the images of its file, from 1; 0 where it is the only one.
     path, named : of its file, None where it is not from one; its axes as a person named them.
-    labels : as of the `Image`.
+    labels, clean : as of the `Image`.
     few : of one sample that is not in memory, every n-th pixel (C, *s), and n, see `sampled`; None: not looked at.
     """
 
@@ -91,6 +93,7 @@ class Input:
     named: str | None = None
     labels: Any = None
     few: tuple[NDArray[Any], int] | None = None
+    clean: bool = False
 
 
 def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
@@ -124,7 +127,7 @@ def resolve(card: Card, image: Image, settings: PredictSettings) -> Input:
     path = image.picture.path if image.picture.path.name else None
     labels = _fitting_labels(image, array, axes)
     about = (picture.pixel_size, picture.unit, zoom, numbers, warnings, number, path, image.axes, labels, few)
-    return Input(image.name, array, axes, *about)
+    return Input(image.name, array, axes, *about, clean=image.clean)
 
 
 def _looked_at(array: Any, axes: Axes) -> tuple[NDArray[Any], int] | None:

@@ -101,7 +101,8 @@ def predict_image(
         with under_way():
             norm = image.numbers or ready.card.rule.measure(x)
             share = partial(among, i, places.count)
-            found = yield from changed(predicted(ready, x, norm, image.zoom, control), share)
+            clean = _as_it_is if image.clean else None
+            found = yield from changed(predicted(ready, x, norm, image.zoom, control, clean), share)
             places.add(out, where, found.values)
         if uncertainty is not None and found.uncertainty is not None:
             places.add(uncertainty, where, found.uncertainty)
@@ -112,6 +113,10 @@ def predict_image(
         link_planes(out, axes, ready.settings.planes)
         axes = linked_axes(axes, ready.task.result, ready.settings.planes)
     return Prediction(out, axes, maps, uncertainty)
+
+
+def _as_it_is(x: NDArray[Any]) -> tuple[NDArray[Any], None]:
+    return x, None
 
 
 def _is_of_objects(ready: Ready, image: Input) -> bool:

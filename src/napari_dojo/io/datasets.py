@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.channels import chosen, grey
+from napari_dojo.data.channels import chosen, grey, in_order
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
@@ -68,7 +68,7 @@ def read_dataset(
     notes += axes_note(given.axes, one.axes)
     size = one.picture.pixel_size
     dataset = Dataset.of(
-        [r.picture.data for r in read],
+        [in_order(r.picture.data, r.axes.names, r.picture.channel_names, one.picture.channel_names) for r in read],
         None if given.target is None else [r.target for r in read],
         one.axes,
         layout=layout,

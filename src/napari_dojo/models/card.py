@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from napari_dojo.data.axes import Axes, own_channels
+from napari_dojo.data.channels import in_order
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 from napari_dojo.models.plain_yaml import plain_yaml
@@ -111,10 +112,7 @@ class Card:
 
     def in_order(self, x: Any, axes: str, names: Sequence[str]) -> Any:
         """An image whose channels are called so, its channels as the model knows them where it knows all by name."""
-        known = self.channel_names
-        if "C" not in axes or tuple(names) == known or len(set(names)) < len(names) or set(names) != set(known):
-            return x
-        return x[tuple([list(names).index(n) for n in known] if a == "C" else slice(None) for a in axes)]
+        return in_order(x, axes, names, self.channel_names)
 
     def own(self, x: Any) -> Any:
         """The channels (C, *S) of a sample itself, without those of its neighbours."""

@@ -160,11 +160,10 @@ def _as_trained(ready: Ready, options: Any) -> Any:
 
 
 def _predicted(ready: Ready, sample: Sample, whole: Dataset) -> NDArray[Any]:
-    x = np.asarray(sample.x)
-    axes = "C" + whole.spatial if len(x) > 1 else whole.spatial
-    picture = Picture(x if len(x) > 1 else x[0], None, pixel_size=whole.pixel_size)
-    image = resolve(ready.card, Image(sample.name, picture, axes), ready.settings)
-    return np.asarray(result_of(predict_image(ready, image, Control())).array)
+    """By the numbers that it is trained with: those of its series."""
+    picture = Picture(np.asarray(sample.x), "C" + whole.spatial, pixel_size=whole.pixel_size)
+    image = Image(sample.name, picture, numbers=sample.normalization(ready.card.rule), in_context=True)
+    return np.asarray(result_of(predict_image(ready, resolve(ready.card, image, ready.settings), Control())).array)
 
 
 def _numbered(y: NDArray[Any], objects: bool, background: int) -> NDArray[np.int32]:
