@@ -124,6 +124,15 @@ def test_ome_zarr_goes_round(tmp_path: Path, axes: str) -> None:
     assert os.listdir(tmp_path) == ["a.ome.zarr"]
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_a_distance_of_planes_that_is_not_known_is_not_made_up(tmp_path: Path, suffix: str, dtype: Any) -> None:
+    array = numbers("ZYX", dtype) + (dtype == np.uint32) * 70_000
+    write(tmp_path / f"a{suffix}", array, "ZYX", (0.5, 0.25), "um")
+    picture = read(tmp_path / f"a{suffix}")
+    assert (picture.axes, picture.pixel_size, picture.unit) == ("ZYX", (0.5, 0.25), "um")
+
+
 def test_an_ome_zarr_is_called_as_its_file(tmp_path: Path) -> None:
     write(tmp_path / "cells.ome.zarr", numbers("YX"), "YX")
     about = json.loads((tmp_path / "cells.ome.zarr" / "zarr.json").read_text())["attributes"]["ome"]
@@ -267,8 +276,8 @@ def test_sizes_in_other_units(tmp_path: Path) -> None:
     assert (read(tmp_path / "a.tif").pixel_size, read(tmp_path / "a.tif").unit) == ((3, 2), None)
     write(tmp_path / "a.tif", numbers("YX", np.uint32) + 70_000, "YX", (3, 2), "furlong")
     assert (read(tmp_path / "a.tif").pixel_size, read(tmp_path / "a.tif").unit) == ((3, 2), None)
-    write(tmp_path / "a.tif", numbers("ZYX"), "ZYX", (3, 2), "um")  # the step in Z is not known: ImageJ takes 1
-    assert read(tmp_path / "a.tif").pixel_size == pytest.approx((1, 3, 2))
+    write(tmp_path / "a.tif", numbers("ZYX"), "ZYX", (3, 2), "um")  # the step in Z is not known
+    assert read(tmp_path / "a.tif").pixel_size == pytest.approx((3, 2))
 
 
 @pytest.mark.parametrize(

@@ -341,13 +341,14 @@ def _describe(store: Path, group: Any, layout: Layout, levels: int) -> None:
     version = "0.5" if group.metadata.zarr_format == 3 else "0.4"
     size = dict(zip("XYZ", (layout.pixel_size or ())[::-1], strict=False))
     unit = {"unit": "micrometer"} if layout.unit == "um" else {}
-    kinds = {"T": {"type": "time"}, "C": {"type": "channel"}}
+    space = {a: {"type": "space", **(unit if a in size else {})} for a in "ZYX"}  # no unit: not known
+    kinds = {"T": {"type": "time"}, "C": {"type": "channel"}, **space}
     of = {"version": version} if version == "0.4" else {}
     scales = [[size.get(a, 1.0) * (2**k if a in "YX" else 1) for a in layout.axes] for k in range(levels)]
     image: dict[str, Any] = {
         **of,
         "name": layout.labels or layout.name or store.stem,
-        "axes": [{"name": a.lower(), **kinds.get(a, {"type": "space", **unit})} for a in layout.axes],
+        "axes": [{"name": a.lower(), **kinds[a]} for a in layout.axes],
         "datasets": [
             {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
             for k, scale in enumerate(scales)

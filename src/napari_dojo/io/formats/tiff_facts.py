@@ -9,10 +9,12 @@ from typing import Any
 from napari_dojo.data.units import in_micrometres, print_resolution
 from napari_dojo.io.formats.picture import Facts
 
-__all__ = ["facts_of"]
+__all__ = ["UNKNOWN", "Z_STEP", "facts_of"]
 
 COARSE = 100.0  # µm; a pixel size above it in a plain TIFF is a printer's or a screen's resolution
 CENTIMETRE, MILLIMETRE, MICROMETRE = 3, 4, 5  # values of the tag ResolutionUnit; 1 none, 2 inch
+
+Z_STEP, UNKNOWN = "zstep", "unknown"  # what we add for ImageJ, which takes a spacing that is not written for 1
 
 
 def facts_of(tif: Any, kind: str, axes: str, shape: Sequence[int]) -> Facts:
@@ -39,7 +41,7 @@ def _imagej(tif: Any, axes: str, shape: Sequence[int]) -> Facts:
     sizes, unit = _resolution(tif.pages.first), str(said.get("unit", ""))
     if not unit and _resolution_unit(tif.pages.first) != 1:
         sizes = {}
-    elif sizes:
+    elif sizes and said.get(Z_STEP) != UNKNOWN:
         sizes["Z"] = float(said.get("spacing", 1.0))  # ImageJ leaves out a spacing of 1
     sizes, known = in_micrometres(sizes, dict.fromkeys(sizes, unit))
     if sizes and unit.lower() in ("cm", "centimeter") and print_resolution(sizes["X"]):

@@ -14,6 +14,7 @@ from napari_dojo.data.units import unit_text
 from napari_dojo.io.formats import picture as shared
 from napari_dojo.io.formats.picture import Picture, in_order
 from napari_dojo.io.formats.tiff import listening
+from napari_dojo.io.formats.tiff_facts import UNKNOWN, Z_STEP
 
 __all__ = ["write_tiff"]
 
@@ -80,8 +81,8 @@ def _for_imagej(picture: Picture, array: Any, axes: str, labels: bool) -> dict[s
     about: dict[str, Any] = {"axes": axes}
     if unit:
         about["unit"] = unit
-    if size and len(size) == 3 and "Z" in axes:
-        about["spacing"] = size[0]
+    if size and "Z" in axes:
+        about |= {"spacing": size[0]} if len(size) == 3 else {Z_STEP: UNKNOWN}
     if picture.description:
         about["Info"] = picture.description
     if picture.rgb:
