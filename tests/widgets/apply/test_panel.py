@@ -423,7 +423,7 @@ def test_several_layers_are_predicted_one_by_one(qtbot, viewer, panel, known, at
     qtbot.wait(10)
     apply.image_box.choose(Group.VISIBLE)
     assert apply.image_box.currentText() == "All visible images (4)"
-    assert "1 of 4 images do not fit and are skipped. colours: This model needs 1 channel" in apply.request.what.text()
+    assert "1 of 4 images does not fit and is skipped. colours: This model needs 1 channel" in apply.request.what.text()
     layers = run(qtbot, apply)
     assert [x.name for x in layers] == ["cells_1 bright", "cells_2 bright", "cells_3 bright"]
     assert [x.data.max() for x in layers] == [1, 2, 3]
@@ -717,7 +717,7 @@ def test_results_that_exist_are_replaced_only_when_allowed(qtbot, viewer, panel,
     (folder / "in_bright" / "b.tif").write_text("older")
     apply = panel(ApplyPanel)
     choose_folder(qtbot, apply, folder / "in")
-    assert "1 of the results exist already" in apply.message.text()
+    assert "1 of the results exists already" in apply.message.text()
     assert not apply.apply_button.isEnabled()
     assert apply.batch.replace.isVisibleTo(apply)
     apply.batch.replace.setChecked(True)
@@ -775,7 +775,7 @@ def test_a_bad_file_and_stop(qtbot, viewer, panel, known, at_once, folder, monke
     at_once.before = lambda event: isinstance(event, Skipped)
     apply.apply_button.click()
     assert [p.name for p in (folder / "in_bright").iterdir()] == ["a.tif"]
-    assert "Stopped: 1 of 4 images are done and kept." in apply.message.text()
+    assert "Stopped: 1 of 4 images is done and kept." in apply.message.text()
     assert "Skipped: A TIFF" in apply.message.text()
 
 
@@ -1274,4 +1274,17 @@ def test_a_diameter_that_was_typed_stays_when_the_panel_is_shown_again(qtbot, vi
     apply.request.diameter.box.setValue(33)
     apply.show()
     assert apply.request.diameter.value == 33
+    apply.end()
+
+
+def test_the_axes_follow_data_of_another_size(qtbot, viewer):
+    layer = viewer.add_image(np.zeros((40, 50)))
+    apply = ApplyPanel(viewer)
+    qtbot.addWidget(apply)
+    assert apply.choose_model("nuclei-fluorescence")
+    assert apply.third_box.isHidden()
+    layer.data = np.zeros((8, 40, 50))
+    assert not apply.third_box.isHidden()
+    assert "8 planes, one by one" in apply.request.what.text()
+    assert apply.apply_button.isEnabled()
     apply.end()

@@ -20,6 +20,7 @@ from napari_dojo.settings import PredictSettings
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.batch.results import Rows
+from napari_dojo.widgets.common.words import done_of
 
 pytestmark = pytest.mark.gui
 
@@ -102,7 +103,7 @@ def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plat
     settled(qtbot, batch)
     if "Stopped" in batch.message.text():  # it may have been faster
         done = batch.results.rowCount()
-        assert f"{done} of 60 images are done and kept. Continue does the others." in batch.message.text()
+        assert f"{done_of(done, 60)} and kept. Continue does the others." in batch.message.text()
         assert f"{done} of them done" in batch.found.text()
     assert batch.run_button.isEnabled()
 

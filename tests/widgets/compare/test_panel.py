@@ -446,7 +446,8 @@ def test_sizes_that_changed_are_said(qtbot, viewer, pair, panel, done, monkeypat
     compare = panel(ComparePanel)
     said = []
     monkeypatch.setattr(compare, "warn", said.append)
-    pair[1].data = np.ones((30, 60), np.int32)
+    with pair[1].events.data.blocker():  # else it is seen at once
+        pair[1].data = np.ones((30, 60), np.int32)
     done(compare)
     assert "must have the same size: ground truth (60, 60), prediction (30, 60)" in said[0]
     assert compare.compare_button.isEnabled()
@@ -473,3 +474,20 @@ def test_one_click_needs_two_that_fit(qtbot, viewer, pair, panel, monkeypatch, s
     compare_layers(viewer)
     assert said[0].startswith("Two layers of labels, or two images, of the same size are needed.")
     assert compare.found.text() == ""
+
+
+def test_a_layer_that_gets_data_of_another_size_is_no_longer_compared(qtbot, viewer, panel):
+    made = panel(ComparePanel)
+    truth, result = np.zeros((30, 40), np.int32), np.zeros((30, 40), np.int32)
+    truth[20:28, 20:28] = 1
+    layers = [viewer.add_labels(data, name=name) for data, name in ((truth, "truth"), (result, "result"))]
+    made.choose(*layers)
+    made.compare()
+    qtbot.waitUntil(lambda: made.legend.rows[Verdict.MISSED].isEnabled())
+    layers[0].data = truth[:10, :10]
+    assert not made.legend.rows[Verdict.MISSED].isEnabled()
+    assert made.found.text() == ""
+    assert not made.compare_button.isEnabled()
+    assert "There is no other layer of labels as large as truth (10 x 10 px)" in made.message.text()
+    layers[1].data = result[:10, :10]
+    assert made.compare_button.isEnabled()

@@ -15,6 +15,7 @@ from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.widgets.common.form import described
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.options import field_widget
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["DiameterRow"]
 
@@ -89,7 +90,7 @@ class DiameterRow(QWidget):
             return
         diameter, count = found
         self.box.setValue(diameter)
-        self.said.emit(f"About {diameter:g} px, measured on {count:,} bright object{'s' if count > 1 else ''}.")
+        self.said.emit(f"About {diameter:g} px, measured on {counted(count, 'bright object')}.")
 
 
 def _measured(sample: Callable[[], NDArray[Any]]) -> tuple[float, int]:

@@ -19,6 +19,7 @@ from napari_dojo.widgets.common.form import PathEdit, described, form_layout, se
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.measurements import chosen_here
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["FolderRows", "Looked"]
 
@@ -127,7 +128,9 @@ class FolderRows(QWidget):
         if self._why or self.looked is None:
             return self._why or "Choose the folder of the images."
         if self.looked.existing and not self.replace.isChecked():
-            return f"{self.looked.existing} of the results exist already. Choose another folder, or overwrite them."
+            n = self.looked.existing
+            there = f"{n:,} of the results {'exists' if n == 1 else 'exist'} already"
+            return f"{there}. Choose another folder, or overwrite {'it' if n == 1 else 'them'}."
         return ""
 
     def sink(self) -> TiffSink:
@@ -194,8 +197,6 @@ class FolderRows(QWidget):
             more = [word for word, on in ((", a table", sink.tables), (", ROIs", sink.rois)) if on]
             stem = stem_of(found.inputs[0])
             name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
-            self.what.setText(
-                f"{n:,} image{'' if n == 1 else 's'}. Each gives a TIFF with its pixel size{''.join(more)}: {name}"
-            )
+            self.what.setText(f"{counted(n, 'image')}. Each gives a TIFF with its pixel size{''.join(more)}: {name}")
             self.what.setToolTip(f"{found.inputs[0]} ...\nPredictions in {self.out}")
         self.changed.emit()

@@ -129,7 +129,8 @@ class Subject:
         """An image layer."""
         named, likely = "".join(str(a).upper()[:1] for a in layer.axis_labels), likely_axes(layer)
         stated = likely if likely.startswith(named) else None
-        return Subject(layer, tuple(array_of(layer).shape), axes_choices(layer), stated, layer, None)
+        shape = tuple(array_of(layer).shape)
+        return Subject((layer, shape), shape, axes_choices(layer), stated, layer, None)
 
     @staticmethod
     def of_file(picture: Picture) -> Subject:

@@ -24,6 +24,7 @@ from napari_dojo.widgets.common.form import described, job_strip
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.words import done_of
 
 __all__ = ["ApplyPanel"]
 
@@ -66,6 +67,7 @@ class ApplyPanel(Panel):
             part.failed.connect(self._failed)
         self.outcome.working.connect(self._working)
         self.watch.changed.connect(self._layers_changed)
+        self.watch.painted.connect(self.request.data_changed)
         self.runner = Runner(self)
         self.runner.said.connect(self._heard)
         self._looking = QTimer(self)
@@ -210,12 +212,12 @@ class ApplyPanel(Panel):
         found = [Stored(**r) for r in facts["results"]]
         done, count = len(found), facts["images"]
         if facts["stopped"]:
-            self._warnings.append(f"Stopped: {done:,} of {count:,} images are done and kept.")
+            self._warnings.append(f"Stopped: {done_of(done, count)} and kept.")
         if work.run is not None:
             self.outcome.take(work.folder, work.run, found)
             return
         discard(work.folder)
-        self._said(f"{done:,} of {count:,} images are done: {link_to(self.viewer, Path(event.result))}")
+        self._said(f"{done_of(done, count)}: {link_to(self.viewer, Path(event.result))}")
         self.batch.written(done)
 
     def _ready(self, took: str = "") -> None:

@@ -203,6 +203,12 @@ class Request(QWidget):
         self.image_box.fill(images, active if any(active is x for x in images) else None)
         self._image_changed()
 
+    def data_changed(self) -> None:
+        """The first image may have got data of another size."""
+        layer = None if self.for_files else self.image_box.layer
+        if layer is not None and self._subject is not None and self._subject.shape != tuple(array_of(layer).shape):
+            self._image_changed()
+
     def pixel_size(self) -> tuple[tuple[float, ...] | None, str | None]:
         """Of the first image, in the axes that the model works in, with its unit."""
         if self._subject is None or self.model is None or self._why_unfit(self.model.card):
@@ -394,7 +400,8 @@ class Request(QWidget):
         skipped = self._skipped(model.card)
         if 0 < len(skipped) < count:
             name, why = next(iter(skipped.items()))
-            text = f"{len(skipped)} of {count} images do not fit and are skipped. {name}: {why}"
+            what = "does not fit and is skipped" if len(skipped) == 1 else "do not fit and are skipped"
+            text = f"{len(skipped)} of {count} images {what}. {name}: {why}"
             yield self._marked("warning", text)
 
     # the job

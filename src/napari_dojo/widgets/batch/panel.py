@@ -30,6 +30,7 @@ from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.run import Runner, time_left
+from napari_dojo.widgets.common.words import counted, done_of
 
 __all__ = ["BatchPanel"]
 
@@ -233,16 +234,16 @@ class BatchPanel(Panel):
         self.run_button.setText("Continue" if found is not None and 0 < found.done < found.images else "Run")
 
     def _words(self, found: Explained) -> str:
-        counted = f"{found.images:,} image{'s' * (found.images != 1)}"
+        images = counted(found.images, "image")
         done = f", {found.done:,} of them done" if found.done else ""
         if not found.misfits:
-            return self.marked("ok", f"{counted}{done}.")
+            return self.marked("ok", f"{images}{done}.")
         name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
         first = reason if name in reason else f"{name}: {reason}"
         looked = min(LOOKED_AT, found.images - found.done)
         return self.marked(
             "warning",
-            f"{counted}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {first}.",
+            f"{images}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {first}.",
         )
 
     # the run
@@ -309,10 +310,10 @@ class BatchPanel(Panel):
             self._began, self._first = now, event.done
         made, spent = event.done - self._first, now - self._began - self._paused
         left = time_left(spent / made * (event.total - event.done)) if made > 0 and spent > 1 else ""
-        (counted,) = in_images(iter((event,)))
-        assert isinstance(counted, Progress)
-        many = event.total > counted.total
-        text = f"{counted.done:,} of {counted.total:,}" if many else f"{100 * event.done // max(1, event.total)} %"
+        (whole,) = in_images(iter((event,)))
+        assert isinstance(whole, Progress)
+        many = event.total > whole.total
+        text = f"{whole.done:,} of {whole.total:,}" if many else f"{100 * event.done // max(1, event.total)} %"
         self.progress.tell(event.done, event.total, f"{text}, {left}" if left else text)
 
     def _add_soon(self) -> None:
@@ -347,13 +348,13 @@ class BatchPanel(Panel):
             f"{done:,} of {count:,} in {facts['seconds']:.0f} s" if facts["seconds"] >= 1 else f"{done:,} of {count:,}"
         )
         if facts["stopped"]:
-            said = f"Stopped: {done:,} of {count:,} images are done and kept. Continue does the others."
+            said = f"Stopped: {done_of(done, count)} and kept. Continue does the others."
             self.message.setText(self.marked("warning", said))
             return
-        table = f" Table with {facts['rows']:,} rows: {Path(facts['table']).name}." if facts["table"] else ""
+        table = f" Table with {counted(facts['rows'], 'row')}: {Path(facts['table']).name}." if facts["table"] else ""
         level = "warning" if facts["skipped"] else "ok"
         skipped = f" {len(facts['skipped']):,} skipped." if facts["skipped"] else ""
-        self.message.setText(self.marked(level, f"{done:,} of {count:,} images are done.{skipped}{table}"))
+        self.message.setText(self.marked(level, f"{done_of(done, count)}.{skipped}{table}"))
         self.message.setToolTip(str(event.result))
 
     def _ready(self, took: str) -> None:

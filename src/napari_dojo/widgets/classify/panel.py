@@ -29,6 +29,7 @@ from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.options import slider
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.unfinished import Unfinished
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["ClassifyPanel"]
 
@@ -272,7 +273,7 @@ class ClassifyPanel(Panel):
                 self.marked("error", f"{live.subject.layer.name} holds no objects. Paint some, or apply a model.")
             )
         else:
-            self.message.setText(f"{len(objects):,} objects. {(START, MORE, START)[min(shown, 2)]}")
+            self.message.setText(f"{counted(len(objects), 'object')}. {(START, MORE, START)[min(shown, 2)]}")
         unsure = 0 if live.seen is None else int((live.seen.numbers == UNSURE).sum())
         self.unsure_button.setText(
             f"? unsure {unsure:,} ▸" if live.seen is not None and live.seen.prediction else "? unsure"

@@ -13,6 +13,7 @@ from napari_dojo.objects.classes import MOST, Classes
 from napari_dojo.objects.heads import Count
 from napari_dojo.widgets.classify.colours import colour_of
 from napari_dojo.widgets.common.form import described
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["MIME", "ClassRows"]
 
@@ -114,7 +115,7 @@ class ClassRows(QWidget):
                 row.name.setText(name)
             described(row.swatch, f"Class {k + 1}", f"Click objects to show them as {name}. Key: {k + 1}")
             row.count.setText(_words(shown.count(k), None))
-            row.count.setToolTip(f"{shown.count(k)} objects were shown as {name}.")
+            row.count.setToolTip(f"Shown as {name}: {counted(shown.count(k), 'object')}.")
             row.bin.setEnabled(len(classes.names) > 1)
         self.add_button.setEnabled(len(classes.names) < MOST)
 
@@ -123,7 +124,7 @@ class ClassRows(QWidget):
         for row, count in zip(self.rows, counts, strict=False):
             row.count.setText(_words(count.shown, count))
             row.count.setToolTip(
-                f"{count.found:,} objects: {count.shown} shown by you, the others predicted. 95 % interval "
+                f"{counted(count.found, 'object')}: {count.shown} shown by you, the others predicted. 95 % interval "
                 f"{count.low:,} to {count.high:,}, from precision and recall in cross-validation (Wilson)."
             )
 

@@ -34,4 +34,5 @@ __all__ = [
     "training_data",
     "turns",
     "unfinished",
+    "words",
 ]

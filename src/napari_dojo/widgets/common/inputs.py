@@ -20,6 +20,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
 from napari_dojo.settings import PredictSettings
 from napari_dojo.widgets.common.layers import finer_place, joined, moved, result_placement, source_of
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["Asked", "Run", "axis_words", "cut", "seen_box", "write_request"]
 
@@ -165,21 +166,18 @@ def axis_words(axes: Axes, shape: Sequence[int], seen: bool = False) -> str:
     """What is done with the axes beyond Y and X: "20 time points, one by one"; of what is seen, "this time point only"."""
     sizes = dict(zip(axes.names, shape, strict=True))
 
-    def many(letter: str, word: str) -> str:
-        return f"{sizes[letter]} {word}{'' if sizes[letter] == 1 else 's'}"
-
     words = []
     if "T" in sizes:
-        words.append("this time point only" if seen else f"{many('T', 'time point')}, one by one")
+        words.append("this time point only" if seen else f"{counted(sizes['T'], 'time point')}, one by one")
     if "Z" in sizes and axes.spatial == "ZYX":
         one = "a" if seen else "each a" if words else "one"
-        words.append(f"{one} volume of {many('Z', 'plane')}")
+        words.append(f"{one} volume of {counted(sizes['Z'], 'plane')}")
     elif "Z" in sizes and seen:
         words.append("this plane only")
     elif "Z" in sizes:
-        words.append(f"{many('Z', 'plane')}, one by one (the model is 2-D)")
+        words.append(f"{counted(sizes['Z'], 'plane')}, one by one (the model is 2-D)")
     if "C" in sizes:
-        words.append(many("C", "channel"))
+        words.append(counted(sizes["C"], "channel"))
     return "; ".join(words)
 
 

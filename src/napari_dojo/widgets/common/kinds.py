@@ -16,6 +16,7 @@ from napari_dojo.inference.tables import UNSURE, class_names
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import class_look
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["LOOKS", "Look", "look_of"]
 
@@ -56,8 +57,7 @@ def _objects_in(y: NDArray[Any]) -> int:
 
 
 def _objects_in_words(card: Card, count: Counter[str]) -> str:
-    n = count["objects"]
-    return f"{n:,} object{'' if n == 1 else 's'}"
+    return counted(count["objects"], "object")
 
 
 def _count_pixels(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:

@@ -14,6 +14,7 @@ from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.form import NameBox, described, narrow
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["ModelBox", "model_details", "model_words"]
 
@@ -88,10 +89,10 @@ def model_details(card: Card) -> str:
     """All that a person may want to know of a model, for a tooltip."""
     kind = "volumes" if card.spatial == "ZYX" else "planes"
     lines = [card.description.strip() or TASKS[card.task].sentence, ""]
-    lines.append(f"For {kind} of {card.channels} channel{'s' if card.channels > 1 else ''}")
+    lines.append(f"For {kind} of {counted(card.channels, 'channel')}")
     images, objects = (card.data.get(k) for k in ("images", "objects"))
     if images:
-        lines.append(f"Trained on {images:,} images" + (f", {objects:,} objects" if objects else ""))
+        lines.append(f"Trained on {counted(images, 'image')}" + (f", {counted(objects, 'object')}" if objects else ""))
     if card.diameter:
         physical = ""
         if card.pixel_size and card.unit:

@@ -101,6 +101,7 @@ class ComparePanel(Panel):
         self._work = Latest(self)
         self._work.told.connect(self._told)
         self.watch.changed.connect(self.refresh)
+        self.watch.painted.connect(self._resized)
         self.refresh()
         self.lead(self.compare_button)
 
@@ -221,6 +222,12 @@ class ComparePanel(Panel):
             self._painted = ()
         if lost:
             self._failed(f"{lost[0]} was removed while it was compared. Choose another layer.")
+
+    def _resized(self) -> None:
+        """Layers that are chosen may have got data of other sizes."""
+        truth, result = self.truth_box.layer, self.result_box.layer
+        if truth is not None and (result is None or not comparable(truth, result)):
+            self._list_results()
 
     def _touch(self) -> None:
         self._touched = True
