@@ -285,3 +285,16 @@ def test_channels_of_all_files_are_in_the_order_of_the_first_by_name(tmp_path: P
     dataset, _ = read_dataset(DatasetFiles(str(tmp_path / "images"), str(tmp_path / "masks")), Layout())
     assert dataset.channel_names == ("DAPI", "GFP")
     np.testing.assert_array_equal(dataset.samples[1].x, dataset.samples[0].x + 1)
+
+
+@pytest.mark.parametrize("channels", [2, 1])
+def test_targets_of_another_format_lie_as_their_images(tmp_path: Path, channels: int) -> None:
+    """OME-Zarr has CZYX, TIFF has ZCYX; with equal sizes nothing else says which axis is which."""
+    x = np.random.default_rng(0).integers(0, 900, (2, 2, 20, 24)).astype(np.uint16)
+    given = x if channels == 2 else x[0]
+    images.write(tmp_path / "i" / "a.zarr", given, "CZYX"[-given.ndim :])
+    images.write(tmp_path / "t" / "a.tif", x, "CZYX")
+    files = DatasetFiles(str(tmp_path / "i" / "a.zarr"), str(tmp_path / "t" / "a.tif"))
+    dataset, _ = read_dataset(files, Layout(IMAGE))
+    np.testing.assert_array_equal(dataset.samples[0].y, x)
+    np.testing.assert_array_equal(dataset.samples[0].x, given.reshape(-1, 2, 20, 24))

@@ -88,7 +88,7 @@ def read_files(files: Sequence[tuple[str, Callable[[], Sequence[T]]]], most: flo
 def read_targets(
     path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None = None
 ) -> list[images.Picture]:
-    """Read the target of each image of a file.
+    """Read the target of each image of a file, its axes in the order of its image's where both files name them.
 
     Parameters
     ----------
@@ -113,12 +113,27 @@ def read_targets(
             f"Each image needs its own target: {pictures[0].path.name} holds {len(pictures)} and {path.name} holds "
             f"{len(found)}. Save each image and each target as a file."
         )
+    found = [_in_order_of(picture, p) for p, picture in zip(found, pictures, strict=True)]
     if labels:
         return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
     return [
         replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p
         for p, picture in zip(found, pictures, strict=True)
     ]
+
+
+def _in_order_of(picture: images.Picture, target: images.Picture) -> images.Picture:
+    """A target with its axes in the order of its image's (TIFF has ZCYX, OME-Zarr CZYX); C of it alone before the spatial ones."""
+    own, wanted = target.axes or "", picture.axes or ""
+    if not own or not wanted or picture.rgb or target.rgb:
+        return target
+    if "C" not in wanted:
+        at = min(wanted.index(a) for a in "ZYX" if a in wanted)
+        wanted = f"{wanted[:at]}C{wanted[at:]}"
+    wanted = "".join(a for a in wanted if a in own)
+    if len(wanted) < len(own) or wanted == own:
+        return target
+    return replace(target, data=target.data.transpose([own.index(a) for a in wanted]), axes=wanted)
 
 
 def _drawn(path: Path, picture: images.Picture, named: str | None) -> images.Picture:
