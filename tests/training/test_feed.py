@@ -20,7 +20,7 @@ from napari_dojo.models.card import read_card
 from napari_dojo.models.library import find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks import TASKS
-from napari_dojo.training import feed, plan
+from napari_dojo.training import feed
 from napari_dojo.training.feed import Feed, Scaled
 from napari_dojo.training.prepare import prepare
 from napari_dojo.training.train import Target, train_steps
@@ -72,7 +72,6 @@ def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
     """Nothing reads them as a whole, whatever is to be cleaned in them."""
     monkeypatch.setattr(feed, "FITTING", 0.0)
     monkeypatch.setattr(feed, "RESIDENT", 1e-7)
-    monkeypatch.setattr(plan, "BYTES", 1e9)
     images, labels = discs(n=2)
     mapped = []
     for k, image in enumerate(images):

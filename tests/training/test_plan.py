@@ -51,18 +51,6 @@ def test_large_objects_are_made_smaller():
     assert make_plan(CASES["large"], CPU, TrainSettings()).zoom == pytest.approx(48 / 120)
 
 
-def test_small_objects_are_enlarged_where_there_is_memory():
-    small = replace(NUCLEI, diameter=15.0, thickness=12.0)
-    assert make_plan(small, CPU, TrainSettings()).zoom == pytest.approx(24 / 15)
-    assert make_plan(replace(small, diameter=9.0, thickness=8.0), CPU, TrainSettings()).zoom == 2
-    assert make_plan(replace(small, thickness=5.0), CPU, TrainSettings()).zoom == 1  # its network works on the pixels
-    assert make_plan(CASES["cube"], CPU, TrainSettings()).zoom == 1
-    least = 5 * 256**2 * (24 / 15) ** 2 * 32 * 2
-    for memory, zoom in ((int(1.01 * least), 24 / 15), (int(0.99 * least), 1.0)):
-        plan = make_plan(small, replace(CPU, memory=memory), TrainSettings())
-        assert plan.zoom == pytest.approx(zoom)
-
-
 def test_thin_objects_get_a_net_on_the_pixels():
     assert make_plan(NUCLEI, CPU, TrainSettings()).stem == (2, 2)
     assert make_plan(CASES["thin"], CPU, TrainSettings()).stem == (1, 1)

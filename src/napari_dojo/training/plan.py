@@ -22,12 +22,6 @@ MINUTES = 5.0  # where nothing else is said
 PIXELS = 8 * 128 * 128  # per update on a CPU: about 0.2 s on two cores
 SET_UP = 6.0  # seconds that reading, preparing and saving take about
 LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the second, px
-SMALL, CLEAR, MOST = (
-    20.0,
-    24.0,
-    2.0,
-)  # objects in 2-D that are smaller than the first are enlarged to the second, at most so far
-BYTES = 32  # of a pixel of an enlarged image, which is held in memory with its targets
 ENOUGH = 3000  # steps after which more of them teach less than larger ones
 RUNGS = ((0.25, 0.5), (0.5, 0.5), (0.5, 0.75), (1, 0.75), (1, 1), (2, 1), (2, 1.5), (4, 1.5), (8, 1.5))  # batch, width
 LEAST = 0.25  # of a step's time, however small the batch: a GPU is not full then
@@ -113,29 +107,17 @@ class Plan:
 
 
 def own_zoom(diameter: float | None) -> float:
-    """By which a new network sees images with objects of this diameter, in px, scaled, where they are not small."""
+    """By which a new network sees images with objects of this diameter, in px, scaled."""
     return TYPICAL / diameter if diameter and diameter > LARGE else 1.0
-
-
-def _enlarged(data: Data, device: Device) -> float:
-    """By which a new network with a stem of 2 x 2 px sees small objects enlarged: their outlines are some of its pixels only.
-
-    1 where the enlarged images would take more than half of the memory.
-    """
-    small = data.diameter and data.diameter < SMALL and len(data.sizes[0]) == 2
-    zoom = min(MOST, CLEAR / data.diameter) if small and data.diameter else 1.0
-    fits = sum(prod(s) for s in data.sizes) * zoom**2 * BYTES <= device.memory / 2
-    return zoom if fits else 1.0
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
     """Decide everything that the user did not; ``start`` are the net arguments of a model to start from."""
     dims, hints = len(data.sizes[0]), data.hints
     zoom = own_zoom(data.diameter)
+    smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     spacing = data.spacing or (1.0,) * dims
     fine = hints.fine or (data.thickness is not None and data.thickness * zoom < THIN)
-    zoom *= 1.0 if fine else _enlarged(data, device)
-    smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     cells = _cells(smallest, spacing, fine, settings.depth or hints.levels or (4 if dims == 2 else 3))
     stem, pools = cells[0], tuple(cells[1:])
     width = settings.width or (hints.width or (32 if prod(stem) > 1 else 16)) * (1 if device.kind == "cpu" else 2)
