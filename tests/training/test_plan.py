@@ -48,7 +48,9 @@ def test_a_plan_can_be_built_and_fits(name, device):
 
 def test_large_objects_are_made_smaller():
     assert make_plan(NUCLEI, CPU, TrainSettings()).zoom == 1
-    assert make_plan(CASES["large"], CPU, TrainSettings()).zoom == pytest.approx(48 / 120)
+    large = make_plan(CASES["large"], CPU, TrainSettings())
+    assert large.zoom == pytest.approx(48 / 120)
+    assert large.sentence.endswith(" px, images scaled by 0.4")
 
 
 def test_thin_objects_get_a_net_on_the_pixels():

@@ -103,7 +103,8 @@ class Plan:
     @property
     def sentence(self) -> str:
         """What the user reads."""
-        return f"{self.long}, batch size {self.batch}, patches of {' x '.join(map(str, self.patch))} px"
+        scaled = f", images scaled by {self.zoom:.2g}" if self.zoom != 1 else ""
+        return f"{self.long}, batch size {self.batch}, patches of {' x '.join(map(str, self.patch))} px{scaled}"
 
 
 def own_zoom(diameter: float | None) -> float:
