@@ -56,8 +56,8 @@ MODELS = {
     ),
     "objects-stained": Recipe(
         random_stained,
-        1200,
-        33.0,
+        2200,
+        53.0,
         f"Finds nuclei and cells of 10 to 42 px in 2-D images of stained tissue in colour, whatever the stain. {SHOWN}",
     ),
 }
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--data", type=Path, default=DATA / "dsb2018_fluo")
-    parser.add_argument("--minutes", type=float, help="60 and 33 by default")
+    parser.add_argument("--minutes", type=float, help="60 and 53 by default")
     parser.add_argument("--start", type=Path, help="leave out the first half: go on from this model")
     parser.add_argument("--fields", type=Path, help="the fields are or will be in this folder")
     parser.add_argument("--width", type=int, default=32, help="feature maps of the finest level")
