@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.tiff_sink import TiffSink, folder_for
+from napari_dojo.inference.tiff_sink import UNCERTAINTY, TiffSink, folder_for
 
 
 def files(folder: Path, tables: bool = False) -> TiffSink:
@@ -42,6 +42,43 @@ def test_a_file_of_several_images_is_left_until_all_are_there(tmp_path: Path) ->
     assert replace(sink, resumed=True).place(0, 1) == out / "in_image1.tif"
     (out / "in_image3.tif").write_text("")
     assert sink.left() == ()
+
+
+def test_what_is_written_beside_a_prediction_is_checked_as_the_prediction_is(tmp_path: Path) -> None:
+    sink = replace(files(tmp_path), also=(UNCERTAINTY,))
+    sink.check()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b_uncertainty.tif").write_text("mine")
+    files(tmp_path).check()  # it is not written there
+    with pytest.raises(DojoError, match=r"b_uncertainty.tif exists already"):
+        sink.check()
+    assert sink.existing == 1
+    replace(sink, overwrite=True).check()
+    both = (tmp_path / "in" / "a.tif", tmp_path / "in" / "a_Uncertainty.tif")
+    with pytest.raises(
+        DojoError, match=r"a_Uncertainty.tif would be written twice, with a_Uncertainty.tif and with a.tif"
+    ):
+        TiffSink(both, tmp_path / "other", also=(UNCERTAINTY,)).check()
+    both = (tmp_path / "in" / "a.tif", tmp_path / "in" / "ax_uncertainty.tif")
+    there = TiffSink(both, tmp_path / "in", overwrite=True, mark="x", also=(UNCERTAINTY,))
+    with pytest.raises(DojoError, match=r"would overwrite the image ax_uncertainty.tif itself"):
+        there.check()
+    with pytest.raises(DojoError, match=r"classes.csv would be written twice"):
+        TiffSink((tmp_path / "in" / "classes.tif",), tmp_path / "other", tables=True, then="m").check()
+
+
+def test_a_prediction_that_lacks_what_is_wanted_beside_it_is_neither_done_nor_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    found = np.eye(5, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "out" / "a.tif", found)
+    tifffile.imwrite(tmp_path / "out" / "b.tif", 0 * found)
+    assert replace(files(tmp_path), resumed=True).left() == (2,)
+    with pytest.raises(DojoError, match=r"a.tif is there without a.csv"):
+        files(tmp_path, tables=True).left()
+    with pytest.raises(DojoError, match=r"a.tif is there without a.zip"):
+        replace(files(tmp_path), rois=True).left()
+    (tmp_path / "out" / "a.zip").write_text("")
+    assert replace(files(tmp_path), rois=True).left() == (2,)  # b has no object, so it has no outlines
 
 
 def test_predictions_lie_beside_what_was_given(tmp_path: Path) -> None:

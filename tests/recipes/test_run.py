@@ -147,6 +147,18 @@ def test_results_of_another_recipe_or_of_nobody_are_not_replaced(plate: Path, re
         facts_of(recipe(STEPS.replace("- measure", "- filter: {border: true}\n- measure")))
 
 
+def test_predicted_images_and_tables_of_all_are_not_replaced_either(plate: Path, recipe: Made) -> None:
+    made, out = recipe("- predict: {model: same}\n- export: {images: true}\n"), plate.parent / "out"
+    for name in ("A1/b (predicted by same).tif", "objects.csv"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+        with pytest.raises(DojoError, match=f"{Path(name).stem.split(' ')[0]}.* exists already"):
+            facts_of(made)
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    assert facts_of(made)["images"] == 3
+
+
 def test_stopped_before_anything_is_done(plate: Path, recipe: Made) -> None:
     assert isinstance(list(run(recipe(STEPS), control=Control(stop=True)))[-1], Failed)
 

@@ -103,7 +103,7 @@ def _predict(args: argparse.Namespace) -> int:
     subfolders = args.subfolders or not task.result.dense  # classes have a folder each
     files = Selection(tuple(args.inputs), tuple(args.include or ()), tuple(args.exclude or ()), subfolders)
     inputs = tuple(files.files(without=args.out))
-    sink, large = _whole_or_partly(args, _results(args, card, inputs))
+    sink, large = _whole_or_partly(args, _results(args, card, inputs, settings))
     labels = _labels_of(inputs, args.target) if args.target else {}
     todo = tuple(range(len(inputs)))
     if args.skip_existing:
@@ -129,10 +129,10 @@ def _predict(args: argparse.Namespace) -> int:
     return _predicted(args, done)
 
 
-def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...]) -> TiffSink:
+def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], settings: PredictSettings) -> TiffSink:
     """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
-    from napari_dojo.inference.tiff_sink import TiffSink
+    from napari_dojo.inference.tiff_sink import UNCERTAINTY, TiffSink
 
     result = TASKS[card.task].result
     tables, names = args.tables or args.measure is not None, USUAL
@@ -153,6 +153,7 @@ def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...]) -> 
         measurements=names,
         then=then,
         classes=not result.dense,
+        also=(UNCERTAINTY,) if settings.uncertainty and result.intensities else (),
     )
 
 

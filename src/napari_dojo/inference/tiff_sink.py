@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import count, takewhile
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from napari_dojo.io import images
 from napari_dojo.io.atomic import check_writable
 from napari_dojo.io.datasets import outputs
 from napari_dojo.io.images import Picture
+from napari_dojo.io.names import as_file_name
 from napari_dojo.io.pairing import shown_names, stem_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Card
@@ -31,9 +33,19 @@ from napari_dojo.tasks import TASKS
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Prediction
 
-__all__ = ["Some", "TiffSink", "description_of", "folder_for", "predicted_by", "write_prediction"]
+__all__ = [
+    "UNCERTAINTY",
+    "Some",
+    "TiffSink",
+    "description_of",
+    "file_mark",
+    "folder_for",
+    "predicted_by",
+    "write_prediction",
+]
 
 CLASSES = "classes.csv"  # the table of what images or objects are
+UNCERTAINTY = "_uncertainty.tif"  # ends the name of the file with the uncertainty of a predicted image
 LARGE = 2**28  # bytes of a prediction that is written to the disk sample by sample
 
 
@@ -47,6 +59,11 @@ def folder_for(given: str | Path, model: str) -> Path:
 def predicted_by(model: str) -> str:
     """What the name of every predicted image says, whose intensities a network made up."""
     return f"(predicted by {model})"
+
+
+def file_mark(model: str) -> str:
+    """What is added to the name of the file of a predicted image."""
+    return as_file_name(f" {predicted_by(model)}")
 
 
 def description_of(card: Card, name: str) -> str:
@@ -65,7 +82,7 @@ def write_prediction(path: Path, card: Card, image: Input, found: Prediction) ->
     write = partial(images.write, axes=found.axes.names, pixel_size=size, unit=image.unit, channel_names=names)
     beside = None
     if found.uncertainty is not None:
-        beside = path.with_name(f"{path.stem}_uncertainty{path.suffix}")
+        beside = _beside(path, UNCERTAINTY)
         write(beside, found.uncertainty, description=f"Uncertainty of {about}")
     write(path, found.array, description=about, labels=not kind.intensities)
     return beside
@@ -90,6 +107,8 @@ class TiffSink:
     then : the folder of a model that gives each predicted object a class; empty: none.
     classes : predictions are classes, so that nothing but their table is written.
     resumed : the images are those that are `left`; of a file with several, those that are done are done again.
+    also : what ends the names of further files beside each prediction, such as ``_uncertainty.tif``.
+    together : names of further files that are of all images together.
     """
 
     inputs: tuple[Path, ...]
@@ -102,6 +121,8 @@ class TiffSink:
     then: str = ""
     classes: bool = False
     resumed: bool = False
+    also: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -117,33 +138,38 @@ class TiffSink:
         return sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
 
     def paths(self) -> list[tuple[Path, ...]]:
-        """The files for each input that holds one image: the prediction, its table and its outlines.
+        """The files for each input that holds one image: the prediction and what is written beside it.
 
         Raises
         ------
-        DojoError : two inputs would share one, a prediction would replace an input, or it is there already.
+        DojoError : two inputs would share one, one would replace an input, or it is there already.
         """
-        predictions = outputs(self.inputs, self.out, self.overwrite, self.mark)
-        inputs = {p.resolve() for p in self.inputs}
-        lost = next((p for p in predictions if p.resolve() in inputs), None)
-        if lost is not None:
-            raise DojoError(f"The result would overwrite the image {lost.name} itself. Choose another output folder.")
-        files = [self._files(p) for p in predictions]
+        files = [self._files(p) for p in outputs(self.inputs, self.out, True, self.mark)]
         for some in files:
             self._check_free(some)
         return files
 
     def left(self) -> tuple[int, ...]:
-        """The inputs with an image whose prediction is not there yet; DojoError where two would share one, or one would replace an input."""
+        """The inputs with an image whose prediction is not there yet.
+
+        Raises
+        ------
+        DojoError : two would share one, one would replace an input, or a prediction is there without what is wanted beside it.
+        """
         replace(self, overwrite=True).paths()
-        return tuple(i for i in range(len(self.inputs)) if not self._is_done(i))
+        left = tuple(i for i in range(len(self.inputs)) if not self._is_done(i))
+        for i in set(range(len(self.inputs))) - set(left):
+            one = self._planned[i]
+            for prediction in (one, *takewhile(_is_there, (_numbered(one, k) for k in count(1)))):
+                self._check_whole(prediction)
+        return left
 
     def check(self) -> None:
         """DojoError, see `paths`, or where the folder cannot be written."""
         if not self.classes:
             self.paths()
-        if self.classes or self.then:
-            self._check_free([self.out / CLASSES])
+        for path in self._of_all:
+            self._check_free([path])
         check_writable(self.out)
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -244,11 +270,7 @@ class TiffSink:
         if not number:
             return path
         path = _numbered(path, number)
-        if path in self._planned:
-            raise DojoError(f"The prediction of another file goes to {path.name}. Rename one of the two files.")
-        if path.resolve() in {p.resolve() for p in self.inputs}:
-            raise DojoError(f"The result would overwrite the image {path.name} itself. Choose another output folder.")
-        self._check_free(self._files(path))
+        self._check_free(self._files(path), planned=False)
         return path
 
     def _is_done(self, index: int) -> bool:
@@ -259,20 +281,61 @@ class TiffSink:
         if not _is_there(_numbered(path, 1)):
             return False
         try:
-            count = images.read(self.inputs[index], lazy_above=0, image=0).images
+            several = images.read(self.inputs[index], lazy_above=0, image=0).images
         except DojoError:
             return False  # which says why, when it is its turn
-        return all(_is_there(_numbered(path, k)) for k in range(2, count + 1))
+        return all(_is_there(_numbered(path, k)) for k in range(2, several + 1))
 
     def _files(self, prediction: Path) -> tuple[Path, ...]:
         """A prediction and what is written beside it."""
         ends = [end for end, wanted in ((".csv", self.tables), (".zip", self.rois)) if wanted]
-        return (prediction, *(prediction.with_suffix(end) for end in ends))
+        return (prediction, *(_beside(prediction, end) for end in (*ends, *self.also)))
 
-    def _check_free(self, files: Sequence[Path]) -> None:
+    def _check_free(self, files: Sequence[Path], planned: bool = True) -> None:
+        """DojoError where a file of a prediction is an image, belongs to the prediction of another one, or is there already."""
+        for path in files:
+            if path.resolve() in self._given:
+                raise DojoError(
+                    f"The result would overwrite the image {path.name} itself. Choose another output folder."
+                )
+            owner = self._owners.get(str(path).casefold())
+            if owner is not None and not (planned and owner == files[0]):
+                raise DojoError(
+                    f"{path.name} would be written twice, with {files[0].name} and with {owner.name}. Rename an image, "
+                    "or choose some by a pattern such as '*.tif'."
+                )
         there = next((p for p in files if os.path.lexists(p)), None)
         if there is not None and not (self.overwrite or self.resumed):
             raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
+
+    def _check_whole(self, prediction: Path) -> None:
+        """DojoError where a prediction is there without what is wanted beside it: to do it again would replace what is there."""
+        outlines = _beside(prediction, ".zip")  # there are none where there is no object
+        lacking = [p for p in self._files(prediction) if not os.path.lexists(p)]
+        if not os.path.lexists(prediction) or not lacking:
+            return
+        if lacking == [outlines] and not images.read(prediction).data.any():
+            return
+        raise DojoError(
+            f"{prediction} is there without {lacking[0].name}, which was not asked for before. Choose another folder, or do all "
+            "images again with --overwrite."
+        )
+
+    @cached_property
+    def _given(self) -> set[Path]:
+        """The files of the images."""
+        return {p.resolve() for p in self.inputs}
+
+    @cached_property
+    def _owners(self) -> dict[str, Path]:
+        """Of each file that is planned, whatever its case, the prediction to which it belongs."""
+        files = {str(file).casefold(): path for path in reversed(self._planned) for file in self._files(path)}
+        return files | {str(path).casefold(): path for path in self._of_all}
+
+    @property
+    def _of_all(self) -> list[Path]:
+        """The files that are of all images together."""
+        return [self.out / name for name in (*self.together, *([CLASSES] if self.classes or self.then else []))]
 
     @cached_property
     def _planned(self) -> list[Path]:
@@ -320,6 +383,11 @@ class Some:
 
     def finish(self) -> None:
         """Each image has its own prediction."""
+
+
+def _beside(prediction: Path, end: str) -> Path:
+    """The file of this ending beside a prediction."""
+    return prediction.with_name(f"{prediction.stem}{end}")
 
 
 def _numbered(prediction: Path, number: int) -> Path:

@@ -20,7 +20,7 @@ from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.categories import Sides, images_of, read_categories
-from napari_dojo.io.names import nearest, stem_of
+from napari_dojo.io.names import as_file_name, nearest, stem_of
 from napari_dojo.io.pairing import common_folder, group_of, list_inputs, pair_files, shown_names
 from napari_dojo.io.plates import plate_above
 from napari_dojo.io.roles import read_roles
@@ -299,8 +299,8 @@ def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "
     """
     root = common_folder(inputs)
     root = plate_above(root) or root
-    mark = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", mark)
-    paths = [folder / os.path.relpath(os.path.abspath(p.parent), root) / f"{stem_of(p)}{mark}.tif" for p in inputs]
+    end = f"{as_file_name(mark)}.tif"
+    paths = [folder / os.path.relpath(os.path.abspath(p.parent), root) / f"{stem_of(p)}{end}" for p in inputs]
     taken: dict[str, Path] = {}
     for source, path in zip(inputs, paths, strict=True):
         other = taken.setdefault(str(path).casefold(), source)

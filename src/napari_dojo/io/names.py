@@ -18,6 +18,7 @@ __all__ = [
     "TARGETS",
     "TRUTH",
     "Words",
+    "as_file_name",
     "by_number",
     "channel_of",
     "checked_name",
@@ -35,6 +36,11 @@ __all__ = [
 
 Words = tuple[str, ...]
 PHRASE = 3
+
+
+def as_file_name(text: str) -> str:
+    """The same without what file names cannot hold on every system."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text)
 
 
 def _phrases(text: str) -> frozenset[Words]:

@@ -20,10 +20,10 @@ from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.inference.tables import count_in, write_csv
-from napari_dojo.inference.tiff_sink import TiffSink, predicted_by, write_prediction
+from napari_dojo.inference.tiff_sink import UNCERTAINTY, TiffSink, file_mark, write_prediction
 from napari_dojo.io.plates import field_of
 from napari_dojo.io.rois import write_rois
-from napari_dojo.models.card import Folder, decoding_of
+from napari_dojo.models.card import Card, Folder, decoding_of, read_card
 from napari_dojo.models.library import find
 from napari_dojo.recipes.check import problems
 from napari_dojo.recipes.journal import Entry, Journal, done_entries
@@ -69,8 +69,7 @@ class _Output:
         file, path = self.tiff.inputs[at], self.tiff.place(at, number)
         stored = Stored(at, state.raw.name, "")
         if self.export.images and (image := state.predicted) is not None:
-            mark = f" {predicted_by(image.card.name)}"
-            beside = path.with_name(f"{path.stem}{mark}{path.suffix}")
+            beside = path.with_name(f"{path.stem}{_image_end(image.card)}")
             write_prediction(beside, image.card, image.given, image.prediction)
             stored = replace(stored, prediction=str(beside), axes=image.axes.names)
         if state.found is not None:
@@ -158,7 +157,9 @@ def in_images(events: Iterator[Event]) -> Iterator[Event]:
 def _output(recipe: Recipe, files: Sequence[Path], overwrite: bool) -> tuple[_Output, dict[int, list[Entry]]]:
     """Where results go, and what is there of an earlier run; DojoError where they may not go there."""
     export, out = recipe.export, recipe.folder
-    tiff = TiffSink(tuple(files), out, True, export.tables, rois=export.rois)
+    tiff = TiffSink(
+        tuple(files), out, True, export.tables, rois=export.rois, also=_also(recipe), together=_together(export)
+    )
     journal = Journal(out)
     if not overwrite and not journal.exists:
         replace(tiff, overwrite=False).check()
@@ -167,6 +168,28 @@ def _output(recipe: Recipe, files: Sequence[Path], overwrite: bool) -> tuple[_Ou
     before = done_entries(journal, files) if continued else {}
     todo = tuple(i for i in range(len(files)) if i not in before)
     return _Output(tiff, export, journal, todo, names_of(files)), before
+
+
+def _also(recipe: Recipe) -> tuple[str, ...]:
+    """What ends the names of the files with the predicted image of an image, and with its uncertainty."""
+    if not recipe.export.images:
+        return ()
+    ends: tuple[str, ...] = ()
+    for _, step in recipe.active:
+        if isinstance(step, OfModel) and TASKS[(card := read_card(find(recipe.model(step)))).task].result.intensities:
+            image = _image_end(card)
+            ends = (image, f"{Path(image).stem}{UNCERTAINTY}") if step.settings.uncertainty else (image,)
+    return ends  # of the last predicted image
+
+
+def _together(export: Export) -> tuple[str, ...]:
+    """The files that are of all images together."""
+    tables = {"csv": (f"{TABLE}.csv",), "parquet": (f"{TABLE}.csv", f"{TABLE}.parquet")}  # one is made of the other
+    return (*tables.get(export.table, ()), SKIPPED)
+
+
+def _image_end(card: Card) -> str:
+    return f"{file_mark(card.name)}.tif"
 
 
 def _made_by(recipe: Recipe) -> dict[str, Any]:

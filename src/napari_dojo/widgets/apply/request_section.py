@@ -441,6 +441,7 @@ class Request(QWidget):
         return Work(lambda: write_request(folder, run, stores), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
+        from napari_dojo.inference.tiff_sink import UNCERTAINTY
         from napari_dojo.jobs.image_requests import predict_files_request
 
         subject, names = self._subject, self.third_box.currentData()
@@ -448,6 +449,9 @@ class Request(QWidget):
         sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
         if self.classifier is not None:
             sink = replace(sink, then=str(self.classifier.path))
+            sink.check()
+        if settings.uncertainty and TASKS[model.card.task].result.intensities:
+            sink = replace(sink, also=(UNCERTAINTY,))
             sink.check()
         return Work(
             lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
