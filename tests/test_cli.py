@@ -69,6 +69,42 @@ def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) 
     assert set(scores["ap"]) == {"0.5", "0.6", "0.7", "0.8", "0.9"}  # type: ignore[call-overload]
 
 
+def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data)
+    (data / "strokes").mkdir()
+    for path in (data / "labels").iterdir():
+        y = tifffile.imread(path)
+        lines = np.indices(y.shape)[0] % 32  # two rows through each disc, and two between them
+        drawn = np.where((y > 0) & (lines // 2 == 8), y + 1, np.where(lines // 2 == 0, 1, 0))
+        tifffile.imwrite(data / "strokes" / path.name, drawn.astype(np.uint16))
+
+    def scored(target: str, *more: str) -> tuple[dict[str, object], str]:
+        capsys.readouterr()
+        given = ["--input", str(data / "images"), "--target", str(data / target), "--json"]
+        assert main(["evaluate", str(data / "m"), *given, *more]) == 0
+        out, err = capsys.readouterr()
+        said = json.loads(out.strip().splitlines()[-1])
+        assert f"3 images, annotation: {said['annotation']}" in out
+        return said, err
+
+    found, err = scored("strokes")
+    assert (found["annotation"], found["objects"]) == ("strokes", 27)
+    assert "look like strokes" in err
+    assert "They are scored as strokes" in err
+    assert scored("strokes", "--annotation", "strokes")[0] == found
+    assert "n_true" in scored("strokes", "--annotation", "complete")[0]
+    whole, err = scored("labels")
+    assert (whole["annotation"], whole["n_true"]) == ("complete", 27)
+    assert "strokes" not in err
+    assert scored("labels", "--annotation", "strokes")[0]["objects"] == 24  # number 1 is background
+    one = str(data / "images" / "0.tif")
+    given = ["--input", one, "--target", one, "--annotation", "strokes"]
+    assert main(["evaluate", "denoise-fluorescence", *given]) == 2
+    assert "--annotation is not for models of the task denoise" in sentence(capsys)
+
+
 def test_results_are_not_replaced_without_overwrite(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(data)
     apply = ["predict", str(data / "m"), str(data / "images" / "0.tif"), "--out", str(data / "out")]

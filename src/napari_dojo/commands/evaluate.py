@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from napari_dojo.commands.flags import flags, json_flag, values
+from napari_dojo.commands.flags import flag, flags, json_flag, values
 from napari_dojo.commands.show import warn, watched
 from napari_dojo.errors import DojoError
-from napari_dojo.settings import PredictSettings, checked
-from napari_dojo.tasks import TASKS
+from napari_dojo.settings import Field, PredictSettings, checked, fields_of
+from napari_dojo.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from napari_dojo.data.dataset import Dataset
+    from napari_dojo.models.card import Card
 
 __all__ = ["add_evaluate"]
 
@@ -34,6 +40,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="predicted images only: compare the objects that this model finds in them and in the ground truth",
     )
     flags(parser, PredictSettings)
+    group = parser.add_argument_group("the ground truth (default: as it looks)")
+    for field in (f for task in TASKS.values() for f in _of_data(task)):
+        flag(group, field)
     json_flag(parser)
     parser.set_defaults(run=_evaluate)
 
@@ -49,6 +58,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.target is None and TASKS[bundle.card.task].result.dense:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     settings = checked(PredictSettings, values(args, PredictSettings))
+    said = _said(args, TASKS[bundle.card.task])
     pairs, notes = read_dataset(
         DatasetFiles(
             args.input,
@@ -64,7 +74,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
         warn(note)
     objects = load(find(args.objects)) if args.objects else None
-    report = watched(evaluate_steps(bundle, pairs, settings, objects), "Scoring")
+    options, sentences = _options(bundle.card, pairs, said)
+    for sentence in sentences:
+        warn(sentence)
+    report = watched(evaluate_steps(bundle, pairs, settings, objects, options), "Scoring")
     if report.doubt:
         warn(report.doubt)
     print(report.table())
@@ -73,3 +86,27 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_dict()))
     return 1 if pairs.excluded or report.doubt or len(report.rows) < len(pairs.samples) else 0
+
+
+def _of_data(task: Task) -> list[Field]:
+    """The options of a task that say how data are annotated, which a model does not keep."""
+    return [field for field in fields_of(task.options) if field.option.of_data]
+
+
+def _said(args: argparse.Namespace, task: Task) -> dict[str, Any]:
+    """What was said of the annotation; DojoError where the task does not know that."""
+    own = {field.name for field in _of_data(task)}
+    fields = [f for other in TASKS.values() for f in _of_data(other)]
+    said = {f.name: value for f in fields if (value := getattr(args, f.name)) is not None}
+    wrong = next((f.flag for f in fields if f.name in said and f.name not in own), None)
+    if wrong:
+        raise DojoError(f"{wrong} is not for models of the task {task.name}. Leave it out.")
+    return said
+
+
+def _options(card: Card, pairs: Dataset, said: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The options of a model with how the ground truth is annotated, as was said or as it looks; and sentences for the user."""
+    from napari_dojo.models.card import options_of
+
+    task, options = TASKS[card.task], replace(options_of(card), **said)
+    return (options, []) if task.target is None else task.target.recognised(pairs, options, bool(said))

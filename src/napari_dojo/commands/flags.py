@@ -7,23 +7,29 @@ from typing import Any
 
 from napari_dojo.settings import Field, fields_of
 
-__all__ = ["flags", "json_flag", "pattern_flags", "values"]
+__all__ = ["flag", "flags", "json_flag", "pattern_flags", "values"]
 
 
 def flags(parser: Any, cls: type) -> None:
     """One flag for each option of a settings class; one that is there already, by the same name, stays as it is."""
-    known = {flag for action in parser._actions for flag in action.option_strings}
-    for field in (f for f in fields_of(cls) if f.flag not in known):
-        o = field.option
-        shown = f"{o.help}{f' [{o.unit}]' if o.unit else ''}"
-        if field.kind is bool:
-            parser.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=shown)
-        elif field.choices:
-            parser.add_argument(field.flag, choices=field.choices, type=field.kind, help=shown)
-        elif field.kind is tuple:
-            parser.add_argument(field.flag, help=shown + " (separated by commas)")
-        else:
-            parser.add_argument(field.flag, type=field.kind, metavar=field.kind.__name__.upper(), help=shown)
+    for field in fields_of(cls):
+        flag(parser, field)
+
+
+def flag(parser: Any, field: Field) -> None:
+    """The flag of one option, unless it is there already."""
+    o = field.option
+    shown = f"{o.help}{f' [{o.unit}]' if o.unit else ''}"
+    if any(field.flag in action.option_strings for action in parser._actions):
+        return
+    if field.kind is bool:
+        parser.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=shown)
+    elif field.choices:
+        parser.add_argument(field.flag, choices=field.choices, type=field.kind, help=shown)
+    elif field.kind is tuple:
+        parser.add_argument(field.flag, help=shown + " (separated by commas)")
+    else:
+        parser.add_argument(field.flag, type=field.kind, metavar=field.kind.__name__.upper(), help=shown)
 
 
 def json_flag(parser: argparse.ArgumentParser) -> None:

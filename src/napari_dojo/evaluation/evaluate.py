@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,20 @@ from napari_dojo.io.images import Picture
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.image_baselines import best_filter
 from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.settings import fields_of
 
 __all__ = ["evaluate_model", "evaluate_steps"]
 
 
-def evaluate_model(bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None) -> Report:
+def evaluate_model(
+    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None, options: Any = None
+) -> Report:
     """Apply a model to images with a ground truth, in one call; see `evaluate_steps`."""
-    return result_of(evaluate_steps(bundle, pairs, settings, objects))
+    return result_of(evaluate_steps(bundle, pairs, settings, objects, options))
 
 
 def evaluate_steps(
-    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None
+    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None, options: Any = None
 ) -> Generator[Event, None, Report]:
     """Apply a model to images with a ground truth, and score its predictions beside the task's baseline.
 
@@ -46,6 +49,7 @@ def evaluate_steps(
     settings : `napari_dojo.settings.PredictSettings`.
     objects : a bundle that segments the predicted images and the ground truth; the report then has the score of one against the
         other.
+    options : the task's, which say how the ground truth is annotated; None: as the model's.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def evaluate_steps(
     from napari_dojo.tasks.images import score_images
 
     card = bundle.card
-    task, options, in_context = TASKS[card.task], options_of(card), pairs.spatial == card.spatial
+    task, in_context = TASKS[card.task], pairs.spatial == card.spatial
+    options = options_of(card) if options is None else options
     frames = settings.frames if settings is not None else None
     rule = replace(card.rule, frames=frames or card.rule.frames)
     images = [_image(item, pairs, item.normalization(rule), card, in_context=in_context) for item in pairs.samples]
@@ -75,7 +80,9 @@ def evaluate_steps(
     ]
     agree = score_objects(objects, results, truths) if objects is not None else None
     doubt = _doubt(truths) if task.result.dense else ""
-    return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt)
+    values = asdict(options)
+    about = ", ".join(str(values[f.name]) for f in fields_of(task.options) if f.option.of_data)
+    return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
 
 
 def _doubt(truths: Sequence[NDArray[Any]]) -> str:

@@ -39,12 +39,14 @@ class Report:
     baseline_name : what the baseline is called in tables and figures.
     objects : those detected in predicted images against those detected in the ground truth, where that was asked for.
     doubt : a sentence where the scores say little, because the ground truth is the same everywhere.
+    annotation : how the ground truth is annotated, where a task knows several ways: "complete" or "strokes".
     """
 
     rows: tuple[Row, ...]
     baseline_name: str = "baseline"
     objects: InstanceCounts | None = None
     doubt: str = ""
+    annotation: str = ""
 
     @property
     def pooled(self) -> Score:
@@ -58,10 +60,12 @@ class Report:
         return pool(scores) if len(scores) == len(self.rows) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The pooled figures, plus "images", and "baseline", "objects" and "doubt" where there are some."""
+        """The pooled figures, plus "images", and "baseline", "annotation", "objects" and "doubt" where there are some."""
         out = self.pooled.as_dict() | {"images": len(self.rows)}
         if (baseline := self.baseline) is not None:
             out["baseline"] = baseline.as_dict()
+        if self.annotation:
+            out["annotation"] = self.annotation
         if self.objects is not None:
             out["objects"] = self.objects.as_dict()
         if self.doubt:
@@ -74,7 +78,8 @@ class Report:
         first = pooled.sentence
         if baseline is not None:
             first += f"  ({self.baseline_name}: {baseline.sentence})"
-        parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}"]
+        how = f", annotation: {self.annotation}" if self.annotation else ""
+        parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}{how}"]
         if self.objects is not None:
             parts.append(f"Objects in the predicted images against those in the ground truth: {self.objects.sentence}")
         details = _detail_table(pooled, baseline, self.baseline_name)

@@ -170,6 +170,18 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     )
 
 
+def recognised(dataset: Dataset, options: InstancesOptions, said: bool) -> tuple[InstancesOptions, list[str]]:
+    """Whether labels are whole objects or strokes: as the options say, or as they look."""
+    if said:
+        wrong = stroke_findings(dataset)[1] if options.strokes else looks_like_strokes(dataset)
+        return options, [finding.text for finding in wrong]
+    like = looks_like_strokes(dataset)
+    if not like:
+        return replace(options, annotation="complete"), []
+    text = f"{like[0].text} They are scored as strokes; if they are whole objects, say so with --annotation complete."
+    return replace(options, annotation="strokes"), [text]
+
+
 @dataclass(frozen=True, eq=False)
 class _Counted:
     """The labelled objects of all samples.
@@ -465,7 +477,7 @@ INSTANCES = Task(
     name="instances",
     title="Find every object",
     sentence="Each object gets its own number.",
-    target=Target(LABELS, "labels"),
+    target=Target(LABELS, "labels", recognised=recognised),
     result=LABELS,
     options=InstancesOptions,
     decoding=InstancesDecoding,
