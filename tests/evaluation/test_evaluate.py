@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from bright import bright, squares
@@ -7,6 +10,8 @@ from bright import bright, squares
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Sample, Series
 from napari_dojo.evaluation.evaluate import evaluate_model
+from napari_dojo.events import Event
+from napari_dojo.inference.geometry import Image
 from napari_dojo.inference.predict import predict
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.objects import InstanceCounts
@@ -71,3 +76,19 @@ def test_channels_are_those_of_the_model_by_name_as_for_a_prediction(context: in
         report = evaluate_model(made, Dataset(samples, channel_names=names, context=context))
         assert isinstance(report.pooled, InstanceCounts)
         assert report.pooled.n_predicted == 3 * found
+
+
+def test_each_image_is_scaled_by_its_own_pixel_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[float, ...] | None] = []
+
+    def predicted(bundle: Any, images: Sequence[Image], settings: Any) -> Generator[Event, None, dict[int, Any]]:
+        sizes.extend(image.picture.pixel_size for image in images)
+        yield from ()
+        return {k: np.zeros((48, 52), np.int32) for k in range(len(images))}
+
+    monkeypatch.setattr("napari_dojo.evaluation.evaluate._predicted", predicted)
+    own = [(0.5, 0.5), (0.25, 0.25), None]
+    labels = (squares(1) > 500).astype(np.int32)
+    pairs = Dataset.of([squares(n) for n in (1, 2, 3)], [labels] * 3, pixel_sizes=own, pixel_size=(0.5, 0.5), unit="um")
+    evaluate_model(bright(pixel_size=(0.5, 0.5)), pairs)
+    assert sizes == [(0.5, 0.5), (0.25, 0.25), (0.5, 0.5)]

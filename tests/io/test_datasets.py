@@ -298,3 +298,24 @@ def test_targets_of_another_format_lie_as_their_images(tmp_path: Path, channels:
     dataset, _ = read_dataset(files, Layout(IMAGE))
     np.testing.assert_array_equal(dataset.samples[0].y, x)
     np.testing.assert_array_equal(dataset.samples[0].x, given.reshape(-1, 2, 20, 24))
+
+
+def test_images_of_different_pixel_sizes_are_said_to_be_so(tmp_path: Path) -> None:
+    y = np.zeros((40, 50), np.uint8)
+    y[5:15, 5:15] = 1
+    for name, size in (("a", 0.2), ("b", 0.22), ("c", 0.5)):
+        write(
+            tmp_path / "images" / f"{name}.tif",
+            np.arange(2000, dtype=np.uint16).reshape(40, 50),
+            "YX",
+            (size, size),
+            "um",
+        )
+        write(tmp_path / "labels" / f"{name}.tif", y, "YX")
+    pairs, _ = read_dataset(given(tmp_path))
+    assert [s.pixel_size and round(s.pixel_size[0], 3) for s in pairs.samples] == [0.2, 0.22, 0.5]
+    assert pairs.one_pixel_size is None
+    assert any("(0.2 \u00b5m in a.tif, 0.5 \u00b5m in c.tif)" in f.text for f in size_findings(pairs))
+    alike = replace(pairs, samples=pairs.samples[:2])
+    assert alike.one_pixel_size == pytest.approx((0.2, 0.2))
+    assert not any("pixel sizes" in f.text for f in size_findings(alike))

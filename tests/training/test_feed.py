@@ -100,3 +100,22 @@ def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
     done = list(train_steps(data, task, Target(tmp_path / "m"), settings))[-1]
     assert isinstance(done, Done)
     assert set(read) == {Cleaned} or task == "upscale"  # which makes its inputs from the images
+
+
+def test_scaled_images_that_do_not_fit_in_memory_are_trained_on_from_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = TASKS["instances"]
+    setup = prepare(Dataset.of(*discs()), task, task.options(), TrainSettings(validation=0.0, test=0.0), choose("cpu"))
+    assert setup.plan is not None
+    setup = replace(setup, plan=replace(setup.plan, zoom=1.5))
+    before = Scaled.of(setup)
+    monkeypatch.setattr("napari_dojo.training.prepare.FITTING", 0.0)
+    scaled = Scaled.of(setup)
+    assert scaled.fingerprint == before.fingerprint
+    sources = Feed(setup, scaled, read_card(find("nuclei-fluorescence"))).sources(scaled.split.training)
+    for old, new, source in zip(before.dataset.samples, scaled.dataset.samples, sources, strict=True):
+        assert type(old.x) is np.ndarray
+        assert isinstance(new.x, np.memmap)
+        assert isinstance(new.y, np.memmap)
+        assert isinstance(source.x, np.memmap)  # not read yet
+        np.testing.assert_array_equal(old.x, new.x)
+        np.testing.assert_array_equal(old.y, new.y)

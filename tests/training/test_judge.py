@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import cast
@@ -13,14 +14,16 @@ from made import made
 
 from napari_dojo.data.batches import Source
 from napari_dojo.data.dataset import Sample
-from napari_dojo.data.kinds import LABELS
+from napari_dojo.data.kinds import IMAGE, LABELS
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Crop
 from napari_dojo.device import Device
+from napari_dojo.events import Event
 from napari_dojo.models.card import Card
 from napari_dojo.settings import fields_of
 from napari_dojo.tasks import INSTANCES, TASKS
 from napari_dojo.tasks.instances import InstancesDecoding, InstancesOptions
+from napari_dojo.tasks.upscale import UpscaleOptions
 from napari_dojo.training.judge import Judge, figures, some_crops
 from napari_dojo.training.run import Training
 
@@ -49,6 +52,30 @@ def rod() -> np.ndarray:
     y = np.zeros((40, 150), np.int32)
     y[12:28, 10:140] = 1
     return y
+
+
+def test_validation_sees_the_noise_that_training_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = np.tile(np.sin(np.arange(64) / 9)[None, :, None] / 2 + 0.5, (1, 1, 64)).astype(np.float32)
+    x = y[:, ::2, ::2]
+    source = Source.of(Sample("a", x, y), Crop(0, ((0, 32), (0, 32))), PLAIN, IMAGE, scale=(2, 2))
+    card = replace(CARD, task="upscale", maps=("image 1",), upsampling={"Y": 2, "X": 2})
+    network = SimpleNamespace(maps=lambda x, norm, views: _as_is(x))
+    monkeypatch.setattr(Judge, "predictor", lambda self, net: network)
+    seen, figure = {}, {}
+    for degrade in ("bicubic", "microscope"):
+        options = UpscaleOptions(alone=True, degrade=degrade, photons=20.0)
+        found = Judge(TASKS["upscale"], options, card, Device("cpu", "CPU", 10**9, 1), (source,))
+        seen[degrade], figure[degrade] = found.predict(None)[0], found.baseline()["psnr"]
+        np.testing.assert_array_equal(found.predict(None)[0], seen[degrade])  # the same at each check
+    np.testing.assert_array_equal(seen["bicubic"], x)
+    assert np.std(seen["microscope"] - x) == pytest.approx(np.sqrt(0.5 / 20 + (1.5 / 20) ** 2), rel=0.1)
+    assert figure["microscope"] < figure["bicubic"] - 10
+
+
+def _as_is(x: np.ndarray) -> Generator[Event, None, np.ndarray]:
+    """What a network predicts that changes nothing."""
+    yield from ()
+    return x
 
 
 def test_perfect_maps_score_1_and_no_maps_score_0():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes, own_channels
 from napari_dojo.data.kinds import LABELS, Kind, as_image
 from napari_dojo.data.normalize import Normalization, Rule, is_blank
+from napari_dojo.data.units import same_pixels
 from napari_dojo.errors import DojoError
 
 __all__ = ["ONE_TO_ONE", "ROLES", "Dataset", "Excluded", "Layout", "Sample", "content"]
@@ -105,6 +106,7 @@ class Sample:
     group : samples of one group never stand on two sides of a split.
     role : "automatic", "training", "validation" or "test".
     clean : padding and hot pixels of ``x`` are filled: it was scaled since, which looks like other defects.
+    pixel_size : its own, along each spatial axis; None: that of its dataset.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Sample:
     group: str = ""
     role: str = "automatic"
     clean: bool = False
+    pixel_size: tuple[float, ...] | None = None
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -143,7 +146,8 @@ class Dataset:
     samples : the samples.
     spatial : "YX" or "ZYX".
     axes : the axis names that the inputs came with; a model remembers them.
-    pixel_size : one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of targets.
+    pixel_size : of the first image, one figure for each of ``spatial``, in ``unit``; None where unknown; ``target_pixel_size`` of
+        targets.
     channel_names : of the inputs, where they have some.
     context : this many frames or planes to each side are channels, see `napari_dojo.data.axes.Axes`.
     excluded : what was named or found, but is not used, with the reason.
@@ -162,6 +166,21 @@ class Dataset:
     excluded: tuple[Excluded, ...] = ()
     class_names: tuple[str, ...] = ()
     side: float = 0.0
+
+    @property
+    def pixel_sizes(self) -> dict[str, tuple[float, ...]]:
+        """The pixel sizes that count as different, each with the name of the first sample that has it."""
+        found: dict[str, tuple[float, ...]] = {}
+        for sample in self.samples:
+            size = sample.pixel_size
+            if size is not None and not any(same_pixels(size, known) for known in found.values()):
+                found[sample.name] = size
+        return found
+
+    @property
+    def one_pixel_size(self) -> tuple[float, ...] | None:
+        """The pixel size by which other images may be scaled to these; None where it is unknown, or there are several."""
+        return None if len(self.pixel_sizes) > 1 else self.pixel_size
 
     @property
     def channels(self) -> int:
@@ -183,6 +202,7 @@ class Dataset:
         groups: Sequence[str] = (),
         regions: Sequence[Any] = (),
         roles: Sequence[str] = (),
+        pixel_sizes: Sequence[Sequence[float] | None] = (),
         **about: Any,
     ) -> Dataset:
         """Check arrays and make them a dataset.
@@ -193,7 +213,7 @@ class Dataset:
         targets : as many arrays; labels have the inputs' axes without C, images may lack it.
         axes : of the inputs; guessed from the first where None.
         layout : what targets are, and how they lie to the inputs.
-        names, groups, regions, roles : one for each input, where given.
+        names, groups, regions, roles, pixel_sizes : one for each input, where given.
         about : pixel_size, unit, target_pixel_size, channel_names, class_names, side.
 
         Raises
@@ -213,15 +233,21 @@ class Dataset:
                 regions[i] if len(regions) else None,
                 group=groups[i] if len(groups) else names[i],
                 role=roles[i] if len(roles) else "automatic",
+                pixel_size=_of_axes(pixel_sizes[i], axes) if len(pixel_sizes) else None,
             )
             items += _samples(whole, axes, layout)
         _same_channels("images", [len(i.x) for i in items])
         _same_channels("targets", [layout.kind.channels(i.y) for i in items if i.y is not None])
         for size in ("pixel_size", "target_pixel_size"):  # of a stack whose planes are channels, the plane's
             if about.get(size) is not None:
-                about[size] = tuple(about[size])[-len(axes.spatial) :]
+                about[size] = _of_axes(about[size], axes)
         samples, excluded = _distinct(items, layout, about.get("class_names", ()))
         return Dataset(samples, axes.spatial, axes.names, context=axes.context, excluded=excluded, **about)
+
+
+def _of_axes(size: Sequence[float] | None, axes: Axes) -> tuple[float, ...] | None:
+    """The pixel size along the spatial axes; None where it is not known of all of them."""
+    return None if size is None or len(size) < len(axes.spatial) else tuple(size)[-len(axes.spatial) :]
 
 
 def _same_numbers(inputs: Sequence[Any], targets: Sequence[Any] | None) -> None:

@@ -55,7 +55,7 @@ class Source:
     ) -> Source:
         """The part of an item, with the places worth looking at; ``stays`` : an image in a file is not read as a whole."""
         x, padding = item.x, None
-        if isinstance(x, np.ndarray) and not (stays and isinstance(x, np.memmap)):
+        if isinstance(x, np.ndarray) and (item.clean or not (stays and isinstance(x, np.memmap))):
             x, padding = (x, None) if item.clean else norm.clean(x)
             x = x[(slice(None), *part.slices)]
         else:

@@ -9,6 +9,7 @@ __all__ = [
     "in_micrometres",
     "micrometres",
     "print_resolution",
+    "same_pixels",
     "size_doubt",
     "size_ratio",
     "unit_text",
@@ -76,6 +77,11 @@ def size_ratio(image: Sequence[float] | None, trained: Sequence[float] | None) -
         return 1.0
     ratio = image[-1] / trained[-1]
     return 1.0 if SAME[0] < ratio < SAME[1] or not MOST[0] <= ratio <= MOST[1] else ratio
+
+
+def same_pixels(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether pixels of these sizes count as equally large, along each axis."""
+    return len(one) == len(other) and all(SAME[0] < a / b < SAME[1] for a, b in zip(one, other, strict=True))
 
 
 def size_doubt(image: Sequence[float] | None, trained: Sequence[float] | None, unit: str | None) -> str:

@@ -124,7 +124,8 @@ def _image(item: Sample, pairs: Dataset, numbers: Normalization, card: Any, *, i
         if card.rule.shared is None:
             offset, scale = ([values[k] for k in places] for values in (numbers.offset, numbers.scale))
             numbers = Normalization(tuple(offset), tuple(scale))
-    picture = Picture(x, "C" + pairs.spatial, pixel_size=pairs.pixel_size, unit=pairs.unit)
+    size = item.pixel_size or pairs.pixel_size
+    picture = Picture(x, "C" + pairs.spatial, pixel_size=size, unit=pairs.unit)
     return Image(item.name, picture, numbers=numbers, in_context=in_context, clean=item.clean)
 
 

@@ -138,6 +138,7 @@ def _dataset_of(
         names=[r.name for r in kept],
         groups=[sides.group(r.wanted.name) for r in kept],
         roles=[sides.role(r.wanted.name) for r in kept],
+        pixel_sizes=[r.picture.pixel_size for r in kept],
         pixel_size=first.picture.pixel_size if _same_size(kept) else None,
         unit=first.picture.unit,
         channel_names=first.picture.channel_names,

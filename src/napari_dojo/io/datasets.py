@@ -76,6 +76,7 @@ def read_dataset(
         groups=[groups[r.picture.path] for r in read],
         regions=[r.region for r in read] if regions else (),
         roles=[roles.get(names[r.picture.path], "automatic") for r in read] if roles else (),
+        pixel_sizes=[r.picture.pixel_size for r in read],
         pixel_size=size if size and len(size) == len(one.axes.spatial) else None,
         unit=one.picture.unit,
         target_pixel_size=one.target_size,

@@ -28,6 +28,7 @@ class Arrays:
     inputs, targets, regions : names of files; None for what there is not.
     axes : of the inputs; ``volumes`` : where they have Z, samples are volumes.
     names, roles, channel_names : or empty.
+    pixel_sizes : of each input, or empty.
     pixel_size, target_pixel_size, unit : or None.
     """
 
@@ -39,6 +40,7 @@ class Arrays:
     roles: tuple[str, ...] = ()
     channel_names: tuple[str, ...] = ()
     volumes: bool = True
+    pixel_sizes: tuple[tuple[float, ...] | None, ...] = ()
     pixel_size: tuple[float, ...] | None = None
     target_pixel_size: tuple[float, ...] | None = None
     unit: str | None = None
@@ -54,6 +56,7 @@ class Arrays:
             names=self.names,
             roles=self.roles,
             regions=_loaded(folder, self.regions),
+            pixel_sizes=self.pixel_sizes,
             pixel_size=self.pixel_size,
             target_pixel_size=self.target_pixel_size,
             unit=self.unit,

@@ -248,6 +248,7 @@ class Supervision:
     decoded : how many of the first maps `Task.decode` uses, the others being there for training alone; 0: all.
     completion : options -> how annotation is completed before records are made of it; None: it is complete.
     pieces : (sample, options) -> what of the annotation belongs together where some of it is held out; None: it cannot be.
+    degraded : (x (C, *S), options, random) -> x as `targets` degrades it for training, for validation; None: it does not.
     """
 
     record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
@@ -255,6 +256,7 @@ class Supervision:
     decoded: int = 0
     completion: Callable[[Any], Completion | None] = lambda options: None
     pieces: Callable[[Sample, Any], Pieces] | None = None
+    degraded: Callable[[NDArray[np.float32], Any, np.random.Generator], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True)

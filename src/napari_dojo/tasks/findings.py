@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_dojo.boxes import middle
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.normalize import is_blank
+from napari_dojo.data.units import unit_text
 from napari_dojo.tasks.base import Finding, Fix
 from napari_dojo.tasks.unlabelled import outside, unlabelled
 
@@ -35,6 +36,7 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
         )
     )
     found += _excluded_findings(dataset)
+    found += _pixel_findings(dataset)
     tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
         found.append(
@@ -43,6 +45,22 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
     found += blank_findings("images", [(i.name, i.x) for i in dataset.samples])
     found += _broken_findings(dataset)
     return tuple(found)
+
+
+def _pixel_findings(dataset: Dataset) -> list[Finding]:
+    """Images of different pixel sizes: objects of one size have several in pixels."""
+    sizes = dataset.pixel_sizes
+    if len(sizes) < 2:
+        return []
+    unit = unit_text(dataset.unit)
+    figures = {name: " x ".join(dict.fromkeys(f"{s:.3g}" for s in size)) for name, size in sizes.items()}
+    listed = [f"{figure} {unit}".rstrip() + f" in {name}" for name, figure in figures.items()]
+    more = ", ..." if len(listed) > 3 else ""
+    text = (
+        f"The images have different pixel sizes ({', '.join(listed[:3])}{more}). They are trained on as they are, and predictions are "
+        "not scaled by pixel size: if objects are not about equally large in pixels, resample the images to one pixel size first."
+    )
+    return [Finding("warning", text)]
 
 
 def blank_findings(what: str, arrays: Sequence[tuple[str, Any]]) -> list[Finding]:

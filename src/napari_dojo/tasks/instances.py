@@ -467,10 +467,10 @@ def _thickness(items: Sequence[Sample], diameter: float, looked_at: int = 8) -> 
 
 
 def _physical(diameter: float, dataset: Dataset) -> str:
-    if not dataset.pixel_size:
+    if not dataset.one_pixel_size:
         return ""
     unit = unit_text(dataset.unit or "um")
-    return f" ({diameter * dataset.pixel_size[-1]:.3g} {unit})"
+    return f" ({diameter * dataset.one_pixel_size[-1]:.3g} {unit})"
 
 
 INSTANCES = Task(

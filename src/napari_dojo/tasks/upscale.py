@@ -189,9 +189,10 @@ def _made_coarse(dataset: Dataset, options: UpscaleOptions) -> Dataset:
     def item(old: Sample) -> Sample:
         cut = tuple(slice(0, n // f * f) for n, f in zip(old.size, factors, strict=True))
         y = np.asarray(old.x[(slice(None), *cut)], np.float32)
-        x = coarse(y, options, dataset.pixel_size, noise=False)
+        x = coarse(y, options, old.pixel_size or dataset.pixel_size, noise=False)
         region = None if old.region is None else bin_pixels(old.region[cut], factors, "mean") == 1
-        return replace(old, x=x, y=y, region=region)
+        own = old.pixel_size and tuple(s * f for s, f in zip(old.pixel_size, factors, strict=True))
+        return replace(old, x=x, y=y, region=region, pixel_size=own)
 
     size = dataset.pixel_size
     larger = None if size is None else tuple(s * f for s, f in zip(size, factors, strict=True))
@@ -235,9 +236,18 @@ def _noisy(x: NDArray[Any], photons: float, rng: np.random.Generator) -> NDArray
 def targets(crops: Crops, options: UpscaleOptions, random: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Coarse image, with new noise where a microscope makes it, and fine target."""
     x, target, weight = image_targets(crops, options, random)
-    if options.alone and options.degrade == "microscope" and options.along != "Z":
+    if _adds_noise(options):
         x = _noisy_batch(x, options.photons, random)
     return x, target, weight
+
+
+def degraded(x: NDArray[np.float32], options: UpscaleOptions, random: np.random.Generator) -> NDArray[np.float32]:
+    """A coarse image (C, *S) with the noise that `targets` adds."""
+    return _noisy(x, options.photons, random) if _adds_noise(options) else x
+
+
+def _adds_noise(options: UpscaleOptions) -> bool:
+    return options.alone and options.degrade == "microscope" and options.along != "Z"
 
 
 def _noisy_batch(x: Tensor, photons: float, random: Generator) -> Tensor:
@@ -287,11 +297,9 @@ def _from_planes(dataset: Dataset, factor: int) -> Dataset:
                 lost = 1 / (2 * np.sqrt(np.pi) * wide) if wide else (0.5 if factor % 2 == 0 else 1.0)
                 for c, n in enumerate(noise):  # the noise that averaging took away
                     thin[c] += rng.standard_normal(thin[c].shape, np.float32) * n.sigma * np.sqrt(max(0.0, 1 - lost))
-                items.append(
-                    replace(
-                        old, name=f"{old.name} [{z}]", x=thin, y=np.ascontiguousarray(soft), region=None, whole=whole
-                    )
-                )
+                own = old.pixel_size and old.pixel_size[1:]
+                plane_of = replace(old, name=f"{old.name} [{z}]", region=None, whole=whole, pixel_size=own)
+                items.append(replace(plane_of, x=thin, y=np.ascontiguousarray(soft)))
     size = dataset.pixel_size and dataset.pixel_size[1:]
     return replace(
         dataset, samples=tuple(items), spatial="YX", axes="YX" if dataset.channels == 1 else "CYX", pixel_size=size
@@ -327,6 +335,6 @@ UPSCALE = image_task(
     layout=lambda options: Layout(IMAGE, upsampling(options), sides=options.along == "Z"),
     summarize=summarize,
     prepare=prepare,
-    supervision=Supervision(region_record, targets),
+    supervision=Supervision(region_record, targets, degraded=degraded),
     baseline=baseline,
 )

@@ -161,7 +161,7 @@ def _as_trained(ready: Ready, options: Any) -> Any:
 
 def _predicted(ready: Ready, sample: Sample, whole: Dataset) -> NDArray[Any]:
     """By the numbers that it is trained with: those of its series."""
-    picture = Picture(np.asarray(sample.x), "C" + whole.spatial, pixel_size=whole.pixel_size)
+    picture = Picture(np.asarray(sample.x), "C" + whole.spatial, pixel_size=sample.pixel_size or whole.pixel_size)
     image = Image(sample.name, picture, numbers=sample.normalization(ready.card.rule), in_context=True)
     return np.asarray(result_of(predict_image(ready, resolve(ready.card, image, ready.settings), Control())).array)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ class Judge:
         """Maps (K, *S) of each crop: of labels over as many views as a prediction, of images, which take eight, of one."""
         kind, predictor = self.task.result, self.predictor(net)
         views = 1 if kind.intensities else self._orientations(predictor, kind.tta)
-        return [result_of(predictor.maps(source.x, source.norm, views=views)) for source in self.sources]
+        pairs = zip(self._inputs, self.sources, strict=True)
+        return [result_of(predictor.maps(x, source.norm, views=views)) for x, source in pairs]
 
     def predictor(self, net: Any) -> Predictor:
         """The network as its model applies it."""
@@ -64,7 +66,7 @@ class Judge:
 
     def baseline(self) -> dict[str, Any]:
         """Figures of the task's baseline, and its name as "method"."""
-        inputs = [self.card.own(np.asarray(s.x)) for s in self.sources]
+        inputs = [self.card.own(np.asarray(x)) for x in self._inputs]
         results, method = self.task.baseline(inputs, [self.truth(s) for s in self.sources], self.options)
         score = pool([self._score(found, source) for source, found in zip(self.sources, results, strict=True)])
         return {**figures(score), "method": method}
@@ -98,8 +100,8 @@ class Judge:
         """
         predictor, deviation, error = self.predictor(net), [], []
         count = self._orientations(predictor, 8)
-        for source in _first(self.sources, CALIBRATED):
-            mean, spread = result_of(predictor.averaged(source.x, source.norm, 1.0, Control(), count))
+        for x, source in zip(self._inputs, _first(self.sources, CALIBRATED), strict=False):
+            mean, spread = result_of(predictor.averaged(x, source.norm, 1.0, Control(), count))
             deviation.append(spread.ravel())
             error.append(np.abs(mean - self.card.prediction_numbers(source.norm).apply(self.truth(source))).ravel())
         s, e = np.concatenate(deviation), np.concatenate(error)
@@ -137,6 +139,17 @@ class Judge:
     def truth(self, source: Source) -> NDArray[Any]:
         """The ground truth of a crop; where nobody gave it, the input."""
         return self.card.own(np.asarray(source.x)) if source.y is None else np.asarray(source.y)
+
+    @cached_property
+    def _inputs(self) -> tuple[Any, ...]:
+        """The images of the crops (C, *S), with the noise that training adds: a score is of what will be predicted."""
+        degraded = self.task.supervision.degraded
+        if degraded is None:
+            return tuple(source.x for source in self.sources)
+        return tuple(
+            s.norm.invert(degraded(s.norm.apply(np.asarray(s.x)), self.options, np.random.default_rng(k)))
+            for k, s in enumerate(self.sources)
+        )
 
     def _score(self, result: NDArray[Any], source: Source) -> Score:
         truth = self.truth(source)

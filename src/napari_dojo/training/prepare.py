@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from tempfile import TemporaryFile, gettempdir
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.data.coverage import numbers_in
 from napari_dojo.data.dataset import Dataset, Sample
@@ -27,6 +29,7 @@ from napari_dojo.training.start import AUTO, DECIDED, Comparison, comparison, fi
 
 __all__ = ["Setup", "prepare"]
 
+FITTING = 0.4  # share of the free memory that scaled images may take
 FEW_STEPS = 50  # with which hardly anything is learned
 
 
@@ -225,6 +228,34 @@ def _split_finding(split: Split, scored: bool, names: Sequence[str]) -> Finding:
     return Finding("ok", f"Validation: {split.how}{crops}")
 
 
+@dataclass
+class _Room:
+    """Bytes of memory for scaled images; those that come when it is used up go to the disk for as long as they are used."""
+
+    bytes: float
+
+    @classmethod
+    def of_memory(cls) -> _Room:
+        """A share of what is free."""
+        import psutil
+
+        return cls(FITTING * psutil.virtual_memory().available)
+
+    def kept(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The array, or the same in a file that nobody else sees; DojoError where there is no room there either."""
+        self.bytes -= array.nbytes
+        if self.bytes >= 0 or not array.ndim:
+            return array
+        try:
+            with TemporaryFile() as file:
+                np.ascontiguousarray(array).tofile(file)
+                return np.memmap(file, array.dtype, "r", shape=array.shape)
+        except OSError as e:
+            raise DojoError(
+                f"The scaled images fit neither in memory nor in {gettempdir()} ({e.strerror or e}). Make room there, or train on fewer images."
+            ) from e
+
+
 def _zoomed(
     dataset: Dataset, split: Split, norms: Sequence[Normalization], zoom: float, task: Task
 ) -> tuple[Dataset, Split]:
@@ -232,6 +263,8 @@ def _zoomed(
     if zoom == 1:
         return dataset, split
     kind = task.layout(task.options()).kind
+
+    room = _Room.of_memory()
 
     def sample(old: Sample, norm: Normalization) -> Sample:
         size = tuple(max(1, round(n * zoom)) for n in old.size)
@@ -242,7 +275,8 @@ def _zoomed(
             region = np.asarray(imaged if region is None else imaged & region)
         y = None if old.y is None else kind.resize(old.y, size)
         region = None if region is None else resize_labels(region, size)
-        return replace(old, x=resize(norm.invert(norm.apply(x)), size), y=y, region=region, clean=True)
+        x = room.kept(resize(norm.invert(norm.apply(x)), size))
+        return replace(old, x=x, y=None if y is None else room.kept(y), region=region, clean=True)
 
     def crop(old: Crop) -> Crop:
         return replace(old, box=tuple((round(a * zoom), max(round(a * zoom) + 1, round(b * zoom))) for a, b in old.box))

@@ -191,7 +191,7 @@ def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: 
         target=_target_numbers(setup, dataset, split),
         maps=summary.maps,
         rule=setup.rule,
-        pixel_size=dataset.pixel_size,
+        pixel_size=dataset.one_pixel_size,
         unit=dataset.unit,
         diameter=summary.diameter,
         zoom=plan.zoom,

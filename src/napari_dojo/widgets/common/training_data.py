@@ -128,6 +128,9 @@ class Layers:
         images, target = self.rows[0].images, self.rows[0].target
         source = source_of(images[0], self.axes)
         about: dict[str, Any] = {"pixel_size": source.pixel_size, "unit": source.unit}
+        dims = source.array.ndim
+        alike = [row.images[0] if array_of(row.images[0]).ndim == dims else None for row in self.rows]
+        about["pixel_sizes"] = [None if x is None else source_of(x, self.axes).pixel_size for x in alike]
         if len(images) > 1:
             about["channel_names"] = tuple(x.name for x in images)
         if target is not None and not self.layout.kind.drawn:

@@ -64,7 +64,10 @@ class ProgressSection(QWidget):
         for plot in (self.losses, self.scores):
             curves.addWidget(plot, 1)
         self.preview_box = QCheckBox("Show current prediction")
-        tip = "A layer with the prediction for the visible part of the active image, updated at each validation."
+        tip = (
+            "A layer with a quick prediction for the visible part of the active image, updated at each validation: normalised by "
+            "this part alone and without averaging flipped views, so the final prediction differs a little."
+        )
         described(self.preview_box, "Show current prediction", tip)
         self.preview_box.setChecked(True)
         self.preview_box.toggled.connect(self._preview_turned)
