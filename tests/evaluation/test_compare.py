@@ -130,6 +130,15 @@ def test_objects_are_no_classes(scene):
     assert class_like(scene.labels > 0)
 
 
+def test_negative_numbers_are_no_classes():
+    t, p = np.array([[1, 1, 2, 2, -1, -1]]), np.array([[1, 1, 2, 1, -1, 2]])
+    found = compare_labels(t, p, "classes")
+    assert (found.numbers, found.found.pixels, found.found.accuracy) == ((1, 2), 4, 0.75)
+    assert found.basis == "Pixels with 0 in the ground truth are not annotated and do not count."
+    with pytest.raises(DojoError, match="no class"):
+        compare_labels(-abs(t), p, "classes")
+
+
 def test_zero_is_a_class_where_both_have_it():
     assert class_names([0, 1], [0, 2], {1: "cell"}) == {0: "background", 1: "cell", 2: "class 2"}
     assert class_names([0, 1], [1, 2], {}) == {1: "class 1", 2: "class 2"}

@@ -182,9 +182,14 @@ def test_planes_of_a_series_are_compared_one_by_one():
     assert Comparison.of(truth, predicted).at(0.5).sentence != apart.at(0.5).sentence
 
 
-def test_negative_numbers_stay_apart():
-    truth = np.stack([-row("1102")] * 2)
-    assert len(Comparison.of(truth, truth, apart=1).overlap.true) == 4
+@pytest.mark.parametrize("apart", [0, 1])
+def test_negative_numbers_are_no_objects(apart):
+    truth = np.stack([row("1102033")] * 2)
+    below = np.where(truth == 2, -7, truth)
+    found = Comparison.of(below, truth, apart=apart)
+    assert (len(found.overlap.true), len(found.overlap.predicted)) == (2 * (apart + 1), 3 * (apart + 1))
+    np.testing.assert_array_equal(found.paint(found.at()) == Verdict.FALSE_POSITIVE, truth == 2)
+    assert len(Comparison.of(-truth, truth, apart=apart).overlap.true) == 0
 
 
 def test_a_point_of_an_object_lies_in_it():

@@ -85,8 +85,8 @@ def test_overlap_is_the_definition(shape: tuple[int, ...], dtype: type) -> None:
 def test_overlap_of_large_and_negative_numbers() -> None:
     truth = np.array([[0, 2**40, 2**40, -5]])
     shared = overlap(truth, truth)
-    assert shared.true.tolist() == [-5, 2**40]
-    assert shared.iou.tolist() == [1, 1]
+    assert shared.true.tolist() == [2**40]  # negative numbers are no objects
+    assert shared.iou.tolist() == [1]
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.5, 0.6, 0.8])

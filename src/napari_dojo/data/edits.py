@@ -8,8 +8,9 @@ frame is fixed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "extend",
     "fill_all_holes",
     "fill_holes",
+    "free_numbers",
     "is_accepted",
     "kept",
     "line_in",
@@ -100,6 +102,11 @@ class Places:
         """The largest number that there is or was; 0 where there is none."""
         return max(self._boxes, default=0)
 
+    @property
+    def numbers(self) -> Collection[int]:
+        """The numbers that there are or were."""
+        return self._boxes.keys()
+
     def box(self, number: int) -> Box | None:
         """A box that holds all pixels of a number; None where there are none."""
         return self._boxes.get(number)
@@ -128,6 +135,19 @@ def boxes_of(labels: ArrayLike) -> dict[int, Box]:
     numbers, dense = np.unique(labels, return_inverse=True)
     boxes = ndimage.find_objects(dense.reshape(labels.shape).astype(np.int32) + 1)
     return {int(n): box for n, box in zip(numbers, boxes, strict=True) if n > 0 and box is not None}
+
+
+def free_numbers(used: Collection[int], largest: int, least: int = 1) -> Iterator[int]:
+    """Numbers for new objects: those above all that are used, then those between; none where all are used.
+
+    Parameters
+    ----------
+    used : a set of numbers.
+    largest, least : of the numbers that are given.
+    """
+    top = max(used, default=0)
+    yield from range(max(least, top + 1), largest + 1)
+    yield from (n for n in range(least, top) if n not in used)
 
 
 def connected_box(labels: Any, place: Sequence[int], where: Box) -> Box:
@@ -182,7 +202,9 @@ def merge(labels: Any, numbers: Sequence[int], box: Box) -> Edit | None:
     return _replaced(labels, box, lambda old: np.where(np.isin(old, numbers[1:]), numbers[0], old))
 
 
-def split(labels: Any, number: int, box: Box, line: ArrayLike, new: int, axes: Axes = (-2, -1)) -> Edit | None:
+def split(
+    labels: Any, number: int, box: Box, line: ArrayLike, new: int | Iterator[int], axes: Axes = (-2, -1)
+) -> Edit | None:
     """Cut an object along a line; each part is connected, the largest keeps the number.
 
     A line that ends inside of the object is continued straight to its border. Through a volume the line cuts as a
@@ -192,20 +214,27 @@ def split(labels: Any, number: int, box: Box, line: ArrayLike, new: int, axes: A
     ----------
     box : where the object lies.
     line : (n, 2) places along ``axes``, px.
-    new : the first free number; further parts get the next ones.
+    new : the first free number, further parts get the next ones; or free numbers.
+
+    Raises
+    ------
+    OverflowError : where there are fewer free numbers than new parts.
     """
     old = np.asarray(labels[box])
     mask = old == number
     cut = _spread(_cut(_flat(mask, axes), np.asarray(line, float) - _corner(box, axes)), mask.ndim, axes) & mask
-    parts, count = ndimage.label(mask & ~cut, np.ones((3,) * mask.ndim))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    parts, found = ndimage.label(mask & ~cut, np.ones((3,) * mask.ndim))
+    sizes = np.bincount(parts.ravel(), minlength=found + 1)
     touching = np.unique(parts[ndimage.binary_dilation(cut, np.ones((3,) * mask.ndim))])
     wanted = [int(k) for k in touching if k and sizes[k] > max(3, SLIVER * mask.sum())]
     if len(wanted) < 2:
         return None
     wanted.sort(key=lambda k: -sizes[k])
-    numbers = np.full(count + 1, number)
-    numbers[wanted[1:]] = new + np.arange(len(wanted) - 1)
+    free = list(islice(count(new) if isinstance(new, int) else new, len(wanted) - 1))
+    if len(free) < len(wanted) - 1:
+        raise OverflowError(f"{len(wanted) - 1} free numbers are needed, there are {len(free)}")
+    numbers = np.full(found + 1, number, old.dtype)
+    numbers[wanted[1:]] = free
     small = np.isin(parts, [k for k in touching if k and k not in wanted])
     near = ndimage.distance_transform_edt(~np.isin(parts, wanted), return_distances=False, return_indices=True)
     nearest = numbers[parts[tuple(near)]]

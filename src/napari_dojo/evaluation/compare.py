@@ -79,7 +79,7 @@ def compare_labels(
     if how == "classes" or (how == "automatic" and all(like)):
         named = class_names(t, p, names or {})
         zero = "Pixels with 0 in the ground truth are not annotated and do not count."
-        basis = "0 is a class, since both have it." if 0 in named else "" if (t != 0).all() else zero
+        basis = "0 is a class, since both have it." if 0 in named else "" if (t > 0).all() else zero
         return Compared(ClassCounts.of(t, p, named, inside), basis=basis, numbers=tuple(named))
     found = Comparison.of(t, p, apart, inside)
     notes = [
@@ -133,24 +133,24 @@ def class_like(labels: ArrayLike) -> bool:
     edges = ((LOOKED_AT[0],) * array.ndim + LOOKED_AT[1:])[-array.ndim :]
     part = array[middle(array.shape, edges)]
     numbers = np.unique(part)
-    numbers = numbers[numbers != 0]
+    numbers = numbers[numbers > 0]
     if not 0 < len(numbers) <= FEW:
         return False
     pieces = sum(int(label(part == n)[1]) for n in numbers)
-    return pieces >= 3 * len(numbers) or (len(numbers) > 1 and bool((part != 0).all()))
+    return pieces >= 3 * len(numbers) or (len(numbers) > 1 and bool((part > 0).all()))
 
 
 def class_names(truth: ArrayLike, predicted: ArrayLike, names: Mapping[int, str]) -> dict[int, str]:
     """The classes of two class images (*S) by number, as `metrics.ClassCounts.of` takes them.
 
-    0 is a class if both images have it; else it means "not annotated". Classes that ``names`` does not
+    0 is a class if both images have it; else it means "not annotated". Negative numbers are no classes. Classes that ``names`` does not
     have are called by their number.
 
     Raises
     ------
     DojoError : where there is no class, or more than `MOST_CLASSES`.
     """
-    t, p = (set(np.unique(np.asarray(x)).tolist()) for x in (truth, predicted))
+    t, p = ({n for n in np.unique(np.asarray(x)).tolist() if n >= 0} for x in (truth, predicted))
     numbers = sorted((t | p) - {0} | (t & p & {0}))
     if len(numbers) > MOST_CLASSES:
         raise DojoError(
@@ -159,7 +159,7 @@ def class_names(truth: ArrayLike, predicted: ArrayLike, names: Mapping[int, str]
         )
     if not t & set(numbers):
         raise DojoError(
-            "The ground truth has no class: all of it is 0. Paint some of each class, or choose another layer."
+            "The ground truth has no class: no number in it is above 0. Paint some of each class, or choose another layer."
         )
     return {int(n): names.get(int(n), "background" if n == 0 else f"class {n}") for n in numbers}
 

@@ -126,7 +126,7 @@ class Comparison:
 
         Parameters
         ----------
-        truth, predicted : whole numbers (*S), one per object, 0 = background.
+        truth, predicted : whole numbers (*S), one per object, 0 and negative numbers = background.
         apart : the number of leading axes (time, separate images) whose planes have separate objects.
         region : bool (*S), where the truth is complete; see `metrics.overlap`.
 
@@ -195,9 +195,9 @@ def _numbered_apart(labels: NDArray[np.integer], axes: int) -> NDArray[np.intege
     """Labels in which no number comes back in another plane along the leading axes."""
     if axes == 0 or labels.size == 0:
         return labels
-    low, high = int(labels.min()), int(labels.max())
+    high = max(0, int(labels.max()))
     planes = np.arange(np.prod(labels.shape[:axes])).reshape(labels.shape[:axes] + (1,) * (labels.ndim - axes))
-    return np.where(labels != 0, labels.astype(np.int64) - low + 1 + planes * (high - low + 1), 0)
+    return np.where(labels > 0, labels.astype(np.int64) + planes * high, 0)
 
 
 def _place(values: NDArray[np.integer], numbers: NDArray[np.integer], inside: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -98,7 +98,7 @@ def overlap(truth: ArrayLike, predicted: ArrayLike, region: ArrayLike | None = N
 
     Parameters
     ----------
-    truth, predicted : (*S), one number per object in any order and with gaps, 0 (and NaN) = background; any dtype.
+    truth, predicted : (*S), one number per object in any order and with gaps, 0 (and NaN, and negative numbers) = background; any dtype.
     region : bool (*S), where the truth is complete. Objects are cut to it, and those that lie mostly (more than half)
         outside of it are left out, on both sides.
 
@@ -153,7 +153,7 @@ def _objects(
     numbers, index = np.unique(values, return_inverse=True)
     whole = _sums(index, lengths, len(numbers))
     within = _sums(index, lengths * inside, len(numbers))
-    kept = (numbers != 0) & (2 * within >= whole)
+    kept = (numbers > 0) & (2 * within >= whole)
     place = np.where(kept, np.cumsum(kept) - 1, -1)
     return numbers[kept], place[index], within[kept]
 

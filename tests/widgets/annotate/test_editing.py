@@ -165,11 +165,28 @@ def test_a_brush_stroke_over_a_prediction_is_accepted_with_its_object(edited):
 
 
 def test_no_number_is_left(edited):
-    labels = np.zeros((20, 20), np.uint8)
-    labels[2, 2] = 255
-    assert "holds numbers up to 255" in use(edited(labels), "Add", (5, 5), (5, 15), (15, 15))
+    labels = np.zeros((40, 40), np.uint8)
+    labels[0, 20:] = labels[2, 2] = 255
+    labels[20:36, 20:36] = np.arange(256).reshape(16, 16)
+    labels[5:15, 5:15] = 9
+    editing = edited(labels.copy())
+    for name, path in (("Add", ((5, 20), (5, 30), (15, 30))), ("Split", ((3, 10), (17, 10)))):
+        assert "holds numbers up to 255, and none is free" in use(editing, name, *path)
+    np.testing.assert_array_equal(editing.data, labels)
     with_room = edited(squares(40, 40).astype(np.uint8))
     assert use(with_room, "Add", (36, 36), (36, 39), (39, 39), (39, 36)) == "Added object 4."
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_the_largest_number_of_a_type_leaves_room_for_new_objects(edited, dtype):
+    most = np.iinfo(dtype).max
+    labels = squares(40, 40).astype(dtype)
+    labels[labels == 3] = most
+    editing = edited(labels.copy())
+    assert use(editing, "Split", (22, 20), (38, 20)) == "Split 1 object."
+    assert set(np.unique(editing.data).tolist()) == {0, 1, 2, 3, most}
+    assert use(editing, "Add", (36, 2), (36, 8), (39, 8), (39, 2)) == "Added object 4."
+    np.testing.assert_array_equal(editing.data[:25], labels[:25])
 
 
 def test_negative_numbers_are_no_objects(edited):

@@ -229,11 +229,11 @@ def test_strokes_have_undo_and_no_tools_for_objects(panel, viewer):
 
 def test_no_next_object_is_painted_where_its_number_does_not_fit(panel, viewer):
     labels = np.zeros(viewer.layers["cells"].data.shape, np.uint8)
-    labels[2, 2] = 255
+    labels[:16, :16] = np.arange(256).reshape(16, 16)
     panel.choose(viewer.add_labels(labels, name="mask"))
     choose(panel, "objects")
     panel.next_button.click()
-    assert "holds numbers up to 255, which is used" in panel.result.text()
+    assert "holds numbers up to 255, and none is free" in panel.result.text()
     assert (panel.editing.labels.selected_label, panel.next_button.isChecked()) == (1, False)
 
 

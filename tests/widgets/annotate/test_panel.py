@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from person import Hand
@@ -154,6 +156,23 @@ def test_a_walk_through_all_tools_and_back(qtbot, begin):
     assert hand.said == "Redone."
     assert accepted.data.all()
     assert layer.data[60, 135] == 5
+
+
+@pytest.mark.parametrize(("zoom", "moved", "clicked"), [(10.0, (2, 0), False), (0.05, (20, 0), True)])
+def test_a_drag_is_measured_on_the_screen(begin, monkeypatch, zoom, moved, clicked):
+    hand, layer = begin(*cells())
+    panel, seen = hand.panel, []
+    panel.tools.take("Split")
+    monkeypatch.setattr(panel.tools, "_act", lambda tool, editing, gesture: seen.append(gesture.click))
+    event = SimpleNamespace(button=1, modifiers=(), type="mouse_press", position=(5.0, 5.0), pos=(50.0, 50.0))
+    drag = panel.tools._drag(layer, event)
+    next(drag)
+    event.type, event.position = "mouse_move", (5.0 + moved[0], 5.0 + moved[1])
+    event.pos = (50.0, 50.0 + zoom * moved[0])
+    next(drag)
+    event.type = "mouse_release"
+    next(drag, None)
+    assert seen == [clicked]
 
 
 def test_napari_keeps_its_keys_and_two_viewers_do_not_meet(qtbot, begin):

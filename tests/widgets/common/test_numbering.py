@@ -37,6 +37,14 @@ def test_of_a_volume_the_plane_counts(labels):
     assert next_number(volume, (1, 45, 45), 5, 2, 2) == 3
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64])
+def test_the_largest_number_of_a_type_leaves_room(labels, dtype):
+    full = labels.astype(dtype)
+    full[30, 30] = np.iinfo(dtype).max
+    assert next_number(full, (10, 50), 5, 2, 2) == 3
+    assert next_number(-labels, (10, 50), 5, 2, 2) == 1
+
+
 @pytest.mark.gui
 def test_painting_with_the_mouse(viewer):
     layer = new_labels(viewer, viewer.add_image(np.zeros((60, 60)), name="a"))

@@ -160,4 +160,4 @@ def _counts(viewer: Any, labels: Any, kind: str) -> bool:
         return False
     if accepted_places(viewer.layers, labels) is not None:
         return True
-    return not is_prediction(labels.metadata) and bool(np.any(labels.data))
+    return not is_prediction(labels.metadata) and bool(np.any(labels.data > 0))

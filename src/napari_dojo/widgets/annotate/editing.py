@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,22 +179,21 @@ class Editing(QObject):
             self._places = Places(edits.boxes_of(self.data) if isinstance(self.data, np.ndarray) else {})
         return self._places
 
-    @property
-    def free_number(self) -> int:
-        """A number that no object has or had."""
+    def free_numbers(self, least: int = 1) -> Iterator[int]:
+        """Numbers from ``least`` on that no object has or had; of layers on disk, those above all that are used."""
+        largest = int(np.iinfo(self.data.dtype).max)
         if isinstance(self.data, np.ndarray):
-            return self.places.largest + 1
-        return max(self.places.largest, int(np.max(self.data))) + 1
+            return edits.free_numbers(self.places.numbers, largest, least)
+        top = max(self.places.largest, int(np.max(self.data)))
+        return iter(range(max(least, top + 1), largest + 1))
 
-    def full(self, number: int) -> str:
-        """Why there is no room for a number; empty where there is."""
-        largest = np.iinfo(self.data.dtype).max
-        if number <= largest:
-            return ""
-        return (
-            f"{self.labels.name} holds numbers up to {largest}, which is used. "
-            "Right-click it in the layer list, choose Convert data type and int32."
-        )
+    @property
+    def full(self) -> str:
+        """What to say where there is no free number."""
+        kind = np.iinfo(self.data.dtype)
+        said = f"{self.labels.name} holds numbers up to {kind.max}, and none is free. "
+        wider = "Right-click it in the layer list, choose Convert data type and int32."
+        return said + (wider if kind.bits < 32 else "Give the object with the largest number a smaller one.")
 
     def sight(self) -> Sight | None:
         """What is shown; None in 3-D views."""

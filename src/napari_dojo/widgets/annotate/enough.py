@@ -144,7 +144,7 @@ class EnoughSection(QWidget):
             self.text.setText("Show the image in 2-D first.")
             return
         box = _part(sight)
-        if not np.any(np.asarray(editing.data[box])):
+        if not np.any(np.asarray(editing.data[box]) > 0):
             self.text.setText("Nothing is annotated in the middle of the view. Move to objects that are.")
             return
         image = editing.channels_of_plane(tuple(box[a] for a in sight.axes), sight)  # type: ignore[arg-type]

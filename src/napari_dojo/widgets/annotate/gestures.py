@@ -16,22 +16,30 @@ from napari_dojo.widgets.annotate.editing import Editing, Sight
 
 __all__ = ["TOOLS", "Gesture", "Tool", "accept_at"]
 
-SHORT = 3.0  # px that a path must reach to be one, and no click
+SHORT = 3.0  # px on the screen that the mouse must move to draw a path, and not to click
 
 
 @dataclass(frozen=True, eq=False)
 class Gesture:
-    """A click, or a path: places (n, ndim) in the layer's pixels, what is shown, whether Shift is held."""
+    """A click, or a path: places (n, ndim) in the layer's pixels, what is shown, whether Shift is held.
+
+    Attributes
+    ----------
+    first : where was clicked before, of a tool that takes two objects.
+    reach : how far the mouse moved on the screen, px; None: as far as in the layer.
+    """
 
     path: NDArray[np.float64]
     sight: Sight
     shift: bool = False
-    first: NDArray[np.float64] | None = None  # where was clicked before, of a tool that takes two objects
+    first: NDArray[np.float64] | None = None
+    reach: float | None = None
 
     @property
     def click(self) -> bool:
         """Whether the mouse stayed where it was."""
-        return bool(np.linalg.norm(self.flat - self.flat[0], axis=1).max() < SHORT)
+        reach = np.linalg.norm(self.flat - self.flat[0], axis=1).max() if self.reach is None else self.reach
+        return bool(reach < SHORT)
 
     @property
     def start(self) -> NDArray[np.float64]:
@@ -112,26 +120,26 @@ def _split(editing: Editing, gesture: Gesture) -> str:
     if gesture.click:
         return "Draw a line across the object, from one side to the other."
     numbers = edits.line_in(editing.data, gesture.flat, sight.plane, sight.axes)
-    free, found = editing.free_number, []
+    free, found = editing.free_numbers(), []
     for number in numbers:
         box = editing.box([number], _touched(editing, gesture, number), sight.objects)
-        edit = None if box is None else edits.split(editing.data, number, box, gesture.flat, free, sight.axes)
+        try:
+            edit = None if box is None else edits.split(editing.data, number, box, gesture.flat, free, sight.axes)
+        except OverflowError:
+            return editing.full
         if edit is not None:
             found.append(edit)
-            free = max(free, int(edit.after.max()) + 1)
     if not numbers:
         return "No object lies on this line. Draw it across one."
-    if full := editing.full(free - 1):
-        return full
     if not editing.do(found):
         return "The line does not part an object. Draw it from one side to the other."
     return f"Split {len(found)} object{'s' * (len(found) > 1)}."
 
 
 def _add(editing: Editing, gesture: Gesture) -> str:
-    number, sight = editing.free_number, gesture.sight
-    if full := editing.full(number):
-        return full
+    number, sight = next(editing.free_numbers(), None), gesture.sight
+    if number is None:
+        return editing.full
     if gesture.click:
         there = editing.number_at(gesture.start)
         if there:

@@ -331,6 +331,6 @@ def _others(editing: Editing, sight: Sight) -> Iterator[tuple[Sight, NDArray[Any
         for a, at in zip(hidden, places[k].tolist(), strict=True):
             plane[a] = slice(at, at + 1)
         strokes = data[tuple(plane)]
-        if strokes.any():
+        if (strokes > 0).any():
             there = replace(sight, plane=tuple(plane))
             yield there, _flat(strokes, there)

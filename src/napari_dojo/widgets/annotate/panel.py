@@ -464,9 +464,9 @@ class AnnotatePanel(Panel):
     def _paint_next(self) -> None:
         if self.editing is None:
             return
-        number = max(BACKGROUND + 1, self.editing.free_number)
-        if full := self.editing.full(number):
-            self._say(full)
+        number = next(self.editing.free_numbers(BACKGROUND + 1), None)
+        if number is None:
+            self._say(self.editing.full)
             self._show_brush()
         else:
             self._paint(number)

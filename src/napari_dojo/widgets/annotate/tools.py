@@ -177,7 +177,8 @@ class Tools(QObject):
             yield
         self._trace.clear()
         path = np.array([[float(p) for p in place] for place in places])
-        self._act(tool, editing, Gesture(path, sight, shift, self._first))
+        reach = float(np.linalg.norm(np.subtract(points, points[0]), axis=1).max())
+        self._act(tool, editing, Gesture(path, sight, shift, self._first, reach))
 
     def _act(self, tool: Tool, editing: Editing, gesture: Gesture) -> None:
         if tool.pairs and gesture.click and self._first is None:

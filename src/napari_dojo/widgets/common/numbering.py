@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.data.edits import free_numbers
+
 __all__ = ["STROKES", "next_number", "number_by_itself"]
 
 STROKES = "napari-dojo strokes"  # in a layer's metadata: what its strokes stand for; 1 is background then
@@ -17,7 +19,8 @@ NEAR = 12  # px; a stroke of a small brush that begins so near to an object cont
 def next_number(labels: NDArray[Any], place: tuple[float, ...], reach: float, number: int, before: int | None) -> int:
     """The number that a stroke paints with.
 
-    It continues an object that it begins at; elsewhere it begins a new one, unless a person has chosen the number.
+    It continues an object that it begins at; elsewhere it begins a new one, unless a person has chosen the number, or no
+    number is free.
 
     Parameters
     ----------
@@ -33,7 +36,11 @@ def next_number(labels: NDArray[Any], place: tuple[float, ...], reach: float, nu
         else slice(max(0, round(p)), max(0, round(p)) + 1)
         for axis, p in enumerate(place)
     )
-    return number if bool((labels[box] == number).any()) else int(labels.max()) + 1
+    if bool((labels[box] == number).any()):
+        return number
+    largest, top = int(np.iinfo(labels.dtype).max), max(0, int(labels.max(initial=0)))
+    used = {top} if top < largest else set(np.unique(labels).tolist())
+    return next(free_numbers(used, largest), number)
 
 
 def number_by_itself(viewer: Any, layer: Any) -> None:
