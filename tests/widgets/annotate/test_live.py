@@ -227,6 +227,21 @@ def test_strokes_have_undo_and_no_tools_for_objects(panel, viewer):
     assert all(b.isVisibleTo(panel) for b in panel.tool_buttons.values())
 
 
+def test_accepted_places_of_before_do_not_limit_strokes(panel, viewer):
+    panel.choose(viewer.add_labels(np.zeros(viewer.layers["cells"].data.shape, np.uint8), name="mask"))
+    panel.editing.labels.data[5:9, 5:9] = 2
+    panel.editing.accept_box((slice(0, 20), slice(0, 20)))
+    before = panel.editing.accepted.data.copy()
+    assert panel.editing.automatic
+    choose(panel, "objects")
+    assert "All strokes are used for training" in panel.result.text()
+    panel.editing.labels.paint((40, 40), 3)
+    np.testing.assert_array_equal(panel.editing.accepted.data, before)
+    assert panel.retrain._annotated().rows[0].region is None
+    choose(panel, "")
+    assert panel.retrain._annotated().rows[0].region is panel.editing.accepted
+
+
 def test_no_next_object_is_painted_where_its_number_does_not_fit(panel, viewer):
     labels = np.zeros(viewer.layers["cells"].data.shape, np.uint8)
     labels[:16, :16] = np.arange(256).reshape(16, 16)

@@ -200,14 +200,14 @@ def test_each_image_is_trained_on_once_and_only_what_is_annotated(viewer):
     made = [viewer.add_labels(y, name=f"b {k}", metadata=provenance("result", "b")) for k in range(3)]
     viewer.add_labels(y, name="c model", metadata=provenance("result", "c"))  # nothing of it is accepted
     strokes = viewer.add_labels(y, name="c strokes", metadata={STROKES: "objects"})
-    for layer in made[:2]:
+    for layer in (*made[:2], strokes):
         add_accepted(viewer, layer).data = y > 0
     found = annotated(viewer, first, images[0])
     assert [(row.name, row.target.name) for row in found.rows] == [("a", "a labels"), ("b", "b 1")]
     assert found.rows[1].region is accepted_layer(viewer.layers, made[1])
     assert found.material.axes == "YX"
     drawn = annotated(viewer, strokes, images[2])
-    assert [row.name for row in drawn.rows] == ["c"]
+    assert [(row.name, row.region) for row in drawn.rows] == [("c", None)]  # all strokes count
     assert drawn.how.options == {"annotation": "strokes"}
     assert annotated(viewer, first, viewer.add_image(np.zeros((8, 8)), name="small")) is None
 

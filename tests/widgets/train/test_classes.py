@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QLineEdit
 
 from napari_dojo.widgets.common.layers import class_look
+from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.panel import TrainPanel
 
@@ -43,3 +45,23 @@ def test_default_names_are_left_to_the_task(qtbot):
     assert table.named
     assert table.names() == ("edge", "class 11")
     assert table.worded("class 11 has 5, class 1 5 (subclass 1)") == "class 11 has 5, edge 5 (subclass 1)"
+
+
+def test_names_belong_to_the_layer_they_were_given_to(qtbot, viewer, panel, strokes):
+    other = viewer.add_labels(strokes.data.copy(), name="a other")
+    train = panel(TrainPanel)
+    train.task_box.setCurrentIndex(train.task_box.findData("semantic"))
+    image, table = viewer.layers["a"], train.choices.classes
+    for layer, names in ((other, ("class 1", "class 2", "class 3")), (strokes, NAMES)):
+        train.rows.set_rows([Row((image,), layer)])
+        qtbot.waitUntil(lambda names=names: table.names() == names)
+    train.rows.set_rows([Row((image,), other)])
+    table._named(2, "wall")
+    assert table.names() == ("class 1", "wall", "class 3")
+    assert list(other.features["class"]) == ["wall"]
+    train.rows.set_rows([Row((image,), strokes)])
+    edits = lambda: [edit.text() for edit in table.findChildren(QLineEdit) if edit.isVisibleTo(table)]  # noqa: E731
+    qtbot.waitUntil(lambda: edits() == list(NAMES))
+    assert (table.names(), tuple(strokes.features["class"])) == (NAMES, NAMES)
+    table.set_custom({"1": "saved"})
+    assert table.names() == NAMES

@@ -100,6 +100,25 @@ def test_the_start_is_found_out_unless_somebody_chooses_it(qtbot, viewer, panel)
     assert train.choices.start == "none"
 
 
+def test_a_start_that_is_gone_is_chosen_automatically_and_said(qtbot, filled, panel, tmp_path):
+    train = panel(TrainPanel)
+    ready(qtbot, train)
+    train.choices.restore({**train.choices.saved()[1], "start": str(tmp_path / "mine")}, None)
+    train._later()
+    ready(qtbot, train)
+    assert train.choices.start == "auto"
+    qtbot.waitUntil(
+        lambda: "The model mine, which was chosen to start from, is no longer there" in train.findings.text()
+    )
+    (tmp_path / "ours").mkdir()
+    train.choices.choose_start(str(tmp_path / "ours"))
+    (tmp_path / "ours").rmdir()
+    train._look()
+    qtbot.waitUntil(lambda: "The model ours, which" in train.findings.text())
+    train.start_box.activated.emit(0)
+    qtbot.waitUntil(lambda: "no longer there" not in train.findings.text())
+
+
 def test_a_comparison_of_starts_is_shown(qtbot, filled, panel):
     train = panel(TrainPanel)
     progress, why = train.progress, "Started from nothing: mean AP 0.400 after 24 s, against 0.300 after 24 s from b."

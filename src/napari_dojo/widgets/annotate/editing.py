@@ -340,6 +340,8 @@ class Editing(QObject):
     @property
     def automatic(self) -> bool:
         """Whether what a person corrects counts as accepted: in predictions, and where something is accepted already."""
+        if self.strokes:  # all of them count
+            return False
         return is_prediction(self.labels.metadata) or (self.accepted is not None and bool(np.any(self.accepted.data)))
 
     def accept(self, number: int, place: ArrayLike, sight: Sight) -> bool:

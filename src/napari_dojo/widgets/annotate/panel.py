@@ -35,6 +35,7 @@ from napari_dojo.widgets.common.unfinished import Unfinished
 __all__ = ["AnnotatePanel"]
 
 NO_IMAGE = "Open an image first (File > Open, or File > Open Sample > Dojo)."
+ALL_STROKES = "All strokes are used for training, also outside of the accepted places. Whole objects use these again."
 NO_LABELS = "There are no labels yet. Make new ones and paint, or let a model find the objects (Apply)."
 NO_TOOL = "Choose a tool, or paint with napari's brush (key 2). The keys work while the image has the focus."
 KINDS = {"whole objects": "", "objects from strokes": "objects", "classes from strokes": "classes"}
@@ -401,7 +402,10 @@ class AnnotatePanel(Panel):
                 self._make_labels()
             return
         self.tools.put_down()
+        limited = accepted_places(self.viewer.layers, self.editing.labels) is not None
         self.editing.labels.metadata[STROKES] = kind
+        if kind and limited:
+            self._say(ALL_STROKES)
         self.retrain.use(self.editing)
         self._show()
         if kind:

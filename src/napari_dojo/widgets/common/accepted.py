@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
+from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.provenance import made
 
 __all__ = ["accepted_layer", "accepted_places", "add_accepted", "follow_name"]
@@ -21,8 +22,8 @@ def accepted_layer(layers: Iterable[Any], labels: Any) -> Any:
 
 
 def accepted_places(layers: Iterable[Any], labels: Any) -> Any:
-    """The same, where anything is accepted; else None."""
-    layer = accepted_layer(layers, labels)
+    """The same, where anything is accepted, and labels are whole objects: all strokes count; else None."""
+    layer = None if labels.metadata.get(STROKES) else accepted_layer(layers, labels)
     return layer if layer is not None and np.any(array_of(layer)) else None
 
 

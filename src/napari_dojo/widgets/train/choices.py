@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QLine
 
 from napari_dojo.device import ALL
 from napari_dojo.errors import DojoError
-from napari_dojo.models.library import Model
+from napari_dojo.models.library import Model, find
 from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
-from napari_dojo.tasks import TASKS, Fix, Task
+from napari_dojo.tasks import TASKS, Finding, Fix, Task
 from napari_dojo.training.prepare import Setup
 from napari_dojo.training.start import AUTO, NONE
 from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, narrow, sentence
@@ -53,7 +53,7 @@ class Choices(QWidget):
         self.task_sentence = sentence()
         self.data = DataSection(viewer)
         self.options = {task.name: self._make_options(task) for task in TASKS.values()}
-        self.classes = ClassTable(lambda: [row.target for row in self.rows.rows() if row.target is not None])
+        self.classes = ClassTable(self._class_layers)
         self.classes_fold = Fold("Classes", self.classes, "train classes", is_open=True)
         plain = [plain for plain, _ in self.options.values()]
         for widget in (self.task_sentence, self.data, *plain, self.classes_fold):
@@ -100,6 +100,8 @@ class Choices(QWidget):
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
         described(self.name_edit, "Model name", "What the model will be called. A name that is taken gets a number.")
+        self._lost = ""  # the model to start from that is no longer there
+        self.start_box.activated.connect(lambda *_: self._start_chosen())
         self._list_starts(())
         form = form_layout()
         form.addRow("Start from", self.start_box)
@@ -150,6 +152,11 @@ class Choices(QWidget):
     def name(self) -> str:
         """The name that the model gets, unless it is taken."""
         return self.name_edit.text() or self.name_edit.placeholderText()
+
+    def _class_layers(self) -> list[Any]:
+        """The Labels layers whose classes are learned; none where files are."""
+        rows = [] if isinstance(self.data.material(), Files) else self.rows.rows()
+        return [row.target for row in rows if row.target is not None and row.target._type_string == "labels"]
 
     def option_values(self) -> dict[str, Any]:
         """The task's options as set; without the names of classes."""
@@ -202,6 +209,21 @@ class Choices(QWidget):
         if path and self.start_box.findData(path) < 0:
             self.start_box.addItem(Path(path).name, path)
         self.start_box.setCurrentIndex(max(0, self.start_box.findData(path)))
+        self._lost = ""
+        self.check_start()
+
+    def check_start(self) -> Finding | None:
+        """Choose the start automatically where the model that was chosen is no longer there; what to say of it, until another is."""
+        start = self.start
+        if start not in (AUTO, NONE) and not _there(start):
+            self._lost = Path(start).stem
+            self.start_box.removeItem(self.start_box.currentIndex())
+            self.start_box.setCurrentIndex(0)
+        text = f"The model {self._lost}, which was chosen to start from, is no longer there. The start is chosen automatically."
+        return Finding("warning", text, code="start lost") if self._lost else None
+
+    def _start_chosen(self) -> None:
+        self._lost = ""
 
     def set_options(self, values: Mapping[str, Any]) -> None:
         """Set options of the task; the others stay."""
@@ -302,3 +324,11 @@ class Choices(QWidget):
     def _option_changed(self, *_: Any) -> None:
         self._take_targets()
         self.changed.emit()
+
+
+def _there(model: str) -> bool:
+    """Whether a model is there, by its folder or its name."""
+    try:
+        return Path(model).exists() or bool(find(model))
+    except DojoError:
+        return False

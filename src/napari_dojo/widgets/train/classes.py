@@ -18,7 +18,8 @@ __all__ = ["ClassTable"]
 class ClassTable(QWidget):
     """One line for each class. ``changed`` says that a name is another one.
 
-    ``layers`` gives the labels layers that are learned from.
+    ``layers`` gives the labels layers that are learned from: the names belong to them, as features. Where there are none, as
+    of files, the table keeps them.
     """
 
     changed = Signal()
@@ -28,6 +29,7 @@ class ClassTable(QWidget):
         self._layers = layers
         self._names: dict[int, str] = {}
         self._painted: tuple[tuple[int, str, int], ...] = ()
+        self._shown: Any = None  # what the lines are about
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)
@@ -38,8 +40,8 @@ class ClassTable(QWidget):
         self._grid.addWidget(self.add_button, 0, 0, 1, 4)
 
     def name_of(self, value: int, default: str) -> str:
-        """The name a person gave to a class, else what its layer's features say, else the default."""
-        return self._names.get(value) or _featured(self._layers()).get(value) or default
+        """The name that a class has in its layers, else the default."""
+        return self._known().get(value) or default
 
     def names(self) -> tuple[str, ...]:
         """The names of the classes that are shown, in the order of their numbers."""
@@ -57,19 +59,21 @@ class ClassTable(QWidget):
         return re.sub(rf"\b(?:{words})", lambda found: given[found[0]], text) if given else text
 
     def custom(self) -> dict[str, str]:
-        """What a person named, by number as text; for saving."""
-        return {str(k): v for k, v in self._names.items()}
+        """The names that are known, by number as text; for saving."""
+        return {str(k): v for k, v in self._known().items()}
 
     def set_custom(self, names: dict[str, str]) -> None:
-        """Take names that were saved."""
-        self._names = {int(k): v for k, v in names.items()}
+        """Take names that were saved; layers that have names keep theirs."""
+        layers, saved = self._layers(), {int(k): v for k, v in names.items()}
+        self._names = {} if layers else saved
+        for layer in layers:
+            _tell(layer, {**saved, **_featured([layer])})
         self._rebuild()
 
     def show_painted(self, painted: Sequence[tuple[int, str, int]]) -> None:
         """Show these classes: number, name, annotated pixels."""
-        numbers = [value for value, *_ in self._painted]
         self._painted = tuple(painted)
-        if numbers != [value for value, *_ in painted]:
+        if self._shown != self._about():
             self._rebuild()
         for row, (_, _, pixels) in enumerate(self._painted):
             item = self._grid.itemAtPosition(row, 3)
@@ -77,7 +81,16 @@ class ClassTable(QWidget):
             if isinstance(label, QLabel):
                 label.setText(f"{pixels:,} px")
 
+    def _known(self) -> dict[int, str]:
+        layers = self._layers()
+        return _featured(layers) if layers else self._names
+
+    def _about(self) -> Any:
+        known = self._known()
+        return [id(x) for x in self._layers()], [(value, known.get(value)) for value, *_ in self._painted]
+
     def _rebuild(self) -> None:
+        self._shown = self._about()
         self._grid.removeWidget(self.add_button)
         while (item := self._grid.takeAt(0)) is not None:
             if (old := item.widget()) is not None:
@@ -86,8 +99,6 @@ class ClassTable(QWidget):
         for row, (value, name, pixels) in enumerate(self._painted):
             self._line(row, value, name, pixels)
         self._grid.addWidget(self.add_button, len(self._painted), 0, 1, 4)
-        for layer in self._layers():
-            self._tell(layer)
 
     def _line(self, row: int, value: int, name: str, pixels: int) -> None:
         swatch = QToolButton()
@@ -102,17 +113,15 @@ class ClassTable(QWidget):
             self._grid.addWidget(widget, row, column)
 
     def _named(self, value: int, name: str) -> None:
-        if name and name != self._names.get(value):
-            self._names[value] = name
-            for layer in self._layers():
-                self._tell(layer)
+        default = next((n for v, n, _ in self._painted if v == value), "")
+        if name and name != self.name_of(value, default):
+            layers = self._layers()
+            if not layers:
+                self._names[value] = name
+            for layer in layers:
+                _tell(layer, {**_featured([layer]), value: name})
+            self._shown = self._about()
             self.changed.emit()
-
-    def _tell(self, layer: Any) -> None:
-        """Write the names into the layer's features, which napari shows under the mouse."""
-        if self._names and self._painted:
-            features = dict(sorted({**_featured([layer]), **self._names}.items()))
-            layer.features = {"index": list(features), "class": list(features.values())}
 
     def _colour(self, value: int) -> str:
         layer = next(iter(self._layers()), None)
@@ -129,6 +138,13 @@ class ClassTable(QWidget):
     def _add(self) -> None:
         numbers = [value for value, *_ in self._painted]
         self._paint(max(numbers, default=0) + 1)
+
+
+def _tell(layer: Any, names: dict[int, str]) -> None:
+    """Write names into the layer's features, which napari shows under the mouse and an autosave keeps."""
+    if names != _featured([layer]):
+        names = dict(sorted(names.items()))
+        layer.features = {"index": list(names), "class": list(names.values())}
 
 
 def _featured(layers: Sequence[Any]) -> dict[int, str]:

@@ -191,6 +191,7 @@ class TrainPanel(Panel):
             offered = self._offered(self._fitting()) if material is None else []
             self._found([*([problem] if problem is not None else []), *offered])
             return
+        self.choices.check_start()
         asked = Asked(self.task, material, self.option_values(), self.setting_values(), self.choices.start)
         self.check.look(asked)
         if not self.findings.findings:
@@ -209,7 +210,8 @@ class TrainPanel(Panel):
             starts = possible_starts(self.task, setup.dataset.channels, setup.dataset.spatial, upsampling)
             self.choices.show_automatic(setup)
         self.choices.show_starts(starts)
-        said = (*found.findings, *self.data.notes(), *self._offered(starts))
+        lost = self.choices.check_start()
+        said = (*([lost] if lost else []), *found.findings, *self.data.notes(), *self._offered(starts))
         lines = (replace(f, text=self.classes.worded(f.text)) for f in said)
         self._found([f for f in lines if f.text not in self._fine])
         self._go_on_once()
