@@ -137,6 +137,19 @@ def test_after_a_graph_that_could_not_be_recorded_the_gpu_is_as_before(monkeypat
     assert said == ["capturing", "usual"]
 
 
+def test_a_thread_uses_the_gpu_that_another_one_has_prepared(monkeypatch):
+    import torch
+
+    told = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    second = devices.prepare(devices.Device("cuda", "GPU", 10**9, 1, gpus=2))
+    assert second == torch.device("cuda", 1)
+    devices.enter(second)
+    devices.enter(torch.device("cpu"))
+    assert told == [second]
+
+
 def test_a_process_is_only_some_steps_ahead_of_the_gpu(monkeypatch):
     import torch
 

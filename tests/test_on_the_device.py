@@ -225,6 +225,15 @@ def test_chunks_are_sent_to_the_device_and_replaced_there_without_waiting(monkey
         assert len(replaced) > 1  # the number of the next slot begins again at 0
 
 
+def test_chunks_that_follow_go_to_where_the_others_were_moved():
+    """As after a GPU had no memory even for a single patch."""
+    one = feed("instances")
+    sources, patches = one.training_sources(), replace(one.patches(), size=(8, 8))
+    with Batches(sources, patches, 2, 0, memory=needed(sources, patches.kind, (1, 1)) // 3) as many:
+        many.move(META)
+        assert many._stream.resident.x.values.device == many._resident.x.values.device == META
+
+
 def predicting(monkeypatch, free, sent):
     """Let a predictor compute on the device, of which so many bytes are free; ``sent`` takes its place."""
     monkeypatch.setattr(devices, "prepare", lambda device: META)
@@ -236,8 +245,13 @@ def predicting(monkeypatch, free, sent):
 
 @pytest.mark.parametrize(
     ("size", "dtype", "free"),
-    [((110, 51), np.uint16, 1e9), ((110, 51), np.float32, 0), ((12, 40, 41), np.uint8, 1e9)],
-    ids=["lies there", "arrives tile by tile", "volume"],
+    [
+        ((110, 51), np.uint16, 1e9),
+        ((110, 51), np.float32, 0),
+        ((12, 40, 41), np.uint8, 1e9),
+        ((12, 40, 41), np.uint8, 0),
+    ],
+    ids=["lies there", "arrives tile by tile", "volume", "volume that arrives box by box"],
 )
 def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, free):
     dims, sent = len(size), []
@@ -248,10 +262,23 @@ def test_a_prediction_waits_for_nothing_but_its_maps(monkeypatch, size, dtype, f
     norm = Normalization((1.0,), (2.0,))
     with Watch():
         assert result_of(predictor.maps(x, norm)).shape == (2, *x.shape[1:])
-        assert sent == [(1, 2, *x.shape[1:])]  # to memory that the device writes to itself
+        # to memory that the device writes to itself; of volumes that do not fit there, each box to its place
+        assert sent == ([(1, 2, *x.shape[1:])] if dims == 2 or free else [])
+        assert result_of(predictor.maps(x, norm, views=2)).shape == (2, *x.shape[1:])
         if dims == 2:
             mean, deviation = result_of(predictor.averaged(x, norm, 1.0, Control(), 5))
             assert mean.shape == deviation.shape == (2, *x.shape[1:])
+
+
+def test_threads_predict_on_the_gpu_that_was_chosen_before(monkeypatch):
+    """A thread that nobody told begins with the first GPU of the machine, where the network may not lie."""
+    predicting(monkeypatch, 1e9, lambda y: torch.zeros(y.shape))
+    entered = []
+    monkeypatch.setattr(devices, "enter", entered.append)
+    predictor = Predictor(UNet(1, 2, (2, 2), ((2, 2),), 8), GPU)
+    result_of(predictor.maps(np.zeros((1, 20, 32), np.uint16), Normalization((1.0,), (2.0,))))
+    Predictor(Bundle.new(feed("classify").card).net, GPU).values(np.zeros((3, 1, 48, 48), np.float32))
+    assert entered == [META, META]
 
 
 def test_maps_come_to_other_memory_where_none_is_left_that_the_device_writes_to(monkeypatch):

@@ -31,6 +31,7 @@ __all__ = [
     "computes_bfloat16",
     "constant",
     "cores",
+    "enter",
     "free_cores",
     "give_back",
     "is_out_of_memory",
@@ -220,7 +221,16 @@ def prepare(device: Device) -> torch.device:
         torch.set_num_threads(device.cores)
     if device.kind == "cuda":
         torch.backends.cudnn.benchmark = False
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device(device.kind)
+
+
+def enter(where: torch.device) -> None:
+    """Let this thread use the GPU that was prepared in another one: each thread begins with the first GPU of the machine."""
+    import torch
+
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
 
 
 def bfloat16(device: torch.device) -> bool | None:

@@ -265,6 +265,20 @@ def test_views_are_averaged_as_one_by_one():
     np.testing.assert_allclose(deviation, np.std(found, 0), atol=1e-4)
 
 
+class Loud(Network):
+    """One value for an image, too large for half precision."""
+
+    dense, dims, out_channels, scale, stride, receptive_radius = False, 2, 1, (1, 1), (1, 1), (0, 0)
+
+    def forward(self, x):
+        return x.new_full((len(x), 1), float("inf") if torch.is_autocast_enabled("cpu") else 7.0)
+
+
+def test_values_that_overflow_in_half_precision_are_computed_again():
+    predictor = Predictor(Loud(), Device("cpu", "CPU", 10**9, 1, mixed=True))
+    np.testing.assert_array_equal(predictor.values(np.zeros((3, 1, 8, 8), np.float32)), np.full((3, 1), 7.0))
+
+
 @pytest.mark.parametrize("able", [True, False])
 def test_decisions_are_made_in_bfloat16_where_the_cpu_has_it(monkeypatch, able):
     monkeypatch.setattr("napari_dojo.device.computes_bfloat16", lambda: able)

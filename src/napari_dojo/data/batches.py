@@ -129,6 +129,8 @@ class Batches:
     def move(self, device: torch.device) -> None:
         """To another device."""
         self._resident, self.device, self.random = self._resident.moved(device), device, _generator(device)
+        if self._stream is not None:
+            self._stream.resident = self._resident
 
 
 class _Places:

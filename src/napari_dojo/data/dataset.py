@@ -364,7 +364,7 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tupl
     Groups in which the same image occurs twice become one, so that a copy never tests what its twin taught. Constant
     images are no copies of each other: blank frames say nothing of where they come from.
     """
-    keys = [content(item.x) for item in samples]
+    keys = [content(item.x) for item in samples] if len(samples) > 1 else [b""]
     root: dict[str, str] = {item.group: item.group for item in samples}
 
     def find(g: str) -> str:

@@ -225,6 +225,7 @@ class Predictor:
     ) -> Generator[Progress, None, Tensor]:
         """Maps in main memory of an image on the grid of the network, or of a part of it."""
         with self._turn:
+            devices.enter(self._torch)
             found = yield from self._tiled(self._placed(x, views), norm, control, views, part)
             if self.device.kind == "cuda" and found.device.type != "cpu" and found.nbytes <= PINNED:
                 with suppress(RuntimeError):  # where there is no more memory of that kind
@@ -251,11 +252,18 @@ class Predictor:
         more = [(0, -n % s) for n, s in zip(ours.shape[2:], self.stride, strict=True)]
         ours = np.pad(ours, [(0, 0), (0, 0), *more], mode="symmetric") if any(b for _, b in more) else ours
         each = max(1, int(self._together / prod(ours.shape[2:])))
-        found = []
         with self._turn:
-            for part in (ours[i : i + each] for i in range(0, len(ours), each)):
-                found.append(self._net_on(torch.from_numpy(np.ascontiguousarray(part)).to(self._torch)).cpu().numpy())
-        return np.concatenate(found)
+            devices.enter(self._torch)
+            found = self._values(ours, each)
+            if self.device.mixed and not np.isfinite(found).all():  # half precision overflowed
+                self.device = replace(self.device, mixed=False)
+                found = self._values(ours, each)
+        return found
+
+    def _values(self, images: NDArray[np.float32], each: int) -> NDArray[np.float32]:
+        """Values (N, K) of images of one size, ``each`` of them at a time."""
+        parts = (torch.from_numpy(np.ascontiguousarray(images[i : i + each])) for i in range(0, len(images), each))
+        return np.concatenate([self._net_on(part.to(self._torch)).cpu().numpy() for part in parts])
 
     def _back(self, maps: Tensor, size: Sequence[int]) -> NDArray[np.float32]:
         """Maps on the grid of an image of this size."""
@@ -326,8 +334,8 @@ class Predictor:
                 box, y = turned(box, padded, k, back=True), oriented(y[0], k, back=True)
                 ours = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, wanted, strict=True))
                 if all(a < b for a, b in ours):
-                    there = [self._part(of, within(ours, wanted)) for of in sums]
-                    views.add(there, self._part(y, within(ours, box)), k)
+                    there, y = [self._part(of, within(ours, wanted)) for of in sums], self._part(y, within(ours, box))
+                    views.add(there, y.cpu() if where.type == "cpu" else y, k)
 
             turn = tuple(b for _, b in turned([(0, n) for n in padded], padded, k))
             staged = Staged(self._net, read, turn, self._box, self._computing, turned(wanted, padded, k), self._kept)
