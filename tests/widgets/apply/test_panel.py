@@ -42,7 +42,7 @@ from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.results import Kept
 from napari_dojo.widgets.common.plot import theme_colours
-from napari_dojo.widgets.common.provenance import is_uncorrected
+from napari_dojo.widgets.common.provenance import is_uncorrected, source_among
 from napari_dojo.widgets.common.run import Runner
 from napari_dojo.widgets.common.table import Measurements, open_table
 from napari_dojo.widgets.reader import get_reader
@@ -504,6 +504,39 @@ def test_sliders_hold_for_the_next_run_and_another_model_has_its_own(qtbot, view
     apply.apply_button.click()
     qtbot.waitUntil(lambda: len(viewer.layers) > before and apply.count.text() == "2 objects")
     assert not first.visible  # the older prediction of the model for the image
+
+
+def test_a_chosen_model_that_was_deleted_is_said_until_another_is_chosen(viewer, panel, known, monkeypatch):
+    listed = known("a", "b")
+    viewer.add_image(squares(1))
+    apply = panel(ApplyPanel)
+    assert apply.choose_model("b")
+    monkeypatch.setattr(apply_module, "models", lambda: listed[:1])
+    for _ in range(2):
+        apply.refresh_models()
+        assert apply.model.name == "a"
+        assert apply.request.about.text().startswith("The model b is no longer there. Chosen instead: a.<br>")
+    apply.request.model_box.activated.emit(0)
+    assert "no longer there" not in apply.request.about.text()
+
+
+def test_a_renamed_image_is_still_the_image_of_its_results(qtbot, viewer, panel, known, at_once):
+    known("a")
+    image = viewer.add_image(squares(3), name="cells")
+    apply = panel(ApplyPanel)
+    run(qtbot, apply)
+    first = apply.results.layers[0]
+    image.name = "renamed"
+    twin = viewer.add_image(squares(3), name="cells")
+    qtbot.waitUntil(lambda: apply.image_box.findText("renamed") >= 0)
+    assert source_among(first.metadata, viewer.layers) is image
+    assert source_among({"napari_dojo": {"image": "cells"}}, viewer.layers) is twin  # of an earlier session
+    apply.request.image_box.choose(image)
+    run(qtbot, apply)
+    assert (first.visible, apply.results.layers[0].visible) == (False, True)
+    assert apply.results.run.asked[0].layer(viewer.layers) is image
+    viewer.layers.remove(image)
+    assert apply.results.run.asked[0].layer(viewer.layers) is None
 
 
 def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch):

@@ -21,7 +21,7 @@ from napari_dojo.widgets.common.accepted import accepted_places
 from napari_dojo.widgets.common.layers import array_of, axes_choices, fits
 from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
-from napari_dojo.widgets.common.provenance import is_prediction, made
+from napari_dojo.widgets.common.provenance import is_prediction, made, source_among
 from napari_dojo.widgets.common.rows import Row
 from napari_dojo.widgets.common.training_data import Layers
 
@@ -144,10 +144,10 @@ def annotated(viewer: Any, labels: Any, image: Any) -> Annotated | None:
 def _others(viewer: Any, labels: Any, image: Any, kind: str) -> list[tuple[Any, Any]]:
     """Other images and their labels."""
     there = [x for x in labels_of(viewer.layers) if x is not labels and _counts(viewer, x, kind)]
-    named = {made(x.metadata).get("image"): x for x in there if made(x.metadata).get("image")}
     images = [x for x in images_of(viewer.layers, ours=False) if x is not image]
-    sure = [(x, named[x.name]) for x in images if x.name in named and fits(x, named[x.name])]
-    left = [x for x in images if x.name not in named]
+    named = {id(source): x for x in there if (source := source_among(x.metadata, viewer.layers)) is not None}
+    sure = [(x, named[id(x)]) for x in images if id(x) in named and fits(x, named[id(x)])]
+    left = [x for x in images if id(x) not in named]
     free = [x for x in there if not made(x.metadata).get("image")]
     # an image that the labels in hand belong to takes part, so that older labels of it do not go to another one
     likely = paired([image, *left], free, fits)

@@ -29,7 +29,7 @@ from napari_dojo.widgets.common.layers import fits, new_labels
 from napari_dojo.widgets.common.numbering import STROKES
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of, labels_of, paired
-from napari_dojo.widgets.common.provenance import is_prediction, made
+from napari_dojo.widgets.common.provenance import is_prediction, source_among
 from napari_dojo.widgets.common.unfinished import Unfinished
 
 __all__ = ["AnnotatePanel"]
@@ -333,8 +333,7 @@ class AnnotatePanel(Panel):
     def _list_images(self) -> None:
         labels = self.labels_box.layer
         images = [x for x in images_of(self.viewer.layers) if labels is None or fits(x, labels)]
-        name = None if labels is None else made(labels.metadata).get("image")
-        named = next((x for x in images if x.name == name), None)
+        named = None if labels is None else source_among(labels.metadata, images)
         likely = named
         if labels is None:
             likely = images[-1] if images else None

@@ -229,7 +229,8 @@ class Request(QWidget):
 
     def _model_changed(self, *_: Any) -> None:
         model = self.model
-        self.about.setText(model_words(model.card) if model else NO_MODEL)
+        loss = f"{escape(self.model_box.loss)}<br>" if self.model_box.loss else ""
+        self.about.setText(loss + (model_words(model.card) if model else NO_MODEL))
         self.about.setToolTip(model_details(model.card) if model else "")
         self.inside_button.setEnabled(model is not None)
         self.how.show_row("uncertainty", model is not None and TASKS[model.card.task].result.intensities)
@@ -241,6 +242,7 @@ class Request(QWidget):
 
     def _model_chosen(self, *_: Any) -> None:
         self._model_by_hand = True
+        self._model_changed()  # nothing more is said of a model that is no longer there
 
     def _image_changed(self, *_: Any) -> None:
         opened = self.for_files and self.batch.isHidden()

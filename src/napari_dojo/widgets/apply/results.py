@@ -33,7 +33,7 @@ from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
 from napari_dojo.widgets.common.measurements import chosen_here
-from napari_dojo.widgets.common.provenance import as_made, mark_corrected
+from napari_dojo.widgets.common.provenance import as_made, mark_corrected, source_among
 
 __all__ = ["Kept", "Results", "Shown"]
 
@@ -265,7 +265,9 @@ class Results(QObject):
         facts |= {"axes": axes.names, "spatial": axes.spatial}
         look = look_of(model.card)
         for k, data in enumerate(read.parts):
-            made = provenance("result", asked.name, **facts, decoding=run.values, part=asked.box, channel=k)
+            made = provenance(
+                "result", asked.name, image_id=asked.layer_id, **facts, decoding=run.values, part=asked.box, channel=k
+            )
             which = f" {model.card.maps[k]}" if len(read.parts) > 1 else ""
             made_by = f" {model.name}" if look.labels else f"{which} {predicted_by(model.name)}"
             name = _new_name(self._viewer, f"{asked.name}{made_by}{part}")
@@ -289,7 +291,7 @@ class Results(QObject):
 
     def _image_look(self, card: Card, asked: Asked, k: int, count: int, data: NDArray[Any]) -> dict[str, Any]:
         """How a predicted image looks: as the image where it has its units; several in colours that add up."""
-        image = next((x for x in self._viewer.layers if x.name == asked.name and x._type_string == "image"), None)
+        image = asked.layer(self._viewer.layers)
         colour = COLOURS[k % len(COLOURS)] if count > 1 else "gray"
         look: dict[str, Any] = {"colormap": colour, "blending": "additive" if count > 1 else "translucent_no_depth"}
         if card.target is None and image is not None and not image.rgb:
@@ -374,13 +376,16 @@ def hide_others(viewer: Any, run: Run) -> None:
 
     Of images those of the same model; of labels all, because only one segmentation can be seen at a time.
     """
-    images, labels = {a.name for a in run.asked}, look_of(run.model.card).labels
+    images, labels = [a.layer(viewer.layers) for a in run.asked], look_of(run.model.card).labels
+    removed = {a.name for a, image in zip(run.asked, images, strict=True) if image is None}
     for layer in viewer.layers:
         ours = layer.metadata.get("napari_dojo")
         if not isinstance(ours, dict):
             continue
         both = labels and layer._type_string == "labels"
-        again = ours.get("kind") == "result" and ours.get("image") in images
+        source = source_among(layer.metadata, viewer.layers)
+        known = ours.get("image") in removed if source is None else any(source is x for x in images)
+        again = ours.get("kind") == "result" and known
         if ours.get("kind") == "preview" or (again and (both or ours.get("model") == run.model.name)):
             layer.visible = False
 

@@ -151,7 +151,9 @@ class StoreLayers(QObject):
         card, look = run.model.card, look_of(run.model.card)
         facts = {"model": run.model.name, "path": str(run.model.path), "task": card.task, "store": str(store)}
         ours = asked.axes.without_channels()
-        about = provenance("result", asked.name, **facts, axes=ours.names, spatial=ours.spatial, channel=k)
+        about = provenance(
+            "result", asked.name, image_id=asked.layer_id, **facts, axes=ours.names, spatial=ours.spatial, channel=k
+        )
         which = f" {card.maps[k]}" if count > 1 else ""
         name = (
             f"{asked.name} {run.model.name}" if look.labels else f"{asked.name}{which} {predicted_by(run.model.name)}"
@@ -170,7 +172,7 @@ class StoreLayers(QObject):
 
     def _limits(self, asked: Asked, image: LazyImage) -> dict[str, Any]:
         """The display range of the image that is predicted from, where there is one."""
-        source = next((x for x in self._viewer.layers if x.name == asked.name and x._type_string == "image"), None)
+        source = asked.layer(self._viewer.layers)
         return {
             "contrast_limits": tuple(source.contrast_limits) if source is not None and not source.rgb else (0.0, 1.0)
         }

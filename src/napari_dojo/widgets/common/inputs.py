@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Asked:
     place : where labels of the whole image lie, as arguments of a new layer.
     box : the part to predict; None is all of it. ``wide`` : the part to compute, which is larger.
     finer : predicted pixels for each pixel of the image, along the axes where they are not one.
+    layer_id : of the layer, which stays when it is renamed.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Asked:
     wide: Box
     box: Box | None = None
     finer: dict[str, int] = field(default_factory=dict)
+    layer_id: str = ""
 
     @staticmethod
     def of(layer: Any, names: str, card: Card, box: Box | None = None, more: Sequence[Any] = ()) -> Asked:
@@ -67,7 +69,13 @@ class Asked:
         beside = Path(layer.source.path).parent if layer.source.path else None
         whole = tuple((0, n) for n in array.shape)
         wide = whole if box is None else box_around(card, axes, array.shape, box, size)
-        return Asked(layer.name, array, axes, size, unit, voxel, beside, place, wide, box, card.upsampling)
+        return Asked(
+            layer.name, array, axes, size, unit, voxel, beside, place, wide, box, card.upsampling, str(layer.unique_id)
+        )
+
+    def layer(self, layers: Iterable[Any]) -> Any:
+        """The layer among these; None where it was removed."""
+        return next((x for x in layers if str(x.unique_id) == self.layer_id), None)
 
     def part(self, box: Box) -> Any:
         """A part of the image, as it lies."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
@@ -22,7 +23,12 @@ ORIGINS = {"own": "", "shipped": " (shipped)", "lab": " (lab)"}  # in the order 
 
 
 class ModelBox(NameBox):
-    """A choice among models, remembered by their folder; ``none`` : words for the choice of no model, the first entry."""
+    """A choice among models, remembered by their folder; ``none`` : words for the choice of no model, the first entry.
+
+    Attributes
+    ----------
+    lost : the model that was chosen and is no longer there, until another is chosen; else empty.
+    """
 
     def __init__(self, parent: QWidget | None = None, none: str = "") -> None:
         super().__init__(parent)
@@ -30,6 +36,17 @@ class ModelBox(NameBox):
         described(self, "Model", "Shipped models, your own, and those of your lab.")
         narrow(self)
         self._models: list[Model | None] = []
+        self.lost = ""
+        self.activated.connect(self._activated)
+
+    def _activated(self, *_: Any) -> None:
+        self.lost = ""
+
+    @property
+    def loss(self) -> str:
+        """What to say where the chosen model is no longer there; else nothing."""
+        now = "no model" if self.chosen is None else self.chosen.name
+        return f"The model {self.lost} is no longer there. Chosen instead: {now}." if self.lost else ""
 
     @property
     def chosen(self) -> Model | None:
@@ -45,7 +62,8 @@ class ModelBox(NameBox):
         reasons = [(model, why(model.card)) for model in models]
         origins, tasks = list(ORIGINS), list(TASKS)
         listed = sorted(reasons, key=lambda p: (bool(p[1]), origins.index(p[0].origin), tasks.index(p[0].card.task)))
-        path = self.chosen.path if self.chosen else None
+        before = self.chosen
+        path = before.path if before else None
         self.blockSignals(True)
         self.clear()
         self._models = [*([None] if self._none else []), *(model for model, _ in listed)]
@@ -55,8 +73,11 @@ class ModelBox(NameBox):
             self.addItem(("✗ " if reason else "") + model.name + ORIGINS[model.origin])
             tip = f"Does not fit: {reason}" if reason else model_details(model.card)
             self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        if not self.choose(path) and self._models:
-            self.setCurrentIndex(0)
+        lost = self.lost
+        if not self.choose(path):
+            lost = before.name if before else lost
+            self.setCurrentIndex(0 if self._models else -1)
+        self.lost = lost
         self.blockSignals(False)
 
     def choose(self, path_or_name: str | Path | None) -> bool:
@@ -65,6 +86,7 @@ class ModelBox(NameBox):
         for i, model in enumerate(self._models):
             if model is not None and wanted in (str(model.path), model.name):
                 self.setCurrentIndex(i)
+                self.lost = ""
                 return True
         return False
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["as_made", "is_prediction", "is_uncorrected", "made", "mark_corrected", "model_of", "watch_corrections"]
+__all__ = [
+    "as_made",
+    "is_prediction",
+    "is_uncorrected",
+    "made",
+    "mark_corrected",
+    "model_of",
+    "source_among",
+    "watch_corrections",
+]
 
 
 def made(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,6 +36,13 @@ def is_uncorrected(metadata: Mapping[str, Any]) -> bool:
 def model_of(metadata: Mapping[str, Any]) -> str:
     """The name of the model that made the layer; empty where none did."""
     return str(made(metadata).get("model", "")) if is_prediction(metadata) else ""
+
+
+def source_among(metadata: Mapping[str, Any], layers: Iterable[Any]) -> Any:
+    """The layer that another one was made from: that layer itself, also when renamed; of an earlier session, the one of its name."""
+    about, layers = made(metadata), list(layers)
+    same = (x for x in layers if str(x.unique_id) == about.get("image_id"))
+    return next(same, None) or next((x for x in layers if x.name == about.get("image")), None)
 
 
 def as_made(metadata: Mapping[str, Any], **facts: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from napari_dojo.metrics.matching import Comparison, Verdicts
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import array_of, region_mask
 from napari_dojo.widgets.common.pick import images_of, labels_of, paired
-from napari_dojo.widgets.common.provenance import is_prediction, made
+from napari_dojo.widgets.common.provenance import is_prediction, made, source_among
 
 __all__ = [
     "Asked",
@@ -51,8 +51,8 @@ def likely_pair(layers: Sequence[Any]) -> tuple[Any, Any] | None:
         fitting = [x for x in labels_of(layers, ours=False) if comparable(x, result)]
         own = [x for x in fitting if not is_prediction(x.metadata)]
         named = [x for x in own if without(words_of(x.name), TRUTH) != words_of(x.name)]
-        images = [x for x in layers if x.name == made(result.metadata).get("image")] or [result]
-        for _, truth in paired(images[:1], named or own or fitting, lambda *_: True):
+        image = source_among(result.metadata, layers)
+        for _, truth in paired([result if image is None else image], named or own or fitting, lambda *_: True):
             return truth, result
     layers = sorted(layers, key=lambda x: is_prediction(x.metadata))
     return next(((a, b) for i, a in enumerate(layers) for b in layers[i + 1 :] if comparable(a, b)), None)
