@@ -165,6 +165,16 @@ def test_few_objects_in_an_empty_field_are_the_top(objects):
     assert n.scale[0] == pytest.approx(4000, rel=0.05)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("objects", [1, 3, 6])
+def test_few_dark_objects_on_a_bright_ground_are_the_bottom(objects, dtype):
+    bright = field(objects, 512, height=4000)
+    n = Rule().measure((8000 - bright.astype(np.int32)).astype(dtype))
+    upright = Rule(0.2, 99).measure(bright)
+    assert n.offset[0] == pytest.approx(8000 - upright.offset[0] - upright.scale[0], abs=1)
+    assert n.scale[0] == pytest.approx(4000, rel=0.05)
+
+
 def test_few_objects_after_a_border_and_in_floats():
     x = field(3, 512, height=4000)
     x[:, -30:] = 0

@@ -2,7 +2,7 @@
 
 The numbers are measured once on the whole source image, so a crop is normalised as the whole is, and a model works
 on any camera: an image times a gain plus an offset normalises to the same values. They describe what was imaged:
-padding, blank frames and hot pixels do not count, and a few bright objects in an empty field set the top.
+padding, blank frames and hot pixels do not count, and a few objects in an empty field set the top, or, if dark, the bottom.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOT = 3.0  # a single pixel that is normalised to more than this is a defect of 
 MOST_HOT = 0.02  # share of an image that such pixels are at most
 LOOKED_AT = 16  # frames of a series that are compared
 DIM = 5.0  # times that the brightest frame of a series is brighter than the dimmest, from which a warning is given
-OBJECT = 9  # px; bright places that are smaller in all do not set the top
+OBJECT = 9  # px; bright or dark places that are smaller in all do not set the top or the bottom
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Rule:
 
     Attributes
     ----------
-    low, high : percentiles, 0 to 100. In a field with few objects the top is theirs, see `measure`.
+    low, high : percentiles, 0 to 100. In a field with few objects the top or the bottom is theirs, see `measure`.
     frames : "whole" measures a time series once; "each" measures frame by frame (bleaching, flicker).
     shared : the numbers of all images, where their brightness tells something; None: each image has its own.
     """
@@ -165,9 +165,10 @@ class Rule:
     def measure(self, x: Any) -> Normalization:
         """The numbers of a whole image (C, *S), any dtype, numpy or dask. Constant and empty images give scale 1.
 
-        - Padding (see `napari_dojo.data.padding`) and values that are not finite are left out.
-        - Hot pixels, which are far brighter than the image and single, are left out where they would be the top.
-        - Where objects are so few that the upper percentile lies in the noise, their own brightness is the top.
+          - Padding (see `napari_dojo.data.padding`) and values that are not finite are left out.
+          - Hot pixels, which are far brighter than the image and single, are left out where they would be the top.
+          - Where objects are so few that a percentile lies in the noise, their own brightness is the top, or the bottom where they
+        are dark on a bright ground.
         """
         return self.measure_series([x])
 
@@ -198,26 +199,11 @@ class Rule:
         if v.size == 0:
             return 0.0, 0.0
         low, high = _percentiles(v, (self.low, self.high))
-        high = self._top(v, frames, high)
+        high = _top(v, frames, high, self.high)
+        low = -_top(v, frames, -low, 100 - self.low, upside_down=True) + 0.0  # no -0
         if high - low <= 1e-9 * max(abs(low), abs(high)):  # a few bright pixels on a constant ground
             low, high = float(v.min()), float(v.max())
         return low, high
-
-    def _top(self, v: NDArray[Any], frames: Sequence[NDArray[Any]], high: float) -> float:
-        """The upper percentile, unless hot pixels are above it, or objects so few that they are."""
-        few = v[:: max(1, len(v) // NOISE)].astype(np.float64)
-        below, middle, most = np.percentile(few, [15.87, 50, 98])
-        noise = middle - below
-        if noise <= 0:
-            return high
-        bright = middle + max(BRIGHT * noise, 3 * (most - middle))
-        objects, single = _objects(frames, bright) if v.max() > bright else (v[:0], 0)
-        if single and high > bright:
-            kept = np.concatenate([v[v <= bright], objects]).astype(np.float64)
-            high = float(np.percentile(kept, self.high))
-        if most - middle > 3 * noise:  # the brightest fiftieth shows objects
-            return high
-        return max(high, float(np.percentile(objects, 75))) if len(objects) >= OBJECT else high
 
 
 def sampled(axes: Axes, array: Any, sample: int) -> tuple[NDArray[Any], int]:
@@ -294,6 +280,33 @@ def _finite(a: NDArray[Any]) -> NDArray[Any]:
     return a[np.isfinite(a)] if a.dtype.kind == "f" else a.ravel()
 
 
+def _top(
+    v: NDArray[Any], frames: Sequence[NDArray[Any]], high: float, percentile: float, *, upside_down: bool = False
+) -> float:
+    """The upper percentile ``high`` of the values, unless hot pixels are above it, or objects so few that they are.
+
+    ``upside_down`` : of the values times -1, where that is the lower one.
+    """
+    few = v[:: max(1, len(v) // NOISE)].astype(np.float64)
+    few = -few if upside_down else few
+    below, middle, most = np.percentile(few, [15.87, 50, 98])
+    noise = middle - below
+    if noise <= 0:
+        return high
+    bright = middle + max(BRIGHT * noise, 3 * (most - middle))
+    if (-float(v.min()) if upside_down else float(v.max())) <= bright:
+        return high
+    if upside_down:
+        v, frames = -v.astype(np.float64), [-a.astype(np.float64) for a in frames]
+    objects, single = _objects(frames, bright)
+    if single and high > bright:
+        kept = np.concatenate([v[v <= bright], objects]).astype(np.float64)
+        high = float(np.percentile(kept, percentile))
+    if most - middle > 3 * noise:  # the brightest fiftieth shows objects
+        return high
+    return max(high, float(np.percentile(objects, 75))) if len(objects) >= OBJECT else high
+
+
 def _objects(frames: Iterable[NDArray[Any]], bright: float) -> tuple[NDArray[Any], int]:
     """The values above ``bright`` with others like them around, and the number of those without: single pixels."""
     found: list[NDArray[Any]] = []
@@ -301,7 +314,8 @@ def _objects(frames: Iterable[NDArray[Any]], bright: float) -> tuple[NDArray[Any
     for a in frames:
         at = np.nonzero(a > bright)
         alone = (_around(a, at) > bright).sum(0) < 3
-        found.append(a[at][~alone])
+        values = a[at][~alone]
+        found.append(values[np.isfinite(values)])
         single += int(alone.sum())
     return np.concatenate(found), single
 
