@@ -103,6 +103,10 @@ def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(
     given = ["--input", one, "--target", one, "--annotation", "strokes"]
     assert main(["evaluate", "denoise-fluorescence", *given]) == 2
     assert "--annotation is not for models of the task denoise" in sentence(capsys)
+    assert main(["evaluate", "denoise-fluorescence", *given[:4], "--out", f"{one}/scores"]) == 2
+    out, err = capsys.readouterr()
+    assert "cannot be written" in err
+    assert not out  # said before anything is scored
 
 
 def test_results_are_not_replaced_without_overwrite(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.evaluation.evaluate import evaluate_steps
+    from napari_dojo.io.atomic import check_writable
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
     from napari_dojo.models.bundle import load
     from napari_dojo.models.card import options_of
@@ -59,6 +60,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     settings = checked(PredictSettings, values(args, PredictSettings))
     said = _said(args, TASKS[bundle.card.task])
+    if args.out:
+        check_writable(args.out)
     pairs, notes = read_dataset(
         DatasetFiles(
             args.input,
