@@ -619,13 +619,6 @@ def test_labels_in_colours() -> None:
     with pytest.raises(DojoError, match="holds colours"):
         as_labels(coloured.astype(np.uint16), "a.png", rgb=True)
     assert as_labels(coloured.astype(np.uint16), "a.tif").shape == (7, 6, 3)  # T, Z or C: not ours to judge
-    areas = np.repeat(np.repeat([[0, 1, 2], [2, 0, 1]], 8, 0), 8, 1)
-    colours = np.array([[0, 0, 0], [255, 0, 7], [0, 2, 0]], np.uint8)[areas]
-    opaque = np.dstack([colours, np.full_like(colours[..., :1], 255)])
-    for drawn in (colours, opaque):
-        np.testing.assert_array_equal(as_labels(drawn, "a.png", rgb=True), np.array([0, 255 * 65536 + 7, 512])[areas])
-    with pytest.raises(DojoError, match=r"a\.png holds colours as a picture"):
-        as_labels(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8), "a.png", rgb=True)
     assert as_labels(np.array([[1.0, 2.0]]), "a").tolist() == [[1, 2]]
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_dojo.data import kinds
 from napari_dojo.data.axes import Axes
@@ -35,7 +34,6 @@ from napari_dojo.io.pairing import is_zarr
 __all__ = ["LAZY_ABOVE", "Picture", "as_labels", "png_bytes", "read", "read_all", "with_channels", "write"]
 
 LAZY_ABOVE = 2_000_000_000  # bytes; larger images stay in their file
-COLOURED = 16  # px of a colour that labels have on average at least; a picture has more colours
 
 _STARTS = {
     b"II*\0": "TIFF",
@@ -190,39 +188,28 @@ def with_channels(picture: Picture, axes: str, needed: int | None, channel: str 
 
 
 def as_labels(array: Any, name: str, *, rgb: bool = False) -> Any:
-    """Labels from a file as integers: what `kinds.as_labels` takes, and colours.
-
-    Colours that are grey are their value. Of others each is a number, 65536 red + 256 green + blue, the same in all images;
-    black is 0.
+    """Labels from a file as integers: what `kinds.as_labels` takes, and colours that are grey.
 
     Parameters
     ----------
     array : any axes, numpy or dask.
     name : what the user knows it by.
-    rgb : the last axis holds colours. Without it, a last axis of three or four uint8 is taken for colours, which must be grey.
+    rgb : the last axis holds colours. Without it, a last axis of three or four uint8 is taken for colours.
 
     Raises
     ------
-    DojoError : colours that are a picture, fractions, negative numbers, no numbers.
+    DojoError : colours that differ (nobody can know what they stand for), fractions, negative numbers, no numbers.
     """
     looks = array.ndim > 2 and array.shape[-1] in (3, 4) and array.dtype == np.uint8 and array.shape[-2] > 4
     if rgb or looks:
         red, green, blue = (array[..., i] for i in range(3))
-        if bool(((red == green) & (red == blue)).all()):
-            array = red
-        elif not rgb or array.dtype != np.uint8 or (array := _numbers_of_colours(np.asarray(array))) is None:
+        if not bool(((red == green) & (red == blue)).all()):
             raise DojoError(
-                f"Labels are one whole number or one colour for each object or class, but {name} holds colours as a picture has "
-                "them. Save the label image itself, for example as a 16-bit TIFF or PNG, not a picture of it."
+                f"Labels are one whole number for each pixel, but {name} holds colours. Save the label image itself, "
+                "for example as a 16-bit TIFF or PNG, not a picture of it."
             )
+        array = red
     return kinds.as_labels(array, name)
-
-
-def _numbers_of_colours(array: NDArray[np.uint8]) -> NDArray[np.int32] | None:
-    """One number for each colour (..., RGB or RGBA), black 0; None where colours are too many for areas."""
-    numbers = array[..., :3].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    painted = numbers[numbers != 0]
-    return numbers if painted.size >= COLOURED * len(np.unique(painted)) else None
 
 
 def _kind(path: Path) -> str:
