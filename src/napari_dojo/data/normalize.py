@@ -165,10 +165,11 @@ class Rule:
     def measure(self, x: Any) -> Normalization:
         """The numbers of a whole image (C, *S), any dtype, numpy or dask. Constant and empty images give scale 1.
 
-          - Padding (see `napari_dojo.data.padding`) and values that are not finite are left out.
-          - Hot pixels, which are far brighter than the image and single, are left out where they would be the top.
-          - Where objects are so few that a percentile lies in the noise, their own brightness is the top, or the bottom where they
-        are dark on a bright ground.
+        - Padding (see `napari_dojo.data.padding`) and values that are not finite are left out.
+        - Hot pixels, which are far brighter than the image and single, are left out where they would be the top; as dark ones
+          are where they would be the bottom.
+        - Where objects are so few that a percentile lies in the noise, their own brightness is the top, or the bottom where they
+          are dark on a bright ground.
         """
         return self.measure_series([x])
 
