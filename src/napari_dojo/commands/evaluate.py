@@ -6,17 +6,13 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_dojo.commands.flags import flag, flags, json_flag, values
 from napari_dojo.commands.show import warn, watched
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Field, PredictSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Task
-
-if TYPE_CHECKING:
-    from napari_dojo.data.dataset import Dataset
-    from napari_dojo.models.card import Card
 
 __all__ = ["add_evaluate"]
 
@@ -40,7 +36,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="predicted images only: compare the objects that this model finds in them and in the ground truth",
     )
     flags(parser, PredictSettings)
-    group = parser.add_argument_group("the ground truth (default: as it looks)")
+    group = parser.add_argument_group("the ground truth")
     for field in (f for task in TASKS.values() for f in _of_data(task)):
         flag(group, field)
     json_flag(parser)
@@ -56,10 +52,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.models.library import find
 
     bundle = load(find(args.model))
-    if args.target is None and TASKS[bundle.card.task].result.dense:
+    task = TASKS[bundle.card.task]
+    if args.target is None and task.result.dense:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     settings = checked(PredictSettings, values(args, PredictSettings))
-    said = _said(args, TASKS[bundle.card.task])
+    options = replace(options_of(bundle.card), **_said(args, task))
     if args.out:
         check_writable(args.out)
     pairs, notes = read_dataset(
@@ -72,13 +69,12 @@ def _evaluate(args: argparse.Namespace) -> int:
             channels=bundle.card.own_channels,
             classes=args.classes,
         ),
-        TASKS[bundle.card.task].layout(options_of(bundle.card)),
+        task.layout(options),
     )
     for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
         warn(note)
     objects = load(find(args.objects)) if args.objects else None
-    options, sentences = _options(bundle.card, pairs, said)
-    for sentence in sentences:
+    for sentence in task.target.doubts(pairs, options) if task.target else []:
         warn(sentence)
     report = watched(evaluate_steps(bundle, pairs, settings, objects, options), "Scoring")
     if report.doubt:
@@ -105,11 +101,3 @@ def _said(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     if wrong:
         raise DojoError(f"{wrong} is not for models of the task {task.name}. Leave it out.")
     return said
-
-
-def _options(card: Card, pairs: Dataset, said: dict[str, Any]) -> tuple[Any, list[str]]:
-    """The options of a model with how the ground truth is annotated, as was said or as it looks; and sentences for the user."""
-    from napari_dojo.models.card import options_of
-
-    task, options = TASKS[card.task], replace(options_of(card), **said)
-    return (options, []) if task.target is None else task.target.recognised(pairs, options, bool(said))

@@ -96,15 +96,14 @@ class Target:
     word : what it is called, in the singular or as a mass noun: "labels", "clean image".
     optional : a model can be trained from inputs alone, too.
     own_units : its intensities have units of their own; else they are in the input's.
-    recognised : (dataset, options, said) -> options with how its targets are annotated, and sentences about that; ``said`` :
-        the options say it.
+    doubts : (dataset, options) -> sentences, where targets do not look annotated as the options say.
     """
 
     kind: Kind
     word: str
     optional: bool = False
     own_units: bool = False
-    recognised: Callable[[Dataset, Any, bool], tuple[Any, list[str]]] = lambda dataset, options, said: (options, [])
+    doubts: Callable[[Dataset, Any], list[str]] = lambda dataset, options: []
 
 
 @dataclass(frozen=True)

@@ -170,16 +170,12 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     )
 
 
-def recognised(dataset: Dataset, options: InstancesOptions, said: bool) -> tuple[InstancesOptions, list[str]]:
-    """Whether labels are whole objects or strokes: as the options say, or as they look."""
-    if said:
-        wrong = stroke_findings(dataset)[1] if options.strokes else looks_like_strokes(dataset)
-        return options, [finding.text for finding in wrong]
-    like = looks_like_strokes(dataset)
-    if not like:
-        return replace(options, annotation="complete"), []
-    text = f"{like[0].text} They are scored as strokes; if they are whole objects, say so with --annotation complete."
-    return replace(options, annotation="strokes"), [text]
+def doubts(dataset: Dataset, options: InstancesOptions) -> list[str]:
+    """Whether labels look like strokes where whole objects are expected, or the other way round."""
+    if options.strokes:
+        return [finding.text for finding in stroke_findings(dataset)[1]]
+    advice = "They are taken for whole objects; if they are strokes, say so with --annotation strokes."
+    return [f"{finding.text} {advice}" for finding in looks_like_strokes(dataset)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -477,7 +473,7 @@ INSTANCES = Task(
     name="instances",
     title="Find every object",
     sentence="Each object gets its own number.",
-    target=Target(LABELS, "labels", recognised=recognised),
+    target=Target(LABELS, "labels", doubts=doubts),
     result=LABELS,
     options=InstancesOptions,
     decoding=InstancesDecoding,
