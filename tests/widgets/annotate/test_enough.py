@@ -23,17 +23,23 @@ def squares(edge=48):
     return y
 
 
-@pytest.fixture
-def section(qtbot):
+def section_of(qtbot, **place):
     """The section for 16 squares over their image, in a viewer without a window."""
     model = ViewerModel()
     y = squares()
-    image = model.add_image((y > 0) + np.random.default_rng(0).normal(0, 0.1, y.shape).astype(np.float32), name="image")
-    editing = Editing(model, model.add_labels(y, name="cells"))
+    x = (y > 0) + np.random.default_rng(0).normal(0, 0.1, y.shape).astype(np.float32)
+    image = model.add_image(x, name="image", **place)
+    editing = Editing(model, model.add_labels(y, name="cells", **place))
     editing.image = image
     widget = EnoughSection(model)
     qtbot.addWidget(widget)
     widget.use(editing)
+    return widget, editing, model
+
+
+@pytest.fixture
+def section(qtbot):
+    widget, editing, model = section_of(qtbot)
     yield widget, editing, model
     widget.end()
     editing.close()
@@ -56,6 +62,21 @@ def test_a_part_is_annotated_again(section):
     assert widget.text.text().startswith("You agree with yourself at an AP of 1.00")
     assert [x.name for x in model.layers] == ["image", "cells"]
     assert all(x.visible for x in model.layers)
+
+
+def test_a_part_lies_where_it_was_cut(qtbot):
+    widget, editing, model = section_of(
+        qtbot, scale=(0.5, 0.5), rotate=30, translate=(7, 9), units=("micrometer",) * 2, affine=np.diag([2.0, 3.0, 1.0])
+    )
+    widget.again_button.click()
+    for name in ("cells again", "cells again: image"):
+        layer = model.layers[name]
+        assert layer.units == editing.labels.units
+        start = np.array(editing.labels.world_to_data(layer.data_to_world((0, 0))))
+        np.testing.assert_allclose(start, start.round(), atol=1e-6)
+        np.testing.assert_allclose(layer.data_to_world((3, 5)), editing.labels.data_to_world(start + np.array([3, 5])))
+    widget.end()
+    editing.close()
 
 
 def test_a_removed_copy_ends_it(section):

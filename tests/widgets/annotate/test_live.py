@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def panel(viewer, forked_jobs):
     image, _ = (part[0] for part in discs())
-    viewer.add_image(image, name="cells")
+    viewer.add_image(image, name="cells", units=("micrometer", "micrometer"))
     return open_panel(viewer, AnnotatePanel, "Annotate")
 
 
@@ -60,6 +60,7 @@ def test_the_preview_follows_strokes_and_goes_with_live(panel, viewer, qtbot):
     paint(panel, truth)
     qtbot.waitUntil(lambda: shown(panel))
     layer = panel.live.layer
+    assert layer.units == panel.editing.labels.units == viewer.layers["cells"].units
     assert layer.data[truth == 1].tolist().count(2) > 0.8 * (truth == 1).sum()
     assert ((layer.data > 0) == (truth > 0)).mean() > 0.95
     assert panel.live_text.text().startswith("Preview after")

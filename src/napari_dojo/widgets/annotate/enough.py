@@ -21,7 +21,7 @@ from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.annotate.annotated import annotated
 from napari_dojo.widgets.annotate.editing import Editing, Sight
 from napari_dojo.widgets.common.form import described, sentence
-from napari_dojo.widgets.common.layers import add_quietly, provenance
+from napari_dojo.widgets.common.layers import add_quietly, moved, placement, provenance
 from napari_dojo.widgets.common.numbering import STROKES, number_by_itself
 from napari_dojo.widgets.common.run import Runner
 
@@ -158,7 +158,7 @@ class EnoughSection(QWidget):
         labels = editing.labels
         shape = tuple(s.stop - s.start for s in box)
         flat = image.sum(0) if sight.axes[0] < sight.axes[1] else image.sum(0).T
-        place = {"scale": labels.scale, "translate": labels.data_to_world([s.start for s in box])}
+        place = moved(placement(labels, range(labels.ndim)), [s.start for s in box])
         self._hidden = [x for x in self._viewer.layers if x.visible]
         for layer in self._hidden:
             layer.visible = False

@@ -21,7 +21,7 @@ from napari_dojo.jobs.requests import live_request
 from napari_dojo.widgets.annotate.editing import Editing, Sight
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
-from napari_dojo.widgets.common.layers import add_quietly, provenance
+from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.run import Runner
 
 __all__ = ["BACKGROUND", "LOOK", "Live", "Strokes", "strokes_in_view"]
@@ -242,7 +242,7 @@ class Live(QObject):
         assert editing is not None
         labels = editing.labels
         if self.layer is None:
-            place = {name: getattr(labels, name) for name in ("scale", "translate", "rotate", "shear", "affine")}
+            place = placement(labels, range(labels.ndim))
             about = provenance("preview", getattr(editing.image, "name", ""))
             data = np.zeros(labels.data.shape, np.int32)
             colours = deepcopy(labels.colormap)
