@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from napari_dojo.errors import DojoError
 
-__all__ = ["Field", "Option", "PredictSettings", "TrainSettings", "at_scale", "checked", "fields_of"]
+__all__ = ["Field", "Option", "PredictSettings", "TrainSettings", "at_scale", "checked", "fields_of", "fields_of_data"]
 
 
 KINDS = {bool: "yes or no", int: "a whole number", float: "a number", tuple: "a list"}
@@ -220,6 +220,11 @@ def fields_of(cls: type) -> tuple[Field, ...]:
     if cls not in _known:
         _known[cls] = tuple(_fields(cls))
     return _known[cls]
+
+
+def fields_of_data(cls: type) -> tuple[Field, ...]:
+    """Those that say how data are annotated, which a model does not keep."""
+    return tuple(field for field in fields_of(cls) if field.option.of_data)
 
 
 def _fields(cls: type) -> Iterator[Field]:

@@ -170,14 +170,14 @@ def test_probabilities_are_no_labels(data: Path) -> None:
 def test_predictions_mirror_the_folders_of_their_inputs(tmp_path: Path) -> None:
     inputs = [tmp_path / "wells" / well / "img.tif" for well in ("A1", "A2")]
     out = tmp_path / "out"
-    assert outputs(inputs, out, False) == [out / "A1" / "img.tif", out / "A2" / "img.tif"]
-    assert outputs(inputs[:1], out, False) == [out / "img.tif"]
-    assert outputs(inputs[:1], out, False, " (by ../../evil)") == [out / "img (by .._.._evil).tif"]
+    assert outputs(inputs, out) == [out / "A1" / "img.tif", out / "A2" / "img.tif"]
+    assert outputs(inputs[:1], out) == [out / "img.tif"]
+    assert outputs(inputs[:1], out, " (by ../../evil)") == [out / "img (by .._.._evil).tif"]
 
 
 def test_two_inputs_of_one_name_are_not_written_to_one_file(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match=r"The predictions of x\.tif and X\.png would both be written to X\.tif"):
-        outputs([tmp_path / "a" / "x.tif", tmp_path / "a" / "X.png"], tmp_path / "out", overwrite=True)
+        outputs([tmp_path / "a" / "x.tif", tmp_path / "a" / "X.png"], tmp_path / "out")
 
 
 # ---- outlines, several images, channels

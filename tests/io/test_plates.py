@@ -54,7 +54,7 @@ def test_the_fields_of_a_plate_are_images(tmp_path, version):
 
 def test_results_mirror_wells_even_of_one(tmp_path):
     path = plate(tmp_path / "screen.zarr", "0.5", wells=("C/3",))
-    made = outputs(list_inputs(path), tmp_path / "out", False)
+    made = outputs(list_inputs(path), tmp_path / "out")
     assert [p.relative_to(tmp_path / "out").as_posix() for p in made] == ["C/3/0.tif", "C/3/1.tif"]
     assert names_of(list_inputs(path)) == ["C/3/0", "C/3/1"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from napari_dojo.commands.flags import flag, flags, json_flag, values
 from napari_dojo.commands.show import warn, watched
 from napari_dojo.errors import DojoError
-from napari_dojo.settings import Field, PredictSettings, checked, fields_of
+from napari_dojo.settings import PredictSettings, checked, fields_of_data
 from napari_dojo.tasks import TASKS, Task
 
 __all__ = ["add_evaluate"]
@@ -37,7 +37,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     flags(parser, PredictSettings)
     group = parser.add_argument_group("the ground truth")
-    for field in (f for task in TASKS.values() for f in _of_data(task)):
+    for field in (f for task in TASKS.values() for f in fields_of_data(task.options)):
         flag(group, field)
     json_flag(parser)
     parser.set_defaults(run=_evaluate)
@@ -87,15 +87,10 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 1 if pairs.excluded or report.doubt or len(report.rows) < len(pairs.samples) else 0
 
 
-def _of_data(task: Task) -> list[Field]:
-    """The options of a task that say how data are annotated, which a model does not keep."""
-    return [field for field in fields_of(task.options) if field.option.of_data]
-
-
 def _said(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     """What was said of the annotation; DojoError where the task does not know that."""
-    own = {field.name for field in _of_data(task)}
-    fields = [f for other in TASKS.values() for f in _of_data(other)]
+    own = {field.name for field in fields_of_data(task.options)}
+    fields = [f for other in TASKS.values() for f in fields_of_data(other.options)]
     said = {f.name: value for f in fields if (value := getattr(args, f.name)) is not None}
     wrong = next((f.flag for f in fields if f.name in said and f.name not in own), None)
     if wrong:

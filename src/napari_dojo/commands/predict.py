@@ -132,7 +132,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], settings: PredictSettings) -> TiffSink:
     """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
-    from napari_dojo.inference.tiff_sink import UNCERTAINTY, TiffSink
+    from napari_dojo.inference.tiff_sink import TiffSink, further_files
 
     result = TASKS[card.task].result
     tables, names = args.tables or args.measure is not None, USUAL
@@ -153,7 +153,7 @@ def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], set
         measurements=names,
         then=then,
         classes=not result.dense,
-        also=(UNCERTAINTY,) if settings.uncertainty and result.intensities else (),
+        also=further_files(card, settings),
     )
 
 

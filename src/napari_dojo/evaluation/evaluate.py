@@ -23,7 +23,7 @@ from napari_dojo.io.images import Picture
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.image_baselines import best_filter
 from napari_dojo.metrics.objects import InstanceCounts
-from napari_dojo.settings import fields_of
+from napari_dojo.settings import fields_of_data
 
 __all__ = ["evaluate_model", "evaluate_steps"]
 
@@ -81,7 +81,7 @@ def evaluate_steps(
     agree = score_objects(objects, results, truths) if objects is not None else None
     doubt = _doubt(truths) if task.result.dense else ""
     values = asdict(options)
-    about = ", ".join(str(values[f.name]) for f in fields_of(task.options) if f.option.of_data)
+    about = ", ".join(str(values[f.name]) for f in fields_of_data(task.options))
     return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
 
 

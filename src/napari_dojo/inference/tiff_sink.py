@@ -32,6 +32,7 @@ from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Prediction
+    from napari_dojo.settings import PredictSettings
 
 __all__ = [
     "UNCERTAINTY",
@@ -40,6 +41,7 @@ __all__ = [
     "description_of",
     "file_mark",
     "folder_for",
+    "further_files",
     "predicted_by",
     "write_prediction",
 ]
@@ -144,7 +146,7 @@ class TiffSink:
         ------
         DojoError : two inputs would share one, one would replace an input, or it is there already.
         """
-        files = [self._files(p) for p in outputs(self.inputs, self.out, True, self.mark)]
+        files = [self._files(p) for p in self._planned]
         for some in files:
             self._check_free(some)
         return files
@@ -340,7 +342,7 @@ class TiffSink:
     @cached_property
     def _planned(self) -> list[Path]:
         """Where each prediction goes, whatever is there."""
-        return outputs(self.inputs, self.out, True, self.mark)
+        return outputs(self.inputs, self.out, self.mark)
 
     def _scratch(self, index: int) -> Path:
         return self.out / f".{os.getpid()}-{index}.part.npy"  # short: names may have 255 bytes
@@ -383,6 +385,11 @@ class Some:
 
     def finish(self) -> None:
         """Each image has its own prediction."""
+
+
+def further_files(card: Card, settings: PredictSettings) -> tuple[str, ...]:
+    """What ends the names of the files beside each prediction of a model: that of the uncertainty, where it is asked for."""
+    return (UNCERTAINTY,) if settings.uncertainty and TASKS[card.task].result.intensities else ()
 
 
 def _beside(prediction: Path, end: str) -> Path:

@@ -291,12 +291,12 @@ def _as_grey(y: Any, axes: str) -> Any:
     return y if one is None else one
 
 
-def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "") -> list[Path]:
+def outputs(inputs: Sequence[Path], folder: Path, mark: str = "") -> list[Path]:
     """Where predictions go, one for each input: its stem and ``mark``; the folders of inputs are mirrored.
 
     Raises
     ------
-    DojoError : two inputs share an output (case does not matter), or one is there already.
+    DojoError : two inputs share an output (case does not matter).
     """
     root = common_folder(inputs)
     root = plate_above(root) or root
@@ -310,7 +310,4 @@ def outputs(inputs: Sequence[Path], folder: Path, overwrite: bool, mark: str = "
                 f"The predictions of {other.name} and {source.name} would both be written to {path.name}. "
                 "Rename one of them, or choose some by a pattern such as '*.tif'."
             )
-    there = [p for p in paths if os.path.lexists(p)]
-    if there and not overwrite:
-        raise DojoError(f"{there[0]} exists already. Choose another folder, or replace it with --overwrite.")
     return paths

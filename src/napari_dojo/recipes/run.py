@@ -20,7 +20,7 @@ from napari_dojo.inference.geometry import Image, resolve
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.sources import FileSource
 from napari_dojo.inference.tables import count_in, write_csv
-from napari_dojo.inference.tiff_sink import UNCERTAINTY, TiffSink, file_mark, write_prediction
+from napari_dojo.inference.tiff_sink import TiffSink, file_mark, further_files, write_prediction
 from napari_dojo.io.plates import field_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Card, Folder, decoding_of, read_card
@@ -178,7 +178,7 @@ def _also(recipe: Recipe) -> tuple[str, ...]:
     for _, step in recipe.active:
         if isinstance(step, OfModel) and TASKS[(card := read_card(find(recipe.model(step)))).task].result.intensities:
             image = _image_end(card)
-            ends = (image, f"{Path(image).stem}{UNCERTAINTY}") if step.settings.uncertainty else (image,)
+            ends = (image, *(f"{Path(image).stem}{end}" for end in further_files(card, step.settings)))
     return ends  # of the last predicted image
 
 

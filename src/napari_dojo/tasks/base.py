@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Augmentation",
     "Completion",
+    "Degradation",
     "Example",
     "Finding",
     "Fix",
@@ -234,6 +235,9 @@ class Completion:
     at: tuple[float, ...]
 
 
+Degradation = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+
+
 @dataclass(frozen=True)
 class Supervision:
     """How what a person gave becomes what the network is to predict.
@@ -247,7 +251,7 @@ class Supervision:
     decoded : how many of the first maps `Task.decode` uses, the others being there for training alone; 0: all.
     completion : options -> how annotation is completed before records are made of it; None: it is complete.
     pieces : (sample, options) -> what of the annotation belongs together where some of it is held out; None: it cannot be.
-    degraded : (x (C, *S), options, random) -> x as `targets` degrades it for training, for validation; None: it does not.
+    degraded : options -> (x (C, *S), random) -> x as `targets` degrades it for training, for validation; None: it does not.
     """
 
     record: Callable[[Any, NDArray[np.bool_] | None, Any], NDArray[Any] | None]
@@ -255,7 +259,7 @@ class Supervision:
     decoded: int = 0
     completion: Callable[[Any], Completion | None] = lambda options: None
     pieces: Callable[[Sample, Any], Pieces] | None = None
-    degraded: Callable[[NDArray[np.float32], Any, np.random.Generator], NDArray[np.float32]] | None = None
+    degraded: Callable[[Any], Degradation | None] = lambda options: None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Option
 from napari_dojo.tasks.alignment import as_bright, moved
-from napari_dojo.tasks.base import Finding, Fix, Hints, Summary, Supervision, Target
+from napari_dojo.tasks.base import Degradation, Finding, Fix, Hints, Summary, Supervision, Target
 from napari_dojo.tasks.findings import size_findings
 from napari_dojo.tasks.image_findings import place_findings, target_findings
 from napari_dojo.tasks.images import (
@@ -241,9 +241,9 @@ def targets(crops: Crops, options: UpscaleOptions, random: Generator) -> tuple[T
     return x, target, weight
 
 
-def degraded(x: NDArray[np.float32], options: UpscaleOptions, random: np.random.Generator) -> NDArray[np.float32]:
-    """A coarse image (C, *S) with the noise that `targets` adds."""
-    return _noisy(x, options.photons, random) if _adds_noise(options) else x
+def degraded(options: UpscaleOptions) -> Degradation | None:
+    """The noise that `targets` adds to a coarse image (C, *S)."""
+    return (lambda x, random: _noisy(x, options.photons, random)) if _adds_noise(options) else None
 
 
 def _adds_noise(options: UpscaleOptions) -> bool:

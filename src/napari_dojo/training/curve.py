@@ -21,7 +21,7 @@ from napari_dojo.metrics.base import Score, pool
 from napari_dojo.metrics.learning_curve import Curve
 from napari_dojo.models.bundle import load
 from napari_dojo.models.card import options_of
-from napari_dojo.settings import TrainSettings, fields_of
+from napari_dojo.settings import TrainSettings, fields_of_data
 from napari_dojo.tasks import Task
 from napari_dojo.training.start import Start
 from napari_dojo.training.train import Target, train_steps
@@ -155,7 +155,7 @@ def _scored(ready: Ready, test: Dataset, task: Task, options: Any) -> Score:
 def _as_trained(ready: Ready, options: Any) -> Any:
     """The options that the training has completed, with those that the model does not keep."""
     given = asdict(options)
-    own = {f.name: given[f.name] for f in fields_of(type(options)) if f.option.of_data}
+    own = {f.name: given[f.name] for f in fields_of_data(type(options))}
     return replace(options_of(ready.card), **own)
 
 

@@ -143,11 +143,11 @@ class Judge:
     @cached_property
     def _inputs(self) -> tuple[Any, ...]:
         """The images of the crops (C, *S), with the noise that training adds: a score is of what will be predicted."""
-        degraded = self.task.supervision.degraded
+        degraded = self.task.supervision.degraded(self.options)
         if degraded is None:
             return tuple(source.x for source in self.sources)
         return tuple(
-            s.norm.invert(degraded(s.norm.apply(np.asarray(s.x)), self.options, np.random.default_rng(k)))
+            s.norm.invert(degraded(s.norm.apply(np.asarray(s.x)), np.random.default_rng(k)))
             for k, s in enumerate(self.sources)
         )
 

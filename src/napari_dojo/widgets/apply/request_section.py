@@ -443,17 +443,15 @@ class Request(QWidget):
         return Work(lambda: write_request(folder, run, stores), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
-        from napari_dojo.inference.tiff_sink import UNCERTAINTY
+        from napari_dojo.inference.tiff_sink import further_files
         from napari_dojo.jobs.image_requests import predict_files_request
 
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
-        if self.classifier is not None:
-            sink = replace(sink, then=str(self.classifier.path))
-            sink.check()
-        if settings.uncertainty and TASKS[model.card.task].result.intensities:
-            sink = replace(sink, also=(UNCERTAINTY,))
+        then, also = str(self.classifier.path) if self.classifier else "", further_files(model.card, settings)
+        if then or also:
+            sink = replace(sink, then=then, also=also)
             sink.check()
         return Work(
             lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
