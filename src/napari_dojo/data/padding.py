@@ -40,7 +40,7 @@ def padding(x: NDArray[Any]) -> NDArray[np.bool_] | None:
 def filled(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """An image (C, *S) whose padding has the level of its background, and where that padding is (None: nowhere).
 
-    The background level is the lower quartile of what was imaged, so that no edge is left that looks like an object's.
+    No edge is left that looks like an object's: the background is darker than objects in fluorescence, and lighter in bright field.
     """
     where = padding(x)
     if where is None:
@@ -48,8 +48,17 @@ def filled(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     out = x.copy()
     for channel, mask in zip(out, where, strict=True):
         if not mask.all():
-            channel[mask] = np.percentile(strided(channel, LOOKED_AT)[~strided(mask, LOOKED_AT)], 25)
+            channel[mask] = _background(strided(channel, LOOKED_AT)[~strided(mask, LOOKED_AT)])
     return out, where
+
+
+def _background(imaged: NDArray[Any]) -> float:
+    """The level of the background among what was imaged, (n,): a quartile, on the side where the values reach less far.
+
+    Objects are the long tail: bright ones in fluorescence, dark ones in stained tissue and bright field; see LOG.md.
+    """
+    low, lower, middle, upper, high = np.percentile(imaged, (1, 25, 50, 75, 99))
+    return float(upper if high - middle < middle - low else lower)
 
 
 def strided(x: Any, most: int) -> Any:
@@ -92,7 +101,7 @@ class Sparse:
         found = found[counts >= max(SMALLEST, 0.02 * seen.sum())]
         rest = few[~seen]
         middles = [float(np.median(few[(few != v) & np.isfinite(few)])) for v in found]
-        level = float(np.percentile(strided(few, LOOKED_AT)[~strided(seen, LOOKED_AT)], 25)) if rest.size else 0.0
+        level = _background(strided(few, LOOKED_AT)[~strided(seen, LOOKED_AT)]) if rest.size else 0.0
         return Sparse(step, seen, tuple(zip(found.tolist(), middles, strict=True)), level)
 
     def where(self, part: NDArray[Any], box: Sequence[tuple[int, int]]) -> NDArray[np.bool_] | None:
