@@ -94,6 +94,11 @@ def test_a_series_becomes_tracks_and_files(qtbot, viewer, tmp_path, monkeypatch)
     assert len({int(coloured[t, 15, 10 + 4 * t]) for t in range(4)}) == 1
     assert np.array_equal(layer.data, labels)
     assert viewer.layers["found tracks"].data.shape == (8, 4)
+    old = viewer.layers["found tracks"], viewer.layers["found by track"]
+    layer.name, old[0].name = "mine", "where they go"  # they are replaced under other names, too
+    follow.track_button.click()
+    qtbot.waitUntil(lambda: "mine tracks" in viewer.layers and not follow._tracking.busy)
+    assert not any(x in viewer.layers for x in old)
 
     follow.use(panel.editing)
     monkeypatch.setattr(follow, "ask_path", lambda suggestion, pattern: tmp_path / "out")

@@ -265,8 +265,10 @@ def test_of_strokes_the_newest_prediction_is_shown_and_what_to_do_with_it_said(f
         np.zeros(image.data.shape, int), name="other", metadata=provenance("result", "cells_2", task="instances")
     )
     drawn = replace(outcome.what.annotated, kind="objects")
+    older.metadata.update(provenance("result", image, task="instances"))
+    image.name = "renamed"
     section._take(replace(outcome.what, annotated=drawn, labels=outcome.what.labels * found))
-    newest = filled.layers["cells_1-retrained"]
+    newest = next(x for x in filled.layers if x.name.endswith("cells_1-retrained"))
     assert (newest.visible, older.visible, other.visible) == (True, False, True)
     said = "To correct it, choose it under Labels." if found else NONE_FOUND
     assert said in section.message.text()

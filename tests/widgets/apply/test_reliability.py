@@ -16,6 +16,7 @@ from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.smlm import film
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.stores import StoreLayers
+from napari_dojo.widgets.common.provenance import made_from
 
 pytestmark = pytest.mark.gui
 
@@ -75,9 +76,13 @@ def test_the_residual_is_a_layer_with_curves(qtbot, viewer, applied):
     np.testing.assert_allclose(layer.scale, (2, 2))
     assert len(honesty.left.plotItem.curves) == 2
     assert len(honesty.right.plotItem.curves) == 3
+    layer.name = "what was removed"  # it is found again by what it is
+    mine = viewer.add_image(np.zeros((64, 80)), name=name)
     honesty.residual_button.click()
     settled(qtbot, honesty)
-    assert sum(x.name.endswith("residual") for x in viewer.layers) == 1
+    assert layer not in viewer.layers
+    assert mine in viewer.layers
+    assert len(made_from(honesty.shown.layer, viewer.layers, "honesty", what="residual")) == 1
 
 
 def test_resolution_runs_the_net_on_two_halves(qtbot, viewer, applied):

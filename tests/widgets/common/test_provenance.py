@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Image, Labels
 
+from napari_dojo.widgets.common.accepted import accepted_layer
 from napari_dojo.widgets.common.layers import add_quietly, provenance
-from napari_dojo.widgets.common.provenance import is_prediction, is_uncorrected, made, mark_corrected, model_of
+from napari_dojo.widgets.common.provenance import (
+    is_prediction,
+    is_uncorrected,
+    made,
+    made_from,
+    mark_corrected,
+    model_of,
+)
 
 
 def test_of_metadata():
@@ -23,6 +32,27 @@ def test_of_metadata():
     assert "corrected" not in made(preview)
     assert is_prediction(theirs)
     assert not is_uncorrected(theirs)
+
+
+def test_what_is_made_from_a_layer_is_found_under_any_name():
+    image, other = Image(np.zeros((4, 4)), name="a"), Image(np.zeros((4, 4)), name="b")
+    shown = Image(np.zeros((4, 4)), metadata=provenance("honesty", image, what="residual"))
+    left = Image(np.zeros((4, 4)), metadata=provenance("honesty", "a", what="residual"))  # of an earlier session
+    layers = [image, other, shown, left]
+    assert made_from(image, layers, "honesty", what="residual") == [shown, left]
+    image.name, other.name = "c", "a"
+    assert made_from(image, layers, "honesty", what="residual") == [shown]
+    assert made_from(image, layers, "honesty", what="support") == []
+    assert made_from(image, [other, shown], "honesty") == [shown]  # the layer itself is gone
+
+
+def test_what_is_accepted_belongs_to_labels_under_any_name():
+    labels = Labels(np.zeros((4, 4), np.int32), name="cells")
+    other = Labels(np.zeros((4, 4), np.int32), name="b")
+    accepted = Labels(np.zeros((4, 4), np.uint8), metadata=provenance("accepted", labels))
+    labels.name, other.name = "nuclei", "cells"  # while no panel is open
+    assert accepted_layer([other, labels, accepted], labels) is accepted
+    assert accepted_layer([other, labels, accepted], other) is None
 
 
 @pytest.mark.gui

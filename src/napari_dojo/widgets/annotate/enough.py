@@ -162,7 +162,7 @@ class EnoughSection(QWidget):
         self._hidden = [x for x in self._viewer.layers if x.visible]
         for layer in self._hidden:
             layer.visible = False
-        about = provenance("comparison", labels.name)
+        about = provenance("comparison", labels)
         name = f"{labels.name} again"
         shown = add_quietly(self._viewer, flat.reshape(shape), f"{name}: image", labels=False, metadata=about, **place)
         drawn = self._viewer.add_labels(

@@ -322,7 +322,7 @@ class FilterSection(QWidget):
             return
         if self._layer is None or self._layer not in self._viewer.layers:
             colours = {None: "transparent", 0: "transparent", 1: GOES}
-            made, place = provenance("comparison", labels.name), placement(labels, range(labels.ndim))
+            made, place = provenance("comparison", labels), placement(labels, range(labels.ndim))
             self._layer = add_quietly(
                 self._viewer,
                 found.mask,

@@ -23,7 +23,7 @@ from napari_dojo.widgets.common.layers import add_quietly, array_of, axes_of_lab
 from napari_dojo.widgets.common.measured import Measured
 from napari_dojo.widgets.common.measurements import MeasurementsButton, chosen_here
 from napari_dojo.widgets.common.options import NumberEdit
-from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.provenance import made, made_from
 from napari_dojo.widgets.common.table import Measurements, open_table
 
 __all__ = ["FollowSection"]
@@ -203,10 +203,10 @@ class FollowSection(QWidget):
         assert self._editing is not None
         layer, viewer = self._editing.labels, self._viewer
         names = f"{layer.name} by track", f"{layer.name} tracks"
-        for old in [x for x in viewer.layers if x.name in names and made(x.metadata).get("image") == layer.name]:
+        for old in made_from(layer, viewer.layers, "tracked"):
             viewer.layers.remove(old)
         place = placement(layer, range(layer.ndim))
-        facts = provenance("tracked", layer.name, axes=series.axes.names, spatial=series.axes.spatial)
+        facts = provenance("tracked", layer, axes=series.axes.names, spatial=series.axes.spatial)
         add_quietly(viewer, tracked.labels, names[0], metadata=facts, **place)
         selected, active = set(viewer.layers.selection), viewer.layers.selection.active
         place.pop("axis_labels", None)

@@ -243,7 +243,7 @@ class Live(QObject):
         labels = editing.labels
         if self.layer is None:
             place = placement(labels, range(labels.ndim))
-            about = provenance("preview", getattr(editing.image, "name", ""))
+            about = provenance("preview", "" if editing.image is None else editing.image)
             data = np.zeros(labels.data.shape, np.int32)
             colours = deepcopy(labels.colormap)
             self.layer = add_quietly(

@@ -141,7 +141,7 @@ class RegionSection(QWidget):
         corner = " ".join(f"{a.lower()} {start}" for a, (start, _) in zip(axes.names, region.box, strict=True))
         place = moved(result_placement(layer, axes), [a for a, _ in region.box])
         name = f"{layer.name} region {corner}"
-        made = provenance("region", layer.name, store=str(opened.store.path), box=[list(s) for s in region.box])
+        made = provenance("region", layer, store=str(opened.store.path), box=[list(s) for s in region.box])
         image = self._viewer.add_image(
             pixels, name=name, contrast_limits=tuple(layer.contrast_limits), colormap=layer.colormap, **place
         )

@@ -44,7 +44,7 @@ from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
 from napari_dojo.widgets.common.panel import marked
-from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.provenance import made, made_from
 from napari_dojo.widgets.common.run import share_done, time_left
 from napari_dojo.widgets.common.starts import starts_for_layer
 
@@ -383,11 +383,11 @@ class RetrainSection(QWidget):
         labels = row.target
         axes = outcome.annotated.axes.replace("C", "")
         facts = {"model": outcome.model.name, "path": str(outcome.model.path), "task": card.task}
-        about = provenance("result", row.name, **facts, axes=axes, spatial=card.spatial)
+        about = provenance("result", row.images[0], **facts, axes=axes, spatial=card.spatial)
         place = placement(labels, range(labels.ndim))
         name = outcome.model.name if outcome.model.name.startswith(row.name) else f"{row.name} {outcome.model.name}"
         if outcome.annotated.kind:  # strokes stay; of predictions one can be seen at a time
-            self._hide_older(row.name)
+            self._hide_older(row.images[0])
         layer = add_quietly(self._viewer, outcome.labels, name, metadata=about, **place, **look_of(card).dress(card))
         if not outcome.annotated.kind:
             accepted = accepted_places(self._viewer.layers, labels)
@@ -397,11 +397,10 @@ class RetrainSection(QWidget):
             labels.visible = False
         return layer
 
-    def _hide_older(self, image: str) -> None:
+    def _hide_older(self, image: Any) -> None:
         """Hide earlier predictions for an image, and what is accepted in them."""
-        for layer in list(self._viewer.layers):
-            about = made(layer.metadata)
-            if about.get("kind") == "result" and about.get("image") == image and layer._type_string == "labels":
+        for layer in made_from(image, self._viewer.layers, "result"):
+            if layer._type_string == "labels":
                 accepted = accepted_places(self._viewer.layers, layer)
                 for hidden in (layer, accepted):
                     if hidden is not None:

@@ -127,7 +127,7 @@ class SuggestSection(QWidget):
             return
         labels = editing.labels
         colours = {None: "transparent", 0: "transparent", 1: FRAME}
-        made, at = provenance("comparison", labels.name), placement(labels, range(labels.ndim))
+        made, at = provenance("comparison", labels), placement(labels, range(labels.ndim))
         name = f"{labels.name} next place"
         self._layer = add_quietly(self._viewer, frame, name, metadata=made, colormap=colours, opacity=1.0, **at)
 

@@ -31,6 +31,7 @@ from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, Plot
+from napari_dojo.widgets.common.provenance import made_from
 from napari_dojo.widgets.common.run import Runner
 
 __all__ = ["ReliabilitySection"]
@@ -217,12 +218,11 @@ class ReliabilitySection(QWidget):
         """A layer over the prediction; an older one of this kind is replaced."""
         if shown.layer not in self._viewer.layers:
             return
-        name = f"{shown.layer.name} {what}"
-        old = next((x for x in self._viewer.layers if x.name == name), None)
-        if old is not None:
+        for old in made_from(shown.layer, self._viewer.layers, "honesty", what=what):
             self._viewer.layers.remove(old)
-        made = provenance("honesty", shown.layer.name, what=what)
+        made = provenance("honesty", shown.layer, what=what)
         place = placement(shown.layer, range(shown.layer.ndim - data.ndim, shown.layer.ndim))
+        name = f"{shown.layer.name} {what}"
         add_quietly(self._viewer, data, name, False, metadata=made, colormap=colours, contrast_limits=limits, **place)
 
     def _forget(self) -> None:

@@ -284,7 +284,7 @@ class Results(QObject):
     def _add_uncertainty(self, layer: Any, uncertainty: NDArray[np.float32]) -> None:
         """The uncertainty of a predicted image, below it, hidden."""
         high = float(np.percentile(uncertainty, 99.5)) or 1.0
-        made = provenance("honesty", layer.name, what="uncertainty")
+        made = provenance("honesty", layer, what="uncertainty")
         place = placement(layer, range(layer.ndim))
         dress = {"colormap": "inferno", "contrast_limits": (0.0, high), "visible": False}
         add_quietly(self._viewer, uncertainty, f"{layer.name} uncertainty", False, metadata=made, **dress, **place)

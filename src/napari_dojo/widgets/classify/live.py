@@ -248,6 +248,6 @@ def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name:
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent", UNSURE: UNSURE_COLOUR}
     colours.update({k: colour for k, colour in enumerate(CLASS_COLOURS, 1)})
     colours[HERE] = HERE_COLOUR
-    made = provenance("classes", subject.layer.name, axes=subject.axes.without_channels().names)
+    made = provenance("classes", subject.layer, axes=subject.axes.without_channels().names)
     look = {"metadata": made, "colormap": colours, "opacity": 0.5, **where, **more}
     return add_quietly(viewer, picture.copy(), name, **look)

@@ -304,7 +304,7 @@ class NetworkSection(QWidget):
         if self.layer is not None and self.layer in viewer.layers:
             viewer.layers.remove(self.layer)
         look = {"colormap": "PiYG", "contrast_limits": (-high, high), "opacity": 0.6, "blending": "translucent"}
-        about = provenance("classes", subject.layer.name, model=model.name)
+        about = provenance("classes", subject.layer, model=model.name)
         name = f"why {said}: object {label} ({model.name})"
         self.layer = add_quietly(viewer, data, name, False, metadata=about, **look, **place)
         self.message.setText(

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, provenance
 from napari_dojo.widgets.common.numbering import STROKES
-from napari_dojo.widgets.common.provenance import made
+from napari_dojo.widgets.common.provenance import made, made_from
 
 __all__ = ["accepted_layer", "accepted_places", "add_accepted", "follow_name"]
 
@@ -18,7 +18,9 @@ COLOUR = "#F0E442"  # of the outline, as of regions
 
 def accepted_layer(layers: Iterable[Any], labels: Any) -> Any:
     """The layer of accepted places over a Labels layer; None where there is none."""
-    return next((x for x in layers if _belongs(x, labels)), None)
+    shape = tuple(array_of(labels).shape)
+    found = (x for x in made_from(labels, layers, "accepted") if tuple(array_of(x).shape) == shape)
+    return next(found, None)
 
 
 def accepted_places(layers: Iterable[Any], labels: Any) -> Any:
@@ -33,7 +35,7 @@ def add_accepted(viewer: Any, labels: Any) -> Any:
         viewer,
         np.zeros(array_of(labels).shape, np.uint8),
         _name(labels),
-        metadata=provenance("accepted", labels.name),
+        metadata=provenance("accepted", labels),
         colormap={None: "transparent", 0: "transparent", 1: COLOUR},
         opacity=1.0,
         **placement(labels, range(labels.ndim)),
@@ -50,9 +52,3 @@ def follow_name(accepted: Any, labels: Any) -> None:
 
 def _name(labels: Any) -> str:
     return f"{labels.name} accepted"
-
-
-def _belongs(layer: Any, labels: Any) -> bool:
-    about = made(layer.metadata)
-    same = about.get("kind") == "accepted" and about.get("image") == labels.name
-    return same and tuple(array_of(layer).shape) == tuple(array_of(labels).shape)

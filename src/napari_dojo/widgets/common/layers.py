@@ -303,9 +303,13 @@ def finer_place(where: Mapping[str, Any], factors: Sequence[float]) -> dict[str,
     return {**place, "scale": np.asarray(where["scale"]) / np.asarray(factors)}
 
 
-def provenance(kind: str, image: str, **facts: Any) -> dict[str, Any]:
-    """What made a layer, for its metadata: ``kind`` is "result", "preview", "comparison", "classes", "honesty" or "example"."""
-    made = {"kind": kind, "image": image, "made by": f"napari-dojo {__version__}"}
+def provenance(kind: str, source: Any, **facts: Any) -> dict[str, Any]:
+    """What made a layer, for its metadata: ``kind`` is "result", "preview", "comparison", "classes", "honesty" or "example".
+
+    ``source`` : the layer that it is made from, or its name where that is all that is known.
+    """
+    of = {"image": source} if isinstance(source, str) else {"image": source.name, "image_id": str(source.unique_id)}
+    made = {"kind": kind, **of, "made by": f"napari-dojo {__version__}"}
     return {"napari_dojo": {**made, "when": datetime.now().isoformat(timespec="seconds"), **facts}}
 
 

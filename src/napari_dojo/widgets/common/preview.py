@@ -179,7 +179,7 @@ class Preview:
         else:
             if layer is not None:
                 self._viewer.layers.remove(layer)
-            more = provenance("preview", look.images[0].name, training=True)
+            more = provenance("preview", look.images[0], training=True)
             dress, place = self._dress(found, look), look.placed(found.shape)
             name = _name(look)
             self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)

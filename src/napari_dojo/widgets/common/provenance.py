@@ -10,6 +10,7 @@ __all__ = [
     "is_prediction",
     "is_uncorrected",
     "made",
+    "made_from",
     "mark_corrected",
     "model_of",
     "source_among",
@@ -43,6 +44,13 @@ def source_among(metadata: Mapping[str, Any], layers: Iterable[Any]) -> Any:
     about, layers = made(metadata), list(layers)
     same = (x for x in layers if str(x.unique_id) == about.get("image_id"))
     return next(same, None) or next((x for x in layers if x.name == about.get("image")), None)
+
+
+def made_from(source: Any, layers: Iterable[Any], kind: str, **facts: Any) -> list[Any]:
+    """The layers of a kind, and with these facts, that were made from a layer; also when it or they are renamed."""
+    layers, wanted = list(layers), {"kind": kind, **facts}
+    found = [x for x in layers if wanted.items() <= made(x.metadata).items()]
+    return [x for x in found if source_among(x.metadata, [*layers, source]) is source]
 
 
 def as_made(metadata: Mapping[str, Any], **facts: Any) -> dict[str, Any]:

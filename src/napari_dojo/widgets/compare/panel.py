@@ -402,7 +402,7 @@ class ComparePanel(Panel):
                 self.viewer,
                 image,
                 f"truth vs {result.name}",
-                metadata=provenance("comparison", truth.name, result=result.name),
+                metadata=provenance("comparison", truth, result=result.name),
                 colormap={None: "transparent", 0: "transparent", **{int(v): c for v, c in COLOURS.items()}},
                 features={"index": [int(v) for v in Verdict], "verdict": [v.words for v in Verdict]},
                 **placement(truth, range(truth.ndim)),

@@ -325,7 +325,7 @@ class InsidePanel(Panel):
             face_color="transparent",
             edge_width=max(1.0, self.facts["radius"][-1] / 40),
             name=name,
-            metadata=provenance("preview", layer.name),
+            metadata=provenance("preview", layer),
             **place,
         )
         selected = self.viewer.layers.selection.active

@@ -117,7 +117,7 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
     found = made(x)[0]
     where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
     place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
-    made = provenance("example", row.name)
+    made = provenance("example", row.images[0])
     add_quietly(viewer, found, f"{row.name} example", labels=False, metadata=made, **place)
 
 
@@ -144,7 +144,7 @@ def _marked(viewer: Any, material: Layers, sample: str, places: NDArray[Any]) ->
         size=max(6, round(0.03 * max(axes.size(array_of(image).shape)))),
         face_color="transparent",
         border_color="#F0E442",
-        metadata=provenance("mark", row.name),
+        metadata=provenance("mark", row.images[0]),
         **placement(image, keep),
     )
     viewer.layers.selection.active = active
