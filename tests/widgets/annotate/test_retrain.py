@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -254,6 +255,31 @@ def test_a_chosen_start_is_chosen_again_when_its_image_is_back(filled, annotate)
     assert section.start_box.currentText() == "automatic"  # none fits without an image
     annotate._list_images()
     assert section.start_box.currentText() == "objects-grey"
+
+
+def test_a_start_that_was_deleted_is_said_and_the_next_press_starts_without(qtbot, filled, annotate):
+    section, labels = annotate.retrain, filled.layers["cells_1 labels"]
+    annotate.choose(labels)
+    qtbot.waitUntil(section.train_button.isEnabled)
+    for by_hand in (True, False):
+        mine = models_folder() / "mine"
+        shutil.copytree(find("objects-grey"), mine)
+        if by_hand:
+            section.use(section._editing)
+            section.start_box.setCurrentIndex(section.start_box.findData(str(mine)))
+            section.start_box.activated.emit(section.start_box.currentIndex())
+        else:  # of a prediction its model is taken
+            labels.metadata.update(provenance("result", filled.layers["cells_1"], path=str(mine)))
+            section.use(section._editing)
+        assert section.start_box.currentText() == "mine"
+        shutil.rmtree(mine)
+        section.train_button.click()
+        assert not section.busy
+        assert section.start_box.currentText() == "automatic"
+        assert section.message.text().startswith("The model mine, which was chosen to start from, is no longer there.")
+        section.start_box.activated.emit(0)
+        assert not section.message.text()
+        section._start_by_hand = None
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bright import squares
+from qtpy.QtCore import Qt
 from same import same
 from settled import settled
 
 from napari_dojo.inference.filters import Limits, Range
 from napari_dojo.io import images
+from napari_dojo.io.selection import Selection
 from napari_dojo.models.bundle import save
 from napari_dojo.paths import models_folder
-from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, Predict, parsed, read_recipe, text_of
+from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, Predict, Recipe, parsed, read_recipe, text_of
 from napari_dojo.settings import PredictSettings
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.batch.panel import BatchPanel
 from napari_dojo.widgets.batch.results import Rows
+from napari_dojo.widgets.batch.steps_section import LOST
 from napari_dojo.widgets.common.words import done_of
 
 pytestmark = pytest.mark.gui
@@ -44,6 +48,21 @@ def test_it_says_what_to_do_first(batch):
     assert "Add a folder of images" in batch.found.text()
     assert not batch.run_button.isEnabled()
     assert [row.step.model for row in batch.steps.rows] == ["nuclei-fluorescence"]
+
+
+def test_a_model_that_was_deleted_is_said_and_nothing_is_run(qtbot, batch, plate):
+    save(same("mine"), models_folder() / "mine", np.zeros((1, 16, 16)))
+    batch.refresh_models()
+    batch.show_recipe(Recipe(Selection((str(plate),)), steps=(Predict("mine"), Export(images=True))))
+    qtbot.waitUntil(batch.run_button.isEnabled)
+    shutil.rmtree(models_folder() / "mine")
+    batch.run_button.click()
+    assert not batch.runner.busy
+    box = batch.steps.rows[0].box
+    assert (box.currentText(), box.currentData()) == ("✗ mine", "mine")
+    assert box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole) == LOST
+    qtbot.waitUntil(lambda: "There is no model" in batch.found.text())
+    assert not batch.run_button.isEnabled()
 
 
 @pytest.mark.parametrize("kind", [ApplyPanel, BatchPanel])

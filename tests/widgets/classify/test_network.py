@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
+from same import same
 from widgets.classify.test_panel import centre_of, panel, scene, settle, teach  # noqa: F401
 
 from napari_dojo.io.images import read
 from napari_dojo.models.card import read_card
+from napari_dojo.models.library import Model
 from napari_dojo.recipes.recipe import Classify, Predict
 from napari_dojo.settings import TrainSettings
 from napari_dojo.tasks.classify import CLASSIFY, ClassifyOptions
 from napari_dojo.widgets.batch.panel import BatchPanel
+from napari_dojo.widgets.classify import network as module
 from napari_dojo.widgets.classify.shown import ShownObjects
 from napari_dojo.widgets.classify.subject import UNSURE
 
@@ -100,3 +104,27 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     assert [type(s) for s in steps[:2]] == [Predict, Classify]
     assert (steps[0].model, steps[1].model) == ("nuclei-fluorescence", "nuclei-classes")
     batch.end()
+
+
+def test_a_network_that_was_deleted_is_said_and_no_other_is_applied(qtbot, panel, scene, monkeypatch):  # noqa: F811
+    network, there = panel.network, [_network("a"), _network("b")]
+    monkeypatch.setattr(module, "models", lambda: there)
+    teach(qtbot, panel, scene, 3)
+    network.fill()
+    assert network.model_box.choose("b")
+    network.refresh()
+    there.pop()
+    network.here_button.click()
+    assert not network.runner.busy
+    assert network.model_box.chosen.name == "a"
+    assert network.model_box.note.text() == "! The model b is no longer there. Chosen instead: a."
+    assert network.model_box.note.isVisibleTo(panel)
+    there.clear()
+    assert network.to_folder() is None
+    assert "Chosen instead: no model" in network.model_box.note.text()
+    assert not network.here_button.isEnabled()
+
+
+def _network(name: str) -> Model:
+    card = same(name, "classify", options={"side": 32, "classes": ["x", "y"]}).card
+    return Model(name, Path(name), card, "own")

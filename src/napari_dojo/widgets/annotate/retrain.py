@@ -46,7 +46,7 @@ from napari_dojo.widgets.common.layers import add_quietly, array_of, placement, 
 from napari_dojo.widgets.common.panel import marked
 from napari_dojo.widgets.common.provenance import made, made_from
 from napari_dojo.widgets.common.run import share_done, time_left
-from napari_dojo.widgets.common.starts import starts_for_layer
+from napari_dojo.widgets.common.starts import is_there, start_lost, starts_for_layer
 
 __all__ = ["RetrainSection"]
 
@@ -82,6 +82,7 @@ class RetrainSection(QWidget):
         self._ready = True
         self._minutes_by_hand = False
         self._start_by_hand: str | None = None  # what a person chose
+        self._lost = ""  # what to say of it where it is no longer there
         self._base_before = AUTO  # what was chosen by itself
         self._minutes: float | None = None  # of the training that runs
         self._why = ""  # stands in the message: why the button is disabled
@@ -180,6 +181,10 @@ class RetrainSection(QWidget):
             self.minutes_box.blockSignals(True)
             self.minutes_box.setValue(kind.minutes)
             self.minutes_box.blockSignals(False)
+        start = self._start_by_hand or self.start_box.currentData()
+        if start is not None and not is_there(start):
+            self._lost, self._start_by_hand = start_lost(start), None
+            self.message.setText("")  # it says this
         chosen = self._start_wanted()
         self.start_box.clear()
         self.start_box.addItem("automatic", AUTO)
@@ -277,11 +282,16 @@ class RetrainSection(QWidget):
         """Train on all that is annotated."""
         if self.busy or self.why_not:
             return
+        chosen = self.start_box.currentData()
+        self.use(self._editing)
+        if self.start_box.currentData() != chosen:
+            return  # it was deleted meanwhile, which is said
         found = self._annotated()
         if found is None:
             self.failed.emit(NO_IMAGE)
             return
         self._forget()
+        self._lost = ""
         wish = Wish(self.minutes_box.value(), str(self.start_box.currentData()), self.settings)
         self._told: list[str] = []
         self.retraining.start(found, self._panel_model(), wish)
@@ -426,7 +436,8 @@ class RetrainSection(QWidget):
     # how it looks
 
     def _start_chosen(self, *_: Any) -> None:
-        self._start_by_hand = str(self.start_box.currentData())
+        self._start_by_hand, self._lost = str(self.start_box.currentData()), ""
+        self._show()
 
     def _minutes_chosen(self, *_: Any) -> None:
         self._minutes_by_hand = True
@@ -437,7 +448,9 @@ class RetrainSection(QWidget):
         self.train_button.setEnabled(not why and not busy)
         self.train_button.setToolTip(why or TIP)
         if not busy and self.message.text() in ("", self._why):
-            self._why = why if self._editing is not None else ""  # without labels the panel says more, above
+            self._why = (
+                (why or self._lost) if self._editing is not None else ""
+            )  # without labels the panel says more, above
             self.message.setText(self._why)
         for widget in (self.start_box, self.minutes_box):
             widget.setEnabled(not busy)

@@ -137,6 +137,10 @@ class ApplyPanel(Panel):
         """Apply the chosen model to what is chosen."""
         if self.runner.busy:
             return
+        model = self.model
+        self.refresh_models()
+        if model is not None and not self.request.model_box.holds(model):
+            return  # it was deleted meanwhile, which is said
         try:
             self._work = self.request.work(self.outcome.values)
         except DojoError as error:

@@ -122,6 +122,7 @@ class Request(QWidget):
         self.inside_button.clicked.connect(self.look_inside)
         row = side_by_side(self.model_box, self.inside_button)
         form.addRow("Model", row)
+        form.addRow(self.model_box.note)
         form.addRow(self.about)
 
     def _choose_images(self, form: QFormLayout) -> None:
@@ -161,6 +162,7 @@ class Request(QWidget):
         form.addRow(self.where_label, self.where)
         form.addRow(self.how)
         form.addRow(self.class_label, self.class_box)
+        form.addRow(self.class_box.note)
 
     # what is chosen
 
@@ -229,8 +231,7 @@ class Request(QWidget):
 
     def _model_changed(self, *_: Any) -> None:
         model = self.model
-        loss = f"{escape(self.model_box.loss)}<br>" if self.model_box.loss else ""
-        self.about.setText(loss + (model_words(model.card) if model else NO_MODEL))
+        self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
         self.inside_button.setEnabled(model is not None)
         self.how.show_row("uncertainty", model is not None and TASKS[model.card.task].result.intensities)
@@ -242,7 +243,6 @@ class Request(QWidget):
 
     def _model_chosen(self, *_: Any) -> None:
         self._model_by_hand = True
-        self._model_changed()  # nothing more is said of a model that is no longer there
 
     def _image_changed(self, *_: Any) -> None:
         opened = self.for_files and self.batch.isHidden()
@@ -312,11 +312,12 @@ class Request(QWidget):
 
     def _show_classes(self) -> None:
         """Offer models that give classes to objects where the model detects objects."""
-        shown = self.model is not None and TASKS[self.model.card.task].result.objects and bool(self._classifiers)
-        for widget in (self.class_box, self.class_label):
-            widget.setVisible(shown)
-        if shown:
+        objects = self.model is not None and TASKS[self.model.card.task].result.objects
+        if objects:
             self.class_box.fill(self._classifiers, self._why_no_classes)
+        for widget in (self.class_box, self.class_label):
+            widget.setVisible(objects and bool(self._classifiers))
+        self.class_box.note.setVisible(objects and bool(self.class_box.lost))
 
     def _why_no_classes(self, card: Card) -> str:
         """Why a model cannot give classes to the objects; empty where it can."""

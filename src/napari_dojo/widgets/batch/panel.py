@@ -249,7 +249,8 @@ class BatchPanel(Panel):
     # the run
 
     def run(self) -> None:
-        """Run what is chosen, or continue an earlier run of it."""
+        """Run what is chosen, or continue an earlier run of it; a model that was deleted meanwhile is found by the check."""
+        self.refresh_models()
         if self.runner.busy or self._explained is None or self._explained.problems:
             return
         self._asked = recipe = self.recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -22,6 +23,7 @@ from napari_dojo.widgets.common.options import Form
 __all__ = ["ModelRow", "StepsSection"]
 
 
+LOST = "This model is no longer there. Choose another one."
 SET = (
     "diameter",
     "channel",
@@ -32,7 +34,12 @@ SET = (
 
 
 class ModelRow(QWidget):
-    """A model, on or off, with its settings folded below; what a recipe says of its decoding stays."""
+    """A model, on or off, with its settings folded below; what a recipe says of its decoding stays.
+
+    Attributes
+    ----------
+    lost : whether the chosen model is no longer there; it stays chosen, marked.
+    """
 
     changed = Signal()
 
@@ -88,8 +95,12 @@ class ModelRow(QWidget):
                 self.box.addItem(m.name, m.name)
                 tip = f"{TASKS[m.card.task].title}. {m.card.score.get('sentence', '')}"
                 self.box.setItemData(self.box.count() - 1, tip.strip(), Qt.ItemDataRole.ToolTipRole)
+        self.lost = False
         if chosen and self.box.findData(chosen) < 0:
-            self.box.addItem(chosen, chosen)  # a folder, or a model that is missing, as the check says
+            self.lost = not Path(chosen).expanduser().exists()
+            self.box.addItem(f"✗ {chosen}" if self.lost else chosen, chosen)
+            if self.lost:
+                self.box.setItemData(self.box.count() - 1, LOST, Qt.ItemDataRole.ToolTipRole)
         self.box.setCurrentIndex(max(0, self.box.findData(chosen)) if chosen else 0)
 
     def set_models(self, models: Sequence[Model]) -> None:
@@ -166,9 +177,11 @@ class StepsSection(QWidget):
 
     def set_models(self, models: Sequence[Model]) -> None:
         """The models that there are; a first one is chosen where there is no step yet."""
-        self._models = models
+        self._models, lost = models, [row.lost for row in self.rows]
         for row in self.rows:
             row.set_models(models)
+        if [row.lost for row in self.rows] != lost:
+            self._changed()
         if not self.rows and models:
             found = next((m.name for m in models if TASKS[m.card.task].result.objects), models[0].name)
             self._append(Predict(found))

@@ -101,6 +101,7 @@ class NetworkSection(QWidget):
         described(self.why_button, "Why this class?", WHY)
         form = form_layout()
         form.addRow("Network", self.model_box)
+        form.addRow(self.model_box.note)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -124,6 +125,12 @@ class NetworkSection(QWidget):
         found = [m for m in models() if m.card.task == TASK and m.card.options.get("side")]
         self.model_box.fill(found, lambda card: "" if subject is None else _misfit(card, subject))
         self.refresh()
+
+    def _still_there(self) -> Model | None:
+        """The chosen network; None where it was deleted, which is said."""
+        chosen = self.model_box.chosen
+        self.fill()
+        return chosen if self.model_box.holds(chosen) else None
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """There may be new models."""
@@ -219,7 +226,7 @@ class NetworkSection(QWidget):
 
     def to_folder(self) -> Any:
         """Open the Batch panel with the pair of models: objects, then their classes."""
-        chosen = self.model_box.chosen
+        chosen = self._still_there()
         if chosen is None:
             return None
         subject = self._live.subject
@@ -247,7 +254,7 @@ class NetworkSection(QWidget):
             self._ask(self._live.here, "Hiding parts of the object ...")
 
     def _ask(self, row: int | None, text: str) -> None:
-        measured, model = self._live.measured, self.model_box.chosen
+        measured, model = self._live.measured, self._still_there()
         if measured is None or model is None or self.runner.busy:
             return
         subject, labels = measured.subject, measured.labels

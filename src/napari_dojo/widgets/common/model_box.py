@@ -14,7 +14,7 @@ from napari_dojo.data.units import unit_text
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model
 from napari_dojo.tasks import TASKS
-from napari_dojo.widgets.common.form import NameBox, described, narrow
+from napari_dojo.widgets.common.form import NameBox, described, narrow, sentence
 from napari_dojo.widgets.common.words import counted
 
 __all__ = ["ModelBox", "model_details", "model_words"]
@@ -28,6 +28,7 @@ class ModelBox(NameBox):
     Attributes
     ----------
     lost : the model that was chosen and is no longer there, until another is chosen; else empty.
+    note : says so, to be laid out below the box; hidden where nothing is to be said.
     """
 
     def __init__(self, parent: QWidget | None = None, none: str = "") -> None:
@@ -37,22 +38,29 @@ class ModelBox(NameBox):
         narrow(self)
         self._models: list[Model | None] = []
         self.lost = ""
+        self.note = sentence()
+        self.note.setAccessibleName("What became of the chosen model")
+        self.note.hide()
         self.activated.connect(self._activated)
 
     def _activated(self, *_: Any) -> None:
-        self.lost = ""
+        self._lose("")
 
-    @property
-    def loss(self) -> str:
-        """What to say where the chosen model is no longer there; else nothing."""
+    def _lose(self, name: str) -> None:
+        self.lost = name
         now = "no model" if self.chosen is None else self.chosen.name
-        return f"The model {self.lost} is no longer there. Chosen instead: {now}." if self.lost else ""
+        self.note.setText(f"! The model {name} is no longer there. Chosen instead: {now}." if name else "")
+        self.note.setVisible(bool(name))
 
     @property
     def chosen(self) -> Model | None:
         """The chosen model."""
         i = self.currentIndex()
         return self._models[i] if 0 <= i < len(self._models) else None
+
+    def holds(self, model: Model | None) -> bool:
+        """Whether this model is the chosen one; after `fill`, whether it is still there."""
+        return model is not None and self.chosen is not None and self.chosen.path == model.path
 
     def fill(self, models: Sequence[Model], why: Callable[[Card], str]) -> None:
         """List these models, those first of which ``why`` has nothing to say; what is chosen stays. Says nothing.
@@ -77,7 +85,7 @@ class ModelBox(NameBox):
         if not self.choose(path):
             lost = before.name if before else lost
             self.setCurrentIndex(0 if self._models else -1)
-        self.lost = lost
+        self._lose(lost)
         self.blockSignals(False)
 
     def choose(self, path_or_name: str | Path | None) -> bool:
@@ -86,7 +94,7 @@ class ModelBox(NameBox):
         for i, model in enumerate(self._models):
             if model is not None and wanted in (str(model.path), model.name):
                 self.setCurrentIndex(i)
-                self.lost = ""
+                self._lose("")
                 return True
         return False
 

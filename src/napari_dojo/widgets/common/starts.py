@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from napari_dojo.models.library import Model
+from napari_dojo.errors import DojoError
+from napari_dojo.models.library import Model, find
 from napari_dojo.tasks import Finding, Fix, Task
-from napari_dojo.training.start import AUTO, possible_starts
+from napari_dojo.training.start import AUTO, NONE, possible_starts
 from napari_dojo.widgets.common.layers import array_of, source_of
 
-__all__ = ["offer", "starts_for_layer"]
+__all__ = ["is_there", "offer", "start_lost", "starts_for_layer"]
+
+
+def is_there(start: str) -> bool:
+    """Whether what a training is to start from is there: a model by its folder or name, or what needs none."""
+    try:
+        return start in (AUTO, NONE) or Path(start).exists() or bool(find(start))
+    except DojoError:
+        return False
+
+
+def start_lost(start: str) -> str:
+    """What to say of a model to start from that is no longer there."""
+    name = Path(start).stem
+    return f"The model {name}, which was chosen to start from, is no longer there. The start is chosen automatically."
 
 
 def starts_for_layer(task: Task, image: Any) -> list[Model]:

@@ -76,7 +76,7 @@ class InsidePanel(Panel):
         self._alone = Alone(self.viewer.layers)
         self.viewer.dims.events.current_step.connect(self._say_check)
         self._build()
-        self.model_box.fill(models(), lambda card: "")
+        self._list_models()
         self.runner.said.connect(self._heard)
         self.watch.changed.connect(self.refresh)
         self.look_button.clicked.connect(self.look)
@@ -99,6 +99,7 @@ class InsidePanel(Panel):
         self.message.setAccessibleName("Message")
         form = form_layout()
         form.addRow("Model", self.model_box)
+        form.addRow(self.model_box.note)
         form.addRow("Image", self.image_box)
         self.column.addLayout(form)
         self.column.addWidget(self.look_button)
@@ -115,7 +116,7 @@ class InsidePanel(Panel):
 
     def choose(self, model: Model | None, image: Any) -> None:
         """Choose a model and an image layer, where they are there."""
-        self.model_box.fill(models(), lambda card: "")
+        self._list_models()
         if model is not None:
             self.model_box.choose(model.path)
         if image is not None:
@@ -143,9 +144,12 @@ class InsidePanel(Panel):
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """There may be new models."""
-        self.model_box.fill(models(), lambda card: "")
+        self._list_models()
         super().showEvent(event)
         self.refresh()
+
+    def _list_models(self) -> None:
+        self.model_box.fill(models(), lambda card: "")
 
     # the job
 
@@ -153,6 +157,9 @@ class InsidePanel(Panel):
         """Apply the model to the part of the image in view, and keep what it computes on the way."""
         model, layer = self.model_box.chosen, self.image_box.layer
         if model is None or layer is None or self.runner.busy:
+            return
+        self._list_models()
+        if not self.model_box.holds(model):
             return
         try:
             asked = in_view(self.viewer, layer, model.card)

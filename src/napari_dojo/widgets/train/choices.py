@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QLine
 
 from napari_dojo.device import ALL
 from napari_dojo.errors import DojoError
-from napari_dojo.models.library import Model, find
+from napari_dojo.models.library import Model
 from napari_dojo.paths import models_folder
 from napari_dojo.settings import TrainSettings, checked, fields_of
 from napari_dojo.tasks import TASKS, Finding, Fix, Task
@@ -21,6 +21,7 @@ from napari_dojo.widgets.common.form import Fold, calm, described, form_layout, 
 from napari_dojo.widgets.common.icons import icon
 from napari_dojo.widgets.common.options import Form
 from napari_dojo.widgets.common.rows import Row, Targets
+from napari_dojo.widgets.common.starts import is_there, start_lost
 from napari_dojo.widgets.common.training_data import Files, Layers
 from napari_dojo.widgets.train.classes import ClassTable
 from napari_dojo.widgets.train.data_section import DataSection
@@ -100,7 +101,7 @@ class Choices(QWidget):
         calm(self.minutes_box)
         self.name_edit = QLineEdit()
         described(self.name_edit, "Model name", "What the model will be called. A name that is taken gets a number.")
-        self._lost = ""  # the model to start from that is no longer there
+        self._lost = ""  # what to say of the model to start from that is no longer there
         self.start_box.activated.connect(lambda *_: self._start_chosen())
         self._list_starts(())
         form = form_layout()
@@ -215,12 +216,11 @@ class Choices(QWidget):
     def check_start(self) -> Finding | None:
         """Choose the start automatically where the model that was chosen is no longer there; what to say of it, until another is."""
         start = self.start
-        if start not in (AUTO, NONE) and not _there(start):
-            self._lost = Path(start).stem
+        if not is_there(start):
+            self._lost = start_lost(start)
             self.start_box.removeItem(self.start_box.currentIndex())
             self.start_box.setCurrentIndex(0)
-        text = f"The model {self._lost}, which was chosen to start from, is no longer there. The start is chosen automatically."
-        return Finding("warning", text, code="start lost") if self._lost else None
+        return Finding("warning", self._lost, code="start lost") if self._lost else None
 
     def _start_chosen(self) -> None:
         self._lost = ""
@@ -324,11 +324,3 @@ class Choices(QWidget):
     def _option_changed(self, *_: Any) -> None:
         self._take_targets()
         self.changed.emit()
-
-
-def _there(model: str) -> bool:
-    """Whether a model is there, by its folder or its name."""
-    try:
-        return Path(model).exists() or bool(find(model))
-    except DojoError:
-        return False
