@@ -11,6 +11,7 @@ from scipy import fft, ndimage
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import CLASSES
+from napari_dojo.simulation.objects import random_objects
 from napari_dojo.simulation.scenes import simulate
 from napari_dojo.tasks import TASKS, Finding
 from napari_dojo.tasks.label_defects import (
@@ -129,6 +130,13 @@ def test_labels_that_are_right() -> None:
     large[2:120] = 1  # one large object beside small ones
     large[130:140, 20:40], large[130:140, 60:80] = 2, 3
     assert all_findings(dataset([(pairs[0][0], large)])) == ()
+
+
+@pytest.mark.parametrize(("seed", "edge"), [(30029, 128), (20038, 128), (20049, 128), (7042, 256)])
+def test_a_shift_is_shown_by_all_parts_of_an_image(seed: int, edge: int) -> None:
+    """Right labels whose rims fit better a few px away, in one part of the image."""
+    field = random_objects(seed, (edge, edge))
+    assert label_shift_findings(dataset([(field.image, field.labels)])) == ()
 
 
 def test_volumes() -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage.data import coins
+from skimage.filters import sobel
+from skimage.measure import label
+from skimage.segmentation import watershed
 
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.tasks.unlabelled import outside, unlabelled
@@ -38,6 +43,40 @@ def test_without_contrast_nothing_is_claimed(scene):
     noise = np.random.default_rng(0).normal(size=(1, 256, 256))
     assert len(unlabelled(noise, np.where(scene.labels > 5, scene.labels, 0), None, 18)) == 0
     assert len(unlabelled(scene.image[None], np.where(scene.labels < 2, scene.labels, 0), None, 18)) == 0
+
+
+def test_bright_halos_are_no_objects():
+    """Phase contrast: cells are dark and bright, their halos bright."""
+    for seed in (300, 303, 306, 309):
+        scene = simulate("cells", (224, 224), seed, contrast="phase", density=0.2)
+        x = scene.image if scene.image.ndim == 3 else scene.image[None]
+        area = np.median(np.bincount(scene.labels.ravel())[1:])
+        assert len(unlabelled(x[:1], scene.labels, None, 2 * np.sqrt(area / np.pi))) == 0
+
+
+def test_what_is_out_of_focus_may_be_unlabelled():
+    """Of sharp objects of the same brightness, half taken out, most are found."""
+    found = {True: 0, False: 0}
+    for seed in (900, 904, 908):
+        sharp, other = (
+            simulate("nuclei", (224, 224), s, diameter=20, density=0.15, defocus=0.0) for s in (seed, seed + 1000)
+        )
+        for flat in found:
+            more = other.clean - 100.0
+            x = sharp.image + (ndimage.gaussian_filter(more, 5.5) if flat else more)
+            found[flat] += len(unlabelled(x[None], sharp.labels, None, 20))
+    assert found[True] < 0.15 * found[False]
+
+
+def test_a_ground_as_bright_as_objects_is_no_object():
+    """Coins in uneven light: parts of the ground are as bright as coins."""
+    x = coins()
+    markers = np.where(x > 150, 2, np.where(x < 30, 1, 0))
+    y = label(ndimage.binary_opening(ndimage.binary_fill_holes(watershed(sobel(x), markers) == 2), iterations=3))
+    assert y.max() == 24
+    assert len(unlabelled(x[None], y, None, 43)) == 0
+    half = np.where(y % 2, y, 0)
+    assert 8 <= len(unlabelled(x[None], half, None, 43)) <= 14
 
 
 def test_objects_outside_of_a_region():

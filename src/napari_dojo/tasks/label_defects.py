@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -183,21 +183,42 @@ def _background(y: NDArray[Any]) -> tuple[int, float] | None:
 
 
 def _shift_of(item: Sample) -> tuple[int, int] | None:
-    """By how many px (y, x) the labels of a sample lie beside the edges in its image; None where they do not, clearly."""
+    """By how many px (y, x) the labels of a sample lie beside the edges in its image; None where they do not, clearly.
+
+    Each half of the image has to show it: texture, and rims in one part of it, may fit better elsewhere.
+    """
     x, y = _plane(item)
     if min(y.shape) < 32 or not y.any():
         return None
     rims, edges = _rims(y), _image_edges(x)
+    (down, right), best, there, spread = _fit(rims - rims.mean(), edges)
+    clear = best > max(0.3, 6 * spread) and best - there > max(0.08, 0.15 * best)
+    if not clear or max(abs(down), abs(right)) < FAR:
+        return None
+    each = [_fit(part - part.mean(), edges)[0] for part in _halves(rims)]
+    alike = all(max(abs(y - down), abs(x - right)) <= FAR for y, x in each)
+    return (down, right) if alike else None
+
+
+def _fit(rims: NDArray[np.float32], edges: NDArray[np.float32]) -> tuple[tuple[int, int], float, float, float]:
+    """The shift (y, x) px that brings edges onto rims, how well they fit then, 0 to 1, and now, and the spread over all shifts."""
     power = float(np.sqrt((rims**2).sum() * (edges**2).sum()))
     if not power > 0:
-        return None
+        return (0, 0), 0.0, 0.0, 0.0
     fits = np.fft.fftshift(np.fft.ifft2(np.fft.fft2(rims) * np.conj(np.fft.fft2(edges))).real) / power
     middle, reach = [n // 2 for n in fits.shape], [min(REACH, n // 4) for n in fits.shape]
     near = fits[tuple(slice(m - r, m + r + 1) for m, r in zip(middle, reach, strict=True))]
     down, right = (int(i) - r for i, r in zip(np.unravel_index(near.argmax(), near.shape), reach, strict=True))
-    best, there = float(near.max()), float(fits[tuple(middle)])
-    clear = best > max(0.3, 6 * float(fits.std())) and best - there > max(0.08, 0.15 * best)
-    return (down, right) if clear and max(abs(down), abs(right)) >= FAR else None
+    return (down, right), float(near.max()), float(fits[tuple(middle)]), float(fits.std())
+
+
+def _halves(rims: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """The upper and lower, left and right half of what is marked (Y, X); the rest is 0."""
+    for axis in (0, 1):
+        marked = np.cumsum(rims.sum(1 - axis))
+        first = np.arange(len(marked)) < np.searchsorted(marked, marked[-1] / 2)
+        for half in (first, ~first):
+            yield rims * (half[:, None] if axis == 0 else half)
 
 
 def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[Any]]:
@@ -211,15 +232,14 @@ def _plane(item: Sample) -> tuple[NDArray[np.float32], NDArray[Any]]:
 
 
 def _rims(y: NDArray[Any]) -> NDArray[np.float32]:
-    """Where labels (Y, X) end, smoothed, with mean 0."""
+    """Where labels (Y, X) end, smoothed."""
     from scipy.ndimage import gaussian_filter
 
     rims = np.zeros(y.shape, np.float32)
     for a, b in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         ends = y[a] != y[b]
         rims[a][ends] = rims[b][ends] = 1
-    rims = gaussian_filter(rims, 1.5)
-    return rims - rims.mean()
+    return gaussian_filter(rims, 1.5)
 
 
 def _image_edges(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,14 +12,15 @@ from napari_dojo.boxes import middle
 __all__ = ["outside", "unlabelled"]
 
 CONTRAST = 1.0  # of objects against what is beside them, in robust standard deviations, from which one can tell
+STEEP = 0.6  # of the edges of labelled objects; halos, fibres and what is out of focus have flatter ones, see LOG.md
 LARGEST = 2**22  # pixels that are looked at
 
 
 def unlabelled(x: NDArray[Any], y: NDArray[Any], region: NDArray[np.bool_] | None, diameter: float) -> NDArray[Any]:
     """Where objects without a label seem to lie: (n, dims) px.
 
-    They are as bright (or dark) as the labelled ones, in the channel that shows these best, and not much smaller. Empty
-    where labelled objects hardly differ from what is beside them.
+    They are as bright (or dark) as the labelled ones, in the channel that shows these best, nearly as sharp, and not much smaller.
+    Empty where labelled objects hardly differ from what is beside them.
 
     Parameters
     ----------
@@ -44,11 +45,15 @@ def unlabelled(x: NDArray[Any], y: NDArray[Any], region: NDArray[np.bool_] | Non
         found &= region[part]
     pieces, n = ndi.label(found)
     sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
-    large = np.r_[False, sizes >= 0.5 * np.percentile(areas, 25)][pieces]
-    if not large.any():
+    large = np.flatnonzero(sizes >= 0.5 * np.percentile(areas, 25)) + 1
+    if not len(large):
         return nothing
-    depth = ndi.gaussian_filter(ndi.distance_transform_edt(large), 1)  # so that clusters come apart
-    peaks = peak_local_max(depth, min_distance=max(1, round(diameter / 3)), labels=pieces * large, exclude_border=False)
+    slope = ndi.gaussian_gradient_magnitude(excess, 1)
+    steep = STEEP * np.median(slope[_rim((y > 0) & (excess > 0))])
+    alike = large[ndi.median(slope, pieces * _rim(found), large) >= steep]
+    kept = np.isin(pieces, alike)
+    depth = ndi.gaussian_filter(ndi.distance_transform_edt(kept), 1)  # so that clusters come apart
+    peaks = peak_local_max(depth, min_distance=max(1, round(diameter / 3)), labels=pieces * kept, exclude_border=False)
     return peaks + np.array([s.start for s in part], float)
 
 
@@ -57,6 +62,13 @@ def outside(y: NDArray[Any], region: NDArray[np.bool_]) -> int:
     values, place = np.unique(y, return_inverse=True)
     pixels, inside = (np.bincount(place.ravel(), w, len(values)) for w in (None, region.ravel()))
     return int(((inside < 0.5 * pixels) & (values > 0)).sum())
+
+
+def _rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outermost pixels of what is marked, (*S)."""
+    from scipy.ndimage import minimum_filter
+
+    return mask & ~minimum_filter(mask, 3)
 
 
 def _excess(
