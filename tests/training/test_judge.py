@@ -85,17 +85,18 @@ def test_perfect_maps_score_1_and_no_maps_score_0():
     assert found.score([np.full_like(perfect(y), -8)], InstancesDecoding()).selection_score == 0
 
 
-def test_the_separation_that_fits_is_chosen():
+@pytest.mark.parametrize(("ripple", "fits"), [(0.1, 0.25), (0.13, 0.3)])
+def test_the_separation_that_fits_is_chosen(ripple: float, fits: float):
     y = rod()
     maps = perfect(y)
-    maps[1] += 0.1 * np.cos(np.arange(150) * 2 * np.pi / 40)[None] * (y > 0)  # ripples that are no objects
+    maps[1] += ripple * np.cos(np.arange(150) * 2 * np.pi / 40)[None] * (y > 0)  # ripples that are no objects
     split = InstancesDecoding(split=0.05)
     assert judge(y).score([maps], split).selection_score == 0
     best = judge(y).tuned([maps], split)
-    assert best == replace(split, split=0.3)
+    assert best == replace(split, split=fits)
     assert judge(y).score([maps], best).selection_score == 1
     assert (
-        judge(y).tuned([maps], split, lambda d: -2.0 * (d.split == 0.3)).split != 0.3
+        judge(y).tuned([maps], split, lambda d: -2.0 * (d.split == fits)).split != fits
     )  # something else speaks against it
 
 

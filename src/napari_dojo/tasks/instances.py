@@ -104,7 +104,7 @@ class InstancesDecoding:
             "Neighbouring objects are split where the normalised distance between them dips by this much (h of the h-maxima).",
             0.01,
             0.95,
-            trials=(0.12, 0.3),
+            trials=(0.12, 0.25, 0.3),
         ),
     ] = 0.2
     minimum_area: Annotated[

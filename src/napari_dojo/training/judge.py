@@ -76,7 +76,7 @@ class Judge:
     ) -> Any:
         """The decoding that scores best on validation: each value that declares ``trials``, one after the other.
 
-        ``also`` : a further score of a decoding, which counts as much against another one, but alone speaks for none.
+        ``also`` : a further score of a decoding, which counts against another one, but alone speaks for none.
         """
         few = replace(self, sources=tuple(_first(self.sources, TUNED)))
 

@@ -39,6 +39,9 @@ __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
 KEPT = 0.5  # share of the start's weights in a model that was trained on corrections, where the start has no memory
+RECALLED = (
+    1 / 3
+)  # weight of a memory's score in the choice of a decoding: it moves three times as far as that of other images
 BOLD = 1e-3  # learning rate of a retraining on corrections with a memory, twice that of other starts
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
@@ -121,8 +124,6 @@ class Training:
             self._notes.append(Message("info", f"Resumed after step {learner.step}."))
         elif self.start is not None and fits:
             self._measure()
-            if self.target.corrections and self._unchosen and self.world.rank == 0:
-                self._decode_as_the_start()
         learner.agree()
         like, self._like = self._like, None
         same = [
@@ -430,7 +431,7 @@ class Training:
         if not self.best_maps and self.checked is not None and not self.control.stop:  # it was found before a resume
             self.best_maps = self.checks.judge.predict(best.net)
         if not self.control.stop and self.best_maps:
-            learner.best = self._tune(learner.best)
+            learner.best = self._tune(best.net, learner.best)
             if self.crossed or (not best.net.dense and self.split.validation):
                 best.net.sharpen(1 / (self.crossed.get("temperature") or self.checks.judge.temperature(self.best_maps)))
         self.checks.score = {k: v for k, v in self.card.score.items() if k != "from"}
@@ -520,25 +521,14 @@ class Training:
             return ""
         return NO_BETTER
 
-    def _decode_as_the_start(self) -> None:
-        """Choose the decoding by which the start agrees best with what is annotated and with its memory, before any training on it.
-
-        What a network was trained on, it gets right by nearly any decoding, so nothing could be chosen by that afterwards.
-        """
-        assert self.start is not None
-        judge = self.checks.judge
-        known = replace(judge, sources=self.feed.memory)
-        maps = known.predict(self.start.net)
-        tuned = judge.tuned(
-            self.checks.maps, self.checks.decoding, lambda d: known.score(maps, d).selection_score if maps else 0.0
-        )
-        self.checks.decoding = tuned
-        self.card = replace(self.card, decoding=asdict(tuned))
-
-    def _tune(self, best: float) -> float:
+    def _tune(self, net: Any, best: float) -> float:
         """Choose the decoding; the selection score, with which resumed runs compare."""
         judge, before = self.checks.judge, self.checks.decoding
-        tuned = judge.tuned(self.best_maps, before)
+        known = replace(judge, sources=self.feed.memory)
+        maps = known.predict(net) if known.sources else []
+        tuned = judge.tuned(
+            self.best_maps, before, lambda d: RECALLED * known.score(maps, d).selection_score if maps else 0.0
+        )
         if tuned == before:
             return best
         score = judge.score(self.best_maps, tuned)
