@@ -67,6 +67,16 @@ def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) 
     scores = last_line(capsys)
     assert scores["n_true"] == 27
     assert set(scores["ap"]) == {"0.5", "0.6", "0.7", "0.8", "0.9"}  # type: ignore[call-overload]
+    table = data / "scored" / "scores.csv"
+    given += ["--out", str(table.parent)]
+    assert main(["evaluate", str(data / "m"), *given]) == 0
+    table.write_text("older")
+    capsys.readouterr()
+    assert main(["evaluate", str(data / "m"), *given]) == 2
+    assert sentence(capsys).endswith(f"{table} exists already. Choose another folder, or replace it with --overwrite.")
+    assert table.read_text() == "older"
+    assert main(["evaluate", str(data / "m"), *given, "--overwrite"]) == 0
+    assert table.read_text() != "older"
 
 
 def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(

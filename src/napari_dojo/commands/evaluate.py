@@ -30,6 +30,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="PATH", help="masks of the parts that are annotated")
     parser.add_argument("--axes", help="axes of the images, for example YX, ZYX, TYX, CYX or YXC")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write a table and figures there")
+    parser.add_argument("--overwrite", action="store_true", help="replace the table and figures that are there")
     parser.add_argument(
         "--objects",
         metavar="MODEL",
@@ -45,6 +46,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.evaluation.evaluate import evaluate_steps
+    from napari_dojo.evaluation.report import check_new
     from napari_dojo.io.atomic import check_writable
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
     from napari_dojo.models.bundle import load
@@ -59,6 +61,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     options = replace(options_of(bundle.card), **_said(args, task))
     if args.out:
         check_writable(args.out)
+        if not args.overwrite:
+            check_new(args.out)
     pairs, notes = read_dataset(
         DatasetFiles(
             args.input,

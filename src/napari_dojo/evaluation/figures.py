@@ -15,17 +15,19 @@ from napari_dojo.models.cover import COLOURS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_of"]
+__all__ = ["FIGURES", "figure_of"]
+
+FIGURES = AP, CONFUSION, IMAGES = "ap.png", "confusion.png", "scores.png"  # names of their files
 
 
 def figure_of(score: Score, baseline: Score | None, name: str) -> tuple[str, Figure] | None:
     """File name and figure of a pooled score; None for scores of a few numbers, such as those of strokes."""
     if isinstance(score, InstanceCounts):
-        return "ap.png", _ap_figure(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
+        return AP, _ap_figure(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
     if isinstance(score, ClassCounts):
-        return "confusion.png", _confusion_figure(score)
+        return CONFUSION, _confusion_figure(score)
     if isinstance(score, ImageScores):
-        return "scores.png", _image_figure(score, baseline if isinstance(baseline, ImageScores) else None, name)
+        return IMAGES, _image_figure(score, baseline if isinstance(baseline, ImageScores) else None, name)
     return None
 
 

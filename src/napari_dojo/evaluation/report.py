@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from napari_dojo.errors import DojoError
-from napari_dojo.evaluation.figures import figure_of
+from napari_dojo.evaluation.figures import FIGURES, figure_of
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.objects import InstanceCounts
 
-__all__ = ["Report", "Row"]
+__all__ = ["Report", "Row", "check_new"]
 
+SCORES = "scores.csv"
 LONGEST = 12  # rows of single images in a table
+
+
+def check_new(folder: Path) -> None:
+    """DojoError where a folder holds the scores of an earlier evaluation."""
+    for path in (folder / name for name in (SCORES, *FIGURES)):
+        if path.exists():
+            raise DojoError(f"{path} exists already. Choose another folder, or replace it with --overwrite.")
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class Report:
         folder = Path(folder)
         pooled, baseline = self.pooled, self.baseline
         drawn = figure_of(pooled, baseline, self.baseline_name)
-        written = [folder / "scores.csv"]
+        written = [folder / SCORES]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._write_csv(written[0])
