@@ -111,6 +111,19 @@ def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(
     assert (whole["annotation"], whole["n_true"]) == ("complete", 27)
     assert "strokes" not in err
     assert scored("labels", "--annotation", "strokes")[0]["objects"] == 24  # number 1 is background
+    (data / "classes").mkdir()
+    for path in (data / "labels").iterdir():
+        tifffile.imwrite(data / "classes" / path.name, (tifffile.imread(path) > 0).astype(np.uint8))
+    given = ["--input", str(data / "images"), "--target", str(data / "classes")]
+    assert main(["train", "semantic", *given, "--out", str(data / "c"), "--zero", "background", *TINY]) == 0
+    for said in ([], ["--zero", "unlabelled"]):
+        capsys.readouterr()
+        assert main(["evaluate", str(data / "c"), *given, *said, "--json"]) == 0
+        scores = last_line(capsys)
+        assert scores["zero"] == (said[1] if said else "background")
+        assert scores["pixels"] == (
+            sum(y.sum() for y in map(tifffile.imread, (data / "classes").iterdir())) if said else 3 * 96 * 96
+        )
     one = str(data / "images" / "0.tif")
     given = ["--input", one, "--target", one, "--annotation", "strokes"]
     assert main(["evaluate", "denoise-fluorescence", *given]) == 2

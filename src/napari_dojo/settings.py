@@ -20,8 +20,8 @@ WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0":
 class Option:
     """Label, help, range and unit of an option; ``words`` are the titles of its choices in a form.
 
-    ``of_data`` : it says how the training data are annotated, which the model does not keep. ``counted`` : it is a number of
-    pixels of an image.
+    ``of_data`` : it says how data are annotated, so that other data may be scored otherwise. ``kept`` : with the model.
+    ``counted`` : it is a number of pixels of an image.
     """
 
     label: str
@@ -33,6 +33,7 @@ class Option:
     words: tuple[str, ...] = ()
     trials: tuple[float, ...] = ()
     of_data: bool = False
+    kept: bool = True
     counted: bool = False
 
 
@@ -223,7 +224,7 @@ def fields_of(cls: type) -> tuple[Field, ...]:
 
 
 def fields_of_data(cls: type) -> tuple[Field, ...]:
-    """Those that say how data are annotated, which a model does not keep."""
+    """Those that say how data are annotated."""
     return tuple(field for field in fields_of(cls) if field.option.of_data)
 
 

@@ -37,6 +37,26 @@ def test_zero_is_not_annotated_or_a_class():
     assert facts.annotated == 1
 
 
+def test_zero_of_a_ground_truth_is_scored_as_it_is_said_to_be():
+    """A model of fully annotated images, whose predictions are scored on strokes."""
+    y = np.zeros((40, 60), np.int32)
+    y[:2, :30], y[:2, 30:] = 1, 2
+    found = np.where(np.indices(y.shape)[1] < 30, 1, 2)
+    options = SemanticOptions("background", ("background", "cell", "wall"), (0, 1, 2))
+    assert SEMANTIC.score(found, y, None, options).accuracy == pytest.approx(0.05)
+    (doubt,) = SEMANTIC.target.doubts(Dataset.of([RNG.random(y.shape)], [y]), options)
+    assert "0 covers 95% of the pixels" in doubt
+    assert "--zero unlabelled" in doubt
+    said = replace(options, zero="unlabelled")
+    assert SEMANTIC.score(found, y, None, said).accuracy == 1
+    assert SEMANTIC.target.doubts(Dataset.of([RNG.random(y.shape)], [y]), said) == []
+    held, _ = SEMANTIC.baseline([RNG.random((1, 40, 60))], [y], said)
+    assert held[0][0, 0] == 1
+    strokes = SemanticOptions("background", ("cell", "wall"), (1, 2))
+    (doubt,) = SEMANTIC.target.doubts(Dataset.of([RNG.random(y.shape)], [y]), strokes)
+    assert "no class of the model" in doubt
+
+
 def test_what_lies_outside_the_region_is_not_annotated():
     y = painted((1, 2))
     y[:10] = 9

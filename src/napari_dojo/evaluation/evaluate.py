@@ -81,7 +81,7 @@ def evaluate_steps(
     agree = score_objects(objects, results, truths) if objects is not None else None
     doubt = _doubt(truths) if task.result.dense else ""
     values = asdict(options)
-    about = ", ".join(str(values[f.name]) for f in fields_of_data(task.options))
+    about = {f.name: str(values[f.name]) for f in fields_of_data(task.options)}
     return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
 
 

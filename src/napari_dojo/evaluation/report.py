@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,15 @@ class Report:
     baseline_name : what the baseline is called in tables and figures.
     objects : those detected in predicted images against those detected in the ground truth, where that was asked for.
     doubt : a sentence where the scores say little, because the ground truth is the same everywhere.
-    annotation : how the ground truth is annotated, where a task knows several ways: "complete" or "strokes".
+    annotation : how the ground truth is annotated, where a task knows several ways, by the name of the option: {"annotation":
+        "strokes"}.
     """
 
     rows: tuple[Row, ...]
     baseline_name: str = "baseline"
     objects: InstanceCounts | None = None
     doubt: str = ""
-    annotation: str = ""
+    annotation: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pooled(self) -> Score:
@@ -68,12 +69,10 @@ class Report:
         return pool(scores) if len(scores) == len(self.rows) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The pooled figures, plus "images", and "baseline", "annotation", "objects" and "doubt" where there are some."""
-        out = self.pooled.as_dict() | {"images": len(self.rows)}
+        """The pooled figures, plus "images", and "baseline", the ``annotation``, "objects" and "doubt" where there are some."""
+        out = self.pooled.as_dict() | {"images": len(self.rows), **self.annotation}
         if (baseline := self.baseline) is not None:
             out["baseline"] = baseline.as_dict()
-        if self.annotation:
-            out["annotation"] = self.annotation
         if self.objects is not None:
             out["objects"] = self.objects.as_dict()
         if self.doubt:
@@ -86,7 +85,7 @@ class Report:
         first = pooled.sentence
         if baseline is not None:
             first += f"  ({self.baseline_name}: {baseline.sentence})"
-        how = f", annotation: {self.annotation}" if self.annotation else ""
+        how = "".join(f", {name}: {value}" for name, value in self.annotation.items())
         parts = [f"{first}\n{len(self.rows):,} image{'s' * (len(self.rows) != 1)}{how}"]
         if self.objects is not None:
             parts.append(f"Objects in the predicted images against those in the ground truth: {self.objects.sentence}")

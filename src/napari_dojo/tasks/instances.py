@@ -77,6 +77,7 @@ class InstancesOptions:
             "2 and above are objects, each touched by a stroke or painted in part.",
             words=("complete", "strokes"),
             of_data=True,
+            kept=False,
         ),
     ] = "complete"
     dims: int = 2

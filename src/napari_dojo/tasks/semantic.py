@@ -44,6 +44,7 @@ class SemanticOptions:
             "Label 0",
             "The meaning of label 0: not annotated, or a class (fully annotated images).",
             words=("not annotated", "background"),
+            of_data=True,
         ),
     ] = "unlabelled"
     classes: Annotated[tuple[str, ...], Option("Classes", "Names of the classes, in the order of their numbers.")] = ()
@@ -109,6 +110,16 @@ def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOpti
         fix = Fix("Not annotated", "option", value=("zero", "unlabelled"))
         return [Finding("warning", text, (fix, Fix("Background", "fine")))]
     return []
+
+
+def doubts(dataset: Dataset, options: SemanticOptions) -> list[str]:
+    """Whether label 0 of a ground truth, said to be the background, is no class of the model, or probably not annotated."""
+    if options.zero == "unlabelled":
+        return []
+    if 0 not in options.values:
+        return ["0 is said to be the background, but it is no class of the model: these pixels are not scored."]
+    found = _zero_findings(*_painted(dataset, options), options)
+    return [f"{finding.text} Then say so with --zero unlabelled." for finding in found]
 
 
 def _painted(dataset: Dataset, options: SemanticOptions) -> tuple[dict[int, int], int]:
@@ -195,6 +206,8 @@ def decode(maps: NDArray[np.float32], decoding: SemanticDecoding, options: Seman
 
 def score(result: NDArray[Any], truth: NDArray[Any], region: Any, options: SemanticOptions) -> ClassCounts:
     """Confusion of the annotated pixels."""
+    if options.zero == "unlabelled":
+        region = (truth != 0) if region is None else region & (truth != 0)
     return ClassCounts.of(truth, result, dict(zip(options.values, options.classes, strict=True)), region)
 
 
@@ -205,6 +218,7 @@ def baseline(
     frequent = np.zeros(len(options.values), np.int64)
     for truth in truths:
         index, known = _index(truth, options.values)
+        known = known & (truth != 0) if options.zero == "unlabelled" else known
         frequent += np.bincount(index[known].ravel(), minlength=len(frequent))
     value = options.values[int(np.argmax(frequent))]
     return [np.full(x.shape[1:], value, np.int32) for x in inputs], "most frequent class"
@@ -243,7 +257,7 @@ SEMANTIC = Task(
     name="semantic",
     title="Sort pixels into classes",
     sentence="Each pixel gets one of your classes.",
-    target=Target(CLASSES, "labels"),
+    target=Target(CLASSES, "labels", doubts=doubts),
     result=CLASSES,
     options=SemanticOptions,
     decoding=SemanticDecoding,

@@ -27,7 +27,7 @@ from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.models.kept import EVENTS
-from napari_dojo.settings import fields_of_data
+from napari_dojo.settings import fields_of
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.prepare import Setup
 
@@ -167,8 +167,8 @@ class Recorder:
 
 def _kept_options(options: Any) -> dict[str, Any]:
     """What a model keeps of its options: not how its training data were annotated."""
-    of_data = {f.name for f in fields_of_data(type(options))}
-    return {k: v for k, v in asdict(options).items() if k not in of_data}
+    lost = {f.name for f in fields_of(type(options)) if not f.option.kept}
+    return {k: v for k, v in asdict(options).items() if k not in lost}
 
 
 def card_of(setup: Setup, dataset: Dataset, split: Split, target: Target, data: dict[str, str]) -> Card:
