@@ -6,6 +6,9 @@ import csv
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_dojo.simulation.cell_types import mixed_cells
 from napari_dojo.widgets.classify import gallery
@@ -193,6 +196,31 @@ def test_classes_are_final_where_too_few_were_shown_for_cross_validation(qtbot, 
     assert panel.live.seen.final
     shown = panel.live.seen.numbers[panel.gallery.pictures.shown]  # sorted by class once there are classes
     assert (np.diff(np.where(shown == 0, UNSURE + 1, shown.astype(int))) >= 0).all()
+
+
+def test_several_pictures_are_selected_and_dragged_with_the_mouse(qtbot, panel, monkeypatch):
+    shown, begun = panel.gallery, []
+    monkeypatch.setattr(gallery.Gallery, "startDrag", lambda view, actions: begun.append(view.chosen), raising=False)
+    panel.resize(360, 1200)
+    panel.show()
+    view, at = shown.viewport(), [shown.visualRect(shown.pictures.index(k, 0)).center() for k in range(4)]
+    rows = shown.pictures.shown[:4].tolist()
+    left, control = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier
+    qtbot.mouseClick(view, left, pos=at[0])
+    assert (shown.chosen, panel.live.here) == ([rows[0]], rows[0])
+    qtbot.mouseClick(view, left, control, at[1])
+    assert (sorted(shown.chosen), panel.live.here) == (sorted(rows[:2]), rows[1])
+    qtbot.mouseClick(view, left, pos=at[1])
+    qtbot.mouseClick(view, left, Qt.KeyboardModifier.ShiftModifier, at[3])
+    assert sorted(shown.chosen) == sorted(rows[1:])
+    qtbot.mousePress(view, left, pos=at[2])
+    for k in range(1, 4):
+        moved = at[2] + QPoint(9 * k, 0)
+        place = QPointF(moved), QPointF(view.mapToGlobal(moved))
+        QApplication.sendEvent(view, QMouseEvent(QEvent.Type.MouseMove, *place, left, left, Qt.KeyboardModifier(0)))
+    assert sorted(begun[0]) == sorted(rows[1:])  # all of them, from the one that is pressed
+    shown.given.emit(begun[0], 1)
+    assert {k: c for (_, k), c in panel.live.classes.shown.items()} == {row + 1: 1 for row in rows[1:]}
 
 
 def test_a_painting_cuts_only_some_pictures_and_the_others_follow(qtbot, panel, monkeypatch):

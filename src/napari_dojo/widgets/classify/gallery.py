@@ -305,7 +305,9 @@ class Gallery(QListView):
         self._repaint()
 
     def choose(self, row: int) -> None:
-        """Select an object and scroll to it; says nothing."""
+        """Select an object alone and scroll to it; says nothing. Of one that is just being clicked the click says what is selected."""
+        if self._visiting and self.current == row:
+            return
         at = np.flatnonzero(self.pictures.shown == row)
         selection = self.selectionModel()
         if len(at) and selection is not None:
@@ -325,4 +327,6 @@ class Gallery(QListView):
 
     def _current_changed(self, index: QModelIndex, before: QModelIndex) -> None:
         if index.isValid() and not self._visiting and index.row() < len(self.pictures.shown):
+            self._visiting = True
             self.visited.emit(int(self.pictures.shown[index.row()]))
+            self._visiting = False
