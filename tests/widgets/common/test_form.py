@@ -1,9 +1,21 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QApplication, QComboBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont, QFontMetrics
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_dojo.widgets.common.form import NARROW, STEADY, Fold, NameBox, ProgressBar, brief, narrow, sentence
+from napari_dojo.widgets.common.form import (
+    NARROW,
+    STEADY,
+    Fold,
+    NameBox,
+    ProgressBar,
+    brief,
+    narrow,
+    sentence,
+    shortened,
+)
 
 
 @pytest.mark.gui
@@ -116,3 +128,31 @@ def test_a_disabled_control_is_as_high_as_an_enabled_one(qtbot, kind, own):
         page.show()
         heights.append(control.sizeHint().height())
     assert heights[0] == heights[1]
+
+
+@pytest.mark.gui
+def test_a_short_name_still_differs_from_the_others(qapp):
+    metrics = QFontMetrics(QFont())
+    names = [f"cells_{k}_labels" for k in range(12)]
+    room = metrics.horizontalAdvance("cells_labels")
+    short = [shortened(name, names, metrics, room) for name in names]
+    assert len(set(short)) == len(names)
+    assert short[10].startswith("…10_")
+    assert all(metrics.horizontalAdvance(name) <= room for name in short)
+    assert shortened("cells", names, metrics, room) == "cells"
+    assert shortened("plate_A1_of_monday", ["nuclei"], metrics, room) == metrics.elidedText(
+        "plate_A1_of_monday", Qt.TextElideMode.ElideMiddle, room
+    )
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("words", ['Added the layer "{}".', '<span style="color:#D55E00"><b>✗</b></span> {}: skipped'])
+def test_a_long_name_is_broken_where_the_panel_ends(qtbot, words):
+    name = "0bda515e370294ed94efd36bd53782288acacb040c171df2ed97fd691fc9d8fe_nuclei"
+    label, short = sentence(words.format(name)), sentence(words.format("short"))
+    qtbot.addWidget(label)
+    assert label.text() == words.format(name)  # as it was set
+    assert label.heightForWidth(200) > 2 * short.heightForWidth(200)
+    path = "/data/an_experiment_with_a_long_name/of_a_certain_day"
+    label.setText(path)
+    assert QLabel.text(label).replace("\u200b", "") == path

@@ -265,9 +265,11 @@ def test_what_classify_has_trained_is_shown_while_it_runs_only(filled, panel, st
     desk().trainings.remove(training)
 
 
-def test_stopped_at_once(qtbot, filled, panel):
+def test_stopped_at_once(qtbot, filled, panel, monkeypatch):
     train = panel(TrainPanel)
     ready(qtbot, train)
+    warned: list[str] = []
+    monkeypatch.setattr(train, "warn", warned.append)
     train.start_button.click()
     train.progress.stop_button.click()
     qtbot.waitUntil(lambda: "Stopped" in train.progress.message.text())
@@ -275,6 +277,7 @@ def test_stopped_at_once(qtbot, filled, panel):
     qtbot.waitUntil(lambda: not runs_folder().exists() or not list(runs_folder().iterdir()))
     qtbot.wait(100)
     assert train.unfinished.run is None
+    assert not warned  # who stops a training knows
 
 
 @pytest.mark.fresh

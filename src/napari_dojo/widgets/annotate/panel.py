@@ -235,7 +235,7 @@ class AnnotatePanel(Panel):
     def _retrain(self) -> None:
         self.retrain = RetrainSection(self.viewer)
         self.retrain.made.connect(self._retrained)
-        self.retrain.failed.connect(self.warn)
+        self.retrain.failed.connect(self.warn_failed)
         self.retrain.changed.connect(self._lead)
         self.retrain.changed.connect(self.settle)
         self.retrain.more_button.clicked.connect(self._train)

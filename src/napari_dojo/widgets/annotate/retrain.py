@@ -326,8 +326,7 @@ class RetrainSection(QWidget):
         self.stop_button.setEnabled(True)
         if isinstance(what, str):
             self.message.setText(marked(self._viewer, "error", what))
-            if not what.startswith("Stopped"):
-                self.failed.emit(what)
+            self.failed.emit(what)
         else:
             self.outcome = what
             self._show_results(what)

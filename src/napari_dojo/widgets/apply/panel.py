@@ -243,8 +243,7 @@ class ApplyPanel(Panel):
         if not self.runner.busy:
             self._ready()
         self.message.setText(self.marked("error", text))
-        if not text.startswith("Stopped"):
-            self.warn(text)
+        self.warn_failed(text)
 
     def _recolour(self, event: Any = None) -> None:
         super()._recolour(event)

@@ -365,8 +365,7 @@ class BatchPanel(Panel):
 
     def _failed(self, text: str) -> None:
         self.message.setText(self.marked("error", text))
-        if not text.startswith("Stopped"):
-            self.warn(text)
+        self.warn_failed(text)
 
     def _show(self, found: Any) -> None:
         if isinstance(found, Opened):

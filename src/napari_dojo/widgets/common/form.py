@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from itertools import takewhile
 from math import ceil
+from operator import eq
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QObject, QSettings, QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QPaintEvent, QTextDocument
+from qtpy.QtGui import QFontMetrics, QPaintEvent, QTextDocument
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -45,6 +49,7 @@ __all__ = [
     "memory",
     "narrow",
     "sentence",
+    "shortened",
     "side_by_side",
     "tight",
 ]
@@ -53,6 +58,7 @@ __all__ = [
 NARROW = "QComboBox { padding: 3px 0px 3px 4px; } QComboBox:disabled { padding: 2px 0px 2px 3px; }"
 STEADY = "QPushButton:disabled { padding: 3px; } "  # as high as enabled: napari gives it a border of 1 px
 TIGHT = "padding: 0px 7px;"  # of a label without room above and below, see `tight`
+LONG, BREAK = re.compile(r"""[^\s<>"'/\\:;&=-]{25,}"""), "\u200b"  # a name that is broken; where a line may end
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
 
 
@@ -108,10 +114,26 @@ class NameBox(QComboBox):
             QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
         )
         text = option.currentText if self.currentIndex() >= 0 else self.placeholderText()
-        option.currentText = option.fontMetrics.elidedText(text, Qt.TextElideMode.ElideMiddle, field.width() - 2)
+        others = (self.itemText(i) for i in range(self.count()))
+        option.currentText = shortened(text or "", others, option.fontMetrics, field.width() - 2)
         painter = QStylePainter(self)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def shortened(name: str, others: Iterable[str], metrics: QFontMetrics, width: int) -> str:
+    """What there is room for of a name: its ends, or where these are those of another name, too, the part that differs."""
+    middle = Qt.TextElideMode.ElideMiddle
+    short = metrics.elidedText(name, middle, width)
+    if short == name:
+        return name
+    alike = [x for x in others if x != name and metrics.elidedText(x, middle, width) == short]
+    if not alike:
+        return short
+    at = max(sum(takewhile(bool, map(eq, name, x))) for x in alike)  # letters that are the same from the start on
+    while at and name[at - 1].isdigit():  # a number is shown from its start
+        at -= 1
+    return metrics.elidedText(f"…{name[at:]}", Qt.TextElideMode.ElideRight, width)
 
 
 def brief(name: str, most: int = 30) -> str:
@@ -196,13 +218,24 @@ def described(widget: QWidget, name: str, tip: str) -> None:
 
 
 class _Sentence(QLabel):
-    """A label that wraps and is never lower than some lines of its font, whether its text is plain or rich."""
+    """A label that wraps, also within long names, and is never lower than some lines of its font, whether its text is plain or rich."""
 
     def __init__(self, text: str, lines: int) -> None:
-        super().__init__(text)
+        super().__init__()
+        self._text = ""
+        self.setText(text)
         self._lines = lines
         self._room: tuple[str, int] = ("", 0)  # the font, and px of the lines in it
         self.setWordWrap(True)
+
+    def text(self) -> str:
+        """As it was set."""
+        return self._text
+
+    def setText(self, text: str | None) -> None:  # noqa: N802
+        """Show this; Qt breaks lines between words alone, and a name may be wider than the panel."""
+        self._text = text or ""
+        super().setText(LONG.sub(lambda word: BREAK.join(re.findall(".{1,8}", word[0])), self._text))
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
         """What the text needs, at least the room for all lines."""

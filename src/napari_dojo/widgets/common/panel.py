@@ -191,6 +191,11 @@ class Panel(QWidget):
 
         show_warning(text)
 
+    def warn_failed(self, text: str) -> None:
+        """A notification of why a job gave nothing; a person who stopped it knows."""
+        if not text.startswith("Stopped"):
+            self.warn(text)
+
     def marked(self, level: str, text: str) -> str:
         """A finding as rich text, with a sign before it."""
         return marked(self.viewer, level, text)

@@ -364,7 +364,7 @@ class TrainPanel(Panel):
         if once is not None and isinstance(event, Done) and once.image in self.viewer.layers:
             self._apply_to(self._trained(), once.image)
         if not isinstance(event, Done):
-            self.warn(event.sentence)  # type: ignore[attr-defined]
+            self.warn_failed(event.sentence)  # type: ignore[attr-defined]
             self.unfinished.refresh()
         self._data_changed()
 
