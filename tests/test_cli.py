@@ -128,6 +128,10 @@ def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(
     given = ["--input", one, "--target", one, "--annotation", "strokes"]
     assert main(["evaluate", "denoise-fluorescence", *given]) == 2
     assert "--annotation is not for models of the task denoise" in sentence(capsys)
+    assert main(["evaluate", str(data / "m"), *given[:4], "--objects", str(data / "m")]) == 2
+    assert "The model m predicts no images to find objects in. Leave --objects out." in sentence(capsys)
+    assert main(["evaluate", "denoise-fluorescence", *given[:4], "--objects", "denoise-fluorescence"]) == 2
+    assert "The model denoise-fluorescence detects no objects" in sentence(capsys)
     assert main(["evaluate", "denoise-fluorescence", *given[:4], "--out", f"{one}/scores"]) == 2
     out, err = capsys.readouterr()
     assert "cannot be written" in err

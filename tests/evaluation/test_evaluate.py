@@ -42,6 +42,14 @@ def test_a_model_of_objects_is_scored_beside_its_baseline_in_the_annotated_regio
     assert report.baseline.n_true == expected[0].n_true + expected[1].n_true
 
 
+def test_regions_without_a_pixel_are_said() -> None:
+    x, y = squares(3), (squares(3) > 500).astype(np.int32)
+    for empty in (True, False):
+        pairs = Dataset.of([x, x], [y, y], regions=(np.zeros(x.shape, bool), np.full(x.shape, not empty)))
+        report = evaluate_model(bright(), pairs)
+        assert report.doubt.startswith("The regions hold no pixel") == empty
+
+
 def test_objects_in_predicted_images_are_scored_against_those_in_the_ground_truth() -> None:
     segmenter = load(find("nuclei-fluorescence"))
     scene = simulate("nuclei", (96, 96), 3, photons=50)

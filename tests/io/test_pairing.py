@@ -235,6 +235,11 @@ def test_brackets_of_folders_are_taken_literally(tmp_path: Path) -> None:
     assert names(list_inputs(tmp_path / "d[0-9].tif")) == ["d1.tif"]
 
 
+def test_images_that_are_to_be_their_own_targets_are_said() -> None:
+    with pytest.raises(DojoError, match=r"a\.tif, b\.tif are given as images and as targets"):
+        pair_files(paths("a.tif", "b.tif"), paths("a.tif", "b.tif"))
+
+
 def test_the_error_shows_the_two_names_most_alike() -> None:
     with pytest.raises(DojoError, match=r"Most alike are cells_02\.tif and cels_02\.png\."):
         pair_files(paths("x.tif", "cells_02.tif"), paths("cels_02.png", "blob.png"))

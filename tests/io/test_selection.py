@@ -58,3 +58,7 @@ def test_nothing_is_one_sentence(plate: Path) -> None:
         Selection(("C3",)).files(plate)
     with pytest.raises(DojoError, match="No images are named"):
         Selection(()).files(plate)
+    with pytest.raises(
+        DojoError, match=r"All images in B2 lie in the folder of the results, .*B2, and count as results"
+    ):
+        Selection(("B2",)).files(plate, plate / "B2")

@@ -136,6 +136,12 @@ def test_the_command_line_replaces_what_the_file_says(tmp_path: Path, monkeypatc
     assert (recipe.axes, recipe.folder) == ("YX", tmp_path / "there")
 
 
+def test_a_file_of_another_kind_is_one_sentence() -> None:
+    with pytest.raises(DojoError, match="this is no YAML") as refused:
+        parsed(b"II*\0\1\2", "a.tif")
+    assert "\n" not in str(refused.value)
+
+
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match=r"The recipe .*none\.yaml cannot be read"):
         read_recipe(tmp_path / "none.yaml")

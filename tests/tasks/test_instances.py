@@ -219,3 +219,5 @@ def test_check_says_what_is_wrong():
     for a in (5, 25, 45):
         mask[a : a + 8, a : a + 8] = 1
     assert any("one value in 3 pieces" in w for w in check([mask]).warnings)
+    (doubt,) = INSTANCES.target.doubts(Dataset.of([RNG.random(mask.shape)], [mask]), InstancesOptions())
+    assert "one value in 3 pieces, so they count as 1" in doubt  # said by evaluate

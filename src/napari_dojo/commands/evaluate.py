@@ -58,6 +58,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.target is None and task.result.dense:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     settings = checked(PredictSettings, values(args, PredictSettings))
+    objects = load(find(args.objects)) if args.objects else None
+    if objects and not task.result.intensities:
+        raise DojoError(f"The model {bundle.card.name} predicts no images to find objects in. Leave --objects out.")
+    if objects and not TASKS[objects.card.task].result.objects:
+        raise DojoError(f"The model {objects.card.name} detects no objects. Name one that does with --objects.")
     options = replace(options_of(bundle.card), **_said(args, task))
     if args.out:
         check_writable(args.out)
@@ -77,7 +82,6 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     for note in [*notes, *(f"Excluded: {e.reason}" for e in pairs.excluded)]:
         warn(note)
-    objects = load(find(args.objects)) if args.objects else None
     for sentence in task.target.doubts(pairs, options) if task.target else []:
         warn(sentence)
     report = watched(evaluate_steps(bundle, pairs, settings, objects, options), "Scoring")

@@ -79,14 +79,17 @@ def evaluate_steps(
         for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
     ]
     agree = score_objects(objects, results, truths) if objects is not None else None
-    doubt = _doubt(truths) if task.result.dense else ""
+    doubt = _doubt(samples) if task.result.dense else ""
     values = asdict(options)
     about = {f.name: str(values[f.name]) for f in fields_of_data(task.options)}
     return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
 
 
-def _doubt(truths: Sequence[NDArray[Any]]) -> str:
-    """A sentence where the ground truth is the same everywhere; else empty."""
+def _doubt(samples: Sequence[Sample]) -> str:
+    """A sentence where the ground truth is the same everywhere, or not annotated; else empty."""
+    if not any(item.region is None or item.region.any() for item in samples):
+        return "The regions hold no pixel, so nothing is scored. Are these the right files?"
+    truths = [np.asarray(item.y) for item in samples]
     if not all(map(is_blank, truths)):
         return ""
     values = sorted({f"{np.nan_to_num(y.flat[0]):g}" for y in truths})

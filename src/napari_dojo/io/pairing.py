@@ -439,6 +439,11 @@ def _told_apart(inputs: Sequence[Path], targets: Sequence[Path]) -> tuple[list[P
     marked = {p for p in both if marks(p, TARGETS)}
     inputs = [p for p in inputs if p not in marked]
     targets = [p for p in targets if p not in both or p in marked]
+    if both and not targets:
+        raise DojoError(
+            f"{_examples(inputs)} are given as images and as targets, and no name says which is which. "
+            "Name the folder of the targets, or call them for example a_mask.tif."
+        )
     names = {p.name for p in inputs}
     wanted = [p for p in targets if not is_by_product(p) or p.name in names]
     if targets and not wanted:

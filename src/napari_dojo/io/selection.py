@@ -48,13 +48,18 @@ class Selection:
         if not self.inputs:
             raise DojoError("No images are named. Name files, a folder or a pattern such as images/**/*.tif.")
         out = None if without is None else Path(os.path.abspath(without))
-        all_, found = 0, []
+        all_, results, found = 0, 0, []
         for given in self.inputs:
             root, paths = self._of(given, base)
             inside = [p for p in paths if out is None or not full_path(p).is_relative_to(out)]
-            all_ += len(inside)
+            all_, results = all_ + len(inside), results + len(paths) - len(inside)
             found += [p for p in inside if self._wanted(p, root)]
         if not found:
+            if results and not all_:
+                raise DojoError(
+                    f"All images in {', '.join(self.inputs)} lie in the folder of the results, {without}, and count as results. "
+                    "Choose another output folder."
+                )
             some = f"all {all_} images that were found are excluded" if all_ else "no images were found"
             raise DojoError(f"In {', '.join(self.inputs)}, {some}. Check the paths and the patterns.")
         return list(dict.fromkeys(found))

@@ -363,7 +363,7 @@ def parsed(raw: bytes, name: str = "the recipe") -> Recipe:
     except (ValueError, yaml.YAMLError) as error:
         mark = getattr(error.__cause__ or error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error.__cause__ or error, "problem", None) or error
+        problem = getattr(error.__cause__ or error, "problem", None) or str(error).splitlines()[0]
         raise DojoError(
             f"{name}{where}: this is no YAML ({problem}). Check colons, dashes and indents there."
         ) from error

@@ -172,9 +172,11 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
 
 
 def doubts(dataset: Dataset, options: InstancesOptions) -> list[str]:
-    """Whether labels look like strokes where whole objects are expected, or the other way round."""
+    """Whether labels look like strokes where whole objects are expected, or the other way round, or like a mask."""
     if options.strokes:
         return [finding.text for finding in stroke_findings(dataset)[1]]
+    if masks := _number_findings(_Counted.of(dataset).pieces):
+        return [finding.text for finding in masks]
     advice = "They are taken for whole objects; if they are strokes, say so with --annotation strokes."
     return [f"{finding.text} {advice}" for finding in looks_like_strokes(dataset)]
 
