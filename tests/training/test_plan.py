@@ -106,6 +106,12 @@ def test_fine_tuning_keeps_the_network_and_lowers_the_learning_rate():
     assert second.learning_rate < first.learning_rate
 
 
+def test_parts_of_a_few_pixels_are_refused():
+    with pytest.raises(DojoError, match="What is left to train on has 3 x 3 px at most"):
+        make_plan(replace(NUCLEI, sizes=((1, 1), (3, 3))), CPU, TrainSettings())
+    assert make_plan(replace(NUCLEI, sizes=((1, 1), (8, 8))), CPU, TrainSettings()).patch
+
+
 def test_little_memory_gives_small_batches():
     assert make_plan(NUCLEI, replace(CPU, memory=1), TrainSettings()).batch == 1
     with pytest.raises(

@@ -25,6 +25,7 @@ LARGE, TYPICAL = 72.0, 48.0  # objects larger than the first are scaled to the s
 ENOUGH = 3000  # steps after which more of them teach less than larger ones
 RUNGS = ((0.25, 0.5), (0.5, 0.5), (0.5, 0.75), (1, 0.75), (1, 1), (2, 1), (2, 1.5), (4, 1.5), (8, 1.5))  # batch, width
 LEAST = 0.25  # of a step's time, however small the batch: a GPU is not full then
+FEWEST = 16  # px in the plane of the largest training part
 THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
 
 
@@ -113,7 +114,18 @@ def own_zoom(diameter: float | None) -> float:
 
 
 def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
-    """Decide everything that the user did not; ``start`` are the net arguments of a model to start from."""
+    """Decide everything that the user did not; ``start`` are the net arguments of a model to start from.
+
+    Raises
+    ------
+    DojoError : the parts to train on are a few pixels each, or what was asked for does not fit in memory.
+    """
+    largest = max(data.sizes, key=lambda size: prod(size[-2:]))
+    if prod(largest[-2:]) < FEWEST:
+        size = " x ".join(map(str, largest))
+        raise DojoError(
+            f"What is left to train on has {size} px at most. Exclude images that small, or add larger ones."
+        )
     dims, hints = len(data.sizes[0]), data.hints
     zoom = own_zoom(data.diameter)
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
