@@ -347,7 +347,7 @@ def test_a_layer_is_saved_by_one_panel_only(qtbot, filled, panel):
     labels = filled.layers["cells_0 labels"]
     annotate.choose(labels)
     use(annotate.editing, "Delete", np.argwhere(labels.data == 1)[0])
-    saving = [p for p in (train, annotate) if labels.name in p.autosave.left.names]
+    saving = [p for p in (train, annotate) if str(labels.unique_id) in p.autosave.left.layers]
     assert len(saving) == 1
 
 

@@ -484,6 +484,7 @@ def test_a_panel_takes_over_what_another_of_its_window_left(qtbot, viewer, pair,
     labels.paint((5, 5), 1)
     saved(qtbot, first)
     first.leave("annotate")
+    labels.name = "renamed while no panel is open"
     assert [draft.folder for draft in drafts()] == [first.draft.folder]
     other = saving([])
     other.adopt_left("classify")

@@ -173,9 +173,9 @@ def test_predictions_are_no_unsaved_labels(qtbot, viewer, panel, scenes):
     says(qtbot, train, "Labels made by a model")
     train.findings.button("Use uncorrected").click()
     layer.data = layer.data * 2  # decoded again
-    assert train.autosave.left.names == ()
+    assert not train.autosave.left.layers
     layer.paint((20, 20), 99)
-    assert train.autosave.left.names == (layer.name,)
+    assert train.autosave.left.layers == {str(layer.unique_id)}
 
 
 def test_classes_are_learned_from_folders(qtbot, viewer, train, scene, tmp_path):

@@ -60,10 +60,10 @@ class Restored(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A draft, and the names of the layers that a person edited."""
+    """A draft, and the layers that a person edited (their unique ids)."""
 
     draft: Draft
-    names: tuple[str, ...]
+    layers: frozenset[str]
 
 
 @dataclass
@@ -147,7 +147,7 @@ class Autosave(QObject):
     @property
     def left(self) -> Left:
         """The autosave that another panel of the same window may take over."""
-        return Left(self.draft, tuple(x.name for x, known in self._followed.items() if known.touched))
+        return Left(self.draft, frozenset(str(x.unique_id) for x, known in self._followed.items() if known.touched))
 
     def leave(self, kind: str) -> None:
         """The panel is closing: the next one of its kind may take over."""
@@ -165,8 +165,8 @@ class Autosave(QObject):
 
     def adopt(self, left: Left) -> None:
         """Take over an autosave of this window if all its layers still exist; else it is offered like any other."""
-        layers = [x for x in self._viewer.layers if x.name in left.names and x._type_string != "image"]
-        if not (left.names and left.draft.written) or {x.name for x in layers} != set(left.names):
+        layers = [x for x in self._viewer.layers if str(x.unique_id) in left.layers]
+        if not (left.layers and left.draft.written) or len(layers) < len(left.layers):
             return
         with suppress(DojoError):  # another window was faster
             left.draft.claim()
