@@ -110,6 +110,35 @@ def test_the_network_takes_the_place_of_the_classifier_when_it_agrees_with_the_s
     assert (objects[y == 5] > 0).mean() > 0.8
 
 
+def test_the_network_separates_what_the_classifier_finds_in_one_piece():
+    rows, columns = np.indices((64, 72))
+    y = np.where(rows < 48, 1 + 4 * (rows // 16) + columns // 18, 0)  # twelve cells that touch on all sides
+    x = (y > 0) + np.random.default_rng(0).normal(0, 0.05, y.shape)
+    drawn = np.zeros(y.shape, np.int32)
+    for number, (row, column) in enumerate([(8, 9), (8, 27), (24, 45), (40, 27)], 2):
+        drawn[row - 1 : row + 2, column - 3 : column + 4] = number
+    drawn[60:63, 4:60] = 1
+    depth = np.minimum(np.minimum(rows % 16, 15 - rows % 16) / 8, np.minimum(columns % 18, 17 - columns % 18) / 9)
+    everywhere = np.stack([np.full(y.shape, 5.0), depth]).astype(np.float32)  # the ground is an object for it, too
+    ((objects, _),) = completed_strokes([Example(x[None].astype(np.float32), drawn, None, everywhere)], STROKES)
+    counts = InstanceCounts.of(y, objects)
+    assert (counts.detected, counts.false_positives) == (12, 0)
+
+
+def test_one_stroke_of_twelve_more_is_worth_less_than_round_objects():
+    rows, columns = np.indices((60, 80))
+    disc = (rows % 20 - 10) ** 2 + (columns % 20 - 10) ** 2 < 64
+    cross = disc & ((abs(rows % 20 - 10) < 2) | (abs(columns % 20 - 10) < 2))
+    number = 2 + 4 * (rows // 20) + columns // 20
+    drawn = np.where((abs(rows % 20 - 10) < 2) & (abs(columns % 20 - 10) < 2), number, 0)
+    drawn[:, 0] = 1
+    all_but_one, all_of_them = ([(mask, strokes.relative_depth(mask))] for mask in (disc & (number > 2), cross))
+    assert strokes._roundest(all_but_one, all_of_them, strokes=[drawn]) is all_but_one
+    assert strokes._roundest(all_of_them, all_but_one, strokes=[drawn]) is all_but_one
+    missed = [(disc & (number > 5), all_but_one[0][1])]
+    assert strokes._roundest(missed, all_of_them, strokes=[drawn]) is all_of_them
+
+
 def test_outside_of_the_region_nothing_is_known():
     region = np.zeros((64, 72), bool)
     region[:50] = True

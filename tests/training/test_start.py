@@ -28,6 +28,7 @@ from napari_dojo.models.library import Model, find
 from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.microscope import random_nuclei
 from napari_dojo.tasks import TASKS
+from napari_dojo.training.checks import Checks
 from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
@@ -214,6 +215,19 @@ def test_strokes_are_held_out_for_the_comparison_and_then_trained_on(own_home: P
     assert card.split["validation"] == 0
     again = prepare(strokes(), TASKS["instances"], options, SETTINGS, choose("cpu"), AUTO)  # type: ignore[arg-type]
     assert [m.name for m in again.comparison.models] == ["discs"]
+
+
+def test_a_start_that_agrees_with_the_strokes_is_tried_whatever_the_classifier_says(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(train_steps(Dataset.of(*discs(n=4)), "instances", Target(own_home / "models" / "discs"), SETTINGS))
+    monkeypatch.setattr(
+        Checks, "loss", lambda self, net: 1.0
+    )  # by the classifier's objects it is as far as a new network
+    options, control = TASKS["instances"].options(annotation="strokes"), Control()
+    steps = train_steps(strokes(), "instances", Target(tmp_path / "m"), SETTINGS, options, AUTO, control)
+    events = stopped_after(1, steps, control)
+    assert [e.start for e in events if isinstance(e, Tried) and e.step] == ["discs", "nothing"]
 
 
 def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_its_own(

@@ -47,6 +47,7 @@ RIM = 8  # pixels of an outline, at least
 TOWARDS = 1.5  # px that the probability is smoothed by, to tell inside from outside
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
 SURE = 0.9  # agreement with the strokes from which on the network is not compared with the classifier
+FITTED = 0.15  # of agreement with the strokes, that a classifier may owe to being fitted to them
 STEEP = 4.0  # times the logarithm of a depth in stacks: a dip to 95 % separates two objects
 STEEPER = 1.4  # times a depth in images: a dip of .14 separates two objects
 # times that depth, and px that a part counts as deep at least: where objects then agree better with the strokes
@@ -61,7 +62,7 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     """Objects 1..n of each training part (*S), and where they are known.
 
     Found by the maps of a network (logit of "inside", distance), or by a classifier on the strokes of all parts where there are
-    no maps, or where it agrees better with the strokes.
+    no maps, or where it agrees better with the strokes: alone, or with the network's distances in its mask.
     """
     if options.planes:
         examples = [replace(e, y=as_strokes(e.y, e.region), region=None) for e in examples]
@@ -70,8 +71,12 @@ def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[N
     learned = [_learned(e.maps, e.x, s, spacing) for e, s in zip(examples, strokes, strict=True) if e.maps is not None]
     found, agreement = learned, _agreement(learned, strokes) if len(learned) == len(examples) else -1.0
     if agreement < SURE:
-        simple = _split_as_stroked(classified_masks(examples, spacing), strokes, spacing)
-        found = learned if agreement >= _agreement(simple, strokes) else simple
+        masks = classified_masks(examples, spacing)
+        found = _split_as_stroked(masks, strokes, spacing)
+        if agreement >= 0:
+            separated = [(mask, distance) for mask, (_, distance) in zip(masks, learned, strict=True)]
+            flat = strokes[0].ndim == 2  # in stacks that was not measured
+            found = _roundest(learned, *([separated] if flat else []), found, strokes=strokes)
     return [
         (objects_from(*terrain, drawn), np.ones(drawn.shape, bool) if e.region is None else e.region)
         for terrain, drawn, e in zip(found, strokes, examples, strict=True)
@@ -82,7 +87,12 @@ def _learned(
     maps: NDArray[np.float32], x: NDArray[np.float32], strokes: NDArray[np.int32], spacing: Sequence[float]
 ) -> Terrain:
     """What a network's maps say, outlined by the image: else outlines grow or shrink from round to round."""
-    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes, spacing, SHARP), maps[1]
+    from scipy.ndimage import gaussian_filter
+
+    distance = np.asarray(maps[1], np.float32)
+    if distance.ndim == 2:  # as predictions are decoded; in stacks that was not measured
+        distance = gaussian_filter(distance, 1.0)
+    return _outlined(1 / (1 + np.exp(-maps[0])), x, strokes, spacing, SHARP), distance
 
 
 Terrain = tuple[
@@ -93,6 +103,19 @@ Terrain = tuple[
 def _agreement(found: Sequence[Terrain], strokes: Sequence[NDArray[np.int32]]) -> float:
     """Of the objects with all strokes, before these have changed anything."""
     return _counted([_split(*terrain) for terrain in found], strokes).selection_score
+
+
+def _roundest(*ways: list[Terrain], strokes: Sequence[NDArray[np.int32]]) -> list[Terrain]:
+    """Of the ways that agree with the strokes about as well as the best one, the one whose objects are roundest, the first of equals.
+
+    A classifier was fitted to the strokes, which a network that is not trained yet never saw: a little more agreement says nothing.
+    In stacks the one that agrees best.
+    """
+    agreed = [_agreement(way, strokes) for way in ways]
+    fine = [way for way, agreement in zip(ways, agreed, strict=True) if agreement >= max(agreed) - FITTED]
+    if len(fine) == 1 or strokes[0].ndim != 2:
+        return ways[int(np.argmax(agreed))]
+    return max(fine, key=lambda way: _roundness([_split(*terrain) for terrain in way]))
 
 
 def _counted(found: Sequence[NDArray[np.int32]], strokes: Sequence[NDArray[np.int32]]) -> StrokeCounts:

@@ -44,6 +44,7 @@ RECALLED = (
 )  # weight of a memory's score in the choice of a decoding: it moves three times as far as that of other images
 BOLD = 1e-3  # learning rate of a retraining on corrections with a memory, twice that of other starts
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
+NOTHING = -10.0  # in all maps where no object is found
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
 
 
@@ -188,10 +189,19 @@ class Training:
 
         Loss tells it where scores cannot: a model of dark objects finds as little among bright ones as a new network does
         (AP 0), but is sure of it, and takes longer to learn than one that knows nothing.
+
+        Where annotation is partial, the loss has targets of a classifier, which may be wrong where the start is right. So no start is
+        hopeless that agrees with the annotation as well as the baseline, and better than a network that finds nothing.
         """
         known = self.checked.validation_loss if self.checked is not None and self.start is not None else None
         new = Bundle.new(self.card).net.to(self.learner.device).eval()
-        return known is not None and known >= self.checks.loss(new)
+        if known is None or known < self.checks.loss(new):
+            return False
+        if self.task.supervision.completion(self.options) is None:
+            return True
+        nothing = [np.full_like(maps, NOTHING) for maps in self.checks.maps]
+        found = self.checks.judge.score(nothing, self.checks.decoding).selection_score
+        return self.reached <= found or self.reached < (self.baseline or {}).get("selection_score", 0.0)
 
     def leave(self, better: Training) -> None:
         """Another one continues."""
