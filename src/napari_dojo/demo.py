@@ -42,7 +42,17 @@ def demo(run: Callable[[list[str]], int], out: Path, minutes: float = 1.5, *, he
             f"{minutes}",
         ],
         ["predict", f"{model}", f"{test / 'images'}", "--out", f"{out / 'labels'}", "--overwrite"],
-        ["evaluate", f"{model}", "--input", f"{test / 'images'}", "--target", f"{test / 'labels'}", "--out", f"{out}"],
+        [
+            "evaluate",
+            f"{model}",
+            "--input",
+            f"{test / 'images'}",
+            "--target",
+            f"{test / 'labels'}",
+            "--out",
+            f"{out}",
+            "--overwrite",
+        ],
     ):
         print("\n$ napari-dojo " + " ".join(step))
         code = run(step)
