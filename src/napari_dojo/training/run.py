@@ -39,9 +39,7 @@ __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
 KEPT = 0.5  # share of the start's weights in a model that was trained on corrections, where the start has no memory
-RECALLED = (
-    1 / 3
-)  # weight of a memory's score in the choice of a decoding: it moves three times as far as that of other images
+RECALLED = 1 / 3  # weight of a memory's score for its decoding: it moves three times as far as that of other images
 BOLD = 1e-3  # learning rate of a retraining on corrections with a memory, twice that of other starts
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NOTHING = -10.0  # in all maps where no object is found
