@@ -10,7 +10,6 @@ from napari_dojo.metrics.corrections import (
     classes_fixed_and_broken,
     fixed_and_broken,
     strokes_fixed_and_broken,
-    wrong_objects,
 )
 
 
@@ -84,22 +83,6 @@ def test_nothing_accepted():
 def test_other_sizes_are_refused():
     with pytest.raises(DojoError):
         fixed_and_broken(np.zeros((5, 5), int), np.zeros((5, 6), int), np.zeros((5, 5), int))
-
-
-def test_wrong_objects_are_those_that_have_no_partner_and_predicted_ones_that_are_none():
-    y, p = np.zeros((20, 40), int), np.zeros((20, 40), int)
-    y[2:8, 2:8], y[2:8, 12:18], y[12:18, 2:8] = 1, 2, 3
-    p[2:8, 2:8], p[2:8, 16:18], p[12:18, 30:36] = 5, 6, 7  # right; too small; there is none; the third is missed
-    wrong = np.zeros(y.shape, bool)
-    wrong[2:8, 12:18] = wrong[12:18, 2:8] = wrong[12:18, 30:36] = True
-    np.testing.assert_array_equal(wrong_objects(y, p), wrong)
-    accepted = np.zeros(y.shape, bool)
-    accepted[:, :16] = (
-        True  # most of the second object is, so that all of it counts; the predicted one without partner is not
-    )
-    wrong[:, 20:] = False
-    np.testing.assert_array_equal(wrong_objects(y, p, accepted), wrong)
-    assert not wrong_objects(y, y, accepted).any()
 
 
 def test_strokes_are_right_where_each_lies_in_an_object_of_its_own():

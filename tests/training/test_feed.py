@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 from discs import discs
 
-from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Cleaned
 from napari_dojo.data.resample import resize
 from napari_dojo.data.resident import Source
-from napari_dojo.data.streamed import weight_of
 from napari_dojo.device import choose
 from napari_dojo.events import Done
-from napari_dojo.inference.predict import predict
-from napari_dojo.models.bundle import load
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import find
 from napari_dojo.settings import TrainSettings
@@ -45,62 +42,6 @@ def test_networks_that_see_objects_enlarged_are_judged_on_the_same_places() -> N
     assert [s.size for s in enlarged] == [tuple(round(1.5 * n) for n in s.size) for s in plain]
     for a, b in zip(plain, enlarged, strict=True):
         assert set(np.unique(b.y)) == set(np.unique(a.y))
-
-
-@pytest.mark.parametrize("task", ["instances", "semantic"])
-@pytest.mark.parametrize("accepted", [True, False])
-def test_half_of_what_is_drawn_of_corrections_is_what_the_model_before_got_wrong(
-    task: str, accepted: bool, tmp_path: Path
-) -> None:
-    """Of four images, all as predicted but one object; without a model that was corrected, nothing is drawn more often."""
-    images, labels = discs(n=4)
-    if task == "instances":
-        model = load(find("nuclei-fluorescence"))
-    else:
-        settings = TrainSettings(steps=30, width=4, depth=1, test=0.0)
-        data = Dataset.of(images, [1 + (y > 0) for y in labels])
-        assert isinstance(list(train_steps(data, task, Target(tmp_path / "m"), settings))[-1], Done)
-        model = load(tmp_path / "m")
-    truth = [predict(model, x) for x in images]
-    wrong = labels[2] == 5
-    truth[2][wrong] = 0 if task == "instances" else 3 - truth[2][wrong]
-    regions = [np.ones(y.shape, bool) for y in truth]
-    if accepted:
-        for region in regions:
-            region[:, 70:] = False
-    samples = [Sample(f"{k}", x[None], y, r) for k, (x, y, r) in enumerate(zip(images, truth, regions, strict=True))]
-    settings = TrainSettings(steps=1, validation=0.0, test=0.0)
-    setup = prepare(Dataset(tuple(samples)), TASKS[task], TASKS[task].options(), settings, choose("cpu"))
-    plain = Feed(setup, Scaled.of(setup), model.card)
-    before, after = plain.training_sources(), replace(plain, corrected=model).training_sources()
-
-    def share(sources: list[Source]) -> float:
-        """Of the draws that aim at something, how many aim at what is wrong."""
-        weights = np.array([weight_of(s) for s in sources])
-        there = [wrong[tuple(s.anchors.T)].mean() if k == 2 else 0.0 for k, s in enumerate(sources)]
-        return float(weights @ there / weights.sum())
-
-    assert share(before) < 0.2
-    assert 0.5 <= share(after) < 0.6
-    assert all((s.region if s.region is not None else regions[0])[tuple(s.anchors.T)].all() for s in after)
-    ratios = [weight_of(b) / weight_of(a) for a, b in zip(before, after, strict=True)]
-    assert ratios[0] == ratios[1] == ratios[3] == pytest.approx(1)
-    assert sum(map(weight_of, after)) == pytest.approx(2 * sum(map(weight_of, before)))
-
-
-@pytest.mark.parametrize("annotated", [True, False])
-def test_without_mistakes_all_is_drawn_as_often_as_before(annotated: bool) -> None:
-    model, (images, _) = load(find("nuclei-fluorescence")), discs(n=2)
-    data = Dataset.of(images, [predict(model, x) for x in images])
-    if not annotated:
-        first = replace(data.samples[0], region=np.zeros(images[0].shape, bool))
-        data = replace(data, samples=(first, *data.samples[1:]))
-    settings = TrainSettings(steps=1, validation=0.0, test=0.0)
-    setup = prepare(data, TASKS["instances"], TASKS["instances"].options(), settings, choose("cpu"))
-    plain = Feed(setup, Scaled.of(setup), model.card)
-    for a, b in zip(plain.training_sources(), replace(plain, corrected=model).training_sources(), strict=True):
-        np.testing.assert_array_equal(a.anchors, b.anchors)
-        assert weight_of(a) == pytest.approx(weight_of(b))
 
 
 @pytest.mark.parametrize("zoom", [0.25, 1.5])

@@ -29,7 +29,6 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.microscope import random_nuclei
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.checks import Checks
-from napari_dojo.training.feed import Feed
 from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
@@ -232,10 +231,8 @@ def test_a_start_that_agrees_with_the_strokes_is_tried_whatever_the_classifier_s
 
 
 def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_its_own(
-    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_home: Path, tmp_path: Path
 ) -> None:
-    """Both are trained on the same batches: what the start gets wrong is not drawn more often here."""
-    monkeypatch.setattr(Feed, "_mistakes", lambda self, model, found: [np.zeros((0, 2), np.int32)] * len(found))
     known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=20)
     data = Dataset.of(*discs(n=4))
     list(train_steps(data, "instances", Target(known), settings))

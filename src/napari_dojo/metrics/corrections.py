@@ -13,14 +13,7 @@ from napari_dojo.metrics.base import same_size
 from napari_dojo.metrics.matching import Comparison, Verdict
 from napari_dojo.metrics.strokes import BACKGROUND, MOST, in_own_objects
 
-__all__ = [
-    "Changed",
-    "Checked",
-    "classes_fixed_and_broken",
-    "fixed_and_broken",
-    "strokes_fixed_and_broken",
-    "wrong_objects",
-]
+__all__ = ["Changed", "Checked", "classes_fixed_and_broken", "fixed_and_broken", "strokes_fixed_and_broken"]
 
 
 @dataclass(frozen=True)
@@ -144,17 +137,6 @@ def classes_fixed_and_broken(
 ) -> Checked:
     """The same for classes (*S; 0 not annotated): each connected part of one class is right where most of it has that class."""
     return _by_pieces(_class_pieces, labels, (before, after), accepted, apart)
-
-
-def wrong_objects(
-    labels: ArrayLike, predicted: ArrayLike, accepted: ArrayLike | None = None, threshold: float = 0.5
-) -> NDArray[np.bool_]:
-    """Pixels (*S) of accepted objects that a prediction gets wrong, and of predicted ones that are none; as `fixed_and_broken`."""
-    y = np.asarray(labels)
-    region = None if accepted is None else _of_whole_objects(y, np.asarray(accepted) > 0, 0)
-    compared = Comparison.of(y, predicted, 0, region)
-    wrong = compared.paint(compared.at(threshold)) > Verdict.MATCHED
-    return wrong if region is None else wrong & region
 
 
 @dataclass(frozen=True)

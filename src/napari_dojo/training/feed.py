@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_dojo.boxes import Box, slices, wider
 from napari_dojo.data.batches import Batches, Patches, Source
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Normalization
@@ -19,9 +18,7 @@ from napari_dojo.data.streamed import weight_of
 from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference.predictor import Predictor
-from napari_dojo.metrics.corrections import wrong_objects
-from napari_dojo.models.bundle import Bundle
-from napari_dojo.models.card import Card, decoding_of
+from napari_dojo.models.card import Card
 from napari_dojo.tasks import Example, Task
 from napari_dojo.training.judge import Judge, some_crops
 from napari_dojo.training.learner import Learner
@@ -34,9 +31,6 @@ __all__ = ["Feed", "Scaled"]
 
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 REHEARSED = 0.45  # share of the patches that come from the memory
-MISTAKEN = 0.5  # share of the other patches that aim at what the start of a retraining on corrections gets wrong
-LOOKED_AT = 3e6  # pixels in which that is looked for
-AROUND = 64  # px around annotated places that their prediction needs
 ON_GPU = 4  # times as many
 FITTING = 0.4  # share of the free memory that images may take which are mapped from files
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
@@ -70,14 +64,13 @@ class Feed:
     """What of the samples goes into the network, and how.
 
     ``card`` is that of the model, of which the numbers of the targets and the scale of its output count; ``memory`` : parts
-    of what its start was trained on, which are trained on again; ``corrected`` : the model whose predictions were corrected.
+    of what its start was trained on, which are trained on again.
     """
 
     setup: Setup
     samples: Scaled
     card: Card
     memory: tuple[Source, ...] = ()
-    corrected: Bundle | None = None
 
     @property
     def task(self) -> Task:
@@ -156,52 +149,8 @@ class Feed:
 
     def training_sources(self, net: Any = None) -> list[Source]:
         """Those that are trained on; partial annotation is completed by what the network predicts, or without one."""
-        found = self._aimed(self.completed(self.sources(self.samples.split.training), net))
+        found = self.completed(self.sources(self.samples.split.training), net)
         return [*found, *self._rehearsed(found)]
-
-    def _aimed(self, found: Sequence[Source]) -> list[Source]:
-        """The same sources; `MISTAKEN` of the patches of all aim at what the model that was corrected gets wrong.
-
-        Of what a person accepts, most is what that model predicted, and so few patches would show it anything new.
-        """
-        if self.corrected is None:
-            return list(found)
-        wrong = self._mistakes(self.corrected, found)
-        own = [weight_of(source) for source in found]
-        more = [weight_of(replace(s, anchors=a)) if len(a) else 0.0 for s, a in zip(found, wrong, strict=True)]
-        times = MISTAKEN / (1 - MISTAKEN) * sum(own) / (sum(more) or 1.0)
-        aimed = []
-        for k, (source, places, weight, extra) in enumerate(zip(found, wrong, own, more, strict=True)):
-            total = weight + times * extra
-            anchors = _mixed(places, source.anchors, times * extra / total, self.setup.settings.seed + k)
-            new = replace(source, anchors=anchors, weight=1.0)
-            aimed.append(replace(new, weight=total / weight_of(new)))
-        return aimed
-
-    def _mistakes(self, model: Bundle, found: Sequence[Source]) -> list[NDArray[np.int32]]:
-        """Of each source, places (n, dims) on what a model gets wrong, each object as often as the others."""
-        kind, seed = self.task.layout(self.options).kind, self.setup.settings.seed
-        places = [np.zeros((0, len(source.size)), np.int32) for source in found]
-        if not (kind.objects or kind.classes):
-            return places
-        decoding, left = decoding_of(model.card), LOOKED_AT
-        for k, source in enumerate(found):
-            box = _annotated(source)
-            pixels = float(np.prod([b - a for a, b in box]))
-            if not pixels:
-                continue
-            left -= pixels
-            if left < 0:
-                break
-            part = _part(source, box)
-            judge = Judge(self.task, self.options, self.card, self.device, (part,))
-            predicted = judge.decoded(judge.predict(model.net)[0], decoding, part)
-            y = np.asarray(part.y)
-            wrong = wrong_objects(y, predicted, part.region) if kind.objects else (y > 0) & (y != predicted)
-            wrong = wrong if part.region is None else wrong & part.region
-            if wrong.any():
-                places[k] = kind.places(y, wrong, seed + k) + np.array([a for a, _ in box], np.int32)
-        return places
 
     def _rehearsed(self, found: Sequence[Source]) -> list[Source]:
         """The memory, drawn as often as `REHEARSED` says, however much is annotated now."""
@@ -245,33 +194,6 @@ class Feed:
         crop = np.asarray(x[(slice(None), *(slice(0, n) for n in size))])
         more = [(0, 0)] + [(0, n - m) for n, m in zip(size, crop.shape[1:], strict=True)]
         return np.pad(crop, more, mode="edge")
-
-
-def _annotated(source: Source) -> Box:
-    """The box that holds all annotated places of a source, and what a prediction in it needs around them; empty: there are none."""
-    whole = tuple((0, n) for n in source.size)
-    if source.region is None:
-        return whole
-    axes = range(source.region.ndim)
-    lines = [np.flatnonzero(source.region.any(tuple(b for b in axes if b != a))) for a in axes]
-    if not len(lines[0]):
-        return tuple((0, 0) for _ in whole)
-    return wider([(int(line[0]), int(line[-1]) + 1) for line in lines], AROUND, source.size)
-
-
-def _part(source: Source, box: Box) -> Source:
-    """What of a source lies in a box."""
-    region = None if source.region is None else source.region[slices(box)]
-    return replace(source, x=source.x[(slice(None), *slices(box))], y=source.y[slices(box)], region=region)
-
-
-def _mixed(some: NDArray[np.int32], others: NDArray[np.int32], share: float, seed: int) -> NDArray[np.int32]:
-    """Rows of both, this share of them of the first; as they are where there is nothing of one of them."""
-    if not len(some) or not len(others):
-        return others if not len(some) else some
-    rng, count = np.random.default_rng(seed), len(some) + len(others)
-    first = round(share * count)
-    return np.concatenate([rng.choice(some, first), rng.choice(others, count - first)])
 
 
 def _do_not_fit(dataset: Dataset) -> bool:

@@ -79,18 +79,16 @@ class Judge:
         ``also`` : a further score of a decoding, which counts against another one, but alone speaks for none.
         """
         few = replace(self, sources=tuple(_first(self.sources, TUNED)))
-
-        def reached(candidate: Any) -> tuple[float, float]:
-            here = few.score(maps, candidate).selection_score
-            return here, here + also(candidate)
-
-        best, top = decoding, reached(decoding)
+        best, here, there = decoding, few.score(maps, decoding).selection_score, also(decoding)
         for field in reversed(fields_of(type(decoding))):
             for value in field.option.trials:
                 candidate = replace(best, **{field.name: value})
-                found = reached(candidate)
-                if min(np.subtract(found, top)) > GAIN:
-                    best, top = candidate, found
+                gain = few.score(maps, candidate).selection_score - here
+                if gain <= GAIN:
+                    continue
+                other = also(candidate)
+                if gain + other - there > GAIN:
+                    best, here, there = candidate, here + gain, other
         return best
 
     def calibration(self, net: Any) -> tuple[float, list[list[float]]] | None:

@@ -93,7 +93,7 @@ class Training:
         if memory and not self.settings.learning_rate:
             self.plan = replace(self.plan, learning_rate=BOLD)
             self.setup = setup = replace(setup, plan=self.plan)
-        self.feed = Feed(setup, samples, self.card, memory, self._corrected)
+        self.feed = Feed(setup, samples, self.card, memory)
         self.recorder = Recorder(target, setup, self.feed.example(), samples.fingerprint)
         self.improved = True  # the last check was better than all before
         self.checks = Checks(self.feed, control, target.run, like.checks if like else None)
@@ -126,7 +126,7 @@ class Training:
         learner.agree()
         like, self._like = self._like, None
         same = [
-            (t.plan.patch, t.plan.batch, t.world.size, t._remembered, t._completed_by, id(t._corrected))
+            (t.plan.patch, t.plan.batch, t.world.size, t._remembered, t._completed_by)
             for t in (like, self)
             if t is not None
         ]
@@ -269,19 +269,13 @@ class Training:
             return
         yield self._finish(learner)
 
-    @property
-    def _corrected(self) -> Bundle | None:
-        """Of a retraining on corrections of whole objects or classes: its start, which has the same maps."""
-        start, completed = self.start, self.task.supervision.completion(self.options)
-        corrected = self.target.corrections and completed is None
-        return start if corrected and start is not None and start.card.maps == self.card.maps else None
-
     def _memory(self) -> tuple[Source, ...]:
         """Of a retraining on corrections: what its start was trained on, where that is kept and fits."""
-        if self._corrected is None:
+        start, completed = self.start, self.task.supervision.completion(self.options)
+        if start is None or not self.target.corrections or completed is not None or start.card.maps != self.card.maps:
             return ()
         try:
-            found = memory_of(find(self._corrected.card.name))
+            found = memory_of(find(start.card.name))
         except DojoError:
             return ()
         fits = len(self.card.spatial), self.card.channels
