@@ -55,6 +55,7 @@ def test_zero_of_a_ground_truth_is_scored_as_it_is_said_to_be():
     strokes = SemanticOptions("background", ("cell", "wall"), (1, 2))
     (doubt,) = SEMANTIC.target.doubts(Dataset.of([RNG.random(y.shape)], [y]), strokes)
     assert "no class of the model" in doubt
+    assert SEMANTIC.target.doubts(Dataset.of([RNG.random(y.shape)], [found]), strokes) == []  # there is no 0
 
 
 def test_what_lies_outside_the_region_is_not_annotated():

@@ -68,6 +68,19 @@ def test_what_is_out_of_focus_may_be_unlabelled():
     assert found[True] < 0.15 * found[False]
 
 
+@pytest.mark.parametrize("size", [(96, 96), (24, 96, 96)])
+def test_where_nothing_is_as_sharp_as_objects_nothing_is_claimed(size):
+    """In images and in volumes."""
+    grid = np.indices(size)
+    y = np.zeros(size, np.int32)
+    middle = [12] * (len(size) - 2)
+    for number, place in enumerate([(16, 16), (16, 48), (16, 80), (48, 16)], 1):
+        y[sum((g - c) ** 2 for g, c in zip(grid, [*middle, *place], strict=True)) <= 64] = number
+    blurred = np.exp(-sum((g - c) ** 2 for g, c in zip(grid, [*middle, 70, 70], strict=True)) / (2 * 9.0**2))
+    x = 100 + 200.0 * (y > 0) + 150 * blurred + np.random.default_rng(0).normal(0, 2, size)
+    assert unlabelled(x[None], y, None, 16).shape == (0, len(size))
+
+
 def test_a_ground_as_bright_as_objects_is_no_object():
     """Coins in uneven light: parts of the ground are as bright as coins."""
     x = coins()

@@ -117,6 +117,17 @@ def test_a_decoding_that_is_right_stays():
     assert judge(rod()).tuned([perfect(rod())], InstancesDecoding(), lambda d: d.split) == InstancesDecoding()
 
 
+def test_what_counts_against_a_decoding_is_asked_only_where_it_decides():
+    asked: list[float] = []
+
+    def also(decoding: InstancesDecoding) -> float:
+        asked.append(decoding.split)
+        return 0.0
+
+    judge(rod()).tuned([perfect(rod())], InstancesDecoding(), also)
+    assert asked == [0.2]  # of the one that is right already
+
+
 def test_figures_name_what_selects_the_model():
     y = rod()
     told = figures(judge(y).score([perfect(y)], InstancesDecoding()))

@@ -114,11 +114,12 @@ def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOpti
 
 def doubts(dataset: Dataset, options: SemanticOptions) -> list[str]:
     """Whether label 0 of a ground truth, said to be the background, is no class of the model, or probably not annotated."""
-    if options.zero == "unlabelled":
+    counts, pixels = _painted(dataset, options)
+    if options.zero == "unlabelled" or 0 not in counts:
         return []
     if 0 not in options.values:
         return ["0 is said to be the background, but it is no class of the model: these pixels are not scored."]
-    found = _zero_findings(*_painted(dataset, options), options)
+    found = _zero_findings(counts, pixels, options)
     return [f"{finding.text} Then say so with --zero unlabelled." for finding in found]
 
 

@@ -61,8 +61,9 @@ SPLIT, LOWEST, SMALLEST = 0.2, 0.2, 12.0  # of objects that are not known yet, s
 def completed_strokes(examples: Sequence[Example], options: Any) -> list[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
     """Objects 1..n of each training part (*S), and where they are known.
 
-    Found by the maps of a network (logit of "inside", distance), or by a classifier on the strokes of all parts where there are
-    no maps, or where it agrees better with the strokes: alone, or with the network's distances in its mask.
+    Found by the maps of a network (logit of "inside", distance), by a classifier on the strokes of all parts, or by the network's
+    distances in the classifier's mask: in images by what gives the roundest objects of all that agree with the strokes about
+    equally well, in stacks by what agrees best. Without maps by the classifier, with maps that agree with nearly all strokes by these.
     """
     if options.planes:
         examples = [replace(e, y=as_strokes(e.y, e.region), region=None) for e in examples]
@@ -108,7 +109,7 @@ def _agreement(found: Sequence[Terrain], strokes: Sequence[NDArray[np.int32]]) -
 def _roundest(*ways: list[Terrain], strokes: Sequence[NDArray[np.int32]]) -> list[Terrain]:
     """Of the ways that agree with the strokes about as well as the best one, the one whose objects are roundest, the first of equals.
 
-    A classifier was fitted to the strokes, which a network that is not trained yet never saw: a little more agreement says nothing.
+    A classifier was fitted to the strokes, which the network of a start never saw: a little more agreement says nothing.
     In stacks the one that agrees best.
     """
     agreed = [_agreement(way, strokes) for way in ways]

@@ -51,6 +51,8 @@ def unlabelled(x: NDArray[Any], y: NDArray[Any], region: NDArray[np.bool_] | Non
     slope = ndi.gaussian_gradient_magnitude(excess, 1)
     steep = STEEP * np.median(slope[_rim((y > 0) & (excess > 0))])
     alike = large[ndi.median(slope, pieces * _rim(found), large) >= steep]
+    if not len(alike):
+        return nothing
     kept = np.isin(pieces, alike)
     depth = ndi.gaussian_filter(ndi.distance_transform_edt(kept), 1)  # so that clusters come apart
     peaks = peak_local_max(depth, min_distance=max(1, round(diameter / 3)), labels=pieces * kept, exclude_border=False)

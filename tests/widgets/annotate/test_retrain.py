@@ -282,6 +282,19 @@ def test_a_start_that_was_deleted_is_said_and_the_next_press_starts_without(qtbo
         section._start_by_hand = None
 
 
+def test_a_start_that_changed_with_a_deleted_prediction_model_is_said(qtbot, filled, annotate, monkeypatch):
+    """The parent of the prediction's model was chosen, and is still there."""
+    section = annotate.retrain
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(section.train_button.isEnabled)
+    other = next(i for i in range(section.start_box.count()) if i != section.start_box.currentIndex())
+    monkeypatch.setattr(section, "use", lambda editing: section.start_box.setCurrentIndex(other))
+    section.train_button.click()
+    assert not section.busy
+    now = section.start_box.currentText()
+    assert section.message.text() == f"The model of the prediction is no longer there. Start from: {now}."
+
+
 @pytest.mark.parametrize("found", [True, False])
 def test_of_strokes_the_newest_prediction_is_shown_and_what_to_do_with_it_said(filled, annotate, outcome, found):
     section, image = annotate.retrain, filled.layers["cells_1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -522,6 +523,38 @@ def test_a_chosen_model_that_was_deleted_is_said_until_another_is_chosen(viewer,
         apply.refresh_models()
     box.activated.emit(0)
     assert not box.note.isVisibleTo(apply)
+
+
+def test_objects_are_not_predicted_without_the_classes_that_were_chosen(viewer, panel, known, monkeypatch):
+    listed = known("a")
+    viewer.add_image(squares(1))
+    apply = panel(ApplyPanel)
+    box = apply.request.class_box
+    classifier = replace(listed[0], name="types", path=listed[0].path.with_name("types"))
+    lost = [classifier]
+    monkeypatch.setattr(type(apply.request), "classifier", property(lambda self: lost[0]))
+    monkeypatch.setattr(box, "holds", lambda model: False)
+    apply.apply_button.click()
+    assert not apply.runner.busy
+    monkeypatch.setattr(box, "holds", lambda model: True)
+    lost[0] = None
+    made = []
+    monkeypatch.setattr(apply.runner, "start", made.append)
+    apply.apply_button.click()
+    assert len(made) == 1
+
+
+def test_the_note_of_a_deleted_model_names_the_one_that_is_chosen_now(viewer, panel, known, monkeypatch):
+    listed = known("a", "b", "c")
+    viewer.add_image(squares(1))
+    apply = panel(ApplyPanel)
+    assert apply.choose_model("c")
+    monkeypatch.setattr(apply_module, "models", lambda: listed[:2])
+    apply.refresh_models()
+    box = apply.request.model_box
+    box.setCurrentIndex(1)
+    assert box.note.text() == f"! The model c is no longer there. Chosen instead: {box.chosen.name}."
+    assert box.chosen.name == "b"
 
 
 def test_a_renamed_image_is_still_the_image_of_its_results(qtbot, viewer, panel, known, at_once):

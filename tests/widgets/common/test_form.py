@@ -153,6 +153,9 @@ def test_a_long_name_is_broken_where_the_panel_ends(qtbot, words):
     qtbot.addWidget(label)
     assert label.text() == words.format(name)  # as it was set
     assert label.heightForWidth(200) > 2 * short.heightForWidth(200)
+    label.setText(f'<a href="file:///data/{name}">{name}</a>')
+    assert f'href="file:///data/{name}"' in QLabel.text(label)  # the link leads there
+    assert "\u200b" in QLabel.text(label)
     path = "/data/an_experiment_with_a_long_name/of_a_certain_day"
     label.setText(path)
     assert QLabel.text(label).replace("\u200b", "") == path

@@ -284,8 +284,11 @@ class RetrainSection(QWidget):
             return
         chosen = self.start_box.currentData()
         self.use(self._editing)
-        if self.start_box.currentData() != chosen:
-            return  # it was deleted meanwhile, which is said
+        if self.start_box.currentData() != chosen:  # a model was deleted meanwhile, and no other is used at this press
+            if not self._lost:
+                now = self.start_box.currentText()
+                self.message.setText(escape(f"The model of the prediction is no longer there. Start from: {now}."))
+            return
         found = self._annotated()
         if found is None:
             self.failed.emit(NO_IMAGE)

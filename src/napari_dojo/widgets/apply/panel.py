@@ -137,10 +137,12 @@ class ApplyPanel(Panel):
         """Apply the chosen model to what is chosen."""
         if self.runner.busy:
             return
-        model = self.model
+        model, classifier = self.model, self.request.classifier
         self.refresh_models()
-        if model is not None and not self.request.model_box.holds(model):
-            return  # it was deleted meanwhile, which is said
+        kept = [model is None or self.request.model_box.holds(model)]
+        kept += [classifier is None or self.request.class_box.holds(classifier)]
+        if not all(kept):
+            return  # one was deleted meanwhile, which is said
         try:
             self._work = self.request.work(self.outcome.values)
         except DojoError as error:

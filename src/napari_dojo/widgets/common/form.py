@@ -58,7 +58,8 @@ __all__ = [
 NARROW = "QComboBox { padding: 3px 0px 3px 4px; } QComboBox:disabled { padding: 2px 0px 2px 3px; }"
 STEADY = "QPushButton:disabled { padding: 3px; } "  # as high as enabled: napari gives it a border of 1 px
 TIGHT = "padding: 0px 7px;"  # of a label without room above and below, see `tight`
-LONG, BREAK = re.compile(r"""[^\s<>"'/\\:;&=-]{25,}"""), "\u200b"  # a name that is broken; where a line may end
+LONG = re.compile(r"""<[^>]*>|[^\s<>"'/\\:;&=-]{25,}""")  # a tag, which stays as it is, or a name that is broken
+BREAK = "\u200b"  # where a line may end
 NO_ARROW = "QToolButton::menu-indicator { image: none; }"
 
 
@@ -217,6 +218,11 @@ def described(widget: QWidget, name: str, tip: str) -> None:
     widget.setToolTip(tip)
 
 
+def _broken(text: str) -> str:
+    """A long name with places where a line may end; a tag as it is."""
+    return text if text.startswith("<") else BREAK.join(re.findall(".{1,8}", text))
+
+
 class _Sentence(QLabel):
     """A label that wraps, also within long names, and is never lower than some lines of its font, whether its text is plain or rich."""
 
@@ -235,7 +241,7 @@ class _Sentence(QLabel):
     def setText(self, text: str | None) -> None:  # noqa: N802
         """Show this; Qt breaks lines between words alone, and a name may be wider than the panel."""
         self._text = text or ""
-        super().setText(LONG.sub(lambda word: BREAK.join(re.findall(".{1,8}", word[0])), self._text))
+        super().setText(LONG.sub(lambda found: _broken(found[0]), self._text))
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
         """What the text needs, at least the room for all lines."""

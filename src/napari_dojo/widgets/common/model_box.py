@@ -42,9 +42,13 @@ class ModelBox(NameBox):
         self.note.setAccessibleName("What became of the chosen model")
         self.note.hide()
         self.activated.connect(self._activated)
+        self.currentIndexChanged.connect(self._changed)
 
     def _activated(self, *_: Any) -> None:
         self._lose("")
+
+    def _changed(self, *_: Any) -> None:
+        self._lose(self.lost)
 
     def _lose(self, name: str) -> None:
         self.lost = name
