@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.figures import FIGURES, figure_of
+from napari_dojo.io.atomic import check_free
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.metrics.classes import ClassCounts
 from napari_dojo.metrics.images import ImageScores
@@ -23,9 +24,7 @@ LONGEST = 12  # rows of single images in a table
 
 def check_new(folder: Path) -> None:
     """DojoError where a folder holds the scores of an earlier evaluation."""
-    for path in (folder / name for name in (SCORES, *FIGURES)):
-        if path.exists():
-            raise DojoError(f"{path} exists already. Choose another folder, or replace it with --overwrite.")
+    check_free(folder / name for name in (SCORES, *FIGURES))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from napari_dojo.inference.geometry import Image, Input, resolve
 from napari_dojo.inference.sinks import UNFINISHED, Store, Stored, memory_mapped, size_of
 from napari_dojo.inference.tables import TABLES, USUAL, class_rows, class_table, table_of, write_csv
 from napari_dojo.io import images
-from napari_dojo.io.atomic import check_writable
+from napari_dojo.io.atomic import check_free, check_writable
 from napari_dojo.io.datasets import outputs
 from napari_dojo.io.images import Picture
 from napari_dojo.io.names import as_file_name
@@ -306,9 +306,8 @@ class TiffSink:
                     f"{path.name} would be written twice, with {files[0].name} and with {owner.name}. Rename an image, "
                     "or choose some by a pattern such as '*.tif'."
                 )
-        there = next((p for p in files if os.path.lexists(p)), None)
-        if there is not None and not (self.overwrite or self.resumed):
-            raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
+        if not (self.overwrite or self.resumed):
+            check_free(files)
 
     def _check_whole(self, prediction: Path) -> None:
         """DojoError where a prediction is there without what is wanted beside it: to do it again would replace what is there."""

@@ -7,14 +7,14 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["check_writable", "remove_parts", "replacing", "write_safely"]
+__all__ = ["check_free", "check_writable", "remove_parts", "replacing", "write_safely"]
 
 
 @contextmanager
@@ -44,6 +44,13 @@ def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
         raise DojoError(_why_not(path, error, nbytes)) from error
     finally:
         _remove(part)
+
+
+def check_free(paths: Iterable[Path]) -> None:
+    """DojoError where one of the files that a command is to write is there already, links that lead nowhere among them."""
+    there = next((p for p in paths if os.path.lexists(p)), None)
+    if there is not None:
+        raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
 
 
 def check_writable(folder: Path) -> None:

@@ -114,8 +114,10 @@ def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOpti
 
 def doubts(dataset: Dataset, options: SemanticOptions) -> list[str]:
     """Whether label 0 of a ground truth, said to be the background, is no class of the model, or probably not annotated."""
+    if options.zero == "unlabelled":
+        return []
     counts, pixels = _painted(dataset, options)
-    if options.zero == "unlabelled" or 0 not in counts:
+    if 0 not in counts:
         return []
     if 0 not in options.values:
         return ["0 is said to be the background, but it is no class of the model: these pixels are not scored."]

@@ -112,11 +112,12 @@ def _roundest(*ways: list[Terrain], strokes: Sequence[NDArray[np.int32]]) -> lis
     A classifier was fitted to the strokes, which the network of a start never saw: a little more agreement says nothing.
     In stacks the one that agrees best.
     """
-    agreed = [_agreement(way, strokes) for way in ways]
-    fine = [way for way, agreement in zip(ways, agreed, strict=True) if agreement >= max(agreed) - FITTED]
+    found = [[_split(*terrain) for terrain in way] for way in ways]
+    agreed = [_counted(objects, strokes).selection_score for objects in found]
+    fine = [k for k, agreement in enumerate(agreed) if agreement >= max(agreed) - FITTED]
     if len(fine) == 1 or strokes[0].ndim != 2:
         return ways[int(np.argmax(agreed))]
-    return max(fine, key=lambda way: _roundness([_split(*terrain) for terrain in way]))
+    return ways[max(fine, key=lambda k: _roundness(found[k]))]
 
 
 def _counted(found: Sequence[NDArray[np.int32]], strokes: Sequence[NDArray[np.int32]]) -> StrokeCounts:

@@ -153,7 +153,7 @@ def _scored(ready: Ready, test: Dataset, task: Task, options: Any) -> Score:
 
 
 def _as_trained(ready: Ready, options: Any) -> Any:
-    """The options that the training has completed, with those that the model does not keep."""
+    """The options that the training has completed, with those that say how the data are annotated."""
     given = asdict(options)
     own = {f.name: given[f.name] for f in fields_of_data(type(options))}
     return replace(options_of(ready.card), **own)

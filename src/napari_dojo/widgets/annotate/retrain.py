@@ -450,9 +450,8 @@ class RetrainSection(QWidget):
         self.train_button.setEnabled(not why and not busy)
         self.train_button.setToolTip(why or TIP)
         if not busy and self.message.text() in ("", self._why):
-            self._why = (
-                (why or self._lost) if self._editing is not None else ""
-            )  # without labels the panel says more, above
+            said = why or self._lost
+            self._why = said if self._editing is not None else ""  # without labels the panel says more, above
             self.message.setText(self._why)
         for widget in (self.start_box, self.minutes_box):
             widget.setEnabled(not busy)

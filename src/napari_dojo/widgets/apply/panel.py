@@ -137,11 +137,9 @@ class ApplyPanel(Panel):
         """Apply the chosen model to what is chosen."""
         if self.runner.busy:
             return
-        model, classifier = self.model, self.request.classifier
+        chosen = (self.request.model_box, self.model), (self.request.class_box, self.request.classifier)
         self.refresh_models()
-        kept = [model is None or self.request.model_box.holds(model)]
-        kept += [classifier is None or self.request.class_box.holds(classifier)]
-        if not all(kept):
+        if any(model is not None and not box.holds(model) for box, model in chosen):
             return  # one was deleted meanwhile, which is said
         try:
             self._work = self.request.work(self.outcome.values)
