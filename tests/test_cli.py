@@ -331,7 +331,11 @@ def test_models_are_exported_imported_listed_and_removed(data: Path, capsys: pyt
     assert {"mine"} <= {m["name"] for m in json.loads(there)}
     for model in ("mine", str(data / "m.zip")):
         assert main(["predict", model, str(data / "images"), "--out", str(data / "out"), "--overwrite"]) == 0
+        capsys.readouterr()
+        assert main(["models", "test", model, "--json"]) == 0
+        assert float(str(last_line(capsys)["difference"])) < 1e-4
     assert main(["models", "remove", "mine"]) == 0
+    assert main(["models", "test", "mine"]) == 2
     assert main(["models", "info", "mine"]) == 2
 
 

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add_predict(commands.add_parser("predict", help="apply a model to images"))
     add_run(commands.add_parser("run", help="run a recipe: several steps for all images of a folder"))
     add_evaluate(commands.add_parser("evaluate", help="evaluate a model on images with ground truth"))
-    add_models(commands.add_parser("models", help="list, show, import, export and remove models"))
+    add_models(commands.add_parser("models", help="list, show, import, export, remove and test models"))
     classroom.add_arguments(
         commands.add_parser("classroom", help="train a small network without a window; check submissions"),
         flags,

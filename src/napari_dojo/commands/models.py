@@ -1,4 +1,4 @@
-"""List, show, import, export and remove models."""
+"""List, show, import, export, remove and test models."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     away = what.add_parser("remove", help="delete one of your own models")
     away.add_argument("model", metavar="MODEL", help="its name")
     away.set_defaults(run=_remove)
+    test = what.add_parser("test", help="run a model on its test input, and compare the result with its test output")
+    test.add_argument("model", metavar="MODEL", help="a folder, a zip, or the name of a model")
+    json_flag(test)
+    test.set_defaults(run=_test)
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -82,3 +86,13 @@ def _export(args: argparse.Namespace) -> None:
 
 def _remove(args: argparse.Namespace) -> None:
     print(f"Removed {remove(args.model)}.")
+
+
+def _test(args: argparse.Namespace) -> None:
+    from napari_dojo.models.bundle import tested
+
+    path = find(args.model)
+    most = tested(path)
+    print(f"{path} gives its test output; the largest difference is {most:.2g}.")
+    if args.json:
+        print(json.dumps({"model": str(path), "difference": most}))

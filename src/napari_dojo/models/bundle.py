@@ -32,8 +32,9 @@ from napari_dojo.io.images import png_bytes
 from napari_dojo.models.card import Card, Folder, decoding_of, options_of, read_card
 from napari_dojo.tasks import TASKS
 
-__all__ = ["Bundle", "load", "save"]
+__all__ = ["Bundle", "load", "save", "tested"]
 
+SAME = 1e-3  # part of a value, and of 1, by which outputs of two machines may differ
 UNITS = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
 
 
@@ -86,9 +87,7 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     card = replace(bundle.card, version=bundle.card.version or __version__)
     sample = finite(np.asarray(sample))
     test_in = sample.astype(np.float32)[None]  # (1, C, *S)
-    with torch.no_grad():
-        x = torch.from_numpy(card.rule.percentiles(sample).apply(sample))[None]
-        test_out = bundle.net(x).numpy()
+    test_out = _output(bundle, sample)
     weights = io.BytesIO()
     torch.save({k: v.contiguous() for k, v in bundle.net.state_dict().items()}, weights)
     sha = hashlib.sha256(weights.getvalue()).hexdigest()
@@ -110,6 +109,47 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
             with suppress(OSError):  # a reader may have it open; the next model tries again
                 old.unlink()
     return path
+
+
+def tested(path: str | Path) -> float:
+    """Run a model folder or zip on the test input that it holds: by how much its output differs from the test output at most.
+
+    Raises DojoError where the model cannot be loaded, its test cannot be read, or the outputs are not the same.
+    """
+    folder, bundle = Folder(Path(path)), load(path)
+    given, expected = (_test_tensor(folder, of) for of in ("inputs", "outputs"))
+    try:
+        found = _output(bundle, given[0])
+        far = np.abs(found - expected) if found.shape == expected.shape else np.full(1, np.inf)
+    except (RuntimeError, ValueError, IndexError, TypeError) as e:
+        raise DojoError(
+            f"The model {folder.path.name} cannot be run on its test input {given.shape}. Copy it again or train it again."
+        ) from e
+    most = float(far.max(initial=0.0))
+    if not (far <= SAME * (1 + np.abs(expected))).all():
+        raise DojoError(
+            f"The model {folder.path.name} does not give its test output: it differs by up to {most:.3g}. "
+            "Copy it again or train it again."
+        )
+    return most
+
+
+def _output(bundle: Bundle, sample: NDArray[Any]) -> NDArray[np.float32]:
+    """What a net gives for an image (C, *S) as other programs scale it, (1, K, *S)."""
+    with torch.no_grad():
+        x = torch.from_numpy(bundle.card.rule.percentiles(sample).apply(sample))[None]
+        return np.asarray(bundle.net(x).numpy())
+
+
+def _test_tensor(folder: Folder, of: str) -> NDArray[Any]:
+    """The test input or output that ``rdf.yaml`` names, (1, C, *S); no code from it is run."""
+    try:
+        source = str(folder.description()[of][0]["test_tensor"]["source"])
+        return np.asarray(np.load(io.BytesIO(folder.read(source)), allow_pickle=False), np.float32)
+    except (KeyError, TypeError, IndexError, ValueError, EOFError) as e:
+        raise DojoError(
+            f"The model {folder.path.name} has no test that can be read. Copy it again or train it again."
+        ) from e
 
 
 def _net(card: Card) -> nets.Network:
