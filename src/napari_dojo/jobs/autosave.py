@@ -69,12 +69,16 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a draft holds: a title, the pair table, the other choices (plain values), and the layers by key."""
+    """What a draft holds: a title, the pair table, the other choices (plain values), and the layers by key.
+
+    ``kind`` : "labels" to train on, or "classes" of objects; a panel restores drafts of one kind.
+    """
 
     title: str
     rows: tuple[Row, ...]
     choices: Mapping[str, Any]
     layers: Mapping[str, Layer]
+    kind: str = "labels"
 
 
 class Draft:
@@ -83,13 +87,13 @@ class Draft:
     Attributes
     ----------
     folder : may not exist before the first `write`.
-    title : of the work.
+    title, kind : of the work.
     when : it was last written, seconds since 1970.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.title, self.when = "", 0.0
+        self.title, self.kind, self.when = "", "labels", 0.0
         self._about: dict[str, Any] = {}  # draft.json as last written or read
         self._stored: dict[str, tuple[int, dict[str, Any]]] = {}  # version and place of each layer's data
         self._lock = threading.Lock()
@@ -147,7 +151,7 @@ class Draft:
             self._look()
             layers = {key: self._layer(entry) for key, entry in self._about["layers"].items()}
             rows = tuple(Row(**{**row, "images": tuple(row["images"])}) for row in self._about["rows"])
-            return Work(self.title, rows, self._about["choices"], layers)
+            return Work(self.title, rows, self._about["choices"], layers, self.kind)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DojoError(f"The kept work in {self.folder} is damaged and cannot be brought back.") from error
 
@@ -188,14 +192,14 @@ class Draft:
 
     def _look(self) -> None:
         about = json.loads((self.folder / "draft.json").read_text(encoding="utf-8"))
-        self.title, self.when = str(about["title"]), float(about["when"])
+        self.title, self.kind, self.when = str(about["title"]), str(about.get("kind", "labels")), float(about["when"])
         _ = about["rows"], about["choices"], about["layers"]
         self._about = about
 
     def _put(self, work: Work) -> None:
         entries = {key: self._entry(key, layer) for key, layer in work.layers.items()}
-        self.title, self.when = work.title, time.time()
-        about = {"title": self.title, "when": self.when, "rows": [asdict(row) for row in work.rows]}
+        self.title, self.kind, self.when = work.title, work.kind, time.time()
+        about = {"title": self.title, "kind": self.kind, "when": self.when, "rows": [asdict(row) for row in work.rows]}
         about |= {"choices": work.choices, "layers": entries}
         write_safely(self.folder / "draft.json", json.dumps(about, default=_plain).encode())
         self._stored = {k: x for k, x in self._stored.items() if k in entries}

@@ -464,7 +464,7 @@ def test_discarding_asks_with_the_count(qtbot, viewer, pair, saving, monkeypatch
     autosave.end(True)
     asked: list[str] = []
     monkeypatch.setattr(Unfinished, "ask", lambda self, text: bool(asked.append(text)))
-    line = Unfinished()
+    line = Unfinished(viewer)
     qtbot.addWidget(line)
     line.refresh()
     qtbot.waitUntil(lambda: line.draft is not None)

@@ -13,6 +13,7 @@ from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea
 
 from napari_dojo.events import Message, Progress, Started, Tried
+from napari_dojo.jobs.autosave import Draft, Layer, Row, Work
 from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.apply.panel import ApplyPanel
@@ -199,9 +200,20 @@ def test_a_stack_asks_for_its_third_axis(qtbot, viewer, panel, scenes):
     qtbot.waitUntil(lambda: "6 images of 96 x 96 px" in train.findings.text())
 
 
+def in_sight(part):
+    """Whether all of a part of a panel is seen."""
+    return part.visibleRegion().boundingRect().height() == part.height() > 0
+
+
 @pytest.mark.window
 def test_train_stop_apply(qtbot, filled, panel):
     """The whole story through the buttons; layers vanish meanwhile, and the result comes all the same."""
+    labels = Layer("labels", "other labels", np.eye(8, dtype=np.int32), {}, version=1)
+    draft = Draft.new()
+    draft.write(Work("other", (Row((), "l", None, "automatic"),), {}, {"l": labels}))
+    draft.release()
+    filled.window._qt_window.resize(1280, 800)
+    filled.window._qt_window.show()
     train = panel(TrainPanel)
     ready(qtbot, train)
     active = filled.layers["cells_0"]
@@ -225,6 +237,10 @@ def test_train_stop_apply(qtbot, filled, panel):
     qtbot.waitUntil(lambda: train.progress.after.isEnabled())
     print(f"stopped after {time.monotonic() - begun:.1f} s")
     assert "Saved as cells" in train.progress.message.text()
+    ready(qtbot, train)
+    assert train.unfinished.draft is not None
+    qtbot.waitUntil(lambda: in_sight(train.progress.score) and in_sight(train.progress.baseline))
+    draft.discard()
     assert (models_folder() / "cells" / "rdf.yaml").exists()
 
     train.apply_button.click()

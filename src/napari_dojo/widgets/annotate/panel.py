@@ -64,7 +64,7 @@ class AnnotatePanel(Panel):
         self.editing: Editing | None = None
         self._enough = False  # strokes to train on
         self._hidden: Any = None  # the layer of accepted places, while the view is 3-D
-        self.unfinished = Unfinished(runs=False)
+        self.unfinished = Unfinished(self.viewer, runs=False)
         self.column.addWidget(self.unfinished)
         self._choose()
         self._strokes()

@@ -22,7 +22,7 @@ from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import array_of, placement
 from napari_dojo.widgets.common.provenance import is_uncorrected
 
-__all__ = ["Autosave", "Left", "Restored", "restore"]
+__all__ = ["Autosave", "Left", "Restored", "left_here", "restore"]
 
 PAUSE = 2.0  # seconds without an edit after which a save begins
 LONGEST = 6.0  # seconds after the first unsaved edit at which it begins anyway
@@ -89,15 +89,20 @@ class Autosave(QObject):
     viewer : of the layers.
     state : gives the rows of the table (each with ``images``, ``target``, ``region``: layers; ``role``) and the other
         choices as plain values.
+    kind : of what is kept, see `Work`.
     """
 
     failed = Signal(str)
 
     def __init__(
-        self, viewer: Any, state: Callable[[], tuple[Sequence[Any], dict[str, Any]]], parent: QObject | None = None
+        self,
+        viewer: Any,
+        state: Callable[[], tuple[Sequence[Any], dict[str, Any]]],
+        parent: QObject | None = None,
+        kind: str = "labels",
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._kind = viewer, state, kind
         self.draft = Draft.new()
         self._followed: dict[Any, _Followed] = {}
         self._count = 0
@@ -166,7 +171,7 @@ class Autosave(QObject):
     def adopt(self, left: Left) -> None:
         """Take over an autosave of this window if all its layers still exist; else it is offered like any other."""
         layers = [x for x in self._viewer.layers if str(x.unique_id) in left.layers]
-        if not (left.layers and left.draft.written) or len(layers) < len(left.layers):
+        if not left.draft.written or not _all_there(self._viewer, left):
             return
         with suppress(DojoError):  # another window was faster
             left.draft.claim()
@@ -302,13 +307,23 @@ class Autosave(QObject):
             for r in rows
         ]
         title = next((kept[r.images[0]].name for r in table if r.images), next(iter(kept.values())).name)
-        return Work(title, tuple(table), choices, kept)
+        return Work(title, tuple(table), choices, kept, self._kind)
 
 
 def _by_person(event: Any) -> bool:
     """Whether an edit is a person's; the data of a prediction change, too, when it is decoded again."""
     layer = event.source
     return layer._type_string != "image" and not (event.type == "data" and is_uncorrected(layer.metadata))
+
+
+def left_here(viewer: Any) -> frozenset[Path]:
+    """The folders of the drafts that closed panels of this window left, and whose layers are all still in it."""
+    left = (x for x in watch_window(viewer).left.values() if isinstance(x, Left))
+    return frozenset(x.draft.folder for x in left if _all_there(viewer, x))
+
+
+def _all_there(viewer: Any, left: Left) -> bool:
+    return bool(left.layers) and left.layers <= {str(x.unique_id) for x in viewer.layers}
 
 
 def restore(viewer: Any, draft: Draft) -> Restored:

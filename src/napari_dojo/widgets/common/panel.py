@@ -58,7 +58,7 @@ class Panel(QWidget):
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(inner)
-        self._scrolled = inner
+        self._area, self._scrolled = area, inner
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
@@ -184,6 +184,12 @@ class Panel(QWidget):
         """Give widgets that came, went or have another text their places now, or they are painted once in too little room."""
         if self.isVisible():
             QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+
+    def reveal(self, part: QWidget) -> None:
+        """Scroll no more than needed to show a part of the panel, as it lies once all has its place."""
+        if self.isVisible():
+            self.settle()
+            self._area.ensureWidgetVisible(part, 0, 0)
 
     def warn(self, text: str) -> None:
         """A notification of one sentence."""

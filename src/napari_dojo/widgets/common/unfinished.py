@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from napari_dojo.errors import DojoError
 from napari_dojo.jobs.autosave import Draft, drafts, painted_in
 from napari_dojo.jobs.runs import Run, sweep, unfinished
+from napari_dojo.widgets.common.autosave import left_here
 from napari_dojo.widgets.common.form import brief, described, sentence
 from napari_dojo.widgets.common.latest import Latest
+from napari_dojo.widgets.common.words import counted
 
 __all__ = ["Unfinished"]
 
+UNSAVED = {"labels": "Unsaved labels", "classes": "Unsaved classes of objects"}  # by kinds of drafts
+
 
 class Unfinished(QFrame):
-    """One line for the latest draft and one, where ``runs``, for the latest run; hidden where there is neither.
+    """Offers the latest draft of a ``kind`` and, where ``runs``, the latest run; hidden where there is neither.
 
     ``draft_wanted`` : restore the autosave; ``run_wanted`` : resume training; ``changed`` : something was kept or discarded.
     """
@@ -29,9 +35,10 @@ class Unfinished(QFrame):
     run_wanted = Signal(object)
     changed = Signal()
 
-    def __init__(self, runs: bool = True) -> None:
+    def __init__(self, viewer: Any, kind: str = "labels", runs: bool = True) -> None:
         super().__init__()
-        self._runs = runs
+        self._viewer, self._kind, self._runs = viewer, kind, runs
+        self._brief = False
         self.draft: Draft | None = None
         self.run: Run | None = None
         self._painted = ""
@@ -39,7 +46,7 @@ class Unfinished(QFrame):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(3)
         self.draft_line, self._draft_text = self._line(
-            ("Continue where I stopped", "Open the layers and the table as they were.", self._continue_draft),
+            ("Continue", "Open the layers and the table as they were.", self._continue_draft),
             ("Discard", "Delete what was kept of this work.", self._discard_draft),
         )
         self.run_line, self._run_text = self._line(
@@ -53,7 +60,17 @@ class Unfinished(QFrame):
 
     def refresh(self) -> None:
         """Look for what is there now, in a thread."""
-        self._look.ask(_find, self._runs)
+        self._look.ask(_find, self._kind, left_here(self._viewer), self._runs)
+
+    def be_brief(self, on: bool) -> None:
+        """Take one line each; the rest is in the tooltip."""
+        if on != self._brief:
+            self._brief = on
+            for line in (self.draft_line, self.run_line):
+                layout = line.layout()
+                if isinstance(layout, QBoxLayout):
+                    layout.setDirection(QBoxLayout.Direction.LeftToRight if on else QBoxLayout.Direction.TopToBottom)
+            self._say()
 
     def end(self) -> None:
         """The panel is closing."""
@@ -65,7 +82,7 @@ class Unfinished(QFrame):
         column.setContentsMargins(0, 0, 0, 4)
         column.setSpacing(2)
         text = sentence()
-        column.addWidget(text)
+        column.addWidget(text, 1)
         row = QHBoxLayout()
         for label, tip, act in buttons:
             button = QPushButton(label)
@@ -80,15 +97,8 @@ class Unfinished(QFrame):
     def _found(self, found: object) -> None:
         left = found if isinstance(found, LeftBehind) else LeftBehind()
         self.draft, self.run, self._painted = left.draft, left.run, left.painted
-        if self.draft is not None:
-            when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
-            what = f"{brief(self.draft.title)}, {self._painted}, {when}"
-            self._draft_text.setText(escape(f"Unsaved labels: {what}. They open as they were."))
+        self._say()
         if self.run is not None:
-            share = f", {self.run.share:.0%}" if self.run.share else ", nothing saved yet"
-            self._run_text.setText(
-                escape(f"Unfinished training: {brief(self.run.model.name)}{share}. Its images were kept.")
-            )
             keep = next(b for b in self.run_line.findChildren(QPushButton) if b.text() == "Keep")
             keep.setEnabled(self.run.card is not None)
             keep.setToolTip(
@@ -100,6 +110,21 @@ class Unfinished(QFrame):
         self.run_line.setVisible(self.run is not None)
         self.setVisible(self.draft is not None or self.run is not None)
         self.changed.emit()
+
+    def _say(self) -> None:
+        """What there is, or in brief its first words."""
+        if self.draft is not None:
+            when = f"{datetime.fromtimestamp(self.draft.when):%H:%M on %d %B}"
+            what = f"{UNSAVED[self._kind]}: {brief(self.draft.title)}, {self._painted}, {when}. They open as they were."
+            self._tell(self._draft_text, what)
+        if self.run is not None:
+            share = f"{self.run.share:.0%}" if self.run.share else "nothing saved yet"
+            what = f"Unfinished training: {brief(self.run.model.name)}, {share}. Its images were kept."
+            self._tell(self._run_text, what)
+
+    def _tell(self, label: QLabel, text: str) -> None:
+        label.setText(escape(text.partition(":")[0] if self._brief else text))
+        label.setToolTip(escape(text) if self._brief else "")
 
     def _continue_draft(self) -> None:
         draft, self.draft = self.draft, None
@@ -153,11 +178,11 @@ class LeftBehind:
     painted: str = ""  # what the painting holds, in words
 
 
-def _find(runs: bool) -> LeftBehind:
-    """What an earlier session left; what can no longer be used is swept away."""
+def _find(kind: str, here: Collection[Path], runs: bool) -> LeftBehind:
+    """What an earlier session left, or this one unless it lies ``here``; what can no longer be used is swept away."""
     try:
         sweep()
-        draft = next(iter(drafts()), None)
+        draft = next((d for d in drafts() if d.kind == kind and d.folder not in here), None)
         run = next(iter(unfinished()), None) if runs else None
         return LeftBehind(draft, run, "" if draft is None else _painted(draft))
     except (OSError, DojoError):
@@ -167,5 +192,5 @@ def _find(runs: bool) -> LeftBehind:
 def _painted(draft: Draft) -> str:
     """What a draft holds: "24 objects"."""
     objects, layers = painted_in(draft.read())
-    what = f"{objects:,} object{'' if objects == 1 else 's'} or classes"
+    what = counted(objects, "object") + (" or classes" if draft.kind == "labels" else "")
     return f"{what} in {layers} layers" if layers > 1 else what

@@ -127,13 +127,17 @@ class Findings(QWidget):
         super().__init__()
         self._marked = marked
         self._shown: tuple[Finding, ...] = ()
-        self._brief = False
+        self._brief, self._lines = False, lines
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
-        self.setMinimumHeight(lines * (self.fontMetrics().lineSpacing() + 2))
+        self._reserve()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self.setAccessibleName("Check before the start")
+
+    def _reserve(self) -> None:
+        """Room for the usual lines, so that nothing jumps."""
+        self.setMinimumHeight((1 if self._brief else self._lines) * (self.fontMetrics().lineSpacing() + 2))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -152,6 +156,7 @@ class Findings(QWidget):
         """Of what is fine say only the first; the rest is in the tooltip."""
         if on != self._brief:
             self._brief = on
+            self._reserve()
             self.recolour()
 
     def show_findings(self, findings: Sequence[Finding]) -> None:

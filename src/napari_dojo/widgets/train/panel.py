@@ -73,7 +73,7 @@ class TrainPanel(Panel):
     def _make_parts(self) -> None:
         self.once = sentence(lines=2)  # all that is said of a training that a click in the menu started
         self.once.setVisible(False)
-        self.unfinished = Unfinished()
+        self.unfinished = Unfinished(self.viewer)
         self.choices = choices = Choices(self.viewer)
         self.findings = Findings(self.marked)
         self.progress = ProgressSection(self)
@@ -217,12 +217,18 @@ class TrainPanel(Panel):
         self._go_on_once()
 
     def _found(self, findings: list[Finding]) -> None:
-        self.findings.be_brief(self.progress.after.isEnabled())  # what the training reached has the room
+        self._make_room()
         self.findings.show_findings(findings)
         errors = [f.text for f in findings if f.level == "error"]
         self.start_button.setEnabled(not errors and not self.progress.busy)
         self.start_button.setToolTip(errors[0] if errors else START)
         self._lead()
+
+    def _make_room(self) -> None:
+        """What a training reaches has the room of what else is said."""
+        brief = self.progress.busy or self.progress.after.isEnabled()
+        self.findings.be_brief(brief)
+        self.unfinished.be_brief(brief)
 
     def _lead(self) -> None:
         """The one button that is the natural next step."""
@@ -355,6 +361,8 @@ class TrainPanel(Panel):
             widget.setEnabled(not running)
         self.findings.setVisible(not running)  # the curves and scores take their room
         self.start_button.setEnabled(not running)
+        self._make_room()
+        self.reveal(self.progress)
         self._lead()
 
     def _over(self, event: Event) -> None:
