@@ -10,6 +10,7 @@ from scipy import ndimage
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset, Layout
 from napari_dojo.data.kinds import IMAGE
+from napari_dojo.data.noise import measure_noise
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.resample import cubic
 from napari_dojo.errors import DojoError
@@ -105,6 +106,22 @@ def test_a_stack_teaches_itself(factor):
     item = UPSCALE.prepare(pairs([slope], axes="ZYX", along="Z", factor=factor), facts.options).samples[0]
     middle = item.y[0].reshape(48 // factor, factor, 48).mean(1)
     np.testing.assert_allclose(item.x[0][2:-2], middle[2:-2], atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_noise_is_added_to_thinned_rows_and_not_to_their_targets_nor_to_the_stack(factor):
+    rng = np.random.default_rng(0)
+    light = ndimage.gaussian_filter(rng.standard_normal((16, 48, 48)), (4, 1, 1)) * 100 + 200
+    stack = (light + rng.standard_normal(light.shape)).astype(np.float32)  # planes are more alike than rows
+    stack.setflags(write=False)
+    before = stack.copy()
+    options = UPSCALE.options(along="Z", factor=factor)
+    item = UPSCALE.prepare(pairs([stack], axes="ZYX", along="Z", factor=factor), options).samples[0]
+    assert not np.shares_memory(item.x, item.y)
+    middle = item.y[0, (factor - 1) // 2 :: factor]
+    middle = middle if factor % 2 else (middle + item.y[0, factor // 2 :: factor]) / 2
+    assert np.std(item.x[0] - middle) == pytest.approx(measure_noise(stack).sigma, rel=0.1)
+    np.testing.assert_array_equal(stack, before)
 
 
 def test_planes_of_a_stack_are_normalised_by_its_numbers_as_for_a_prediction():

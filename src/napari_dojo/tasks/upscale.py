@@ -7,8 +7,9 @@ Nature Communications 13:3297).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -275,35 +276,44 @@ def baseline(
 
 def _from_planes(dataset: Dataset, factor: int) -> Dataset:
     """Planes of stacks, their rows thinned as the planes of the stack are: 2-D pairs, each plane both ways round."""
-    items = []
-    for old in dataset.samples:
-        x = np.asarray(old.x, np.float32)  # (C, Z, Y, X)
-        if min(x.shape[2:]) < 4 * factor:
-            raise DojoError(
-                f"{old.name} is too small for a factor of {factor}: its planes are {x.shape[2]} x {x.shape[3]} px."
-            )
-        noise = [measure_noise(c) for c in x]
-        wide = _wider(x, factor, [n.sigma**2 for n in noise])
-        whole = old.whole or Series([old.x[:, z] for z in range(x.shape[1])])  # by whose numbers it is predicted
-        rng = np.random.default_rng(0)
-        for z in range(x.shape[1]):
-            for turned in (False, True):
-                plane = np.swapaxes(x[:, z], 1, 2) if turned else x[:, z]
-                y = plane[:, : plane.shape[1] // factor * factor]
-                soft = ndimage.gaussian_filter1d(y, wide, axis=1) if wide else y
-                thin = soft[:, (factor - 1) // 2 :: factor]
-                if factor % 2 == 0:  # the middle of an even number of rows lies between two
-                    thin = (thin + soft[:, factor // 2 :: factor]) / 2
-                lost = 1 / (2 * np.sqrt(np.pi) * wide) if wide else (0.5 if factor % 2 == 0 else 1.0)
-                for c, n in enumerate(noise):  # the noise that averaging took away
-                    thin[c] += rng.standard_normal(thin[c].shape, np.float32) * n.sigma * np.sqrt(max(0.0, 1 - lost))
-                own = old.pixel_size and old.pixel_size[1:]
-                plane_of = replace(old, name=f"{old.name} [{z}]", region=None, whole=whole, pixel_size=own)
-                items.append(replace(plane_of, x=thin, y=np.ascontiguousarray(soft)))
+    pairs = tuple(pair for stack in dataset.samples for pair in _pairs_of(stack, factor))
     size = dataset.pixel_size and dataset.pixel_size[1:]
-    return replace(
-        dataset, samples=tuple(items), spatial="YX", axes="YX" if dataset.channels == 1 else "CYX", pixel_size=size
-    )
+    axes = "YX" if dataset.channels == 1 else "CYX"
+    return replace(dataset, samples=pairs, spatial="YX", axes=axes, pixel_size=size)
+
+
+def _pairs_of(stack: Sample, factor: int) -> Iterator[Sample]:
+    """The pairs of one stack; DojoError where its planes are too small."""
+    x = np.asarray(stack.x, np.float32)  # (C, Z, Y, X)
+    if min(x.shape[2:]) < 4 * factor:
+        raise DojoError(
+            f"{stack.name} is too small for a factor of {factor}: its planes are {x.shape[2]} x {x.shape[3]} px."
+        )
+    noise = [measure_noise(c) for c in x]
+    wide = _wider(x, factor, [n.sigma**2 for n in noise])
+    left = 1 / (2 * np.sqrt(np.pi) * wide) if wide else (0.5 if factor % 2 == 0 else 1.0)  # of the noise's variance
+    lost = [n.sigma * np.sqrt(max(0.0, 1 - left)) for n in noise]
+    whole = stack.whole or Series([stack.x[:, z] for z in range(x.shape[1])])  # by whose numbers it is predicted
+    pixel_size = stack.pixel_size and stack.pixel_size[1:]
+    rng = np.random.default_rng(0)
+    for z, turned in product(range(x.shape[1]), (False, True)):
+        plane = np.swapaxes(x[:, z], 1, 2) if turned else x[:, z]
+        y = plane[:, : plane.shape[1] // factor * factor]
+        soft = ndimage.gaussian_filter1d(y, wide, axis=1) if wide else y
+        thin = _thinned(soft, factor)
+        for channel, sigma in zip(thin, lost, strict=True):  # the noise that averaging took away
+            channel += rng.standard_normal(channel.shape, np.float32) * sigma
+        name = f"{stack.name} [{z}]"
+        about = replace(stack, name=name, region=None, whole=whole, pixel_size=pixel_size)
+        yield replace(about, x=thin, y=np.ascontiguousarray(soft))
+
+
+def _thinned(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """One row of every ``factor`` rows (C, Y, X), in their middle, as an array of its own."""
+    first = plane[:, (factor - 1) // 2 :: factor]
+    if factor % 2:
+        return first.copy()
+    return (first + plane[:, factor // 2 :: factor]) / 2  # the middle of an even number of rows lies between two
 
 
 def _wider(x: NDArray[np.float32], factor: int, noise: Sequence[float]) -> float:
