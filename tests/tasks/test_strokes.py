@@ -8,7 +8,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.metrics.strokes import StrokeCounts
-from napari_dojo.tasks import INSTANCES, Example, strokes
+from napari_dojo.tasks import INSTANCES, Example, stroke_findings, strokes
 from napari_dojo.tasks.instances import InstancesOptions
 from napari_dojo.tasks.stroke_findings import stroked_areas
 from napari_dojo.tasks.strokes import classified_masks, completed_strokes, objects_from, objects_of
@@ -163,8 +163,8 @@ def dataset(y, x=None):
     return Dataset.of([image], [y], Axes.resolve(image.shape, "YX"))
 
 
-def found(y, options=STROKES):
-    return INSTANCES.summarize(dataset(y), options)
+def found(y, options=STROKES, x=None):
+    return INSTANCES.summarize(dataset(y, x), options)
 
 
 def test_the_summary_measures_objects_and_not_strokes():
@@ -178,6 +178,23 @@ def test_the_summary_measures_objects_and_not_strokes():
     areas, thickness = stroked_areas(dataset(drawn))
     assert len(areas) == 3
     assert thickness == pytest.approx(20, abs=4)
+
+
+def test_strokes_that_lie_far_apart_are_measured_where_one_lies(monkeypatch):
+    monkeypatch.setattr(stroke_findings, "EDGE", {2: 72})
+    x, _, drawn = scene()
+    image, y = np.tile(x[0], (3, 3)), np.zeros((3 * 64, 3 * 72), np.int32)
+    y[:64, :72][drawn < 3] = drawn[drawn < 3]
+    y[-64:, -72:][drawn < 3] = np.where(drawn == 2, 3, drawn)[drawn < 3]  # none in the middle between the two
+    assert found(y, x=image).diameter == pytest.approx(20, abs=3)
+
+
+def test_a_dab_beside_its_object_is_no_object():
+    _, _, drawn = scene()
+    drawn[50, 66:68] = 2
+    areas, _ = stroked_areas(dataset(drawn))
+    assert len(areas) == 3
+    assert areas.max() < 500  # the ground has 3,000
 
 
 @pytest.mark.parametrize("value", [0, 1])

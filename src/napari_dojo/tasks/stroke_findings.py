@@ -66,32 +66,35 @@ def stroked_areas(dataset: Dataset, spacing: Sequence[float] = ()) -> tuple[NDAr
     """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px."""
     from scipy.ndimage import distance_transform_edt, maximum
 
-    samples = sorted(dataset.samples, key=lambda s: -np.count_nonzero(np.asarray(s.y) > BACKGROUND))[:LOOKED_AT]
-    examples = [_example(s) for s in samples]
+    drawn = [only_strokes(np.asarray(s.y), s.region) for s in dataset.samples]
+    most = sorted(range(len(drawn)), key=lambda i: -np.count_nonzero(drawn[i] > BACKGROUND))[:LOOKED_AT]
+    examples = [_example(dataset.samples[i], _around(drawn[i])) for i in most]
     areas, thick = [], []
     for example, mask in zip(examples, classified_masks(examples, spacing), strict=True):
         strokes = only_strokes(example.y, example.region)
         found = objects_from(mask, None, strokes, spacing)
-        own = np.unique(found[strokes > BACKGROUND])
+        own = np.unique(found[(strokes > BACKGROUND) & (found > 0)])  # a dab beside its object is none
         if len(own):
             areas.append(np.bincount(found.ravel())[own])
             thick.append(2 * np.atleast_1d(maximum(distance_transform_edt(found > 0), found, own)))
     return np.concatenate(areas), float(np.median(np.concatenate(thick)))
 
 
-def _example(sample: Sample) -> Example:
-    """The part of a sample around its strokes, normalised."""
-    y = np.asarray(sample.y)
-    norm, key = sample.normalization(Rule()), _around(y)
+def _example(sample: Sample, key: tuple[slice, ...]) -> Example:
+    """A part of a sample, normalised."""
+    norm = sample.normalization(Rule())
     x, _ = norm.clean(np.asarray(sample.x))
     region = None if sample.region is None else sample.region[key]
-    return Example(norm.apply(x[(slice(None), *key)]), y[key], region, None)
+    return Example(norm.apply(x[(slice(None), *key)]), np.asarray(sample.y)[key], region, None)
 
 
 def _around(y: NDArray[Any]) -> tuple[slice, ...]:
-    """A box of at most `EDGE` px around the middle of the strokes of objects."""
+    """A box of at most `EDGE` px around the middle of the strokes of objects; where none is near it, around the nearest one."""
     at, edge = np.argwhere(y > BACKGROUND), EDGE[y.ndim]
     middle = np.median(at, axis=0) if len(at) else np.array(y.shape) / 2
+    away = np.abs(at - middle).max(1)
+    if len(at) and away.min() >= edge / 2:
+        middle = at[np.argmin(away)]
     starts = [int(np.clip(m - edge / 2, 0, max(0, n - edge))) for m, n in zip(middle, y.shape, strict=True)]
     return tuple(slice(a, a + edge) for a in starts)
 
