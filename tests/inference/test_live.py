@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -52,6 +54,35 @@ def test_what_is_in_view_comes_first_and_objects_have_their_strokes_numbers(tmp_
     assert whole[20, 60] > 3
     counts = InstanceCounts.of(y, whole)
     assert (counts.detected, counts.false_positives) == (5, 0)
+
+
+class Slow(OrderedDict):
+    """Between a look at it and what follows from that, other threads have their turn."""
+
+    def get(self, key):
+        found = super().get(key)
+        time.sleep(0.001)
+        return found
+
+    def __contains__(self, key):
+        found = super().__contains__(key)
+        time.sleep(0.001)
+        return found
+
+
+def test_threads_share_the_tiles_that_are_kept(monkeypatch):
+    """A tile that one of them finds may be dropped by another one."""
+    monkeypatch.setattr(live, "KEPT", 2)
+    monkeypatch.setattr(live, "TILE", 4)
+    monkeypatch.setattr(live, "pixel_features", lambda x, lines: x)
+    plane = LivePlane(np.arange(16.0 * 4).reshape(1, 16, 4).astype(np.float32), Slow())
+
+    def look(seed):
+        places = np.random.default_rng(seed).integers(0, 4, 200).tolist()
+        return all(plane.tile((k, 0))[0, 0, 0] == 16 * k for k in places)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, range(4)))
 
 
 def test_a_large_view_is_looked_at_coarsely_first(tmp_path, monkeypatch):

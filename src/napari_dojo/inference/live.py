@@ -9,10 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import ceil, sqrt
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class LivePlane:
     x: NDArray[np.float32]
     tiles: OrderedDict[tuple[int, int], NDArray[np.float32]]
     lines: bool = False
+    _turn: Lock = field(default_factory=Lock)
 
     @staticmethod
     def of(plane: NDArray[Any], lines: bool = False, norm: Normalization | None = None) -> LivePlane:
@@ -65,16 +67,18 @@ class LivePlane:
 
     def tile(self, place: tuple[int, int]) -> NDArray[np.float32]:
         """Features (F, rows, columns) of a tile; they are the same for any part of the plane that is looked at."""
-        known = self.tiles.get(place)
-        if known is not None:
-            self.tiles.move_to_end(place)
-            return known
+        with self._turn:
+            if place in self.tiles:
+                self.tiles.move_to_end(place)
+                return self.tiles[place]
         inner = self.box_of(place)
         wide = wider(inner, MARGIN, self.size)
         found = pixel_features(self.x[(slice(None), *slices(wide))], self.lines)
-        self.tiles[place] = found = np.ascontiguousarray(found[(slice(None), *slices(within(inner, wide)))])
-        while len(self.tiles) > KEPT:
-            self.tiles.popitem(last=False)
+        found = np.ascontiguousarray(found[(slice(None), *slices(within(inner, wide)))])
+        with self._turn:
+            self.tiles[place] = found
+            while len(self.tiles) > KEPT:
+                self.tiles.popitem(last=False)
         return found
 
     def box_of(self, place: tuple[int, int]) -> Box:

@@ -309,11 +309,12 @@ def _pairs_of(stack: Sample, factor: int) -> Iterator[Sample]:
 
 
 def _thinned(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """One row of every ``factor`` rows (C, Y, X), in their middle, as an array of its own."""
+    """One row of every ``factor`` rows (C, Y, X), in their middle, as another array."""
     first = plane[:, (factor - 1) // 2 :: factor]
     if factor % 2:
         return first.copy()
-    return (first + plane[:, factor // 2 :: factor]) / 2  # the middle of an even number of rows lies between two
+    # the middle of an even number of rows lies between two
+    return np.asarray((first + plane[:, factor // 2 :: factor]) / 2, np.float32)
 
 
 def _wider(x: NDArray[np.float32], factor: int, noise: Sequence[float]) -> float:
