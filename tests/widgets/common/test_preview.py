@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -216,6 +217,8 @@ def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
     asked(qtbot, looks)
     reply(preview, looks[-1], np.ones((40, 40), np.int32))
     assert shown(viewer)[0] == "i0"
+    qtbot.wait(100)
+    assert len(looks) == 1  # the layer that was added asked for nothing
     viewer.layers.selection.active = rows[1].target
     count = len(looks)
     qtbot.waitUntil(lambda: len(looks) > count or np.load(looks[-1]).max() == 1)
@@ -224,6 +227,26 @@ def test_another_pair_is_shown_when_it_is_selected(qtbot, viewer, made):
     rows[0].images[0].visible = True  # a person wants both
     preview.turn(False)
     assert shown(viewer) == ["i0", "i0 labels", "i1", "i1 labels"]
+
+
+def test_what_was_looked_at_before_is_not_asked_for_when_it_is_written_later(qtbot, viewer, made, monkeypatch):
+    rows = [pair(viewer, np.full((40, 40), float(k)), f"i{k}") for k in range(2)]
+    slow, save = threading.Event(), np.save
+
+    def saved(path, x):
+        if x.max() == 0:
+            slow.wait(30)
+        save(path, x)
+
+    _, looks = made(rows)
+    monkeypatch.setattr(np, "save", saved)
+    viewer.layers.selection.active = rows[0].images[0]
+    viewer.layers.selection.active = rows[1].images[0]
+    assert asked(qtbot, looks).max() == 1
+    first = next(t for t in threading.enumerate() if t.name == "look")
+    slow.set()
+    first.join()
+    assert len(looks) == 1
 
 
 def test_over_labels_of_a_person_outlines_are_asked_for(qtbot, viewer, made):

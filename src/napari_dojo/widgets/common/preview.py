@@ -65,7 +65,7 @@ class Preview:
             self._colours = {id(row.images[0]): deepcopy(row.target.colormap) for row in material.rows}
         self.on = True
         self._running = False
-        self._removed = self._fresh = False
+        self._removed = self._fresh = self._showing = False
         self._alone = Alone(viewer.layers)
         self._shown: tuple[Any, ...] = ()  # the images that are shown alone
 
@@ -134,7 +134,11 @@ class Preview:
                 found = np.load(str(path))
             except (OSError, ValueError):  # it is just being replaced: the next one comes soon
                 return
-            self._put(found if self._labels else found[0], look)
+            self._showing = True  # a layer that is added is the active one for a moment
+            try:
+                self._put(found if self._labels else found[0], look)
+            finally:
+                self._showing = False
         self.follow()
 
     @property
@@ -160,7 +164,9 @@ class Preview:
         return next((row for row in rows if row.images[0] is image), None)
 
     def _moved(self, event: Any = None) -> None:
-        if self._viewer.layers.selection.active is not None:  # none for a moment: another one is being selected
+        if (
+            not self._showing and self._viewer.layers.selection.active is not None
+        ):  # none: another one is being selected
             self.follow()
 
     def _look_of(self, path: str | None) -> _Look | None:
@@ -268,7 +274,8 @@ class Preview:
             np.save(path, np.asarray(x[(slice(None), *look.box)]))
         except OSError:  # a preview that cannot be written is not worth a word; the training says it soon enough
             return
-        self._runner.look(path, look.outline)
+        if self._looks[-1:] == [look]:  # else a person looks elsewhere by now, and that may have been written first
+            self._runner.look(path, look.outline)
 
 
 def _name(look: _Look) -> str:
