@@ -164,9 +164,8 @@ class Preview:
         return next((row for row in rows if row.images[0] is image), None)
 
     def _moved(self, event: Any = None) -> None:
-        if (
-            not self._showing and self._viewer.layers.selection.active is not None
-        ):  # none: another one is being selected
+        chosen = self._viewer.layers.selection.active is not None  # none for a moment: another one is being selected
+        if chosen and not self._showing:
             self.follow()
 
     def _look_of(self, path: str | None) -> _Look | None:
