@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["DojoError", "explained"]
+import errno
+import shutil
+from pathlib import Path
+
+__all__ = ["FULL", "DojoError", "explained", "full_disk"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DojoError(Exception):
@@ -19,7 +25,25 @@ def explained(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "Not enough memory. Use smaller images or tiles, or close other programs."
+    if isinstance(error, OSError) and error.errno in FULL:
+        return full_disk(Path(error.filename)) if error.filename else "The disk is full. Free space on it."
     if isinstance(error, OSError):
         name = error.filename or "A file"
-        return f"{name} cannot be read or written: {error.strerror or error}. Free disk space or choose another folder."
+        return f"{name} cannot be read or written: {error.strerror or error}. Choose another file or folder."
     return f"Unexpected error ({type(error).__name__}: {error}). Please report it."
+
+
+def full_disk(path: Path, nbytes: int = 0) -> str:
+    """A sentence for a file that a full disk has no room for: the folder, not the name, which may mean nothing to the user.
+
+    ``nbytes`` : that were about to be written.
+    """
+    folder = path.absolute().parent
+    while folder.name.startswith("."):  # where we keep what is half done
+        folder = folder.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        free = nbytes
+    needed = f" ({free / 1e6:,.0f} MB free, about {nbytes / 1e6:,.0f} MB needed)" if free < nbytes else ""
+    return f"The disk of {folder} is full{needed}. Free space there, or choose another folder. What was written before is kept."

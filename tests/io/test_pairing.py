@@ -323,8 +323,12 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "nbytes", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), 2_000_000, r"needs about 2 MB, but the disk of .* is full"),
-        (OSError("800 requested and 4 written"), 10**18, r"needs about 1e\+12 MB"),  # numpy's word for a full disk
+        (OSError(errno.ENOSPC, "No space left on device"), 2_000_000, r"^The disk of \S* is full\. Free space there"),
+        (
+            OSError("800 requested and 4 written"),
+            10**18,
+            r"is full \(.* free, about 1,000,000,000,000 MB needed\)",
+        ),  # numpy's word for a full disk
         (OSError(errno.EROFS, "Read-only file system"), 0, "there is no permission"),
         (OSError(errno.ENAMETOOLONG, "File name too long"), 0, "has 5 bytes, and the disk allows names of about 255"),
         (OSError(errno.EIO, "Input/output error"), 0, r"cannot be written \(Input/output error\)"),

@@ -155,9 +155,9 @@ def test_a_request_that_finds_the_disk_full_leaves_nothing(tmp_path: Path, monke
     monkeypatch.setattr("napari_dojo.jobs.requests.np.save", full)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
     raw, labels = discs()
-    with pytest.raises(DojoError, match=r"input-0.npy needs about .* MB, but the disk of .* is full"):
+    with pytest.raises(DojoError, match=r"^The disk of \S*run is full \(0 MB free, about .* MB needed\)\. Free"):
         train_request(tmp_path / "run", "instances", raw, labels, axes="YX", out=tmp_path / "m")
-    with pytest.raises(DojoError, match="Make room there"):
+    with pytest.raises(DojoError, match="Free space there, or choose another folder"):
         predict_request(tmp_path / "run", tmp_path, [named("a", x) for x in raw])
     assert list(tmp_path.iterdir()) == []
 

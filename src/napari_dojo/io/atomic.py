@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import FULL, DojoError, full_disk
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["check_free", "check_writable", "remove_parts", "replacing", "write_safely"]
+__all__ = ["check_free", "check_writable", "remove_parts", "replacing", "why_not", "write_safely"]
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
         else:
             os.replace(part, path)
     except OSError as error:
-        raise DojoError(_why_not(path, error, nbytes)) from error
+        raise DojoError(why_not(path, error, nbytes)) from error
     finally:
         _remove(part)
 
@@ -60,7 +60,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise DojoError(_why_not(folder, error, 0)) from error
+        raise DojoError(why_not(folder, error)) from error
     finally:
         for p in made:
             with suppress(OSError):
@@ -98,16 +98,14 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _why_not(path: Path, error: OSError, nbytes: int) -> str:
+def why_not(path: Path, error: OSError, nbytes: int = 0) -> str:
+    """Why a file or folder cannot be written, and what to do; ``nbytes`` : that were about to be written."""
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError:
         free = nbytes
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or free < nbytes:
-        return (
-            f"{path.name} needs about {nbytes / 1e6:.3g} MB, but the disk of {path.parent} is full "
-            f"({free / 1e6:.3g} MB free). Make room there, or choose another folder; nothing was written."
-        )
+    if error.errno in FULL or free < nbytes:
+        return full_disk(path, nbytes)
     if error.errno == errno.ENAMETOOLONG:
         return (
             f"{path.name[:40]}... has {len(path.name.encode())} bytes, and the disk allows names of about 255. "

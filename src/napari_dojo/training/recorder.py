@@ -21,7 +21,7 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
-from napari_dojo.io.atomic import check_writable, remove_parts, write_safely
+from napari_dojo.io.atomic import check_writable, remove_parts, why_not, write_safely
 from napari_dojo.metrics.domain_shift import profile_of, seen
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
@@ -262,4 +262,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise DojoError(f"{path} cannot be written: {e.strerror or e}. Make room or choose another folder.") from e
+        raise DojoError(why_not(path, e)) from e

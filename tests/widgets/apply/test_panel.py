@@ -697,8 +697,8 @@ def test_a_failed_job_is_one_sentence(qtbot, viewer, panel, known, at_once, warn
     at_once.before = full
     apply = panel(ApplyPanel)
     apply.apply_button.click()
-    assert "No space left" in apply.message.text()
-    assert "Free disk space" in warned[0]
+    assert "is full. Free space there, or choose another folder." in apply.message.text()
+    assert "result-0.npy" not in warned[0]
     assert apply.apply_button.isEnabled()
     assert apply.buttons.currentIndex() == 0
     assert len(viewer.layers) == 1

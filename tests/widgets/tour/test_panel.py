@@ -258,6 +258,4 @@ def test_what_goes_wrong_is_a_sentence(qtbot, viewer, tour, monkeypatch):
     monkeypatch.setattr(tour, "warn", told.append)
     tour._show(tours.Prompt("Move", "Move it for me", lambda: Path("/none/at/all").read_text()))
     tour._press()
-    assert told == [
-        "/none/at/all cannot be read or written: No such file or directory. Free disk space or choose another folder."
-    ]
+    assert told == ["/none/at/all cannot be read or written: No such file or directory. Choose another file or folder."]

@@ -318,7 +318,7 @@ def test_a_folder_that_cannot_be_written(qtbot, filled, panel, monkeypatch, tmp_
     train.start_button.click()
     qtbot.waitUntil(lambda: "cannot be" in train.progress.message.text())
     qtbot.waitUntil(train.start_button.isEnabled)
-    assert "Free disk space or choose another folder" in train.progress.message.text()
+    assert "Choose another file or folder" in train.progress.message.text()
 
 
 def test_what_happens_to_layers_does_not_reach_the_job(qtbot, filled, panel):

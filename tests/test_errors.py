@@ -1,0 +1,32 @@
+"""Sentences for errors of the system."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from napari_dojo.errors import explained, full_disk
+from napari_dojo.io.atomic import write_safely
+
+REMEDY = "Free space there, or choose another folder. What was written before is kept."
+
+
+def test_a_full_disk_is_said_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "0123.part"))
+    assert explained(error) == f"The disk of {tmp_path} is full. {REMEDY}"
+    assert explained(OSError(errno.EDQUOT, "Disk quota exceeded")) == "The disk is full. Free space on it."
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3e6))
+    said = f"The disk of {tmp_path} is full (3 MB free, about 2,000 MB needed). {REMEDY}"
+    assert full_disk(tmp_path / ".recipe" / "0123.json", 2_000_000_000) == said
+
+
+def test_what_we_keep_beside_results_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Exception, match=f"^The disk of {tmp_path} is full\\. {REMEDY}$"):
+        write_safely(tmp_path / ".recipe" / "0123456789abcdef.json", b"{}")
