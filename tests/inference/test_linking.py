@@ -73,3 +73,5 @@ def test_numbers_stay_with_their_objects():
     np.testing.assert_array_equal(same_numbers(before, before[:, :] * 7), before)
     assert not same_numbers(before, np.zeros_like(before)).any()
     np.testing.assert_array_equal(same_numbers(np.zeros_like(before), after), after)
+    far = np.where(before > 0, before + 2_000_000_000, 0)  # no list of that many
+    np.testing.assert_array_equal(same_numbers(far, before), far)
