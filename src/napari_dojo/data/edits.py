@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from napari_dojo.data.objects import boxes_of as boxes_as_arrays
+
 __all__ = [
     "Box",
     "Edit",
@@ -50,7 +52,6 @@ Axes = tuple[int, int]  # of rows and columns of what is drawn
 START = 64  # px that are looked at first around a place
 SLIVER = 0.02  # share of an object below which a part that a line cuts off stays with its neighbour
 RIM = 2  # px of background around an accepted object that count as annotated with it
-MOST = 10_000_000  # numbers up to which one list entry each is no waste
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +127,10 @@ class Places:
 
 def boxes_of(labels: ArrayLike) -> dict[int, Box]:
     """The tight box of each number above 0."""
-    labels = np.asarray(labels)
-    if not labels.size:
-        return {}
-    if labels.dtype.kind != "b" and int(labels.max()) <= MOST:
-        found = ndimage.find_objects(labels.astype(np.int32, copy=False))
-        return {n: box for n, box in enumerate(found, 1) if box is not None}
-    numbers, dense = np.unique(labels, return_inverse=True)
-    boxes = ndimage.find_objects(dense.reshape(labels.shape).astype(np.int32) + 1)
-    return {int(n): box for n, box in zip(numbers, boxes, strict=True) if n > 0 and box is not None}
+    numbers, first, last = boxes_as_arrays(labels)
+    ends = zip(first.tolist(), last.tolist(), strict=True)
+    boxes = (tuple(slice(a, b) for a, b in zip(*each, strict=True)) for each in ends)
+    return dict(zip(numbers.tolist(), boxes, strict=True))
 
 
 def free_numbers(used: Collection[int], largest: int, least: int = 1) -> Iterator[int]:

@@ -22,6 +22,7 @@ __all__ = ["CATEGORY", "CLASSES", "IMAGE", "LABELS", "Kind", "as_image", "as_lab
 
 MOST_PLACES = 4000  # annotated places that are kept of one crop
 MEASURED = 1e15  # no camera counts so far: larger values mark what is missing, and their squares overflow
+LISTED = 2**24  # numbers below it are looked up in a list
 LOOKED_THROUGH = 2_000_000_000  # bytes; larger arrays in a file are not searched for such values
 
 
@@ -151,7 +152,7 @@ class _Labels(Kind):
 
         y = np.asarray(y) if region is None else np.where(region, y, 0)
         middle = np.zeros(y.shape, np.uint8)
-        for box in find_objects(_dense(y)):
+        for box in find_objects(renumbered(y)):
             if box is not None:
                 middle[tuple((s.start + s.stop) // 2 for s in box)] = 1
         return middle
@@ -305,7 +306,7 @@ def as_labels(y: Any, name: str) -> Any:
 
     Raises
     ------
-    DojoError : fractions, negative numbers, NaN or numbers from 2^31 on, naming the image.
+    DojoError : fractions, negative numbers, NaN, or floats from 2^31 on, naming the image.
     """
     kind = np.dtype(y.dtype).kind
     if kind == "b":
@@ -338,17 +339,14 @@ def as_labels(y: Any, name: str) -> Any:
 
 
 def renumbered(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """The same objects as 1..n."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    return np.asarray((np.cumsum(present) * present).astype(np.int32)[labels])
-
-
-def _dense(labels: NDArray[Any]) -> NDArray[np.int32]:
-    """The same objects with numbers that are not much larger than there are objects."""
-    if labels.size and int(labels.max()) > labels.size:
-        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + (1 if labels.min() > 0 else 0)
-    return labels.astype(np.int32)
+    """The same objects (*S) as 1..n, in the order of their numbers; numbers below 1 are background."""
+    if labels.size and int(labels.min()) >= 0 and int(labels.max()) < min(4 * labels.size, LISTED):
+        present = np.bincount(labels.ravel().astype(np.int64, copy=False)) > 0
+        present[0] = False
+        return np.asarray((np.cumsum(present) * present).astype(np.int32)[labels])
+    values, ranks = np.unique(labels, return_inverse=True)
+    numbers = np.cumsum(values > 0) * (values > 0)
+    return np.asarray(numbers.astype(np.int32)[ranks].reshape(labels.shape))
 
 
 def _places_of_each(y: NDArray[Any], mask: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:

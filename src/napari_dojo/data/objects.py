@@ -26,16 +26,15 @@ def boxes_of(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
     from scipy.ndimage import find_objects
 
     y = np.asarray(labels)
-    values = np.unique(y)
-    values = values[values > 0]
-    dims = y.ndim
-    if not len(values):
-        return np.zeros(0, np.int64), np.zeros((0, dims), np.int64), np.zeros((0, dims), np.int64)
-    if int(values[-1]) > max(1_000_000, 4 * len(values)):  # far apart: by their rank
-        y = np.where(y > 0, np.searchsorted(values, y) + 1, 0)
-    found = [box for box in find_objects(y.astype(np.int32)) if box is not None]
-    ends = np.array([[(s.start, s.stop) for s in box] for box in found], np.int64)  # (n, d, 2)
-    return values.astype(np.int64), ends[..., 0], ends[..., 1]
+    values = None
+    if y.size and int(y.max()) >= LISTED:  # by their rank
+        values, ranks = np.unique(y, return_inverse=True)
+        y = np.where(y > 0, ranks.reshape(y.shape) + 1, 0)
+    found = find_objects(y.astype(np.int32, copy=False)) if y.size else []
+    there = np.array([k for k, box in enumerate(found) if box is not None], np.int64)
+    ends = np.array([[(s.start, s.stop) for s in found[k]] for k in there], np.int64).reshape(len(there), y.ndim, 2)
+    numbers = there + 1 if values is None else values[there].astype(np.int64)
+    return numbers, ends[..., 0], ends[..., 1]
 
 
 def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Layout, Sample
 from napari_dojo.data.holding import Pieces
-from napari_dojo.data.kinds import LABELS
+from napari_dojo.data.kinds import LABELS, renumbered
 from napari_dojo.data.units import unit_text
 from napari_dojo.metrics.baselines import otsu_watershed
 from napari_dojo.metrics.objects import InstanceCounts
@@ -204,7 +204,7 @@ class _Counted:
         empty, pieces = 0, {}
         for item in dataset.samples:
             y = _annotated(item)
-            found = np.bincount(_numbered(y).ravel())[1:]
+            found = np.bincount(renumbered(y).ravel())[1:]
             found = found[found > 0]
             empty += not len(found)
             areas.append(found)
@@ -274,7 +274,7 @@ def numbered_pieces(y: NDArray[Any]) -> NDArray[np.int32]:
 
 def record(y: NDArray[Any], region: NDArray[np.bool_] | None, options: InstancesOptions) -> NDArray[np.int8]:
     """What is known of each pixel, in steps of one byte: flags, distance, direction and centre, (2 + 2 * dims, *S)."""
-    mirrored = np.pad(_numbered(y), EDGE, mode="symmetric")  # an object at the edge continues beyond it
+    mirrored = np.pad(renumbered(y), EDGE, mode="symmetric")  # an object at the edge continues beyond it
     inner = tuple(slice(EDGE, EDGE + n) for n in y.shape)
     where, values = object_values(mirrored, options.spacing)
     values[1 + y.ndim :].clip(-LEVELS, LEVELS, out=values[1 + y.ndim :])
@@ -406,21 +406,10 @@ def _annotated(item: Sample) -> NDArray[Any]:
 
 def _whole(y: NDArray[Any], region: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Areas of the objects (*S) that are annotated with all their pixels; the region's edge cuts others."""
-    numbers = _numbered(np.asarray(y))
+    numbers = renumbered(np.asarray(y))
     areas = np.bincount(numbers.ravel())[1:]
     known = np.bincount(numbers[region], minlength=len(areas) + 1)[1:]
     return areas[(areas > 0) & (known == areas)]
-
-
-def _numbered(y: NDArray[Any]) -> NDArray[np.int32]:
-    """The same objects as 1..n."""
-    if y.size and int(y.max()) < 4 * y.size and int(y.max()) < 2**24:
-        present = np.bincount(y.ravel().astype(np.int64, copy=False)) > 0
-        present[0] = False
-        return (np.cumsum(present) * present).astype(np.int32)[y]
-    values, inverse = np.unique(y, return_inverse=True)
-    numbers = np.arange(len(values)) + (0 if values[0] == 0 else 1)
-    return numbers.astype(np.int32)[inverse].reshape(y.shape)
 
 
 def _nearest_edge(y: NDArray[np.int32], spacing: Sequence[float]) -> NDArray[np.int32] | None:
@@ -455,7 +444,7 @@ def _thickness(items: Sequence[Sample], diameter: float, looked_at: int = 8) -> 
 
     found: list[float] = []
     for item in items[:: max(1, len(items) // looked_at)]:
-        y = _numbered(_annotated(item))
+        y = renumbered(_annotated(item))
         if y.ndim == 3 and y.size > 2**24:
             y = y[tuple(slice(0, 256) for _ in range(3))]
         if not y.any():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset, Sample
+from napari_dojo.data.kinds import renumbered
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Progress, Step, result_of
 from napari_dojo.inference.geometry import Image, resolve
@@ -169,8 +170,7 @@ def _predicted(ready: Ready, sample: Sample, whole: Dataset) -> NDArray[Any]:
 def _numbered(y: NDArray[Any], objects: bool, background: int) -> NDArray[np.int32]:
     """Objects above ``background``, or connected parts of each class, as 1..n."""
     from skimage.measure import label
-    from skimage.segmentation import relabel_sequential
 
     if objects:
-        return np.asarray(relabel_sequential(np.where(y > background, y, 0))[0], np.int32)
+        return renumbered(np.where(y > background, y, 0))
     return np.asarray(label(y, connectivity=1), np.int32)
