@@ -280,6 +280,24 @@ for arguments in ([], ["train"], ["train", "instances"]):
     assert loaded_after(code, WINDOW | HEAVY) == set()
 
 
+def test_ctrl_c_while_a_command_is_loaded_ends_in_a_sentence() -> None:
+    """The module of the entry point loads nothing that takes time: all of that happens where Ctrl-C is waited for."""
+    assert loaded_after("import napari_dojo.cli", {"numpy", "scipy", "skimage", "yaml"}) == set()
+    code = """
+import builtins
+from napari_dojo.cli import main
+load = builtins.__import__
+def interrupted(name, *more):
+    if name == "numpy":
+        raise KeyboardInterrupt
+    return load(name, *more)
+builtins.__import__ = interrupted
+assert main(["models", "list"]) == 1
+builtins.__import__ = load
+"""
+    assert loaded_after(code, set()) == set()
+
+
 def test_models_are_loaded_and_trained_without_torch_s_compiler() -> None:
     """It costs a second and a half, and nothing of it is needed."""
     code = """

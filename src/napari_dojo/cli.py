@@ -1,4 +1,7 @@
-"""The command line: thin. Flags come from the settings classes, the work is done by the modules it names."""
+"""The command line: thin. Flags come from the settings classes, the work is done by the modules it names.
+
+These are imported when a command is run: Ctrl-C while they load is Ctrl-C like any other.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_dojo import __version__
-from napari_dojo.commands.evaluate import add_evaluate
-from napari_dojo.commands.flags import flags
-from napari_dojo.commands.models import add_models
-from napari_dojo.commands.predict import add_predict
-from napari_dojo.commands.recipe import add_run
-from napari_dojo.commands.train import add_train
 from napari_dojo.device import keep_memory, patient
 from napari_dojo.errors import DojoError
-from napari_dojo.playground import commands as classroom
-from napari_dojo.tasks import TASKS
 
 __all__ = ["main"]
 
@@ -30,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     2 with one sentence: nothing could be done.
     """
     began = time.monotonic()
-    if argv is None:
-        keep_memory()
-        patient()
-    args = _parser().parse_args(argv)
-    args.began = began
     try:
+        if argv is None:
+            keep_memory()
+            patient()
+        args = _parser().parse_args(argv)
+        args.began = began
         return int(args.run(args) or 0)
     except DojoError as e:
         print(f"napari-dojo: {e}", file=sys.stderr)
@@ -55,6 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from napari_dojo.commands.evaluate import add_evaluate
+    from napari_dojo.commands.flags import flags
+    from napari_dojo.commands.models import add_models
+    from napari_dojo.commands.predict import add_predict
+    from napari_dojo.commands.recipe import add_run
+    from napari_dojo.commands.train import add_train
+    from napari_dojo.playground import commands as classroom
+    from napari_dojo.tasks import TASKS
+
     parser = argparse.ArgumentParser(
         "napari-dojo", description="Train neural networks on your own images, and apply them."
     )

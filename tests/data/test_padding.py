@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_dojo.data.padding import Sparse, filled, padding
+from napari_dojo.data.normalize import Cleaning, Rule
+from napari_dojo.data.padding import filled, padding
 from napari_dojo.simulation.objects import random_objects, random_stained
 
 RNG = np.random.default_rng(0)
@@ -134,6 +135,29 @@ def test_padding_is_filled_with_the_background():
     np.testing.assert_array_equal(out[~found], x[~found])
 
 
+@pytest.mark.parametrize("border", [0, 12])
+@pytest.mark.parametrize("ground", [500.0, 9000.0])
+def test_nan_has_the_level_of_the_background_and_is_no_padding(ground, border):
+    far = np.hypot(*(np.indices((96, 128)) % 24 - 12.0))
+    x = np.where(far < 8, 3000.0, ground).astype(np.float32)[None] + RNG.normal(0, 20, (96, 128)).astype(np.float32)
+    x[:, :border] = 0
+    x[0, 50, 60:63] = np.nan
+    x[0, 70, 70] = np.inf
+    out, found = filled(x)
+    np.testing.assert_allclose(out[0, 50, 60:63], ground, atol=40)
+    assert out[0, 70, 70] == np.inf
+    assert (found is None) == (border == 0)
+    assert found is None or not found[0, 50, 60:63].any()
+    known = np.isfinite(x) if found is None else np.isfinite(x) & ~found
+    np.testing.assert_array_equal(out[known], x[known])
+
+
+def test_nan_on_all_that_a_stride_sees():
+    x = np.full((1, 512, 512), 7, np.float32) + RNG.normal(0, 1, (512, 512)).astype(np.float32)
+    x[:, :, ::2] = np.nan
+    assert np.abs(filled(x)[0] - 7).max() < 6
+
+
 @pytest.mark.parametrize("ground", [500.0, 9000.0])
 def test_the_background_is_lighter_than_dark_objects(ground):
     """Objects cover more than a quarter of the image, dark ones or bright ones."""
@@ -147,9 +171,9 @@ def test_the_background_is_lighter_than_dark_objects(ground):
     out, found = filled(x[None])
     assert found is not None
     assert abs(int(out[0, 0, 0]) - ground) < 15
-    large = Sparse.of(x[::2, ::2], 2)  # as a prediction block by block fills it
-    assert large is not None
-    assert abs(large.level - ground) < 15
+    few = x[None, ::2, ::2]  # as a prediction block by block fills it
+    (level,) = Cleaning.of(few, 2, Rule().measure(few)).levels
+    assert abs(level - ground) < 15
 
 
 @pytest.mark.parametrize("made", [random_objects, random_stained])

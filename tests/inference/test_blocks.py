@@ -227,6 +227,17 @@ def test_numbers_from_every_nth_pixel_are_those_of_the_image(border, monkeypatch
     np.testing.assert_array_equal(clean, wanted[:, 30:290, :300])
 
 
+def test_nan_has_the_background_of_the_whole_image():
+    x = nuclei((300, 320)).astype(np.float32)
+    x[40, 50] = x[100, 100:103] = np.nan
+    norm = Rule().measure(x[None])
+    cleaning = Cleaning.of(x[None], 1, norm)
+    part, where = cleaning.clean(x[None, 30:140, 40:200], ((30, 140), (40, 200)))
+    assert where is None
+    np.testing.assert_array_equal(part, norm.clean(x[None])[0][:, 30:140, 40:200])
+    assert np.isfinite(part).all()
+
+
 # interrupted ------------------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from napari_dojo.data.dataset import Dataset
-from napari_dojo.tasks.findings import corner_findings, label_findings
+from napari_dojo.tasks import TASKS, findings
+from napari_dojo.tasks.findings import label_findings
 
 
 def labelled(places: list[tuple[int, int]], size: int = 120) -> NDArray[np.int32]:
@@ -30,19 +32,33 @@ FEW = labelled([(70, 20), (80, 60)])
 
 
 def test_few_objects_lie_in_a_part_of_one_image_among_many() -> None:
-    assert corner_findings(dataset(EVERYWHERE, EVERYWHERE, FEW), 10) == ()
     assert label_findings(dataset(EVERYWHERE, EVERYWHERE, FEW), 10) == ()
 
 
 def test_many_objects_in_a_part_are_asked_for() -> None:
-    (finding,) = corner_findings(dataset(*[EVERYWHERE] * 20, CORNER), 10)
+    (finding,) = label_findings(dataset(*[EVERYWHERE] * 20, CORNER), 10)
     assert finding.text.startswith("Labels only in the upper left part of a20.tif: is the rest empty?")
     assert finding.fixes[0].samples == ("a20.tif",)
 
 
 def test_few_objects_in_most_images_are_asked_for() -> None:
-    (finding,) = corner_findings(dataset(EVERYWHERE, FEW, FEW), 10)
+    (finding,) = label_findings(dataset(EVERYWHERE, FEW, FEW), 10)
     assert "part of a1.tif (and of 1 more)" in finding.text
+
+
+def test_labels_are_looked_through_once_for_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    real = findings._in_parts
+
+    def counted(dataset: Dataset, diameter: float) -> dict[int, list[tuple[slice, int]]]:
+        calls.append(1)
+        return real(dataset, diameter)
+
+    monkeypatch.setattr(findings, "_in_parts", counted)
+    data = dataset(EVERYWHERE, CORNER)
+    summary = TASKS["instances"].summarize(data, TASKS["instances"].options())
+    assert any("upper left part of a1.tif" in f.text for f in summary.findings)
+    assert len(calls) == 1
 
 
 def test_what_is_not_labelled_beside_few_objects_is_found() -> None:
@@ -51,6 +67,6 @@ def test_what_is_not_labelled_beside_few_objects_is_found() -> None:
     three = Dataset.of(
         [s.x[0] for s in data.samples], [EVERYWHERE, EVERYWHERE, few], names=["a0.tif", "a1.tif", "a2.tif"]
     )
-    said = [f.text for f in (*corner_findings(three, 10), *label_findings(three, 10))]
+    said = [f.text for f in label_findings(three, 10)]
     assert len(said) == 1
     assert "a2.tif" in said[0]

@@ -68,6 +68,21 @@ def test_what_lies_outside_the_region_is_not_annotated():
     assert facts.annotated == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("zero", "columns"), [("unlabelled", 40), ("background", 20)])
+def test_what_zero_means_is_judged_by_the_region(zero, columns):
+    """What is painted completely in a region needs no question about 0, whatever lies outside."""
+    y, region = np.zeros((40, 60), np.int32), np.zeros((40, 60), bool)
+    region[:10, :columns] = True
+    y[:10, :columns] = np.where(np.arange(columns) % 2, 1, 2)
+    said = [f.text for f in check(y, region, zero=zero).findings]
+    assert not any("0 covers" in text for text in said)
+    whole = {"unlabelled": y[:20], "background": y}[zero]
+    assert any("0 covers" in f.text for f in check(whole, zero=zero).findings)
+    y[:10, :10] = 0
+    said = [f.text for f in check(y, region, zero="unlabelled").findings if "0 covers" in f.text]
+    assert said[0].startswith(f"0 covers {10 / columns:.0%} of the pixels")
+
+
 @pytest.mark.parametrize(
     ("y", "more", "says"),
     [

@@ -109,7 +109,10 @@ def test_fine_tuning_keeps_the_network_and_lowers_the_learning_rate():
 def test_parts_of_a_few_pixels_are_refused():
     with pytest.raises(DojoError, match="What is left to train on has 3 x 3 px at most"):
         make_plan(replace(NUCLEI, sizes=((1, 1), (3, 3))), CPU, TrainSettings())
-    assert make_plan(replace(NUCLEI, sizes=((1, 1), (8, 8))), CPU, TrainSettings()).patch
+    small = replace(NUCLEI, sizes=((1, 1), (8, 8)), diameter=None)
+    assert make_plan(small, CPU, TrainSettings()).patch
+    with pytest.raises(DojoError, match=r"has 8 x 8 px at most, and is scaled by 0\.25 for the network"):
+        make_plan(small, CPU, TrainSettings(), zoom=0.25)
 
 
 def test_little_memory_gives_small_batches():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.boxes import slices
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.padding import Sparse, filled, padding, step_of, strided
+from napari_dojo.data.padding import Sparse, background, filled, padding, step_of, strided, unknown
 
 __all__ = ["Cleaned", "Cleaning", "Normalization", "Rule", "dim_frames", "finite", "is_blank", "sampled"]
 
@@ -38,7 +38,7 @@ class Normalization:
     scale: tuple[float, ...]
 
     def apply(self, x: Any) -> NDArray[np.float32]:
-        """Normalise (C, *S) to float32; NaN becomes 0, infinities the largest and smallest finite value."""
+        """Normalise (C, *S) to float32; NaN that `clean` has left become 0, infinities the largest and smallest finite value."""
         x = np.asarray(x)
         column = (-1,) + (1,) * (x.ndim - 1)
         offset, scale = np.reshape(self.offset, column), np.reshape(self.scale, column)
@@ -50,7 +50,7 @@ class Normalization:
     def clean(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """An image (C, *S) as a network may see it, still in its units, and where it is padding (None: nowhere).
 
-        Padding gets the level of the background, and hot pixels the median of those around them. ``x`` stays as it is
+        Padding and NaN get the level of the background, and hot pixels the median of those around them. ``x`` stays as it is
         where there is neither.
         """
         out, where = filled(x)
@@ -85,11 +85,13 @@ class Cleaning:
     ----------
     norm : the numbers of the image.
     found : where each channel is padding, on every n-th pixel.
+    levels : of the background of each channel, which padding and NaN get.
     hot : of each channel, whether pixels far above the rest are few, and so defects where they are single.
     """
 
     norm: Normalization
     found: tuple[Sparse | None, ...]
+    levels: tuple[float, ...]
     hot: tuple[bool, ...]
 
     @staticmethod
@@ -97,7 +99,9 @@ class Cleaning:
         """From every ``step``-th pixel of an image along each axis, (C, *s), see `sampled`."""
         bright = [offset + HOT * scale for offset, scale in zip(norm.offset, norm.scale, strict=True)]
         hot = tuple(bool((c > b).mean() <= MOST_HOT) for c, b in zip(few, bright, strict=True))
-        return Cleaning(norm, tuple(Sparse.of(c, step) for c in few), hot)
+        found = tuple(Sparse.of(c, step) for c in few)
+        levels = tuple(background(c, None if f is None else f.seen) for c, f in zip(few, found, strict=True))
+        return Cleaning(norm, found, levels, hot)
 
     @property
     def blank(self) -> bool:
@@ -109,12 +113,15 @@ class Cleaning:
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """A part (C, *s), which lies in ``box``, as `Normalization.clean` gives it where it cleans the whole image."""
         masks = [None if f is None else f.where(c, box) for f, c in zip(self.found, part, strict=True)]
-        out, known = part, None
+        out, known, nan = part, None, unknown(part)
         if any(m is not None for m in masks):
-            out, known = part.copy(), np.zeros(part.shape, bool)
-            for c, (f, mask) in enumerate(zip(self.found, masks, strict=True)):
-                if f is not None and mask is not None:
-                    out[c][mask], known[c] = f.level, mask
+            known = np.stack([np.zeros(part.shape[1:], bool) if m is None else m for m in masks])
+        if known is not None or nan is not None:
+            out = part.copy()
+            for c, level in enumerate(self.levels):
+                for mask in (known, nan):
+                    if mask is not None:
+                        out[c][mask[c]] = level
         return self.norm._without_hot(out, part, self.hot), known
 
 

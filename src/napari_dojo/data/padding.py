@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Sparse", "filled", "padding", "step_of", "strided"]
+__all__ = ["Sparse", "background", "filled", "padding", "step_of", "strided", "unknown"]
 
 LOOKED_AT = 2**16  # pixels on which it is decided whether there may be padding
 SMALLEST = 16  # px; what is smaller is a defect of the camera, not padding
@@ -38,25 +38,39 @@ def padding(x: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 
 def filled(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """An image (C, *S) whose padding has the level of its background, and where that padding is (None: nowhere).
+    """An image (C, *S) whose padding and NaN have the level of its background, and where that padding is (None: nowhere).
 
     No edge is left that looks like an object's: the background is darker than objects in fluorescence, and lighter in bright field.
     """
-    where = padding(x)
-    if where is None:
+    where, nan = padding(x), unknown(x)
+    masks = [m for m in (where, nan) if m is not None]
+    if not masks:
         return x, None
     out = x.copy()
-    for channel, mask in zip(out, where, strict=True):
-        if not mask.all():
-            channel[mask] = _background(strided(channel, LOOKED_AT)[~strided(mask, LOOKED_AT)])
+    for channel, mask in zip(out, np.logical_or.reduce(masks), strict=True):
+        if mask.any() and not mask.all():
+            channel[mask] = background(channel, mask)
     return out, where
 
 
-def _background(imaged: NDArray[Any]) -> float:
-    """The level of the background among what was imaged, (n,): a quartile, on the side where the values reach less far.
+def unknown(x: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Where an image holds NaN; None: nowhere."""
+    nan = np.isnan(x) if x.dtype.kind == "f" else None
+    return nan if nan is not None and nan.any() else None
+
+
+def background(channel: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float:
+    """The level of the background of a channel (*S), where no mask lies: a quartile, on the side where the values reach less far.
 
     Objects are the long tail: bright ones in fluorescence, dark ones in stained tissue and bright field; see LOG.md.
     """
+    few = strided(channel, LOOKED_AT)
+    imaged = few.ravel() if mask is None else few[~strided(mask, LOOKED_AT)]
+    imaged = imaged[np.isfinite(imaged)]
+    if not imaged.size:  # beside the stride
+        imaged = channel[np.isfinite(channel) if mask is None else np.isfinite(channel) & ~mask]
+    if not imaged.size:
+        return 0.0
     low, lower, middle, upper, high = np.percentile(imaged, (1, 25, 50, 75, 99))
     return float(upper if high - middle < middle - low else lower)
 
@@ -79,14 +93,12 @@ class Sparse:
     ----------
     seen : where those pixels are padding.
     values : of the padding, each with the middle of what was imaged.
-    level : that padding gets.
     everywhere : nothing was imaged.
     """
 
     step: int
     seen: NDArray[np.bool_]
     values: tuple[tuple[float, float], ...]
-    level: float
     everywhere: bool = False
 
     @staticmethod
@@ -96,13 +108,11 @@ class Sparse:
         if seen is None:
             return None
         if seen.all():
-            return Sparse(step, seen, (), 0.0, everywhere=True)
+            return Sparse(step, seen, (), everywhere=True)
         found, counts = np.unique(few[seen], return_counts=True)  # NaN once
         found = found[counts >= max(SMALLEST, 0.02 * seen.sum())]
-        rest = few[~seen]
         middles = [float(np.median(few[(few != v) & np.isfinite(few)])) for v in found]
-        level = _background(strided(few, LOOKED_AT)[~strided(seen, LOOKED_AT)]) if rest.size else 0.0
-        return Sparse(step, seen, tuple(zip(found.tolist(), middles, strict=True)), level)
+        return Sparse(step, seen, tuple(zip(found.tolist(), middles, strict=True)))
 
     def where(self, part: NDArray[Any], box: Sequence[tuple[int, int]]) -> NDArray[np.bool_] | None:
         """Where a part (*s) of the channel, which lies in ``box``, is padding; None: nowhere."""

@@ -85,7 +85,7 @@ def _broken_findings(dataset: Dataset) -> list[Finding]:
     if not broken:
         return []
     hold = f" and {len(broken) - 1} more images hold" if len(broken) > 1 else " holds"
-    text = f"{broken[0]}{hold} NaN or infinite values; they are read as 0 and as the extremes."
+    text = f"{broken[0]}{hold} NaN or infinite values: NaN are read as background, infinite values as the extremes."
     return [Finding("warning", text)]
 
 
@@ -114,13 +114,17 @@ def swap_findings(dataset: Dataset) -> tuple[Finding, ...]:
     return (Finding("error", text, (Fix("Swap them", "swap", tuple(swapped)),)),)
 
 
-def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, ...]:
-    """Images of which less than half holds labels: is the rest empty, or not yet annotated?
+def corner_findings(dataset: Dataset) -> tuple[Finding, ...]:
+    """Images of which less than half holds labels: is the rest empty, or not yet annotated?"""
+    return _corner_finding(dataset, _in_parts(dataset, 0.0), 0.0)
 
-    ``diameter`` px is the margin that an object may need around it.
-    """
+
+def _corner_finding(
+    dataset: Dataset, parts: Mapping[int, Sequence[tuple[slice, int]]], diameter: float
+) -> tuple[Finding, ...]:
+    """``parts`` : as `_in_parts` gives them; ``diameter`` px is the margin that an object may need around it."""
     found: dict[str, str] = {}
-    for i, plane in _in_parts(dataset, diameter).items():
+    for i, plane in parts.items():
         found.setdefault(dataset.samples[i].name, _where(plane))
     if not found:
         return ()
@@ -135,7 +139,10 @@ def corner_findings(dataset: Dataset, diameter: float = 0.0) -> tuple[Finding, .
 
 
 def label_findings(dataset: Dataset, diameter: float) -> tuple[Finding, ...]:
-    """Objects that look unlabelled, and labelled ones outside of the regions. ``diameter`` of the objects, px."""
+    """Images with labels in a part only, objects that look unlabelled, and labelled ones outside of the regions.
+
+    ``diameter`` : of the objects, px.
+    """
     missing: dict[str, NDArray[Any]] = {}
     lost: dict[str, int] = {}
     pixels, parts = 0.0, _in_parts(dataset, diameter)
@@ -149,7 +156,7 @@ def label_findings(dataset: Dataset, diameter: float) -> tuple[Finding, ...]:
         objects = len(np.unique(item.y)) - 1
         if len(places) >= max(2, UNLABELLED * objects):
             missing[item.name] = places
-    return (*_missing_finding(missing), *_lost_finding(lost))
+    return (*_corner_finding(dataset, parts, diameter), *_missing_finding(missing), *_lost_finding(lost))
 
 
 def _missing_finding(missing: Mapping[str, NDArray[Any]]) -> tuple[Finding, ...]:

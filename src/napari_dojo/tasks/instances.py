@@ -37,7 +37,7 @@ from napari_dojo.tasks.base import (
     Task,
     as_given,
 )
-from napari_dojo.tasks.findings import corner_findings, label_findings, size_findings, swap_findings
+from napari_dojo.tasks.findings import label_findings, size_findings, swap_findings
 from napari_dojo.tasks.label_defects import background_findings, edge_findings, label_shift_findings
 from napari_dojo.tasks.sections import annotated_planes, strokes_of_planes
 from napari_dojo.tasks.stroke_findings import looks_like_strokes, stroke_findings, stroked_areas
@@ -147,7 +147,7 @@ def summarize(dataset: Dataset, options: InstancesOptions) -> Summary:
     diameter = options.diameter or _diameter(areas, dims)
     if not like:
         findings += _number_findings(objects.pieces)
-        findings += [*corner_findings(dataset, diameter), *label_findings(dataset, diameter)]
+        findings += label_findings(dataset, diameter)
     findings.append(
         Finding(
             "ok",

@@ -67,9 +67,10 @@ class SemanticDecoding:
 
 def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
     """Find the classes and how much of them is painted."""
-    counts, pixels = _painted(dataset, options)
+    inside = _inside(dataset)
+    counts = _painted(inside, options)
     values = options.values or tuple(sorted(counts))
-    painted = sum(counts.values()) / max(pixels, 1)
+    painted = sum(counts.values()) / max(sum(np.size(item.y) for item in dataset.samples), 1)
     findings = [*size_findings(dataset), *swap_findings(dataset), *edge_findings(dataset, classes=True)]
     findings += _class_findings(values, options)
     names = _names(options, values)
@@ -79,7 +80,7 @@ def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
         findings.append(Finding("error", said, (Fix("Rename them", "option", value=("classes", ())),)))
         names = _names(replace(options, classes=()), values)
     if 1 < len(values) <= MOST:
-        findings += _zero_findings(counts, pixels, options)
+        findings += _zero_findings(inside, options)
         if options.zero == "background":
             findings += [*corner_findings(dataset), *label_shift_findings(dataset)]
     for v, name in zip(values, names, strict=True):
@@ -99,13 +100,13 @@ def summarize(dataset: Dataset, options: SemanticOptions) -> Summary:
     )
 
 
-def _zero_findings(counts: Mapping[int, int], pixels: int, options: SemanticOptions) -> list[Finding]:
-    """Where label 0 probably means the other of its two meanings."""
-    zero = 1 - sum(n for v, n in counts.items() if v) / max(pixels, 1)
+def _zero_findings(inside: Mapping[int, int], options: SemanticOptions) -> list[Finding]:
+    """Where label 0 probably means the other of its two meanings; ``inside`` : see `_inside`."""
+    zero = inside.get(0, 0) / max(sum(inside.values()), 1)
     if options.zero == "unlabelled" and 0 < zero < 0.8:
         text = f"0 covers {zero:.0%} of the pixels and counts as not annotated. Or is it the background?"
         return [Finding("warning", text, (_ZERO_IS_BACKGROUND, Fix("Not annotated", "fine")))]
-    if options.zero == "background" and zero > 0.9 and sum(v > 0 for v in counts) > 1:
+    if options.zero == "background" and zero > 0.9 and sum(v > 0 for v in inside) > 1:
         text = f"0 covers {zero:.0%} of the pixels and counts as background. Or is it not annotated?"
         fix = Fix("Not annotated", "option", value=("zero", "unlabelled"))
         return [Finding("warning", text, (fix, Fix("Background", "fine")))]
@@ -116,28 +117,29 @@ def doubts(dataset: Dataset, options: SemanticOptions) -> list[str]:
     """Whether label 0 of a ground truth, said to be the background, is no class of the model, or probably not annotated."""
     if options.zero == "unlabelled":
         return []
-    counts, pixels = _painted(dataset, options)
-    if 0 not in counts:
+    inside = _inside(dataset)
+    if 0 not in inside:
         return []
     if 0 not in options.values:
         return ["0 is said to be the background, but it is no class of the model: these pixels are not scored."]
-    found = _zero_findings(counts, pixels, options)
+    found = _zero_findings(inside, options)
     return [f"{finding.text} Then say so with --zero unlabelled." for finding in found]
 
 
-def _painted(dataset: Dataset, options: SemanticOptions) -> tuple[dict[int, int], int]:
-    """Annotated pixels of each label number, and all pixels there are."""
+def _inside(dataset: Dataset) -> dict[int, int]:
+    """Pixels of each label number in the regions, 0 among them."""
     counts: dict[int, int] = {}
-    pixels = 0
     for item in dataset.samples:
         y = np.asarray(item.y)
-        pixels += y.size
         found, n = np.unique(y if item.region is None else y[item.region], return_counts=True)
         for v, k in zip(found, n, strict=True):
             counts[int(v)] = counts.get(int(v), 0) + int(k)
-    if options.zero == "unlabelled":
-        counts.pop(0, None)
-    return counts, pixels
+    return counts
+
+
+def _painted(inside: Mapping[int, int], options: SemanticOptions) -> dict[int, int]:
+    """Annotated pixels of each label number."""
+    return {v: n for v, n in inside.items() if v or options.zero == "background"}
 
 
 def _class_findings(values: Sequence[int], options: SemanticOptions) -> list[Finding]:

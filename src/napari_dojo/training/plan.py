@@ -113,21 +113,30 @@ def own_zoom(diameter: float | None) -> float:
     return TYPICAL / diameter if diameter and diameter > LARGE else 1.0
 
 
-def make_plan(data: Data, device: Device, settings: TrainSettings, start: dict[str, object] | None = None) -> Plan:
+def make_plan(
+    data: Data,
+    device: Device,
+    settings: TrainSettings,
+    start: dict[str, object] | None = None,
+    zoom: float | None = None,
+) -> Plan:
     """Decide everything that the user did not; ``start`` are the net arguments of a model to start from.
+
+    ``zoom`` : by which the network sees images scaled; None: as a new network does, see `own_zoom`.
 
     Raises
     ------
     DojoError : the parts to train on are a few pixels each, or what was asked for does not fit in memory.
     """
-    largest = max(data.sizes, key=lambda size: prod(size[-2:]))
-    if prod(largest[-2:]) < FEWEST:
-        size = " x ".join(map(str, largest))
-        raise DojoError(
-            f"What is left to train on has {size} px at most. Exclude images that small, or add larger ones."
-        )
     dims, hints = len(data.sizes[0]), data.hints
-    zoom = own_zoom(data.diameter)
+    zoom = own_zoom(data.diameter) if zoom is None else zoom
+    largest = max(data.sizes, key=lambda size: prod(size[-2:]))
+    if prod(max(1, round(n * zoom)) for n in largest[-2:]) < FEWEST:
+        size = " x ".join(map(str, largest))
+        scaled = f", and is scaled by {zoom:.2g} for the network" if zoom != 1 else ""
+        raise DojoError(
+            f"What is left to train on has {size} px at most{scaled}. Exclude images that small, or add larger ones."
+        )
     smallest = tuple(int(np.median([s[a] for s in data.sizes]) * zoom) for a in range(dims))
     spacing = data.spacing or (1.0,) * dims
     fine = hints.fine or (data.thickness is not None and data.thickness * zoom < THIN)
@@ -210,9 +219,7 @@ def plan_for(
     zoom = start.zoom
     if resize and start.diameter and summary.diameter and not 1 / 1.5 < summary.diameter / start.diameter < 1.5:
         zoom = start.zoom * start.diameter / summary.diameter
-    scaled = tuple(tuple(max(1, round(n * zoom)) for n in s) for s in sizes)
-    data = replace(data, sizes=scaled, diameter=None, thickness=None)
-    return replace(make_plan(data, device, settings, start.net_options), zoom=zoom)
+    return make_plan(replace(data, diameter=None, thickness=None), device, settings, start.net_options, zoom)
 
 
 def _cells(size: Sequence[int], spacing: Sequence[float], fine: bool, levels: int) -> list[tuple[int, ...]]:
