@@ -192,7 +192,7 @@ class Effort:
     corrections: int = 10
     rounds: int = 5
     steps: int = 0
-    minutes: float = 1.0
+    minutes: float = 0.8
 
     @property
     def settings(self) -> TrainSettings:

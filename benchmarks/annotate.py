@@ -284,7 +284,7 @@ def main() -> None:
         default=0,
         help="of each training of --only strokes and planes, instead of minutes, and of --only next (150)",
     )
-    parser.add_argument("--minutes", type=float, help="of each training: 5; of rounds 1, of planes 15")
+    parser.add_argument("--minutes", type=float, help="of each training: 5; of planes 15, of rounds as in the panel")
     parser.add_argument("--ways", nargs="+", default=["full", "each", "xy"], help="how --only planes annotates")
     parser.add_argument("--kind", default="nuclei", help="of the simulator, for --only planes")
     parser.add_argument("--draws", type=int, default=3)
@@ -320,8 +320,10 @@ def main() -> None:
     def corrected() -> Any:
         from _annotate_rounds import KINDS, Effort, simulate_rounds
 
+        from napari_dojo.widgets.annotate import annotated
+
         seeds = range(args.seed, args.seed + args.seeds)
-        effort = Effort(steps=args.steps, minutes=min(args.minutes or 1.0, 1.0))
+        effort = Effort(steps=args.steps, minutes=min(args.minutes or annotated.KINDS[""].minutes, 1.0))
         return simulate_rounds(args.data, effort, args.kinds or KINDS, seeds, args.kept)
 
     def kinds() -> Any:

@@ -35,7 +35,7 @@ class Kind:
     Attributes
     ----------
     task, options : of the training.
-    minutes : that it takes at first.
+    minutes : that it takes at first; with its start, prediction and check, corrections are answered within a minute.
     check : (annotation, prediction of the old and the new model, accepted places or None, leading axes apart) -> what changed.
     unit : what is counted.
     """
@@ -48,7 +48,7 @@ class Kind:
 
 
 KINDS = {
-    "": Kind("instances", {"annotation": "complete"}, 1.0, fixed_and_broken, "accepted object"),
+    "": Kind("instances", {"annotation": "complete"}, 0.8, fixed_and_broken, "accepted object"),
     "objects": Kind("instances", {"annotation": "strokes"}, 5.0, strokes_fixed_and_broken, "stroke"),
     "classes": Kind("semantic", {}, 2.0, classes_fixed_and_broken, "stroke"),
 }
