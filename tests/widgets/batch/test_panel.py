@@ -83,7 +83,7 @@ def test_models_that_came_since_are_listed_when_the_panel_is_shown(qtbot, viewer
 def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):
     batch.files.add(str(plate))
     settled(qtbot, batch)
-    assert "4 images. Of 4 looked at, 1 would be skipped: B1/broken.tif" in batch.found.text()
+    assert "4 images. 1 would be skipped: B1/broken.tif" in batch.found.text()
     assert batch.files.out.edit.placeholderText() == str(plate.with_name("plate_results"))
     batch.run_button.click()
     assert batch.buttons.currentIndex() == 1
@@ -99,7 +99,8 @@ def test_from_a_folder_to_a_table(qtbot, viewer, batch, plate):
     counts = [sum(r["image"] == name for r in rows) for name in ("A1/a.tif", "A2/a.tif", "B1/a.tif")]
     assert [texts[1] for texts, _ in batch.results.rows] == [str(n) for n in counts]
     settled(qtbot, batch)
-    assert batch.run_button.text() == "Continue"
+    assert batch.run_button.text() == "Try skipped again"
+    assert not batch.again_button.isHidden()
     for k, name in ((1, "A2/a.tif"), (2, "B1/a.tif")):
         batch.results_view.selectRow(k)
         qtbot.waitUntil(lambda name=name: bool(len(viewer.layers)) and viewer.layers[0].name == name)
@@ -125,6 +126,46 @@ def test_a_run_is_paused_and_stopped_and_says_how_to_continue(qtbot, batch, plat
         assert f"{done_of(done, 60)} and kept. Continue does the others." in batch.message.text()
         assert f"{done} of them done" in batch.found.text()
     assert batch.run_button.isEnabled()
+
+
+def finished(qtbot, batch, button):
+    """Press a button and wait for the end of the run, and of the check after it."""
+    button.click()
+    qtbot.waitUntil(lambda: not batch.runner.busy)
+    settled(qtbot, batch)
+
+
+def test_a_new_run_replaces_results_when_asked(qtbot, batch, plate, monkeypatch):
+    monkeypatch.setattr("napari.utils.notifications.show_warning", lambda text: None)
+    batch.files.add(str(plate))
+    settled(qtbot, batch)
+    assert (batch.run_button.text(), batch.again_button.isHidden()) == ("Run", True)
+    finished(qtbot, batch, batch.run_button)
+    results, out = batch.results.rows, plate.with_name("plate_results")
+    shutil.copy(plate / "A1" / "a.tif", plate / "B1" / "broken.tif")  # it can be read now
+    before = (out / "A1" / "a.tif").stat().st_mtime_ns
+    finished(qtbot, batch, batch.run_button)
+    assert (batch.run_button.text(), batch.results.rowCount()) == ("Show results", len(results) + 1)
+    assert (out / "A1" / "a.tif").stat().st_mtime_ns == before  # what was done is kept
+    batch.results.replace(())
+    finished(qtbot, batch, batch.run_button)
+    assert batch.results.rowCount() == len(results) + 1
+
+    batch.steps.filter_on.setChecked(True)  # another recipe
+    batch.steps.border.setChecked(True)
+    settled(qtbot, batch)
+    finished(qtbot, batch, batch.run_button)
+    assert "or replace them: Run all again." in batch.message.text()
+    asked = []
+    monkeypatch.setattr(batch, "ask", lambda text: bool(asked.append(text)))
+    batch.again_button.click()
+    assert asked == [f"Do all images again and replace the results in {out}?"]
+    assert not batch.runner.busy
+    assert (out / "A1" / "a.tif").stat().st_mtime_ns == before
+    monkeypatch.setattr(batch, "ask", lambda text: True)
+    finished(qtbot, batch, batch.again_button)
+    assert "4 of 4 images are done" in batch.message.text()
+    assert (out / "A1" / "a.tif").stat().st_mtime_ns > before
 
 
 STEPS = (

@@ -92,6 +92,21 @@ def test_choices_are_shown_in_words(form):
     assert form.values()["how"] == "a"
 
 
+def test_a_choice_that_is_left_open_has_one_word_for_it(qtbot):
+    form = Form([f for f in fields_of(PredictSettings) if f.name == "frames"])
+    qtbot.addWidget(form)
+    box = form.editor("frames")
+    words = ["the whole series", "each frame by itself"]
+    assert [box.itemText(k) for k in range(box.count())] == ["automatic", *words]
+    assert form.values() == {"frames": None}
+    form.show_automatic({"frames": "each"})
+    assert [box.itemText(k) for k in range(box.count())] == [f"automatic ({words[1]})", *words]
+    form.set_values({"frames": "whole"})
+    assert (box.currentText(), form.values()) == (words[0], {"frames": "whole"})
+    form.set_values({"frames": None})
+    assert form.values() == {"frames": None}
+
+
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_every_field_is_named_explained_and_labelled(qtbot, cls):
     form = Form(fields_of(cls))

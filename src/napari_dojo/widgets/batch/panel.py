@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
+    QMessageBox,
     QPushButton,
 )
 
@@ -40,6 +41,10 @@ LOOKED_AT = 12  # images of a folder whose size and axes are read while a person
 RUN_TIP = (
     "Do all steps for all images. Each image that is done is kept: a run that was stopped continues with the others."
 )
+RETRY_TIP = "Try the images that were skipped once more; the others are kept."
+SHOW_TIP = "All images are done. List their results, and write the tables again."
+AGAIN = "Run all again"
+OVERWRITE = " with --overwrite"  # how the engine says on the command line that results may be replaced
 
 
 class BatchPanel(Panel):
@@ -54,7 +59,9 @@ class BatchPanel(Panel):
         super().__init__(napari_viewer)
         self._explained: Explained | None = None
         self._began, self._first, self._paused_at, self._paused = 0.0, -1, 0.0, 0.0
-        self._asked: Recipe | None = None
+        self._asked: tuple[Recipe, int] | None = None  # the recipe of the last run, and the number of its files
+        self._reached: tuple[Recipe, int] | None = None  # the same, of a run that came to its end
+        self._in_the_way = False  # results that another recipe made
         self.files, self.steps = FilesSection(), StepsSection()
         self._open_and_save()
         self.column.addWidget(self.files)
@@ -91,19 +98,19 @@ class BatchPanel(Panel):
         self.column.addWidget(side_by_side(self.open_button, self.save_button))
 
     def _go(self) -> None:
-        self.run_button, self.pause_button, self.stop_button = (
-            QPushButton("Run"),
-            QPushButton("Pause"),
-            QPushButton("Stop"),
-        )
+        words = ("Run", AGAIN, "Pause", "Stop")
+        self.run_button, self.again_button, self.pause_button, self.stop_button = map(QPushButton, words)
         described(self.run_button, "Run", RUN_TIP)
+        described(self.again_button, AGAIN, "Do all images once more, and replace the results in the folder.")
         described(self.pause_button, "Pause", "Wait after the current part of the work, or resume it.")
         described(
             self.stop_button, "Stop", "Stop; images that are done are kept, and the next run continues with the others."
         )
+        self.again_button.hide()  # until there are results
         running = side_by_side(self.pause_button, self.stop_button)
         tip = "How many images are done, and how long the others will take."
-        self.buttons, self.progress, self.message = job_strip(self.run_button, running, tip)
+        start = side_by_side(self.run_button, self.again_button, stretch=2)
+        self.buttons, self.progress, self.message = job_strip(start, running, tip)
         for widget in (self.buttons, self.progress, self.message):
             self.column.addWidget(widget)
 
@@ -124,7 +131,8 @@ class BatchPanel(Panel):
         self._latest.told.connect(self._told)
         self._reading.told.connect(self._show)
         self.runner.said.connect(self._heard)
-        self.run_button.clicked.connect(self.run)
+        self.run_button.clicked.connect(lambda: self.run())
+        self.again_button.clicked.connect(self._run_again)
         self.pause_button.clicked.connect(self._pause)
         self.stop_button.clicked.connect(self._stop)
         self.open_button.clicked.connect(self._open)
@@ -198,7 +206,7 @@ class BatchPanel(Panel):
     def _changed(self, *_: Any) -> None:
         if self._ended:
             return
-        self._explained = None
+        self._explained, self._in_the_way = None, False
         self._latest.forget()
         self._soon.start()
         self._judge()
@@ -229,9 +237,23 @@ class BatchPanel(Panel):
             self.found.setText(self._words(found))
         self.found.setToolTip(found.text if found is not None else "")
         can = found is not None and not found.problems
-        self.run_button.setEnabled(can and not self.runner.busy)
-        self.run_button.setToolTip(RUN_TIP if can else why or "Looking at the images ...")
-        self.run_button.setText("Continue" if found is not None and 0 < found.done < found.images else "Run")
+        word, tip = self._next(found) if found is not None else (self.run_button.text(), RUN_TIP)
+        self.run_button.setText(word)
+        self.run_button.setToolTip(tip if can else why or "Looking at the images ...")
+        for button in (self.run_button, self.again_button):
+            button.setEnabled(can and not self.runner.busy)
+        if found is not None:  # else it would flicker while the images are looked at
+            self.again_button.setVisible(found.done > 0 or self._in_the_way)
+
+    def _next(self, found: Explained) -> tuple[str, str]:
+        """What a run would do, as the word on its button and its tooltip."""
+        if not found.done:
+            return "Run", RUN_TIP
+        if found.done == found.images:
+            return "Show results", SHOW_TIP
+        return (
+            ("Try skipped again", RETRY_TIP) if self._reached == (self.recipe, found.images) else ("Continue", RUN_TIP)
+        )
 
     def _words(self, found: Explained) -> str:
         images = counted(found.images, "image")
@@ -240,20 +262,33 @@ class BatchPanel(Panel):
             return self.marked("ok", f"{images}{done}.")
         name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
         first = reason if name in reason else f"{name}: {reason}"
-        looked = min(LOOKED_AT, found.images - found.done)
-        return self.marked(
-            "warning",
-            f"{images}{done}. Of {looked} looked at, {len(found.misfits)} would be skipped: {first}.",
-        )
+        looked = f"Of {LOOKED_AT} looked at, " if found.images - found.done > LOOKED_AT else ""
+        return self.marked("warning", f"{images}{done}. {looked}{len(found.misfits)} would be skipped: {first}.")
 
     # the run
 
-    def run(self) -> None:
-        """Run what is chosen, or continue an earlier run of it; a model that was deleted meanwhile is found by the check."""
+    def ask(self, text: str) -> bool:
+        """Ask whether to replace results."""
+        box = QMessageBox(QMessageBox.Icon.Question, AGAIN, text, parent=self)
+        replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Keep", QMessageBox.ButtonRole.RejectRole))
+        box.exec()
+        return box.clickedButton() is replace
+
+    def _run_again(self) -> None:
+        if self.ask(f"Do all images again and replace the results in {self.recipe.folder}?"):
+            self.run(overwrite=True)
+
+    def run(self, overwrite: bool = False) -> None:
+        """Run what is chosen, or continue an earlier run of it; a model that was deleted meanwhile is found by the check.
+
+        ``overwrite`` : do all images, and replace what is in the folder of the results.
+        """
         self.refresh_models()
         if self.runner.busy or self._explained is None or self._explained.problems:
             return
-        self._asked = recipe = self.recipe
+        recipe = self.recipe
+        self._asked, self._reached = (recipe, self._explained.images), None
         for rows, fold in ((self.results, self.results_fold), (self.skipped, self.skipped_fold)):
             rows.replace(())
             fold.hide()
@@ -262,7 +297,7 @@ class BatchPanel(Panel):
         self._began, self._first, self._paused = 0.0, -1, 0.0
         self._turn(True)
         folder = run_folder("batch")
-        self.runner.start(lambda: recipe_request(folder, recipe))
+        self.runner.start(lambda: recipe_request(folder, recipe, overwrite))
 
     def _turn(self, running: bool) -> None:
         self.buttons.setCurrentIndex(int(running))
@@ -301,7 +336,8 @@ class BatchPanel(Panel):
         elif isinstance(event, Failed):
             self._add()
             self._ready("")
-            self._failed(event.sentence)
+            self._in_the_way = OVERWRITE in event.sentence
+            self._failed(event.sentence.replace(OVERWRITE, f": {AGAIN}"))
         elif isinstance(event, Done):
             self._done(event)
 
@@ -352,6 +388,7 @@ class BatchPanel(Panel):
             said = f"Stopped: {done_of(done, count)} and kept. Continue does the others."
             self.message.setText(self.marked("warning", said))
             return
+        self._reached = self._asked
         table = f" Table with {counted(facts['rows'], 'row')}: {Path(facts['table']).name}." if facts["table"] else ""
         level = "warning" if facts["skipped"] else "ok"
         skipped = f" {len(facts['skipped']):,} skipped." if facts["skipped"] else ""

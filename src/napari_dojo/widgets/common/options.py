@@ -168,6 +168,8 @@ class NumberEdit(FloatSpinBox):
 class ChoiceEdit(ComboBox):
     """A choice that may be left open: None is its first entry, and shown as a word."""
 
+    null_string = AUTOMATIC
+
     def show_automatic(self, value: Any) -> None:
         """Say in the place of a choice that is left open what it will be; None: not known."""
         box: QComboBox = self.native
@@ -245,7 +247,7 @@ def _options(field: Field) -> dict[str, Any]:
     """The options for magicgui of a setting, besides its type."""
     if field.choices:
         words = [(words or str(c), c) for c, words in zip_longest(field.choices, field.option.words)]
-        return {"widget_type": ChoiceEdit, "choices": [(AUTOMATIC, None), *words] if field.optional else words}
+        return {"widget_type": ChoiceEdit, "choices": words, "nullable": field.optional}
     if field.kind is tuple:
         return {"widget_type": NamesEdit}
     if field.kind is str:
