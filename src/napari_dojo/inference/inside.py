@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_dojo.inference.tiles import padded
 from napari_dojo.nets import Network
 
 __all__ = ["Inside", "Stage", "influence", "look"]
@@ -57,12 +58,12 @@ class Inside:
 
 
 def look(net: Network, x: NDArray[np.float32]) -> Inside:
-    """Apply a network to a normalised image (C, *S), of any size, and keep what it computes on the way.
+    """Apply a network to a normalised image (C, *S), of any size, mirrored at its end as for predictions, and keep what it computes.
 
     Of a network that looks at several orientations of an image, the first is kept.
     """
     size = x.shape[1:]
-    image = torch.from_numpy(padded(x, net.stride))[None].requires_grad_()
+    image = torch.from_numpy(padded(np.asarray(x, np.float32), net.stride))[None].requires_grad_()
     kept: dict[str, Any] = {}
 
     def keep(name: str, out: torch.Tensor) -> None:
@@ -83,12 +84,6 @@ def look(net: Network, x: NDArray[np.float32]) -> Inside:
         part = tuple(slice(0, int(np.ceil(n / c))) for n, c in zip(size, cell, strict=True))
         maps.append(np.ascontiguousarray(values[(slice(None), *part)], np.float32))
     return Inside(tuple(stages), tuple(maps), _kernels(net), influence(net, image, out))
-
-
-def padded(x: NDArray[np.float32], stride: tuple[int, ...]) -> NDArray[np.float32]:
-    """An image (C, *S), repeated at its end up to multiples of the stride."""
-    more = [(0, 0), *((0, -n % s) for n, s in zip(x.shape[1:], stride, strict=True))]
-    return np.pad(np.asarray(x, np.float32), more, mode="edge")
 
 
 def influence(net: Network, image: torch.Tensor, out: torch.Tensor) -> tuple[int, ...]:

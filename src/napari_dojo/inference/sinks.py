@@ -92,30 +92,45 @@ class Place(Protocol):
         """Clear away what is left of the work on an image."""
 
 
-class Sink(Place, Protocol):
-    """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`."""
+class Sink:
+    """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`; `finish` after all.
+
+    Here are arrays in memory, of which nothing is kept; kinds of sinks say what they do differently.
+    """
+
+    @property
+    def where(self) -> str:
+        """The folder, or empty."""
+        return ""
 
     def check(self) -> None:
         """DojoError where predictions cannot go there."""
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """Zeros for the prediction of image ``index``, to be filled sample by sample; DojoError: a full disk."""
+        return np.zeros(shape, dtype)
 
     def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
         """The OME-Zarr for image ``index``, ``wanted`` where it does not fit in memory; None: it goes through `storage`."""
+        return None
 
     def keeps_maps(self, maps: tuple[int, ...]) -> bool:
         """Whether maps of this shape, (samples, K, *S), are wanted."""
+        return False
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Keep a prediction; DojoError, caused by OSError, where the disk refuses it."""
+        raise NotImplementedError
+
+    def release(self, index: int) -> None:
+        """Clear away what is left of the work on an image."""
 
     def finish(self) -> None:
         """Write what is of all images together; DojoError, caused by OSError, where the disk refuses it."""
 
 
 @dataclass(frozen=True)
-class ZarrSink:
+class ZarrSink(Sink):
     """One OME-Zarr, which takes the prediction for one image block by block.
 
     Attributes
@@ -132,13 +147,6 @@ class ZarrSink:
         """The store."""
         return str(self.out)
 
-    def check(self) -> None:
-        """What is there is looked at when the image is known."""
-
-    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
-        """There is none."""
-        raise NotImplementedError
-
     def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
         """The store, always; DojoError where a predicted image would overwrite its input, or a file has several images."""
         if image.number:
@@ -149,23 +157,9 @@ class ZarrSink:
             raise DojoError(f"The result would overwrite the image {self.input.name} itself. Choose another name.")
         return Store(self.out, self.overwrite)
 
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """They are not."""
-        return False
-
-    def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
-        """It is written already."""
-        raise NotImplementedError
-
-    def release(self, index: int) -> None:
-        """All is kept."""
-
-    def finish(self) -> None:
-        """There is one image."""
-
 
 @dataclass(frozen=True)
-class RunSink:
+class RunSink(Sink):
     """``.npy`` files in the folder of a job, which another process maps into its memory.
 
     ``stores`` : an OME-Zarr for each image that does not fit in memory.
@@ -179,9 +173,6 @@ class RunSink:
     def where(self) -> str:
         """The folder."""
         return str(self.folder)
-
-    def check(self) -> None:
-        """There is always room."""
 
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """A file."""
@@ -209,12 +200,6 @@ class RunSink:
         maps = self._save(f"maps-{index}.npy", found.maps)
         return Stored(index, image.name, found.axes.names, f"prediction-{index}.npy", uncertainty, maps)
 
-    def release(self, index: int) -> None:
-        """All is kept."""
-
-    def finish(self) -> None:
-        """Each image has its own prediction."""
-
     def _save(self, name: str, array: NDArray[Any] | None) -> str | None:
         if array is None:
             return None
@@ -224,37 +209,15 @@ class RunSink:
 
 
 @dataclass(frozen=True, eq=False)
-class ArraySink:
+class ArraySink(Sink):
     """Arrays in memory; ``found`` holds the predictions by the index of the image."""
 
     found: dict[int, Any] = field(default_factory=dict)
-    where: str = ""
-
-    def check(self) -> None:
-        """There is always room."""
-
-    def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
-        """In memory."""
-        return np.zeros(shape, dtype)
-
-    def store(self, index: int, card: Card, image: Input, wanted: bool) -> Store | None:
-        """There is none."""
-        return None
-
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """They are not."""
-        return False
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Keep the array."""
         self.found[index] = found.array
         return Stored(index, image.name, found.axes.names)
-
-    def release(self, index: int) -> None:
-        """All is kept."""
-
-    def finish(self) -> None:
-        """Each image has its own prediction."""
 
 
 def size_of(image: Input) -> str:

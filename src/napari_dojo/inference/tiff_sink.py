@@ -18,7 +18,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, result_of
 from napari_dojo.inference.geometry import Image, Input, resolve
-from napari_dojo.inference.sinks import UNFINISHED, Store, Stored, memory_mapped, size_of
+from napari_dojo.inference.sinks import UNFINISHED, Sink, Store, Stored, memory_mapped, size_of
 from napari_dojo.inference.tables import TABLES, USUAL, class_rows, class_table, table_of, write_csv
 from napari_dojo.io import images
 from napari_dojo.io.atomic import check_free, check_writable
@@ -91,7 +91,7 @@ def write_prediction(path: Path, card: Card, image: Input, found: Prediction) ->
 
 
 @dataclass(frozen=True)
-class TiffSink:
+class TiffSink(Sink):
     """A folder of TIFF files with pixel size, ``<stem>.tif`` each, and tables and outlines beside them.
 
     Of a file with several images, each gives ``<stem>_image1.tif`` and so on. Classes of images or objects go into one table,
@@ -186,10 +186,6 @@ class TiffSink:
             return None
         path = self.place(index, image.number).with_suffix(".zarr")
         return Store(path, self.overwrite, f"{image.name} does not fit in memory ({size_of(image)}).")
-
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """They are not."""
-        return False
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write the TIFF, that of its uncertainty, and the table."""
@@ -348,7 +344,7 @@ class TiffSink:
 
 
 @dataclass(frozen=True)
-class Some:
+class Some(Sink):
     """Some places of a sink: ``places[i]`` is that of image ``i``. The whole sink was checked."""
 
     sink: TiffSink
@@ -359,9 +355,6 @@ class Some:
         """The folder."""
         return self.sink.where
 
-    def check(self) -> None:
-        """See `TiffSink.left`."""
-
     def storage(self, index: int, shape: tuple[int, ...], dtype: Any) -> Any:
         """See `TiffSink`."""
         return self.sink.storage(self.places[index], shape, dtype)
@@ -370,10 +363,6 @@ class Some:
         """See `TiffSink`."""
         return self.sink.store(self.places[index], card, image, wanted)
 
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """They are not."""
-        return False
-
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """See `TiffSink`."""
         return self.sink.write(self.places[index], card, image, found)
@@ -381,9 +370,6 @@ class Some:
     def release(self, index: int) -> None:
         """See `TiffSink`."""
         self.sink.release(self.places[index])
-
-    def finish(self) -> None:
-        """Each image has its own prediction."""
 
 
 def further_files(card: Card, settings: PredictSettings) -> tuple[str, ...]:
