@@ -32,4 +32,5 @@ def scaled(box: Sequence[tuple[int, int]], factors: Sequence[int]) -> Box:
 def middle(size: Sequence[int], edge: int | Sequence[int]) -> tuple[slice, ...]:
     """The middle of an array (*S), at most ``edge`` px long, one figure or one for each axis."""
     edges = (edge,) * len(size) if isinstance(edge, int) else edge
-    return tuple(slice(max(0, (n - e) // 2), max(0, (n - e) // 2) + e) for n, e in zip(size, edges, strict=True))
+    lengths = [min(n, e) for n, e in zip(size, edges, strict=True)]
+    return tuple(slice((n - e) // 2, (n - e) // 2 + e) for n, e in zip(size, lengths, strict=True))

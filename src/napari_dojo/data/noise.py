@@ -79,7 +79,7 @@ def measure_noise(x: Any) -> Noise:
     sigma = float(np.sqrt(max(gain * (middle - dark) + floor, 1e-12)))
     return Noise(
         sigma, gain, floor, dark, bright - dark, correlation, _structure(planes, sigma, correlation),
-        _saturated(values), _hot(planes, sigma), _blocky(planes, sigma),
+        _saturated(values), _hot(planes, sigma), _blocky(planes),
     )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def _hot(planes: NDArray[np.float32], sigma: float) -> float:
     return float(np.mean(planes - around > far))
 
 
-def _blocky(planes: NDArray[np.float32], sigma: float) -> float:
+def _blocky(planes: NDArray[np.float32]) -> float:
     """Mean difference across the borders of 8 x 8 blocks over that inside of them."""
     step = np.abs(np.diff(planes, axis=2)).mean((0, 1))
     if len(step) < 24:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "FULL_NAMES",
     "implausible",
     "in_micrometres",
     "micrometres",
@@ -20,6 +21,7 @@ MICROMETRES = {
     **{"picometer": 1e-6, "angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "micron": 1.0},
     **{"millimeter": 1e3, "centimeter": 1e4, "meter": 1e6},
 }
+FULL_NAMES = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}  # as OME, BioImage.IO and GEFF write them
 NO_LENGTHS = ("pixel", "inch")  # a unit that says that the numbers are no sizes; inches come from printing
 IMPLAUSIBLE = (1e-5, 1e4)  # µm; pixels of less or more than that are no image of a microscope
 PRINTED = (72, 75, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200)  # dots per inch

@@ -18,6 +18,7 @@ __all__ = [
     "Limits",
     "Range",
     "filtered",
+    "is_measurement",
     "kept",
     "measure_for",
     "measurement_of",
@@ -96,6 +97,15 @@ def measurement_of(column: str) -> str:
     return max(found, key=len)
 
 
+def is_measurement(column: str) -> bool:
+    """Whether a column of a table belongs to a measurement."""
+    try:
+        measurement_of(column)
+    except DojoError:
+        return False
+    return True
+
+
 def measure_for(
     limits: Limits,
     labels: Any,
@@ -132,7 +142,7 @@ def kept(table: Table, limits: Limits) -> NDArray[np.bool_]:
     inside = np.ones(len(table["index"]), bool)
     for limit in limits.ranges:
         if limit.column not in table:
-            usable = [c for c in table if _is_measurement(c)]
+            usable = [c for c in table if is_measurement(c)]
             raise DojoError(f"There is no {limit.column!r} of these objects to filter by, only {', '.join(usable)}.")
         inside &= limit.holds(table[limit.column])
     return inside & ~table[BORDER] if limits.border else inside
@@ -193,11 +203,3 @@ def _among(y: NDArray[Any], gone: NDArray[Any]) -> NDArray[np.bool_]:
     listed = np.zeros(top + 1, bool)
     listed[gone] = True
     return listed[y]
-
-
-def _is_measurement(column: str) -> bool:
-    try:
-        measurement_of(column)
-    except DojoError:
-        return False
-    return True

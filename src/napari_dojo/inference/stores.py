@@ -77,7 +77,7 @@ def free_name(ready: Ready, image: Input, store: Path) -> Path:
     while True:
         work = work_for(ready, image, found)
         unfinished = recorded(_unfinished(found))
-        if unfinished == _about(work) or not (unfinished or there(found, _layout(work, found))):
+        if unfinished == _about(work) or not (unfinished or there(found, _layout(work))):
             return found
         k += 1
         found = store.with_name(f"{store.stem} ({k}){store.suffix}")
@@ -141,7 +141,7 @@ def room_of(work: Work, store: Path, overwrite: bool = False) -> tuple[Room, Lay
     """Where the blocks go: made, or opened where they are resumed; DojoError, see `predict_to_store`."""
     import zarr
 
-    layout, folder = _layout(work, store), _unfinished(store)
+    layout, folder = _layout(work), _unfinished(store)
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
         remove(store, layout)
@@ -170,7 +170,7 @@ def _unfinished(store: Path) -> Path:
     return store.with_name(store.name + UNFINISHED)
 
 
-def _layout(work: Work, store: Path) -> Layout:
+def _layout(work: Work) -> Layout:
     ready, image, places = work.ready, work.image, work.places
     card, kind = ready.card, ready.task.result
     named = places.axes.names

@@ -36,6 +36,7 @@ __all__ = [
     "class_names",
     "class_rows",
     "class_table",
+    "count_in",
     "measure",
     "measure_classes",
     "named_objects",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.units import FULL_NAMES
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.tables import Table, measure
 from napari_dojo.io.atomic import replacing
@@ -23,7 +24,6 @@ __all__ = ["Tracked", "series_axes", "track", "write_geff"]
 GAP = 1  # frames in which an object may be missed
 MISSING = 'Tracking needs laptrack. Install it with: pip install "napari-dojo[tracking]"'
 GEFF = "1.1"  # version of the format that is written
-UNITS = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def write_geff(path: Path, tracked: Tracked, axes: Axes, size: Sequence[float] |
 
 def _axis(name: str, kind: str, values: NDArray[Any], unit: str | None) -> dict[str, Any]:
     ends = {"min": float(values.min()), "max": float(values.max())}
-    return {"name": name, "type": kind, **({"unit": UNITS.get(unit, unit)} if unit else {}), **ends}
+    return {"name": name, "type": kind, **({"unit": FULL_NAMES.get(unit, unit)} if unit else {}), **ends}
 
 
 def _tracks_of(count: int, links: NDArray[np.intp], frames: NDArray[Any]) -> NDArray[np.int64]:

@@ -109,7 +109,7 @@ def _is_refuse(folder: Path) -> bool:
     """Whether nobody can want the folder of a process that is gone."""
     request = folder / "request.json"
     if request.exists():
-        return bool(json.loads(request.read_text())["kind"] != "train")
+        return bool(json.loads(request.read_text())["kind"] != TrainRequest.kind)
     return not (folder / "draft.json").exists() and time.time() - folder.stat().st_mtime > SETTLED
 
 

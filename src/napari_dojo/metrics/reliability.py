@@ -96,7 +96,7 @@ class Resolution:
 
     @property
     def own_pattern(self) -> bool:
-        """Whether, the halves agree again at detail finer than the resolution: the model adds that to both."""
+        """Whether the halves agree again at detail finer than the resolution: the model adds that to both."""
         beyond = self.after.frequency > 1 / self.after.resolution
         return bool(beyond.any() and self.after.smooth[beyond].max() > 2 * THRESHOLD)
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from napari_dojo import __version__, nets
 from napari_dojo.data.normalize import Normalization, finite
+from napari_dojo.data.units import FULL_NAMES
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.images import png_bytes
@@ -35,7 +36,6 @@ from napari_dojo.tasks import TASKS
 __all__ = ["Bundle", "load", "save", "tested"]
 
 SAME = 1e-3  # part of a value, and of 1, by which outputs of two machines may differ
-UNITS = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ def _rdf(card: Card, net: nets.Network, names: dict[str, str], sha: str, cover: 
 def _axes(card: Card, net: nets.Network) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The axes of the image that goes in and of the maps that come out, with pixel sizes; no space where a net has no maps."""
     axes = [a.lower() for a in card.spatial]
-    unit = UNITS.get(card.unit or "")
+    unit = FULL_NAMES.get(card.unit or "")
     size = card.pixel_size or (1.0,) * len(axes)
     steps = [_few_bits(float(s) / f) for s, f in zip(size, net.scale, strict=True)]  # of the output
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.boxes import middle
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.models.kept import WATCHED
 
@@ -41,12 +42,8 @@ class Watched:
     @staticmethod
     def box(size: tuple[int, ...], scale: tuple[int, ...] = ()) -> tuple[slice, ...]:
         """The middle part of an image of this size that is kept; with ``scale`` of its result, which is finer by that."""
-        edges = EDGE[len(size)]
-        starts = [max(0, (n - edge) // 2) for n, edge in zip(size, edges, strict=True)]
         finer = scale or (1,) * len(size)
-        return tuple(
-            slice(f * a, f * min(n, a + edge)) for a, n, edge, f in zip(starts, size, edges, finer, strict=True)
-        )
+        return tuple(slice(f * s.start, f * s.stop) for s, f in zip(middle(size, EDGE[len(size)]), finer, strict=True))
 
     def after(self, step: int, figure: str, result: NDArray[Any]) -> Watched:
         """With one more result; of too many every second one is left out, but never the last."""

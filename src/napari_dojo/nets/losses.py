@@ -59,10 +59,10 @@ def l2(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def edges(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean absolute difference of the slopes along each spatial axis."""
-    total = out.new_zeros(())
+    found = out.new_zeros(())
     for axis in range(2, out.ndim):
         n = out.shape[axis] - 1
         if n > 0:
             a, b = (t.narrow(axis, 1, n) - t.narrow(axis, 0, n) for t in (out, target))
-            total = total + l1(a, b, weight.narrow(axis, 1, n) * weight.narrow(axis, 0, n))
-    return total
+            found = found + l1(a, b, weight.narrow(axis, 1, n) * weight.narrow(axis, 0, n))
+    return found

@@ -38,13 +38,13 @@ class Block(nn.Module):
 
     def __init__(self, dims: int, inside: int, out: int, norm: bool = True) -> None:
         super().__init__()
-        conv, scaled = CONV[dims], NORM[dims] if norm else nn.Identity
+        conv, normed = CONV[dims], NORM[dims] if norm else nn.Identity
         self.body = nn.Sequential(
             conv(inside, out, 3, padding=1, bias=not norm),
-            scaled(out),
+            normed(out),
             nn.ReLU(inplace=True),
             conv(out, out, 3, padding=1, bias=not norm),
-            scaled(out),
+            normed(out),
         )
         self.around = nn.Identity() if inside == out else conv(inside, out, 1, bias=False)
         if not norm:

@@ -19,7 +19,7 @@ from napari_dojo.models.card import Card, decoding_of, read_card
 from napari_dojo.models.library import find
 from napari_dojo.recipes.journal import Journal, done_entries
 from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Predict, Recipe, Step
-from napari_dojo.recipes.tidy import has_pyarrow, names_of
+from napari_dojo.recipes.tidy import NO_PYARROW, has_pyarrow, names_of
 from napari_dojo.settings import checked, fields_of
 from napari_dojo.tasks import TASKS
 
@@ -278,9 +278,7 @@ def _check_export(step: Export, has_images: bool, has_found: bool, has_table: bo
     if step.tables and not has_table:
         raise DojoError("Tables need a measure step. Add one before, or remove tables: true.")
     if step.table == "parquet" and not has_pyarrow():
-        raise DojoError(
-            "Parquet needs pyarrow, which is not installed: pip install 'napari-dojo[parquet]', or choose table: csv."
-        )
+        raise DojoError(NO_PYARROW)
 
 
 def _walk(recipe: Recipe, image: Image) -> None:

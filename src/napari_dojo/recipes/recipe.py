@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self
 import yaml
 
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.filters import Limits, Range, measurement_of
+from napari_dojo.inference.filters import Limits, Range, is_measurement
 from napari_dojo.inference.tables import MEASUREMENTS, USUAL, chosen_measurements
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.io.remote import address, full_path
@@ -387,7 +387,7 @@ class _Reader:
         for key, value in node.value:
             if key.value in found:
                 self._no(key, f"{key.value} is there twice. Remove one of the two.")
-            if key.value not in keys and not (what == Filter.word and _is_column(key.value)):
+            if key.value not in keys and not (what == Filter.word and is_measurement(key.value)):
                 near = get_close_matches(key.value, keys, 1)
                 meant = f"Did you mean {near[0]}?" if near else f"Choose among {', '.join(keys)}."
                 self._no(key, f"{what} has no key {key.value!r}. {meant}")
@@ -458,15 +458,6 @@ def _refused(kind: Any, given: Mapping[str, Any], key: str) -> bool:
     except DojoError:
         return True
     return False
-
-
-def _is_column(name: str) -> bool:
-    """Whether tables have such a column."""
-    try:
-        measurement_of(name)
-    except DojoError:
-        return False
-    return True
 
 
 def _range(feature: str, value: Any) -> Range:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError, explained
@@ -32,6 +34,9 @@ from napari_dojo.recipes.state import Found, State, classified, filtered, measur
 from napari_dojo.recipes.tidy import joined, names_of, rows_of, write_parquet, write_skipped
 from napari_dojo.settings import checked
 from napari_dojo.tasks import TASKS
+
+if TYPE_CHECKING:
+    from napari_dojo.inference.predict import Ready
 
 __all__ = ["SKIPPED", "TABLE", "in_images", "run"]
 
@@ -247,7 +252,7 @@ def _one(doing: Sequence[Doing], output: _Output, image: Image, turn: Turn) -> G
         return output.write(turn.index, state)
 
 
-def _classified(step: Classify, number: int, ready: Any, state: State, turn: Turn) -> Generator[Event, None, State]:
+def _classified(step: Classify, number: int, ready: Ready, state: State, turn: Turn) -> Generator[Event, None, State]:
     """Give the objects classes."""
     from napari_dojo.inference.predict import predict_image
 
@@ -256,7 +261,7 @@ def _classified(step: Classify, number: int, ready: Any, state: State, turn: Tur
     return classified(Found(ready.card, given, prediction), state)
 
 
-def _predicted(output: _Output, number: int, ready: Any, state: State, turn: Turn) -> Generator[Event, None, State]:
+def _predicted(output: _Output, number: int, ready: Ready, state: State, turn: Turn) -> Generator[Event, None, State]:
     """Apply a model to the image as it is now."""
     from napari_dojo.inference.predict import memory_for, predict_image
 
@@ -264,8 +269,6 @@ def _predicted(output: _Output, number: int, ready: Any, state: State, turn: Tur
     given = _of_step(number, lambda: resolve(ready.card, state.image, ready.settings))
 
     def storage(shape: tuple[int, ...], dtype: Any) -> Any:
-        import numpy as np
-
         if kind.intensities:
             return np.zeros(shape, dtype)
         with writing():

@@ -17,9 +17,10 @@ from napari_dojo.io.atomic import replacing
 from napari_dojo.io.pairing import common_folder
 from napari_dojo.io.plates import Field, plate_above
 
-__all__ = ["FIRST", "has_pyarrow", "joined", "names_of", "rows_of", "write_parquet", "write_skipped"]
+__all__ = ["FIRST", "NO_PYARROW", "has_pyarrow", "joined", "names_of", "rows_of", "write_parquet", "write_skipped"]
 
 FIRST = ("plate", "well", "field", "image", "object", "class")  # the columns that come first, where they are there
+NO_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'napari-dojo[parquet]', or choose table: csv."
 TEXTS, WHOLE = {"plate", "well", "field", "image", "class"}, {"object", "index", "frame", "plane"}
 
 
@@ -93,9 +94,6 @@ def write_parquet(source: Path, path: Path) -> None:
     ):
         for batch in batches:
             writer.write_batch(batch)
-
-
-NO_PYARROW = "Parquet needs pyarrow, which is not installed: pip install 'napari-dojo[parquet]', or choose table: csv."
 
 
 def has_pyarrow() -> bool:

@@ -80,7 +80,7 @@ class Sample:
 
 @dataclass
 class Drawing:
-    """Light and truth on a canvas; the drawing functions below fill it.
+    """Light and truth on a canvas, as the drawing functions of `napari_dojo.simulation.kinds` give them.
 
     ``light`` (C, *S) has gone through the point spread function, and so has ``thickness`` (*S), what phase contrast
     shows (None: like the light); ``centres`` are true positions where centroids are not fine enough; ``whole`` says

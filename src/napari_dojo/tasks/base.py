@@ -45,12 +45,13 @@ class Fix:
     Attributes
     ----------
     label : on the button.
-    kind : "relabel" (``value``: function of a whole labels array that gives a new one), "region" (``value``: function
-        of it that gives the annotated box, slices, as a first guess), "swap" (image and labels change places),
-        "option" (``value``: name and value of an option of the task), "task" (``value``: the name of another task),
-        "exclude" (the samples are not trained on), "correct" and "take" (a prediction is corrected, or taken as it is), "show" (``value``: function of an image (C, *S) that gives one to
-        look at), "mark" (``value``: places (n, dims) px by sample) "try" and "start" (a model
-        is applied, or fine-tuned: ``value`` its path) or "fine" (what was asked is as it should be).
+    kind, value : what it does, and with what.
+        "relabel": a function of a whole labels array that gives a new one; "region": one that gives the annotated box (slices) as a
+        first guess; "show": a function of an image (C, *S) that gives one to look at; "option": name and value of an option of the
+        task; "task": the name of another task; "mark": places (n, dims) px by sample; "try", "start": the path of a model that is
+        applied, or fine-tuned.
+        Without a value: "swap": image and labels change places; "exclude": the samples are not trained on; "correct", "take": a
+        prediction is corrected, or taken as it is; "fine": what was asked is as it should be.
     samples : names of the samples concerned; empty: all.
     """
 

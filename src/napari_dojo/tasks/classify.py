@@ -33,9 +33,7 @@ LARGEST = {2: 128, 3: 32}  # px along an axis that images are brought to
 SMALLEST = 8
 LOOKED_AT = 600  # images whose orientation and brightness are compared
 COARSE = 16  # px that they are brought to for that
-UPRIGHT = (
-    0.1  # share of the differences between images and their mirror images from which on there is an upright position
-)
+UPRIGHT = 0.1  # share of the differences between images and mirror images from which on there is an upright position
 MIXED = 1.5  # ratio of the largest images to the smallest from which on they are of mixed sizes
 STEADY = 1.5  # ratio of brightness between images of a class up to which it counts
 RATE = 1e-3  # largest learning rate of a new network

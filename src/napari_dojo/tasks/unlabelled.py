@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def unlabelled(x: NDArray[Any], y: NDArray[Any], region: NDArray[np.bool_] | Non
     from scipy import ndimage as ndi
     from skimage.feature import peak_local_max
 
-    part = _middle(y.shape)
+    part = middle(y.shape, _edges(y.shape))
     x, y = np.asarray(x[(slice(None), *part)]), np.asarray(y[part])
     areas = np.bincount(np.unique(y, return_inverse=True)[1].ravel())[(0 if y.min() else 1) :]
     nothing = np.zeros((0, y.ndim))
@@ -91,9 +92,6 @@ def _excess(
     return found
 
 
-def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The middle of a large array, all of a small one."""
-    edge = int(LARGEST ** (1 / len(shape)))
-    if np.prod(shape) <= LARGEST:
-        return tuple(slice(0, n) for n in shape)
-    return middle(shape, edge)
+def _edges(shape: tuple[int, ...]) -> Sequence[int]:
+    """Of the part of an array that is looked at: all of a small one."""
+    return shape if np.prod(shape) <= LARGEST else (int(LARGEST ** (1 / len(shape))),) * len(shape)

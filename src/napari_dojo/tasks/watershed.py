@@ -209,7 +209,7 @@ def _settled(
     known = ~np.array(is_open)[owners] & (owners == np.arange(len(owners)))
     table = np.array(kept, np.float64).reshape(-1, 3)
     ends = table[:, :2].astype(np.int32)
-    return owners, known, (ends[:, 0], ends[:, 1], np.array([d for _, _, d in kept], np.float32))
+    return owners, known, (ends[:, 0], ends[:, 1], table[:, 2].astype(np.float32))
 
 
 def joined(parts: Sequence[Part], rule: Rule) -> list[NDArray[np.int32]]:

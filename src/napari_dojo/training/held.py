@@ -23,9 +23,9 @@ from napari_dojo.models.kept import HELD, MEMORY
 __all__ = ["REMEMBERED", "held_of", "keep_held", "keep_memory", "memory_of"]
 
 MOST = 12  # parts that are held out
-EDGE = 256  # px of such a part of an image, and 64 of a part of a volume
-REMEMBERED, PATCH = 24, 128  # parts of a memory, and their edge
-EDGE_OF_VOLUMES = 64
+EDGE = 256  # px of such a part of an image
+REMEMBERED, PATCH = 24, 128  # parts of a memory, and their edge in images, px
+EDGE_OF_VOLUMES = 64  # px of both in volumes
 
 
 def keep_held(run: Path, sources: Sequence[Source]) -> None:
