@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 
 from napari_dojo.metrics.corrections import fixed_and_broken
+from napari_dojo.models import bundle
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import Model, find
 from napari_dojo.paths import models_folder
@@ -282,17 +284,23 @@ def test_a_start_that_was_deleted_is_said_and_the_next_press_starts_without(qtbo
         section._start_by_hand = None
 
 
-def test_a_start_that_changed_with_a_deleted_prediction_model_is_said(qtbot, filled, annotate, monkeypatch):
-    """The parent of the prediction's model was chosen, and is still there."""
-    section = annotate.retrain
-    annotate.choose(filled.layers["cells_1 labels"])
+@pytest.mark.window
+def test_a_start_that_changed_with_a_deleted_prediction_model_is_said(qtbot, filled, annotate):
+    """The base of the prediction's model was chosen by itself, and is still there; what predicted is not."""
+    section, labels = annotate.retrain, filled.layers["cells_1 labels"]
+    base, mine = bundle.load(find("objects-grey")), models_folder() / "mine"
+    card = replace(base.card, name="mine", parent="objects-grey", data={**base.card.data, "corrections": True})
+    bundle.save(replace(base, card=card), mine, np.zeros((1, 64, 64)))
+    labels.metadata.update(provenance("result", filled.layers["cells_1"], path=str(mine)))
+    annotate.choose(labels)
+    annotate.editing.accept_box((slice(0, 60), slice(0, 96)))
     qtbot.waitUntil(section.train_button.isEnabled)
-    other = next(i for i in range(section.start_box.count()) if i != section.start_box.currentIndex())
-    monkeypatch.setattr(section, "use", lambda editing: section.start_box.setCurrentIndex(other))
-    section.train_button.click()
+    assert section.start_box.currentText() == "objects-grey"
+    shutil.rmtree(mine)
+    qtbot.mouseClick(section.train_button, Qt.MouseButton.LeftButton)
     assert not section.busy
-    now = section.start_box.currentText()
-    assert section.message.text() == f"The model of the prediction is no longer there. Start from: {now}."
+    assert section.start_box.currentText() == "automatic"
+    assert section.message.text() == "The model of the prediction is no longer there. Start from: automatic."
 
 
 @pytest.mark.parametrize("found", [True, False])

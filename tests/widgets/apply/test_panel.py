@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -34,7 +35,7 @@ from napari_dojo.models import bundle
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model, models
-from napari_dojo.paths import runs_folder
+from napari_dojo.paths import models_folder, runs_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
 from napari_dojo.widgets.apply import panel as apply_module
@@ -300,14 +301,20 @@ def test_classes_have_colours_names_and_shares(qtbot, viewer, panel, known, at_o
     assert layer.features["area_px"].tolist() == [128, 48 * 52 - 128]
 
 
-def classifier(monkeypatch, folder, side=0.0):
-    """A model that says "bright" of each image of 16 x 16 px, listed."""
+def says_bright(side):
+    """A model that says "bright" of each image of 16 x 16 px."""
     options = {"values": [1, 2], "classes": ["dark", "bright"], "shape": [16, 16], "side": side}
     about = {"name": "what", "task": "classify", "options": options, "net": "classifier", "axes": "YX", "spatial": "YX"}
     net = {"stem": [2, 2], "pools": [[2, 2]], "width": 8, "size": [16, 16]}
     made = Bundle.new(Card(**about, decoding={}, net_options=net, channels=1, maps=("dark", "bright")))
     made.net.head.weight.data.zero_()
     made.net.head.bias.data[:] = torch.tensor([0.0, 2.0])
+    return made
+
+
+def classifier(monkeypatch, folder, side=0.0):
+    """The same, listed."""
+    made = says_bright(side)
     model, load = Model("what", folder / "what", made.card, "own"), bundle.load
     there = [] if apply_module.models is models else apply_module.models()
     monkeypatch.setattr(apply_module, "models", lambda: [*there, model])
@@ -525,23 +532,25 @@ def test_a_chosen_model_that_was_deleted_is_said_until_another_is_chosen(viewer,
     assert not box.note.isVisibleTo(apply)
 
 
-def test_objects_are_not_predicted_without_the_classes_that_were_chosen(viewer, panel, known, monkeypatch):
-    listed = known("a")
-    viewer.add_image(squares(1))
+@pytest.mark.window
+def test_objects_are_not_predicted_without_the_classes_that_were_chosen(qtbot, viewer, panel):
+    what = models_folder() / "what"
+    bundle.save(says_bright(side=20.0), what, np.zeros((1, 16, 16)))
+    viewer.add_image(squares(3), name="cells")
     apply = panel(ApplyPanel)
     box = apply.request.class_box
-    classifier = replace(listed[0], name="types", path=listed[0].path.with_name("types"))
-    lost = [classifier]
-    monkeypatch.setattr(type(apply.request), "classifier", property(lambda self: lost[0]))
-    monkeypatch.setattr(box, "holds", lambda model: False)
-    apply.apply_button.click()
+    assert apply.choose_model("nuclei-fluorescence")
+    assert box.choose("what")
+    box.activated.emit(box.currentIndex())
+    qtbot.waitUntil(apply.apply_button.isEnabled)
+    shutil.rmtree(what)
+    qtbot.mouseClick(apply.apply_button, Qt.MouseButton.LeftButton)
     assert not apply.runner.busy
-    monkeypatch.setattr(box, "holds", lambda model: True)
-    lost[0] = None
-    made = []
-    monkeypatch.setattr(apply.runner, "start", made.append)
-    apply.apply_button.click()
-    assert len(made) == 1
+    assert box.note.text() == "! The model what is no longer there. Chosen instead: no model."
+    assert [x.name for x in viewer.layers] == ["cells"]
+    qtbot.mouseClick(apply.apply_button, Qt.MouseButton.LeftButton)  # now it is meant
+    done(qtbot, apply)
+    assert [x.name for x in viewer.layers] == ["cells", "cells nuclei-fluorescence"]
 
 
 def test_the_note_of_a_deleted_model_names_the_one_that_is_chosen_now(viewer, panel, known, monkeypatch):
