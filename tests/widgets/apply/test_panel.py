@@ -6,7 +6,6 @@ import errno
 import shutil
 import threading
 import time
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
