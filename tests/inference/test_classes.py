@@ -13,6 +13,7 @@ import tifffile
 import torch
 from bright import bright
 
+from napari_dojo import device
 from napari_dojo.cli import main
 from napari_dojo.inference.apply import apply
 from napari_dojo.inference.predict import Ready
@@ -93,11 +94,16 @@ def test_without_labels_it_says_what_is_missing(
     assert "detects no objects" in capsys.readouterr().err
 
 
-def test_objects_that_another_model_finds_are_classified_at_once(trained: tuple[Path, Path], tmp_path: Path) -> None:
+def test_objects_that_another_model_finds_are_classified_at_once(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, model = trained
     files = tuple(sorted((root / "images").iterdir()))[:2]
-    sink = TiffSink(files, tmp_path / "o", then=str(model))
+    asked, choose = [], device.choose
+    monkeypatch.setattr(device, "choose", lambda name: asked.append(name) or choose(name))
+    sink = TiffSink(files, tmp_path / "o", then=str(model), device="cpu")
     list(apply(Ready.of(bright(), PredictSettings(device="cpu")), [FileSource(p) for p in files], sink))
+    assert asked == ["cpu", "cpu"]
     found = rows(tmp_path / "o")
     labels = tifffile.imread(tmp_path / "o" / "0.tif")
     assert [int(r["label"]) for r in found if r["file"] == "0.tif"] == list(range(1, labels.max() + 1))

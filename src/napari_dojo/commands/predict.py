@@ -154,6 +154,7 @@ def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], set
         then=then,
         classes=not result.dense,
         also=further_files(card, settings),
+        device=settings.device,
     )
 
 

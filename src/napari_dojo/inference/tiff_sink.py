@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from itertools import count, takewhile
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,11 +28,11 @@ from napari_dojo.io.names import as_file_name
 from napari_dojo.io.pairing import shown_names, stem_of
 from napari_dojo.io.rois import write_rois
 from napari_dojo.models.card import Card
+from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
     from napari_dojo.inference.predict import Prediction
-    from napari_dojo.settings import PredictSettings
 
 __all__ = [
     "UNCERTAINTY",
@@ -106,7 +106,7 @@ class TiffSink(Sink):
     measurements : what the tables hold of objects.
     mark : added to the names, such as " (predicted by M)".
     rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
-    then : the folder of a model that gives each predicted object a class; empty: none.
+    then : the folder of a model that gives each predicted object a class, on this ``device``; empty: none.
     classes : predictions are classes, so that nothing but their table is written.
     resumed : the images are those that are `left`; of a file with several, those that are done are done again.
     also : what ends the names of further files beside each prediction, such as ``_uncertainty.tif``.
@@ -125,6 +125,7 @@ class TiffSink(Sink):
     resumed: bool = False
     also: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
     @property
     def where(self) -> str:
@@ -250,7 +251,7 @@ class TiffSink(Sink):
             raise DojoError(
                 f"The model {bundle.card.name} gives no classes to objects. Name a model of the task classify."
             )
-        return Ready.of(bundle)
+        return Ready.of(bundle, PredictSettings(device=self.device))
 
     def _classified(self, image: Input, found: Prediction) -> Prediction:
         """The classes of predicted objects."""

@@ -452,7 +452,7 @@ class Request(QWidget):
         sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
         then, also = str(self.classifier.path) if self.classifier else "", further_files(model.card, settings)
         if then or also:
-            sink = replace(sink, then=then, also=also)
+            sink = replace(sink, then=then, also=also, device=settings.device)
             sink.check()
         return Work(
             lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
