@@ -168,6 +168,14 @@ class _Labels(Kind):
 class _Classes(Kind):
     """A class for each pixel."""
 
+    def checked(self, y: Any, name: str) -> Any:
+        y = as_labels(y, name)
+        if y.dtype.itemsize >= 4 and y.size and int(y.max()) >= 2**31:
+            raise DojoError(
+                f"Classes are numbers below 2147483648; those of {name} go up to {int(y.max())}. Number the classes from 1."
+            )
+        return y
+
     def strata(
         self, y: Any, region: NDArray[np.bool_] | None, numbers: Sequence[int]
     ) -> NDArray[np.integer[Any]] | None:
