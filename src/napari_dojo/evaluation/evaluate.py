@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,32 @@ from napari_dojo.io.images import Picture
 from napari_dojo.metrics.base import pool
 from napari_dojo.metrics.image_baselines import best_filter
 from napari_dojo.metrics.objects import InstanceCounts
-from napari_dojo.settings import fields_of_data
+from napari_dojo.settings import PredictSettings, fields_of_data
+
+if TYPE_CHECKING:
+    from napari_dojo.models.bundle import Bundle
+    from napari_dojo.models.card import Card
 
 __all__ = ["evaluate_model", "evaluate_steps"]
 
 
 def evaluate_model(
-    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None, options: Any = None
+    bundle: Bundle,
+    pairs: Dataset,
+    settings: PredictSettings | None = None,
+    objects: Bundle | None = None,
+    options: Any = None,
 ) -> Report:
     """Apply a model to images with a ground truth, in one call; see `evaluate_steps`."""
     return result_of(evaluate_steps(bundle, pairs, settings, objects, options))
 
 
 def evaluate_steps(
-    bundle: Any, pairs: Dataset, settings: Any = None, objects: Any = None, options: Any = None
+    bundle: Bundle,
+    pairs: Dataset,
+    settings: PredictSettings | None = None,
+    objects: Bundle | None = None,
+    options: Any = None,
 ) -> Generator[Event, None, Report]:
     """Apply a model to images with a ground truth, and score its predictions beside the task's baseline.
 
@@ -44,10 +56,9 @@ def evaluate_steps(
 
     Parameters
     ----------
-    bundle : `napari_dojo.models.bundle.Bundle`.
     pairs : the images and their ground truth.
-    settings : `napari_dojo.settings.PredictSettings`.
-    objects : a bundle that segments the predicted images and the ground truth; the report then has the score of one against the
+    settings : how the model is applied.
+    objects : a model that segments the predicted images and the ground truth; the report then has the score of one against the
         other.
     options : the task's, which say how the ground truth is annotated; None: as the model's.
 
@@ -97,12 +108,12 @@ def _doubt(samples: Sequence[Sample]) -> str:
     return f"The ground truth holds nothing but {only}, so the scores say little. Are these the right files?"
 
 
-def score_objects(segmenter: Any, results: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]]) -> InstanceCounts:
+def score_objects(segmenter: Bundle, results: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]]) -> InstanceCounts:
     """Score the objects that a model detects in predicted images against those that it detects in the ground truth.
 
     Parameters
     ----------
-    segmenter : `napari_dojo.models.bundle.Bundle` of the task instances, for images of one channel.
+    segmenter : a model of the task instances, for images of one channel.
     results, truths : images (K, *S); the first channel is segmented.
     """
     images = [
@@ -118,7 +129,7 @@ def score_objects(segmenter: Any, results: Sequence[NDArray[Any]], truths: Seque
     return pool(InstanceCounts.of(found[i], found[i + 1]) for i in range(0, len(images), 2))
 
 
-def _image(item: Sample, pairs: Dataset, numbers: Normalization, card: Any, *, in_context: bool) -> Image:
+def _image(item: Sample, pairs: Dataset, numbers: Normalization, card: Card, *, in_context: bool) -> Image:
     """A sample of a dataset as an image, its channels as the model knows them by name."""
     x, order = np.asarray(item.x), order_of(pairs.channel_names, card.channel_names)
     if order is not None:  # that of all of its context frames
@@ -132,7 +143,9 @@ def _image(item: Sample, pairs: Dataset, numbers: Normalization, card: Any, *, i
     return Image(item.name, picture, numbers=numbers, in_context=in_context, clean=item.clean)
 
 
-def _predicted(bundle: Any, images: Sequence[Image], settings: Any) -> Generator[Event, None, dict[int, NDArray[Any]]]:
+def _predicted(
+    bundle: Bundle, images: Sequence[Image], settings: PredictSettings | None
+) -> Generator[Event, None, dict[int, NDArray[Any]]]:
     """Predictions by the index of the image; those that were skipped are missing."""
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.predict import Ready

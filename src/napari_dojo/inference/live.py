@@ -127,7 +127,7 @@ def live_steps(folder: Path, control: Control) -> Iterator[Event]:
     number of a stroke.
     """
     planes = _Planes()
-    done: Any = None
+    done: int | None = None
     while not control.stop:
         look = control.look
         if not look or look["number"] == done:
@@ -142,7 +142,7 @@ class _Planes:
 
     def __init__(self) -> None:
         self._found: OrderedDict[tuple[str, bool], LivePlane] = OrderedDict()
-        self._norms: dict[Any, Normalization] = {}
+        self._norms: dict[str, Normalization] = {}
 
     def plane(self, path: str, look: dict[str, Any]) -> LivePlane:
         """The plane of a file, for a wish."""

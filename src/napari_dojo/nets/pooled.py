@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 __all__ = ["PooledNorm", "added", "pool_norms", "pooled", "total"]
 
 Add = Callable[[Tensor], Tensor]  # a tensor of this process -> the sum of those of all processes
+N = TypeVar("N", bound=nn.Module)
 _add: ContextVar[Add | None] = ContextVar("add", default=None)
 
 
@@ -80,10 +81,11 @@ class PooledNorm(_BatchNorm):
         return ((wide - mean.view(along)) * gain.view(along) + self.bias.view(along)).to(x.dtype)
 
 
-def pool_norms(net: nn.Module, on_gpu: bool) -> nn.Module:
+def pool_norms(net: N, on_gpu: bool) -> N:
     """The network with batch norms that take the whole batch; parameters and their names stay."""
     if on_gpu:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        converted: N = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        return converted
     for module in net.modules():
         if isinstance(module, _BatchNorm):
             module.__class__ = PooledNorm

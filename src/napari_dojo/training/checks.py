@@ -20,6 +20,7 @@ from napari_dojo.inference.linking import same_numbers
 from napari_dojo.inference.predict import predict_sample
 from napari_dojo.io.atomic import replacing
 from napari_dojo.models.watched import Watched
+from napari_dojo.nets import Network
 from napari_dojo.training.feed import Feed
 from napari_dojo.training.judge import Judge, figures
 
@@ -54,7 +55,7 @@ class Checks:
         self._batch: Batch | None = like._batch if like else None  # of validation, for its loss
         self._number: int = like._number + 1 if like else 0  # of the trial: each has its own previews
 
-    def check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+    def check(self, net: Network, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score a network; what is said of it, and the figure that is larger for better ones."""
         task, began = self._feed.task, time.monotonic()
         self.maps = self.judge.predict(net)
@@ -69,7 +70,7 @@ class Checks:
         self.last = Validated(step, train_loss, shown, self.score, self.baseline, self._preview(net))
         return self.last, -loss if task.target is None else score.selection_score
 
-    def loss(self, net: Any) -> float:
+    def loss(self, net: Network) -> float:
         """On a batch of validation crops, always the same one."""
         feed, device = self._feed, next(net.parameters()).device
         if self._batch is None or self._batch.x.device != device:
@@ -96,7 +97,7 @@ class Checks:
             found = same_numbers(self.watched.results[-1], found)
         self.watched = self.watched.after(step, figure, found)
 
-    def _preview(self, net: Any) -> str | None:
+    def _preview(self, net: Network) -> str | None:
         """The prediction for what the user looks at, as the path of a ``.npy``; None where nothing is to be shown."""
         card, wish = self._feed.card, self._control.look or {}
         look = wish.get("image")

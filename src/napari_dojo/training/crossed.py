@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.data.batches import Source
 from napari_dojo.events import Control, Event, Message, Progress
 from napari_dojo.training.judge import Judge, figures
 from napari_dojo.training.loop import Budget
@@ -51,7 +52,7 @@ def cross_validated(
     began : time.monotonic() from which on ``seconds`` are counted.
     """
     yield Message("info", f"Cross-validation in {parts} parts ...")
-    sources: list[Any] = []
+    sources: list[Source] = []
     maps: list[NDArray[np.float32]] = []
     judge: Judge | None = None
     for k in range(parts):

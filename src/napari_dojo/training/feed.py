@@ -19,6 +19,7 @@ from napari_dojo.device import Device
 from napari_dojo.events import result_of
 from napari_dojo.inference.predictor import Predictor
 from napari_dojo.models.card import Card
+from napari_dojo.nets import Network
 from napari_dojo.tasks import Example, Task
 from napari_dojo.training.judge import Judge, some_crops
 from napari_dojo.training.learner import Learner
@@ -109,7 +110,7 @@ class Feed:
             found.append(Source.of(sample, crop, norm, kind, *about))
         return found
 
-    def completed(self, sources: Sequence[Source], net: Any = None) -> list[Source]:
+    def completed(self, sources: Sequence[Source], net: Network | None = None) -> list[Source]:
         """The same parts, with annotation that is partial completed by what a network predicts, or without one."""
         completion = self.task.supervision.completion(self.options)
         if completion is None:
@@ -147,7 +148,7 @@ class Feed:
             scale=self.scale,
         )
 
-    def training_sources(self, net: Any = None) -> list[Source]:
+    def training_sources(self, net: Network | None = None) -> list[Source]:
         """Those that are trained on; partial annotation is completed by what the network predicts, or without one."""
         found = self.completed(self.sources(self.samples.split.training), net)
         return [*found, *self._rehearsed(found)]
@@ -159,7 +160,7 @@ class Feed:
         whole, more = (sum(weight_of(s) for s in part) for part in (found, known))
         return [replace(s, weight=REHEARSED / (1 - REHEARSED) * whole / more) for s in known]
 
-    def batches(self, learner: Learner, net: Any, world: World) -> Batches:
+    def batches(self, learner: Learner, net: Network | None, world: World) -> Batches:
         """From the step of a learner that comes next, this process's share of them; ``net`` completes annotation."""
         memory = int(self.device.memory * RESIDENT)
         patches, share = self.patches(), (world.rank, world.size)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dojo.boxes import middle
 from napari_dojo.data.batches import Source
@@ -84,8 +85,8 @@ def _parts(path: Path) -> list[Source]:
         return []
 
 
-def _source(file: Any, k: str) -> Source:
+def _source(file: Mapping[str, NDArray[Any]], k: str) -> Source:
     offset, scale = (tuple(map(float, row)) for row in file[f"norm{k}"])
     x, y = file[f"x{k}"], file[f"y{k}"]
-    region = file[f"region{k}"] if f"region{k}" in file.files else None
+    region = file.get(f"region{k}")
     return Source(x, y, region, Normalization(offset, scale), np.zeros((0, y.ndim), np.int32))

@@ -21,6 +21,7 @@ from napari_dojo.inference.predictor import Predictor
 from napari_dojo.inference.tta import orientations
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.models.card import Card
+from napari_dojo.nets import Network
 from napari_dojo.settings import at_scale, fields_of
 from napari_dojo.tasks import Task
 
@@ -45,14 +46,14 @@ class Judge:
     device: Device
     sources: tuple[Source, ...]
 
-    def predict(self, net: Any) -> list[NDArray[np.float32]]:
+    def predict(self, net: Network) -> list[NDArray[np.float32]]:
         """Maps (K, *S) of each crop: of labels over as many views as a prediction, of images, which take eight, of one."""
         kind, predictor = self.task.result, self.predictor(net)
         views = 1 if kind.intensities else self._orientations(predictor, kind.tta)
         pairs = zip(self._inputs, self.sources, strict=True)
         return [result_of(predictor.maps(x, source.norm, views=views)) for x, source in pairs]
 
-    def predictor(self, net: Any) -> Predictor:
+    def predictor(self, net: Network) -> Predictor:
         """The network as its model applies it."""
         return Predictor(net, self.device, maps=self.task.supervision.decoded, lowered=not self.task.result.intensities)
 
@@ -91,7 +92,7 @@ class Judge:
                     best, here, there = candidate, here + gain, other
         return best
 
-    def calibration(self, net: Any) -> tuple[float, list[list[float]]] | None:
+    def calibration(self, net: Network) -> tuple[float, list[list[float]]] | None:
         """From the deviation between flipped and rotated predictions to the expected error: a factor, and ten points.
 
         None where predictions do not deviate.

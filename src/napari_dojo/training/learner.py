@@ -11,12 +11,13 @@ from math import isfinite
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_dojo.data.batches import Batch, Batches
 from napari_dojo.device import Device, Pace, bfloat16, is_out_of_memory, prepare, recording
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Message
+from napari_dojo.nets import Network
 from napari_dojo.training.optimizer import Optimizer
 from napari_dojo.training.world import World
 
@@ -50,9 +51,9 @@ class Learner:
 
     kept = ("step", "seconds", "check_seconds", "best", "rising", "loss", "peak", "lowered")
 
-    def __init__(self, net: nn.Module, device: Device, rate: float, steps: int = 0, world: World | None = None) -> None:
+    def __init__(self, net: Network, device: Device, rate: float, steps: int = 0, world: World | None = None) -> None:
         self.device, self.world = prepare(device), world or World()
-        self.net: nn.Module = net.to(self.device)
+        self.net: Network = net.to(self.device)
         self.net.to(memory_format=layout(net, self.device))  # type: ignore[call-overload]
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.net = self.world.ready(self.net)
@@ -104,7 +105,7 @@ class Learner:
             told = io.BytesIO(self.world.shared(buffer.getvalue()))
             self.load(torch.load(told, map_location=self.device, weights_only=True))
 
-    def loss_of(self, batch: Batch, loss: Loss, lowered: bool, net: nn.Module | None = None) -> Tensor:
+    def loss_of(self, batch: Batch, loss: Loss, lowered: bool, net: Network | None = None) -> Tensor:
         """Of the network, or another one, on a batch; ``lowered`` : computed in bfloat16 where that is enough."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lowered):
             out = (net or self.net)(batch.x)
@@ -357,7 +358,7 @@ def _no_way_back() -> Iterator[None]:
         raise
 
 
-def layout(net: nn.Module, device: torch.device) -> torch.memory_format:
+def layout(net: Network, device: torch.device) -> torch.memory_format:
     """Channels last, which convolutions are faster on; not on an Apple GPU."""
     if device.type == "mps":
         return torch.contiguous_format

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import cos, pi
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_dojo.data.batches import Batches
 from napari_dojo.device import is_out_of_memory, use_free_cores
 from napari_dojo.events import Control, Event, Message, Step, Validated
+from napari_dojo.nets import Network
 from napari_dojo.training.learner import Learner, Stepper
 
 __all__ = ["Budget", "Work", "fit", "follow"]
@@ -54,9 +55,9 @@ class Work:
 
     batches: Batches
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
-    check: Callable[[nn.Module, int, float], tuple[Validated, float]]
+    check: Callable[[Network, int, float], tuple[Validated, float]]
     keep: Callable[[Learner, bool], None]
-    renew: Callable[[nn.Module], None] = lambda net: None
+    renew: Callable[[Network], None] = lambda net: None
     renewals: tuple[float, ...] = ()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_dojo.data.dataset import Dataset
+from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
@@ -27,6 +27,7 @@ from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.models.kept import EVENTS
+from napari_dojo.nets import Network
 from napari_dojo.settings import fields_of
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.prepare import Setup
@@ -136,7 +137,7 @@ class Recorder:
         write_safely(self._target.run / "settings.json", json.dumps(about, indent=1).encode())
         write_safely(self._target.run / "state.pt", buffer.getvalue())
 
-    def model(self, card: Card, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
+    def model(self, card: Card, net: Network, cover: NDArray[np.uint8] | None = None) -> None:
         """Save the model with this card, and its cover where there is one."""
         self._begin()
         bundles.save(Bundle(card, deepcopy(net).cpu().eval()), self._target.out, self._sample, cover)
@@ -233,7 +234,7 @@ def _arguments(setup: Setup) -> dict[str, Any]:
     return data | {k: known[k] for k in ("scale", "direct", "norm", "smooth") if k in known}
 
 
-def _trained_on(dataset: Dataset, split: Split) -> list[Any]:
+def _trained_on(dataset: Dataset, split: Split) -> list[Sample]:
     return [dataset.samples[i] for i in sorted({crop.item for crop in split.training})]
 
 

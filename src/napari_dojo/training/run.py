@@ -21,6 +21,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.models.cover import picture
 from napari_dojo.models.library import find
 from napari_dojo.models.watched import Watched
+from napari_dojo.nets import Network
 from napari_dojo.settings import at_scale
 from napari_dojo.training.checks import Checks, as_good
 from napari_dojo.training.feed import Feed, Scaled
@@ -50,7 +51,7 @@ NO_BETTER = "The model is no better than the baseline: train longer, or on more 
 class _Best:
     """The best weights before they are saved: those of a start, or of its trial."""
 
-    net: Any
+    net: Network
     step: int
     event: Validated
     maps: list[NDArray[np.float32]]
@@ -316,7 +317,7 @@ class Training:
         alone = self.world.size == 1  # several processes would have to do it at the same step
         shares = completion.at if completion is not None and alone else ()
 
-        def renew(net: Any) -> None:
+        def renew(net: Network) -> None:
             if self.learner.step >= RIPE:
                 batches.renew(self.feed.training_sources(net))
 
@@ -362,7 +363,7 @@ class Training:
         if better and self.checked is not None and self.checked.step == learner.step:
             self.best = _Best(deepcopy(self._settled(learner.average)), learner.step, self.checked, self.checks.maps)
 
-    def _check(self, net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+    def _check(self, net: Network, step: int, train_loss: float) -> tuple[Validated, float]:
         """Score the averaged network on validation."""
         told, figure = self.checks.check(self._settled(net), step, train_loss)
         self.improved = figure > self.learner.best
@@ -378,7 +379,7 @@ class Training:
         partial = self.target.corrections or self.task.supervision.completion(self.options) is not None
         return bool(self.crossed) or (partial and not self.split.validation)
 
-    def _settled(self, net: Any) -> Any:
+    def _settled(self, net: Network) -> Network:
         """The network that is scored and saved: of a retraining on corrections without a memory, a mean of it and its start.
 
         The weights between the two keep most of what was learned, and of what the start knew before (Wortsman et al.
@@ -406,7 +407,7 @@ class Training:
             self._save(learner, best.net)
         self.recorder.state(learner)
 
-    def _save(self, learner: Learner, net: Any, cover: NDArray[np.uint8] | None = None) -> None:
+    def _save(self, learner: Learner, net: Network, cover: NDArray[np.uint8] | None = None) -> None:
         training = {
             "steps": learner.step,
             "seconds": self._seconds,
@@ -529,7 +530,7 @@ class Training:
             return ""
         return NO_BETTER
 
-    def _tune(self, net: Any, best: float) -> float:
+    def _tune(self, net: Network, best: float) -> float:
         """Choose the decoding; the selection score, with which resumed runs compare."""
         judge, before = self.checks.judge, self.checks.decoding
         known = replace(judge, sources=self.feed.memory)
@@ -546,7 +547,7 @@ class Training:
         return score.selection_score
 
 
-def _unchecked(net: Any, step: int, train_loss: float) -> tuple[Validated, float]:
+def _unchecked(net: Network, step: int, train_loss: float) -> tuple[Validated, float]:
     """The check of a trial, which is scored at its end alone."""
     return Validated(step, train_loss, None, {}, {}), float("-inf")
 

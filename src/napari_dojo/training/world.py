@@ -23,7 +23,9 @@ from napari_dojo.errors import DojoError
 from napari_dojo.events import Control
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from napari_dojo.nets import Network
 
 __all__ = ["World", "follows", "join"]
 
@@ -48,7 +50,7 @@ class World:
         """What trains: this device, and those of the others."""
         return found
 
-    def ready(self, net: nn.Module) -> nn.Module:
+    def ready(self, net: Network) -> Network:
         """The network for a batch that all share; parameters and their names stay."""
         return net
 
@@ -86,7 +88,7 @@ class _Several(World):
     def device(self, found: Device) -> Device:
         return self.shared(replace(found, together=self.size))
 
-    def ready(self, net: nn.Module) -> nn.Module:
+    def ready(self, net: Network) -> Network:
         from napari_dojo.nets.pooled import pool_norms
 
         return pool_norms(net, next(net.parameters()).is_cuda)
