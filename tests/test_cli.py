@@ -309,6 +309,26 @@ def test_bad_choices_are_one_sentence(data: Path, capsys: pytest.CaptureFixture[
     assert not (data / "m").exists()
 
 
+def test_what_means_nothing_for_a_model_is_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag that changes nothing is a misunderstanding, not a detail."""
+    images, labels, out = str(data / "images"), str(data / "labels"), ["--out", str(data / "out")]
+    grey, noise = "objects-grey", "denoise-fluorescence"
+    for flag, command in {
+        "--target": ["predict", grey, images, *out, "--target", labels],
+        "--uncertainty": ["predict", grey, images, *out, "--uncertainty"],
+        "--unsure": ["predict", grey, images, *out, "--unsure", "0.8"],
+        "--threshold": ["predict", noise, images, *out, "--threshold", "0.8"],
+        "--classes": ["evaluate", grey, "--input", images, "--target", labels, "--classes", "no.csv"],
+    }.items():
+        assert main(command) == 2
+        assert f"{flag} is not for models of the task" in sentence(capsys)
+    pair = ["models", "export", grey, "--then", noise, "--out", str(data / "pair.zip")]
+    assert main(pair) == 2
+    assert "gives no classes to objects" in sentence(capsys)
+    assert not (data / "out").exists()
+    assert not (data / "pair.zip").exists()
+
+
 def test_three_dimensions_without_a_name_are_refused_with_the_candidates(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,4 +467,6 @@ def test_only_images_without_a_result_are_done(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "out" / "b" / "1.tif").stat().st_mtime_ns == before
     assert main([*given, "--skip-existing"]) == 0
     assert capsys.readouterr().out.startswith("All 3 results are there already")
+    assert main([*given, "--skip-existing", "--json"]) == 0
+    assert last_line(capsys) == {"written": [], "skipped": [], "seconds": 0.0}
     assert main(given) == 2  # without the flag, as before

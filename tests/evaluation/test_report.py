@@ -11,7 +11,7 @@ import pytest
 
 from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.report import Report, Row
-from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.classes import CategoryCounts, ClassCounts
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.metrics.strokes import StrokeCounts
@@ -155,3 +155,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DojoError, match="could not be written to"):
         instances().save(tmp_path / "file" / "scores")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_table_of_classes_of_images_counts_images():
+    names = ("cell", "debris")
+    found = {"a.tif": (1, 1), "b.tif": (1, 2), "c.tif": (2, 0)}  # true, predicted; 0: unsure
+    rows = tuple(Row(name, CategoryCounts.of(np.array([t]), np.array([p]), names)) for name, (t, p) in found.items())
+    table = Report(rows).table()
+    assert "pixels" not in table
+    assert "IoU" not in table
+    lines = [line.split() for line in table.splitlines()]
+    assert ["class", "number", "F1"] in lines
+    assert ["cell", "2", "0.667"] in lines
+    assert ["cell", "50.0", "%", "50.0", "%", "0.0", "%"] in lines
+    assert ["debris", "0.0", "%", "0.0", "%", "100.0", "%"] in lines
+    assert ["b.tif", "cell,", "predicted", "as", "debris"] in lines
+    assert ["c.tif", "debris,", "predicted", "as", "unsure"] in lines

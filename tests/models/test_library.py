@@ -40,6 +40,15 @@ def test_the_shipped_upscaler_is_better_than_interpolation() -> None:
     assert psnr(scene.clean, made) > psnr(scene.clean, cubic(coarse[None], (2, 2))[0]) + 1
 
 
+def test_a_file_that_is_no_zip_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "image.tif").write_bytes(b"II*\0")
+    (tmp_path / "copied.zip").write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(DojoError, match=r"image.tif is not a model: it is no zip. Choose the folder or zip"):
+        import_model(tmp_path / "image.tif")
+    with pytest.raises(DojoError, match=r"copied.zip is incomplete"):
+        import_model(tmp_path / "copied.zip")
+
+
 def test_gain_and_offset_of_the_camera_do_not_matter() -> None:
     image = simulate("nuclei", (128, 128), 4).image.astype(np.float32)
     bundle = load(find(SHIPPED))
@@ -178,7 +187,7 @@ def test_a_zip_that_leads_outside_or_unpacks_to_too_much_is_refused(tmp_path: Pa
     with pytest.raises(DojoError, match=r"holds no rdf\.yaml"):
         import_model(packed(tmp_path / "m.zip", {"a.txt": b""}))
     (tmp_path / "m.zip").write_bytes(b"Rar!....")
-    with pytest.raises(DojoError, match="cannot be read"):
+    with pytest.raises(DojoError, match="is no zip"):
         import_model(tmp_path / "m.zip")
     assert not models_folder().exists()
     assert not list(tmp_path.rglob("evil*"))

@@ -52,6 +52,11 @@ def test_what_may_be_wrong_is_done_again(journal: Journal, what: str) -> None:
     assert done(journal) == 0
 
 
+def test_a_recipe_by_which_nothing_was_done_is_not_in_the_way(journal: Journal) -> None:
+    assert not journal.begin({"steps": "t", "models": {}}, False)
+    assert journal.begin({"steps": "t", "models": {}}, False)
+
+
 def test_other_models_or_steps_are_refused_unless_overwritten(journal: Journal) -> None:
     add(journal)
     assert journal.begin({"steps": "s", "models": {}}, False)

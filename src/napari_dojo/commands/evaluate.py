@@ -6,13 +6,12 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from napari_dojo.commands.flags import flag, flags, json_flag, values
+from napari_dojo.commands.flags import flag, flags, json_flag, of_task, refused, values
 from napari_dojo.commands.show import warn, watched
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import PredictSettings, checked, fields_of_data
-from napari_dojo.tasks import TASKS, Task
+from napari_dojo.tasks import TASKS
 
 __all__ = ["add_evaluate"]
 
@@ -57,13 +56,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     task = TASKS[bundle.card.task]
     if args.target is None and task.result.dense:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
+    if args.classes and task.result.dense:
+        raise refused("--classes", task)
     settings = checked(PredictSettings, values(args, PredictSettings))
     objects = load(find(args.objects)) if args.objects else None
     if objects and not task.result.intensities:
         raise DojoError(f"The model {bundle.card.name} predicts no images to find objects in. Leave --objects out.")
     if objects and not TASKS[objects.card.task].result.objects:
         raise DojoError(f"The model {objects.card.name} detects no objects. Name one that does with --objects.")
-    options = replace(options_of(bundle.card), **_said(args, task))
+    options = replace(options_of(bundle.card), **of_task(args, task, lambda task: fields_of_data(task.options)))
     if args.out:
         check_writable(args.out)
         if not args.overwrite:
@@ -93,14 +94,3 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_dict()))
     return 1 if pairs.excluded or report.doubt or len(report.rows) < len(pairs.samples) else 0
-
-
-def _said(args: argparse.Namespace, task: Task) -> dict[str, Any]:
-    """What was said of the annotation; DojoError where the task does not know that."""
-    own = {field.name for field in fields_of_data(task.options)}
-    fields = [f for other in TASKS.values() for f in fields_of_data(other.options)]
-    said = {f.name: value for f in fields if (value := getattr(args, f.name)) is not None}
-    wrong = next((f.flag for f in fields if f.name in said and f.name not in own), None)
-    if wrong:
-        raise DojoError(f"{wrong} is not for models of the task {task.name}. Leave it out.")
-    return said

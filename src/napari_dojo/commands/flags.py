@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from napari_dojo.errors import DojoError
 from napari_dojo.settings import Field, fields_of
+from napari_dojo.tasks import TASKS, Task
 
-__all__ = ["flag", "flags", "json_flag", "pattern_flags", "values"]
+__all__ = ["flag", "flags", "json_flag", "of_task", "pattern_flags", "refused", "values"]
 
 
 def flags(parser: Any, cls: type) -> None:
@@ -47,6 +50,23 @@ def values(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     """What was given for a settings class."""
     given = {f.name: getattr(args, f.name, None) for f in fields_of(cls)}
     return {k: _split(f, v) for f in fields_of(cls) if (v := given[f.name]) is not None for k in [f.name]}
+
+
+def of_task(args: argparse.Namespace, task: Task, fields: Callable[[Task], Iterable[Field]]) -> dict[str, Any]:
+    """What was given for a model, of flags that each task has its own of; DojoError where its task does not know one."""
+    given = {
+        f.name: (f, v) for other in TASKS.values() for f in fields(other) if (v := getattr(args, f.name)) is not None
+    }
+    own = {f.name for f in fields(task)}
+    for name, (field, _) in given.items():
+        if name not in own:
+            raise refused(field.flag, task)
+    return {name: _split(field, value) for name, (field, value) in given.items()}
+
+
+def refused(flag: str, task: Task) -> DojoError:
+    """What is said of a flag that means nothing for models of a task."""
+    return DojoError(f"{flag} is not for models of the task {task.name}. Leave it out.")
 
 
 def _split(field: Field, value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_dojo.commands.flags import json_flag
 from napari_dojo.models.card import read_card
-from napari_dojo.models.library import export, find, import_model, models, remove
+from napari_dojo.models.library import classifier_for, export, find, import_model, models, remove
 
 __all__ = ["add_models"]
 
@@ -78,6 +78,7 @@ def _export(args: argparse.Namespace) -> None:
     from napari_dojo.recipes.packed import RECIPE, pack_recipe
     from napari_dojo.recipes.recipe import Classify, Export, Measure, Predict, Recipe
 
+    classifier_for(read_card(find(args.model)), args.then)
     pair = Recipe(steps=(Predict(args.model), Classify(args.then), Measure(), Export()))
     print(
         f"Written to {pack_recipe(pair, args.out)}. Unpack it, then: napari-dojo run {RECIPE} --input IMAGES --out RESULTS"

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dojo.commands.flags import flags, json_flag, pattern_flags, values
+from napari_dojo.commands.flags import flags, json_flag, of_task, pattern_flags, refused, values
 from napari_dojo.commands.show import last, watched
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Message
@@ -100,6 +100,11 @@ def _predict(args: argparse.Namespace) -> int:
     settings = checked(PredictSettings, values(args, PredictSettings))
     card = read_card(find(args.model))
     task = TASKS[card.task]
+    given = of_task(args, task, lambda task: fields_of(task.decoding))
+    if args.target and task.result.dense:
+        raise refused("--target", task)
+    if settings.uncertainty and not task.result.intensities:
+        raise refused("--uncertainty", task)
     subfolders = args.subfolders or not task.result.dense  # classes have a folder each
     files = Selection(tuple(args.inputs), tuple(args.include or ()), tuple(args.exclude or ()), subfolders)
     inputs = tuple(files.files(without=args.out))
@@ -111,6 +116,8 @@ def _predict(args: argparse.Namespace) -> int:
         todo = sink.places
         if not todo:
             print(f"All {len(inputs)} results are there already, in {args.out}.")
+            if args.json:
+                print(json.dumps({"written": [], "skipped": [], "seconds": 0.0}))
             return 0
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
@@ -118,7 +125,7 @@ def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.models.card import decoding_of
 
     bundle = load(find(args.model))
-    decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **values(args, task.decoding)})
+    decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **given})
     ready = Ready.of(bundle, settings, decoding)
     if args.scheduler:
         events = _on_cluster(args, sink, ready)
@@ -133,12 +140,13 @@ def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], set
     """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.inference.tiff_sink import TiffSink, further_files
+    from napari_dojo.models.library import classifier_for
 
     result = TASKS[card.task].result
     tables, names = args.tables or args.measure is not None, USUAL
     if args.measure is not None:
         names = chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
-    then = _classifier_for(card, args.then) if args.then else ""
+    then = str(classifier_for(card, args.then)) if args.then else ""
     if (tables or args.rois) and result not in TABLES:
         raise DojoError(
             f"The model {card.name} predicts no labels; tables and ROIs are of objects and classes. "
@@ -223,24 +231,6 @@ def _zarr_sink(args: argparse.Namespace, inputs: Sequence[Path]) -> ZarrSink:
             "Tables and ROIs are written beside TIFF files. Leave them out, or name a folder instead of a .zarr."
         )
     return ZarrSink(inputs[0], args.out, args.overwrite)
-
-
-def _classifier_for(card: Card, named: str) -> str:
-    """The folder of the model that classifies what another one detects; DojoError where they do not fit together."""
-    from napari_dojo.models.card import read_card
-    from napari_dojo.models.library import find
-
-    path = find(named)
-    second = read_card(path)
-    if not TASKS[card.task].result.objects:
-        raise DojoError(
-            f"The model {card.name} detects no objects, so --then has nothing to classify. Leave --then out."
-        )
-    if TASKS[second.task].result.dense:
-        raise DojoError(
-            f"The model {second.name} gives no classes to objects. Name a model of the task classify with --then."
-        )
-    return str(path)
 
 
 def _labels_of(inputs: Sequence[Path], target: str) -> dict[Path, Path]:

@@ -119,7 +119,7 @@ def _files(args: argparse.Namespace) -> DatasetFiles:
 def _trained(done: Done, as_json: bool) -> int:
     """Say what came of a training; the exit code."""
     facts = done.facts
-    print(f"Saved {done.result} after {facts['steps']} steps, {facts['seconds']:.0f} s.")
+    print(f"Saved {done.result} after {facts['steps']} step{'s' * (facts['steps'] != 1)}, {facts['seconds']:.0f} s.")
     scored = SCORED.get(facts["score_from"], facts["score_from"])
     print(f"{facts['sentence']} ({scored}); baseline: {facts['baseline'].get('sentence', '-')}")
     if facts["test"]:

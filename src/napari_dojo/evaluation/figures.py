@@ -67,7 +67,7 @@ def _confusion_figure(score: ClassCounts) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_title(f"mean IoU {score.mean_iou:.2f}", fontsize="medium")
+    axes.set_title(f"{score.selection_name} {score.selection_score:.2f}", fontsize="medium")
     return figure
 
 

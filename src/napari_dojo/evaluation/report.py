@@ -12,7 +12,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.figures import FIGURES, figure_of
 from napari_dojo.io.atomic import check_free
 from napari_dojo.metrics.base import Score, pool
-from napari_dojo.metrics.classes import ClassCounts
+from napari_dojo.metrics.classes import CategoryCounts, ClassCounts
 from napari_dojo.metrics.images import ImageScores
 from napari_dojo.metrics.objects import InstanceCounts
 
@@ -93,7 +93,7 @@ class Report:
         if len(self.rows) > 1:
             lowest = sorted(self.rows, key=lambda row: _figure_of_merit(row.score))[:LONGEST]
             more = f"The {LONGEST} images with the lowest scores:\n" if len(self.rows) > LONGEST else ""
-            parts.append(more + _columns([[_short(row.name), row.score.sentence] for row in lowest], left=2))
+            parts.append(more + _columns([[_short(row.name), _sentence(row.score)] for row in lowest], left=2))
         return "\n\n".join(parts) + "\n"
 
     def save(self, folder: Path | str) -> list[Path]:
@@ -144,6 +144,14 @@ def _figure_of_merit(score: Score) -> float:
     return score.psnr if isinstance(score, ImageScores) else 0.0
 
 
+def _sentence(score: Score) -> str:
+    """What is said of one image: of its class both, the true and the predicted one."""
+    if isinstance(score, CategoryCounts) and score.pixels == 1:
+        ((true, row),) = ((name, row) for name, row in zip(score.classes, score.confusion, strict=True) if any(row))
+        return f"{true}, predicted as {(*score.classes, 'unsure')[row.index(1)]}"
+    return score.sentence
+
+
 def _short(name: str, most: int = 40) -> str:
     """A name with its middle replaced by dots where it is long."""
     half = (most - 3) // 2
@@ -166,8 +174,12 @@ def _columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 def _detail_table(score: Score, baseline: Score | None, name: str) -> str:
     if isinstance(score, InstanceCounts):
         return _instances_table(score, baseline if isinstance(baseline, InstanceCounts) else None, name)
+    if isinstance(score, CategoryCounts):
+        figures = {name: [f"{f1:.3f}"] for name, f1 in score.f1.items()}
+        return _classes_table(score, ("number", "F1"), figures, (*score.classes, "unsure"))
     if isinstance(score, ClassCounts):
-        return _classes_table(score)
+        figures = {name: [f"{iou:.3f}", f"{score.dice[name]:.3f}"] for name, iou in score.iou.items()}
+        return _classes_table(score, ("pixels", "IoU", "Dice"), figures, score.classes)
     return ""
 
 
@@ -180,15 +192,16 @@ def _instances_table(score: InstanceCounts, baseline: InstanceCounts | None, nam
     return _columns(rows) + f"\npanoptic quality (PQ) {score.pq:.3f}"
 
 
-def _classes_table(score: ClassCounts) -> str:
-    pixels = [sum(row) for row in score.confusion]
-    rows = [["class", "pixels", "IoU", "Dice"]]
-    for name, n in zip(score.classes, pixels, strict=True):
-        there = name in score.iou
-        rows.append([name, f"{n:,}", *([f"{score.iou[name]:.3f}", f"{score.dice[name]:.3f}"] if there else ["-", "-"])])
-    shares = [["true class, predicted as:", *score.classes]]
-    for name, n, counts in zip(score.classes, pixels, score.confusion, strict=True):
-        shares.append([name, *(f"{100 * c / n:.1f} %" if n else "-" for c in counts[:-1])])
+def _classes_table(
+    score: ClassCounts, heads: Sequence[str], figures: Mapping[str, Sequence[str]], predicted: Sequence[str]
+) -> str:
+    """How many there are of each class, its ``figures``, and as what they were ``predicted``."""
+    numbers = [sum(row) for row in score.confusion]
+    rows = [["class", *heads]]
+    shares = [["true class, predicted as:", *predicted]]
+    for name, n, counts in zip(score.classes, numbers, score.confusion, strict=True):
+        rows.append([name, f"{n:,}", *figures.get(name, ["-"] * (len(heads) - 1))])
+        shares.append([name, *(f"{100 * c / n:.1f} %" if n else "-" for c in counts[: len(predicted)])])
     return _columns(rows) + "\n\n" + _columns(shares)
 
 

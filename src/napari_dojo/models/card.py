@@ -255,6 +255,12 @@ class Folder:
         return self.path.is_file() or (self._root / RDF).exists()
 
     @property
+    def _looks_like_zip(self) -> bool:
+        """Whether a file begins as a zip does, which may be damaged."""
+        with self._readable(self.path.name), self.path.open("rb") as file:
+            return file.read(2) == b"PK"
+
+    @property
     def _root(self) -> Path:
         """The folder that holds ``rdf.yaml``: this one, or the only one in it that does."""
         if not self.path.is_dir() or (self.path / RDF).exists():
@@ -307,8 +313,9 @@ class Folder:
         """``rdf.yaml`` as plain values."""
         if not self.path.exists():
             raise DojoError(f"There is no model at {self.path}. `napari-dojo models list` shows those there are.")
-        if not self.is_model:
-            raise DojoError(f"{self.path} is not a model: it holds no {RDF}. Choose the folder of a model.")
+        if not self.is_model or (self.path.is_file() and not self._looks_like_zip):
+            what = f"holds no {RDF}" if self.path.is_dir() else "is no zip"
+            raise DojoError(f"{self.path} is not a model: it {what}. Choose the folder or zip of a model.")
         raw = self.read(RDF)
         try:
             values = plain_yaml(raw)

@@ -15,8 +15,9 @@ from napari_dojo.io.atomic import replacing, why_not
 from napari_dojo.io.names import checked_name
 from napari_dojo.models.card import Card, Folder, read_card
 from napari_dojo.paths import lab_folders, models_folder
+from napari_dojo.tasks import TASKS
 
-__all__ = ["Model", "export", "find", "import_model", "models", "remove"]
+__all__ = ["Model", "classifier_for", "export", "find", "import_model", "models", "remove"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,21 @@ def find(model: str | Path) -> Path:
     raise DojoError(
         f"There is no model {str(model)!r}, neither a folder or zip nor among those known by name: {names}."
     )
+
+
+def classifier_for(card: Card, named: str) -> Path:
+    """The folder or zip of the model that classifies what another one detects; DojoError where they do not fit together."""
+    path = find(named)
+    second = read_card(path)
+    if not TASKS[card.task].result.objects:
+        raise DojoError(
+            f"The model {card.name} detects no objects, so --then has nothing to classify. Leave --then out."
+        )
+    if TASKS[second.task].result.dense:
+        raise DojoError(
+            f"The model {second.name} gives no classes to objects. Name a model of the task classify with --then."
+        )
+    return path
 
 
 def export(model: str | Path, path: Path) -> Path:

@@ -77,7 +77,8 @@ class Journal:
         """
         path = self.folder / MADE_BY
         before = _read(path)
-        if overwrite and self.folder.is_dir():
+        done = any(file.name != MADE_BY for file in self.folder.glob("*.json"))
+        if self.folder.is_dir() and (overwrite or (before != made_by and not done)):
             shutil.rmtree(self.folder)
             before = None
         if before is not None and before != made_by:
