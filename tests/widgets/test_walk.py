@@ -190,7 +190,7 @@ def test_a_biologists_walk(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     compare.choose(viewer.layers["other truth"], result)
     walk.until(compare.compare_button.isEnabled, 10)
     walk.click(compare.compare_button)
-    walk.until(lambda: any(x.name.startswith("truth vs") for x in viewer.layers), 30)
+    walk.until(lambda: any(x.name.startswith("ground truth vs") for x in viewer.layers), 30)
     walk.look("compared")
     assert "detected" in compare.found.text()
     for panel in (train, apply, compare):

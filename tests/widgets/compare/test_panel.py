@@ -147,7 +147,7 @@ def test_one_of_each(qtbot, viewer, pair, panel, done):
     curve = dict(zip(*compare.plot.curve.getData(), strict=True))
     assert [curve[t] for t in counts.thresholds] == pytest.approx(list(counts.ap.values()))
     assert compare.plot.line.value() == 0.5
-    layer = viewer.layers["truth vs cells nuclei"]
+    layer = viewer.layers["ground truth vs cells nuclei"]
     found = Comparison.of(*(x.data for x in pair))
     np.testing.assert_array_equal(layer.data, found.paint(found.at(0.5)))
     np.testing.assert_allclose(layer.extent.world, pair[0].extent.world)
@@ -163,7 +163,7 @@ def test_one_of_each(qtbot, viewer, pair, panel, done):
 def test_the_layer_says_its_verdicts(viewer, pair, panel, done):
     compare = panel(ComparePanel)
     done(compare)
-    layer = viewer.layers["truth vs cells nuclei"]
+    layer = viewer.layers["ground truth vs cells nuclei"]
     for verdict, colour in COLOURS.items():
         shown = "#" + "".join(f"{round(255 * c):02X}" for c in layer.get_color(int(verdict))[:3])
         assert shown == colour
@@ -174,7 +174,7 @@ def test_the_layer_says_its_verdicts(viewer, pair, panel, done):
 def test_the_threshold_is_live(qtbot, viewer, pair, panel, done, monkeypatch):
     compare = panel(ComparePanel)
     done(compare)
-    layer = viewer.layers["truth vs cells nuclei"]
+    layer = viewer.layers["ground truth vs cells nuclei"]
     monkeypatch.setattr(Comparison, "of", lambda *_, **__: pytest.fail("the overlaps are known"))
     moved(qtbot, compare, 0.7)
     assert compare.found.text() == "detected 1 of 6, 2 false positives, 1 split, 2 merged"
@@ -184,7 +184,7 @@ def test_the_threshold_is_live(qtbot, viewer, pair, panel, done, monkeypatch):
     assert compare.plot.line.value() == 0.7
     moved(qtbot, compare, THRESHOLDS[0])
     assert layer.data[45, 3] == Verdict.MATCHED
-    assert sum(x.name.startswith("truth vs") for x in viewer.layers) == 1
+    assert sum(x.name.startswith("ground truth vs") for x in viewer.layers) == 1
 
 
 def test_the_legend_leads_to_the_objects(qtbot, viewer, pair, panel, done):
@@ -336,7 +336,7 @@ def test_multiscale_and_lazy_labels(viewer, panel, done):
     compare = panel(ComparePanel)
     done(compare)
     assert compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged"
-    assert viewer.layers["truth vs yours"].data.shape == truth.shape
+    assert viewer.layers["ground truth vs yours"].data.shape == truth.shape
     compare.legend.rows[Verdict.MISSED].click()
     assert "object 2 of the truth, 100 px" in compare.message.text()
 
@@ -373,7 +373,7 @@ def test_a_layer_removed_while_it_is_compared(qtbot, viewer, pair, panel, held, 
     assert said == [f"{name} was removed while it was compared. Choose another layer."]
     settled(qtbot, compare)
     assert compare.found.text() == ""
-    assert not any(x.name.startswith("truth vs") for x in viewer.layers)
+    assert not any(x.name.startswith("ground truth vs") for x in viewer.layers)
 
 
 def test_a_panel_closed_while_it_compares(qtbot, viewer, pair, panel, held):
@@ -408,18 +408,18 @@ def test_another_pair_chosen_while_it_compares(qtbot, viewer, pair, panel, held)
 def test_a_removed_layer_comes_back_by_compare_only(qtbot, viewer, pair, panel, done):
     compare = panel(ComparePanel)
     done(compare)
-    viewer.layers.remove("truth vs cells nuclei")
+    viewer.layers.remove("ground truth vs cells nuclei")
     moved(qtbot, compare, 0.7)
     assert compare.found.text().startswith("detected 1 of 6")
     assert len(viewer.layers) == 3
     done(compare)
-    assert viewer.layers["truth vs cells nuclei"].data[45, 3] == Verdict.MISSED
+    assert viewer.layers["ground truth vs cells nuclei"].data[45, 3] == Verdict.MISSED
 
 
 def test_comparing_again_changes_the_same_layer(qtbot, viewer, pair, panel, done):
     compare = panel(ComparePanel)
     done(compare)
-    layer = viewer.layers["truth vs cells nuclei"]
+    layer = viewer.layers["ground truth vs cells nuclei"]
     pair[1].visible = True
     pair[1].paint((5, 25), 20)
     assert "cells nuclei has changed since. Compare again." in compare.message.text()

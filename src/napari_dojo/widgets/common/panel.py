@@ -133,18 +133,21 @@ class Panel(QWidget):
         folded = {form for forms in folds for form in forms}
         for forms in ([form for form in self.findChildren(QFormLayout) if form not in folded], *folds):
             labels = [w for f in forms for r in range(f.rowCount()) if (w := _label(f, r)) is not None]
+            for label in labels:
+                _at_least(label, 0)
             shown = (w for w in labels if (not w.isHidden() if forms in folds else w.isVisibleTo(self)))
             width = max((w.sizeHint().width() for w in shown), default=0)
             for label in labels:
-                label.setMinimumWidth(min(width, LABELS[self._narrow]))
+                _at_least(label, min(width, LABELS[self._narrow]))
         self._aligned = True
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Where a narrow panel would be cut off, labels get less room, and fields no longer begin at one edge."""
         super().resizeEvent(event)
-        narrow = event.size().width() < NARROW
-        if self._aligned and narrow != (event.oldSize().width() < NARROW):
-            self._narrow = narrow and self.column.minimumSize().width() > event.size().width() - BAR
+        width = event.size().width()
+        narrow = width < NARROW and (self._narrow or self.column.minimumSize().width() > width - BAR)
+        if self._aligned and narrow != self._narrow:
+            self._narrow = narrow
             self.align()
 
     def tab_stops(self) -> list[QWidget]:
@@ -237,6 +240,12 @@ def _label(form: QFormLayout, row: int) -> QLabel | None:
     item = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
     widget = item.widget() if item is not None else None
     return widget if isinstance(widget, QLabel) else None
+
+
+def _at_least(label: QLabel, width: int) -> None:
+    """Let a label be as wide as this or wider; Qt remembers how wide it would like to be with another minimum."""
+    label.setMinimumWidth(width)
+    label.setIndent(label.indent())  # so that it forgets
 
 
 def open_panel(viewer: Any, kind: type[Panel], title: str) -> Any:

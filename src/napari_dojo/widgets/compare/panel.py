@@ -109,7 +109,7 @@ class ComparePanel(Panel):
 
     def _choose(self) -> None:
         self._form = form_layout()
-        self.truth_box = LayerBox("Truth", "What is right: labels made by hand, or the clean image.")
+        self.truth_box = LayerBox("Ground truth", "What is right: labels made by hand, or the clean image.")
         self.result_box = LayerBox("Result", "The result to compare. Layers of the same kind and size are listed.")
         self.swap_button = QToolButton()
         self.swap_button.setText("⇅")
@@ -129,7 +129,7 @@ class ComparePanel(Panel):
         second.setSpacing(4)
         second.addWidget(self.result_box)
         second.addWidget(self.swap_button)
-        self._form.addRow("Truth", self.truth_box)
+        self._form.addRow("Ground truth", self.truth_box)
         self._form.addRow("Result", second)
         self._form.addRow("Third axis", self.third_box)
         self._form.addRow("Only inside", self.region_box)
@@ -284,7 +284,7 @@ class ComparePanel(Panel):
         elif result is None:
             what = "layer of labels" if truth._type_string == "labels" else "image"
             size = " x ".join(map(str, array_of(truth).shape))
-            why = f"There is no other {what} as large as {truth.name} ({size} px). Open one, or choose another truth."
+            why = f"There is no other {what} as large as {truth.name} ({size} px). Open one, or choose another ground truth."
         self.compare_button.setEnabled(not why and not self._busy)
         self.compare_button.setText("Comparing ..." if self._busy else "Compare")
         described(self.compare_button, "Compare", why or "Compare the result with the ground truth.")
@@ -383,7 +383,7 @@ class ComparePanel(Panel):
         missed, fp = len(verdicts.true) - verdicts.tp, len(verdicts.predicted) - verdicts.tp
         self.figures.setToolTip(
             f"Precision: share of the result's objects that have a partner ({verdicts.tp} of {len(verdicts.predicted)}). "
-            f"Recall: share of the truth's ({verdicts.tp} of {len(verdicts.true)}). F1 is their harmonic mean. "
+            f"Recall: share of the ground truth's ({verdicts.tp} of {len(verdicts.true)}). F1 is their harmonic mean. "
             f"AP = {verdicts.tp} / ({verdicts.tp} + {missed} + {fp}): all objects without a partner count, "
             "also those of splits and mergers."
         )
@@ -401,7 +401,7 @@ class ComparePanel(Panel):
             layer = add_quietly(
                 self.viewer,
                 image,
-                f"truth vs {result.name}",
+                f"ground truth vs {result.name}",
                 metadata=provenance("comparison", truth, result=result.name),
                 colormap={None: "transparent", 0: "transparent", **{int(v): c for v, c in COLOURS.items()}},
                 features={"index": [int(v) for v in Verdict], "verdict": [v.words for v in Verdict]},
