@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,21 @@ def test_cubic_keeps_constants_ramps_and_edges(factor):
     inner = (places > 8) & (places < 40)
     np.testing.assert_allclose(y[0, 0, inner], places[inner], atol=1e-3)
     np.testing.assert_allclose(cubic(np.full((2, 12, 12), 7.0), (factor, factor)), 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 0.4])
+def test_cubic_along_an_axis_is_the_same_in_runs(factor, monkeypatch):
+    x = np.random.default_rng(0).random((2, 6, 700)).astype(np.float32)
+    whole = cubic(x, (1, factor))
+    monkeypatch.setattr("napari_dojo.data.resample.RUN", 64)
+    np.testing.assert_allclose(cubic(x, (1, factor)), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_the_memory_of_cubic_does_not_grow_with_the_square():
+    tracemalloc.start()
+    assert cubic(np.ones((1, 2, 30_000), np.float32), (1, 2)).shape == (1, 2, 60_000)
+    assert tracemalloc.get_traced_memory()[1] < 2e8  # bytes; a matrix of the axis has 7.2e9
+    tracemalloc.stop()
 
 
 def test_cubic_is_keys_kernel():

@@ -20,6 +20,8 @@ __all__ = [
     "resize_part",
 ]
 
+RUN = 1024  # px along an axis that are computed at a time
+
 
 def resize(x: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
     """(C, *S) -> (C, *size), float32; the outer edges stay where they are."""
@@ -139,8 +141,10 @@ def cubic(x: NDArray[Any], factors: Sequence[float]) -> NDArray[np.float32]:
     out = np.asarray(x, np.float32)
     for axis, factor in enumerate(factors, 1):
         if factor != 1:
-            weights = _cubic_weights(out.shape[axis], factor)
-            out = np.moveaxis(np.tensordot(out, weights, (axis, 1)), -1, axis)
+            places, weights = _cubic_taps(out.shape[axis], factor)
+            runs = range(0, len(places), RUN)  # the matrix of a whole axis grows with the square of its length
+            made = [_weighted(out, axis, places[a : a + RUN], weights[a : a + RUN]) for a in runs]
+            out = np.concatenate(made, axis)
     return np.ascontiguousarray(out)
 
 
@@ -151,8 +155,19 @@ def cubic_kernel(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(t < 1, near, np.where(t < 2, far, 0))
 
 
-def _cubic_weights(n: int, factor: float) -> NDArray[np.float32]:
-    """How the new pixels of an axis are made of its ``n`` old ones: (new, old)."""
+def _weighted(
+    x: NDArray[np.float32], axis: int, places: NDArray[np.intp], weights: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Some new pixels along an axis, each of the old ones at ``places`` (new, taps) with their ``weights``."""
+    first, last = int(places.min()), int(places.max()) + 1
+    matrix = np.zeros((len(places), last - first))
+    np.add.at(matrix, (np.arange(len(places))[:, None], places - first), weights)
+    old = x[(slice(None),) * axis + (slice(first, last),)]
+    return np.moveaxis(np.tensordot(old, matrix.astype(np.float32), (axis, 1)), -1, axis)
+
+
+def _cubic_taps(n: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Which of the ``n`` old pixels of an axis the new ones are made of, and how much of each: both (new, taps)."""
     many, wide = round(n * factor), max(1.0, 1 / factor)
     centre = (np.arange(many) + 0.5) / factor - 0.5
     reach = int(np.ceil(2 * wide)) + 1
@@ -161,7 +176,4 @@ def _cubic_weights(n: int, factor: float) -> NDArray[np.float32]:
     weight = cubic_kernel(t)
     weight /= weight.sum(1, keepdims=True)
     inside = places % (2 * n)  # mirrored: 0 .. n-1, n-1 .. 0
-    inside = np.where(inside < n, inside, 2 * n - 1 - inside)
-    out = np.zeros((many, n))
-    np.add.at(out, (np.arange(many)[:, None], inside), weight)
-    return out.astype(np.float32)
+    return np.where(inside < n, inside, 2 * n - 1 - inside), weight
