@@ -198,3 +198,17 @@ def test_a_damaged_model_is_not_imported(tmp_path: Path, files: dict[str, bytes]
     with pytest.raises(DojoError, match=r"weights of the model m\.zip are damaged"):
         import_model(packed(tmp_path / "m.zip", {**files, weights: files[weights][:-1]}))
     assert not models_folder().exists()
+
+
+def test_the_folder_of_a_lab_that_cannot_be_read_is_left_out(tmp_path, monkeypatch):
+    """A server that is not connected."""
+    monkeypatch.setenv("NAPARI_DOJO_MODELS", str(tmp_path))
+    usual = Path.iterdir
+
+    def refused(path):
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert {model.origin for model in models()} == {"shipped"}

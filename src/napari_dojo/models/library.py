@@ -19,6 +19,8 @@ from napari_dojo.tasks import TASKS
 
 __all__ = ["Model", "classifier_for", "export", "find", "import_model", "models", "remove"]
 
+Origin = Literal["shipped", "own", "lab"]
+
 
 @dataclass(frozen=True)
 class Model:
@@ -27,7 +29,7 @@ class Model:
     name: str
     path: Path
     card: Card
-    origin: Literal["shipped", "own", "lab"]
+    origin: Origin
 
 
 def shipped_folder() -> Path:
@@ -37,21 +39,29 @@ def shipped_folder() -> Path:
 
 def models() -> list[Model]:
     """All models that can be read: the user's own, shipped ones, and the lab's. Damaged ones are left out."""
-    found = []
-    places: list[tuple[Path, Literal["shipped", "own", "lab"]]] = [
-        (models_folder(), "own"),
-        (shipped_folder(), "shipped"),
-    ]
-    for folder, origin in [*places, *((f, "lab") for f in lab_folders())]:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if not path.name.startswith(".") and (path.suffix == ".zip" or (path.is_dir() and Folder(path).is_model)):
-                try:
-                    found.append(
-                        Model(path.stem if path.suffix == ".zip" else path.name, path, read_card(path), origin)
-                    )
-                except DojoError:
-                    continue
-    return found
+    places: list[tuple[Path, Origin]] = [(models_folder(), "own"), (shipped_folder(), "shipped")]
+    places += [(folder, "lab") for folder in lab_folders()]
+    found = (_model(path, origin) for folder, origin in places for path in _paths_in(folder))
+    return [model for model in found if model is not None]
+
+
+def _paths_in(folder: Path) -> list[Path]:
+    """What a folder holds, in order; nothing where it cannot be read, such as that of a lab's server which is not connected."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _model(path: Path, origin: Origin) -> Model | None:
+    """The model of a folder or zip; None where it is none or cannot be read."""
+    try:
+        packed = path.suffix == ".zip"
+        if packed or (path.is_dir() and Folder(path).is_model):
+            return Model(path.stem if packed else path.name, path, read_card(path), origin)
+    except (DojoError, OSError):
+        pass
+    return None
 
 
 def find(model: str | Path) -> Path:
