@@ -6,7 +6,7 @@ A stratum is a number that should lie on both sides: a class of pixels, or 1 for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -64,15 +64,9 @@ def balanced(
         if best is None or rating > best[0]:
             best = rating, cuts
     assert best is not None
-    found: tuple[list[tuple[int, Box]], list[tuple[int, Box]]] = ([], [])
-    for cut in best[1]:
-        for side, mask in zip(found, (cut.training(), cut.held), strict=True):
-            for i, (a, b) in product(cut.samples, _runs(mask)):
-                if b - a >= min(smallest, 16):
-                    box = [(0, n) for n in strata[i].shape]
-                    box[cut.axis] = (a, b)
-                    side.append((i, tuple(box)))
-    return found
+    sizes = [s.shape for s in strata]
+    training = [box for cut in best[1] for box in cut.boxes(cut.training(), sizes, min(smallest, 16))]
+    return training, [box for cut in best[1] for box in cut.boxes(cut.held, sizes, min(smallest, 16))]
 
 
 @dataclass
@@ -91,6 +85,12 @@ class _Cut:
         gap = min(16, len(held) // 16)
         near = np.convolve(held, np.ones(2 * gap + 1), "same") > 0
         return ~near
+
+    def boxes(self, mask: NDArray[np.bool_], sizes: Sequence[tuple[int, ...]], least: int) -> Iterator[tuple[int, Box]]:
+        """The boxes of each sample where a mask (n,) is True along the axis, of ``least`` px or more."""
+        spans = [(a, b) for a, b in _runs(mask) if b - a >= least]
+        for i, span in product(self.samples, spans):
+            yield i, tuple(span if axis == self.axis else (0, n) for axis, n in enumerate(sizes[i]))
 
     def with_cell(self, k: int) -> NDArray[np.bool_]:
         """``held`` with one more cell."""

@@ -54,11 +54,18 @@ class _Opened:
 
 @dataclass(frozen=True)
 class _Ended:
-    """An image is done, or was not: ``stored``, or why not."""
+    """An image is done, or was not: ``stored``, or why not; ``images`` : that its source holds, as far as is known."""
 
     name: str
     stored: Stored | None = None
     error: BaseException | None = None
+    images: int = 1
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the next image would meet the same: the disk refuses to be written, or the error is a bug."""
+        skipped = isinstance(self.error, (DojoError, MemoryError)) and not isinstance(self.error, _UnwritableError)
+        return self.error is not None and not skipped
 
 
 @dataclass
@@ -239,30 +246,40 @@ def _next(told: SimpleQueue[Said | None], pace: _Pace) -> Said | None:
 
 def _work(one: One, source: Source, turn: Turn, place: Place, pace: _Pace, say: Callable[[Said | None], None]) -> None:
     """Do all images of a source, and tell of it; None at the end."""
+    number, images = 0, 1
     try:
-        number, images = 0, 1
         while number < images:
-            name = source.name + (f" (image {number + 1})" if number else "")
             try:
-                pace.wait()
-                with under_way():
-                    image = source.read(number)
-                    name, images = image.name, image.picture.images if not number else images
-                    if not number:
-                        say(_Opened(images))
-                    steps = one(image, turn)
-                    say(_Ended(name, _said(steps, name, pace, say)))
+                ended = _ended(one, source, number, turn, pace, say)
+                say(ended)
             except StoppedError:
                 return
-            except BaseException as e:
-                say(_Ended(name, error=e))
-                if not isinstance(e, (DojoError, MemoryError)) or isinstance(e, _UnwritableError):
-                    return
             finally:
                 place.release(turn.index)
-            number += 1
+            if ended.fatal:
+                return
+            number, images = number + 1, images if number else ended.images
     finally:
         say(None)
+
+
+def _ended(
+    one: One, source: Source, number: int, turn: Turn, pace: _Pace, say: Callable[[Said | None], None]
+) -> _Ended:
+    """Do image ``number`` of a source; StoppedError where the work must stop."""
+    name, images = source.name + (f" (image {number + 1})" if number else ""), 1
+    try:
+        pace.wait()
+        with under_way():
+            image = source.read(number)
+            name, images = image.name, image.picture.images
+            if not number:
+                say(_Opened(images))
+            return _Ended(name, _said(one(image, turn), name, pace, say), images=images)
+    except StoppedError:
+        raise
+    except BaseException as e:
+        return _Ended(name, error=e, images=images)
 
 
 def _said(steps: Generator[Event, None, Stored], name: str, pace: _Pace, say: Callable[[Said | None], None]) -> Stored:

@@ -368,8 +368,7 @@ def _as_done(one: Callable[[int], T], todo: Iterator[int], length: int, count: i
                 running |= {pool.submit(take) for _ in range(more)}
                 begun += more
                 ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield future.result()
+                yield from (future.result() for future in ready)
         finally:
             for future in running:
                 future.cancel()

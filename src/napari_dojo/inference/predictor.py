@@ -297,11 +297,7 @@ class Predictor:
                 if staged:
                     out = yield from self._in_stages(x, norm, control, views, box, where)
                 else:
-                    out = torch.zeros(self._room(size, views.maps(self.outputs)), device=where)
-                    fn = self._function(norm, views, stay=isinstance(x, Tensor))
-                    for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
-                        yield event
-                        control.check()
+                    out = yield from self._by_tiles(x, norm, control, views, tiles, batch, where)
                     out = self._part(out, box)
                 if self.device.kind == "cpu" or not self.device.mixed or bool(torch.isfinite(out).all()):
                     return out
@@ -314,6 +310,24 @@ class Predictor:
 
     def _part(self, out: Tensor, box: Box) -> Tensor:
         return out[(slice(None), *slices(scaled(box, self.scale)))]
+
+    def _by_tiles(
+        self,
+        x: Any,
+        norm: Normalization,
+        control: Control,
+        views: Views,
+        tiles: Sequence[Tile],
+        batch: int,
+        where: torch.device,
+    ) -> Generator[Progress, None, Tensor]:
+        """The maps of an image, up to ``batch`` tiles at a time."""
+        out = torch.zeros(self._room(x.shape[1:], views.maps(self.outputs)), device=where)
+        fn = self._function(norm, views, stay=isinstance(x, Tensor))
+        for event in tiled(fn, x, out, tiles, self.stride, self.scale, batch):
+            yield event
+            control.check()
+        return out
 
     def _in_stages(
         self, x: Any, norm: Normalization, control: Control, views: Views, wanted: Box, where: torch.device

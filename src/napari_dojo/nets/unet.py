@@ -254,13 +254,11 @@ def unfold(x: Tensor, cell: tuple[int, ...]) -> Tensor:
 
 def fuse(net: nn.Module) -> nn.Module:
     """The same net in evaluation with each batch norm folded into the convolution before it; the net is changed."""
-    for child in net.modules():
-        if isinstance(child, nn.Sequential):
-            for i in range(len(child) - 1):
-                conv, norm = child[i], child[i + 1]
-                if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
-                    child[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm)
-                    child[i + 1] = nn.Identity()
+    for parts in [module for module in net.modules() if isinstance(module, nn.Sequential)]:
+        for i, (conv, norm) in enumerate(pairwise(list(parts))):
+            if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+                parts[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm)
+                parts[i + 1] = nn.Identity()
     return net
 
 

@@ -60,36 +60,28 @@ class Explained:
         return "\n".join(lines)
 
 
+@dataclass
+class _There:
+    """What the steps before have made; ``named`` : the classes of objects."""
+
+    labels: bool = False
+    classes: bool = False
+    images: bool = False
+    table: bool = False
+    named: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Objects, or classes of pixels."""
+        return self.labels or self.classes
+
+
 def problems(recipe: Recipe) -> list[str]:
     """Why a recipe cannot be run, whatever its images are; each names the step and its line."""
-    found = []
-    has_labels = has_classes = has_images = has_table = False
-    named: tuple[str, ...] = ()  # the classes of objects
+    found, there = [], _There()
     for number, step in recipe.active:
         try:
-            if isinstance(step, Classify):
-                named = _check_classify(recipe, step, has_labels)
-            elif isinstance(step, Predict):
-                kind = TASKS[_checked_card(recipe, step).task].result
-                if not kind.dense:
-                    raise DojoError(
-                        "This model classifies. Write classify instead of predict, after a step that finds objects."
-                    )
-                if not kind.intensities and (has_labels or has_classes):
-                    raise DojoError(
-                        "An earlier step has found objects or classes already. Make a second recipe for these."
-                    )
-                has_images |= kind.intensities
-                has_labels |= kind.objects
-                has_classes |= kind.classes
-            elif isinstance(step, Filter):
-                _check_filter(step, has_labels, named)
-            elif isinstance(step, Measure):
-                if not (has_labels or has_classes):
-                    raise DojoError(NO_OBJECTS)
-                has_table = True
-            elif isinstance(step, Export):
-                _check_export(step, has_images, has_labels or has_classes, has_table)
+            _check_step(recipe, step, there)
         except DojoError as error:
             found.append(f"{_place(number, step)}: {error}")
     active = [s for _, s in recipe.active]
@@ -99,7 +91,7 @@ def problems(recipe: Recipe) -> list[str]:
         Export in map(type, active) and not isinstance(active[-1], Export)
     ):
         found.append("There is one export step, the last of all steps. Put it there, and remove others.")
-    elif Export not in map(type, active) and not (has_labels or has_classes):
+    elif Export not in map(type, active) and not there.found:
         found.append("Nothing would be written, because no step finds objects. Add an export step with images: true.")
     return found
 
@@ -244,38 +236,65 @@ def _checked_card(recipe: Recipe, step: OfModel) -> Card:
     return card
 
 
-def _check_classify(recipe: Recipe, step: Classify, has_labels: bool) -> tuple[str, ...]:
+def _check_step(recipe: Recipe, step: Step, there: _There) -> None:
+    """DojoError where a step cannot be done after those before it; else what it makes is there, too."""
+    if isinstance(step, Classify):
+        there.named = _checked_classes(recipe, step, there)
+    elif isinstance(step, Predict):
+        _check_predict(recipe, step, there)
+    elif isinstance(step, Filter):
+        _check_filter(step, there)
+    elif isinstance(step, Measure):
+        if not there.found:
+            raise DojoError(NO_OBJECTS)
+        there.table = True
+    elif isinstance(step, Export):
+        _check_export(step, there)
+
+
+def _check_predict(recipe: Recipe, step: Predict, there: _There) -> None:
+    kind = TASKS[_checked_card(recipe, step).task].result
+    if not kind.dense:
+        raise DojoError("This model classifies. Write classify instead of predict, after a step that finds objects.")
+    if not kind.intensities and there.found:
+        raise DojoError("An earlier step has found objects or classes already. Make a second recipe for these.")
+    there.images |= kind.intensities
+    there.labels |= kind.objects
+    there.classes |= kind.classes
+
+
+def _checked_classes(recipe: Recipe, step: Classify, there: _There) -> tuple[str, ...]:
     """The names of the classes."""
     card = _checked_card(recipe, step)
     if TASKS[card.task].result.dense:
         raise DojoError(
             "This model does not classify objects. Write predict instead of classify, or name another model."
         )
-    if not has_labels:
+    if not there.labels:
         raise DojoError(NO_OBJECTS)
     return (*class_names(card).values(), UNSURE)
 
 
-def _check_filter(step: Filter, has_labels: bool, named: Sequence[str]) -> None:
-    if not has_labels:
+def _check_filter(step: Filter, there: _There) -> None:
+    if not there.labels:
         raise DojoError(NO_OBJECTS)
-    if step.classes and not named:
+    if step.classes and not there.named:
         raise DojoError(
             "Objects have no classes yet: no step before classifies them. Add a classify step, or remove classes."
         )
-    wrong = next((c for c in step.classes if c not in named), None)
+    wrong = next((c for c in step.classes if c not in there.named), None)
     if wrong is not None:
-        raise DojoError(f"There is no class {wrong!r}. Choose among {', '.join(named)}.")
+        raise DojoError(f"There is no class {wrong!r}. Choose among {', '.join(there.named)}.")
 
 
-def _check_export(step: Export, has_images: bool, has_found: bool, has_table: bool) -> None:
-    if not has_found and not (step.images and has_images):
+def _check_export(step: Export, there: _There) -> None:
+    if not there.found and not (step.images and there.images):
         raise DojoError(
             "Nothing would be written, because no step finds objects. Write the predicted images: images: true."
         )
-    if step.images and not has_images:
+    if step.images and not there.images:
         raise DojoError("No step predicts an image. Remove images: true.")
-    if step.tables and not has_table:
+    if step.tables and not there.table:
         raise DojoError("Tables need a measure step. Add one before, or remove tables: true.")
     if step.table == "parquet" and not has_pyarrow():
         raise DojoError(NO_PYARROW)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,16 @@ def joined(parts: Sequence[Path], path: Path) -> int:
     with replacing(path, size) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
-        for part in parts:
-            with part.open(newline="", encoding="utf-8") as rows:
-                for row in csv.DictReader(rows):
-                    writer.writerow(row)
-                    count += 1
+        for row in chain.from_iterable(map(_rows, parts)):
+            writer.writerow(row)
+            count += 1
     return count
+
+
+def _rows(part: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV, one after the other."""
+    with part.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
 def write_parquet(source: Path, path: Path) -> None:

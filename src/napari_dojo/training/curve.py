@@ -113,13 +113,8 @@ def curve_steps(
         chosen = [rest[i] for i in rng.permutation(len(rest))[: max(2, round(share * len(rest)))]]
         with TemporaryDirectory(prefix="dojo-curve-") as name:
             folder = Path(name) / "model"
-            for event in train_steps(
-                parts.dataset(dataset, chosen), task, Target(folder), short, options, start, control
-            ):
-                if isinstance(event, Failed):
-                    raise DojoError(event.sentence)
-                if isinstance(event, Step) and event.steps:
-                    yield Progress(round(100 * (k + event.step / event.steps) / len(SHARES)), 100)
+            part = parts.dataset(dataset, chosen)
+            yield from _progress(train_steps(part, task, Target(folder), short, options, start, control), k)
             if control.stop:
                 yield Failed("Stopped.")
                 return
@@ -128,6 +123,15 @@ def curve_steps(
         scores.append(float(score.selection_score))
         measure = score.selection_name
     yield Done("", {"objects": counts, "scores": scores, "measure": measure, "gain": _gain(counts, scores)})
+
+
+def _progress(events: Iterator[Event], k: int) -> Iterator[Event]:
+    """The progress of training ``k`` as that of all; DojoError where it fails."""
+    for event in events:
+        if isinstance(event, Failed):
+            raise DojoError(event.sentence)
+        if isinstance(event, Step) and event.steps:
+            yield Progress(round(100 * (k + event.step / event.steps) / len(SHARES)), 100)
 
 
 def _gain(counts: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
