@@ -101,6 +101,17 @@ def test_the_digit_moves_by_whole_pixels_and_comes_back(page):
     assert f"true: <b>{lesson.known}</b>" in reading.said.text()
 
 
+def test_what_is_read_and_the_heads_of_the_scores_are_whole_in_a_narrow_panel(qtbot, page):
+    page.resize(296, 700)
+    page.show()
+    said = page.reading.said
+    qtbot.waitUntil(lambda: page.lesson.known is not None and bool(said.text()))
+    assert said.sizeHint().width() <= said.width()
+    assert said.sizeHint().height() <= said.height()
+    for part, head in page.curves.heads.items():
+        assert head.sizeHint().width() <= head.width(), part
+
+
 def test_cells_are_read_and_named(qtbot, page):
     page.lesson.choose("cells")
     page.lesson.set(**SMALL)

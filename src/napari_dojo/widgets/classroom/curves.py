@@ -20,16 +20,18 @@ __all__ = ["Curves"]
 
 HEIGHT = 82  # px of a plot
 HEADS = {  # sets have shapes and line styles; colours mean classes
-    "training": "<small>● training ━</small>",
-    "validation": "<small>■ validation ┅</small>",
+    "training": "<small>{}training ━</small>",
+    "validation": "<small>{}validation ┅</small>",
     "dense": "<small>dense ╍</small>",  # on validation
-    "test": "<small>◆ test{}</small>",
+    "test": "<small>{}test{}</small>",
 }
+SHAPES = {"training": "● ", "validation": "■ ", "dense": "", "test": "◆ "}  # of points; images have none
 STYLES = {
     "training": Qt.PenStyle.SolidLine,
     "validation": Qt.PenStyle.DotLine,
     "dense": Qt.PenStyle.DashDotLine,
 }
+NARROW_SPACE = "\u202f"
 LEAST = 5  # minimum range of the epoch axis, so that its ticks are whole numbers
 MOST = 600  # points per curve
 DENSE = "The dense network on the validation set."
@@ -42,6 +44,7 @@ class Curves(QWidget):
     def __init__(self, viewer: Any, lesson: BaseLesson, dense: bool = False) -> None:
         super().__init__()
         self._lesson = lesson
+        self._dense = dense
         self._parts = ("training", "validation", *(["dense"] if dense else []))
         self._shown: tuple[Any, int] = (None, -1)
         self.loss = _Curve(viewer, "Loss", f"{explain('loss')} Lower is better. Horizontal axis: epochs.")
@@ -63,7 +66,7 @@ class Curves(QWidget):
     def _figures(self) -> QGridLayout:
         """The table of loss and accuracy; its header is the legend of the curves and of the canvas."""
         grid = QGridLayout()
-        grid.setHorizontalSpacing(4)
+        grid.setHorizontalSpacing(1 if self._dense else 4)
         grid.setVerticalSpacing(0)
         self.cells: dict[tuple[str, str], QLabel] = {}
         self.heads: dict[str, QLabel] = {}
@@ -73,7 +76,7 @@ class Curves(QWidget):
             label.setIndent(4)
             grid.addWidget(label, row, 0)
         for column, part in enumerate((*self._parts, "test"), 1):
-            head = self.heads[part] = QLabel(HEADS[part].format(""))
+            head = self.heads[part] = QLabel(self._head(part))
             head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.setToolTip(explain(part) if part != "dense" else DENSE)
             head.setIndent(0)
@@ -89,6 +92,11 @@ class Curves(QWidget):
         grid.addWidget(self.reveal_button, 1, len(self._parts) + 1, 2, 1)
         self.reveal_button.clicked.connect(self._lesson.reveal)
         return grid
+
+    def _head(self, part: str, times: str = "") -> str:
+        if self._dense:  # a column more: less room for each
+            return HEADS[part].format("", times).replace(" ", NARROW_SPACE)
+        return HEADS[part].format(SHAPES[part], times)
 
     def refresh(self) -> None:
         """Follow a lesson that changed."""
@@ -140,8 +148,8 @@ class Curves(QWidget):
             self.reveal_button.setEnabled(able)
             described(self.reveal_button, "Reveal test", REVEAL if able else "There are no test points.")
         times = f" ({looks}×)" if looks > 1 else ""
-        if self.heads["test"].text() != HEADS["test"].format(times):
-            self.heads["test"].setText(HEADS["test"].format(times))
+        if self.heads["test"].text() != (head := self._head("test", times)):
+            self.heads["test"].setText(head)
             often = f"Test score revealed {looks} times: it may be too optimistic. " if times else ""
             self.heads["test"].setToolTip(often + explain("test"))
 

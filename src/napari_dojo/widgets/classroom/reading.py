@@ -76,11 +76,11 @@ class Reading(QWidget):
     def __init__(self, viewer: Any, lesson: ImageLesson) -> None:
         super().__init__()
         self._lesson = lesson
-        self._long = False  # whether the names of the classes are long
         self.bars = Bars(viewer, lesson)
         self.said = QLabel()
         self.said.setTextFormat(Qt.TextFormat.RichText)
         self.said.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.said.setMinimumHeight(2 * self.fontMetrics().lineSpacing())  # a network each
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -94,9 +94,8 @@ class Reading(QWidget):
         self.refresh()
 
     def _name(self) -> None:
-        """Name the buttons after what the images show; long names of classes take two lines."""
-        word, self._long = self._lesson.content.word, max(map(len, self._lesson.content.classes)) > 2
-        self.said.setMinimumHeight(self.fontMetrics().lineSpacing() * (2 if self._long else 1))
+        """Name the buttons after what the images show."""
+        word = self._lesson.content.word
         self.draw_button.setText(f"Draw a {word}")
         self.next_button.setText(f"Next {word}")
         self.shift_label.setText(f"Shift the {word}")
@@ -145,7 +144,7 @@ class Reading(QWidget):
             ]
             truth = "" if lesson.known is None else f"true: <b>{lesson.content.classes[lesson.known]}</b>"
             cnn, dense = parts
-            text = f"{cnn} &nbsp; {truth}<br>{dense}" if self._long else f"{cnn} &nbsp; {dense} &nbsp; {truth}"
+            text = f"{cnn} &nbsp; {truth}<br>{dense}"
         if self.said.text() != text:
             self.said.setText(text)
         self.centre_button.setEnabled(lesson.shift != (0, 0))
