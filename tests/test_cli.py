@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -379,6 +382,26 @@ def test_colour_images_and_stacks(tmp_path: Path) -> None:
     stack = [str(tmp_path / "zi" / "0.tif"), "--axes", "ZYX", "--out", str(tmp_path / "zo")]
     assert main(["predict", str(tmp_path / "z"), *stack]) == 0
     assert tifffile.imread(tmp_path / "zo" / "0.tif").shape == (8, 96, 96)
+
+
+def test_a_full_disk_that_names_no_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("napari_dojo.doctor.report", full)
+    assert main(["doctor"]) == 2
+    assert sentence(capsys) == "napari-dojo: The disk is full. Free space on it."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no broken pipes")
+def test_who_reads_the_output_may_stop() -> None:
+    command = [sys.executable, "-m", "napari_dojo", "models", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 1
 
 
 def test_doctor_says_something_of_torch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ These are imported when a command is run: Ctrl-C while they load is Ctrl-C like 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from napari_dojo import __version__
 from napari_dojo.device import keep_memory, patient
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import DojoError, explained
 
 __all__ = ["main"]
 
@@ -31,18 +32,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             patient()
         args = _parser().parse_args(argv)
         args.began = began
-        return int(args.run(args) or 0)
+        code = int(args.run(args) or 0)
+        sys.stdout.flush()
+        return code
     except DojoError as e:
         print(f"napari-dojo: {e}", file=sys.stderr)
-    except MemoryError:
-        print(
-            "napari-dojo: The memory was too small for this. Choose smaller images or close other programs.",
-            file=sys.stderr,
-        )
-    except OSError as e:
-        if e.filename is None and e.errno is None:
+    except BrokenPipeError:  # what reads the output has seen enough, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (MemoryError, OSError) as e:
+        if isinstance(e, OSError) and e.filename is None and e.errno is None:
             raise
-        print(f"napari-dojo: {e.filename or 'A file'}: {e.strerror}.", file=sys.stderr)
+        print(f"napari-dojo: {explained(e)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("napari-dojo: Stopped.", file=sys.stderr)
         return 1

@@ -45,5 +45,9 @@ def full_disk(path: Path, nbytes: int = 0) -> str:
         free = shutil.disk_usage(folder).free
     except OSError:
         free = nbytes
-    needed = f" ({free / 1e6:,.0f} MB free, about {nbytes / 1e6:,.0f} MB needed)" if free < nbytes else ""
+    needed = f" ({_megabytes(free)} free, about {_megabytes(nbytes)} needed)" if free < nbytes else ""
     return f"The disk of {folder} is full{needed}. Free space there, or choose another folder. What was written before is kept."
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e7 else f"{nbytes / 1e6:.2g} MB"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 from pathlib import Path
@@ -150,9 +151,20 @@ def test_scores_of_strokes_are_a_table_alone(tmp_path: Path) -> None:
     assert (tmp_path / "scores.csv").read_text().splitlines()[0] == "image,objects,detected,merged,background,outside"
 
 
+def test_a_disk_that_becomes_full_leaves_no_half_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DojoError, match="is full"):
+        instances().save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DojoError, match="could not be written to"):
+    with pytest.raises(DojoError, match="cannot be written"):
         instances().save(tmp_path / "file" / "scores")
     assert os.listdir(tmp_path) == ["file"]
 

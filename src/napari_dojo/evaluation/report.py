@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_dojo.errors import DojoError
 from napari_dojo.evaluation.figures import FIGURES, figure_of
-from napari_dojo.io.atomic import check_free
+from napari_dojo.io.atomic import check_free, write_safely
 from napari_dojo.metrics.base import Score, pool
 from napari_dojo.metrics.classes import CategoryCounts, ClassCounts
 from napari_dojo.metrics.images import ImageScores
@@ -101,26 +101,22 @@ class Report:
 
         Raises
         ------
-        DojoError : where the folder cannot be written.
+        DojoError : where the folder cannot be written; no incomplete file is left.
         """
         folder = Path(folder)
         pooled, baseline = self.pooled, self.baseline
         drawn = figure_of(pooled, baseline, self.baseline_name)
-        written = [folder / SCORES]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._write_csv(written[0])
-            if drawn is not None:
-                name, figure = drawn
-                figure.savefig(folder / name, dpi=150, format="png")
-                written.append(folder / name)
-        except OSError as e:
-            raise DojoError(
-                f"The scores could not be written to {folder}: {e.strerror or e}. Choose a folder that can be written."
-            ) from e
-        return written
+        files = {SCORES: self._csv().encode()}
+        if drawn is not None:
+            name, figure = drawn
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=150, format="png")
+            files[name] = picture.getvalue()
+        for name, data in files.items():
+            write_safely(folder / name, data)
+        return [folder / name for name in files]
 
-    def _write_csv(self, path: Path) -> None:
+    def _csv(self) -> str:
         rows = [*self.rows, Row("all", self.pooled, self.baseline)]
         table = [
             {"image": row.name}
@@ -129,10 +125,11 @@ class Report:
             for row in rows
         ]
         keys = list(dict.fromkeys(key for line in table for key in line))
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, keys)
-            writer.writeheader()
-            writer.writerows(table)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, keys)
+        writer.writeheader()
+        writer.writerows(table)
+        return text.getvalue()
 
 
 def _figure_of_merit(score: Score) -> float:
