@@ -37,6 +37,12 @@ def test_results_come_back_and_of_many_every_second_one(labels: bool, tmp_path: 
     np.testing.assert_array_equal(images[3], image[0])
 
 
+def test_intensities_of_sixteen_bits_stay() -> None:
+    bright = np.array([[[0, 4097, 65_535]]], np.uint16)
+    _, results = Watched(bright, False).after(1, "PSNR 30 dB", bright).stacked()
+    np.testing.assert_array_equal(results, bright)
+
+
 def test_what_cannot_be_read_is_not_there(tmp_path: Path) -> None:
     assert Watched.read(tmp_path) is None
     (tmp_path / "run").mkdir()

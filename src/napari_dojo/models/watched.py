@@ -47,7 +47,7 @@ class Watched:
 
     def after(self, step: int, figure: str, result: NDArray[Any]) -> Watched:
         """With one more result; of too many every second one is left out, but never the last."""
-        kept = result.astype(np.int32 if self.labels else np.float16)
+        kept = result.astype(np.int32 if self.labels else np.float32)
         steps, figures, results = (*self.steps, step), (*self.figures, figure), (*self.results, kept)
         if len(steps) > MOST:
             steps, figures, results = steps[::-2][::-1], figures[::-2][::-1], results[::-2][::-1]
@@ -57,7 +57,7 @@ class Watched:
         """The image's first channel and the results (n, *S), each with all steps along the first axis."""
         results = np.stack(self.results)
         if not self.labels:
-            results = results[:, 0].astype(np.float32)
+            results = results[:, 0].astype(np.float32)  # older ones are float16
         return np.broadcast_to(self.image[0], (len(results), *self.image.shape[1:])), results
 
     def write(self, run: Path) -> None:
