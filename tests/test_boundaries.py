@@ -50,6 +50,7 @@ WITH_TORCH = {
     "nets.pooled",
     "nets.staged",
     "nets.unet",
+    "training.corrections",
     "training.crossed",
     "training.held",
     "training.judge",

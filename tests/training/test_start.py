@@ -29,10 +29,11 @@ from napari_dojo.settings import TrainSettings
 from napari_dojo.simulation.microscope import random_nuclei
 from napari_dojo.tasks import TASKS
 from napari_dojo.training.checks import Checks
+from napari_dojo.training.corrections import KEPT
 from napari_dojo.training.held import memory_of
 from napari_dojo.training.judge import Judge
 from napari_dojo.training.prepare import Setup, prepare
-from napari_dojo.training.run import KEPT, Training
+from napari_dojo.training.run import Training
 from napari_dojo.training.start import AUTO, Comparison, comparison
 from napari_dojo.training.train import Target, train_steps
 from napari_dojo.training.trials import find_start

@@ -13,19 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dojo.data.batches import Batches, Source
-from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Failed, Message, Started, Step, Validated
 from napari_dojo.models import bundle as bundles
 from napari_dojo.models.bundle import Bundle
-from napari_dojo.models.card import Card, decoding_of, options_of
+from napari_dojo.models.card import Card, decoding_of
 from napari_dojo.models.cover import picture
-from napari_dojo.models.library import find
 from napari_dojo.models.watched import Watched
 from napari_dojo.nets import Network
 from napari_dojo.settings import at_scale
 from napari_dojo.training.checks import Checks, as_good
+from napari_dojo.training.corrections import BOLD, averaged, memory_for, old_test
 from napari_dojo.training.feed import Feed, Scaled
-from napari_dojo.training.held import REMEMBERED, held_of, keep_held, keep_memory, memory_of
+from napari_dojo.training.held import REMEMBERED, keep_held, keep_memory
 from napari_dojo.training.judge import Judge, figures
 from napari_dojo.training.learner import Learner
 from napari_dojo.training.loop import Budget, Work, fit, follow
@@ -39,9 +38,7 @@ from napari_dojo.training.world import World
 __all__ = ["Training"]
 
 QUICK = 0.03  # share of a trial that one check on the way may take
-KEPT = 0.5  # share of the start's weights in a model that was trained on corrections, where the start has no memory
 RECALLED = 1 / 3  # weight of a memory's score for its decoding: it moves three times as far as that of other images
-BOLD = 1e-3  # learning rate of a retraining on corrections with a memory, twice that of other starts
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NOTHING = -10.0  # in all maps where no object is found
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
@@ -196,7 +193,7 @@ class Training:
         new = Bundle.new(self.card).net.to(self.learner.device).eval()
         if known is None or known < self.checks.loss(new):
             return False
-        if self.task.supervision.completion(self.options) is None:
+        if not self._partial:
             return True
         nothing = [np.full_like(maps, NOTHING) for maps in self.checks.maps]
         found = self.checks.judge.score(nothing, self.checks.decoding).selection_score
@@ -271,16 +268,15 @@ class Training:
         yield self._finish(learner)
 
     def _memory(self) -> tuple[Source, ...]:
-        """Of a retraining on corrections: what its start was trained on, where that is kept and fits."""
-        start, completed = self.start, self.task.supervision.completion(self.options)
-        if start is None or not self.target.corrections or completed is not None or start.card.maps != self.card.maps:
+        """Of a retraining on corrections: what its start was trained on."""
+        if self.start is None or not self.target.corrections or self._partial:
             return ()
-        try:
-            found = memory_of(find(start.card.name))
-        except DojoError:
-            return ()
-        fits = len(self.card.spatial), self.card.channels
-        return tuple(s for s in found if (len(s.size), len(s.x)) == fits)
+        return memory_for(self.start, self.card)
+
+    @property
+    def _partial(self) -> bool:
+        """Whether the annotation leaves much open, so that it is completed."""
+        return self.task.supervision.completion(self.options) is not None
 
     @property
     def _remembered(self) -> str:
@@ -290,8 +286,7 @@ class Training:
     @property
     def _completed_by(self) -> str:
         """The start whose predictions complete annotation that is partial; empty: there is none, or nothing to complete."""
-        partial = self.task.supervision.completion(self.options) is not None
-        return self.start.card.name if partial and self.start is not None and self._fits else ""
+        return self.start.card.name if self._partial and self.start is not None and self._fits else ""
 
     def follow(self) -> None:
         """The part of a process that is not the first: to make the same steps."""
@@ -376,25 +371,17 @@ class Training:
         After a cross-validation all is trained on. Of what a person corrected, most is what the start predicted and they
         accepted: nothing agrees with that as well as the start itself. And strokes that are trained on tell little of objects.
         """
-        partial = self.target.corrections or self.task.supervision.completion(self.options) is not None
-        return bool(self.crossed) or (partial and not self.split.validation)
+        return bool(self.crossed) or ((self.target.corrections or self._partial) and not self.split.validation)
 
     def _settled(self, net: Network) -> Network:
         """The network that is scored and saved: of a retraining on corrections without a memory, a mean of it and its start.
 
-        The weights between the two keep most of what was learned, and of what the start knew before (Wortsman et al.
-        2022, CVPR: robust fine-tuning of zero-shot models). With a memory, nothing has to be given up.
+        With a memory, nothing has to be given up.
         """
-        start, completed = self.start, self.task.supervision.completion(self.options)
-        averaged = self.target.corrections and self._fits and completed is None and not self.feed.memory
-        if start is None or not averaged:
+        if self.start is None or not self.target.corrections:
             return net
-        found, old = deepcopy(net), start.net.to(next(net.parameters()).device).state_dict()
-        with torch.no_grad():
-            for name, value in found.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(old[name].to(value.dtype), KEPT)
-        return found
+        plain = self._partial or self.feed.memory or not self._fits
+        return net if plain else averaged(net, self.start.net)
 
     def _keep(self, learner: Learner, better: bool) -> None:
         """Save the model where it is better, and then the state, which says how good the model is that lies there."""
@@ -448,7 +435,9 @@ class Training:
             self._test(best)
         self._keep(learner, False)
         self._save(learner, best.net, self._cover(best))
-        old_test = self._old_test(best)
+        beside = {}
+        if self.start is not None and self.target.corrections and not self.control.stop:
+            beside = old_test(self.start, replace(best, card=self.card), self.device)
         self._keep_parts()
         if self.checks.watched is not None:
             self.checks.watched.write(self.target.run)
@@ -464,7 +453,7 @@ class Training:
             "sentence": self.card.score.get("sentence", ""),
             "excluded": self.card.data["excluded"],
             "start": self.why,
-            **({"old_test": old_test} if old_test else {}),
+            **({"old_test": beside} if beside else {}),
         }
         return Done(str(self.target.out), facts)
 
@@ -483,35 +472,11 @@ class Training:
         """Keep some of what was not trained on, and some of what was, for the models that begin from this one."""
         judge = self.test or (self.checks.judge if self.split.validation else None)
         labelled = self.task.target is not None and self.task.result.dense and not self.task.result.intensities
-        partial = self.task.supervision.completion(self.options) is not None
-        if judge is not None and labelled and not partial:
+        if judge is not None and labelled and not self._partial:
             keep_held(self.target.run, judge.sources)
-        if labelled and not partial and not self.target.corrections:
+        if labelled and not self._partial and not self.target.corrections:
             crops = self.split.training
             keep_memory(self.target.run, self.feed.sources(crops[:: max(1, -(-len(crops) // REMEMBERED))]))
-
-    def _old_test(self, best: Bundle) -> dict[str, Any]:
-        """Of a retraining on corrections: how it and its start do on what the start never trained on."""
-        if self.start is None or not self.target.corrections or self.control.stop:
-            return {}
-        old, name = self.start.card, self.start.card.name
-        try:
-            sources = held_of(find(name))
-        except DojoError:
-            sources = []
-        known = (old.data.get("test") or old.score).get("sentence")
-        if not sources or old.zoom != self.card.zoom:
-            text = (
-                f"{name} on its own test images: {known}. They are not here to score the new model on." if known else ""
-            )
-            return {"model": name, "sentence": text} if text else {}
-        scores = []
-        for card, net in ((old, self.start.net), (self.card, best.net)):
-            judge = Judge(self.task, options_of(card), card, self.device, tuple(sources))
-            scores.append(judge.score(judge.predict(net), decoding_of(card)))
-        before, after = scores
-        text = f"Test images of {name}: {after.sentence}; before: {before.sentence}."
-        return {"model": name, "sentence": text, "before": figures(before), "after": figures(after)}
 
     def _cover(self, best: Bundle) -> NDArray[np.uint8] | None:
         """A corner of a validation image with its result; None for volumes."""
