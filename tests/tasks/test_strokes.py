@@ -50,6 +50,23 @@ def test_a_classifier_finds_the_objects_of_the_strokes_and_others(dims):
     assert (counts.detected, counts.false_positives) == (5, 0)
 
 
+def test_maps_outline_dark_objects_as_bright_ones():
+    """Images of one channel and their negatives, whose edges are wide: the image moves the outline either way."""
+    from scipy import ndimage
+
+    _, y, drawn = scene()
+    blurred = ndimage.gaussian_filter((y > 0).astype(np.float32), 3)
+    image = (blurred / blurred.max())[None]
+    depth = sum(ndimage.distance_transform_edt(np.pad(y == k + 1, 1))[1:-1, 1:-1] for k in range(len(PLACES)))
+    away = ndimage.distance_transform_edt(y == 0)
+    maps = np.stack([0.5 * (depth - away), depth / 10]).astype(np.float32)
+    (bright, _), (dark, _) = (
+        completed_strokes([Example(x, drawn, None, maps)], STROKES)[0] for x in (image, 1 - image)
+    )
+    assert np.array_equal(bright, dark)
+    assert InstanceCounts.of(y, bright).detected == 5
+
+
 def test_large_images_are_classified_in_slabs(monkeypatch):
     one, _, _ = example()
     (whole,) = classified_masks([one])
@@ -195,6 +212,37 @@ def test_a_dab_beside_its_object_is_no_object():
     areas, _ = stroked_areas(dataset(drawn))
     assert len(areas) == 3
     assert areas.max() < 500  # the ground has 3,000
+
+
+def sheet(length):
+    """Cells of 20 px side by side, a hole, and strokes so long in eight of the cells and in the hole."""
+    rows, columns = np.indices((240, 240))
+    hole = (rows - 120) ** 2 + (columns - 130) ** 2 < 30**2
+    x = 1.0 + 0.3 * (((rows % 20) < 2) | ((columns % 20) < 2)) + np.random.default_rng(0).normal(0, 0.15, rows.shape)
+    drawn = np.zeros(rows.shape, np.int32)
+    for k in range(8):
+        row, column = 20 * (k // 4 * 9 + 1) + 9, 20 * (k % 4 * 3 + 1) + 10 - length // 2
+        drawn[row : row + 3, column : column + length] = k + 2
+    drawn[118:121, 120:140] = 1
+    return dataset(drawn, np.where(hole, 0.2, x).astype(np.float32))
+
+
+def test_packed_cells_are_measured_by_their_strokes():
+    """The classifier finds the whole sheet, whose parts between strokes hold many cells."""
+    measured, thickness = stroked_areas(sheet(10))
+    assert 20**2 / 1.5**2 < np.median(measured) < 20**2 * 1.5**2
+    assert thickness < 20 * 1.6
+    dabs, _ = stroked_areas(sheet(4))  # they say nothing of size
+    assert np.median(dabs) > 5 * np.median(measured)
+
+
+def test_large_objects_with_short_strokes_are_measured_by_their_outlines():
+    rows, columns = np.indices((160, 200))
+    far = np.minimum(np.hypot(rows - 80, columns - 50), np.hypot(rows - 80, columns - 150))
+    drawn = np.zeros(rows.shape, np.int32)
+    drawn[79:82, 50:60], drawn[79:82, 140:150], drawn[5:8, 20:180] = 2, 3, 1
+    x = (far < 40) + np.random.default_rng(0).normal(0, 0.05, rows.shape)
+    assert found(drawn, x=x.astype(np.float32)).diameter == pytest.approx(80, abs=8)
 
 
 @pytest.mark.parametrize("value", [0, 1])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.dataset import Dataset, Sample
 from napari_dojo.data.normalize import Rule
 from napari_dojo.tasks.base import Example, Finding, Fix
-from napari_dojo.tasks.strokes import BACKGROUND, classified_masks, objects_from, only_strokes
+from napari_dojo.tasks.strokes import BACKGROUND, classified_masks, objects_from, only_strokes, roundness
 
 __all__ = ["looks_like_strokes", "stroke_findings", "stroked_areas"]
 
@@ -21,6 +21,8 @@ THIN = 8.0  # px, width of a line
 LONG = 2.0  # times its width
 COVERED = 0.2  # of an image, by strokes
 FEWEST = 30  # pixels of background
+ROUND, TOUCHING = 0.9, 0.5  # parts of sheets are less round, or more of their outlines than this share touches others
+LARGEST = 3.0  # times the length of a stroke: the diameter of such parts, at most
 
 STROKES = Fix("Train from strokes", "option", value=("annotation", "strokes"))
 COMPLETE = Fix("All objects are labelled", "option", value=("annotation", "complete"))
@@ -63,13 +65,17 @@ def looks_like_strokes(dataset: Dataset) -> list[Finding]:
 
 
 def stroked_areas(dataset: Dataset, spacing: Sequence[float] = ()) -> tuple[NDArray[np.int64], float]:
-    """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px."""
+    """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px.
+
+    In images, objects that are not round, or that touch others along most of their outline, are no larger than the strokes say:
+    a sheet of packed cells is one piece to the classifier, whose parts between few strokes hold many cells.
+    """
     from scipy.ndimage import distance_transform_edt, maximum
 
     drawn = [only_strokes(np.asarray(s.y), s.region) for s in dataset.samples]
     most = sorted(range(len(drawn)), key=lambda i: -np.count_nonzero(drawn[i] > BACKGROUND))[:LOOKED_AT]
     examples = [_example(dataset.samples[i], _around(drawn[i])) for i in most]
-    areas, thick = [], []
+    areas, thick, all_found, lines = [], [], [], []
     for example, mask in zip(examples, classified_masks(examples, spacing), strict=True):
         strokes = only_strokes(example.y, example.region)
         found = objects_from(mask, None, strokes, spacing)
@@ -77,7 +83,43 @@ def stroked_areas(dataset: Dataset, spacing: Sequence[float] = ()) -> tuple[NDAr
         if len(own):
             areas.append(np.bincount(found.ravel())[own])
             thick.append(2 * np.atleast_1d(maximum(distance_transform_edt(found > 0), found, own)))
-    return np.concatenate(areas), float(np.median(np.concatenate(thick)))
+            all_found.append(found)
+            lines.append(strokes)
+    found_areas, thickness = np.concatenate(areas), float(np.median(np.concatenate(thick)))
+    if len(dataset.spatial) == 2 and _like_a_sheet(all_found, lines) and (length := _length(lines)):
+        widest = LARGEST * length
+        return np.minimum(found_areas, round(np.pi / 4 * widest**2)), min(thickness, widest)
+    return found_areas, thickness
+
+
+def _like_a_sheet(found: Sequence[NDArray[np.int32]], drawn: Sequence[NDArray[np.int32]]) -> bool:
+    """Whether the objects (Y, X) that have a stroke look like parts of a sheet."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    stroked, outlines, free = [], 0, 0
+    for objects, strokes in zip(found, drawn, strict=True):
+        own = np.isin(objects, objects[(strokes > BACKGROUND) & (objects > 0)])
+        least = minimum_filter(objects, 3)
+        outline = own & ((least != objects) | (maximum_filter(objects, 3) != objects))
+        outlines += int(outline.sum())
+        free += int((outline & (least == 0)).sum())
+        stroked.append(np.where(own, objects, 0))
+    return roundness(stroked) < ROUND or outlines - free > TOUCHING * outlines
+
+
+def _length(drawn: Sequence[NDArray[np.int32]]) -> float:
+    """Median length of the objects' strokes, px; 0 where they are dabs, which say nothing of an object's size."""
+    from scipy.ndimage import distance_transform_edt, find_objects
+
+    lengths, widths = [], []
+    for strokes in drawn:
+        lines = np.where(strokes > BACKGROUND, strokes, 0)
+        wide = 2 * distance_transform_edt(np.pad(lines > 0, 1))[1:-1, 1:-1]
+        for box in filter(None, find_objects(lines)):
+            lengths.append(float(np.hypot(*(s.stop - s.start for s in box))))
+            widths.append(float(wide[box].max()))
+    length = float(np.median(lengths))
+    return length if length >= LONG * float(np.median(widths)) else 0.0
 
 
 def _example(sample: Sample, key: tuple[slice, ...]) -> Example:

@@ -34,6 +34,7 @@ __all__ = [
     "objects_from",
     "objects_of",
     "only_strokes",
+    "roundness",
 ]
 
 SHARE = 0.25  # of a stroke that an object holds, to belong to it
@@ -117,7 +118,7 @@ def _roundest(*ways: list[Terrain], strokes: Sequence[NDArray[np.int32]]) -> lis
     fine = [k for k, agreement in enumerate(agreed) if agreement >= max(agreed) - FITTED]
     if len(fine) == 1 or strokes[0].ndim != 2:
         return ways[int(np.argmax(agreed))]
-    return ways[max(fine, key=lambda k: _roundness(found[k]))]
+    return ways[max(fine, key=lambda k: roundness(found[k]))]
 
 
 def _counted(found: Sequence[NDArray[np.int32]], strokes: Sequence[NDArray[np.int32]]) -> StrokeCounts:
@@ -176,7 +177,7 @@ def _filled(masks: Sequence[NDArray[np.bool_]], strokes: Sequence[NDArray[np.int
     found = [[_split(m, relative_depth(m)) for m in each] for each in tried]
     agreed = [_counted(each, strokes).selection_score for each in found]
     fine = [k for k, agreement in enumerate(agreed) if agreement >= max(agreed) - WORSE]
-    return tried[max(fine, key=lambda k: round(_roundness(found[k]), 3))]
+    return tried[max(fine, key=lambda k: round(roundness(found[k]), 3))]
 
 
 def _without_holes(mask: NDArray[np.bool_], strokes: NDArray[np.int32], most: int) -> NDArray[np.bool_]:
@@ -189,7 +190,7 @@ def _without_holes(mask: NDArray[np.bool_], strokes: NDArray[np.int32], most: in
     return np.asarray(mask | fill[holes])
 
 
-def _roundness(found: Sequence[NDArray[np.int32]]) -> float:
+def roundness(found: Sequence[NDArray[np.int32]]) -> float:
     """Mean over the pixels of all objects (Y, X) of their area relative to the ellipse with the same moments; 1: ellipses."""
     values = np.concatenate([_round(objects) for objects in found])
     return float(values.mean()) if len(values) else 0.0
@@ -329,9 +330,11 @@ def _outlined(
     rough = objects_from(probability > FIRST, None, strokes, spacing)
     if not rough.any():
         return np.asarray(probability > 0.5)
+    network = levels is not None
     if levels is None:
         levels = LEVELS if x.ndim == 3 else SHARP  # in stacks the narrow ones were not measured
-    steps = _steps_outwards(probability, x)
+    # one channel with dark objects: phase contrast, bright field. Stain absorbs light, to which the root is right
+    steps = _steps_outwards(probability, x, network and x.ndim == 3 and len(x) == 1)
     nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
     owner = rough[tuple(nearest)]
     low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
@@ -346,11 +349,27 @@ def _outlined(
     return np.asarray(probability > levels[scores.argmax(0)][owner])
 
 
-def _steps_outwards(probability: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How steeply the root of each channel of the image (C, *S) rises with the probability (*S)."""
+def _steps_outwards(
+    probability: NDArray[np.float32], x: NDArray[np.float32], negative: bool = False
+) -> NDArray[np.float32]:
+    """How steeply the root of each channel of the image (C, *S) rises or falls with the probability (*S).
+
+    ``negative`` : of the negative where objects are dark, so that these are outlined as bright ones are. Else the root, which is
+    steep near 0, draws their outlines inwards.
+    """
+    from scipy import ndimage as ndi
+
     uphill = _gradient(np.asarray(probability, np.float32), TOWARDS)
     uphill /= np.maximum(np.linalg.norm(uphill, axis=0), 1e-6)
-    return np.stack([(_gradient(c, 1.0) * uphill).sum(0) for c in np.sqrt(np.clip(x, 0, None))])
+
+    def along(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray((_gradient(np.sqrt(np.clip(values, 0, None)), 1.0) * uphill).sum(0))
+
+    steps = [along(c) for c in x]
+    if negative:
+        edge = (ndi.minimum_filter(probability, 3) <= 0.5) & (ndi.maximum_filter(probability, 3) > 0.5)
+        steps = [along(1 - c) if s[edge].sum() < 0 else s for c, s in zip(x, steps, strict=True)]
+    return np.stack(steps)
 
 
 def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
