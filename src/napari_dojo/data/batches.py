@@ -88,7 +88,7 @@ class Batches:
         return self.made(where, folds=not (self.device.type == "cpu" and inside))
 
     def drawn(self) -> tuple[Tensor, bool]:
-        """Where the patches of the next batch lie, on the device, and whether all are inside their samples."""
+        """Where the patches of the next batch lie, see `napari_dojo.data.resident.packed`, on the device, and whether all are inside."""
         rng = np.random.default_rng([self._seed, self._next])
         part, parts = self._share
         if self._stream is not None:
@@ -101,7 +101,7 @@ class Batches:
         return sent(where, self.device), inside
 
     def made(self, where: Tensor, folds: bool = True) -> Batch:
-        """The batch of such places; nothing in here waits for the device."""
+        """The batch of such places, (N, 2 + d + d * d), see `napari_dojo.data.resident.packed`; nothing in here waits for the device."""
         patches = self._patches
         on_grid = not (patches.resample and patches.augment)
         crops = self._resident.cut(where, patches.size, self._scale, on_grid, folds)

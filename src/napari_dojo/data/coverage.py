@@ -22,7 +22,7 @@ CELLS = 12  # along an axis, at most
 
 
 def numbers_in(strata: Sequence[NDArray[np.integer]]) -> tuple[int, ...]:
-    """All strata there are."""
+    """All strata there are in arrays (*S), ascending, without 0."""
     return tuple(sorted({int(v) for s in strata for v in np.flatnonzero(np.bincount(s.ravel()))} - {0}))
 
 

@@ -126,7 +126,7 @@ class Places:
 
 
 def boxes_of(labels: ArrayLike) -> dict[int, Box]:
-    """The tight box of each number above 0."""
+    """The tight box of each number above 0 in labels (*S)."""
     numbers, first, last = boxes_as_arrays(labels)
     ends = zip(first.tolist(), last.tolist(), strict=True)
     boxes = (tuple(slice(a, b) for a, b in zip(*each, strict=True)) for each in ends)
@@ -270,12 +270,12 @@ def smooth(labels: Any, number: int, box: Box, where: Box, axes: Axes = (-2, -1)
 
 
 def fill_all_holes(labels: NDArray[Any], axes: Axes = (-2, -1)) -> tuple[NDArray[Any], int]:
-    """A copy in which background that one object encloses in a plane is part of it, and how many objects had holes."""
+    """A copy of labels (*S) in which background that one object encloses in a plane is part of it, and how many had holes."""
     return _each(labels, lambda out, n, box, where: fill_holes(out, n, box, axes))
 
 
 def smooth_all(labels: NDArray[Any], sigma: float = 2.0, axes: Axes = (-2, -1)) -> tuple[NDArray[Any], int]:
-    """A copy with the outline of each object smoothed, and how many changed. See `smooth`."""
+    """A copy of labels (*S) with the outline of each object smoothed, and how many changed. See `smooth`."""
     return _each(labels, lambda out, n, box, where: smooth(out, n, box, where, axes, sigma))
 
 

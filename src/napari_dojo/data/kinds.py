@@ -110,11 +110,11 @@ class Kind:
         return None
 
     def in_units(self, decoded: NDArray[Any], numbers: Normalization) -> NDArray[Any]:
-        """A decoded prediction in the units that ``numbers`` bring it back to."""
+        """A decoded prediction, labels (*S) or an image (K, *S), in the units that ``numbers`` bring it back to."""
         return decoded
 
     def padded(self, decoded: NDArray[Any], where: NDArray[np.bool_], level: Any) -> NDArray[Any]:
-        """A decoded prediction that has the value ``level`` where the sample is padding."""
+        """A decoded prediction, (*S) or (K, *S), with the value ``level`` where the sample is padding: ``where``, bool of its shape."""
         decoded = decoded.copy()
         decoded[where] = level
         return decoded
@@ -130,7 +130,7 @@ class Kind:
         return axes.sample(prediction, index)
 
     def blank(self, size: Sequence[int], outputs: int, level: Sequence[float]) -> NDArray[Any]:
-        """The prediction for a sample that shows nothing; ``level`` is the value of each channel of an image."""
+        """The prediction, (*S) or (K, *S), for a sample of this size that shows nothing; ``level`` is the value of each channel of an image."""
         return np.zeros(tuple(size), np.int32)
 
 

@@ -71,7 +71,7 @@ class Normalization:
         return Normalization(self.offset * times, self.scale * times)
 
     def invert(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Back to the image's units."""
+        """Back to the image's units: (C, *S) float32."""
         column = (-1,) + (1,) * (x.ndim - 1)
         scale, offset = np.reshape(self.scale, column), np.reshape(self.offset, column)
         return (x * scale + offset).astype(np.float32)
@@ -228,7 +228,7 @@ def sampled(axes: Axes, array: Any, sample: int) -> tuple[NDArray[Any], int]:
 
 
 def finite(x: NDArray[Any]) -> NDArray[Any]:
-    """An array whose NaN are 0, and whose infinities are the largest and smallest finite value."""
+    """An array of any shape whose NaN are 0, and whose infinities are its largest and smallest finite value."""
     known = np.isfinite(x)
     if known.all():
         return x

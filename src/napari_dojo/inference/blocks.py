@@ -200,7 +200,7 @@ class Work:
         return todo.pop(min(range(len(todo)), key=lambda k: distance(todo[k])))
 
     def put(self, out: Any, axes: Axes, i: int, values: NDArray[Any]) -> None:
-        """Write the prediction for a block to an array with these axes."""
+        """Write the prediction for a block, (K, *core) or (*core), to an array with these axes."""
         block, scale = self.blocks[i], self.ready.predictor.scale
         where = tuple((a * f, b * f) for (a, b), f in zip(block.core, scale, strict=True))
         sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
@@ -218,7 +218,7 @@ class Work:
         return tuple(spans.get(a, slice(0, sizes[a])) for a in axes.names)
 
     def get(self, out: Any, axes: Axes, i: int) -> NDArray[Any]:
-        """The labels of a block in an array with these axes."""
+        """The labels (*core) of a block in an array with these axes."""
         block = self.blocks[i]
         sample = self.places.views[0][1].index_in(axes, block.sample, out.shape)
         labels: NDArray[Any] = _read(axes.part(out, sample, block.core))[0]

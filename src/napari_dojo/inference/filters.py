@@ -39,7 +39,7 @@ class Range:
     high: float | None = None
 
     def holds(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where values lie inside; NaN lies nowhere, unless there is no end."""
+        """Where values (n,) lie inside; NaN lies nowhere, unless there is no end."""
         inside = np.ones(len(values), bool)
         if self.low is not None:
             inside &= values >= self.low
@@ -133,7 +133,7 @@ def touching_border(labels: Any, axes: Axes) -> NDArray[np.bool_]:
 
 
 def kept(table: Table, limits: Limits) -> NDArray[np.bool_]:
-    """Which rows of a table stay within the limits.
+    """Which rows of a table stay within the limits, bool (rows,).
 
     Raises
     ------

@@ -87,7 +87,12 @@ def look(net: Network, x: NDArray[np.float32]) -> Inside:
 
 
 def influence(net: Network, image: torch.Tensor, out: torch.Tensor) -> tuple[int, ...]:
-    """How far 95 % of the influence on the middle output pixel lie away from it, by the gradient, for each spatial axis."""
+    """How far, px, 95 % of the influence on the middle output pixel lie away from it, by the gradient, for each spatial axis.
+
+    Parameters
+    ----------
+    image : (1, C, *S), which requires its gradient; ``out`` : what the network made of it, (1, K, *S * scale) or (1, K).
+    """
     if out.ndim != image.ndim:  # one output for the whole image
         return tuple(n // 2 for n in image.shape[2:])
     middle = tuple(n // 2 for n in out.shape[2:])

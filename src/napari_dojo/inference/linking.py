@@ -55,7 +55,7 @@ def _number(volume: NDArray[Any], linked: bool) -> None:
 
 
 def same_numbers(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.int32]:
-    """The objects of ``after`` with the numbers that they had in ``before``, where most of them was; others get free numbers."""
+    """The objects of ``after`` (*S) with the numbers that they had in ``before`` (*S), where most of them was; others get free ones."""
     pairs = overlap(before, after)
     numbers = np.zeros(int(pairs.predicted.max(initial=0)) + 1, np.int32)
     for old, new in _one_to_one(pairs):

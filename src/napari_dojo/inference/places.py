@@ -92,7 +92,7 @@ def places_in(labels: NDArray[Any], edge: int, image: int = 0, done: NDArray[np.
 
 
 def accepted_in(mask: NDArray[np.bool_], edge: int, image: int = 0) -> list[Place]:
-    """Boxes of this edge, side by side, in which anything is accepted: around the middle of that."""
+    """Boxes of this edge, side by side, in which anything of a mask (Y, X) is accepted: around the middle of that."""
     found = []
     for y in range(0, mask.shape[0], edge):
         for x in range(0, mask.shape[1], edge):

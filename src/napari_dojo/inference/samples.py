@@ -199,7 +199,7 @@ class Places:
                 yield view.sample(array, i), (result, i)
 
     def add(self, out: Any, where: tuple[Axes, int], found: NDArray[Any]) -> None:
-        """Write a prediction; of several views the mean."""
+        """Write a prediction, (*S) or (K, *S); of several views the mean."""
         place = self.kind.at(out, *where)
         found = found if found.ndim == place.ndim else found[None]
         if len(self.views) == 1:
@@ -208,7 +208,7 @@ class Places:
             place += found / len(self.views)
 
     def stored(self, found: NDArray[Any], dtype: Any) -> NDArray[Any]:
-        """A prediction as it is written."""
+        """A prediction of any shape as it is written: rounded and clipped for an integer type."""
         return _rounded(found, dtype) if found.dtype.kind == "f" and np.dtype(dtype).kind != "f" else found
 
 

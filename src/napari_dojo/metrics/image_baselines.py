@@ -39,7 +39,7 @@ def best_filter(
 def best_linear(
     inputs: Sequence[NDArray[Any]], truths: Sequence[NDArray[Any]], options: Any
 ) -> tuple[list[NDArray[Any]], str]:
-    """The best prediction that is linear in a pixel's surroundings of 5 px in all channels, fitted to the truths themselves."""
+    """The best prediction (K, *S) that is linear in a pixel's surroundings of 5 px in all channels of inputs (C, *S), fitted to the truths."""
     rng, each = np.random.default_rng(0), max(500, 40_000 // max(1, len(inputs)))
     seen, wanted = [], []
     for x, y in zip(inputs, truths, strict=True):

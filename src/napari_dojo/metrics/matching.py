@@ -63,7 +63,7 @@ class Verdicts:
         return int(np.count_nonzero(self.true == verdict)), int(np.count_nonzero(self.predicted == verdict))
 
     def places(self, verdict: Verdict) -> NDArray[np.intp]:
-        """Places of the objects with this verdict: predicted ones for FALSE_POSITIVE, else true ones."""
+        """Places (n,) of the objects with this verdict: predicted ones for FALSE_POSITIVE, else true ones."""
         side = self.predicted if verdict == Verdict.FALSE_POSITIVE else self.true
         return np.flatnonzero(side == verdict)
 

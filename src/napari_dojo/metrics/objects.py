@@ -122,7 +122,7 @@ def overlap(truth: ArrayLike, predicted: ArrayLike, region: ArrayLike | None = N
 
 
 def match(truth: ArrayLike, predicted: ArrayLike, threshold: float = 0.5, region: ArrayLike | None = None) -> Matches:
-    """Pair the objects of two label images one to one: `overlap`, then `Overlap.match`."""
+    """Pair the objects of two label images (*S) one to one: `overlap`, then `Overlap.match`."""
     return overlap(truth, predicted, region).match(threshold)
 
 
@@ -132,7 +132,7 @@ def _labels(labels: ArrayLike) -> NDArray[Any]:
 
 
 def runs(*arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Neighbouring pixels along the last axis that are equal in all arrays, as one: their values, and how many.
+    """Neighbouring pixels that are equal in all arrays (*S, flattened), as one: their values, and how many, (n_runs,) each.
 
     Label images are made of long runs, so all that follows works on some 5 % of the pixels.
     """

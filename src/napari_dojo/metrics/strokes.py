@@ -85,7 +85,7 @@ class StrokeCounts:
 
 
 def in_own_objects(strokes: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:
-    """The numbers of objects of whose stroke most lies in one predicted object that holds most of no other stroke."""
+    """The numbers (n,) of objects of whose stroke (*S) most lies in one predicted object (*S) that holds most of no other stroke."""
     return _lying(strokes.astype(np.int64), predicted.astype(np.int64))[1]
 
 

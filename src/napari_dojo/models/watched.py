@@ -46,7 +46,7 @@ class Watched:
         return tuple(slice(f * s.start, f * s.stop) for s, f in zip(middle(size, EDGE[len(size)]), finer, strict=True))
 
     def after(self, step: int, figure: str, result: NDArray[Any]) -> Watched:
-        """With one more result; of too many every second one is left out, but never the last."""
+        """With one more result, (*S) or (C, *S); of too many every second one is left out, but never the last."""
         kept = result.astype(np.int32 if self.labels else np.float32)
         steps, figures, results = (*self.steps, step), (*self.figures, figure), (*self.results, kept)
         if len(steps) > MOST:

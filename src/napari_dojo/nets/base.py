@@ -65,7 +65,7 @@ class Network(nn.Module):
         return y[key]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict."""
+        """(N, C, *S) -> (N, K, *S * scale), or (N, K) where it is not dense; S a multiple of `stride`."""
         raise NotImplementedError
 
 

@@ -35,12 +35,12 @@ def cross_entropy(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def l1(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute difference."""
+    """Mean absolute difference of (N, K, *S)."""
     return mean((out - target).abs(), weight)
 
 
 def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """1 - Dice over the batch, mean over the K maps (Milletari et al. 2016, arXiv:1606.04797).
+    """1 - Dice of (N, K, *S) over the batch, mean over the K maps (Milletari et al. 2016, arXiv:1606.04797).
 
     A map that is absent from target and prediction counts as right.
     """
@@ -53,12 +53,12 @@ def soft_dice(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def l2(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared difference."""
+    """Mean squared difference of (N, K, *S)."""
     return mean((out - target).square(), weight)
 
 
 def edges(out: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute difference of the slopes along each spatial axis."""
+    """Mean absolute difference of the slopes of (N, K, *S) along each spatial axis, summed over the axes."""
     found = out.new_zeros(())
     for axis in range(2, out.ndim):
         n = out.shape[axis] - 1

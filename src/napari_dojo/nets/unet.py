@@ -159,7 +159,7 @@ class UNet(Network):
         return self.part(x, tuple((0, n) for n in x.shape[2:]))
 
     def part(self, x: Tensor, wanted: Box) -> Tensor:
-        """What `forward` gives in a box of the image: the encoder sees all, each level of the decoder what the box follows from."""
+        """What `forward` gives in a box of the image, (N, K, *wanted * scale): the encoder sees all, each level of the decoder what the box follows from."""
         cells, fine = cells_of(wanted, self.stem), tuple(s * f for s, f in zip(self.stem, self.scale, strict=True))
         y = unfold(self.head(self.levels(fold(x, self.stem), cells)), fine)
         there, wanted = scaled(cells, fine), scaled(wanted, self.scale)
@@ -169,7 +169,7 @@ class UNet(Network):
         return cut(y, wanted, there)
 
     def levels(self, x: Tensor, wanted: Box, first: int = 0) -> Tensor:
-        """What the decoder of the ``first`` level makes of all that is given to its encoder, for a box of its cells."""
+        """What the decoder of the ``first`` level makes of all that is given to its encoder (N, C, *S of the level), for a box of its cells."""
         skips, boxes = [], self._boxes(wanted, x.shape[2:], first)
         for i, block in enumerate(self.down[first:], first):
             x = block(x if i == first else pool(x, self.pools[i - 1], self.smooth))
@@ -217,7 +217,7 @@ def cut(x: Tensor, box: Box, there: Box) -> Tensor:
 
 
 def pool(x: Tensor, size: tuple[int, ...], smooth: bool = False) -> Tensor:
-    """Largest value of each cell; ``smooth`` : of pixels and their neighbours, blurred."""
+    """(N, C, *S) -> (N, C, *S / size): the largest value of each cell; ``smooth`` : of pixels and their neighbours, blurred."""
     largest = F.max_pool2d if len(size) == 2 else F.max_pool3d
     if not smooth:
         return largest(x, size)
@@ -242,7 +242,7 @@ def fold(x: Tensor, cell: tuple[int, ...]) -> Tensor:
 
 
 def unfold(x: Tensor, cell: tuple[int, ...]) -> Tensor:
-    """The inverse of `fold`."""
+    """The inverse of `fold`: (N, C * prod(cell), *S) -> (N, C, *S * cell)."""
     if prod(cell) == 1:
         return x
     n, c, *size = x.shape

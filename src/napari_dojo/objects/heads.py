@@ -44,7 +44,7 @@ class Examples:
     names: tuple[str, ...]
 
     def per_class(self) -> NDArray[np.int64]:
-        """How many examples each class has."""
+        """How many examples each class has, (classes,)."""
         return np.bincount(self.classes, minlength=len(self.names))
 
     @property
@@ -111,7 +111,7 @@ class Prediction:
         return None if confusion is None else float(np.trace(confusion) / max(1, confusion.sum()))
 
     def confused(self, true: int, predicted: int) -> NDArray[np.int64]:
-        """Rows of the examples of one class that cross-validation gave another (or the same)."""
+        """Rows (n,) of the examples of one class that cross-validation gave another (or the same)."""
         if self.checked is None:
             return np.zeros(0, np.int64)
         tested = np.isfinite(self.checked).all(axis=1)

@@ -50,7 +50,7 @@ def smooth_noise(shape: Sequence[int], sigma: Any, rng: Rng) -> Floats:
 
 
 def enlarge(small: Floats, step: NDArray[np.int_], shape: Sequence[int]) -> Floats:
-    """Linear between the points of a grid with this step, axis by axis."""
+    """(*shape) from the points of a grid with this step, linear between them, axis by axis."""
     out = small
     for axis, (s, n) in enumerate(zip(step, shape, strict=True)):
         if s == 1:
@@ -104,7 +104,7 @@ def apart(size: NDArray[np.float64], count: int, gap: float, bench: Bench) -> ND
 
 
 def nearest(points: NDArray[np.float64], owner: NDArray[np.int_], reach: float, bench: Bench) -> Labels:
-    """Each pixel's label: the owner of the nearest point, 0 where none lies within reach (length units)."""
+    """Each pixel's label (*S): the owner (n,) of the nearest point (n, ndim), 0 where none lies within reach (length units)."""
     labels = np.zeros(bench.shape, np.int32)
     if len(points) == 0:
         return labels
@@ -154,7 +154,7 @@ def gaussians(
 
 
 def depth_of(labels: Labels, units: NDArray[np.float64]) -> Floats:
-    """Distance of each labelled pixel to the edge of its object, in length units."""
+    """Distance of each labelled pixel (*S) to the edge of its object, in length units; 0 elsewhere."""
     edge = labels == 0
     for axis in range(labels.ndim):
         a, b = [slice(None)] * labels.ndim, [slice(None)] * labels.ndim

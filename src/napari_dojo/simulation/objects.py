@@ -80,7 +80,7 @@ def random_stained(seed: int, shape: Sequence[int]) -> ObjectField:
 
 
 def inner_depth(labels: Labels) -> NDArray[np.float64]:
-    """Of each pixel of an object, the distance to the object's edge, also where it touches another; 0 elsewhere."""
+    """Of each pixel of an object (Y, X), the distance, px, to the object's edge, also where it touches another; 0 elsewhere."""
     return ndimage.distance_transform_edt(_apart(labels)) + 1.0 * (labels > 0)
 
 

@@ -17,7 +17,7 @@ __all__ = ["add_debris", "chromatin", "outline", "packed", "paint", "place", "ro
 
 
 def place(placed: Sequence[tuple[Any, Any]], radius: float, touching: float, bench: Bench) -> NDArray[np.float64]:
-    """A centre in length units: anywhere, or beside an object that is there."""
+    """A centre (ndim,) in length units: anywhere, or beside an object that is there."""
     rng = bench.rng
     if placed and rng.random() < touching:
         other, its = placed[int(rng.integers(len(placed)))]
@@ -50,7 +50,7 @@ def to_unit(at: NDArray[np.float64], radius: float, stretch: float, rng: Rng) ->
 
 
 def outline(u: NDArray[np.float64], lobes: float, bend: float, rng: Rng) -> Floats:
-    """A field that is below 1 inside the object: a ball, bent to a bean and made uneven by a few waves."""
+    """A field (*box) that is below 1 inside the object: a ball, bent to a bean and made uneven by a few waves; ``u`` (ndim, *box)."""
     ndim = len(u)
     u = u.copy()
     u[1] += bend * (u[0] ** 2 - 0.4)
@@ -76,7 +76,7 @@ def chromatin(u: NDArray[np.float64], f: Floats, dome: float, grain: Floats, sam
 
 
 def paint(labels: Labels, box: tuple[slice, ...], mask: NDArray[np.bool_], overlap: float, number: int) -> int:
-    """Enter an object in the free pixels of its mask, in one piece; 0 where it would lie on others too much."""
+    """Enter an object in the free pixels of its mask (*box), in one piece; its pixels, 0 where it would lie on others too much."""
     size = int(mask.sum())
     part = labels[box]
     free = mask & (part == 0)

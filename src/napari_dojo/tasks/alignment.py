@@ -69,7 +69,7 @@ def without_saturated(dataset: Dataset, of: Callable[[Sample], Any]) -> Dataset:
 
 
 def both_as_one_channel(item: Sample, dataset: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Input and target of a sample as one channel each, as large as the target."""
+    """Input and target of a sample as one channel each, both of the target's size (*S * scale), float32."""
     y = np.asarray(item.y, np.float32)
     x = _as_large(dataset.own(item.x), y)
     return (x[0], y[0]) if len(x) == len(y) else (x.mean(0), y.mean(0))

@@ -188,7 +188,7 @@ def _lost_finding(lost: Mapping[str, int]) -> tuple[Finding, ...]:
 
 
 def annotated_box(y: NDArray[Any], margin: float = 0.0) -> tuple[slice, ...] | None:
-    """The smallest box (one slice for each axis) that holds all labels and a margin in px; None where all are 0."""
+    """The smallest box (one slice for each axis) that holds all labels (*S) and a margin in px; None where all are 0."""
     box = []
     for axis, n in enumerate(y.shape):
         where = np.flatnonzero((y > 0).any(axis=tuple(a for a in range(y.ndim) if a != axis)))

@@ -108,7 +108,7 @@ def with_nearest(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def without_number(y: NDArray[Any], number: int) -> NDArray[Any]:
-    """Labels with 0 in place of a number."""
+    """Labels (*S) with 0 in place of a number."""
     return np.where(y == number, 0, y)
 
 

@@ -65,7 +65,7 @@ def looks_like_strokes(dataset: Dataset) -> list[Finding]:
 
 
 def stroked_areas(dataset: Dataset, spacing: Sequence[float] = ()) -> tuple[NDArray[np.int64], float]:
-    """Pixels of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px.
+    """Pixels (n,) of objects that have a stroke, as the classifier outlines them in a few images, and their median thickness, px.
 
     In images, objects that are not round, or that touch others along most of their outline, are no larger than the strokes say:
     a sheet of packed cells is one piece to the classifier, whose parts between few strokes hold many cells.

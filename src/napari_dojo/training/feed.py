@@ -188,7 +188,7 @@ class Feed:
         return kind.strata(np.asarray(sample.y[crop.slices]), region, [v for v, *_ in self.setup.summary.painted])
 
     def example(self) -> NDArray[Any]:
-        """A raw crop of a training image for the model's own test, its sides multiples of the network's stride."""
+        """A raw crop (C, *S) of a training image for the model's own test, S multiples of the network's stride."""
         x = self.samples.dataset.samples[self.samples.split.training[0].item].x
         most = 128 if len(self.plan.stride) == 2 else 32
         size = [max(2 * s, min(most, n) // s * s) for s, n in zip(self.plan.stride, x.shape[1:], strict=True)]

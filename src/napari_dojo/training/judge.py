@@ -61,7 +61,7 @@ class Judge:
         return orientations(wanted, predictor.stride, predictor.scale, self.task.augmentation(self.options).quarter)
 
     def score(self, maps: Sequence[NDArray[np.float32]], decoding: Any) -> Score:
-        """The pooled score of the crops' maps, decoded so."""
+        """The pooled score of the crops' maps (K, *S), decoded so."""
         pairs = zip(self.sources, maps, strict=False)
         return pool([self._score(self.decoded(m, decoding, source), source) for source, m in pairs])
 
@@ -131,12 +131,12 @@ class Judge:
         return float(tried[int(np.argmin(losses))])
 
     def decoded(self, maps: NDArray[np.float32], decoding: Any, source: Source) -> NDArray[Any]:
-        """Maps of a crop as a result in its units; a decoding counts pixels of the images, and crops are scaled."""
+        """Maps (K, *S) of a crop as a result, (*S) or (K, *S), in its units; a decoding counts pixels of the images, and crops are scaled."""
         scaled = at_scale(decoding, self.card.zoom ** len(self.card.spatial))
         return decoded(self.card, maps, source.norm, scaled)
 
     def truth(self, source: Source) -> NDArray[Any]:
-        """The ground truth of a crop; where nobody gave it, the input."""
+        """The ground truth of a crop, (*S) or (K, *S); where nobody gave it, the input."""
         return self.card.own(np.asarray(source.x)) if source.y is None else np.asarray(source.y)
 
     @cached_property

@@ -106,7 +106,7 @@ class Learner:
             self.load(torch.load(told, map_location=self.device, weights_only=True))
 
     def loss_of(self, batch: Batch, loss: Loss, lowered: bool, net: Network | None = None) -> Tensor:
-        """Of the network, or another one, on a batch; ``lowered`` : computed in bfloat16 where that is enough."""
+        """Of the network, or another one, on a batch, a scalar; ``lowered`` : computed in bfloat16 where that is enough."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lowered):
             out = (net or self.net)(batch.x)
         return loss(out.float(), batch.target, batch.weight)

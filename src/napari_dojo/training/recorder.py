@@ -138,7 +138,7 @@ class Recorder:
         write_safely(self._target.run / "state.pt", buffer.getvalue())
 
     def model(self, card: Card, net: Network, cover: NDArray[np.uint8] | None = None) -> None:
-        """Save the model with this card, and its cover where there is one."""
+        """Save the model with this card, and its cover (Y, X, 3) where there is one."""
         self._begin()
         bundles.save(Bundle(card, deepcopy(net).cpu().eval()), self._target.out, self._sample, cover)
 

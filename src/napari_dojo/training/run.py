@@ -169,7 +169,7 @@ class Training:
                     yield event.step / max(1, event.steps or 1)
 
     def predicted(self) -> list[NDArray[np.float32]]:
-        """The maps of validation by the network as it is now."""
+        """The maps (K, *S) of each crop of validation by the network as it is now."""
         return self.checks.judge.predict(self.learner.average)
 
     def agreement(self) -> float:
