@@ -482,6 +482,7 @@ def test_only_images_without_a_result_are_done(tmp_path: Path, capsys: pytest.Ca
         "cpu",
     ]
     assert main([*given, "--json"]) == 0
+    assert capsys.readouterr().err == ""  # no bar in a log
     (tmp_path / "out" / "a" / "2.tif").unlink()
     before = (tmp_path / "out" / "b" / "1.tif").stat().st_mtime_ns
     capsys.readouterr()

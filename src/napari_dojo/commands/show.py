@@ -120,7 +120,9 @@ def _bar() -> Any:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Bar(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # written to a file, a bar is an empty line
+    return Bar(*columns, console=console, transient=True, disable=not console.is_interactive)
 
 
 def warn(text: str) -> None:

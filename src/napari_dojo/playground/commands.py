@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser, flags: Callable[[Any, type], 
 
     what = parser.add_subparsers(dest="exercise", required=True, metavar="EXERCISE")
     others = [*NAMES[1:], *ALIASES]
-    exercise = what.add_parser(NAMES[0], aliases=others, help="run a built-in exercise")
+    usage = f"{parser.prog} EXERCISE"  # else that of the first one for all
+    exercise = what.add_parser(NAMES[0], aliases=others, help="run a built-in exercise", prog=usage)
     own = what.add_parser("open", help="run your own exercise: a .toml file, or a text that starts with dojo1:")
     own.add_argument("source", metavar="FILE|TEXT")
     for each in (exercise, own):
