@@ -69,6 +69,7 @@ def test_discs_are_found_after_a_few_dozen_steps(tmp_path: Path) -> None:
     assert isinstance(done, Done)
     held = done.facts["baseline"]["selection_score"]  # discs are found without learning, too
     assert bool(done.facts["warning"]) == (done.facts["score"]["selection_score"] <= held)
+    assert ("as good as the model" in done.facts["warning"]) == (done.facts["score"]["selection_score"] == held)
     image, labels = (a[0] for a in discs(seed=9))
     prediction = predict(load(tmp_path / "m"), image, "YX")
     assert prediction.max() == 9

@@ -42,6 +42,7 @@ RECALLED = 1 / 3  # weight of a memory's score for its decoding: it moves three 
 RIPE = 300  # steps before which a network knows less of objects than what its targets were made by
 NOTHING = -10.0  # in all maps where no object is found
 NO_BETTER = "The model is no better than the baseline: train longer, or on more images."
+AS_GOOD = "The baseline is as good as the model: a simple method is enough for images like these."
 
 
 @dataclass(frozen=True, eq=False)
@@ -493,7 +494,7 @@ class Training:
         score, held = ((s or {}).get("selection_score") for s in (self.card.score, self.checks.baseline))
         if not self.setup.scored or self.task.target is None or score is None or held is None or score > held:
             return ""
-        return NO_BETTER
+        return AS_GOOD if score == held > 0 else NO_BETTER
 
     def _tune(self, net: Network, best: float) -> float:
         """Choose the decoding; the selection score, with which resumed runs compare."""
