@@ -56,6 +56,11 @@ def test_what_is_in_view_comes_first_and_objects_have_their_strokes_numbers(tmp_
     assert (counts.detected, counts.false_positives) == (5, 0)
 
 
+def test_a_view_beside_the_plane_shows_the_whole_of_it(tmp_path):
+    found, _ = told(tmp_path, {"view": [[500, 500], [600, 600]]})
+    assert [event.box for event, _ in found] == [[[0, 90], [0, 130]]]
+
+
 class Slow(OrderedDict):
     """Between a look at it and what follows from that, other threads have their turn."""
 

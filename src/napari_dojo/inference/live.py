@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -178,16 +178,7 @@ def _previews(planes: _Planes, look: dict[str, Any], folder: Path, control: Cont
     if classifier is None:
         return
     largest = look.get("largest", int(strokes.max()))
-    (a, b), (c, d) = look["view"]
-    view = (max(0, a), min(plane.size[0], b)), (max(0, c), min(plane.size[1], d))
-    pixels = (view[0][1] - view[0][0]) * (view[1][1] - view[1][0])
-    steps: list[tuple[Box, int]] = []
-    if pixels > 0:
-        steps.append((view, max(1, ceil(sqrt(pixels / QUICK)))))
-    if len(plane.places(plane.whole)) <= KEPT:
-        steps += [(plane.whole, 1)] if not steps or steps[0] != (plane.whole, 1) else []
-    elif steps and steps[0][1] > 1:
-        steps.append((view, 1))
+    steps = _steps(plane, look["view"])
     for k, (box, step) in enumerate(steps):
         if control.stop or (control.look or look)["number"] != look["number"]:
             return
@@ -197,6 +188,19 @@ def _previews(planes: _Planes, look: dict[str, Any], folder: Path, control: Cont
         yield Previewed(
             str(path), [list(side) for side in box], look["number"], time.monotonic() - began, k + 1 == len(steps)
         )
+
+
+def _steps(plane: LivePlane, view: Sequence[tuple[int, int]]) -> list[tuple[Box, int]]:
+    """The boxes to predict one after the other, each of every n-th pixel: what is in view, then the whole plane if it is not too large."""
+    seen = tuple((max(0, a), min(n, b)) for (a, b), n in zip(view, plane.size, strict=True))
+    steps: list[tuple[Box, int]] = []
+    if all(a < b for a, b in seen):
+        steps.append((seen, max(1, ceil(sqrt(prod(b - a for a, b in seen) / QUICK)))))
+    if len(plane.places(plane.whole)) <= KEPT:
+        steps += [(plane.whole, 1)] if not steps or steps[0] != (plane.whole, 1) else []
+    elif steps and steps[0][1] > 1:
+        steps.append((seen, 1))
+    return steps
 
 
 def _result(
