@@ -41,7 +41,11 @@ def size_findings(dataset: Dataset) -> tuple[Finding, ...]:
     tiny = [i.name for i in dataset.samples if min(i.size) < 8 and i.size[-1] < 16]
     if len(tiny) == n:
         found.append(
-            Finding("error", f"The images are too small to train on ({kinds[0]} px). At least 16 x 16 px are needed.")
+            Finding(
+                "error",
+                f"The images are too small to train on ({kinds[0]} px). At least 16 x 16 px are needed.",
+                code="no images",
+            )
         )
     found += blank_findings("images", [(i.name, i.x) for i in dataset.samples])
     found += _broken_findings(dataset)
@@ -70,7 +74,8 @@ def blank_findings(what: str, arrays: Sequence[tuple[str, Any]]) -> list[Finding
     if not flat:
         return []
     if len(flat) == len(arrays):
-        return [Finding("error", f"All {what} are constant, so there is nothing to see. Choose other {what}.")]
+        text = f"All {what} are constant, so there is nothing to see. Choose other {what}."
+        return [Finding("error", text, code="no images" if what == "images" else "")]
     one = flat[0] if what == "images" else f"The target of {flat[0]}"
     text = f"{one} is constant: nothing can be learned from it."
     if len(flat) > 1:

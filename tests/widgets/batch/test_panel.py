@@ -218,6 +218,8 @@ def test_the_form_is_there_again_in_the_next_session(qtbot, batch, panel, plate)
     batch.end()
     again = panel(BatchPanel)
     assert text_of(again.recipe) == text_of(batch.recipe)
+    again.files.images.setPlainText(str(plate / "A1"))  # the usual folder follows the images, here too
+    assert again.recipe.out == str(plate / "A1_results")
 
 
 def test_steps_change_places_and_go(qtbot, batch):

@@ -237,7 +237,7 @@ def test_planes_of_a_volume_or_of_a_series(qtbot, viewer, panel, done):
     assert compare.found.text().startswith("detected 3 of 4, 0 false positives")
     compare.legend.rows[Verdict.MISSED].click()
     assert viewer.dims.current_step[0] == 1
-    assert "object 1 of the truth, 100 px" in compare.message.text()
+    assert "object 1 of the ground truth, 100 px" in compare.message.text()
 
 
 def test_only_inside_a_shape(viewer, pair, panel, done):
@@ -269,6 +269,7 @@ def test_empty_labels(viewer, panel, done, truth, result, said):
     compare = panel(ComparePanel)
     done(compare)
     assert said in compare.message.text()
+    assert ("Click a line below" in compare.message.text()) == bool(truth or result)
     assert compare.found.text().startswith(
         f"detected 0 of {truth}, {result} false positive{'' if result == 1 else 's'}, 0 split"
     )
@@ -338,7 +339,7 @@ def test_multiscale_and_lazy_labels(viewer, panel, done):
     assert compare.found.text() == "detected 2 of 6, 1 false positive, 1 split, 2 merged"
     assert viewer.layers["ground truth vs yours"].data.shape == truth.shape
     compare.legend.rows[Verdict.MISSED].click()
-    assert "object 2 of the truth, 100 px" in compare.message.text()
+    assert "object 2 of the ground truth, 100 px" in compare.message.text()
 
 
 # bad luck

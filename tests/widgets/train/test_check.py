@@ -214,6 +214,15 @@ def test_constant_images_are_left_out(qtbot, viewer, train, scene):
     assert [r.name for r in train.rows.rows()] == ["a1"]
 
 
+def test_no_model_is_offered_for_images_that_show_nothing(qtbot, viewer, train, scene):
+    viewer.add_image(np.full((128, 128), 7.0), name="a")
+    viewer.add_labels(scene.labels.copy(), name="a labels")
+    says(qtbot, train, "All images are constant")
+    silent(qtbot, train, "fits these images")
+    viewer.layers["a"].data = scene.image
+    says(qtbot, train, "fits these images")
+
+
 def test_objects_given_as_classes(qtbot, viewer, train, scene):
     many = np.arange(64).reshape(8, 8).repeat(16, 0).repeat(16, 1)
     viewer.add_image(scene.image, name="a")

@@ -122,7 +122,8 @@ class FilesSection(QWidget):
         self.exclude.setText(", ".join(recipe.files.exclude))
         self.subfolders.setChecked(recipe.files.subfolders)
         self.axes.setText(recipe.axes or "")
-        self.out.edit.setText(full(recipe.out) if recipe.out else "")
+        out = full(recipe.out) if recipe.out else ""
+        self.out.edit.setText(out if out != self.usual_out else "")  # the usual one follows the images
         self.fold.button.setChecked(
             bool(recipe.files.include or recipe.files.exclude or recipe.axes or not recipe.files.subfolders)
         )

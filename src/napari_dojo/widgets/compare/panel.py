@@ -409,9 +409,8 @@ class ComparePanel(Panel):
             )
             self._painted = (layer, truth, result)
             truth.visible = result.visible = False  # their colours would mix with those of the verdicts
-            self._tell(
-                f'Added the layer "{layer.name}" and hid the two it compares. Click a line below to go to such an object.'
-            )
+            jump = " Click a line below to go to such an object." if image.any() else ""
+            self._tell(f'Added the layer "{layer.name}" and hid the two it compares.{jump}')
         else:
             return
         self._fresh = False
@@ -431,7 +430,7 @@ class ComparePanel(Panel):
         number = int(np.asarray(array_of(result if fp else truth)[point]))
         width = 2 * np.sqrt(size / np.pi) * float(np.abs(np.asarray(truth.scale)[-2:]).max())
         look_at(self.viewer, truth.data_to_world(point), width)
-        side = "result" if fp else "truth"
+        side = "result" if fp else "ground truth"
         self.message.setText(
             f"{verdict.words.capitalize()}, {k + 1} of {len(places)}: object {number} of the {side}, {size:,} px."
         )
