@@ -50,4 +50,4 @@ def full_disk(path: Path, nbytes: int = 0) -> str:
 
 
 def _megabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e7 else f"{nbytes / 1e6:.2g} MB"
+    return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e7 else f"{round(nbytes / 1e6, 2):g} MB"
