@@ -113,15 +113,13 @@ class Cleaning:
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """A part (C, *s), which lies in ``box``, as `Normalization.clean` gives it where it cleans the whole image."""
         masks = [None if f is None else f.where(c, box) for f, c in zip(self.found, part, strict=True)]
-        out, known, nan = part, None, unknown(part)
+        out, known = part, None
         if any(m is not None for m in masks):
             known = np.stack([np.zeros(part.shape[1:], bool) if m is None else m for m in masks])
-        if known is not None or nan is not None:
+        if lacking := [mask for mask in (known, unknown(part)) if mask is not None]:
             out = part.copy()
-            for c, level in enumerate(self.levels):
-                for mask in (known, nan):
-                    if mask is not None:
-                        out[c][mask[c]] = level
+            for channel, mask, level in zip(out, np.logical_or.reduce(lacking), self.levels, strict=True):
+                channel[mask] = level
         return self.norm._without_hot(out, part, self.hot), known
 
 

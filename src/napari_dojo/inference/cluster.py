@@ -281,12 +281,19 @@ def _file(order: Order, sink: TiffSink, axes: str | None, i: int) -> dict[str, A
     done: dict[str, Any] = {"results": [], "skipped": []}
     with dask.config.set(scheduler="synchronous"):
         try:
-            for event in apply(_ready(order), [FileSource(sink.inputs[i], axes)], Some(sink, (i,))):
-                if isinstance(event, Message) and event.level == "warning":
-                    warnings.append(event.text)
-                elif isinstance(event, Done):
-                    done = event.facts
+            done = _facts(apply(_ready(order), [FileSource(sink.inputs[i], axes)], Some(sink, (i,))), warnings)
         except (DojoError, MemoryError) as e:
             name, why = sink.inputs[i].name, explained(e)
             done["skipped"] = [why if why.startswith(name) else f"{name}: {why}"]
     return {"results": done["results"], "skipped": done["skipped"], "warnings": warnings}
+
+
+def _facts(events: Iterator[Event], warnings: list[str]) -> dict[str, Any]:
+    """Those of the last event; the texts of warnings before it are added to a list."""
+    facts: dict[str, Any] = {"results": [], "skipped": []}
+    for event in events:
+        if isinstance(event, Message) and event.level == "warning":
+            warnings.append(event.text)
+        elif isinstance(event, Done):
+            facts = event.facts
+    return facts
