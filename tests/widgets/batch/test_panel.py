@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from bright import squares
 from qtpy.QtCore import Qt
 from same import same
@@ -166,6 +167,20 @@ def test_a_new_run_replaces_results_when_asked(qtbot, batch, plate, monkeypatch)
     finished(qtbot, batch, batch.again_button)
     assert "4 of 4 images are done" in batch.message.text()
     assert (out / "A1" / "a.tif").stat().st_mtime_ns > before
+
+
+def test_why_images_are_skipped_is_said_in_the_words_of_the_panel(qtbot, batch, plate):
+    tifffile.imwrite(
+        plate / "B1" / "colour.tif",
+        np.stack([squares(1) // 9, squares(2) // 9, squares(3) // 9], -1).astype(np.uint8),
+        photometric="rgb",
+    )
+    batch.files.add(str(plate))
+    settled(qtbot, batch)
+    assert "5 images. 2 would be skipped. The first: B1/broken.tif: A TIFF" in batch.found.text()
+    finished(qtbot, batch, batch.run_button)
+    reasons = dict(texts for texts, _ in batch.skipped.rows)
+    assert "Choose one of them by ⚙, Channel, by name or number" in reasons["B1/colour.tif"]
 
 
 STEPS = (

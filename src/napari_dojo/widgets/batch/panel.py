@@ -44,7 +44,8 @@ RUN_TIP = (
 RETRY_TIP = "Try the images that were skipped once more; the others are kept."
 SHOW_TIP = "All images are done. List their results, and write the tables again."
 AGAIN = "Run all again"
-OVERWRITE = " with --overwrite"  # how the engine says on the command line that results may be replaced
+OVERWRITE = " with --overwrite"
+WORDS = {OVERWRITE: f": {AGAIN}", " with --channel": " by ⚙, Channel"}  # flags of the command line, and what they are here
 
 
 class BatchPanel(Panel):
@@ -261,9 +262,11 @@ class BatchPanel(Panel):
         if not found.misfits:
             return self.marked("ok", f"{images}{done}.")
         name, reason = found.misfits[0][0], found.misfits[0][1].partition(". ")[0]
-        first = reason if name in reason else f"{name}: {reason}"
+        first = _in_window(reason if name in reason else f"{name}: {reason}")
         looked = f"Of {LOOKED_AT} looked at, " if found.images - found.done > LOOKED_AT else ""
-        return self.marked("warning", f"{images}{done}. {looked}{len(found.misfits)} would be skipped: {first}.")
+        count = len(found.misfits)
+        begin = ": " if count == 1 else ". The first: "
+        return self.marked("warning", f"{images}{done}. {looked}{count} would be skipped{begin}{first}.")
 
     # the run
 
@@ -329,7 +332,7 @@ class BatchPanel(Panel):
             self._fresh[0].append(_row(event.stored))
             self._add_soon()
         elif isinstance(event, Skipped):
-            self._fresh[1].append(((event.name, event.reason), event.name))
+            self._fresh[1].append(((event.name, _in_window(event.reason)), event.name))
             self._add_soon()
         elif isinstance(event, Message) and event.level == "warning":
             self.message.setText(self.marked("warning", event.text))
@@ -337,7 +340,7 @@ class BatchPanel(Panel):
             self._add()
             self._ready("")
             self._in_the_way = OVERWRITE in event.sentence
-            self._failed(event.sentence.replace(OVERWRITE, f": {AGAIN}"))
+            self._failed(_in_window(event.sentence))
         elif isinstance(event, Done):
             self._done(event)
 
@@ -425,6 +428,13 @@ class BatchPanel(Panel):
             self._reading.forget()
             self.runner.close()
             super().end()
+
+
+def _in_window(text: str) -> str:
+    """A sentence with what the panel has in the place of flags of the command line."""
+    for flag, words in WORDS.items():
+        text = text.replace(flag, words)
+    return text
 
 
 def _row(stored: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
