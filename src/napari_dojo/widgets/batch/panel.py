@@ -45,7 +45,10 @@ RETRY_TIP = "Try the images that were skipped once more; the others are kept."
 SHOW_TIP = "All images are done. List their results, and write the tables again."
 AGAIN = "Run all again"
 OVERWRITE = " with --overwrite"
-WORDS = {OVERWRITE: f": {AGAIN}", " with --channel": " by ⚙, Channel"}  # flags of the command line, and what they are here
+WORDS = {
+    OVERWRITE: f": {AGAIN}",
+    " with --channel": " by ⚙, Channel",
+}  # flags of the command line, and what they are here
 
 
 class BatchPanel(Panel):
