@@ -19,6 +19,9 @@ def test_boxes_in_the_order_of_their_numbers() -> None:
     far = np.where(y == 7, 2_000_000_000, y)
     assert boxes_of(far)[0].tolist() == [3, 2_000_000_000]
     assert boxes_of(far)[1].tolist() == [[5, 7], [1, 2]]
+    largest = np.where(y > 0, y.astype(np.uint64), 0)
+    largest[largest == largest.max()] = 2**64 - 1
+    assert boxes_of(largest)[0].tolist() == [*numbers.tolist()[:-1], 2**64 - 1]
     assert len(boxes_of(np.zeros((4, 4), int))[0]) == 0
 
 

@@ -16,7 +16,7 @@ import yaml
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import write_safely
 from napari_dojo.models import bundle as bundles
-from napari_dojo.models.bundle import Bundle, load, save, tested
+from napari_dojo.models.bundle import Bundle, load, save, verified
 from napari_dojo.models.card import Card, Folder, read_card
 from napari_dojo.tasks import TASKS
 
@@ -357,18 +357,18 @@ def test_the_test_images_are_normalised_as_the_description_says(tmp_path):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_model_is_run_on_its_test_input(tmp_path, dims):
     made(tmp_path / "m", dims=dims, channels=2)
-    assert tested(tmp_path / "m") < 1e-5
+    assert verified(tmp_path / "m") < 1e-5
     (out,) = (tmp_path / "m").glob("test_output-*.npy")
     expected = np.load(out)
     np.save(out, expected + np.float32(0.5))
     with pytest.raises(DojoError, match=r"does not give its test output: it differs by up to 0\.5"):
-        tested(tmp_path / "m")
+        verified(tmp_path / "m")
     np.save(out, expected[..., :8])
     with pytest.raises(DojoError):
-        tested(tmp_path / "m")
+        verified(tmp_path / "m")
     out.unlink()
     with pytest.raises(DojoError, match="incomplete: test_output"):
-        tested(tmp_path / "m")
+        verified(tmp_path / "m")
 
 
 @pytest.mark.parametrize("test_input", [np.zeros(3, np.float32), np.zeros((1, 5, 16, 16), np.float32), np.array(["a"])])
@@ -377,4 +377,4 @@ def test_a_test_input_that_does_not_fit_is_refused(tmp_path, test_input):
     (given,) = (tmp_path / "m").glob("test_input-*.npy")
     np.save(given, test_input)
     with pytest.raises(DojoError, match=r"its test input|no test that can be read"):
-        tested(tmp_path / "m")
+        verified(tmp_path / "m")

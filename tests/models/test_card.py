@@ -130,7 +130,7 @@ def test_no_model_at_all(tmp_path):
     with pytest.raises(DojoError, match=r"holds no rdf.yaml"):
         read_card(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"no zip")
-    with pytest.raises(DojoError, match="is incomplete"):
+    with pytest.raises(DojoError, match="it is no zip"):
         read_card(tmp_path / "a.zip")
     path = folder(tmp_path / "m")
     with zipfile.ZipFile(tmp_path / "cut.zip", "w", zipfile.ZIP_DEFLATED) as z:

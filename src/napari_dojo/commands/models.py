@@ -90,10 +90,10 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _test(args: argparse.Namespace) -> None:
-    from napari_dojo.models.bundle import tested
+    from napari_dojo.models.bundle import verified
 
     path = find(args.model)
-    most = tested(path)
+    most = verified(path)
     print(f"{path} gives its test output; the largest difference is {most:.2g}.")
     if args.json:
         print(json.dumps({"model": str(path), "difference": most}))

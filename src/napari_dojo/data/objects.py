@@ -21,8 +21,11 @@ LISTED = 2**24  # numbers of objects below it are looked up in a list
 TOGETHER = 4_000_000  # points that are looked up at once
 
 
-def boxes_of(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The objects of labels (*S): their numbers (n,) in ascending order, first and last + 1 pixel of each (n, d)."""
+def boxes_of(labels: Any) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """The objects of labels (*S): their numbers (n,) in ascending order, first and last + 1 pixel of each (n, d).
+
+    Numbers are int64, or uint64 where they are too large for it.
+    """
     from scipy.ndimage import find_objects
 
     y = np.asarray(labels)
@@ -33,7 +36,9 @@ def boxes_of(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
     found = find_objects(y.astype(np.int32, copy=False)) if y.size else []
     there = np.array([k for k, box in enumerate(found) if box is not None], np.int64)
     ends = np.array([[(s.start, s.stop) for s in found[k]] for k in there], np.int64).reshape(len(there), y.ndim, 2)
-    numbers = there + 1 if values is None else values[there].astype(np.int64)
+    numbers = there + 1 if values is None else values[there]
+    if not len(numbers) or int(numbers[-1]) <= np.iinfo(np.int64).max:
+        numbers = numbers.astype(np.int64, copy=False)
     return numbers, ends[..., 0], ends[..., 1]
 
 

@@ -33,7 +33,7 @@ from napari_dojo.io.images import png_bytes
 from napari_dojo.models.card import Card, Folder, decoding_of, options_of, read_card
 from napari_dojo.tasks import TASKS
 
-__all__ = ["Bundle", "load", "save", "tested"]
+__all__ = ["Bundle", "load", "save", "verified"]
 
 SAME = 1e-3  # part of a value, and of 1, by which outputs of two machines may differ
 
@@ -111,7 +111,7 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
     return path
 
 
-def tested(path: str | Path) -> float:
+def verified(path: str | Path) -> float:
     """Run a model folder or zip on the test input that it holds: by how much its output differs from the test output at most.
 
     Raises DojoError where the model cannot be loaded, its test cannot be read, or the outputs are not the same.
