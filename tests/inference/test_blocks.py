@@ -13,7 +13,7 @@ from partition import same_objects
 from scipy import ndimage as ndi
 
 from napari_dojo.data.axes import Axes
-from napari_dojo.data.normalize import Cleaning, Rule, sampled
+from napari_dojo.data.normalize import Cleaning, Normalization, Rule, sampled
 from napari_dojo.device import Device
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Message, StoppedError, result_of
@@ -236,6 +236,21 @@ def test_nan_has_the_background_of_the_whole_image():
     assert where is None
     np.testing.assert_array_equal(part, norm.clean(x[None])[0][:, 30:140, 40:200])
     assert np.isfinite(part).all()
+
+
+@pytest.mark.parametrize("nothing", [np.nan, 7.0])
+def test_a_channel_that_shows_nothing_is_cleaned_as_in_the_whole_image(nothing):
+    x = np.stack([nuclei((300, 320)).astype(np.float32), np.full((300, 320), nothing, np.float32)])
+    x[0, :60] = 0  # padding
+    x[0, 100, 100] = np.nan
+    norm = Normalization((100.0, 50.0), (400.0, 10.0))  # those of a series
+    box = ((30, 140), (40, 200))
+    key = (slice(None), *(slice(a, b) for a, b in box))
+    part, padding = Cleaning.of(x, 1, norm).clean(x[key], box)
+    whole, everywhere = norm.clean(x)
+    np.testing.assert_array_equal(norm.apply(part), norm.apply(whole)[key])
+    np.testing.assert_array_equal(padding, everywhere[key])
+    assert np.all(padding, 0).sum() == 30 * 160
 
 
 # interrupted ------------------------------------------------------------------------------------------------------

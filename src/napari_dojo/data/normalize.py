@@ -112,14 +112,20 @@ class Cleaning:
         self, part: NDArray[Any], box: Sequence[tuple[int, int]]
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """A part (C, *s), which lies in ``box``, as `Normalization.clean` gives it where it cleans the whole image."""
-        masks = [None if f is None else f.where(c, box) for f, c in zip(self.found, part, strict=True)]
+        empty = [
+            not self.blank and f is not None and f.everywhere and is_blank(c)
+            for f, c in zip(self.found, part, strict=True)
+        ]  # channels that show nothing stay as they are
+        full = np.ones(part.shape[1:], bool)
+        masks = [full if e else f and f.where(c, box) for e, f, c in zip(empty, self.found, part, strict=True)]
         out, known = part, None
         if any(m is not None for m in masks):
             known = np.stack([np.zeros(part.shape[1:], bool) if m is None else m for m in masks])
         if lacking := [mask for mask in (known, unknown(part)) if mask is not None]:
             out = part.copy()
-            for channel, mask, level in zip(out, np.logical_or.reduce(lacking), self.levels, strict=True):
-                channel[mask] = level
+            mask = np.logical_or.reduce(lacking)
+            for c in np.flatnonzero(np.logical_not(empty)):
+                out[c][mask[c]] = self.levels[c]
         return self.norm._without_hot(out, part, self.hot), known
 
 

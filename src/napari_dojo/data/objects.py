@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dojo.data.axes import Axes
+from napari_dojo.data.kinds import LISTED
 from napari_dojo.errors import DojoError
 
 __all__ = ["CONTEXT", "boxes_of", "crops_of", "extent_of", "outlined", "painted"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
-LISTED = 2**24  # numbers of objects below it are looked up in a list
 TOGETHER = 4_000_000  # points that are looked up at once
 
 
@@ -30,7 +30,7 @@ def boxes_of(labels: Any) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.i
 
     y = np.asarray(labels)
     values = None
-    if y.size and int(y.max()) >= LISTED:  # by their rank
+    if y.size and int(y.max()) >= min(LISTED, max(2**20, 4 * y.size)):  # by their rank
         values, ranks = np.unique(y, return_inverse=True)
         y = np.where(y > 0, ranks.reshape(y.shape) + 1, 0)
     found = find_objects(y.astype(np.int32, copy=False)) if y.size else []

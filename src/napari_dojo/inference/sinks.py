@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import FULL, DojoError
 from napari_dojo.inference.geometry import Input
 from napari_dojo.io.atomic import replacing, why_not
 from napari_dojo.models.card import Card
@@ -95,7 +95,7 @@ class Place(Protocol):
 class Sink:
     """Takes predictions: `check` once, then for each image `storage`, `write` or not, and `release`; `finish` after all.
 
-    Here are arrays in memory, of which nothing is kept; kinds of sinks say what they do differently.
+    By default predictions are arrays in memory, and nothing is kept; subclasses override what differs.
     """
 
     @property
@@ -251,5 +251,5 @@ def _reserve(path: Path) -> None:
         try:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as e:
-            if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if e.errno in (*FULL, errno.EFBIG):
                 raise  # other file systems cannot reserve

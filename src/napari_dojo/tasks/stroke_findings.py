@@ -135,7 +135,7 @@ def _around(y: NDArray[Any]) -> tuple[slice, ...]:
     at, edge = np.argwhere(y > BACKGROUND), EDGE[y.ndim]
     middle = np.median(at, axis=0) if len(at) else np.array(y.shape) / 2
     away = np.abs(at - middle).max(1)
-    if len(at) and away.min() >= edge / 2:
+    if len(at) and away.min() > edge / 2 - 1:
         middle = at[np.argmin(away)]
     starts = [int(np.clip(m - edge / 2, 0, max(0, n - edge))) for m, n in zip(middle, y.shape, strict=True)]
     return tuple(slice(a, a + edge) for a in starts)

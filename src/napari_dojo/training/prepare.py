@@ -211,15 +211,15 @@ def _split_finding(split: Split, scored: bool, names: Sequence[str]) -> Finding:
     """How the data are split; ``names`` of the classes."""
     one_sided = ", ".join(names[v - 1] for v in split.one_sided) if names else "objects"
     if not scored:
-        text = (
-            f"No score is possible: {one_sided} would be only in training or only in validation. More of it is needed."
-        )
+        text = f"No score is possible: {one_sided} would be only in training or only in validation. Label or add more."
         return Finding("warning", text, code="no score")
     if not split.validation:
         text = "No part is left for validation: scores come from the training images. Add an image, or a larger one."
         return Finding("warning", text, code="no validation")
     if split.one_sided:
-        text = f"Scores say nothing about {one_sided}, which is only in training or only in validation. More of it is needed."
+        text = (
+            f"Scores say nothing about {one_sided}, which is only in training or only in validation. Label or add more."
+        )
         return Finding("warning", text, code="one side")
     held = split.training + split.validation
     whole = split.test or len(held) == len({crop.item for crop in held})

@@ -47,7 +47,7 @@ def test_classes_of_objects_are_offered_by_classify_alone(qtbot, viewer, panel, 
     classify = panel(ClassifyPanel)
     assert offered(qtbot, classify).folder == draft.folder
     said = classify.unfinished._draft_text.text()
-    assert said.startswith("Unsaved classes of objects: cells, 11 objects, "), said
+    assert said.startswith("Unsaved object classes: cells, 11 objects, "), said
     classify.unfinished.draft_line.findChildren(QPushButton)[0].click()
     assert [x.name for x in classify.live.subject.images] == ["cells"]
     assert viewer.layers["nuclei"].features["shown"].sum() == 2

@@ -35,7 +35,7 @@ class Kind:
     Attributes
     ----------
     task, options : of the training.
-    minutes : that it takes at first; with its start, prediction and check, corrections are answered within a minute.
+    minutes : by default; with start, prediction and check, the result of a retraining on corrections is there within a minute.
     check : (annotation, prediction of the old and the new model, accepted places or None, leading axes apart) -> what changed.
     unit : what is counted.
     """

@@ -48,6 +48,7 @@ OVERWRITE = " with --overwrite"
 WORDS = {
     OVERWRITE: f": {AGAIN}",
     " with --channel": " by ⚙, Channel",
+    ", or allow any (--any-size)": "",  # no setting of a step
 }  # flags of the command line, and what they are here
 
 

@@ -77,7 +77,7 @@ class LiveClasses(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether an prediction is still to come."""
+        """Whether a prediction is still to come."""
         return self._measurer.busy or self._head.busy or self._again.isActive()
 
     def take(self, subject: Subject | None, classes: Classes | None = None) -> None:

@@ -53,7 +53,7 @@ class Confusion(QTableWidget):
         self.show_prediction(None)
 
     def show_prediction(self, prediction: Prediction | None) -> None:
-        """Show the confusion of an prediction; nothing where there is none yet."""
+        """Show the confusion of a prediction; nothing where there is none yet."""
         counts = None if prediction is None else prediction.confusion
         n = 0 if counts is None else len(counts)
         self.setRowCount(n)

@@ -22,7 +22,7 @@ from napari_dojo.widgets.common.words import counted
 
 __all__ = ["Unfinished"]
 
-UNSAVED = {"labels": "Unsaved labels", "classes": "Unsaved classes of objects"}  # by kinds of drafts
+UNSAVED = {"labels": "Unsaved labels", "classes": "Unsaved object classes"}  # by kinds of drafts
 
 
 class Unfinished(QFrame):
@@ -135,7 +135,8 @@ class Unfinished(QFrame):
 
     def _discard_draft(self) -> None:
         if self.draft is not None:
-            text = f"Discard the unsaved labels of {self.draft.title} ({self._painted})? They cannot be brought back."
+            what = UNSAVED[self._kind].lower()
+            text = f"Discard the {what} of {self.draft.title} ({self._painted})? They cannot be brought back."
             if not self.ask(text):
                 return
             self.draft.discard()
