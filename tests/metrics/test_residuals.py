@@ -49,3 +49,10 @@ def test_scores_pool_as_means() -> None:
     both = pool([ResidualScores(1, 0.9, 0.1), ResidualScores(3, 0.5, -0.3)])
     assert (both.images, both.removed, both.correlation) == (4, pytest.approx(0.6), pytest.approx(-0.2))
     assert both.as_dict() == {"removed": both.removed, "correlation": both.correlation, "whiteness": pytest.approx(0.8)}
+
+
+@pytest.mark.parametrize(
+    ("removed", "says"), [(0.97, "97 % of the estimated noise"), (3e7, "3e+07 times the estimated noise")]
+)
+def test_the_sentence_is_readable_where_hardly_any_noise_was_measured(removed, says):
+    assert ResidualScores(1, removed, 0.02).sentence.startswith(f"{says} removed; neighbouring")

@@ -12,6 +12,8 @@ from napari_dojo.metrics.base import same_size
 
 __all__ = ["ResidualScores", "residual_correlation"]
 
+MUCH = 10  # times the estimated noise: a share in % says nothing any more
+
 
 def residual_correlation(residual: ArrayLike, reach: int = 1) -> NDArray[np.float64]:
     """Autocorrelation of a residual, in the plane: (2 reach + 1, 2 reach + 1), 1 in the middle.
@@ -92,7 +94,10 @@ class ResidualScores:
     @property
     def sentence(self) -> str:
         """``97 % of the estimated noise removed; neighbouring pixels of the residual correlate by 0.02``."""
-        return f"{100 * self.removed:.0f} % of the estimated noise removed; neighbouring pixels of the residual correlate by {self.correlation:.2f}"
+        share = f"{100 * self.removed:.0f} % of the estimated noise removed"
+        if self.removed > MUCH:  # hardly any noise was measured, or structure was removed
+            share = f"{self.removed:.3g} times the estimated noise removed"
+        return f"{share}; neighbouring pixels of the residual correlate by {self.correlation:.2f}"
 
     def as_dict(self) -> dict[str, Any]:
         """All figures as plain values."""

@@ -341,3 +341,11 @@ def test_the_bold_button_is_whole_in_a_narrow_panel(qtbot, filled, annotate):
     needed = QFontMetrics(font).horizontalAdvance(section.train_button.text())
     qtbot.waitUntil(lambda: section.train_button.width() >= needed + 8)
     assert section.more_button.width() >= section.more_button.fontMetrics().horizontalAdvance("In Train ...") + 8
+
+
+def test_labels_without_objects_are_not_said_to_be_used_for_training(qtbot, filled, annotate):
+    empty = filled.add_labels(np.zeros_like(filled.layers["cells_1 labels"].data), name="empty")
+    annotate.choose(empty)
+    qtbot.waitUntil(lambda: annotate.meaning.text().startswith("Label all objects of this image"))
+    annotate.choose(filled.layers["cells_1 labels"])
+    qtbot.waitUntil(lambda: annotate.meaning.text().endswith("Accept parts to use only those."))

@@ -522,6 +522,8 @@ class AnnotatePanel(Panel):
             return "Only accepted places, which are outlined, are used for training. What you correct is accepted."
         if editing.automatic:
             return "These are predictions: only what you accept or correct is used for training."
+        if editing.known and not editing.tally.objects:
+            return "Label all objects of this image, or accept the parts in which all are labelled."
         return "Nothing is accepted by itself: all of this image is used for training. Accept parts to use only those."
 
     def _whole(self) -> str:

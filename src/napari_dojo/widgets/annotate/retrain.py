@@ -57,7 +57,7 @@ TIP = (
 NONE_FOUND = "It found nothing in this image: train longer, or annotate more."
 NO_IMAGE = "Choose the image that the labels belong to: the model is trained on it."
 NO_LABELS = "Make labels first (+ new), and paint: the model is trained on them."
-BLANK = "All pixels of this image have the same value, so nothing can be trained on it. Choose another image."
+BLANK = "This image shows nothing: its pixels have a single value, or none. Choose another image."
 NOTHING = "Paint or accept objects first: the model is trained on them."
 
 
