@@ -117,7 +117,10 @@ class Cleaning:
             for f, c in zip(self.found, part, strict=True)
         ]  # channels that show nothing stay as they are
         full = np.ones(part.shape[1:], bool)
-        masks = [full if e else f and f.where(c, box) for e, f, c in zip(empty, self.found, part, strict=True)]
+        masks = [
+            full if nothing else None if f is None else f.where(c, box)
+            for nothing, f, c in zip(empty, self.found, part, strict=True)
+        ]
         out, known = part, None
         if any(m is not None for m in masks):
             known = np.stack([np.zeros(part.shape[1:], bool) if m is None else m for m in masks])
