@@ -16,7 +16,13 @@ class DojoError(Exception):
 
     Raised where data or settings enter. The command line prints it and exits with 2; the window shows it as a
     notification. Any other exception is a bug.
+
+    ``code`` : which error it is, where a caller has to know; the words of a message may change.
     """
+
+    def __init__(self, message: object = "", code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def explained(error: BaseException) -> str:

@@ -166,9 +166,10 @@ class Done(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The last event of a job that failed, with the reason in one sentence."""
+    """The last event of a job that failed, with the reason in one sentence; ``code`` : that of its `DojoError`."""
 
     sentence: str
+    code: str = ""
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from napari_dojo.data import edits
-from napari_dojo.data.edits import Edit, Places, boxes_of
+from napari_dojo.data.edits import Edit, Places
+from napari_dojo.data.objects import boxes_by_number
 
 
 def whole(labels):
@@ -82,7 +83,7 @@ def test_split_of_random_shapes_keeps_every_part_connected():
         parts, count = ndimage.label(noise > 0)
         n = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
         line = rng.uniform(0, 40, (2, 2))
-        edit = edits.split(parts, n, boxes_of(parts)[n], line, count + 1)
+        edit = edits.split(parts, n, boxes_by_number(parts)[n], line, count + 1)
         if edit is None:
             continue
         split += 1
@@ -101,7 +102,7 @@ def test_a_line_beside_an_object_splits_nothing(two):
 def test_split_through_a_volume_and_in_one_plane():
     labels = np.zeros((4, 20, 20), np.uint16)
     labels[:, 4:16, 4:16] = 7
-    through = done(labels, edits.split(labels, 7, boxes_of(labels)[7], [(10, 0), (10, 19)], 8))
+    through = done(labels, edits.split(labels, 7, boxes_by_number(labels)[7], [(10, 0), (10, 19)], 8))
     assert all(set(np.unique(plane)) == {0, 7, 8} for plane in through)
     box = (slice(1, 2), slice(4, 16), slice(4, 16))
     plane = done(labels, edits.split(labels, 7, box, [(10, 0), (10, 19)], 8))
@@ -112,10 +113,10 @@ def test_split_through_a_volume_and_in_one_plane():
 def test_split_seen_from_the_side():
     labels = np.zeros((12, 6, 14), np.uint16)
     labels[2:10, 2:4, 2:12] = 3
-    after = done(labels, edits.split(labels, 3, boxes_of(labels)[3], [(0, 7), (11, 7)], 4, axes=(0, 2)))
+    after = done(labels, edits.split(labels, 3, boxes_by_number(labels)[3], [(0, 7), (11, 7)], 4, axes=(0, 2)))
     assert len(np.unique(after[2:10, 2:4, 2:6])) == 1
     assert len(np.unique(after[2:10, 2:4, 9:12])) == 1
-    swapped = done(labels, edits.split(labels, 3, boxes_of(labels)[3], [(7, 0), (7, 11)], 4, axes=(2, 0)))
+    swapped = done(labels, edits.split(labels, 3, boxes_by_number(labels)[3], [(7, 0), (7, 11)], 4, axes=(2, 0)))
     np.testing.assert_array_equal(after, swapped)
 
 
@@ -153,12 +154,12 @@ def test_holes_and_smoothing():
     labels = disc((60, 60), (30, 30, 15))
     labels[28:32, 28:32] = 0
     labels[30, 31] = 5  # another object in the hole stays
-    filled = done(labels, edits.fill_holes(labels, 1, boxes_of(labels)[1]))
+    filled = done(labels, edits.fill_holes(labels, 1, boxes_by_number(labels)[1]))
     assert (filled[28:32, 28:32] == 1).sum() == 15
     assert filled[30, 31] == 5
     rough = disc((60, 60), (30, 30, 15))
     rough[30, 45:55] = 1  # a spike
-    after = done(rough, edits.smooth(rough, 1, boxes_of(rough)[1], whole(rough)))
+    after = done(rough, edits.smooth(rough, 1, boxes_by_number(rough)[1], whole(rough)))
     assert not after[30, 49:].any()
     assert abs(int((after > 0).sum()) / (rough > 0).sum() - 1) < 0.05
 
@@ -203,7 +204,7 @@ def test_what_a_line_crosses(two):
 
 
 def test_places_follow_edits(two):
-    places = Places(boxes_of(two))
+    places = Places(boxes_by_number(two))
     assert places.largest == 3
     assert places.box(2) == (slice(5, 25), slice(22, 40))
     edit = edits.draw(two, [(30, 2), (30, 9), (36, 9), (36, 2)], 8, whole(two))
@@ -217,7 +218,7 @@ def test_places_follow_edits(two):
 def test_huge_numbers_take_no_memory():
     labels = np.zeros((5, 5), np.uint32)
     labels[1:3, 2] = 4_000_000_000
-    assert boxes_of(labels) == {4_000_000_000: (slice(1, 3), slice(2, 3))}
+    assert boxes_by_number(labels) == {4_000_000_000: (slice(1, 3), slice(2, 3))}
 
 
 def test_the_box_of_what_is_connected_to_a_place():
@@ -248,7 +249,7 @@ def random_edit(rng, labels, places):
 def test_undo_of_200_random_edits_is_exact():
     rng = np.random.default_rng(1)
     labels = disc((120, 120), *[(20 + 26 * i, 20 + 26 * j, 10) for i in range(4) for j in range(4)])
-    first, places, stack = labels.copy(), Places(boxes_of(labels)), []
+    first, places, stack = labels.copy(), Places(boxes_by_number(labels)), []
     while len(stack) < 200:
         corners = rng.uniform(0, 120, (4, 2))
         empty = not labels.any()
@@ -258,7 +259,7 @@ def test_undo_of_200_random_edits_is_exact():
             edit.apply(labels)
             places.note(edit.box, edit.after)
             stack.append(edit)
-            for n, tight in boxes_of(labels).items():
+            for n, tight in boxes_by_number(labels).items():
                 assert edits.meet(places.box(n), tight) == tight
     assert not np.array_equal(labels, first)
     for edit in reversed(stack):

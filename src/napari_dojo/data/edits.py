@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_dojo.data.objects import boxes_of as boxes_as_arrays
+from napari_dojo.data.objects import boxes_by_number
 
 __all__ = [
     "Box",
@@ -25,7 +25,6 @@ __all__ = [
     "Places",
     "accept",
     "around",
-    "boxes_of",
     "connected_box",
     "delete",
     "draw",
@@ -119,18 +118,10 @@ class Places:
 
     def note(self, box: Box, values: NDArray[Any]) -> None:
         """These values were written into the box."""
-        for number, inner in boxes_of(values).items():
+        for number, inner in boxes_by_number(values).items():
             outer = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, inner, strict=True))
             old = self._boxes.get(number)
             self._boxes[number] = outer if old is None else around(old, outer)
-
-
-def boxes_of(labels: ArrayLike) -> dict[int, Box]:
-    """The tight box of each number above 0 in labels (*S)."""
-    numbers, first, last = boxes_as_arrays(labels)
-    ends = zip(first.tolist(), last.tolist(), strict=True)
-    boxes = (tuple(slice(a, b) for a, b in zip(*each, strict=True)) for each in ends)
-    return dict(zip(numbers.tolist(), boxes, strict=True))
 
 
 def free_numbers(used: Collection[int], largest: int, least: int = 1) -> Iterator[int]:
@@ -284,7 +275,7 @@ def _each(
 ) -> tuple[NDArray[Any], int]:
     out, where = labels.copy(), tuple(slice(0, n) for n in labels.shape)
     count = 0
-    for number, box in boxes_of(labels).items():
+    for number, box in boxes_by_number(labels).items():
         edit = change(out, number, box, where)
         if edit is not None:
             edit.apply(out)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,39 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import LISTED
 from napari_dojo.errors import DojoError
 
-__all__ = ["CONTEXT", "boxes_of", "crops_of", "extent_of", "outlined", "painted"]
+__all__ = ["CONTEXT", "boxes_by_number", "boxes_of", "crops_of", "extent_of", "outlined", "painted"]
 
 CONTEXT = 0.25  # of an object's size that a crop shows of its surroundings, to each side
 FINEST = 4  # points for each pixel of a crop, along an axis, that a larger object is averaged from
 TOGETHER = 4_000_000  # points that are looked up at once
 
 
-def boxes_of(labels: Any) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """The objects of labels (*S): their numbers (n,) in ascending order, first and last + 1 pixel of each (n, d).
-
-    Numbers are int64, or uint64 where they are too large for it.
-    """
+def boxes_by_number(labels: Any) -> dict[int, tuple[slice, ...]]:
+    """The tight box of each object of labels (*S), by its number, above 0 and in ascending order."""
     from scipy.ndimage import find_objects
 
     y = np.asarray(labels)
-    values = None
-    if y.size and int(y.max()) >= min(LISTED, max(2**20, 4 * y.size)):  # by their rank
+    if not y.size:
+        return {}
+    if int(y.max()) < min(LISTED, max(2**20, 4 * y.size)):
+        numbers: Iterable[int] = count(1)
+    else:  # by their rank
         values, ranks = np.unique(y, return_inverse=True)
-        y = np.where(y > 0, ranks.reshape(y.shape) + 1, 0)
-    found = find_objects(y.astype(np.int32, copy=False)) if y.size else []
-    there = np.array([k for k, box in enumerate(found) if box is not None], np.int64)
-    ends = np.array([[(s.start, s.stop) for s in found[k]] for k in there], np.int64).reshape(len(there), y.ndim, 2)
-    numbers = there + 1 if values is None else values[there]
-    if not len(numbers) or int(numbers[-1]) <= np.iinfo(np.int64).max:
-        numbers = numbers.astype(np.int64, copy=False)
-    return numbers, ends[..., 0], ends[..., 1]
+        y, numbers = np.where(y > 0, ranks.reshape(y.shape) + 1, 0), values.tolist()
+    return {
+        n: box for n, box in zip(numbers, find_objects(y.astype(np.int32, copy=False)), strict=False) if box is not None
+    }
+
+
+def boxes_of(labels: Any) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """The same as arrays: numbers (n,), first and last + 1 pixel of each (n, d).
+
+    Numbers are int64, or uint64 where they are too large for it.
+    """
+    found, dims = boxes_by_number(labels), np.ndim(labels)
+    large = max(found, default=0) > np.iinfo(np.int64).max
+    ends = np.array([[(s.start, s.stop) for s in box] for box in found.values()], np.int64).reshape(len(found), dims, 2)
+    return np.array(list(found), np.uint64 if large else np.int64), ends[..., 0], ends[..., 1]
 
 
 def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:

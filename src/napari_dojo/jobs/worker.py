@@ -40,7 +40,7 @@ def main(folder: Path, say: Callable[[Event], None], commands: IO[str]) -> None:
             traceback.print_exc()
             say(Failed(f"{explained(e)} Details are in {folder / 'errors.txt'}."))
         else:
-            say(Failed(explained(e)))
+            say(Failed(explained(e), getattr(e, "code", "")))
 
 
 def events_of(folder: Path, control: Control) -> Iterator[Event]:

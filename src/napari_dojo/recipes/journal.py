@@ -19,6 +19,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.tables import Table, write_csv
 from napari_dojo.io.atomic import remove_parts, write_safely
+from napari_dojo.recipes.recipe import OTHER_RECIPE
 
 __all__ = ["Entry", "Journal", "done_entries"]
 
@@ -85,7 +86,8 @@ class Journal:
             changed = "steps" if before.get("steps") != made_by.get("steps") else "models"
             raise DojoError(
                 f"The results in {self.out} were made by this recipe with other {changed}. Choose another folder for the results, "
-                "or replace them with --overwrite."
+                "or replace them with --overwrite.",
+                code=OTHER_RECIPE,
             )
         if before is None:
             write_safely(path, json.dumps(made_by, indent=1).encode())

@@ -21,6 +21,7 @@ from napari_dojo.settings import Option, PredictSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
 
 __all__ = [
+    "OTHER_RECIPE",
     "STEPS",
     "Classify",
     "Export",
@@ -35,6 +36,8 @@ __all__ = [
     "text_of",
     "write_recipe",
 ]
+
+OTHER_RECIPE = "other recipe"  # code of the error for results that another one made
 
 VERSION = 1
 LONGEST = 2_000_000  # bytes of a recipe

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from napari_dojo.data import edits
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.edits import Box, Edit, Places
+from napari_dojo.data.objects import boxes_by_number
 from napari_dojo.widgets.annotate.history import History, Mark, Ready, changes_in, put, write
 from napari_dojo.widgets.common.accepted import accepted_layer, add_accepted, follow_name
 from napari_dojo.widgets.common.later import later
@@ -176,7 +177,7 @@ class Editing(QObject):
     def places(self) -> Places:
         """Where the objects lie; looked for at once where the thread has not finished."""
         if self._places is None:
-            self._places = Places(edits.boxes_of(self.data) if isinstance(self.data, np.ndarray) else {})
+            self._places = Places(boxes_by_number(self.data) if isinstance(self.data, np.ndarray) else {})
         return self._places
 
     def free_numbers(self, least: int = 1) -> Iterator[int]:
@@ -314,7 +315,7 @@ class Editing(QObject):
         """Other data: look for the objects again."""
         self._places, self._accepted = None, accepted_layer(self._viewer.layers, self.labels)
         if isinstance(self.data, np.ndarray):
-            self._finding.ask(edits.boxes_of, self.data)
+            self._finding.ask(boxes_by_number, self.data)
         self._later()
 
     def _found(self, boxes: Any) -> None:

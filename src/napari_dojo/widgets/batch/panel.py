@@ -19,7 +19,7 @@ from napari_dojo.jobs.requests import recipe_request
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.library import models
 from napari_dojo.recipes.check import Explained, explain
-from napari_dojo.recipes.recipe import Recipe, parsed, read_recipe, text_of, write_recipe
+from napari_dojo.recipes.recipe import OTHER_RECIPE, Recipe, parsed, read_recipe, text_of, write_recipe
 from napari_dojo.recipes.run import in_images
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.files_section import FilesSection
@@ -44,9 +44,8 @@ RUN_TIP = (
 RETRY_TIP = "Try the images that were skipped once more; the others are kept."
 SHOW_TIP = "All images are done. List their results, and write the tables again."
 AGAIN = "Run all again"
-OVERWRITE = " with --overwrite"
 WORDS = {
-    OVERWRITE: f": {AGAIN}",
+    " with --overwrite": f": {AGAIN}",
     " with --channel": " by ⚙, Channel",
     ", or allow any (--any-size)": "",  # no setting of a step
 }  # flags of the command line, and what they are here
@@ -343,7 +342,7 @@ class BatchPanel(Panel):
         elif isinstance(event, Failed):
             self._add()
             self._ready("")
-            self._in_the_way = OVERWRITE in event.sentence
+            self._in_the_way = event.code == OTHER_RECIPE
             self._failed(_in_window(event.sentence))
         elif isinstance(event, Done):
             self._done(event)
