@@ -18,6 +18,7 @@ from napari_dojo.nets import Network
 __all__ = ["Inside", "Stage", "influence", "look"]
 
 SHARE = 0.95  # of the influence on a pixel, that lies in the effective receptive field
+BRIGHT = 99.8  # percentile of the values of a level that is shown as the brightest
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Stage:
     maps : feature maps.
     cell : pixels of the image that one value covers, for each spatial axis.
     parameters : weights and biases.
+    bright : the size of a value that hardly one of its feature maps exceeds.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Stage:
     maps: int
     cell: tuple[float, ...]
     parameters: int
+    bright: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +83,10 @@ def look(net: Network, x: NDArray[np.float32]) -> Inside:
     for name, values in kept.items():
         cell = tuple(n / v for n, v in zip(image.shape[2:], values.shape[1:], strict=True))
         parameters = sum(p.numel() for p in modules[name].parameters())
-        stages.append(Stage(name, _level(name), len(values), cell, parameters))
         part = tuple(slice(0, int(np.ceil(n / c))) for n, c in zip(size, cell, strict=True))
         maps.append(np.ascontiguousarray(values[(slice(None), *part)], np.float32))
+        bright = float(np.nanpercentile(np.abs(maps[-1]), BRIGHT))
+        stages.append(Stage(name, _level(name), len(values), cell, parameters, bright))
     return Inside(tuple(stages), tuple(maps), _kernels(net), influence(net, image, out))
 
 

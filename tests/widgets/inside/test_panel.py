@@ -10,6 +10,7 @@ import pytest
 
 from napari_dojo.models.library import find, models
 from napari_dojo.models.watched import Watched
+from napari_dojo.paths import runs_folder
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.widgets.inside.drawing import words
 from napari_dojo.widgets.inside.panel import NO_IMAGE, NOT_WATCHED, InsidePanel, in_view
@@ -44,20 +45,30 @@ def test_maps_lie_over_the_image_and_one_level_is_shown(qtbot, viewer, inside):
     image = viewer.add_image(simulate("nuclei", (64, 80), 0).image, scale=(0.5, 0.5), translate=(3, 4))
     image.corner_pixels = np.array([[0, 0], [64, 80]])
     looked(qtbot, inside)
-    maps = [layer for key, layer in inside.layers.items() if key.startswith("maps")]
-    assert [layer.data.shape for layer in maps[:2]] == [(48, 32, 40), (72, 16, 20)]
     whole = image.extent.world + 0.25 * np.array([[-1], [1]])
-    for layer in maps:  # the outer edges are those of the image
-        half = np.asarray(layer.scale[1:]) / 2
-        np.testing.assert_allclose(layer.extent.world[:, 1:] + half * np.array([[-1], [1]]), whole, atol=1e-6)
-    assert [layer.visible for layer in maps] == [True] + [False] * (len(maps) - 1)
-    inside.drawing.picked.emit(2)
-    assert [layer.visible for layer in maps].index(True) == 2
-    assert inside.level_box.currentIndex() == 2
+    count = len(viewer.layers)
+    for number, shape in ((0, (48, 32, 40)), (2, (112, 8, 10)), (1, (72, 16, 20))):
+        viewer.dims.set_current_step(0, 111)  # behind the last map of the next level
+        inside.drawing.picked.emit(number)
+        maps = inside.layers["maps"]
+        assert maps.data.shape == shape
+        assert viewer.dims.nsteps[0] == shape[0]  # the slider ends with the maps
+        assert maps.name == f"down {number + 1}: {shape[0]} maps (nuclei-fluorescence)"
+        assert inside.level_box.currentIndex() == number
+        half = np.asarray(maps.scale[1:]) / 2  # the outer edges are those of the image
+        np.testing.assert_allclose(maps.extent.world[:, 1:] + half * np.array([[-1], [1]]), whole, atol=1e-6)
+        assert 0.99 < np.mean(maps.data <= maps.contrast_limits[1]) < 1
+    assert viewer.dims.axis_labels[0] == "map"
+    assert len(viewer.layers) == count == 3  # image, kernels, maps: each layer costs the window its time
+    viewer.layers.remove(maps)
+    inside.show_level(3)
+    assert inside.layers["maps"] in viewer.layers
+    assert len(inside.layers["maps"].data) == 160
     assert inside.layers["kernels"].extent.world[1, 1] < 4
     before = len(viewer.layers)
     looked(qtbot, inside)
     assert len(viewer.layers) == before
+    qtbot.waitUntil(lambda: len(list(runs_folder().iterdir())) == 1)  # the files of the first look are deleted
 
     inside.field_button.setChecked(True)
     assert inside._clicked in viewer.mouse_drag_callbacks

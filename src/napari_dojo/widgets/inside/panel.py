@@ -26,7 +26,7 @@ from napari_dojo.widgets.common.alone import Alone
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.form import described, form_layout, narrow, sentence
 from napari_dojo.widgets.common.inputs import Asked, seen_box
-from napari_dojo.widgets.common.layers import finer_place, likely_axes, provenance
+from napari_dojo.widgets.common.layers import add_quietly, finer_place, likely_axes, provenance
 from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of
@@ -41,7 +41,6 @@ WATCH_TIP = (
 )
 NOT_WATCHED = "Nothing was kept of its training: shipped and imported models have no checks."
 NO_IMAGE, NO_MODEL = "Open an image first.", "There is no model. Train one, or import one."
-BRIGHT = 99.8  # percentile of the values that is the brightest
 FIELD = "Receptive field"
 FIELD_TIP = (
     "Click a pixel of the image: the outer box is all of the image that the prediction there can depend on, "
@@ -67,9 +66,11 @@ class InsidePanel(Panel):
         self.runner = Runner(self)
         self.layers: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
+        self._levels: list[NDArray[np.float32]] = []  # feature maps of each, (maps, *S), in files of the folder
+        self._folder_of_levels: Path | None = None
         self._asked: Asked | None = None
         self._image: Any = None  # the layer that was asked about
-        self._seen: tuple[Any, Asked] | None = None  # the layer and its part that the facts are of
+        self._seen: tuple[Any, Asked, Card] | None = None  # the layer, its part and the model that the facts are of
         self._card: Card | None = None
         self._folder: Path | None = None
         self._watched: Watched | None = None
@@ -89,7 +90,7 @@ class InsidePanel(Panel):
         self.refresh()
 
     def _build(self) -> None:
-        tip = "Show kernels and feature maps of all levels as layers, for the part of the image that is in view."
+        tip = "Show the kernels and the feature maps of a level as layers, for the part of the image that is in view."
         described(self.look_button, "Look inside", tip)
         described(self.level_box, "Feature maps", f"The level whose feature maps are shown. {explain('feature map')}")
         described(self.field_button, FIELD, FIELD_TIP)
@@ -132,7 +133,7 @@ class InsidePanel(Panel):
         self.image_box.fill(images, active if any(active is x for x in images) else None)
         why = NO_IMAGE if self.image_box.layer is None else "" if self.model_box.chosen else NO_MODEL
         self.look_button.setEnabled(not why and not self.runner.busy)
-        self.level_box.setEnabled(bool(self.layers))
+        self.level_box.setEnabled(bool(self._levels))
         self.field_button.setEnabled(self._seen is not None and self._seen[0] in self.viewer.layers)
         model = self.model_box.chosen
         there = model is not None and (model.path / "run" / WATCHED).is_file()
@@ -175,34 +176,29 @@ class InsidePanel(Panel):
     def _heard(self, event: Event) -> None:
         if not isinstance(event, Done | Failed) or self._folder is None:
             return
+        folder, self._folder = self._folder, None
         if isinstance(event, Failed):
             self.message.setText(self.marked("error", event.sentence))
+            discard(folder)
         else:
             self.facts = event.facts
-            self._show(self._folder)
-        discard(self._folder)
-        self._folder = None
+            self._show(folder)
         self.refresh()
 
     # layers
 
     def _show(self, folder: Path) -> None:
-        """Replace the layers of the last look."""
+        """Replace the layers of the last look; the folder is deleted when they are replaced, too."""
         asked, card = self._asked, self._card
         assert asked is not None
         assert card is not None
         self._remove()
-        self._seen = self._image, asked
-        for number, stage in enumerate(self.facts["stages"]):
-            maps = np.load(folder / f"maps-{number}.npy")
-            between, place = stacked(asked, stage["cell"], card)
-            maps = maps.reshape(len(maps), *between, *maps.shape[1:])
-            self._add(f"maps {number}", maps, f"{stage['name']}: {len(maps)} maps ({card.name})", place)
+        self._seen, self._folder_of_levels = (self._image, asked, card), folder
+        self._levels = [np.load(folder / f"maps-{k}.npy", mmap_mode="r") for k in range(len(self.facts["stages"]))]
         kernels = np.load(folder / "kernels.npy")
-        self._add(
-            "kernels", kernel_picture(kernels), f"{len(kernels)} kernels ({card.name})", self._left_of(asked, kernels)
-        )
-        self.level_box.clear()
+        picture, high = kernel_picture(kernels), float(np.abs(kernels).max()) or 1.0
+        look = {"colormap": "PiYG", "contrast_limits": (-high, high), **self._left_of(asked, picture)}
+        self._add("kernels", picture, f"{len(kernels)} kernels ({card.name})", look)
         self.level_box.addItems([f"{s['name']}: {s['maps']} maps, {s['cell'][-1]:g} px" for s in self.facts["stages"]])
         self.drawing.show_stages(self.facts["stages"])
         self.show_level(0)
@@ -212,26 +208,16 @@ class InsidePanel(Panel):
         )
         self.message.setText(
             f"{self.facts['parameters']:,} parameters. A pixel depends on the image up to {radius} px away; 95 % of the "
-            f"influence comes from up to {effective} px.{zoomed} The slider below the image goes through the maps."
+            f'influence comes from up to {effective} px.{zoomed} The slider "map" below the image goes through the maps.'
         )
 
-    def _add(self, key: str, data: NDArray[np.float32], name: str, place: dict[str, Any]) -> None:
-        from napari.layers import Image
-
-        high = float(np.nanpercentile(np.abs(data), BRIGHT)) or 1.0
-        look = {"colormap": "viridis", "contrast_limits": (0.0, high)}
-        if key == "kernels":
-            look = {"colormap": "PiYG", "contrast_limits": (-high, high)}
+    def _add(self, key: str, data: NDArray[np.float32], name: str, look: dict[str, Any]) -> None:
         about = provenance("preview", self.image_box.currentText())
-        selected = set(self.viewer.layers.selection)
-        layer = self.layers[key] = Image(data, name=name, visible=key == "kernels", metadata=about, **look, **place)
-        self.viewer.layers.append(layer)
-        self.viewer.layers.selection = selected
+        self.layers[key] = add_quietly(self.viewer, data, name, False, metadata=about, **look)
 
-    def _left_of(self, asked: Asked, kernels: NDArray[np.float32]) -> dict[str, Any]:
+    def _left_of(self, asked: Asked, picture: NDArray[np.float32]) -> dict[str, Any]:
         """The place of the kernels: left of the image part, as high as it."""
         high = asked.image.shape[asked.axes.names.index("Y")]
-        picture = kernel_picture(kernels)
         factor = high / picture.shape[0]
         place = flat(asked.placement)
         step = np.asarray(place["scale"])
@@ -239,24 +225,46 @@ class InsidePanel(Panel):
         return {**place, "scale": step * factor, "translate": start}
 
     def show_level(self, number: int) -> None:
-        """Show the feature maps of one level, and hide those of the others."""
-        for key, layer in self.layers.items():
-            if key.startswith("maps") and layer in self.viewer.layers:
-                layer.visible = key == f"maps {number}"
-        dims, maps = self.viewer.dims, self.layers.get(f"maps {number}")
-        first = dims.ndim - maps.ndim if maps is not None else -1
-        if maps is not None and first >= 0 and dims.current_step[first] >= len(maps.data):
-            dims.set_current_step(first, 0)
+        """Show the feature maps of one level in the layer of those of another: each layer costs the window .2 s, and
+        the slider ends with the maps.
+        """
+        if not 0 <= number < len(self._levels) or self._seen is None:
+            return
+        _, asked, card = self._seen
+        stage, maps = self.facts["stages"][number], np.array(self._levels[number])
+        between, place = stacked(asked, stage["cell"], card)
+        maps = maps.reshape(len(maps), *between, *maps.shape[1:])
+        name, limits = f"{stage['name']}: {len(maps)} maps ({card.name})", (0.0, stage["bright"] or 1.0)
+        dims, layer = self.viewer.dims, self.layers.get("maps")
+        if layer is None or layer not in self.viewer.layers:
+            self._add("maps", maps, name, {"colormap": "viridis", "contrast_limits": limits, **place})
+        else:
+            first = dims.ndim - layer.ndim
+            if dims.current_step[first] >= len(maps):
+                dims.set_current_step(first, 0)
+            layer.data, layer.name, layer.visible = maps, name, True
+            layer.scale, layer.translate = place["scale"], place["translate"]
+            layer.contrast_limits_range = layer.contrast_limits = limits
         self.level_box.setCurrentIndex(number)
         self.drawing.mark(number)
 
     def _remove(self) -> None:
         self._watched = None
+        self._forget_levels()
         self._alone.put_back()
         for layer in self.layers.values():
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.layers = {}
+
+    def _forget_levels(self, wait: bool = False) -> None:
+        """Delete the files of the feature maps; the layer that shows one level stays."""
+        folder, self._folder_of_levels = self._folder_of_levels, None
+        self._levels = []
+        self.level_box.clear()
+        self.drawing.show_stages([])
+        if folder is not None:
+            discard(folder, wait)
 
     # how it was trained
 
@@ -317,7 +325,7 @@ class InsidePanel(Panel):
         from napari.layers import Shapes
 
         assert self._seen is not None
-        (layer, asked), y_x = self._seen, np.round(np.asarray(at, float))
+        (layer, asked, _), y_x = self._seen, np.round(np.asarray(at, float))
         corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
         boxes = [y_x + corners * (np.asarray(self.facts[k][-2:]) + 0.5) for k in ("radius", "effective")]
         shapes = self.layers.get("field")
@@ -343,6 +351,7 @@ class InsidePanel(Panel):
         """Stop, and leave the layers to the user."""
         if not self._ended:
             folder, self._folder = self._folder, None
+            self._forget_levels(wait=True)
             self._listen(False)
             self._alone.put_back()
             self.viewer.dims.events.current_step.disconnect(self._say_check)
@@ -409,8 +418,8 @@ def stacked(asked: Asked, cell: Any, card: Card) -> tuple[tuple[int, ...], dict[
         size = len(place[k])
         grown[k] = np.eye(size + 1)
         grown[k][1:, 1:] = place[k]
-    labels = {"axis_labels": ["map", *place["axis_labels"]]} if "axis_labels" in place else {}
-    return (1,) * (n - len(cell)), {**grown, "units": ["pixel", *place["units"]], **labels}
+    labels = ["map", *place.get("axis_labels", [str(k - n) for k in range(n)])]
+    return (1,) * (n - len(cell)), {**grown, "units": ["pixel", *place["units"]], "axis_labels": labels}
 
 
 def kernel_picture(kernels: NDArray[np.float32]) -> NDArray[np.float32]:
