@@ -130,7 +130,7 @@ def test_strokes_are_scored_as_strokes_and_whole_objects_as_whole(
     one = str(data / "images" / "0.tif")
     given = ["--input", one, "--target", one, "--annotation", "strokes"]
     assert main(["evaluate", "denoise-fluorescence", *given]) == 2
-    assert "--annotation is not for models of the task denoise" in sentence(capsys)
+    assert "--annotation is not for denoise-fluorescence, a model of the task denoise" in sentence(capsys)
     assert main(["evaluate", str(data / "m"), *given[:4], "--objects", str(data / "m")]) == 2
     assert "The model m predicts no images to find objects in. Leave --objects out." in sentence(capsys)
     assert main(["evaluate", "denoise-fluorescence", *given[:4], "--objects", "denoise-fluorescence"]) == 2
@@ -319,12 +319,23 @@ def test_what_means_nothing_for_a_model_is_refused(data: Path, capsys: pytest.Ca
     for flag, command in {
         "--target": ["predict", grey, images, *out, "--target", labels],
         "--uncertainty": ["predict", grey, images, *out, "--uncertainty"],
+        "--dtype": ["predict", grey, images, *out, "--dtype", "input"],
+        "--any-size": ["predict", noise, images, *out, "--any-size"],
+        "--planes": ["predict", noise, images, *out, "--planes", "number"],
+        "--diameter": ["evaluate", noise, "--input", images, "--target", images, "--diameter", "9"],
         "--unsure": ["predict", grey, images, *out, "--unsure", "0.8"],
         "--threshold": ["predict", noise, images, *out, "--threshold", "0.8"],
         "--classes": ["evaluate", grey, "--input", images, "--target", labels, "--classes", "no.csv"],
     }.items():
         assert main(command) == 2
-        assert f"{flag} is not for models of the task" in sentence(capsys)
+        task = "denoise" if noise in command else "instances"
+        said = f"{flag} is not for {command[1]}, a model of the task {task} for planes. Leave it out."
+        assert said in sentence(capsys)
+    for flag in ("--uncertainty", "--planes=number"):  # nothing is written that they could change
+        with pytest.raises(SystemExit) as left:
+            main(["evaluate", noise, "--input", images, "--target", images, flag])
+        assert left.value.code == 2
+        assert f"unrecognized arguments: {flag}" in sentence(capsys)
     pair = ["models", "export", grey, "--then", noise, "--out", str(data / "pair.zip")]
     assert main(pair) == 2
     assert "gives no classes to objects" in sentence(capsys)

@@ -109,6 +109,13 @@ def test_objects_that_another_model_finds_are_classified_at_once(
     assert [int(r["label"]) for r in found if r["file"] == "0.tif"] == list(range(1, labels.max() + 1))
     assert labels.max() > 0
     assert {r["class"] for r in found} <= {"plain", "ring"}
+    argv = ["predict", "objects-grey", *map(str, files), "--device", "cpu", "--then", str(model)]
+    for sure in ("1", "0"):  # said of the classes, with a value of the objects beside it
+        out = tmp_path / sure
+        assert main([*argv, "--out", str(out), "--unsure", sure, "--minimum-area", "1"]) == 0
+        assert rows(out)
+        assert {r["class"] for r in rows(out)} & {"unsure"} == ({"unsure"} if sure == "1" else set())
+    assert main([*argv, "--out", str(tmp_path / "no"), "--unsure", "2"]) == 2
 
 
 def test_objects_are_scored(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

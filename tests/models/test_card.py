@@ -3,14 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
-from napari_dojo.data.normalize import Rule
+from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
-from napari_dojo.models.card import Card, Folder, read_card
+from napari_dojo.models.card import Card, Folder, read_card, settings_of
 
 CARD = Card(
     "nuclei", "instances", {"diameter": 20.0}, {"threshold": 0.5}, "unet", {"stem": (2, 2), "width": 8},
@@ -145,3 +146,20 @@ def test_no_model_at_all(tmp_path):
 def test_a_card_needs_no_torch():
     code = "import sys, napari_dojo.models.card as c; assert not {'torch', 'bioimageio', 'napari'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_that_mean_something_for_a_model():
+    always = {"channel", "device", "tta"}
+    of = [  # the settings that mean something besides
+        (CARD, {"diameter", "frames", "planes", "tile"}),
+        (replace(CARD, spatial="ZYX"), {"diameter", "frames", "tile"}),
+        (replace(CARD, task="semantic", options={}, decoding={}, diameter=None), {"frames", "tile"}),
+        (replace(CARD, task="denoise", options={}, decoding={}), {"uncertainty", "dtype", "frames", "tile"}),
+        (
+            replace(CARD, task="upscale", options={}, decoding={}, upsampling={"Y": 2, "X": 2}),
+            {"uncertainty", "dtype", "frames", "tile", "any_size"},
+        ),
+        (replace(CARD, task="classify", rule=Rule(shared=Normalization((0.0,), (1.0,)))), set()),
+    ]
+    for card, meant in of:
+        assert {field.name for field in settings_of(card)} == always | meant, card.task

@@ -46,6 +46,11 @@ def test_each_step_is_a_sentence(plate: Path, recipe: Made) -> None:
         ("- predict: {model: bright}\n- export: {images: true}", "No step predicts an image"),
         ("- predict: {model: same}\n- export", "Nothing would be written"),
         ("- predict: {model: same}", "Nothing would be written"),
+        (
+            "- predict: {model: same, planes: number}\n- export: {images: true}",
+            "planes is not for same (denoise). Remove it.",
+        ),
+        ("- predict: {model: bright, dtype: input}", "dtype is not for bright (instances). Remove it."),
         ("- predict: {model: bright}\n- export\n- measure", "There is one export step, the last"),
         ("- predict: {model: bright, enabled: false}\n", "No step applies a model"),
     ],

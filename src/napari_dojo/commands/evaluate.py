@@ -7,13 +7,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from napari_dojo.commands.flags import flag, flags, json_flag, of_task, refused, values
+from napari_dojo.commands.flags import flag, flags, json_flag, of_model, refused
 from napari_dojo.commands.show import warn, watched
 from napari_dojo.errors import DojoError
-from napari_dojo.settings import PredictSettings, checked, fields_of_data
+from napari_dojo.settings import PredictSettings, checked, fields_of, fields_of_data
 from napari_dojo.tasks import TASKS
 
 __all__ = ["add_evaluate"]
+
+_ANNOTATION = [field for task in TASKS.values() for field in fields_of_data(task.options)]
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +37,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="predicted images only: compare the objects that this model finds in them and in the ground truth",
     )
-    flags(parser, PredictSettings)
+    flags(
+        parser, PredictSettings, without=("uncertainty", "planes")
+    )  # nothing is written, and stacks are scored as they are
     group = parser.add_argument_group("the ground truth")
-    for field in (f for task in TASKS.values() for f in fields_of_data(task.options)):
+    for field in _ANNOTATION:
         flag(group, field)
     json_flag(parser)
     parser.set_defaults(run=_evaluate)
@@ -49,7 +53,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from napari_dojo.io.atomic import check_writable
     from napari_dojo.io.datasets import DatasetFiles, read_dataset
     from napari_dojo.models.bundle import load
-    from napari_dojo.models.card import options_of
+    from napari_dojo.models.card import options_of, settings_of
     from napari_dojo.models.library import find
 
     bundle = load(find(args.model))
@@ -57,14 +61,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.target is None and task.result.dense:
         raise DojoError("Ground truth is needed to evaluate this model. Name it with --target.")
     if args.classes and task.result.dense:
-        raise refused("--classes", task)
-    settings = checked(PredictSettings, values(args, PredictSettings))
+        raise refused("--classes", bundle.card)
+    settings = checked(
+        PredictSettings, of_model(args, bundle.card, fields_of(PredictSettings), settings_of(bundle.card))
+    )
     objects = load(find(args.objects)) if args.objects else None
     if objects and not task.result.intensities:
         raise DojoError(f"The model {bundle.card.name} predicts no images to find objects in. Leave --objects out.")
     if objects and not TASKS[objects.card.task].result.objects:
         raise DojoError(f"The model {objects.card.name} detects no objects. Name one that does with --objects.")
-    options = replace(options_of(bundle.card), **of_task(args, task, lambda task: fields_of_data(task.options)))
+    options = replace(options_of(bundle.card), **of_model(args, bundle.card, _ANNOTATION, fields_of_data(task.options)))
     if args.out:
         check_writable(args.out)
         if not args.overwrite:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
 from napari_dojo.errors import DojoError
 from napari_dojo.settings import Field, fields_of
-from napari_dojo.tasks import TASKS, Task
 
-__all__ = ["flag", "flags", "json_flag", "of_task", "pattern_flags", "refused", "values"]
+if TYPE_CHECKING:
+    from napari_dojo.models.card import Card
+
+__all__ = ["flag", "flags", "json_flag", "of_model", "pattern_flags", "refused", "values"]
 
 
-def flags(parser: Any, cls: type) -> None:
+def flags(parser: Any, cls: type, without: Collection[str] = ()) -> None:
     """One flag for each option of a settings class; one that is there already, by the same name, stays as it is."""
     for field in fields_of(cls):
-        flag(parser, field)
+        if field.name not in without:
+            flag(parser, field)
 
 
 def flag(parser: Any, field: Field) -> None:
@@ -52,21 +55,20 @@ def values(args: argparse.Namespace, cls: type) -> dict[str, Any]:
     return {k: _split(f, v) for f in fields_of(cls) if (v := given[f.name]) is not None for k in [f.name]}
 
 
-def of_task(args: argparse.Namespace, task: Task, fields: Callable[[Task], Iterable[Field]]) -> dict[str, Any]:
-    """What was given for a model, of flags that each task has its own of; DojoError where its task does not know one."""
-    given = {
-        f.name: (f, v) for other in TASKS.values() for f in fields(other) if (v := getattr(args, f.name)) is not None
-    }
-    own = {f.name for f in fields(task)}
+def of_model(args: argparse.Namespace, card: Card, known: Iterable[Field], own: Iterable[Field]) -> dict[str, Any]:
+    """What was given for a model, of the flags of ``known``; DojoError where one is not its ``own`` and so means nothing."""
+    given = {f.name: (f, v) for f in known if (v := getattr(args, f.name, None)) is not None}
+    mine = {f.name for f in own}
     for name, (field, _) in given.items():
-        if name not in own:
-            raise refused(field.flag, task)
+        if name not in mine:
+            raise refused(field.flag, card)
     return {name: _split(field, value) for name, (field, value) in given.items()}
 
 
-def refused(flag: str, task: Task) -> DojoError:
-    """What is said of a flag that means nothing for models of a task."""
-    return DojoError(f"{flag} is not for models of the task {task.name}. Leave it out.")
+def refused(flag: str, card: Card) -> DojoError:
+    """What is said of a flag that means nothing for a model."""
+    works_in = "planes" if card.spatial == "YX" else "volumes"
+    return DojoError(f"{flag} is not for {card.name}, a model of the task {card.task} for {works_in}. Leave it out.")
 
 
 def _split(field: Field, value: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dojo.commands.flags import flags, json_flag, of_task, pattern_flags, refused, values
+from napari_dojo.commands.flags import flags, json_flag, of_model, pattern_flags, refused
 from napari_dojo.commands.show import last, watched
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Control, Done, Event, Message
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_dojo.models.card import Card
 
 __all__ = ["add_predict"]
+
+_DECODING = [field for task in TASKS.values() for field in fields_of(task.decoding)]
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
@@ -84,31 +86,32 @@ def _add_beside(parser: argparse.ArgumentParser) -> None:
 def _add_decoding(parser: argparse.ArgumentParser) -> None:
     """One flag for each decoding value of any task."""
     group = parser.add_argument_group("decoding (default: as the model says)")
-    for task in TASKS.values():
-        for field in fields_of(task.decoding):
-            if not any(field.flag in a.option_strings for a in group._group_actions):
-                group.add_argument(field.flag, type=field.kind, help=field.option.help)
+    for field in _DECODING:
+        if not any(field.flag in a.option_strings for a in group._group_actions):
+            group.add_argument(field.flag, type=field.kind, help=field.option.help)
 
 
 def _predict(args: argparse.Namespace) -> int:
     from napari_dojo.inference.apply import apply
     from napari_dojo.inference.sources import FileSource
     from napari_dojo.io.selection import Selection
-    from napari_dojo.models.card import read_card
-    from napari_dojo.models.library import find
+    from napari_dojo.models.card import decoding_of, read_card, settings_of
+    from napari_dojo.models.library import classifier_for, find
 
-    settings = checked(PredictSettings, values(args, PredictSettings))
     card = read_card(find(args.model))
     task = TASKS[card.task]
-    given = of_task(args, task, lambda task: fields_of(task.decoding))
+    settings = checked(PredictSettings, of_model(args, card, fields_of(PredictSettings), settings_of(card)))
     if args.target and task.result.dense:
-        raise refused("--target", task)
-    if settings.uncertainty and not task.result.intensities:
-        raise refused("--uncertainty", task)
+        raise refused("--target", card)
+    second = read_card(classifier_for(card, args.then)) if args.then else None
+    own, further = (() if c is None else fields_of(TASKS[c.task].decoding) for c in (card, second))
+    given = of_model(args, card, _DECODING, (*own, *further))
+    decoding = decoding_of(card, {f.name: given[f.name] for f in own if f.name in given})
+    classes = second and decoding_of(second, {f.name: given[f.name] for f in further if f.name in given})
     subfolders = args.subfolders or not task.result.dense  # classes have a folder each
     files = Selection(tuple(args.inputs), tuple(args.include or ()), tuple(args.exclude or ()), subfolders)
     inputs = tuple(files.files(without=args.out))
-    sink, large = _whole_or_partly(args, _results(args, card, inputs, settings))
+    sink, large = _whole_or_partly(args, _results(args, card, inputs, settings, classes))
     labels = _labels_of(inputs, args.target) if args.target else {}
     todo = tuple(range(len(inputs)))
     if args.skip_existing:
@@ -122,11 +125,8 @@ def _predict(args: argparse.Namespace) -> int:
     sink.check()  # says what is wrong before torch is loaded
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
-    from napari_dojo.models.card import decoding_of
 
-    bundle = load(find(args.model))
-    decoding: Any = checked(task.decoding, {**asdict(decoding_of(bundle.card)), **given})
-    ready = Ready.of(bundle, settings, decoding)
+    ready = Ready.of(load(find(args.model)), settings, decoding)
     if args.scheduler:
         events = _on_cluster(args, sink, ready)
     else:
@@ -136,17 +136,22 @@ def _predict(args: argparse.Namespace) -> int:
     return _predicted(args, done)
 
 
-def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], settings: PredictSettings) -> TiffSink:
-    """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none."""
+def _results(
+    args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], settings: PredictSettings, classes: Any
+) -> TiffSink:
+    """Where predictions of whole images go; DojoError where tables or ROIs are wanted of what has none.
+
+    ``classes`` : how the maps of a second model become classes.
+    """
     from napari_dojo.inference.tables import TABLES, USUAL, chosen_measurements
     from napari_dojo.inference.tiff_sink import TiffSink, further_files
-    from napari_dojo.models.library import classifier_for
+    from napari_dojo.models.library import find
 
     result = TASKS[card.task].result
     tables, names = args.tables or args.measure is not None, USUAL
     if args.measure is not None:
         names = chosen_measurements([n.strip() for n in args.measure.split(",") if n.strip()])
-    then = str(classifier_for(card, args.then)) if args.then else ""
+    then = str(find(args.then)) if args.then else ""
     if (tables or args.rois) and result not in TABLES:
         raise DojoError(
             f"The model {card.name} predicts no labels; tables and ROIs are of objects and classes. "
@@ -160,6 +165,7 @@ def _results(args: argparse.Namespace, card: Card, inputs: tuple[Path, ...], set
         rois=args.rois,
         measurements=names,
         then=then,
+        then_decoding=classes,
         classes=not result.dense,
         also=further_files(card, settings),
         device=settings.device,

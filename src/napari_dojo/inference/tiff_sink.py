@@ -107,6 +107,7 @@ class TiffSink(Sink):
     mark : added to the names, such as " (predicted by M)".
     rois : write ``<stem>.zip`` with the outlines for ImageJ beside each prediction with objects.
     then : the folder of a model that gives each predicted object a class, on this ``device``; empty: none.
+    then_decoding : how its maps become a class; None: as it says.
     classes : predictions are classes, so that nothing but their table is written.
     resumed : the images are those that are `left`; of a file with several, those that are done are done again.
     also : what ends the names of further files beside each prediction, such as ``_uncertainty.tif``.
@@ -121,6 +122,7 @@ class TiffSink(Sink):
     measurements: tuple[str, ...] = USUAL
     rois: bool = False
     then: str = ""
+    then_decoding: Any = None
     classes: bool = False
     resumed: bool = False
     also: tuple[str, ...] = ()
@@ -251,7 +253,7 @@ class TiffSink(Sink):
             raise DojoError(
                 f"The model {bundle.card.name} gives no classes to objects. Name a model of the task classify."
             )
-        return Ready.of(bundle, PredictSettings(device=self.device))
+        return Ready.of(bundle, PredictSettings(device=self.device), self.then_decoding)
 
     def _classified(self, image: Input, found: Prediction) -> Prediction:
         """The classes of predicted objects."""

@@ -103,13 +103,10 @@ def _predict(request: PredictImages | PredictFiles, folder: Path, control: Contr
     from napari_dojo.inference.predict import Ready
     from napari_dojo.models.bundle import load
     from napari_dojo.models.card import decoding_of
-    from napari_dojo.settings import checked
-    from napari_dojo.tasks import TASKS
 
     sources, sink = request.sources(folder), request.sink(folder)
     bundle = load(request.model)
-    own = asdict(decoding_of(bundle.card))
-    decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **request.decoding})
+    decoding = decoding_of(bundle.card, request.decoding)
     yield from apply(Ready.of(bundle, request.settings, decoding), sources, sink, control)
 
 

@@ -19,10 +19,10 @@ from napari_dojo.data.channels import in_order
 from napari_dojo.data.normalize import Normalization, Rule
 from napari_dojo.errors import DojoError
 from napari_dojo.models.plain_yaml import plain_yaml
-from napari_dojo.settings import checked, fields_of
+from napari_dojo.settings import Field, PredictSettings, checked, fields_of
 from napari_dojo.tasks import TASKS
 
-__all__ = ["Card", "Folder", "decoding_of", "options_of", "read_card"]
+__all__ = ["Card", "Folder", "decoding_of", "options_of", "read_card", "settings_of"]
 
 FORMAT = 1
 LARGEST = 4_000_000  # bytes of an rdf.yaml
@@ -367,10 +367,25 @@ def options_of(card: Card) -> Any:
         raise DojoError(f"The model {card.name} is damaged: its options do not fit ({e}).") from e
 
 
-def decoding_of(card: Card) -> Any:
-    """How a model's maps become its result, as its task's dataclass."""
+def decoding_of(card: Card, given: Mapping[str, Any] | None = None) -> Any:
+    """How a model's maps become its result, as its task's dataclass; ``given`` : values in place of the model's own."""
     options_of(card)
-    return checked(TASKS[card.task].decoding, card.decoding)
+    return checked(TASKS[card.task].decoding, {**card.decoding, **(given or {})})
+
+
+def settings_of(card: Card) -> tuple[Field, ...]:
+    """The options of `PredictSettings` that mean something for a model."""
+    kind = TASKS[card.task].result
+    means = {
+        "diameter": kind.zooms and card.diameter is not None,
+        "uncertainty": kind.intensities,
+        "dtype": kind.intensities,
+        "any_size": bool(card.upsampling),
+        "frames": card.rule.shared is None,
+        "planes": kind.objects and card.spatial == "YX",
+        "tile": kind.dense,
+    }
+    return tuple(field for field in fields_of(PredictSettings) if means.get(field.name, True))
 
 
 def _numbers(values: Any) -> Normalization | None:

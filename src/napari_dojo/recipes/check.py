@@ -15,12 +15,12 @@ from napari_dojo.inference.geometry import Image, Input, resolve
 from napari_dojo.inference.tables import MEASUREMENTS, UNSURE, class_names
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
-from napari_dojo.models.card import Card, decoding_of, read_card
+from napari_dojo.models.card import Card, decoding_of, read_card, settings_of
 from napari_dojo.models.library import find
 from napari_dojo.recipes.journal import Journal, done_entries
 from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Predict, Recipe, Step
 from napari_dojo.recipes.tidy import NO_PYARROW, has_pyarrow, names_of
-from napari_dojo.settings import checked, fields_of
+from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS
 
 __all__ = ["Explained", "explain", "problems", "sentence_of"]
@@ -223,16 +223,17 @@ def _place_sentence(recipe: Recipe, number: int, step: Step) -> str:
 
 
 def _checked_card(recipe: Recipe, step: OfModel) -> Card:
-    """The card of a step's model; DojoError where there is none, or a value of decoding is not its."""
+    """The card of a step's model; DojoError where there is none, or a value means nothing for it."""
     card = read_card(find(recipe.model(step)))
-    task = TASKS.get(card.task)
     own = asdict(decoding_of(card))
-    assert task is not None  # decoding_of refuses others
-    foreign = [k for k in step.decoding if k not in own]
-    if foreign:
+    task = TASKS[card.task]
+    asked, meant = ({f.name for f in fields} for fields in (fields_of(PredictSettings), settings_of(card)))
+    if useless := [k for k in step.values() if k in asked - meant]:
+        raise DojoError(f"{useless[0]} is not for {step.model} ({task.name}). Remove it.")
+    if foreign := [k for k in step.decoding if k not in own]:
         known = ", ".join(f.name for f in fields_of(task.decoding)) or "none"
         raise DojoError(f"{step.model} ({task.name}) has no {foreign[0]!r} to decode with. Choose among: {known}.")
-    checked(task.decoding, {**own, **step.decoding})
+    decoding_of(card, step.decoding)
     return card
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,6 @@ from napari_dojo.recipes.journal import Entry, Journal, done_entries
 from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Recipe, text_of, write_recipe
 from napari_dojo.recipes.state import Found, State, classified, filtered, measured, to_classify
 from napari_dojo.recipes.tidy import joined, names_of, rows_of, write_parquet, write_skipped
-from napari_dojo.settings import checked
 from napari_dojo.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -224,9 +223,7 @@ def _prepared(recipe: Recipe, output: _Output) -> tuple[list[Doing], int]:
     for number, step in recipe.active:
         if isinstance(step, OfModel):
             bundle = load(find(recipe.model(step)))
-            own = asdict(decoding_of(bundle.card))
-            decoding: Any = checked(TASKS[bundle.card.task].decoding, {**own, **step.decoding})
-            ready = Ready.of(bundle, step.settings, decoding)
+            ready = Ready.of(bundle, step.settings, decoding_of(bundle.card, step.decoding))
             cores = ready.predictor.device.cores
             done = partial(_classified, step) if isinstance(step, Classify) else partial(_predicted, output)
             doing.append(partial(done, number, ready))

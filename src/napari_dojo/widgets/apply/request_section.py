@@ -28,7 +28,7 @@ from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import expected_diameter, misfit
 from napari_dojo.inference.linking import linked_axes
 from napari_dojo.jobs.runs import run_folder
-from napari_dojo.models.card import Card
+from napari_dojo.models.card import Card, settings_of
 from napari_dojo.models.library import Model
 from napari_dojo.settings import PredictSettings, fields_of
 from napari_dojo.tasks import TASKS
@@ -234,7 +234,7 @@ class Request(QWidget):
         self.about.setText(model_words(model.card) if model else NO_MODEL)
         self.about.setToolTip(model_details(model.card) if model else "")
         self.inside_button.setEnabled(model is not None)
-        self.how.show_row("uncertainty", model is not None and TASKS[model.card.task].result.intensities)
+        self.how.show_row("uncertainty", "uncertainty" in self._meant)
         if model is not None:
             self.batch.set_model(model.name, TASKS[model.card.task].result)
         self._show_axes()
@@ -302,7 +302,7 @@ class Request(QWidget):
         count = 1
         if subject is not None and card is not None and not self._why_unfit(card):
             count = Axes(card.axes_for(self.third_box.currentData(), subject.shape), card.spatial).count(subject.shape)
-        self.how.show_row("frames", count > 1)
+        self.how.show_row("frames", count > 1 and "frames" in self._meant)
         self.how.show_automatic({"frames": card.rule.frames if card else None})
         linked = False
         if count > 1 and card is not None:
@@ -328,6 +328,11 @@ class Request(QWidget):
         if self.how.shown_values().get("planes") == "link":
             return "It classifies objects in planes: number them in each plane."
         return self._why_unfit(card)
+
+    @property
+    def _meant(self) -> set[str]:
+        """The settings that mean something for the model."""
+        return {field.name for field in settings_of(self.model.card)} if self.model else set()
 
     @property
     def _settings(self) -> PredictSettings:

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_dojo.inference.filters import Limits
+from napari_dojo.models.card import settings_of
 from napari_dojo.models.library import Model
 from napari_dojo.recipes.recipe import Classify, Export, Filter, Measure, OfModel, Predict, Recipe, Step
 from napari_dojo.settings import PredictSettings, fields_of
@@ -62,7 +63,8 @@ class ModelRow(QWidget):
             button.setAutoRaise(True)
             described(button, tip.partition(":")[0].rstrip("."), tip)
         fields = {f.name: f for f in fields_of(PredictSettings)}
-        self.form = Form([fields[name] for name in SET])
+        self._fields = [fields[name] for name in SET]
+        self.form = Form(self._fields)
         self.form.set_values({k: v for k, v in asdict(step.settings).items() if v is not None})
         self.form.hide()
         self.more.setCheckable(True)
@@ -79,7 +81,19 @@ class ModelRow(QWidget):
         self.more.toggled.connect(self.form.setVisible)
         self.form.changed.connect(self.changed)
         self.on.toggled.connect(lambda *_: self.changed.emit())
-        self.box.currentIndexChanged.connect(lambda *_: self.changed.emit())
+        self.box.currentIndexChanged.connect(self._chosen)
+        self._show_settings()
+
+    def _chosen(self, *_: Any) -> None:
+        self._show_settings()
+        self.changed.emit()
+
+    def _show_settings(self) -> None:
+        """Offer what means something for the model; of one that is not known, all."""
+        card = next((m.card for m in self._models if m.name == self.box.currentData()), None)
+        meant = {f.name for f in (self._fields if card is None else settings_of(card))}
+        for field in self._fields:
+            self.form.show_row(field.name, field.name in meant)
 
     def _kind(self, model: str) -> type[Predict | Classify]:
         """Whether a model classifies objects."""
@@ -110,6 +124,7 @@ class ModelRow(QWidget):
         self.box.clear()
         self._fill(models, chosen)
         self.box.blockSignals(False)
+        self._show_settings()
 
     @property
     def step(self) -> OfModel:
@@ -117,7 +132,8 @@ class ModelRow(QWidget):
         model = str(self.box.currentData() or "")
         kind = self._kind(model)
         kept = self._step if (model, kind) == (self._step.model, type(self._step)) else kind(model)
-        settings = replace(kept.settings, **self.form.values())
+        usual = {f.name: f.default for f in self._fields}
+        settings = replace(kept.settings, **{**usual, **self.form.shown_values()})
         return replace(kept, settings=settings, enabled=self.on.isChecked(), line=0)
 
 
