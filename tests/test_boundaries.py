@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import napari_dojo
+from napari_dojo.data import kinds
 from napari_dojo.tasks import TASKS
 
 ROOT = Path(napari_dojo.__file__).parent
@@ -354,7 +355,7 @@ def test_imports_are_read_right(source: str, package: bool, expected: list[tuple
 # what the source must not ask -----------------------------------------------------------------------------------------
 
 TASK_NAMES = set(TASKS)
-KIND_NAMES = {"LABELS", "CLASSES", "IMAGE", "CATEGORY"}
+KIND_NAMES = {name for name, value in vars(kinds).items() if isinstance(value, kinds.Kind)}
 VALUES = {
     "jobs.scripts",
     "models.card",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from given import target_of
 from napari.layers import Image, Labels
 from scipy.ndimage import gaussian_filter
 
@@ -73,9 +74,8 @@ def case(task: str, axes: str, **options: Any) -> Case:
         y = discs(dims, seed)
         clean = gaussian_filter(100.0 * (y > 0) + 20, 1).astype(np.float32)
         noisy = np.random.default_rng(seed).normal(clean, 8).clip(0).astype(np.uint16)
-        fine = np.repeat(np.repeat(clean, 2, -1), 2, -2) if task == "upscale" else clean
         inputs.append(np.stack([noisy, noisy // 2]) if axes.startswith("C") else noisy)
-        targets.append({"instances": y, "semantic": (y > 0).astype(np.uint8) + 1}.get(task, fine))
+        targets.append(target_of(task, y, clean, **options))
     return Case(task, axes, inputs, None if TASKS[task].target is None else targets, options)
 
 
@@ -104,27 +104,19 @@ def classes(axes: str, colours: bool = False, **more: Any) -> Case:
     return Case("classify", axes, inputs, targets, {}, more)
 
 
+DENSE = [name for name, task in TASKS.items() if task.result.dense]
 CASES = {
     "classify-2d": classes("YX"),
     "classify-3d": classes("ZYX", validation=0.2),  # without a cross-validation
     "classify-colour": classes("YXC", colours=True, validation=0.2),
-    "instances-2d": case("instances", "YX"),
-    "instances-3d": case("instances", "ZYX"),
+    **{f"{name}-2d": case(name, "YX") for name in DENSE},
+    **{f"{name}-3d": case(name, "ZYX") for name in DENSE},
     "instances-channels": case("instances", "CYX"),
-    "semantic-2d": case("semantic", "YX"),
-    "semantic-3d": case("semantic", "ZYX"),
-    "denoise-2d": case("denoise", "YX"),
-    "denoise-3d": case("denoise", "ZYX"),
     "denoise-squared": case("denoise", "YX", loss="squared", register=True),
     "denoise-series": series("denoise", context=1),
     "instances-series": series("instances"),
-    "noise2void-2d": case("noise2void", "YX", lines="x"),
-    "noise2void-3d": case("noise2void", "ZYX"),
-    "translate-2d": case("translate", "YX"),
+    "noise2void-lines": case("noise2void", "YX", lines="x"),
     "translate-channels": case("translate", "CYX"),
-    "translate-3d": case("translate", "ZYX"),
-    "upscale-2d": case("upscale", "YX"),
-    "upscale-3d": case("upscale", "ZYX"),
     "upscale-alone": alone("YX", factor=4),
     "upscale-along-z": alone("ZYX", along="Z", factor=2),
 }

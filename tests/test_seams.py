@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from given import target_of
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -63,13 +64,8 @@ def setup_of(
     """A training on three images at a scale, and these images."""
     task = TASKS[name]
     images = [image(k, kind, size) for k in range(4)]
-    fine = [np.kron(np.nan_to_num(x), np.ones((2, 2), np.float32)) for x in images]
-    targets = {
-        "instances": [labels(size)] * 4,
-        "semantic": [(labels(size) > 0).astype(np.uint8) + 1] * 4,
-        "upscale": fine,
-        "classify": [np.int32(1 + k % 2) for k in range(4)],
-    }.get(name, [gaussian_filter(np.nan_to_num(x), 1) for x in images])
+    clean = [gaussian_filter(np.nan_to_num(x), 1) for x in images]
+    targets = [target_of(name, labels(size), x, 1 + k % 2) for k, x in enumerate(clean)]
     axes = Axes("YX")
     data = Dataset.of(images, None if task.target is None else targets, axes, layout=task.layout(task.options()))
     setup = prepare(data, task, task.options(), SETTINGS, choose("cpu"))

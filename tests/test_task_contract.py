@@ -10,6 +10,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 import torch
+from given import target_of
 from made import made
 from scipy.ndimage import gaussian_filter
 
@@ -77,28 +78,13 @@ def as_it_is(target, options):
     return target
 
 
-def finer(dims: int) -> np.ndarray:
-    """The same with twice as many pixels in the plane."""
-    y = picture(dims)
-    return gaussian_filter(np.kron(y, np.ones((1,) * (dims - 2) + (2, 2))), 0.7).astype(np.float32)
-
-
-# for each task: its targets, and what a perfect net would say, from what `example` makes of them
-DATA = {
-    "instances": discs,
-    "semantic": lambda dims: discs(dims) + 1,
-    "denoise": picture,
-    "noise2void": picture,
-    "translate": picture,
-    "upscale": finer,
-    "classify": lambda dims: np.asarray(2, np.int32),
-}
+# for each task, what a perfect net would say, from what `made` makes of its targets
 PERFECT = {"instances": inside_out, "semantic": one_hot, "classify": most_likely}
 
 
 def images(name: str, dims: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """An input and its target, both as they lie."""
-    y = DATA[name](dims)
+    y = target_of(name, discs(dims), picture(dims), 2)
     if TASKS[name].result.drawn:
         return (y > y.min()) + RNG.normal(0, 0.05, y.shape), y
     x = picture(dims)
@@ -130,8 +116,7 @@ def net_for(facts, dims):
     return UNet(1, len(facts.maps), (2,) * dims, ((2,) * dims,), 8, **facts.hints.arguments)
 
 
-def test_every_task_is_tried_here():
-    assert set(DATA) == set(TASKS)
+def test_tasks_are_listed_by_their_names():
     assert all(name == task.name for name, task in TASKS.items())
 
 

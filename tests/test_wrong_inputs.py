@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from given import target_of
 from scipy.ndimage import gaussian_filter
 
 from napari_dojo.cli import main
@@ -30,8 +31,7 @@ def pair(task: str, seed: int) -> Pair:
         y[sum((g - c) ** 2 for g, c in zip(np.indices(y.shape), at + rng.uniform(-3, 3, 2), strict=True)) < 30] = number
     clean = gaussian_filter(100.0 * (y > 0) + 20, 1).astype(np.float32)
     x = rng.normal(clean, 8).clip(0).astype(np.uint16)
-    fine = np.repeat(np.repeat(clean, 2, -1), 2, -2)
-    return x, {"instances": y, "semantic": (y > 0).astype(np.uint8) + 1, "upscale": fine}.get(task, clean)
+    return x, target_of(task, y, clean) if TASKS[task].result.dense else x
 
 
 @dataclass(frozen=True)
