@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from discs import discs
+from given import GIVEN
 
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.normalize import Cleaned
@@ -78,13 +79,8 @@ def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
         mapped.append(np.memmap(tmp_path / f"{k}", np.uint16, "w+", shape=image.shape))
         mapped[-1][:] = 100 + 300 * (image - image.min()) / np.ptp(image)
         mapped[-1][40, 40] = 60000
-    kind = TASKS[task].target
-    targets = {"labels": labels, "classes": [1 + (y > 0) for y in labels], "category": [1, 2]}
-    given = (
-        None
-        if kind is None or (kind.optional and kind.kind.dense)
-        else targets.get(kind.kind.name, [np.array(x) for x in mapped])
-    )
+    kind, three = TASKS[task].target, zip(labels, [np.array(x) for x in mapped], (1, 2), strict=True)
+    given = None if kind is None or (kind.optional and kind.kind.dense) else [GIVEN[kind.kind](*each) for each in three]
     names = {} if TASKS[task].result.dense else {"class_names": ("a", "b")}
     data = Dataset.of(mapped, given, layout=TASKS[task].layout(TASKS[task].options()), **names)
     read: list[type] = []

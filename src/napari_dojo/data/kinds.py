@@ -32,7 +32,7 @@ class Kind:
 
     Attributes
     ----------
-    name : of the kind, for files and messages.
+    gives : what a model gives that predicts it, in words.
     dense : one value (or one for each channel) for each pixel; else one for the sample.
     intensities : values are intensities: they are interpolated, averaged over views, and have units.
     zooms : images are scaled to the size of objects that the model was trained on.
@@ -41,7 +41,7 @@ class Kind:
     tta : how many flipped and rotated versions of an image a prediction is averaged over (test-time augmentation, TTA).
     """
 
-    name: str
+    gives: str
     dense: bool = True
     intensities: bool = False
     zooms: bool = False
@@ -270,10 +270,10 @@ class _Category(Kind):
         return np.zeros((), np.int32)
 
 
-LABELS = _Labels("labels", zooms=True, drawn=True, objects=True, tta=2)  # one number for each object, 0: background
-CLASSES = _Classes("classes", zooms=True, drawn=True, classes=True, tta=2)  # one class for each pixel
-IMAGE = _Image("image", intensities=True, tta=8)
-CATEGORY = _Category("category", dense=False)
+LABELS = _Labels("objects", zooms=True, drawn=True, objects=True, tta=2)  # one number for each object, 0: background
+CLASSES = _Classes("a class for each pixel", zooms=True, drawn=True, classes=True, tta=2)  # one class for each pixel
+IMAGE = _Image("an image", intensities=True, tta=8)
+CATEGORY = _Category("a class", dense=False)
 
 
 def as_image(x: Any, name: str) -> Any:

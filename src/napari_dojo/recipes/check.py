@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from napari_dojo.data.kinds import Kind
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.units import unit_text
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import Image, Input, resolve
-from napari_dojo.inference.tables import MEASUREMENTS, UNSURE, class_names
+from napari_dojo.inference.tables import MEASUREMENTS, TABLES, UNSURE, class_names
 from napari_dojo.io import images
 from napari_dojo.io.images import Picture
 from napari_dojo.models.card import Card, decoding_of, read_card, settings_of
@@ -62,18 +63,17 @@ class Explained:
 
 @dataclass
 class _There:
-    """What the steps before have made; ``named`` : the classes of objects."""
+    """What the steps before have made: ``found`` : objects or the like, None: nothing yet; ``named`` : the classes of objects."""
 
-    labels: bool = False
-    classes: bool = False
+    found: Kind | None = None
     images: bool = False
     table: bool = False
     named: tuple[str, ...] = ()
 
     @property
-    def found(self) -> bool:
-        """Objects, or classes of pixels."""
-        return self.labels or self.classes
+    def objects(self) -> bool:
+        """Whether objects were found."""
+        return self.found is not None and self.found.objects
 
 
 def problems(recipe: Recipe) -> list[str]:
@@ -91,7 +91,7 @@ def problems(recipe: Recipe) -> list[str]:
         Export in map(type, active) and not isinstance(active[-1], Export)
     ):
         found.append("There is one export step, the last of all steps. Put it there, and remove others.")
-    elif Export not in map(type, active) and not there.found:
+    elif Export not in map(type, active) and there.found is None:
         found.append("Nothing would be written, because no step finds objects. Add an export step with images: true.")
     return found
 
@@ -170,12 +170,11 @@ def _of_model(recipe: Recipe, step: OfModel) -> str:
     kind = TASKS[card.task].result
     if not kind.dense:
         return f"Give each object a class by {step.model}: {_listed(list(class_names(card).values()))}."
-    gives = "objects" if kind.objects else "a class for each pixel" if kind.classes else "an image"
     channels = f"{card.own_channels} channel{'s' * (card.own_channels != 1)}"
     said = {k: v for k, v in step.values().items() if k != "model"}
     chosen = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in said.items())
     how = f" ({chosen})" if chosen else ""
-    return f"Apply {step.model}{how}: {TASKS[card.task].title.lower()}; takes {channels}, gives {gives}."
+    return f"Apply {step.model}{how}: {TASKS[card.task].title.lower()}; takes {channels}, gives {kind.gives}."
 
 
 def _of_filter(step: Filter) -> str:
@@ -246,7 +245,7 @@ def _check_step(recipe: Recipe, step: Step, there: _There) -> None:
     elif isinstance(step, Filter):
         _check_filter(step, there)
     elif isinstance(step, Measure):
-        if not there.found:
+        if there.found not in TABLES:
             raise DojoError(NO_OBJECTS)
         there.table = True
     elif isinstance(step, Export):
@@ -257,11 +256,12 @@ def _check_predict(recipe: Recipe, step: Predict, there: _There) -> None:
     kind = TASKS[_checked_card(recipe, step).task].result
     if not kind.dense:
         raise DojoError("This model classifies. Write classify instead of predict, after a step that finds objects.")
-    if not kind.intensities and there.found:
+    if kind.intensities:
+        there.images = True
+        return
+    if there.found is not None:
         raise DojoError("An earlier step has found objects or classes already. Make a second recipe for these.")
-    there.images |= kind.intensities
-    there.labels |= kind.objects
-    there.classes |= kind.classes
+    there.found = kind
 
 
 def _checked_classes(recipe: Recipe, step: Classify, there: _There) -> tuple[str, ...]:
@@ -271,13 +271,13 @@ def _checked_classes(recipe: Recipe, step: Classify, there: _There) -> tuple[str
         raise DojoError(
             "This model does not classify objects. Write predict instead of classify, or name another model."
         )
-    if not there.labels:
+    if not there.objects:
         raise DojoError(NO_OBJECTS)
     return (*class_names(card).values(), UNSURE)
 
 
 def _check_filter(step: Filter, there: _There) -> None:
-    if not there.labels:
+    if not there.objects:
         raise DojoError(NO_OBJECTS)
     if step.classes and not there.named:
         raise DojoError(
@@ -289,7 +289,7 @@ def _check_filter(step: Filter, there: _There) -> None:
 
 
 def _check_export(step: Export, there: _There) -> None:
-    if not there.found and not (step.images and there.images):
+    if there.found is None and not (step.images and there.images):
         raise DojoError(
             "Nothing would be written, because no step finds objects. Write the predicted images: images: true."
         )
