@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.objects import boxes_of, crops_of, outlined
+from napari_dojo.data.axes import Axes
+from napari_dojo.data.objects import boxes_of, crops_of, outlined, painted
 from napari_dojo.errors import DojoError
 
 
@@ -95,3 +96,15 @@ def test_outlines_are_two_pixels_wide_in_each_plane() -> None:
     assert found[1, 4].tolist() == [0, 0, 0, 4, 4, *[0] * 9], (
         "neither the plane above nor the edge of the image is another value"
     )
+
+
+def test_values_of_objects_at_their_pixels_do_not_wrap() -> None:
+    y = np.array([[0, 2, 2, 7], [0, 0, 9, 7]])
+    objects = np.array([[0, 2], [0, 7], [0, 9]])
+    for values, dtype in (([1, 255, 3], np.uint8), ([1, 256, 3], np.uint16), ([1, 70_000, 3], np.uint32)):
+        out = painted(y, Axes("YX", "YX"), objects, np.array(values, np.int32))
+        assert out.dtype == dtype
+        assert out.tolist() == [[0, values[0], values[0], values[1]], [0, 0, values[2], values[1]]]
+    far = np.where(y == 9, 2_000_000_000, y)
+    assert painted(far, Axes("YX", "YX"), np.array([[0, 2], [0, 7], [0, 2_000_000_000]]), np.array([1, 2, 300])).max() == 300
+    assert painted(y * 0, Axes("YX", "YX"), np.zeros((0, 2), int), np.zeros(0, int)).dtype == np.uint8

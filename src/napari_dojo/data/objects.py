@@ -49,11 +49,12 @@ def boxes_of(labels: Any) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.i
     return np.array(list(found), np.uint64 if large else np.int64), ends[..., 0], ends[..., 1]
 
 
-def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A value for each object at its pixels, 0 elsewhere, of the shape of labels with these axes; ``objects`` : sample and
-    number of each (n, 2), both rising.
+def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
+    """A value (n,) of 0 or more for each object at its pixels, 0 elsewhere, of the shape of labels with these axes and of the
+    smallest type that holds all values (uint8, uint16, ...); ``objects`` : sample and number of each (n, 2), both rising.
     """
-    out = np.zeros(labels.shape, np.uint8)
+    values = values.astype(np.min_scalar_type(values.max(initial=0)))
+    out = np.zeros(labels.shape, values.dtype)
     ends = np.searchsorted(objects[:, 0], np.arange(axes.count(labels.shape) + 1))
     for i, (first, last) in enumerate(pairwise(ends)):
         mine = slice(first, last)
@@ -61,16 +62,16 @@ def painted(labels: Any, axes: Axes, objects: NDArray[np.int64], values: NDArray
     return out
 
 
-def _at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _at_pixels(labels: NDArray[Any], numbers: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
     """A value for each object at its pixels (*S), 0 elsewhere; ``numbers`` of the objects rise."""
     if not len(numbers):
-        return np.zeros(labels.shape, np.uint8)
+        return np.zeros(labels.shape, values.dtype)
     if numbers[-1] < LISTED:
-        table = np.zeros(int(numbers[-1]) + 2, np.uint8)
+        table = np.zeros(int(numbers[-1]) + 2, values.dtype)
         table[numbers] = values
         return table[np.clip(labels, 0, numbers[-1] + 1).astype(np.intp, copy=False)]
     at = np.searchsorted(numbers, labels).clip(0, len(numbers) - 1)
-    return np.where(numbers[at] == labels, values[at], 0).astype(np.uint8)
+    return np.where(numbers[at] == labels, values[at], 0).astype(values.dtype)
 
 
 def outlined(labels: NDArray[Any], width: int = 2) -> NDArray[Any]:

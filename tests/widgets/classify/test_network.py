@@ -92,11 +92,16 @@ def test_a_network_is_trained_and_used(qtbot, panel, scene, monkeypatch):  # noq
     network.classify()
     qtbot.waitUntil(lambda: not network.runner.busy)
     layer = panel.viewer.layers["nuclei classes (nuclei-classes)"]
-    assert list(layer.features["index"]) == list(range(1, len(scene.types) + 1))
-    assert set(layer.features["class"]) <= {"class 1", "class 2", "unsure"}
+    assert dict(zip(layer.features["index"], layer.features["class"], strict=True)) == {
+        1: "class 1",
+        2: "class 2",
+        UNSURE: "unsure",
+    }
     assert "nuclei-classes: " in network.message.text()
-    for k, name in enumerate(layer.features["class"], 1):
-        assert (layer.data[scene.labels == k] == {"class 1": 1, "class 2": 2}.get(name, UNSURE)).all()
+    numbers = [np.unique(layer.data[scene.labels == k]).tolist() for k in range(1, len(scene.types) + 1)]
+    assert all(len(n) == 1 for n in numbers)
+    assert {n for (n,) in numbers} <= {1, 2, UNSURE}
+    assert set(np.unique(layer.data[scene.labels == 0])) == {0}
 
     batch = network.to_folder()
     assert isinstance(batch, BatchPanel)
@@ -123,6 +128,24 @@ def test_a_network_that_was_deleted_is_said_and_no_other_is_applied(qtbot, panel
     assert network.to_folder() is None
     assert "Chosen instead: no model" in network.model_box.note.text()
     assert not network.here_button.isEnabled()
+
+
+@pytest.mark.parametrize("count", [9, 12, 300])
+def test_a_network_of_many_classes(qtbot, panel, scene, count):  # noqa: F811
+    teach(qtbot, panel, scene, 3)
+    measured, classes = panel.live.measured, [f"c{k}" for k in range(count)]
+    objects = np.stack([measured.objects.sample, measured.objects.label], 1)
+    mine = np.arange(len(objects))[::-1] % count
+    mine[0] = count - 1
+    chances = np.eye(count)[mine]
+    chances[1] = 1 / count  # unsure
+    panel.network._show_classes({"probability": chances, "objects": objects}, classes, measured, _network("many"))
+    layer = panel.viewer.layers["nuclei classes (many)"]
+    named = dict(zip(layer.features["index"], layer.features["class"], strict=True))
+    for k, (_, label) in enumerate(objects):
+        (value,) = np.unique(layer.data[scene.labels == label])
+        assert named[value] == ("unsure" if k == 1 else classes[mine[k]])
+        assert layer.get_color(value)[3] > 0  # it is seen
 
 
 def _network(name: str) -> Model:

@@ -135,14 +135,14 @@ class ObjectClasses(QObject):
                 values, objects, chances = found["values"], found["objects"], found["probability"]
             shown.classified = (str(asked.model.path), mark)
             shown.classes = named_objects(asked.model.card, values, chances, objects)
-            self._show(shown, asked.model, values.reshape(-1).astype(np.uint8), objects)
+            self._show(shown, asked.model, values.reshape(-1), objects)
             counts.update(name for name, _ in shown.classes.values())
         if counts:
             listed = ", ".join(f"{name} ({n:,})" for name, n in counts.most_common())
             self.said.emit(escape(f"Classes by {asked.model.name}: {listed}."))
         self._results.measure()  # with their columns
 
-    def _show(self, shown: Shown, model: Model, values: NDArray[np.uint8], objects: NDArray[np.int64]) -> None:
+    def _show(self, shown: Shown, model: Model, values: NDArray[np.int32], objects: NDArray[np.int64]) -> None:
         """A layer of the classes over the labels, which are hidden: their colours would mix."""
         axes = shown.axes.without_channels()
         picture = painted(np.asarray(shown.layer.data), axes, objects, values)

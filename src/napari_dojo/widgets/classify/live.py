@@ -21,7 +21,7 @@ from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance, result_placement
 
-__all__ = ["LiveClasses", "class_layer"]
+__all__ = ["HERE", "LiveClasses", "class_layer"]
 
 PAUSE = 400  # ms after the last change of the labels until they are measured again
 WRITE = 500  # ms after the last prediction until it is written into the layer's features
@@ -240,8 +240,10 @@ class LiveClasses(QObject):
                 self.subject.layer.features = with_classes(self.subject, self.seen)
 
 
-def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name: str, **more: Any) -> Any:
-    """A new layer of classes over the objects of a subject, in the colours of the rows; ``more`` : features, say."""
+def class_layer(viewer: Any, subject: Subject, picture: NDArray[Any], name: str, **more: Any) -> Any:
+    """A new layer of classes over the objects of a subject, in the colours of the rows, where there are that many; ``more`` :
+    features, say.
+    """
     labels = subject.layer._type_string == "labels"
     first, own = subject.images[0], Axes(subject.own)
     where = placement(subject.layer, range(subject.layer.ndim)) if labels else result_placement(first, own)
@@ -249,5 +251,7 @@ def class_layer(viewer: Any, subject: Subject, picture: NDArray[np.uint8], name:
     colours.update({k: colour for k, colour in enumerate(CLASS_COLOURS, 1)})
     colours[HERE] = HERE_COLOUR
     made = provenance("classes", subject.layer, axes=subject.axes.without_channels().names)
-    look = {"metadata": made, "colormap": colours, "opacity": 0.5, **where, **more}
+    look = {"metadata": made, "opacity": 0.5, **where, **more}
+    if picture.max(initial=0) <= HERE:  # else napari's own colours
+        look["colormap"] = colours
     return add_quietly(viewer, picture.copy(), name, **look)

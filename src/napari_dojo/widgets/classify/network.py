@@ -22,7 +22,7 @@ from napari_dojo.paths import models_folder
 from napari_dojo.recipes.recipe import Classify, Export, Measure, Predict, Recipe
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.batch.panel import BatchPanel
-from napari_dojo.widgets.classify.live import LiveClasses, class_layer
+from napari_dojo.widgets.classify.live import HERE, LiveClasses, class_layer
 from napari_dojo.widgets.classify.shown import ShownObjects
 from napari_dojo.widgets.classify.subject import UNSURE, MeasuredObjects, Subject, painted
 from napari_dojo.widgets.common.background import discard
@@ -45,7 +45,7 @@ TRAIN = (
 FOLDER = (
     "Open the Batch panel with a recipe: find the objects in each image, then give each its class with this network."
 )
-HERE = "Give all objects of this image their classes with the chosen network, as a new layer."
+THESE = "Give all objects of this image their classes with the chosen network, as a new layer."
 WHY = "A map over the selected object: hiding the bright parts makes its class less likely, hiding the dark ones more."
 NO_OBJECT = "Select an object first: click its picture in the gallery."
 NO_MODEL = "Train a CNN first."
@@ -96,7 +96,7 @@ class NetworkSection(QWidget):
         )
         self.folder_button, self.why_button = QPushButton("Apply to a folder"), QPushButton("Why this class?")
         self.here_button = QPushButton("Apply to these objects")
-        described(self.here_button, "Apply to these objects", HERE)
+        described(self.here_button, "Apply to these objects", THESE)
         described(self.folder_button, "Apply to a folder", FOLDER)
         described(self.why_button, "Why this class?", WHY)
         form = form_layout()
@@ -148,7 +148,7 @@ class NetworkSection(QWidget):
         self.folder_button.setEnabled(there)
         for button in (self.here_button, self.why_button):
             button.setEnabled(there and measured is not None and not self.runner.busy)
-        for button, tip in ((self.here_button, HERE), (self.folder_button, FOLDER), (self.why_button, WHY)):
+        for button, tip in ((self.here_button, THESE), (self.folder_button, FOLDER), (self.why_button, WHY)):
             button.setToolTip(tip if there else f"{tip} {NO_MODEL}")
 
     # the training
@@ -289,10 +289,11 @@ class NetworkSection(QWidget):
             self.message.setText(self._panel.marked("error", "The objects have changed meanwhile. Try again."))
             return
         sure = p.max(1) >= self._live.threshold
-        numbers = np.where(sure, p.argmax(1) + 1, UNSURE).astype(np.uint8)
+        each = [k if k < UNSURE else k + 1 + HERE - UNSURE for k in range(1, 1 + len(classes))]
+        numbers = np.where(sure, np.array(each)[p.argmax(1)], UNSURE)
         named = np.where(sure, np.array(classes, object)[p.argmax(1)], "unsure")
         subject = measured.subject
-        features = {"index": objects.label, "class": named, "probability": p.max(1).round(4)}
+        features = {"index": [*each, UNSURE], "class": [*classes, "unsure"]}
         name = f"{subject.layer.name} classes ({model.name})"
         class_layer(self._panel.viewer, subject, painted(measured, numbers), name, features=features)
         listed = ", ".join(f"{n} {int((named == n).sum()):,}" for n in (*classes, "unsure") if (named == n).any())

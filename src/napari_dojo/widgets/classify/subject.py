@@ -241,7 +241,7 @@ def _numbers(
     return numbers
 
 
-def painted(m: MeasuredObjects, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def painted(m: MeasuredObjects, numbers: NDArray[Any]) -> NDArray[Any]:
     """A number for each object (N,), at its pixels, in an array like the labels."""
     keys = np.stack([m.objects.sample, m.objects.label], 1)
     return objects_painted(m.labels, m.subject.axes.without_channels(), keys, numbers)
