@@ -106,5 +106,8 @@ def test_values_of_objects_at_their_pixels_do_not_wrap() -> None:
         assert out.dtype == dtype
         assert out.tolist() == [[0, values[0], values[0], values[1]], [0, 0, values[2], values[1]]]
     far = np.where(y == 9, 2_000_000_000, y)
-    assert painted(far, Axes("YX", "YX"), np.array([[0, 2], [0, 7], [0, 2_000_000_000]]), np.array([1, 2, 300])).max() == 300
+    assert (
+        painted(far, Axes("YX", "YX"), np.array([[0, 2], [0, 7], [0, 2_000_000_000]]), np.array([1, 2, 300])).max()
+        == 300
+    )
     assert painted(y * 0, Axes("YX", "YX"), np.zeros((0, 2), int), np.zeros(0, int)).dtype == np.uint8

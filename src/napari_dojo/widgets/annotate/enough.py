@@ -23,7 +23,7 @@ from napari_dojo.widgets.annotate.editing import Editing, Sight
 from napari_dojo.widgets.common.form import described, sentence
 from napari_dojo.widgets.common.layers import add_quietly, moved, placement, provenance
 from napari_dojo.widgets.common.numbering import STROKES, number_by_itself
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, Runner
 
 __all__ = ["EnoughSection", "agreement"]
 
@@ -113,7 +113,7 @@ class EnoughSection(QWidget):
 
     def _stop(self) -> None:
         if self._runner.busy:
-            self._runner.close(0.5)
+            self._runner.close(BRIEFLY)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

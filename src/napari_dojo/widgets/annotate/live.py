@@ -22,7 +22,7 @@ from napari_dojo.widgets.annotate.editing import Editing, Sight
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, Runner
 
 __all__ = ["BACKGROUND", "LOOK", "Live", "Strokes", "strokes_in_view"]
 
@@ -142,7 +142,7 @@ class Live(QObject):
         self._soon.stop()
         self._again.stop()
         self._writing.forget()
-        self._runner.close(0.5)
+        self._runner.close(BRIEFLY)
         self._begun, self._images, self._instead = {}, {}, None
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._viewer.layers:

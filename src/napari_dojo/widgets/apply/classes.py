@@ -26,7 +26,7 @@ from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.kinds import look_of
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, Runner
 
 __all__ = ["ObjectClasses"]
 
@@ -91,7 +91,7 @@ class ObjectClasses(QObject):
         """The panel is closing; the layers stay."""
         self._soon.stop()
         asked, self._asked = self._asked, None
-        self.runner.close()
+        self.runner.close(BRIEFLY)
         if asked is not None:
             discard(asked.folder, wait=True)
 

@@ -23,7 +23,7 @@ from napari_dojo.widgets.common.background import discard, in_background
 from napari_dojo.widgets.common.form import described, job_strip
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.plot import theme_colours
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, PATIENCE, Runner
 from napari_dojo.widgets.common.words import done_of
 
 __all__ = ["ApplyPanel"]
@@ -254,7 +254,8 @@ class ApplyPanel(Panel):
         """The panel is closing."""
         if not self._ended:
             work, self._work = self._work, None
-            self.runner.close()
+            keeps = work is not None and (work.run is None or self.outcome.results.stores.filling)
+            self.runner.close(PATIENCE if keeps else BRIEFLY)
             super().end()
             self.request.end()
             self.outcome.end()

@@ -32,7 +32,7 @@ from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, placement, provenance
 from napari_dojo.widgets.common.plot import TRAINING, VALIDATION, Plot
 from napari_dojo.widgets.common.provenance import made_from
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, Runner
 
 __all__ = ["ReliabilitySection"]
 
@@ -110,7 +110,7 @@ class ReliabilitySection(QWidget):
     def end(self) -> None:
         """The panel is closing."""
         self._work.forget()
-        self._runner.close()
+        self._runner.close(BRIEFLY)
         self._forget()
         for plot in (self.left, self.right):
             plot.end()

@@ -32,7 +32,7 @@ from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel, open_panel
 from napari_dojo.widgets.common.provenance import made
 from napari_dojo.widgets.common.queue import Training, desk, free_name
-from napari_dojo.widgets.common.run import Runner, share_done, time_left
+from napari_dojo.widgets.common.run import BRIEFLY, Runner, share_done, time_left
 
 __all__ = ["NetworkSection"]
 
@@ -325,7 +325,7 @@ class NetworkSection(QWidget):
         """The panel is closing; a training continues."""
         self._leave()
         folder, self._folder = self._folder, None
-        self.runner.close()
+        self.runner.close(BRIEFLY)
         if folder is not None:
             discard(folder, wait=True)
 

@@ -16,7 +16,9 @@ from napari_dojo.events import Done, Failed, Progress, Step
 from napari_dojo.jobs.job import Job
 from napari_dojo.widgets.common.background import in_background
 
-__all__ = ["Runner", "time_left"]
+__all__ = ["BRIEFLY", "PATIENCE", "Runner", "time_left"]
+
+PATIENCE, BRIEFLY = 2.0, 0.5  # s that a job has to keep what it has when its panel closes; one that keeps nothing
 
 
 class _Making:
@@ -106,7 +108,7 @@ class Runner(QObject):
         if self.job is not None:
             self.job.look(path, outline)
 
-    def close(self, patience: float = 2.0) -> None:
+    def close(self, patience: float = PATIENCE) -> None:
         """End the job for sure, and forget it; what it has not kept after ``patience`` seconds is lost."""
         self._timer.stop()
         self._forget()

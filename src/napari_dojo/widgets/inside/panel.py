@@ -30,7 +30,7 @@ from napari_dojo.widgets.common.layers import add_quietly, finer_place, likely_a
 from napari_dojo.widgets.common.model_box import ModelBox
 from napari_dojo.widgets.common.panel import Panel
 from napari_dojo.widgets.common.pick import LayerBox, images_of
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, Runner
 from napari_dojo.widgets.inside.drawing import Drawing
 
 __all__ = ["InsidePanel"]
@@ -355,7 +355,7 @@ class InsidePanel(Panel):
             self._listen(False)
             self._alone.put_back()
             self.viewer.dims.events.current_step.disconnect(self._say_check)
-            self.runner.close()
+            self.runner.close(BRIEFLY)
             self.drawing.end()
             super().end()
             if folder is not None:
