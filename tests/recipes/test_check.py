@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("models")
 
 
 def test_each_step_is_a_sentence(plate: Path, recipe: Made) -> None:
-    steps = "- predict: {model: same}\n- predict: {model: bright, diameter: 8}\n- filter: {border: true, area: {min: 20}}\n- measure\n"
+    steps = "- predict: {model: same}\n- predict: {model: bright, tta: 4}\n- filter: {border: true, area: {min: 20}}\n- measure\n"
     found = explain(recipe(steps))
     assert found.problems == found.misfits == ()
     assert found.sentences[0] == "3 images in plate; the first, A1/a.tif: 48 x 52 (YX) uint16, 0.5 µm a pixel."
     assert "1. Apply same:" in found.text
     assert [said.split("gives ")[-1] for said in found.sentences[1:3]] == ["an image.", "objects."]
-    assert "2. Apply bright (diameter 8.0):" in found.text
+    assert "2. Apply bright (tta 4):" in found.text
     assert "3. Remove objects that touch the border; keep objects with area px of 20 or more." in found.text
     assert "Results go to out; subfolders of the images are kept.\nAll images fit." in found.text
 

@@ -177,7 +177,7 @@ def _layout(work: Work) -> Layout:
     axes = "".join(a for a in "TCZYX" if a in named)
     shape = tuple(places.shape[named.index(a)] for a in axes)
     chunks = tuple(min(n, work.chunk) if a in places.axes.spatial else 1 for a, n in zip(axes, shape, strict=True))
-    labels = "" if kind.intensities else card.name
+    labels = card.name if kind.drawn else ""
     names = tuple(card.maps) if kind.intensities and len(card.maps) > 1 else ()
     about = f"{card.task} of {image.name} (predicted by {card.name}), napari-dojo {__version__}"
     dtype = np.dtype(places.dtype if kind.intensities else np.uint32).name

@@ -86,7 +86,7 @@ def write_prediction(path: Path, card: Card, image: Input, found: Prediction) ->
     if found.uncertainty is not None:
         beside = _beside(path, UNCERTAINTY)
         write(beside, found.uncertainty, description=f"Uncertainty of {about}")
-    write(path, found.array, description=about, labels=not kind.intensities)
+    write(path, found.array, description=about, labels=kind.drawn)
     return beside
 
 
@@ -203,7 +203,7 @@ class TiffSink(Sink):
             n = len(axes.spatial)
             measured = image.pixel_size[-n:] if image.pixel_size and len(image.pixel_size) >= n else None
             write_csv(table, table_of(card, found.array, image.array, axes, measured, image.unit, self.measurements))
-        if self.rois and kind in TABLES and found.array.any():
+        if self.rois and kind.drawn and found.array.any():
             rois = path.with_suffix(".zip")
             write_rois(rois, found.array, found.axes)
         beside = write_prediction(path, card, image, found)  # last: where it is there, all is

@@ -271,7 +271,7 @@ def _one(
     if layout.planes and not (named or picture.axes) and count == 3 and y is not None and y.ndim == 2:
         named = "CYX"  # a plane is wanted of a stack: nothing else fits
     these = axes_of(picture, named)
-    if given.channel and y is not None and not layout.kind.drawn and y.shape == picture.data.shape:  # they lie alike
+    if given.channel and y is not None and layout.kind.intensities and y.shape == picture.data.shape:  # they lie alike
         y = chosen(y, these.names, given.channel, picture.channel_names, file=picture.name)[0]
     picture, names = images.with_channels(picture, these.names, given.channels, given.channel)
     if target is not None and y is not None and target.rgb and "C" in these.names and "C" not in names:

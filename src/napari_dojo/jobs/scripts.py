@@ -70,7 +70,7 @@ def _write(path: Path, array: Any, run: Run, arrays: Arrays, part: str) -> None:
         return
     task = TASKS[run.request.task]
     kind = task.layout(task.options(**run.request.options)).kind
-    images.write(path, array, axes, arrays.target_pixel_size or size, unit, labels=not kind.intensities)
+    images.write(path, array, axes, arrays.target_pixel_size or size, unit, labels=kind.drawn)
 
 
 def _target_axes(axes: str, ndim: int) -> str:

@@ -83,12 +83,12 @@ class Checks:
     def _watch(self, step: int) -> None:
         """Keep what the network makes of a part of the first validation image, see `Watched`."""
         result = self._feed.task.result
-        if not result.dense:
+        if not (result.drawn or result.intensities):
             return
         source = self.judge.sources[0]
         if self.watched is None:
             image = np.asarray(source.x[(slice(None), *Watched.box(source.size))])
-            self.watched = Watched(image, not result.intensities)
+            self.watched = Watched(image, result.drawn)
         maps = self.maps[0][(slice(None), *Watched.box(source.size, self._feed.scale))]
         name, _, unit = str(self.score["measure"]).partition(", ")
         figure = f"{name} {self.score['selection_score']:.3g} {unit}".rstrip()
@@ -110,7 +110,7 @@ class Checks:
             found = result_of(predict_sample(card, self.judge.predictor(net), x, self._control, self.decoding))
         except StoppedError:
             return None
-        found = outlined(found) if wish.get("outline") and not self._feed.task.result.intensities else found
+        found = outlined(found) if wish.get("outline") and self._feed.task.result.drawn else found
         path = self._folder / f"preview{self._number or ''}-{Path(look).stem.rpartition('-')[2]}.npy"
         try:
             with replacing(path, found.nbytes) as part, part.open("wb") as file:

@@ -472,7 +472,7 @@ class Training:
     def _keep_parts(self) -> None:
         """Keep some of what was not trained on, and some of what was, for the models that begin from this one."""
         judge = self.test or (self.checks.judge if self.split.validation else None)
-        labelled = self.task.target is not None and self.task.result.dense and not self.task.result.intensities
+        labelled = self.task.target is not None and self.task.target.kind.drawn
         if judge is not None and labelled and not self._partial:
             keep_held(self.target.run, judge.sources)
         if labelled and not self._partial and not self.target.corrections:

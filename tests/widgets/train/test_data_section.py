@@ -123,10 +123,10 @@ def test_files_that_are_too_large_to_be_opened_are_said(qtbot, viewer, train, fo
     assert list(viewer.layers) == []
 
 
-def predicted(viewer, data, image="a", labels=True):
+def predicted(viewer, data, image="a", kind="labels"):
     """A layer as the Apply panel adds it."""
     made_by = provenance("result", image, model="nuclei-fluorescence")
-    return add_quietly(viewer, data, f"{image} nuclei-fluorescence", labels, metadata=made_by)
+    return add_quietly(viewer, data, f"{image} nuclei-fluorescence", kind, metadata=made_by)
 
 
 def test_predictions_are_not_proposed_as_labels(qtbot, viewer, panel, scenes):
@@ -159,7 +159,7 @@ def test_a_corrected_prediction_is_proposed(qtbot, viewer, panel, scenes):
 def test_predicted_images_are_no_clean_images(qtbot, viewer, panel):
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((64, 64)), name="a")
-    predicted(viewer, rng.random((64, 64)), labels=False)
+    predicted(viewer, rng.random((64, 64)), kind="image")
     train = panel(TrainPanel)
     train.task_box.setCurrentIndex(train.task_box.findData("denoise"))
     says(qtbot, train, "A measured clean image is needed")

@@ -164,7 +164,7 @@ class EnoughSection(QWidget):
             layer.visible = False
         about = provenance("comparison", labels)
         name = f"{labels.name} again"
-        shown = add_quietly(self._viewer, flat.reshape(shape), f"{name}: image", labels=False, metadata=about, **place)
+        shown = add_quietly(self._viewer, flat.reshape(shape), f"{name}: image", kind="image", metadata=about, **place)
         drawn = self._viewer.add_labels(
             np.zeros(shape, labels.data.dtype), name=name, metadata={**about, STROKES: self._kind}, **place
         )

@@ -12,8 +12,9 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
+from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError
-from napari_dojo.inference.tables import write_csv
+from napari_dojo.inference.tables import TABLES, write_csv
 from napari_dojo.inference.tiff_sink import description_of
 from napari_dojo.io import images
 from napari_dojo.io.rois import write_rois
@@ -30,12 +31,13 @@ EXPORT_TIP = "Save the result as a table, as a TIFF for ImageJ, or as ROIs."
 
 @dataclass(frozen=True)
 class Export:
-    """One kind of file: what the menu says, how its name ends, and how it is written."""
+    """One kind of file: what the menu says, how its name ends, how it is written, and which kinds of results have it."""
 
     title: str
     tip: str
     suffix: str
     write: Callable[[Shown, Path], Any]
+    fits: Callable[[Kind], bool] = lambda kind: True
 
 
 def _csv(shown: Shown, path: Path) -> None:
@@ -49,7 +51,7 @@ def _tiff(shown: Shown, path: Path) -> None:
         card.predicted_size(asked.voxel_size),
         description_of(card, asked.name),
     )
-    images.write(path, shown.layer.data, axes, size, asked.unit, about, labels=look_of(card).labels)
+    images.write(path, shown.layer.data, axes, size, asked.unit, about, labels=look_of(card).layer == "labels")
 
 
 def _rois(shown: Shown, path: Path) -> None:
@@ -57,9 +59,21 @@ def _rois(shown: Shown, path: Path) -> None:
 
 
 EXPORTS = (
-    Export("Table (CSV)", "Size, place, shape and intensity of each object, one line each.", ".csv", _csv),
+    Export(
+        "Table (CSV)",
+        "Size, place, shape and intensity of each object, one line each.",
+        ".csv",
+        _csv,
+        TABLES.__contains__,
+    ),
     Export("ImageJ TIFF", "The labels with pixel size, with a display range that shows all of them.", ".tif", _tiff),
-    Export("ImageJ ROIs (zip)", "The outlines for ImageJ's ROI Manager; names are label numbers.", ".zip", _rois),
+    Export(
+        "ImageJ ROIs (zip)",
+        "The outlines for ImageJ's ROI Manager; names are label numbers.",
+        ".zip",
+        _rois,
+        lambda kind: kind.drawn,
+    ),
 )
 
 
@@ -80,10 +94,10 @@ class ExportButton(QPushButton):
         menu.triggered.connect(self._triggered)
         self.setMenu(menu)
 
-    def offer(self, labels: bool) -> None:
-        """Offer what labels can be saved as; else what an image can."""
-        for kind, action in zip(EXPORTS, self._menu.actions(), strict=True):
-            action.setVisible(labels or kind.suffix == ".tif")
+    def offer(self, result: Kind) -> None:
+        """Offer what results of this kind can be saved as."""
+        for export, action in zip(EXPORTS, self._menu.actions(), strict=True):
+            action.setVisible(export.fits(result))
 
     def _triggered(self, action: QAction) -> None:
         self.chosen.emit(EXPORTS[self._menu.actions().index(action)])

@@ -104,7 +104,8 @@ class FolderRows(QWidget):
 
     def _sink(self) -> TiffSink:
         """Where predictions go, for no image yet; tables and outlines only where the kind of prediction has them."""
-        tables, rois = (box.isChecked() and self._kind in TABLES for box in (self.tables, self.rois))
+        tables = self.tables.isChecked() and self._kind in TABLES
+        rois = self.rois.isChecked() and self._kind.drawn
         sink = TiffSink((), self.out, self.replace.isChecked(), tables, self._mark, chosen_here(), rois)
         return replace(sink, classes=not self._kind.dense)
 

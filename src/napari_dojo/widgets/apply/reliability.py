@@ -223,7 +223,7 @@ class ReliabilitySection(QWidget):
         made = provenance("honesty", shown.layer, what=what)
         place = placement(shown.layer, range(shown.layer.ndim - data.ndim, shown.layer.ndim))
         name = f"{shown.layer.name} {what}"
-        add_quietly(self._viewer, data, name, False, metadata=made, colormap=colours, contrast_limits=limits, **place)
+        add_quietly(self._viewer, data, name, "image", metadata=made, colormap=colours, contrast_limits=limits, **place)
 
     def _forget(self) -> None:
         folder, self._folder = self._folder, None

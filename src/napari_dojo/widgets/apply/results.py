@@ -22,13 +22,12 @@ from napari_dojo.inference.decoding import decode_steps
 from napari_dojo.inference.linking import Planes, link_planes, linked_axes, same_numbers
 from napari_dojo.inference.sinks import Stored
 from napari_dojo.inference.tables import TABLES, NamedObjects, Table, table_of, with_classes
-from napari_dojo.inference.tiff_sink import predicted_by
 from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.apply.stores import StoreLayers
 from napari_dojo.widgets.common.background import discard
 from napari_dojo.widgets.common.inputs import Asked, Run, cut
-from napari_dojo.widgets.common.kinds import look_of
+from napari_dojo.widgets.common.kinds import look_of, result_name
 from napari_dojo.widgets.common.later import later
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, fingerprint, placement, provenance
@@ -268,14 +267,13 @@ class Results(QObject):
             made = provenance(
                 "result", asked.name, image_id=asked.layer_id, **facts, decoding=run.values, part=asked.box, channel=k
             )
-            which = f" {model.card.maps[k]}" if len(read.parts) > 1 else ""
-            made_by = f" {model.name}" if look.labels else f"{which} {predicted_by(model.name)}"
-            name = _new_name(self._viewer, f"{asked.name}{made_by}{part}")
-            dress = (
-                look.dress(model.card) if look.labels else self._image_look(model.card, asked, k, len(read.parts), data)
-            )
+            count = len(read.parts)
+            name = _new_name(self._viewer, result_name(model.card, model.name, asked.name, k, count) + part)
+            dress = look.dress(model.card)
+            if look.layer == "image":
+                dress = self._image_look(model.card, asked, k, count, data)
             place = asked.placement
-            layer = add_quietly(self._viewer, data, name, look.labels, metadata=made, **place, **dress)
+            layer = add_quietly(self._viewer, data, name, look.layer, metadata=made, **place, **dress)
             self.shown.append(Shown(layer, asked, model.card, read.kept, read.count, read.axes, read.marks[k], k))
             self._listen(layer)
             if read.uncertainty is not None:
@@ -287,7 +285,7 @@ class Results(QObject):
         made = provenance("honesty", layer, what="uncertainty")
         place = placement(layer, range(layer.ndim))
         dress = {"colormap": "inferno", "contrast_limits": (0.0, high), "visible": False}
-        add_quietly(self._viewer, uncertainty, f"{layer.name} uncertainty", False, metadata=made, **dress, **place)
+        add_quietly(self._viewer, uncertainty, f"{layer.name} uncertainty", "image", metadata=made, **dress, **place)
 
     def _image_look(self, card: Card, asked: Asked, k: int, count: int, data: NDArray[Any]) -> dict[str, Any]:
         """How a predicted image looks: as the image where it has its units; several in colours that add up."""
@@ -376,13 +374,13 @@ def hide_others(viewer: Any, run: Run) -> None:
 
     Of images those of the same model; of labels all, because only one segmentation can be seen at a time.
     """
-    images, labels = [a.layer(viewer.layers) for a in run.asked], look_of(run.model.card).labels
+    images, kind = [a.layer(viewer.layers) for a in run.asked], look_of(run.model.card).layer
     removed = {a.name for a, image in zip(run.asked, images, strict=True) if image is None}
     for layer in viewer.layers:
         ours = layer.metadata.get("napari_dojo")
         if not isinstance(ours, dict):
             continue
-        both = labels and layer._type_string == "labels"
+        both = kind != "image" and layer._type_string == kind
         source = source_among(layer.metadata, viewer.layers)
         known = ours.get("image") in removed if source is None else any(source is x for x in images)
         again = ours.get("kind") == "result" and known

@@ -140,7 +140,7 @@ class ResultsSection(QWidget):
             widget.setVisible(bool(fields))
         self.table_button.setVisible(task.result in TABLES)
         self.columns_button.setVisible(task.result.objects)
-        self.export_button.offer(look_of(model.card).labels)
+        self.export_button.offer(task.result)
 
     def _reset(self) -> None:
         if self._model is not None:

@@ -12,11 +12,10 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from napari_dojo.errors import explained
 from napari_dojo.events import Filling
 from napari_dojo.inference.sinks import Stored
-from napari_dojo.inference.tiff_sink import predicted_by
 from napari_dojo.io.formats.ome_zarr import Resolutions, resolutions
 from napari_dojo.paths import home
 from napari_dojo.widgets.common.inputs import Asked, Run
-from napari_dojo.widgets.common.kinds import look_of
+from napari_dojo.widgets.common.kinds import look_of, result_name
 from napari_dojo.widgets.common.latest import Latest
 from napari_dojo.widgets.common.layers import add_quietly, provenance
 from napari_dojo.widgets.common.lazy import LazyImage
@@ -109,7 +108,7 @@ class StoreLayers(QObject):
             self.failed.emit(explained(found))
         else:
             path = Path(str(stored.prediction))
-            labels = look_of(run.model.card).labels
+            labels = look_of(run.model.card).layer == "labels"
             one: Resolutions = next(
                 (r for r in found if r.is_labels == labels and r.name in (run.model.name, path.name)), found[0]
             )
@@ -154,16 +153,13 @@ class StoreLayers(QObject):
         about = provenance(
             "result", asked.name, image_id=asked.layer_id, **facts, axes=ours.names, spatial=ours.spatial, channel=k
         )
-        which = f" {card.maps[k]}" if count > 1 else ""
-        name = (
-            f"{asked.name} {run.model.name}" if look.labels else f"{asked.name}{which} {predicted_by(run.model.name)}"
-        )
-        dress = look.dress(card) if look.labels else self._limits(asked, image)
+        name = result_name(card, run.model.name, asked.name, k, count)
+        dress = self._limits(asked, image) if look.layer == "image" else look.dress(card)
         return add_quietly(
             self._viewer,
             image.data,
             name,
-            look.labels,
+            look.layer,
             metadata=about,
             multiscale=len(image.levels) > 1,
             **asked.wide_placement,

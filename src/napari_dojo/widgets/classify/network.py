@@ -314,7 +314,7 @@ class NetworkSection(QWidget):
         look = {"colormap": "PiYG", "contrast_limits": (-high, high), "opacity": 0.6, "blending": "translucent"}
         about = provenance("classes", subject.layer, model=model.name)
         name = f"why {said}: object {label} ({model.name})"
-        self.layer = add_quietly(viewer, data, name, False, metadata=about, **look, **place)
+        self.layer = add_quietly(viewer, data, name, "image", metadata=about, **look, **place)
         self.message.setText(
             escape(
                 f"Object {label}: {said} ({model.name}). Green: hiding this makes it less likely; pink: more likely."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.kinds import CATEGORY, CLASSES, IMAGE, LABELS, Kind
 from napari_dojo.inference.tables import UNSURE, class_names
+from napari_dojo.inference.tiff_sink import predicted_by
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.common.layers import class_look
+from napari_dojo.widgets.common.pick import images_of, labels_of
 from napari_dojo.widgets.common.words import counted
 
-__all__ = ["LOOKS", "Look", "look_of"]
+__all__ = ["LOOKS", "Look", "layers_for", "look_of", "result_name"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,13 @@ class Look:
 
     Attributes
     ----------
-    labels : as a Labels layer; else as an Image layer.
+    layer : napari's type of layer, of predictions and of targets: "labels" or "image".
     count : (card, values, axes of the image) -> what there is of each.
     words : (card, count) -> that in words.
     dress : card -> arguments of a Labels layer.
     """
 
-    labels: bool
+    layer: str
     count: Callable[[Card, NDArray[Any], Axes], Counter[str]]
     words: Callable[[Card, Counter[str]], str]
     dress: Callable[[Card], dict[str, Any]]
@@ -42,6 +44,17 @@ class Look:
 def look_of(card: Card) -> Look:
     """How predictions of a model are shown."""
     return LOOKS[TASKS[card.task].result]
+
+
+def layers_for(kind: Kind, layers: Sequence[Any], ours: bool = True) -> list[Any]:
+    """The layers that may hold values of a kind; uncorrected predictions among them where ``ours``."""
+    return LISTS[LOOKS[kind].layer](layers, ours)
+
+
+def result_name(card: Card, model: str, image: str, channel: int = 0, channels: int = 1) -> str:
+    """What the layer of a prediction for an image is called; ``channel`` : which of the predicted ``channels`` it is."""
+    which = f" {card.maps[channel]}" if channels > 1 else ""
+    return f"{image}{which} {predicted_by(model) if TASKS[card.task].result.intensities else model}"
 
 
 def _count_objects(card: Card, values: NDArray[Any], axes: Axes) -> Counter[str]:
@@ -99,9 +112,10 @@ def _caution(card: Card, count: Counter[str]) -> str:
     return f"Predicted, not measured: {how} before you trust it."
 
 
+LISTS = {"labels": labels_of, "image": images_of}  # the layers of a type that people work with
 LOOKS: dict[Kind, Look] = {
-    LABELS: Look(True, _count_objects, _objects_in_words, lambda card: {}),
-    CLASSES: Look(True, _count_pixels, _shares_in_words, _class_colours),
-    CATEGORY: Look(True, _count_categories, _categories_in_words, _tint),
-    IMAGE: Look(False, _count_images, _caution, lambda card: {}),
+    LABELS: Look("labels", _count_objects, _objects_in_words, lambda card: {}),
+    CLASSES: Look("labels", _count_pixels, _shares_in_words, _class_colours),
+    CATEGORY: Look("labels", _count_categories, _categories_in_words, _tint),
+    IMAGE: Look("image", _count_images, _caution, lambda card: {}),
 }

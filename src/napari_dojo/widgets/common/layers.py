@@ -128,10 +128,10 @@ def fits(image: Any, target: Any, layout: Layout = ONE_TO_ONE) -> bool:
 def fits_as(image: Any, target: Any, names: str, layout: Layout = ONE_TO_ONE) -> bool:
     """Whether a target of this shape may belong to the image with these axes."""
     shape, wanted = tuple(array_of(image).shape), tuple(array_of(target).shape)
-    if target is image or (not layout.kind.drawn and getattr(target, "rgb", False) != getattr(image, "rgb", False)):
+    if target is image or (layout.kind.intensities and getattr(target, "rgb", False) != getattr(image, "rgb", False)):
         return False
     axes = layout.axes(Axes(names), shape, wanted)
-    channels = (None,) if layout.kind.drawn else (None, axes.own_channels(shape))
+    channels = (None, axes.own_channels(shape)) if layout.kind.intensities else (None,)
     return any(axes.result(shape, c, layout.scale(axes.spatial))[1] == wanted for c in channels)
 
 
@@ -328,15 +328,15 @@ def class_look(values: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
     return {"colormap": colours, "features": {"index": list(values), "class": list(names)}}
 
 
-def add_quietly(viewer: Any, data: Any, name: str, labels: bool = True, **more: Any) -> Any:
-    """Add a layer of labels or an image, and leave selection, camera and position in the stack as they were."""
-    from napari.layers import Image, Labels
+def add_quietly(viewer: Any, data: Any, name: str, kind: str = "labels", **more: Any) -> Any:
+    """Add a layer of napari's type ``kind``, and leave selection, camera and position in the stack as they were."""
+    from napari.layers import Layer
 
     selected, active = set(viewer.layers.selection), viewer.layers.selection.active
     camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
     centre, zoom, step = camera.center, camera.zoom, viewer.dims.current_step
     had_layers, ndim = len(viewer.layers) > 0, viewer.dims.ndim
-    layer = viewer.add_layer((Labels if labels else Image)(data, name=name, **more))
+    layer = viewer.add_layer(Layer.create(data, {"name": name, **more}, kind))
     watch_corrections(layer)
     if had_layers:
         viewer.layers.selection = {x for x in selected if x in viewer.layers}

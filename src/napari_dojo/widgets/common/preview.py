@@ -13,6 +13,7 @@ import numpy as np
 from napari_dojo.data.axes import Axes
 from napari_dojo.widgets.common.alone import Alone, lies_on, pair_in_view
 from napari_dojo.widgets.common.background import in_background
+from napari_dojo.widgets.common.kinds import LOOKS
 from napari_dojo.widgets.common.layers import add_quietly, array_of, finer_place, joined, moved, placement, provenance
 from napari_dojo.widgets.common.pick import previews_of
 from napari_dojo.widgets.common.run import Runner
@@ -177,7 +178,8 @@ class Preview:
             self._removed = True  # a person does not want it
         if self._removed:
             return
-        kind = "labels" if self._labels else "image"
+        assert self._material is not None
+        kind = LOOKS[self._material.layout.kind].layer
         layer = self.layer
         if layer is not None and layer.data.ndim == found.ndim and layer._type_string == kind:
             self._change(layer, found, look)
@@ -187,7 +189,7 @@ class Preview:
             more = provenance("preview", look.images[0], training=True)
             dress, place = self._dress(found, look), look.placed(found.shape)
             name = _name(look)
-            self._layer = add_quietly(self._viewer, found, name, self._labels, metadata=more, **dress, **place)
+            self._layer = add_quietly(self._viewer, found, name, kind, metadata=more, **dress, **place)
         self._fresh = False
         if self._labels and self.layer.opacity != look.opacity:  # napari draws the layer at each change
             self.layer.opacity = look.opacity
@@ -231,7 +233,7 @@ class Preview:
         image = images[0]
         array = array_of(image)
         axes = Axes.resolve(array.shape, material.axes)
-        if not material.layout.kind.drawn:
+        if material.layout.kind.intensities:
             axes = Axes(
                 material.sample_axes(images).names.replace("C", "")
                 if len(images) > 1

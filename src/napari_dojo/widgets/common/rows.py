@@ -10,8 +10,9 @@ from typing import Any
 from napari_dojo.data.dataset import ONE_TO_ONE, Layout
 from napari_dojo.data.kinds import LABELS, Kind
 from napari_dojo.tasks import Task
+from napari_dojo.widgets.common.kinds import layers_for
 from napari_dojo.widgets.common.layers import array_of
-from napari_dojo.widgets.common.pick import images_of, labels_of, shapes_of
+from napari_dojo.widgets.common.pick import shapes_of
 
 __all__ = ["Row", "Targets", "kind_of", "of_one_kind", "region_of", "told_apart"]
 
@@ -77,11 +78,14 @@ class Targets:
         """Whether a person paints them."""
         return self.kind is not None and self.kind.drawn
 
+    @property
+    def images(self) -> bool:
+        """Whether they are images, as inputs are."""
+        return self.kind is not None and self.kind.intensities
+
     def among(self, layers: Sequence[Any], ours: bool = True) -> list[Any]:
         """The layers that may be a target to something."""
-        if self.drawn:
-            return labels_of(layers, ours)
-        return images_of(layers, ours) if self.kind is not None and self.dense else []
+        return layers_for(self.kind, layers, ours) if self.kind is not None and self.dense else []
 
 
 def region_of(image: Any, layers: Sequence[Any]) -> Any:

@@ -133,7 +133,7 @@ class Layers:
         about["pixel_sizes"] = [None if x is None else source_of(x, self.axes).pixel_size for x in alike]
         if len(images) > 1:
             about["channel_names"] = tuple(x.name for x in images)
-        if target is not None and not self.layout.kind.drawn:
+        if target is not None and self.layout.kind.intensities:
             fine = source_of(target)
             about["target_pixel_size"] = fine.pixel_size and fine.pixel_size[-len(source.axes.spatial) :]
         return about

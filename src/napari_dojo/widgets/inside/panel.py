@@ -213,7 +213,7 @@ class InsidePanel(Panel):
 
     def _add(self, key: str, data: NDArray[np.float32], name: str, look: dict[str, Any]) -> None:
         about = provenance("preview", self.image_box.currentText())
-        self.layers[key] = add_quietly(self.viewer, data, name, False, metadata=about, **look)
+        self.layers[key] = add_quietly(self.viewer, data, name, "image", metadata=about, **look)
 
     def _left_of(self, asked: Asked, picture: NDArray[np.float32]) -> dict[str, Any]:
         """The place of the kernels: left of the image part, as high as it."""

@@ -118,7 +118,7 @@ def _example(viewer: Any, material: Layers, row: Row, made: Any) -> None:
     where = placement(row.images[0], [source.axes.names.index(a) for a in source.axes.spatial])
     place = finer_place(where, [b / a for a, b in zip(x.shape[1:], found.shape, strict=True)])
     made = provenance("example", row.images[0])
-    add_quietly(viewer, found, f"{row.name} example", labels=False, metadata=made, **place)
+    add_quietly(viewer, found, f"{row.name} example", kind="image", metadata=made, **place)
 
 
 def _marked(viewer: Any, material: Layers, sample: str, places: NDArray[Any]) -> None:

@@ -177,7 +177,7 @@ class PairRows(QWidget):
         layers = list(self._viewer.layers)
         images = images_of(layers, ours=self.takes.drawn)
         pairs = paired(images, self.takes.among(layers, ours=False), self._fits)
-        pairs = of_one_kind(told_apart(pairs) if not self.takes.drawn else pairs)
+        pairs = of_one_kind(told_apart(pairs) if self.takes.images else pairs)
         if not pairs and self.takes.optional and images:
             active = self._viewer.layers.selection.active
             return [Row((active if any(active is x for x in images) else images[0],), None)]
@@ -256,7 +256,7 @@ class PairRows(QWidget):
                 action.setChecked(any(other is x for x in line.extra))
                 action.toggled.connect(lambda on, other=other: self._channel(line, other, on))
         channels.setEnabled(bool(channels.actions()))
-        if not self.takes.drawn and line.target.layer is not None:
+        if self.takes.images and line.target.layer is not None:
             self._fill_also(menu.addMenu("Also predict"), line)
         inside: Any = menu.addMenu("Annotated")
         accepted = line.accepted = self._accepted(line)
