@@ -21,7 +21,7 @@ from napari_dojo.tasks import TASKS
 ROOT = Path(napari_dojo.__file__).parent
 # The rooms in the order of imports: a module imports from its own room and from rooms that stand above it.
 ROOMS = (
-    "errors", "events", "settings", "paths", "device", "boxes",
+    "paths", "errors", "events", "settings", "device", "boxes",
     "data", "io", "nets", "metrics", "tasks", "models", "inference", "recipes", "training", "evaluation", "objects",
     "simulation", "playground", "jobs", "widgets",
     "doctor", "demo", "commands", "cli", "__main__",

@@ -6,6 +6,8 @@ import errno
 import shutil
 from pathlib import Path
 
+from napari_dojo.paths import home
+
 __all__ = ["FULL", "DojoError", "explained", "full_disk"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -40,19 +42,22 @@ def explained(error: BaseException) -> str:
 
 
 def full_disk(path: Path, nbytes: int = 0) -> str:
-    """A sentence for a file that a full disk has no room for: the folder, not the name, which may mean nothing to the user.
+    """A sentence for a file that a full disk has no room for: the folder, not the name, which may mean nothing to the user; of
+    what lies in the folder of the user's data, that one, which nobody chose.
 
     ``nbytes`` : that were about to be written.
     """
     folder = path.absolute().parent
     while folder.name.startswith("."):  # where we keep what is half done
         folder = folder.parent
+    ours = folder.is_relative_to(home())
+    folder, choose = (home(), "") if ours else (folder, ", or choose another folder")
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
         free = nbytes
     needed = f" ({_megabytes(free)} free, about {_megabytes(nbytes)} needed)" if free < nbytes else ""
-    return f"The disk of {folder} is full{needed}. Free space there, or choose another folder. What was written before is kept."
+    return f"The disk of {folder} is full{needed}. Free space there{choose}. What was written before is kept."
 
 
 def _megabytes(nbytes: int) -> str:

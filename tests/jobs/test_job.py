@@ -232,9 +232,15 @@ def test_stopping_keeps_the_images_that_are_done(
 
 
 def test_large_maps_are_not_kept(tmp_path: Path, any_model: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunSink, "keeps_maps", lambda *_: False)
-    found = results(run_here(predict_request(tmp_path, tmp_path, [named("a", squares(1))]))[-1])
-    assert found[0].maps is None
+    wanted = named("a", squares(1))
+    found = results(run_here(predict_request(tmp_path / "kept", tmp_path, [wanted]))[-1])
+    assert (found[0].maps, found[0].lacking) == ("maps-0.npy", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2 * 4 * squares(1).size))
+    found = results(run_here(predict_request(tmp_path, tmp_path, [wanted]))[-1])
+    assert (found[0].maps, found[0].lacking) == (None, "disk")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=4 * squares(1).size, total=2**34))
+    assert RunSink(tmp_path).lacks((1, 1, *squares(1).shape)) == "memory"
+    assert RunSink(tmp_path, maps=False).lacks((1, 1, *squares(1).shape)) is None
     assert not list(tmp_path.glob("maps*"))
 
 

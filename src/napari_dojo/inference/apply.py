@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -303,7 +303,8 @@ def _one(
     card = ready.card
     given = resolve(card, image, ready.settings)
     size = given.axes.size(given.array.shape)
-    maps = sink.keeps_maps((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
+    lacking = sink.lacks((given.axes.count(given.array.shape), ready.predictor.outputs, *size))
+    maps = lacking == ""
     store = sink.store(turn.index, card, given, too_large(ready, given, maps) or engine is not None)
     with turn.memory.taken(memory_for(ready, given, maps), turn.control):
         if store is not None:
@@ -312,7 +313,7 @@ def _one(
         found = yield from predict_image(ready, given, turn.control, _storage(sink, turn.index), maps)
         turn.control.check()
         with writing():
-            return sink.write(turn.index, card, given, found)
+            return replace(sink.write(turn.index, card, given, found), lacking=lacking or None)
 
 
 def _stored(

@@ -45,6 +45,7 @@ class Stored:
     index, name : of the image among all that were given.
     axes : of the prediction.
     prediction, uncertainty, maps, table, rois : files.
+    lacking : of what there was too little to keep the maps that were wanted, "memory" or "disk".
     source, number, objects : of a recipe: the image's file, which of the images in it, and how many objects were found.
     """
 
@@ -54,6 +55,7 @@ class Stored:
     prediction: str | None = None
     uncertainty: str | None = None
     maps: str | None = None
+    lacking: str | None = None
     table: str | None = None
     rois: str | None = None
     source: str | None = None
@@ -114,9 +116,9 @@ class Sink:
         """The OME-Zarr for image ``index``, ``wanted`` where it does not fit in memory; None: it goes through `storage`."""
         return None
 
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """Whether maps of this shape, (samples, K, *S), are wanted."""
-        return False
+    def lacks(self, maps: tuple[int, ...]) -> str | None:
+        """Of what there is too little to keep maps of this shape, (samples, K, *S): "memory", "disk" or ""; None: they are not wanted."""
+        return None
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Keep a prediction; DojoError, caused by OSError, where the disk refuses it."""
@@ -185,13 +187,16 @@ class RunSink(Sink):
         because = f"{image.name} is too large to be predicted at once ({size_of(image)})."
         return Store(self.stores[index], because=because, shown=True)
 
-    def keeps_maps(self, maps: tuple[int, ...]) -> bool:
-        """Where they fit in memory and on the disk, with room left for others."""
+    def lacks(self, maps: tuple[int, ...]) -> str | None:
+        """Nothing where they fit in memory and on the disk, with room left for others."""
         import psutil
 
         needed = 4.0 * np.prod(maps)
-        memory, disk = psutil.virtual_memory().available, shutil.disk_usage(self.folder).free
-        return bool(self.maps and needed < 0.3 * memory and needed < 0.5 * disk)
+        if not self.maps:
+            return None
+        if needed >= 0.3 * psutil.virtual_memory().available:
+            return "memory"
+        return "disk" if needed >= 0.5 * shutil.disk_usage(self.folder).free else ""
 
     def write(self, index: int, card: Card, image: Input, found: Prediction) -> Stored:
         """Write what is not there already."""

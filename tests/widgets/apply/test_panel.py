@@ -6,6 +6,7 @@ import errno
 import shutil
 import threading
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,7 @@ from napari_dojo.models import bundle
 from napari_dojo.models.bundle import Bundle
 from napari_dojo.models.card import Card
 from napari_dojo.models.library import Model, models
-from napari_dojo.paths import models_folder, runs_folder
+from napari_dojo.paths import home, models_folder, runs_folder
 from napari_dojo.tasks import TASKS
 from napari_dojo.widgets.actions import measure_objects, segment_nuclei
 from napari_dojo.widgets.apply import panel as apply_module
@@ -44,7 +45,7 @@ from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.results import Kept
 from napari_dojo.widgets.common.plot import theme_colours
 from napari_dojo.widgets.common.provenance import is_uncorrected, source_among
-from napari_dojo.widgets.common.run import Runner
+from napari_dojo.widgets.common.run import BRIEFLY, PATIENCE, Runner
 from napari_dojo.widgets.common.table import Measurements, open_table
 from napari_dojo.widgets.reader import get_reader
 
@@ -584,13 +585,16 @@ def test_a_renamed_image_is_still_the_image_of_its_results(qtbot, viewer, panel,
     assert apply.results.run.asked[0].layer(viewer.layers) is None
 
 
-def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch):
-    monkeypatch.setattr(RunSink, "keeps_maps", lambda *_: False)
+@pytest.mark.parametrize(
+    ("lacking", "said"), [("memory", "Too large for the memory"), ("disk", "The disk has no room")]
+)
+def test_a_result_without_maps_stays_as_it_is(qtbot, viewer, panel, known, at_once, monkeypatch, lacking, said):
+    monkeypatch.setattr(RunSink, "lacks", lambda *_: lacking)
     known("bright")
     viewer.add_image(squares(2))
     apply = panel(ApplyPanel)
     run(qtbot, apply)
-    assert "Too large to change" in apply.message.text()
+    assert said in apply.message.text()
     apply.sliders.slider("minimum_area").value = 100
     settled(qtbot, apply)
     assert apply.count.text() == "2 objects"
@@ -616,6 +620,37 @@ def test_run_folders_go_when_results_do(qtbot, viewer, panel, known, at_once):
     assert not nothing_left()
     apply.end()
     assert nothing_left()
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_on_it(qtbot, viewer, panel, known, at_once, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    known("bright")
+    viewer.add_image(squares(2))
+    apply = panel(ApplyPanel)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    apply.apply_button.click()
+    qtbot.waitUntil(lambda: "is full" in apply.message.text())
+    assert f"The disk of {home()} is full" in apply.message.text()
+    assert "choose another folder" not in apply.message.text()
+    qtbot.waitUntil(nothing_left)  # nor the copy of the image that the job got
+    assert apply.apply_button.isEnabled()
+
+
+@pytest.mark.parametrize(("folder", "patience"), [(False, BRIEFLY), (True, PATIENCE)])
+def test_only_a_job_that_keeps_something_is_waited_for(viewer, panel, known, monkeypatch, folder, patience):
+    known("bright")
+    viewer.add_image(squares(2))
+    apply = panel(ApplyPanel)
+    waited, close = [], apply.runner.close
+    apply.apply()
+    assert apply._work is not None
+    if folder:  # files are written
+        apply._work = replace(apply._work, run=None)
+    monkeypatch.setattr(apply.runner, "close", lambda patience: waited.append(patience) or close(0))
+    apply.end()
+    assert waited == [patience]
 
 
 def test_kept_maps_are_decoded_as_the_task_does():

@@ -148,6 +148,7 @@ class Results(QObject):
         self.shown: list[Shown] = []
         self.run: Run | None = None
         self._folder: Path | None = None
+        self._found: tuple[Stored, ...] = ()  # of the last run
         self._to_come: list[Stored] = []
         self._values: dict[str, Any] = {}
         self._reader, self._decoder, self._measurer = Latest(self), Latest(self), Latest(self)
@@ -172,6 +173,11 @@ class Results(QObject):
         return any(s.kept is not None for s in self.shown)
 
     @property
+    def lacking(self) -> str:
+        """Of what there was too little to keep what they would be decoded from: "memory", "disk" or ""."""
+        return next((s.lacking for s in self._found if s.lacking), "")
+
+    @property
     def reading(self) -> bool:
         """Whether predictions of the last run are still to come."""
         return bool(self._to_come)
@@ -185,6 +191,7 @@ class Results(QObject):
         """Add what a job found, one by one; the folder is theirs from now on."""
         self.release()
         self._folder, self.run, self._values = folder, run, run.values
+        self._found = tuple(found)
         self._to_come = [s for s in found if not str(s.prediction).endswith(".zarr")]
         if self._to_come:
             hide_others(self._viewer, run)

@@ -35,6 +35,11 @@ __all__ = ["ResultsSection"]
 TABLE_TIP = (
     "Size, place and intensity of each object, in a table below the image. A click on a row leads to the object."
 )
+FIXED = {  # results that the sliders cannot change, by what was lacking
+    "": "To change it, move the sliders and apply again.",
+    "memory": "Too large for the memory to be changed afterwards: move the sliders and apply again.",
+    "disk": "The disk has no room for what the sliders need: free space, or move them and apply again.",
+}
 WAIT = "The results are being updated. A moment ..."
 
 
@@ -169,17 +174,13 @@ class ResultsSection(QWidget):
         if run is None or not names:
             return
         text = f'Added the layer "{escape(names[0])}".' if len(names) == 1 else f"Added {len(names)} layers."
-        large = (
-            ""
-            if self.results.adjustable or not self.sliders.values()
-            else " Too large to change afterwards: move the sliders, then apply again."
-        )
-        self.said.emit(text + large)
+        fixed = not self.results.adjustable and bool(self.sliders.values())
+        self.said.emit(f"{text} {FIXED[self.results.lacking]}" if fixed else text)
         if self.values != run.values:  # moved during prediction
             self._slid()
 
     def _kept(self, layer: Any, store: Path) -> None:
-        again = " To change it, move the sliders and apply again." if self.sliders.values() else ""
+        again = f" {FIXED['']}" if self.sliders.values() else ""
         self.said.emit(f'Added the layer "{escape(layer.name)}". It stays in {link_to(self._viewer, store)}.{again}')
 
     # where it goes from here
