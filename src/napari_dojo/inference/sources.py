@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.inference.geometry import Image
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_targets
@@ -56,7 +57,7 @@ class FileSource:
         name = picture.name.replace(self.path.name, self.name, 1)
         if self.labels is None:
             return Image(name, picture, self.axes)
-        (target,) = read_targets(self.labels, True, [picture], self.axes)
+        (target,) = read_targets(self.labels, LABELS, [picture], self.axes)
         return Image(name, picture, self.axes, labels=target.data)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.channels import grey
 from napari_dojo.data.dataset import Dataset, Excluded, Layout, Sample, Series
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.data.normalize import Rule
 from napari_dojo.data.objects import CONTEXT, boxes_of, crops_of
 from napari_dojo.errors import DojoError
@@ -436,7 +437,7 @@ def _labelled(wanted: _Wanted, labels: Path, classes: Mapping[int, str], given: 
     read = _pictures(wanted, given)
     if len(read) > 1 or read[0].axes.count(read[0].array.shape) > 1:
         raise DojoError(f"{wanted.name} holds several images or frames. Save each as a separate file.")
-    (target,) = read_targets(labels, True, [read[0].picture], given.axes)
+    (target,) = read_targets(labels, LABELS, [read[0].picture], given.axes)
     y = np.asarray(target.data)
     size = read[0].axes.size(read[0].array.shape)
     if y.shape != size:

@@ -17,6 +17,7 @@ import psutil
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.channels import chosen, grey, in_order
 from napari_dojo.data.dataset import ONE_TO_ONE, Dataset, Excluded, Layout
+from napari_dojo.data.kinds import LABELS
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.categories import Sides, images_of, read_categories
@@ -251,10 +252,8 @@ def _read(files: tuple[Path, Path | None, Path | None], given: DatasetFiles, lay
     """The images of a file, each with its target and its region, checked; those of more than ``room`` bytes stay there."""
     path, target, region = files
     pictures = [replace(p, path=path) for p in images.read_all(path, lazy_above=room)]
-    targets = (
-        [None] * len(pictures) if target is None else read_targets(target, layout.kind.drawn, pictures, given.axes)
-    )
-    masks = [None] * len(pictures) if region is None else read_targets(region, True, pictures, given.axes)
+    targets = [None] * len(pictures) if target is None else read_targets(target, layout.kind, pictures, given.axes)
+    masks = [None] * len(pictures) if region is None else read_targets(region, LABELS, pictures, given.axes)
     return [_one(*these, given, layout) for these in zip(pictures, targets, masks, strict=True)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_dojo.data.axes import Axes
 from napari_dojo.data.dataset import Excluded
+from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images, outlines
 from napari_dojo.io.names import is_by_product
@@ -86,14 +87,14 @@ def read_files(files: Sequence[tuple[str, Callable[[], Sequence[T]]]], most: flo
 
 
 def read_targets(
-    path: Path, labels: bool, pictures: Sequence[images.Picture], named: str | None = None
+    path: Path, kind: Kind, pictures: Sequence[images.Picture], named: str | None = None
 ) -> list[images.Picture]:
     """Read the target of each image of a file, its axes in the order of its image's where both files name them.
 
     Parameters
     ----------
     path : labels, a target image, or the outlines of objects.
-    labels : whole numbers are wanted; else images, as they lie. Colours come first where the image has none.
+    kind : what is wanted. Images come as they lie; colours come first where the image has none.
     pictures : the images of one file.
     named : their axes, as a person says.
 
@@ -101,20 +102,20 @@ def read_targets(
     ------
     DojoError : unreadable, not as many as images, or no labels where labels are wanted.
     """
-    if labels and is_by_product(path):
+    if kind.drawn and is_by_product(path):
         raise DojoError(
             f"{path.name} holds probabilities or the like by its name, not labels. Choose the segmentation."
         )
-    if labels and path.suffix.lower() in OUTLINES:
+    if kind.drawn and path.suffix.lower() in OUTLINES:
         return [_drawn(path, picture, named) for picture in pictures]
-    found = list(images.read_all(path, labels=labels))
+    found = list(images.read_all(path, labels=kind.drawn))
     if len(found) != len(pictures):
         raise DojoError(
             f"Each image needs its own target: {pictures[0].path.name} holds {len(pictures)} and {path.name} holds "
             f"{len(found)}. Save each image and each target as a file."
         )
     found = [_in_order_of(picture, p) for p, picture in zip(found, pictures, strict=True)]
-    if labels:
+    if kind.drawn:
         return [replace(p, data=images.as_labels(p.data, p.name, rgb=p.rgb)) for p in found]
     return [
         replace(p, data=np.moveaxis(p.data, -1, 0)) if p.rgb and not picture.rgb else p

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points
+from pytestqt.qtbot import QtBot
 
 from napari_dojo.data import kinds
 from napari_dojo.models.card import Card
+from napari_dojo.widgets.common.icons import OF_KINDS, icon
 from napari_dojo.widgets.common.kinds import LOOKS, layers_for, result_name
 
 pytestmark = pytest.mark.gui
@@ -17,6 +19,13 @@ pytestmark = pytest.mark.gui
 
 def test_every_kind_has_a_look() -> None:
     assert set(LOOKS) == {kind for kind in vars(kinds).values() if isinstance(kind, kinds.Kind)}
+
+
+def test_every_kind_has_its_own_picture(qtbot: QtBot) -> None:
+    assert set(OF_KINDS) == set(LOOKS)
+    drawn = {name: icon(name).pixmap(32, 32).toImage() for name in ("instances", "semantic", "classify", "denoise")}
+    assert all(a == b or drawn[a] != drawn[b] for a in drawn for b in drawn)
+    assert drawn["denoise"] == icon("noise2void").pixmap(32, 32).toImage()
 
 
 def test_layers_of_the_type_of_a_kind_may_hold_it() -> None:

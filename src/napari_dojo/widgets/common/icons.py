@@ -5,7 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 
-__all__ = ["icon"]
+from napari_dojo.data.kinds import CATEGORY, CLASSES, IMAGE, LABELS
+from napari_dojo.tasks import TASKS
+
+__all__ = ["OF_KINDS", "icon"]
 
 SIZE = 32
 DISCS = ((9.0, 9.0, 6.5), (21.5, 12.0, 7.0), (12.0, 23.0, 6.5))
@@ -14,13 +17,13 @@ BEFORE, AFTER = QColor("#888888"), QColor("#56B4E9")
 
 
 def icon(task: str) -> QIcon:
-    """The picture of a task: what becomes of an image, where it has no picture."""
+    """The picture of a task: its own, else that of what it gives."""
     picture = QPixmap(SIZE, SIZE)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    PICTURES.get(task, _denoised)(painter)
+    (PICTURES.get(task) or OF_KINDS[TASKS[task].result])(painter)
     painter.end()
     return QIcon(picture)
 
@@ -37,6 +40,14 @@ def _classes(painter: QPainter) -> None:
     painter.setBrush(QColor("#E69F00"))
     for x, y, r in DISCS:
         painter.drawEllipse(QPointF(x, y), r, r)
+
+
+def _category(painter: QPainter) -> None:
+    for k, colour in enumerate(COLOURS[:2]):
+        painter.setBrush(QColor(colour))
+        painter.drawRoundedRect(QRectF(2 + 15 * k, 2, 13, 28), 4, 4)
+        painter.setBrush(QColor("white"))
+        painter.drawEllipse(QPointF(8.5 + 15 * k, 16), 4 - 1.5 * k, 4 + 4 * k)
 
 
 def _frame(painter: QPainter) -> None:
@@ -73,4 +84,5 @@ def _upscaled(painter: QPainter) -> None:
                     painter.drawRect(QRectF(6 + 10 * k + edge * j, 6 + edge * i, edge, edge))
 
 
-PICTURES = {"instances": _objects, "semantic": _classes, "translate": _translated, "upscale": _upscaled}
+OF_KINDS = {LABELS: _objects, CLASSES: _classes, CATEGORY: _category, IMAGE: _denoised}
+PICTURES = {"translate": _translated, "upscale": _upscaled}

@@ -253,7 +253,7 @@ class Choices(QWidget):
             self.data.take_masks()
         else:
             if isinstance(material, Files):
-                self.data.take_rows(opened(self._viewer, material, self.rows.takes.drawn))
+                self.data.take_rows(opened(self._viewer, material, self.rows.takes.layout.kind))
                 material = self.data.material()
             if isinstance(material, Layers):
                 work_on(self._viewer, self.rows, material, fix)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dojo.data.kinds import Kind
 from napari_dojo.errors import DojoError
 from napari_dojo.io import images
 from napari_dojo.io.datasets import read_targets
@@ -70,7 +71,7 @@ def correct(viewer: Any, name: str) -> None:
         layer.mode = "paint"
 
 
-def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
+def opened(viewer: Any, files: Files, kind: Kind) -> list[Row]:
     """Add the files as layers, each image with its labels or target image; what cannot be read is left out.
 
     Raises
@@ -86,19 +87,19 @@ def opened(viewer: Any, files: Files, labels: bool = True) -> list[Row]:
     for path, target in pairs:
         with suppress(DojoError):
             pictures = list(images.read_all(path))
-            targets = [None] * len(pictures) if target is None else read_targets(target, labels, pictures, given.axes)
+            targets = [None] * len(pictures) if target is None else read_targets(target, kind, pictures, given.axes)
             read += [(p.name, p, y) for p, y in zip(pictures, targets, strict=True)]
             pixels += sum(p.data.size for p in pictures)
         if pixels > LARGEST:
             raise DojoError(f"The files in {given.input} are too large to be opened at once. Open some as layers.")
-    return [_added(viewer, *found, labels) for found in read]
+    return [_added(viewer, *found, kind) for found in read]
 
 
-def _added(viewer: Any, name: str, picture: Picture, target: Picture | None, labels: bool) -> Row:
+def _added(viewer: Any, name: str, picture: Picture, target: Picture | None, kind: Kind) -> Row:
     image = viewer.add_image(picture.data, name=name, rgb=picture.rgb, **_placed(picture))
     if target is None:
         return Row((image,), None)
-    if labels:
+    if kind.drawn:
         size = replace(target, pixel_size=target.pixel_size or picture.pixel_size, unit=target.unit or picture.unit)
         return Row((image,), viewer.add_labels(target.data, name=f"{name} labels", **_placed(size)))
     return Row((image,), viewer.add_image(target.data, name=f"{name} target", rgb=target.rgb, **_placed(target)))
