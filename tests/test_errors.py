@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_dojo.errors import explained, full_disk
+from napari_dojo.errors import FullDiskError, explained
 from napari_dojo.io.atomic import write_safely
 
 REMEDY = "Free space there, or choose another folder. What was written before is kept."
@@ -20,7 +20,8 @@ def test_a_full_disk_is_said_by_its_folder(tmp_path: Path, monkeypatch: pytest.M
     assert explained(OSError(errno.EDQUOT, "Disk quota exceeded")) == "The disk is full. Free space on it."
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3e6))
     said = f"The disk of {tmp_path} is full (3 MB free, about 2,000 MB needed). {REMEDY}"
-    assert full_disk(tmp_path / ".recipe" / "0123.json", 2_000_000_000) == said
+    assert str(FullDiskError(tmp_path / ".recipe" / "0123.json", 2_000_000_000)) == said
+    assert str(FullDiskError(tmp_path, 2_000_000_000)) == said  # which may be the disk itself
 
 
 def test_a_full_disk_under_the_user_s_data_names_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

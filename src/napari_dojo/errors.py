@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_dojo.paths import home
 
-__all__ = ["FULL", "DojoError", "explained", "full_disk"]
+__all__ = ["FULL", "DojoError", "FullDiskError", "explained"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,6 +27,18 @@ class DojoError(Exception):
         self.code = code
 
 
+class FullDiskError(DojoError):
+    """A disk that has no room for a file; ``nbytes`` were about to be written, 0 where that is not known.
+
+    The sentence names the folder, not the file, whose name may mean nothing to the user; of what lies in the folder of the user's
+    data, that one, which nobody chose.
+    """
+
+    def __init__(self, path: Path, nbytes: int = 0) -> None:
+        super().__init__(_full_disk(path, nbytes), "full disk")
+        self.nbytes = nbytes
+
+
 def explained(error: BaseException) -> str:
     """Any error as one sentence for the user."""
     if isinstance(error, DojoError):
@@ -34,20 +46,15 @@ def explained(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "Not enough memory. Use smaller images or tiles, or close other programs."
     if isinstance(error, OSError) and error.errno in FULL:
-        return full_disk(Path(error.filename)) if error.filename else "The disk is full. Free space on it."
+        return str(FullDiskError(Path(error.filename))) if error.filename else "The disk is full. Free space on it."
     if isinstance(error, OSError):
         name = error.filename or "A file"
         return f"{name} cannot be read or written: {error.strerror or error}. Choose another file or folder."
     return f"Unexpected error ({type(error).__name__}: {error}). Please report it."
 
 
-def full_disk(path: Path, nbytes: int = 0) -> str:
-    """A sentence for a file that a full disk has no room for: the folder, not the name, which may mean nothing to the user; of
-    what lies in the folder of the user's data, that one, which nobody chose.
-
-    ``nbytes`` : that were about to be written.
-    """
-    folder = path.absolute().parent
+def _full_disk(path: Path, nbytes: int) -> str:
+    folder = path.absolute() if path.is_dir() else path.absolute().parent
     while folder.name.startswith("."):  # where we keep what is half done
         folder = folder.parent
     ours = folder.is_relative_to(home())

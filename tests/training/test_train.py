@@ -258,3 +258,41 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         match=r"^The disk of .* is full\. Free space there, or choose another folder\. What was written before is kept\.$",
     ):
         run(tmp_path / "m")
+
+
+@pytest.mark.parametrize("first", [2, 6])  # the test output; the state of the run
+def test_after_a_first_save_on_a_full_disk_the_same_command_can_be_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Nothing half stays there, and the folder that was named is named, not that of the run."""
+    write, written = Path.write_bytes, []
+
+    def full(path: Path, data: bytes) -> int:
+        if len(written) == first:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        return write(path, data)
+
+    (tmp_path / "m").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(DojoError, match=rf"^The disk of {tmp_path / 'm'} is full"):
+            run(tmp_path / "m", replace(SETTINGS, steps=1))
+    assert list((tmp_path / "m").iterdir()) == []
+    assert isinstance(run(tmp_path / "m", replace(SETTINGS, steps=1))[-1], Done)
+
+
+def test_what_a_kill_left_of_a_first_save_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    out.mkdir()
+    (out / "README.md").write_text("mine")
+    with pytest.raises(DojoError, match="exists already"):
+        run(out, replace(SETTINGS, steps=1))
+    (out / "weights-0123456789ab.pt").write_bytes(b"half")
+    (out / ".0123.part").write_bytes(b"half")
+    run(out, replace(SETTINGS, steps=1))
+    assert sorted(p.name[:8] for p in out.iterdir()) == [
+        *("README.m", "cover.pn", "rdf.yaml", "run", "test_inp", "test_out", "weights-")
+    ]
+    with pytest.raises(DojoError, match="exists already"):
+        run(out, replace(SETTINGS, steps=1))

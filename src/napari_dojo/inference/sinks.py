@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_dojo.errors import FULL, DojoError
 from napari_dojo.inference.geometry import Input
-from napari_dojo.io.atomic import replacing, why_not
+from napari_dojo.io.atomic import replacing, unwritable
 from napari_dojo.models.card import Card
 from napari_dojo.tasks import TASKS
 
@@ -240,7 +240,7 @@ def memory_mapped(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
         return made
     except OSError as e:
         path.unlink(missing_ok=True)
-        raise DojoError(why_not(path, e, int(np.prod(shape)) * np.dtype(dtype).itemsize)) from e
+        raise unwritable(path, e, int(np.prod(shape)) * np.dtype(dtype).itemsize) from e
 
 
 def _reserve(path: Path) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_dojo.errors import FULL, DojoError, full_disk
+from napari_dojo.errors import FULL, DojoError, FullDiskError
 from napari_dojo.io.pairing import is_zarr
 
-__all__ = ["check_free", "check_writable", "remove_parts", "replacing", "why_not", "write_safely"]
+__all__ = ["check_free", "check_writable", "remove_parts", "replacing", "unwritable", "write_safely"]
 
 
 @contextmanager
@@ -41,7 +41,8 @@ def replacing(path: Path, nbytes: int = 0) -> Iterator[Path]:
         else:
             os.replace(part, path)
     except OSError as error:
-        raise DojoError(why_not(path, error, nbytes)) from error
+        _remove(part)  # it is no part of what the disk has no room for
+        raise unwritable(path, error, nbytes) from error
     finally:
         _remove(part)
 
@@ -60,7 +61,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise DojoError(why_not(folder, error)) from error
+        raise unwritable(folder, error) from error
     finally:
         for p in made:
             with suppress(OSError):
@@ -98,22 +99,22 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def why_not(path: Path, error: OSError, nbytes: int = 0) -> str:
+def unwritable(path: Path, error: OSError, nbytes: int = 0) -> DojoError:
     """Why a file or folder cannot be written, and what to do; ``nbytes`` : that were about to be written."""
     try:
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(path if path.is_dir() else path.parent).free
     except OSError:
         free = nbytes
     if error.errno in FULL or free < nbytes:
-        return full_disk(path, nbytes)
+        return FullDiskError(path, nbytes)
     if error.errno == errno.ENAMETOOLONG:
-        return (
+        return DojoError(
             f"{path.name[:40]}... has {len(path.name.encode())} bytes, and the disk allows names of about 255. "
             "Give the image a shorter name."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
+        return DojoError(
             f"{path} cannot be written: there is no permission, or another program has it open. "
             "Choose another folder, or close the file there."
         )
-    return f"{path} cannot be written ({error.strerror or error}). Choose another folder or name."
+    return DojoError(f"{path} cannot be written ({error.strerror or error}). Choose another folder or name.")

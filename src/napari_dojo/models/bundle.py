@@ -33,8 +33,15 @@ from napari_dojo.io.images import png_bytes
 from napari_dojo.models.card import Card, Folder, decoding_of, options_of, read_card
 from napari_dojo.tasks import TASKS
 
-__all__ = ["Bundle", "load", "save", "verified"]
+__all__ = ["Bundle", "is_free", "load", "remove_files", "save", "verified"]
 
+FILES = (
+    "rdf.yaml",
+    "weights-*.pt",
+    "test_*-*.npy",
+    "README.md",
+    "cover.png",
+)  # of a model folder, as `save` writes them
 SAME = 1e-3  # part of a value, and of 1, by which outputs of two machines may differ
 
 
@@ -109,6 +116,20 @@ def save(bundle: Bundle, path: str | Path, sample: NDArray[Any], cover: NDArray[
             with suppress(OSError):  # a reader may have it open; the next model tries again
                 old.unlink()
     return path
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing, or only what a kill left of a first `save`: files of a model without ``rdf.yaml``."""
+    names = {p.name for p in folder.iterdir()}
+    ours = {p.name for pattern in FILES for p in folder.glob(pattern)} - {"rdf.yaml"}
+    parts = {name for name in names if name.startswith(".") and name.endswith(".part")}
+    return names <= ours | parts and (not ours or any(name.endswith(".pt") for name in ours))
+
+
+def remove_files(folder: Path) -> None:
+    """Remove what `save` wrote into a folder."""
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+        path.unlink(missing_ok=True)
 
 
 def verified(path: str | Path) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_dojo.errors import DojoError
-from napari_dojo.io.atomic import replacing, why_not
+from napari_dojo.io.atomic import replacing, unwritable
 from napari_dojo.io.names import checked_name
 from napari_dojo.models.card import Card, Folder, read_card
 from napari_dojo.paths import lab_folders, models_folder
@@ -137,7 +137,7 @@ def import_model(path: Path, name: str | None = None) -> Path:
             (part / checked_name(file, "The file name")).write_bytes(source.read(file))
         part.rename(target)
     except OSError as e:
-        raise DojoError(why_not(target, e)) from e
+        raise unwritable(target, e) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target

@@ -21,10 +21,10 @@ from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.split import Split
 from napari_dojo.errors import DojoError
 from napari_dojo.events import Event, Step, encode
-from napari_dojo.io.atomic import check_writable, remove_parts, why_not, write_safely
+from napari_dojo.io.atomic import check_writable, remove_parts, unwritable, write_safely
 from napari_dojo.metrics.domain_shift import profile_of, seen
 from napari_dojo.models import bundle as bundles
-from napari_dojo.models.bundle import Bundle
+from napari_dojo.models.bundle import Bundle, is_free
 from napari_dojo.models.card import Card, read_card
 from napari_dojo.models.kept import EVENTS
 from napari_dojo.nets import Network
@@ -74,7 +74,7 @@ class Target:
         DojoError : a folder that exists and is neither to be resumed nor overwritten, is not a model, or cannot be written.
         """
         out = self.out
-        taken = not self.resume and out.exists() and not (out.is_dir() and not any(out.iterdir()))
+        taken = not self.resume and out.exists() and not (out.is_dir() and is_free(out))
         if taken and not self.overwrite:
             raise DojoError(
                 f"{out} exists already. Choose another name, continue with --resume, or replace it with --overwrite."
@@ -95,14 +95,16 @@ class Target:
 
 
 class Recorder:
-    """Writes events, the state and the model of one training. Nothing is written before the first state is saved.
+    """Writes events, the state and the model of one training. Nothing is written before the first state is saved, and nothing stays
+    where that fails in a folder that was free, so that the same command can be given again.
 
     ``sample`` is a raw crop (C, *S) for the model's own test; ``data`` tells these data from others (`fingerprint`).
     """
 
     def __init__(self, target: Target, setup: Setup, sample: NDArray[Any], data: dict[str, str]) -> None:
         self._target, self._setup, self._sample, self.data = target, setup, sample, data
-        self._saved = False
+        self._saved = self._resumable = False
+        self._fresh = False  # the folder was free
         self._waiting = ""
 
     def event(self, event: Event) -> None:
@@ -112,7 +114,7 @@ class Recorder:
         if not (self._saved and self._waiting):
             return
         path = self._target.run / EVENTS
-        with _writing(path):
+        with self._all_or_nothing(), _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as f:
                 f.write(self._waiting)
@@ -134,19 +136,36 @@ class Recorder:
             "start": setup.start and setup.start.as_dict(),
             "excluded": [asdict(e) for e in setup.dataset.excluded],
         }
-        write_safely(self._target.run / "settings.json", json.dumps(about, indent=1).encode())
-        write_safely(self._target.run / "state.pt", buffer.getvalue())
+        with self._all_or_nothing():
+            write_safely(self._target.run / "settings.json", json.dumps(about, indent=1).encode())
+            write_safely(self._target.run / "state.pt", buffer.getvalue())
+        self._resumable = True
 
     def model(self, card: Card, net: Network, cover: NDArray[np.uint8] | None = None) -> None:
         """Save the model with this card, and its cover (Y, X, 3) where there is one."""
         self._begin()
-        bundles.save(Bundle(card, deepcopy(net).cpu().eval()), self._target.out, self._sample, cover)
+        with self._all_or_nothing():
+            bundles.save(Bundle(card, deepcopy(net).cpu().eval()), self._target.out, self._sample, cover)
 
     def _begin(self) -> None:
         """Before anything is written."""
         if not self._saved:
+            out = self._target.out
+            self._fresh = not out.exists() or (out.is_dir() and is_free(out))
             self._target.make_room()
         self._saved = True
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Until there is a run to resume: where something cannot be written, what was written in a free folder goes."""
+        try:
+            yield
+        except DojoError:
+            if self._fresh and not self._resumable:
+                shutil.rmtree(self._target.run, ignore_errors=True)
+                bundles.remove_files(self._target.out)
+                self._saved = False
+            raise
 
     def resume(self, learner: Learner) -> Card | None:
         """Load the saved state into the learner; the card of the model that the run has saved, None where it has not checked any.
@@ -263,4 +282,4 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise DojoError(why_not(path, e)) from e
+        raise unwritable(path, e) from e

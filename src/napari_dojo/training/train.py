@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from napari_dojo import device as devices
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.split import Split
-from napari_dojo.errors import DojoError
+from napari_dojo.errors import DojoError, FullDiskError
 from napari_dojo.events import (
     Control,
     Event,
@@ -93,11 +93,14 @@ def train_steps(
     training, before = yield from _begun(make, setup, target, control, world)
     if training is None:
         return
-    for event in before:
-        training.recorder.event(event)
-    for event in training.steps():
-        training.recorder.event(event)
-        yield event
+    try:
+        for event in before:
+            training.recorder.event(event)
+        for event in training.steps():
+            training.recorder.event(event)
+            yield event
+    except FullDiskError as error:  # of a file beside the model: a person knows the model's folder
+        raise FullDiskError(target.out, error.nbytes) from error
 
 
 def _begun(
