@@ -95,10 +95,28 @@ def test_no_file_outside_of_the_model_is_read(tmp_path, name):
         Folder(folder(tmp_path / "m")).read(name)
 
 
-@pytest.mark.parametrize("name", ["", "missing.pt", "a\0b"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
-    with pytest.raises(DojoError, match="is incomplete"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "m is damaged:  is a folder"),
+        ("missing.pt", "m is incomplete: missing.pt is missing"),
+        ("a\0b", "m is damaged: a.b cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, said):
+    with pytest.raises(DojoError, match=said):
         Folder(folder(tmp_path / "m")).read(name)
+
+
+def test_a_file_that_is_there_and_may_not_be_read_is_not_missing(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    made = Folder(folder(tmp_path / "m"))
+    (tmp_path / "m" / "weights.pt").write_bytes(b"w")
+    monkeypatch.setattr(type(tmp_path), "read_bytes", denied)
+    with pytest.raises(DojoError, match=r"m cannot be read: weights.pt: Permission denied. Check the file"):
+        made.read("weights.pt")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +157,7 @@ def test_no_model_at_all(tmp_path):
     raw = bytearray((tmp_path / "cut.zip").read_bytes())
     raw[60:120] = bytes(60)
     (tmp_path / "cut.zip").write_bytes(raw)
-    with pytest.raises(DojoError, match="is incomplete"):
+    with pytest.raises(DojoError, match=r"is damaged: rdf.yaml cannot be read"):
         read_card(tmp_path / "cut.zip")
 
 

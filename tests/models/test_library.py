@@ -45,7 +45,7 @@ def test_a_file_that_is_no_zip_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "copied.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(DojoError, match=r"image.tif is not a model: it is no zip. Choose the folder or zip"):
         import_model(tmp_path / "image.tif")
-    with pytest.raises(DojoError, match=r"copied.zip is incomplete"):
+    with pytest.raises(DojoError, match=r"copied.zip is damaged: the zip cannot be read"):
         import_model(tmp_path / "copied.zip")
 
 

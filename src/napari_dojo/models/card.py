@@ -229,7 +229,7 @@ class Folder:
                 f"The model {self.path.name} holds a link that leads outside of it ({name}) and is refused."
             )
         if stat.S_ISDIR(about.st_mode):
-            raise IsADirectoryError(name)
+            raise DojoError(f"The model {self.path.name} is damaged: {name} is a folder. Copy it again or train it again.")
         if not stat.S_ISREG(about.st_mode):
             raise DojoError(f"The model {self.path.name} is refused: {name} is not a file.")
         if about.st_size > (LARGEST if name == RDF else LARGEST_FILE):
@@ -275,14 +275,22 @@ class Folder:
         """Whatever a damaged folder or zip raises becomes a sentence."""
         try:
             yield
-        except (OSError, KeyError, ValueError, RuntimeError, EOFError, *DAMAGED) as e:
+        except (FileNotFoundError, NotADirectoryError, KeyError) as e:
             raise DojoError(
-                f"The model {self.path.name} is incomplete: {name} cannot be read. Copy it again or train it again."
+                f"The model {self.path.name} is incomplete: {name} is missing. Copy it again or train it again."
+            ) from e
+        except OSError as e:  # a file that nobody may read, a disk or a server that fails
+            raise DojoError(
+                f"The model {self.path.name} cannot be read: {name}: {e.strerror or e}. Check the file and its permissions."
+            ) from e
+        except (ValueError, RuntimeError, EOFError, *DAMAGED) as e:
+            raise DojoError(
+                f"The model {self.path.name} is damaged: {name} cannot be read. Copy it again or train it again."
             ) from e
 
     def _entries(self) -> dict[str, zipfile.ZipInfo]:
         """What a zip holds, by its path beside ``rdf.yaml``."""
-        with self._readable(RDF), zipfile.ZipFile(self.path) as z:
+        with self._readable("the zip"), zipfile.ZipFile(self.path) as z:
             found = {info.filename.replace("\\", "/"): info for info in z.infolist() if not info.is_dir()}
         bad = next((why for why in (self._refused(name, info) for name, info in found.items()) if why), "")
         if bad or sum(info.file_size for info in found.values()) > 2 * LARGEST_FILE or len(found) > MANY:
