@@ -57,6 +57,21 @@ def test_structure_tells_an_image_from_noise_alone():
     assert measure_noise(simulate("nuclei", (128, 128), 1, photons=20).image).structure > 10
 
 
+def test_a_mask_is_not_saturated():
+    """Its largest value is the true one, also where its edges are soft or it has several levels."""
+    rows, columns = np.ogrid[:128, :128]
+    far = np.hypot(rows - 64, columns - 64)
+    for radius in (5, 20, 50):
+        assert measure_noise((far < radius) * 255).saturated == 0
+        assert measure_noise(np.clip(radius + 0.5 - far, 0, 1)).saturated == 0
+    assert measure_noise(np.digitize(far, (10, 20, 40))[..., ::-1] * 60.0).saturated == 0
+    photo = np.random.default_rng(0).poisson(np.where(far < 20, 400, 40.0))
+    for background in (0, 40):  # clipped at the ground, too
+        for top in (200, 430):
+            cut = np.clip(photo, background, top)
+            assert measure_noise(cut).saturated == pytest.approx((photo >= top).mean(), abs=1e-6), (background, top)
+
+
 def test_saturated_hot_and_compressed():
     image = 100 * field() + RNG.normal(0, 2, (192, 160))
     assert measure_noise(np.minimum(image, 60)).saturated == pytest.approx((image >= 60).mean(), abs=1e-6)

@@ -20,6 +20,9 @@ __all__ = ["Noise", "fission", "measure_noise"]
 BLOCK = 8  # px; edge of the places that are looked at
 PLANES = 16  # of a volume or series, evenly spread
 LARGEST = 2_000_000  # px of a plane; larger ones are looked at in their middle
+SOME = 100_000  # values by which it is seen whether there are few different ones
+FEW_VALUES = 16  # different ones that an image which is drawn has at most
+BETWEEN = 0.1  # share of a mask that may lie between its two values: soft edges
 DIFFERENCE = np.array([1, -4, 6, -4, 1], np.float32)
 # variance that a white image of variance 1 has after this kernel: sum of squares (Immerkær 1996, CVIU 64:300)
 KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
@@ -170,12 +173,20 @@ def _structure(planes: NDArray[np.float32], sigma: float, correlation: tuple[flo
 
 
 def _saturated(values: NDArray[np.float32]) -> float:
-    """Share of pixels that lie at the largest value, where far more lie there than just below it."""
-    top = values.max()
-    at = int((values == top).sum())
-    below = np.unique(values[values > np.quantile(values, 0.9)])
-    just = int((values == below[-2]).sum()) if len(below) > 1 else 0
-    return at / values.size if at >= 20 and at > 4 * just else 0.0
+    """Share of pixels that lie at the largest value, where far more lie there than just below it.
+
+    Not so in an image that is drawn: it has few values, or little beside the edges lies between its lowest and its largest one, as in
+    a mask. There the largest value is the true one.
+    """
+    low, top = values.min(), values.max()
+    at, ground = int((values == top).sum()), int((values == low).sum())
+    between = values.size - at - ground
+    if at < 20 or (between < at and between < BETWEEN * values.size):
+        return 0.0
+    if len(np.unique(values[:: max(1, values.size // SOME)])) <= FEW_VALUES:
+        return 0.0
+    just = int((values == values[values < top].max()).sum())
+    return at / values.size if at > 4 * just else 0.0
 
 
 def _hot(planes: NDArray[np.float32], sigma: float) -> float:
