@@ -28,6 +28,19 @@ def test_padding_is_not_trained_on():
     assert (x[0, :, :25] == 0).all()
 
 
+def test_a_part_of_an_image_that_was_cleaned_keeps_no_whole_one():
+    x = np.random.default_rng(0).normal(500, 10, (1, 80, 80)).astype(np.float32)
+    x[0, 40, 40] = np.nan
+    item = Sample("a", x, np.zeros((80, 80), np.int32))
+    part = Source.of(item, Crop(0, ((0, 50), (0, 20))), item.normalization(Rule()), LABELS).x
+    assert part.base is None
+    whole = Source.of(item, Crop(0, ((0, 80), (0, 80))), item.normalization(Rule()), LABELS).x
+    np.testing.assert_array_equal(part, whole[:, :50, :20])
+    clean = Sample("a", np.nan_to_num(x, nan=500.0), item.y)
+    part = Source.of(clean, Crop(0, ((0, 50), (0, 20))), clean.normalization(Rule()), LABELS).x
+    assert np.shares_memory(part, clean.x)
+
+
 @pytest.mark.parametrize(
     ("dtypes", "bytes_"), [(("uint8",), 1), (("uint8", "uint16"), 2), (("uint16", "float32"), 4), (("int16",), 4)]
 )

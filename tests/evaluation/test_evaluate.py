@@ -63,6 +63,27 @@ def test_objects_in_predicted_images_are_scored_against_those_in_the_ground_trut
     assert report.pooled == ImageScores.of(scene.clean[None], predict(denoiser, scene.image, "YX")[None])
 
 
+def test_the_baseline_gets_the_image_that_the_network_gets() -> None:
+    """Pixels that are NaN have the level of the background for both, and padding is as it was in both results."""
+    scene = simulate("nuclei", (96, 96), 3, photons=50)
+    image = scene.image.astype(np.float32) + 1000
+    lacking = image.copy()
+    lacking[5::9, 5::9] = np.nan
+    framed, truth = np.pad(lacking, 20), np.pad(scene.clean + 1000, 20)
+    layout = TASKS["denoise"].layout(TASKS["denoise"].options())
+    denoiser = load(find("denoise-fluorescence"))
+    plain, with_nan, with_frame = (
+        evaluate_model(denoiser, Dataset.of([x], [y], layout=layout)).baseline
+        for x, y in ((image, scene.clean + 1000), (lacking, scene.clean + 1000), (framed, truth))
+    )
+    assert isinstance(plain, ImageScores)
+    assert isinstance(with_nan, ImageScores)
+    assert isinstance(with_frame, ImageScores)
+    assert with_nan.psnr == pytest.approx(plain.psnr, abs=1.5)
+    assert with_nan.pearson > 0.9 * plain.pearson
+    assert with_frame.psnr > with_nan.psnr  # the frame is exact, and adds to the range
+
+
 @pytest.mark.parametrize("context", [0, 1])
 def test_channels_are_those_of_the_model_by_name_as_for_a_prediction(context: int) -> None:
     two = np.stack([squares(2), squares(1) * 3])

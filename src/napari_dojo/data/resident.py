@@ -57,7 +57,9 @@ class Source:
         x, padding = item.x, None
         if isinstance(x, np.ndarray) and (item.clean or not (stays and isinstance(x, np.memmap))):
             x, padding = (x, None) if item.clean else norm.clean(x)
-            x = x[(slice(None), *part.slices)]
+            whole, x = x, x[(slice(None), *part.slices)]
+            if whole is not item.x and x.size < whole.size:  # else each part keeps a copy of the whole
+                x = x.copy()
         else:
             x = Cleaned(x, norm, part.box)
         y = None if item.y is None else kind.crop(item.y, part.slices, scale)

@@ -66,6 +66,8 @@ def evaluate_steps(
     ------
     DojoError : no image can be scored.
     """
+    from napari_dojo.inference.samples import Sample as Predicted
+    from napari_dojo.inference.samples import padded
     from napari_dojo.models.card import options_of
     from napari_dojo.tasks import TASKS
     from napari_dojo.tasks.images import score_images
@@ -75,16 +77,23 @@ def evaluate_steps(
     options = options_of(card) if options is None else options
     frames = settings.frames if settings is not None else None
     rule = replace(card.rule, frames=frames or card.rule.frames)
-    images = [_image(item, pairs, item.normalization(rule), card, in_context=in_context) for item in pairs.samples]
+    numbers = [item.normalization(rule) for item in pairs.samples]
+    both = zip(pairs.samples, numbers, strict=True)
+    images = [_image(item, pairs, norm, card, in_context=in_context) for item, norm in both]
     found = yield from _predicted(bundle, images, settings)
     samples = [pairs.samples[i] for i in found]
-    inputs, truths = [card.own(np.asarray(s.x)) for s in samples], [np.asarray(s.y) for s in samples]
+    truths = [np.asarray(s.y) for s in samples]
     # an image of one channel may come without C
     results = [x if x.ndim == y.ndim else x[None] for x, y in zip(found.values(), truths, strict=True)]
     score, baseline = task.score, task.baseline
     if task.target is None:  # trained without ground truth; here there is one
         score, baseline = score_images("psnr"), best_filter
-    held, name = baseline(inputs, truths, options)
+    seen = [_cleaned(item, numbers[i]) for item, i in zip(samples, found, strict=True)]
+    held, name = baseline([card.own(x) for x, _ in seen], truths, options)
+    held = [
+        made if where is None else padded(card, bundle.net.scale, Predicted(made), np.asarray(item.x), where).values
+        for item, made, (_, where) in zip(samples, held, seen, strict=True)
+    ]
     rows = [
         Row(item.name, *(score(result, truth, on_grid_of(truth, item.region), options) for result in both))
         for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
@@ -94,6 +103,12 @@ def evaluate_steps(
     values = asdict(options)
     about = {f.name: str(values[f.name]) for f in fields_of_data(task.options)}
     return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
+
+
+def _cleaned(item: Sample, norm: Normalization) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """A sample (C, *S) as a network sees it, and where it is padding: the baseline gets the same image."""
+    x = np.asarray(item.x)
+    return (x, None) if item.clean else norm.clean(x)
 
 
 def _doubt(samples: Sequence[Sample]) -> str:

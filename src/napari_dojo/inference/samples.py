@@ -24,7 +24,7 @@ from napari_dojo.models.card import Card, decoding_of, options_of
 from napari_dojo.settings import PredictSettings
 from napari_dojo.tasks import TASKS, Task
 
-__all__ = ["Places", "Ready", "Sample", "decoded", "is_blank", "predicted"]
+__all__ = ["Places", "Ready", "Sample", "decoded", "is_blank", "padded", "predicted"]
 
 # A raw image (C, *S) -> as a network may see it, and where it is padding.
 Clean = Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[np.bool_] | None]]
@@ -117,7 +117,7 @@ def predicted(
         return _blank(ready, x)
     seen, padding = (clean or norm.clean)(x)
     found = yield from _imaged(ready, seen, norm, zoom, control)
-    return found if padding is None else _padded(ready, found, x, padding)
+    return found if padding is None else padded(ready.card, ready.predictor.scale, found, x, padding)
 
 
 def _imaged(
@@ -148,16 +148,16 @@ def _level(card: Card, x: NDArray[Any]) -> Sequence[float]:
     return card.target.offset if card.target else [float(np.nan_to_num(c.flat[0])) for c in card.own(x)]
 
 
-def _padded(ready: Ready, found: Sample, x: NDArray[Any], padding: NDArray[np.bool_]) -> Sample:
-    """With the padding (C, *S) of the sample ``x`` as it was: no object, or its own value."""
-    card, kind = ready.card, ready.task.result
+def padded(card: Card, scale: Sequence[int], found: Sample, x: NDArray[Any], padding: NDArray[np.bool_]) -> Sample:
+    """With the padding (C, *S) of the sample ``x`` as it was: no object, or its own value; ``scale`` : predicted px per px."""
+    kind = TASKS[card.task].result
     if not kind.intensities:
         return replace(found, values=kind.padded(found.values, np.all(padding, 0), 0))
     padding, level = card.own(padding), card.own(x)
     if card.target or len(level) != len(found.values):
         padding = np.repeat(padding.all(0, keepdims=True), len(found.values), 0)
         level = np.broadcast_to(np.reshape(_level(card, x), (-1,) + (1,) * (x.ndim - 1)), padding.shape)
-    for axis, n in enumerate(ready.predictor.scale):
+    for axis, n in enumerate(scale):
         padding, level = np.repeat(padding, n, axis + 1), np.repeat(level, n, axis + 1)
     error = None if found.uncertainty is None else kind.padded(found.uncertainty, padding, 0)
     return replace(found, values=kind.padded(found.values, padding, level[padding]), uncertainty=error)

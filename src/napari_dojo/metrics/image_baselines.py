@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_dojo.data.normalize import finite
 from napari_dojo.metrics.images import psnr
 
 __all__ = ["best_filter", "best_linear"]
@@ -65,7 +66,7 @@ def _surroundings(x: NDArray[Any], places: tuple[NDArray[np.intp], ...]) -> NDAr
 
 def _weighted(x: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float32]:
     """The linear prediction everywhere: (K, *S)."""
-    x = np.nan_to_num(np.asarray(x, np.float32))
+    x = finite(np.asarray(x, np.float32))
     out = []
     for w in weights.T:
         kernels = w[:-1].reshape(len(x), *(1,) * (x.ndim - 3), 5, 5).astype(np.float32)
@@ -74,4 +75,4 @@ def _weighted(x: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _filtered(x: NDArray[Any], name: str) -> NDArray[np.float32]:
-    return np.stack([FILTERS[name](np.nan_to_num(np.asarray(c, np.float32))) for c in x])
+    return np.stack([FILTERS[name](finite(np.asarray(c, np.float32))) for c in x])

@@ -229,7 +229,9 @@ class Folder:
                 f"The model {self.path.name} holds a link that leads outside of it ({name}) and is refused."
             )
         if stat.S_ISDIR(about.st_mode):
-            raise DojoError(f"The model {self.path.name} is damaged: {name} is a folder. Copy it again or train it again.")
+            raise DojoError(
+                f"The model {self.path.name} is damaged: {name} is a folder. Copy it again or train it again."
+            )
         if not stat.S_ISREG(about.st_mode):
             raise DojoError(f"The model {self.path.name} is refused: {name} is not a file.")
         if about.st_size > (LARGEST if name == RDF else LARGEST_FILE):
