@@ -64,24 +64,24 @@ def test_objects_in_predicted_images_are_scored_against_those_in_the_ground_trut
 
 
 def test_the_baseline_gets_the_image_that_the_network_gets() -> None:
-    """Pixels that are NaN have the level of the background for both, and padding is as it was in both results."""
+    """What is NaN, as after a rotation, has the level of the background for both, and what lies beside it is as good as elsewhere."""
     scene = simulate("nuclei", (96, 96), 3, photons=50)
-    image = scene.image.astype(np.float32) + 1000
-    lacking = image.copy()
-    lacking[5::9, 5::9] = np.nan
-    framed, truth = np.pad(lacking, 20), np.pad(scene.clean + 1000, 20)
+    image, truth = scene.image.astype(np.float32) + 1000, scene.clean + 1000
+    lacking, known = image.copy(), truth.copy()
+    lacking[:, ::24] = lacking[:, 1::24] = known[:, ::24] = known[:, 1::24] = np.nan
     layout = TASKS["denoise"].layout(TASKS["denoise"].options())
     denoiser = load(find("denoise-fluorescence"))
-    plain, with_nan, with_frame = (
+    plain, with_nan = (
         evaluate_model(denoiser, Dataset.of([x], [y], layout=layout)).baseline
-        for x, y in ((image, scene.clean + 1000), (lacking, scene.clean + 1000), (framed, truth))
+        for x, y in ((image, truth), (lacking, known))
     )
     assert isinstance(plain, ImageScores)
     assert isinstance(with_nan, ImageScores)
-    assert isinstance(with_frame, ImageScores)
-    assert with_nan.psnr == pytest.approx(plain.psnr, abs=1.5)
-    assert with_nan.pearson > 0.9 * plain.pearson
-    assert with_frame.psnr > with_nan.psnr  # the frame is exact, and adds to the range
+    assert with_nan.psnr == pytest.approx(plain.psnr, abs=2)
+    framed = Dataset.of([np.pad(image, 20)], [np.pad(truth, 20)], layout=layout)
+    frame = evaluate_model(denoiser, framed).baseline
+    assert isinstance(frame, ImageScores)
+    assert frame.psnr > plain.psnr + 10  # the frame is exact, and adds to the range
 
 
 @pytest.mark.parametrize("context", [0, 1])
