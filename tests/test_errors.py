@@ -27,11 +27,9 @@ def test_a_full_disk_is_said_by_its_folder(tmp_path: Path, monkeypatch: pytest.M
 def test_a_full_disk_under_the_user_s_data_names_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_DOJO_HOME", str(tmp_path))
     said = f"The disk of {tmp_path} is full. Free space there. What was written before is kept."
-    assert full_disk(tmp_path / "runs" / "20260101-120000-apply" / "input-0.npy") == said
-    assert (
-        full_disk(tmp_path.parent / "results" / "a.tif")
-        == f"The disk of {tmp_path.parent / 'results'} is full. {REMEDY}"
-    )
+    assert str(FullDiskError(tmp_path / "runs" / "20260101-120000-apply" / "input-0.npy")) == said
+    other = tmp_path.parent / "results" / "a.tif"
+    assert str(FullDiskError(other)) == f"The disk of {other.parent} is full. {REMEDY}"
 
 
 def test_what_we_keep_beside_results_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
