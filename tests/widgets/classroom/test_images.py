@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QStyleOptionComboBox
 
 from napari_dojo.playground.exercise import load
 from napari_dojo.playground.image_session import ImageSession
@@ -51,6 +52,18 @@ def test_it_takes_the_place_of_the_points_and_gives_it_back(qtbot, viewer, class
     assert not page.canvas.layers[SEEN].visible
     classroom.end()
     assert len(viewer.layers) == 0
+
+
+def test_kinds_of_pooling_are_not_cut_off_at_320_px(qtbot, page):
+    page.setFixedWidth(320 - 6 - 16)  # less margins and the scroll bar
+    page.layout().activate()
+    qtbot.wait(50)
+    box, option = page.forms[0].editor("pooling"), QStyleOptionComboBox()
+    box.initStyleOption(option)
+    field = box.style().subControlRect(box.style().CC_ComboBox, option, box.style().SC_ComboBoxEditField, box)
+    widest = max(box.fontMetrics().horizontalAdvance(box.itemText(k)) for k in range(box.count()))
+    assert widest <= field.width()
+    assert page.forms[1].editor("shifts").width() >= 56
 
 
 def test_layers_are_image_kernels_and_maps_and_follow_the_network(qtbot, page):

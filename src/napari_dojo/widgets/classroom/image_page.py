@@ -43,7 +43,7 @@ class ImagePage(QWidget):
             layout.addWidget(widget)
         choices = QHBoxLayout()
         choices.setSpacing(6)
-        for form, share in zip(self.forms, (6, 5), strict=True):  # the first has words in its boxes, the second numbers
+        for form, share in zip(self.forms, (3, 2), strict=True):  # the first has words in its boxes, the second numbers
             choices.addWidget(form, share)
         layout.addLayout(choices)
         layout.addWidget(self.networks)
