@@ -137,6 +137,7 @@ def test_likeness(cells):
     assert plane.shape == (len(x), 2)
     assert plane[:, 0].std() >= plane[:, 1].std()
     assert projected(x[:1]).tolist() == [[0, 0]]
+    assert projected(np.repeat(x[:1], 3, 0)).tolist() == [[0, 0]] * 3  # all alike: without a warning
     assert scaled(x[:0]).shape == (0, x.shape[1])
 
 

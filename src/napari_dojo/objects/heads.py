@@ -204,7 +204,7 @@ def projected(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Two principal components of features, (N, 2): objects that look alike lie close together."""
     from sklearn.decomposition import PCA
 
-    if min(x.shape) < 2:
+    if min(x.shape) < 2 or not np.ptp(x, axis=0).any():  # one object or feature, or objects that are all alike
         return np.zeros((len(x), 2), np.float32)
     return np.asarray(PCA(2, random_state=0).fit_transform(x), np.float32)
 

@@ -10,6 +10,7 @@ import pytest
 from same import same
 from widgets.classify.test_panel import centre_of, panel, scene, settle, teach  # noqa: F401
 
+from napari_dojo.events import Done
 from napari_dojo.io.images import read
 from napari_dojo.models.card import read_card
 from napari_dojo.models.library import Model
@@ -146,6 +147,21 @@ def test_a_network_of_many_classes(qtbot, panel, scene, count):  # noqa: F811
         (value,) = np.unique(layer.data[scene.labels == label])
         assert named[value] == ("unsure" if k == 1 else classes[mine[k]])
         assert layer.get_color(value)[3] > 0  # it is seen
+
+
+def test_what_was_said_of_objects_goes_with_them(qtbot, panel, scene, tmp_path):  # noqa: F811
+    teach(qtbot, panel, scene, 3)
+    measured, network = panel.live.measured, panel.network
+    objects = np.stack([measured.objects.sample, measured.objects.label], 1)
+    (tmp_path / "run").mkdir()
+    np.savez(tmp_path / "run" / "classes-0.npz", objects=objects, probability=np.eye(2)[np.ones(len(objects), int)])
+    network._folder, network._asked = tmp_path / "run", (measured, None, _network("a"))
+    network._told(Done("", {"classes": ["x", "y"]}))
+    assert network.message.text() == f"a: y {len(objects)}."
+    network.refresh()
+    assert network.message.text()
+    panel.viewer.layers.remove("nuclei")
+    qtbot.waitUntil(lambda: network.message.text() == "")
 
 
 def _network(name: str) -> Model:

@@ -69,6 +69,7 @@ class NetworkSection(QWidget):
         self.layer: Any = None  # why the last object has its class
         self._folder: Path | None = None
         self._asked: tuple[MeasuredObjects, int | None, Model] | None = None  # the row of an object, None: all
+        self._told_of: Any = None  # the layer of the objects that the message is of
         self._make()
         self.train_button.clicked.connect(self.train)
         self.stop_button.clicked.connect(self._stop)
@@ -139,7 +140,10 @@ class NetworkSection(QWidget):
 
     def refresh(self) -> None:
         """Follow what was shown."""
-        measured = self._live.measured
+        measured, subject = self._live.measured, self._live.subject
+        if self._told_of is not None and (subject is None or subject.layer is not self._told_of):
+            self._told_of = None
+            self.message.setText("")
         why = "" if measured is None else ShownObjects(measured, self._live.classes).why_not
         self.train_button.setEnabled(measured is not None and not why and not self.busy)
         described(self.train_button, "Train a CNN", f"{TRAIN} {why}".strip())
@@ -274,6 +278,7 @@ class NetworkSection(QWidget):
         else:
             measured, row, model = self._asked
             with np.load(self._folder / "classes-0.npz") as found:
+                self._told_of = measured.subject.layer
                 if row is None:
                     self._show_classes(dict(found), event.facts["classes"], measured, model)
                 else:
