@@ -10,6 +10,7 @@ import pytest
 
 from napari_dojo.errors import DojoError
 from napari_dojo.io.atomic import replacing
+from napari_dojo.io.images import read
 from napari_dojo.io.pairing import (
     group_of,
     is_zarr,
@@ -46,6 +47,17 @@ def test_a_folder_is_listed_in_natural_order_without_hidden_and_other_files(tmp_
     assert list_inputs(str(tmp_path / "a2.TIF")) == [tmp_path / "a2.TIF"]
     assert is_zarr(tmp_path / "b.zarr")
     assert list_inputs(tmp_path / "b.zarr") == [tmp_path / "b.zarr"]
+
+
+def test_links_to_files_that_are_gone_are_listed_so_that_they_are_named(tmp_path: Path) -> None:
+    """A disk that is not connected: fewer results would come without a word."""
+    touch(tmp_path, "a.tif")
+    for name in ("b.tif", "notes", ".hidden.tif"):
+        (tmp_path / name).symlink_to(tmp_path / "gone" / name)
+    assert [p.name for p in list_inputs(tmp_path)] == ["a.tif", "b.tif"]
+    assert [p.name for p in list_inputs(tmp_path / "*.tif")] == ["a.tif", "b.tif"]
+    with pytest.raises(DojoError, match=r"b\.tif does not exist"):
+        read(tmp_path / "b.tif")
 
 
 def test_a_pattern_is_listed_in_natural_order(tmp_path: Path) -> None:

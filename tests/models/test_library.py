@@ -212,3 +212,11 @@ def test_the_folder_of_a_lab_that_cannot_be_read_is_left_out(tmp_path, monkeypat
 
     monkeypatch.setattr(Path, "iterdir", refused)
     assert {model.origin for model in models()} == {"shipped"}
+
+
+def test_a_model_without_its_weights_is_not_packed(tmp_path: Path) -> None:
+    shutil.copytree(find("objects-grey"), tmp_path / "m")
+    next((tmp_path / "m").glob("weights-*.pt")).unlink()
+    with pytest.raises(DojoError, match=r"m is incomplete: weights-.*\.pt is missing"):
+        export(tmp_path / "m", tmp_path / "m.zip")
+    assert not (tmp_path / "m.zip").exists()

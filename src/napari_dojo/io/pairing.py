@@ -92,6 +92,11 @@ def list_inputs(path: str | Path, targets: bool = False) -> list[Path]:
     raise DojoError(f"An image or a folder of images was expected, but {path} does not exist. Check the path.")
 
 
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link to one that is gone, such as on a disk that is not connected: reading says so, by its name."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 def _whole(paths: list[Path]) -> list[Path]:
     """The images, with those of plates in their place."""
     return [p for path in paths for p in (fields_in(path) if path.is_dir() and is_plate(path) else [path])]
@@ -214,7 +219,7 @@ def _fitting(pattern: Path) -> list[Path]:
     tail = os.path.join(*rest) if rest else ""
     for end in (tail, tail.replace("[", "[[]")):
         found = [Path(p) for p in glob.glob(os.path.join(start, end), recursive=True)]
-        found = [p for p in found if not p.name.startswith(".") and (p.is_file() or is_zarr(p))]
+        found = [p for p in found if not p.name.startswith(".") and (_is_file(p) or is_zarr(p))]
         if found:
             return found
     return []
@@ -244,7 +249,7 @@ def _files(folder: Path, targets: bool) -> list[Path]:
     """The images or the targets directly in a folder."""
     ends = SUFFIXES + OUTLINES if targets else SUFFIXES
     found = [p for p in folder.iterdir() if not p.name.startswith(".")]
-    found = [p for p in found if (p.suffix.lower() in ends and p.is_file()) or is_zarr(p)]
+    found = [p for p in found if (p.suffix.lower() in ends and _is_file(p)) or is_zarr(p)]
     return sorted(found if targets else _images_among(found), key=_natural)
 
 

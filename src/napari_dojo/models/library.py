@@ -100,6 +100,7 @@ def export(model: str | Path, path: Path) -> Path:
     """Pack a model as a zip to share; the run's state stays behind."""
     source = Folder(find(model))
     read_card(source.path)
+    source.weights()
     if os.path.lexists(path):
         raise DojoError(f"{path} exists already. Choose another name.")
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as z:
