@@ -10,7 +10,7 @@ from napari_dojo.metrics.objects import InstanceCounts
 from napari_dojo.metrics.strokes import StrokeCounts
 from napari_dojo.tasks import INSTANCES, Example, stroke_findings, strokes
 from napari_dojo.tasks.instances import InstancesOptions
-from napari_dojo.tasks.stroke_findings import stroked_areas
+from napari_dojo.tasks.stroke_findings import numbered_strokes, stroked_areas
 from napari_dojo.tasks.strokes import classified_masks, completed_strokes, objects_from, objects_of
 
 STROKES = InstancesOptions(annotation="strokes")
@@ -256,6 +256,39 @@ def test_strokes_without_background_are_a_warning():
     summary = found(np.where(drawn == 1, 0, drawn))
     assert summary.errors == ()
     assert any("No stroke is on background" in w for w in summary.warnings)
+
+
+def test_few_pixels_of_background_are_a_warning():
+    _, _, drawn = scene()
+    drawn[drawn == 1] = 0
+    drawn[60, 4] = 1
+    assert any("Only 1 pixel of background" in w for w in found(drawn).warnings)
+
+
+def test_strokes_that_share_a_number_can_get_one_each():
+    """As in classes, one number for all: as objects they would all be one."""
+    _, _, drawn = scene()
+    shared = np.minimum(drawn, 2)
+    (finding,) = (f for f in found(shared).findings if "3 strokes of" in f.text)
+    assert "one number" in finding.text
+    fix = finding.fixes[0]
+    assert (fix.kind, fix.samples) == ("relabel", ("image 1",))
+    numbered = fix.value(shared)
+    assert np.array_equal(np.unique(numbered), [0, 1, 2, 3, 4])
+    assert np.array_equal(numbered > 1, drawn > 1)
+    assert np.array_equal(numbered == 1, drawn == 1)
+    assert not any("strokes of" in w for w in found(numbered).warnings)
+
+
+def test_an_object_may_have_two_strokes_and_one_in_each_plane():
+    _, _, drawn = scene()
+    drawn[12, 12:16], drawn[13, 12:16] = 2, 0
+    assert not any("strokes of" in w for w in found(drawn).warnings)
+    stack = np.zeros((9, 64, 72), np.int32)
+    stack[::2] = scene()[2]
+    assert np.array_equal(numbered_strokes(stack), stack)
+    volume = Dataset.of([np.tile(scene()[0][0], (9, 1, 1))], [stack], Axes.resolve(stack.shape, "ZYX"))
+    assert not any("strokes of" in f.text for f in stroke_findings.stroke_findings(volume)[1])
 
 
 def test_labels_that_look_like_strokes_offer_to_be_read_so():

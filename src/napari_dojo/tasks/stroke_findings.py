@@ -13,7 +13,7 @@ from napari_dojo.data.normalize import Rule
 from napari_dojo.tasks.base import Example, Finding, Fix
 from napari_dojo.tasks.strokes import BACKGROUND, classified_masks, objects_from, only_strokes, roundness
 
-__all__ = ["looks_like_strokes", "stroke_findings", "stroked_areas"]
+__all__ = ["looks_like_strokes", "numbered_strokes", "stroke_findings", "stroked_areas"]
 
 LOOKED_AT = 6  # images whose strokes are completed for the check
 EDGE = {2: 768, 3: 96}  # px along an axis that are looked at of each, around the strokes
@@ -21,6 +21,7 @@ THIN = 8.0  # px, width of a line
 LONG = 2.0  # times its width
 COVERED = 0.2  # of an image, by strokes
 FEWEST = 30  # pixels of background
+FEW, SHARED = 5, 3  # numbers of an image; strokes for each, from which on they are likely to share them
 ROUND, TOUCHING = 0.9, 0.5  # parts of sheets are less round, or more of their outlines than this share touches others
 LARGEST = 3.0  # times the length of a stroke: the diameter of such parts, at most
 
@@ -42,13 +43,50 @@ def stroke_findings(dataset: Dataset) -> tuple[int, list[Finding]]:
         text = "No stroke is on background, so objects will come out too large: draw some with number 1, close to objects and far."
         findings.append(Finding("warning", text, (COMPLETE,)))
     elif background < FEWEST:
-        findings.append(Finding("warning", f"Only {background} pixels of background (number 1); draw more of it."))
+        pixels = f"{background} pixel{'s' * (background != 1)}"
+        findings.append(Finding("warning", f"Only {pixels} of background (number 1); draw more of it."))
     whole = [s.name for s, y in zip(dataset.samples, drawn, strict=True) if np.mean(y > 0) > COVERED and _one_blob(y)]
     if whole:
         more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
         text = f"Number 1 looks like an object in {whole[0]}{more}, but means background in strokes. Are all objects labelled?"
         findings.append(Finding("warning", text, (COMPLETE, Fix("Number 1 is background", "fine"))))
-    return objects, findings
+    return objects, findings + _shared_numbers(dataset, drawn)
+
+
+def _shared_numbers(dataset: Dataset, drawn: Sequence[NDArray[np.int32]]) -> list[Finding]:
+    """Images in which many strokes have one of few numbers: all strokes with a number mean one object."""
+    found = {}
+    for sample, y in zip(dataset.samples, drawn, strict=True):
+        count, apart = len(np.unique(y[y > BACKGROUND])), int(numbered_strokes(y).max(initial=0)) - BACKGROUND
+        if 0 < count <= FEW and apart >= SHARED * count:
+            found[sample.name] = (apart, count)
+    if not found:
+        return []
+    name, (strokes, numbers) = next(iter(found.items()))
+    more = f" ({len(found) - 1} more images like it)" if len(found) > 1 else ""
+    what = (
+        "one number, so they mean one object" if numbers == 1 else f"{numbers} numbers, so they mean {numbers} objects"
+    )
+    text = f"{strokes} strokes of {name} have {what}{more}. Give each object its own number?"
+    fixes = (Fix("Number the strokes", "relabel", tuple(found), numbered_strokes), Fix("They are right", "fine"))
+    return [Finding("warning", text, fixes)]
+
+
+def numbered_strokes(y: NDArray[Any]) -> NDArray[np.int32]:
+    """Each stroke of an object with its own number, from 2 on; the background keeps 1; (*S) -> (*S).
+
+    In stacks, those that touch as seen from above are one: an object has strokes in several planes.
+    """
+    from skimage.measure import label
+
+    y = np.asarray(y)
+    found, last = np.where(y == BACKGROUND, BACKGROUND, 0).astype(np.int32), BACKGROUND
+    for number in np.unique(y[y > BACKGROUND]):
+        mine = y == number
+        strokes = label(mine.any(0) if y.ndim == 3 else mine)
+        found[mine] = np.broadcast_to(strokes, y.shape)[mine] + last
+        last += int(strokes.max())
+    return found
 
 
 def looks_like_strokes(dataset: Dataset) -> list[Finding]:
