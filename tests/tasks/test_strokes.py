@@ -50,7 +50,7 @@ def test_a_classifier_finds_the_objects_of_the_strokes_and_others(dims):
     assert (counts.detected, counts.false_positives) == (5, 0)
 
 
-def test_maps_outline_dark_objects_as_bright_ones():
+def test_maps_outline_dark_objects_as_bright_ones_or_a_little_further_out():
     """Images of one channel and their negatives, whose edges are wide: the image moves the outline either way."""
     from scipy import ndimage
 
@@ -63,8 +63,32 @@ def test_maps_outline_dark_objects_as_bright_ones():
     (bright, _), (dark, _) = (
         completed_strokes([Example(x, drawn, None, maps)], STROKES)[0] for x in (image, 1 - image)
     )
-    assert np.array_equal(bright, dark)
+    assert np.array_equal(bright[bright > 0], dark[bright > 0])
+    assert np.count_nonzero(bright) <= np.count_nonzero(dark) < 1.15 * np.count_nonzero(bright)
     assert InstanceCounts.of(y, bright).detected == 5
+
+
+def test_dark_rods_keep_their_width():
+    """The image of a rod in phase contrast is steepest half a pixel inside of its edge, which a thin one would lose all around."""
+    from scipy import ndimage
+
+    rows, columns = np.indices((80, 90))
+    y, drawn = np.zeros((80, 90), np.int32), np.zeros((80, 90), np.int32)
+    away = np.full(y.shape, np.inf)
+    for k, row in enumerate((16, 36, 56), 1):
+        along = np.clip(0.95 * (columns - 45) + 0.31 * (rows - row), -28, 28)
+        distance = np.hypot(columns - 45 - 0.95 * along, rows - row - 0.31 * along) - 5.5
+        y[distance < 0] = k
+        away = np.minimum(away, distance)
+        drawn[row, 40:50] = k + 1
+    drawn[74:77, 10:50] = 1
+    thick = np.sqrt(np.clip(1 - (1 + np.minimum(away, 0) / 5.5) ** 2, 0, None))
+    x = 0.7 - 0.5 * ndimage.gaussian_filter(thick, 1.4) + np.random.default_rng(0).normal(0, 0.01, y.shape)
+    maps = np.stack([-0.8 * away, np.clip(-away / 5.5, 0, 1)]).astype(np.float32)
+    ((found, _),) = completed_strokes([Example(x[None].astype(np.float32), drawn, None, maps)], STROKES)
+    counts = InstanceCounts.of(y, found)
+    assert (counts.detected, counts.false_positives) == (3, 0)
+    assert 0.88 < np.count_nonzero(found) / np.count_nonzero(y) < 1.1
 
 
 def test_large_images_are_classified_in_slabs(monkeypatch):

@@ -44,6 +44,7 @@ FIRST = 0.3  # probability by which objects are separated before
 SLAB = 2**21  # pixels whose features are computed at a time
 AROUND = 48  # px around them that their features see
 KEPT = 2**22  # pixels whose features are kept
+NEARLY = 0.985  # times as steep as where the image is steepest: so far out are dark objects outlined
 RIM = 8  # pixels of an outline, at least
 TOWARDS = 1.5  # px that the probability is smoothed by, to tell inside from outside
 UNLABELLED = 2000  # pixels that stand for the background where it has no stroke
@@ -333,11 +334,16 @@ def _outlined(
     network = levels is not None
     if levels is None:
         levels = LEVELS if x.ndim == 3 else SHARP  # in stacks the narrow ones were not measured
+    low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
+    steps = _steps_outwards(probability, x)
     # one channel with dark objects: phase contrast, bright field. Stain absorbs light, to which the root is right
-    steps = _steps_outwards(probability, x, network and x.ndim == 3 and len(x) == 1)
+    dark = network and x.ndim == 3 and len(x) == 1 and steps[:, (low <= 0.5) & (high > 0.5)].sum() < 0
+    if (
+        dark
+    ):  # outlined on the negative, as bright objects are: the root is steep near 0, and draws their outlines inwards
+        steps = _steps_outwards(probability, 1 - x)
     nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
     owner = rough[tuple(nearest)]
-    low, high = ndi.minimum_filter(probability, 3), ndi.maximum_filter(probability, 3)
     scores = np.zeros((len(levels), int(owner.max()) + 1))
     for k, level in enumerate(levels):
         rim = (low <= level) & (high > level)
@@ -346,30 +352,26 @@ def _outlined(
             sums = np.array([np.bincount(owner[rim], c[rim], scores.shape[1]) for c in steps])
             own = np.linalg.norm(sums / np.maximum(pixels, 1), axis=0)
             scores[k] = np.where(pixels >= RIM, own, 0) + np.linalg.norm(steps[:, rim].mean(1))
-    return np.asarray(probability > levels[scores.argmax(0)][owner])
+    best = scores.argmax(0)
+    return np.asarray(probability > levels[_outermost(scores, best) if dark else best][owner])
 
 
-def _steps_outwards(
-    probability: NDArray[np.float32], x: NDArray[np.float32], negative: bool = False
-) -> NDArray[np.float32]:
-    """How steeply the root of each channel of the image (C, *S) rises or falls with the probability (*S).
+def _outermost(scores: NDArray[np.float64], best: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The lowest level from which on all up to the best one are nearly as steep, of each object; ``scores`` (levels, objects).
 
-    ``negative`` : of the negative where objects are dark, so that these are outlined as bright ones are. Else the root, which is
-    steep near 0, draws their outlines inwards.
+    A dark object is thick in its middle, and light that passes it is blurred: the image is steepest inside of its edge.
     """
-    from scipy import ndimage as ndi
+    at = np.arange(len(scores))[:, None]
+    flatter = (scores < NEARLY * scores.max(0)) & (at < best)
+    return np.asarray(np.where(flatter, at + 1, 0).max(0))
 
+
+def _steps_outwards(probability: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How steeply the root of each channel of the image (C, *S) rises or falls with the probability (*S)."""
     uphill = _gradient(np.asarray(probability, np.float32), TOWARDS)
     uphill /= np.maximum(np.linalg.norm(uphill, axis=0), 1e-6)
-
-    def along(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray((_gradient(np.sqrt(np.clip(values, 0, None)), 1.0) * uphill).sum(0))
-
-    steps = [along(c) for c in x]
-    if negative:
-        edge = (ndi.minimum_filter(probability, 3) <= 0.5) & (ndi.maximum_filter(probability, 3) > 0.5)
-        steps = [along(1 - c) if s[edge].sum() < 0 else s for c, s in zip(x, steps, strict=True)]
-    return np.stack(steps)
+    roots = np.sqrt(np.clip(x, 0, None))
+    return np.stack([(_gradient(c, 1.0) * uphill).sum(0) for c in roots])
 
 
 def _gradient(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
