@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dojo.data.coverage import numbers_in, on_both_sides
+from napari_dojo.data.coverage import _cuts, numbers_in, on_both_sides
 from napari_dojo.data.dataset import Dataset
 from napari_dojo.data.kinds import CLASSES, IMAGE, LABELS
 from napari_dojo.data.split import split_of
@@ -88,6 +88,16 @@ def test_objects_count_by_their_middle_and_in_the_region():
     assert (LABELS.scores(0), LABELS.scores(1), CLASSES.scores(1), CLASSES.scores(2)) == (False, True, False, True)
     found, _ = split([strokes((1, 20, 20), (2, 20, 110))], LABELS)
     assert found.one_sided == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "edges"), [((20, 30), [0, 30]), ((20, 100), [0, 33, 67, 100]), ((20, 4000), [k * 250 for k in range(17)])]
+)
+def test_cells_have_32_px_or_more(size, edges):
+    """Along the longest axis, up to as many cells as are asked for."""
+    (cut,) = _cuts([np.ones(size, int)], ["a"], [1], 0, 16, 64)
+    assert cut.axis == 1
+    assert cut.edges == edges
 
 
 def test_sides():

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_dojo.data.normalize import Cleaning, Rule
-from napari_dojo.data.padding import filled, padding
+from napari_dojo.data.padding import Sparse, filled, padding
 from napari_dojo.simulation.objects import random_objects, random_stained
 
 RNG = np.random.default_rng(0)
@@ -50,6 +50,23 @@ def test_a_frame_is_padding_whatever_its_value():
         found = where(framed)
         assert found[truth].all()
         assert found[~truth].mean() < 0.01
+
+
+@pytest.mark.parametrize(("share", "is_padding"), [(0.25, False), (0.45, True)])
+def test_half_a_disc_at_an_edge_is_padding_where_it_lines_much_of_it(share, is_padding):
+    """A blob that touches no corner lines twice as much of a face as one in a corner."""
+    x = np.random.default_rng(1).normal(500, 10, (128, 128)).astype(np.uint16)
+    truth = np.hypot(*(g - c for g, c in zip(np.indices(x.shape), (64, 0), strict=True))) <= 64 * share
+    x[truth] = 0
+    np.testing.assert_array_equal(where(x), truth & is_padding)
+
+
+def test_the_middle_of_what_was_imaged_is_known_of_every_nth_pixel():
+    x = image()
+    x[:, :40] = 0
+    found = Sparse.of(x[::4, ::4], 4)
+    assert found.values == ((0.0, float(np.median(x[::4, 40::4]))),)
+    np.testing.assert_array_equal(found.where(x[10:50, 20:60], [(10, 50), (20, 60)]), x[10:50, 20:60] == 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
