@@ -322,6 +322,7 @@ def _stored(
     """Predict block by block into an OME-Zarr; the axes of the prediction, and where it is."""
     from napari_dojo.inference.blocks import in_threads
     from napari_dojo.inference.predict import domain_shift
+    from napari_dojo.inference.scale import at_own_scale
     from napari_dojo.inference.stores import free_name, predict_to_store
 
     path = free_name(ready, image, store.path) if store.shown else store.path
@@ -329,6 +330,7 @@ def _stored(
         yield Message("info", f"{store.because} It is predicted block by block, and the result is {path.name}.")
     for warning in (*image.warnings, *domain_shift(ready.card, image)):
         yield Message("warning", warning)
+    image = yield from at_own_scale(ready, image, turn.control)
     shown = turn.index if store.shown else None
     steps = predict_to_store(ready, image, path, turn.control, engine or in_threads, store.overwrite, shown)
     return (yield from steps).names, path

@@ -56,6 +56,7 @@ class _Image:
     axes: str | None
     number: int
     numbers: Normalization | None
+    zoom: float
     pixels: float
 
 
@@ -110,7 +111,7 @@ class Cluster:
         image = work.image
         if image.path is None:
             raise DojoError("Only images in files are predicted on a cluster: its workers read them by themselves.")
-        given = _Image(str(image.path), image.named, max(0, image.number - 1), image.numbers, work.pixels)
+        given = _Image(str(image.path), image.named, max(0, image.number - 1), image.numbers, image.zoom, work.pixels)
         where = (room.working, room.axes)
         give_back()  # of the look at the image
         yield from self._done(lambda i: (_block, self.order, given, where, i), todo, control)
@@ -249,7 +250,8 @@ def _choose_gpu() -> None:
 def _work(order: Order, given: _Image) -> Work:
     ready = _ready(order)
     image = FileSource(Path(given.path), given.axes, lazy_above=PARTLY).read(given.number)
-    return Work.of(ready, resolve(ready.card, replace(image, numbers=given.numbers), ready.settings), given.pixels)
+    found = resolve(ready.card, replace(image, numbers=given.numbers), ready.settings)
+    return Work.of(ready, replace(found, zoom=given.zoom), given.pixels)
 
 
 def _block(order: Order, given: _Image, where: tuple[Any, Axes], i: int) -> Open:

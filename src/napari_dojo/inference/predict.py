@@ -20,7 +20,8 @@ from napari_dojo.inference.cores import under_way
 from napari_dojo.inference.geometry import Image, Input, resolve, zoom_for
 from napari_dojo.inference.linking import link_planes, linked_axes
 from napari_dojo.inference.predictor import Predictor
-from napari_dojo.inference.samples import Places, Ready, decoded, is_blank, predicted
+from napari_dojo.inference.samples import Places, Ready, Sample, decoded, is_blank, predicted
+from napari_dojo.inference.scale import at_own_scale, scale_is_open
 from napari_dojo.io.images import Picture
 from napari_dojo.metrics.domain_shift import middle_of, profile_of, unlike
 from napari_dojo.models.bundle import Bundle
@@ -91,28 +92,56 @@ def predict_image(
         yield Message("warning", warning)
     out = storage(places.shape, places.dtype)
     uncertainty = np.zeros(places.shape, np.float32) if ready.uncertainty else None
-    size = image.axes.size(image.array.shape)
-    maps = np.stack([ready.predictor.zeros(size)] * places.count) if keep_maps else None
+    maps = None
     if in_blocks:
+        image = yield from at_own_scale(ready, image, control)
         yield from blocks.in_blocks(
             blocks.Work.of(ready, image), blocks.Room(out, out, places.views[0][1]), blocks.in_threads, control
         )
-    for i, (x, where) in enumerate(() if in_blocks else places.samples(image.array)):
-        with under_way():
-            norm = image.numbers or ready.card.rule.measure(x)
-            share = partial(among, i, places.count)
-            clean = _as_it_is if image.clean else None
-            found = yield from changed(predicted(ready, x, norm, image.zoom, control, clean), share)
-            places.add(out, where, found.values)
-        if uncertainty is not None and found.uncertainty is not None:
-            places.add(uncertainty, where, found.uncertainty)
-        if maps is not None and found.maps is not None:
-            maps[i] = found.maps
+    else:
+        maps = yield from _at_once(ready, image, places, (out, uncertainty), keep_maps, control)
     axes = places.axes
     if ready.task.result.objects:
         link_planes(out, axes, ready.settings.planes)
         axes = linked_axes(axes, ready.task.result, ready.settings.planes)
     return Prediction(out, axes, maps, uncertainty)
+
+
+def _at_once(
+    ready: Ready, image: Input, places: Places, out: tuple[Any, Any], keep_maps: bool, control: Control
+) -> Generator[Event, None, NDArray[np.float32] | None]:
+    """Write a prediction and its uncertainty (or None), sample by sample; the maps, where they are kept."""
+    size = image.axes.size(image.array.shape)
+    maps = np.stack([ready.predictor.zeros(size)] * places.count) if keep_maps else None
+    image, only = yield from _scaled(ready, image, places, control)
+    for i, (x, where) in enumerate(places.samples(image.array)):
+        with under_way():
+            share = partial(among, i, places.count)
+            found = only or (yield from changed(_sample(ready, image, x, control), share))
+            places.add(out[0], where, found.values)
+        if out[1] is not None and found.uncertainty is not None:
+            places.add(out[1], where, found.uncertainty)
+        if maps is not None and found.maps is not None:
+            maps[i] = found.maps
+    return maps
+
+
+def _scaled(
+    ready: Ready, image: Input, places: Places, control: Control
+) -> Generator[Event, None, tuple[Input, Sample | None]]:
+    """The image at the scale at which it is predicted, and its only sample's prediction, where the scale was decided by it."""
+    if places.count > 1 or not scale_is_open(ready, image):
+        return (yield from at_own_scale(ready, image, control)), None
+    with under_way():
+        found = yield from _sample(ready, image, next(places.samples(image.array))[0], control)
+    scaled = yield from at_own_scale(ready, image, control, found)
+    return scaled, found if scaled is image else None
+
+
+def _sample(ready: Ready, image: Input, x: Any, control: Control) -> Generator[Event, None, Sample]:
+    """What is predicted for a sample (C, *S) of an image."""
+    norm = image.numbers or ready.card.rule.measure(x)
+    return (yield from predicted(ready, x, norm, image.zoom, control, _as_it_is if image.clean else None))
 
 
 def _as_it_is(x: NDArray[Any]) -> tuple[NDArray[Any], None]:

@@ -23,7 +23,7 @@ from napari_dojo.data.resample import fitted, resize
 from napari_dojo.events import Control, Event, Progress
 from napari_dojo.inference.cores import shares
 from napari_dojo.inference.tiles import Tile, mirrored, tile_edge, tiled, tiles_of
-from napari_dojo.inference.tta import Views, turned
+from napari_dojo.inference.tta import Disagreement, Views, turned
 from napari_dojo.nets.base import Network, oriented
 from napari_dojo.nets.staged import Kept, Staged
 from napari_dojo.nets.unet import UNet, fuse
@@ -192,6 +192,8 @@ class Predictor:
         control: Control | None = None,
         part: Box | None = None,
         views: int = 1,
+        back: bool = True,
+        disagreement: Disagreement | None = None,
     ) -> Generator[Event, None, NDArray[np.float32]]:
         """Maps (K, *S * scale) of a raw image (C, *S), scaled by ``zoom`` for the network, and back; (K,) where it is not dense.
 
@@ -199,6 +201,8 @@ class Predictor:
         ----------
         part : the box of an image that is not scaled whose maps (K, *part * scale) are wanted; None: all.
         views : they are the mean over that many flipped and rotated views of the image, see `tta.orientations`.
+        back : on the grid of the image; else on that of the network, which may be finer or coarser.
+        disagreement : is told of the first two views.
 
         Raises
         ------
@@ -208,8 +212,9 @@ class Predictor:
         if not self.dense:
             yield Progress(1, 1)
             return self.values(numbers.apply(ours)[None])[0]
-        found = yield from self._mapped(ours, numbers, control or Control(), Views(views), part)
-        return found.numpy() if part is not None else self._back(found, x.shape[1:])
+        asked = Views(views, disagreement=disagreement)
+        found = yield from self._mapped(ours, numbers, control or Control(), asked, part)
+        return self._back(found, x.shape[1:]) if back and part is None else found.numpy()
 
     def averaged(
         self, x: Any, norm: Normalization, zoom: float, control: Control, count: int

@@ -70,11 +70,12 @@ class Ready:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a model predicts for one sample: labels (*S) or an image (K, *S)."""
+    """What a model predicts for one sample: labels (*S) or an image (K, *S); how far two views of it disagree, see `Disagreement`."""
 
     values: NDArray[Any]
     maps: NDArray[np.float32] | None = None
     uncertainty: NDArray[np.float32] | None = None
+    disagreement: float | None = None
 
 
 def decoded(
@@ -126,8 +127,10 @@ def _imaged(
     """Apply a model to one sample without padding."""
     count = ready.orientations
     if not ready.uncertainty:
-        maps = yield from ready.predictor.maps(x, norm, zoom, control, views=count)
-        return Sample(decoded(ready.card, maps, norm, ready.decoding, control), maps)
+        told = tta.Disagreement()
+        maps = yield from ready.predictor.maps(x, norm, zoom, control, views=count, disagreement=told)
+        values = decoded(ready.card, maps, norm, ready.decoding, control)
+        return Sample(values, maps, disagreement=told.mean if count > 1 else None)
     mean, deviation = yield from ready.predictor.averaged(x, norm, zoom, control, count)
     values = decoded(ready.card, mean, norm, ready.decoding, control)
     scale = ready.card.prediction_numbers(norm).scale

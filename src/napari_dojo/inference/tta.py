@@ -23,6 +23,25 @@ def orientations(wanted: int, stride: Sequence[int], scale: Sequence[int], quart
     return min(wanted, 8 if square and quarter else 4)
 
 
+class Disagreement:
+    """How far two views of an image disagree about what is foreground, whatever its tiles."""
+
+    def __init__(self) -> None:
+        self._total: Tensor | float = 0.0
+        self._pixels: Tensor | float = 0.0
+
+    def add(self, first: Tensor, second: Tensor) -> None:
+        """Logits (N, K, *s) of two views; those of the first map count."""
+        inside = first[:, :1] > 0
+        self._total = self._total + torch.where(inside, second[:, :1] - first[:, :1], 0).abs().sum()
+        self._pixels = self._pixels + inside.sum()
+
+    @property
+    def mean(self) -> float:
+        """Half of the mean absolute difference where the first one sees foreground, 0 or more; 0 without foreground."""
+        return float(self._total) / 2 / max(1.0, float(self._pixels))
+
+
 @dataclass(frozen=True)
 class Views:
     """In how many orientations a network sees an image, and what becomes of the maps.
@@ -31,10 +50,12 @@ class Views:
     ----------
     count : 1: as it is.
     deviation : whether the standard deviation of the maps is wanted behind their mean.
+    disagreement : is told the maps of the first two orientations; None: nobody asks.
     """
 
     count: int = 1
     deviation: bool = False
+    disagreement: Disagreement | None = None
 
     def maps(self, outputs: int) -> int:
         """How many maps there are in the end, of a network with ``outputs`` maps."""
@@ -57,6 +78,8 @@ class Views:
 
     def add(self, sums: Sequence[Tensor], y: Tensor, k: int) -> None:
         """Add the maps of view ``k``; with the deviation, differences from the first: float32 loses nothing."""
+        if k == 1 and self.disagreement:
+            self.disagreement.add(sums[0], y)
         if k == 0:
             sums[0].copy_(y)
         elif not self.deviation:
