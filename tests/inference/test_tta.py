@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napari_dojo.boxes import Box, scaled, slices
-from napari_dojo.inference.tta import Views, orientations, turned
+from napari_dojo.inference.tta import Disagreement, Views, orientations, turned
 from napari_dojo.nets.base import oriented
 
 ALL = ((0, 6), (0, 9))
@@ -53,6 +53,20 @@ def test_all_eight_are_different() -> None:
         wanted[edge] += 0.25  # each edge is the upper row in two of the eight
     torch.testing.assert_close(mean, wanted)
     torch.testing.assert_close(deviation, (wanted - wanted**2).sqrt())
+
+
+@pytest.mark.parametrize("deviation", [False, True])
+def test_how_far_two_views_disagree_where_the_first_sees_foreground(deviation: bool) -> None:
+    def right_half(x: Tensor, wanted: Box) -> Tensor:
+        y = torch.full_like(x, 2.0)
+        y[..., 4:] = 5.0
+        y[..., 0, :] = -1.0
+        return y[(..., *slices(wanted))]
+
+    told = Disagreement()
+    Views(4, deviation, told).of(right_half, torch.zeros(1, 2, 4, 8), ((0, 4), (0, 8)))
+    assert told.mean == 1.5  # the second view is flipped along X: 5 where the first says 2, half of the difference
+    assert Disagreement().mean == 0
 
 
 @pytest.mark.parametrize("k", range(8))

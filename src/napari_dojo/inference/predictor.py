@@ -202,7 +202,7 @@ class Predictor:
         part : the box of an image that is not scaled whose maps (K, *part * scale) are wanted; None: all.
         views : they are the mean over that many flipped and rotated views of the image, see `tta.orientations`.
         back : on the grid of the image; else on that of the network, which may be finer or coarser.
-        disagreement : is told of the first two views.
+        disagreement : adds up that of the first two views.
 
         Raises
         ------

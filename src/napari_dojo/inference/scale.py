@@ -16,6 +16,7 @@ from napari_dojo.data.resample import resize_labels
 from napari_dojo.events import Control, Event, Message, result_of
 from napari_dojo.inference.geometry import Input
 from napari_dojo.inference.samples import Ready, Sample, decoded
+from napari_dojo.inference.tta import Disagreement
 from napari_dojo.metrics.objects import InstanceCounts
 
 __all__ = ["at_own_scale", "scale_is_open"]
@@ -35,10 +36,11 @@ def at_own_scale(
 ) -> Generator[Event, None, Input]:
     """The image with the zoom at which the objects that a model detects change least from one scale to the next.
 
-    A network detects objects of the sizes that it was trained on. Of larger ones it detects pieces, and others at
-    each scale, but the same objects at all scales at which it knows their size. So objects in the middle of the image are
-    detected at several scales, and those of neighbouring scales are compared: average precision at an IoU of .5 to .7. The usual scale
-    is kept unless another one is better by `MARGIN`, or a diameter or pixel sizes say what the scale is.
+    A network detects objects of the sizes that it was trained on. Of larger ones it detects pieces: others where the image is flipped, and
+    others at each scale, but the same objects at all scales at which it knows their size. So where two views of the image
+    disagree, objects in its middle are detected at several scales, and those of neighbouring scales are compared: average
+    precision at an IoU of .5 to .7. The usual scale is kept unless another one is better by `MARGIN`, or a diameter or pixel
+    sizes say what it is.
 
     Parameters
     ----------
@@ -50,10 +52,10 @@ def at_own_scale(
     ------
     StoppedError : where ``control`` says so.
     """
-    if not scale_is_open(ready, image) or (known and known.disagreement is not None and known.disagreement < CALM):
+    if not scale_is_open(ready, image):
         return image
-    views = _Views(ready, image, control, {USUAL: known.values} if known else {})
-    if views.agreement(USUAL - 1) >= SURE:
+    views = _Views(ready, image, control)
+    if not views.doubtful(known) or views.agreement(USUAL - 1) >= SURE:
         return image
     scores = {k: views.score(k) + (MARGIN if k == USUAL else 0.0) for k in range(len(STEPS))}
     best = max(scores, key=lambda k: scores[k])
@@ -61,8 +63,8 @@ def at_own_scale(
         return image
     yield Message(
         "info",
-        f"Objects look larger than those that the model was trained on, so the image is scaled by {STEPS[best]:.2g} for it. "
-        "Enter a diameter to choose another scale.",
+        f"Objects look larger than those that the model was trained on: the image is scaled by {STEPS[best]:.2g} for it. "
+        "If the result is wrong, give --diameter.",
     )
     return replace(image, zoom=image.zoom * STEPS[best])
 
@@ -75,19 +77,23 @@ def scale_is_open(ready: Ready, image: Input) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Views:
-    """What a model detects in the middle of an image at each scale, numbered as `STEPS`.
-
-    Attributes
-    ----------
-    known : labels (*S) of the whole sample, by scale.
-    """
+    """What a model detects in the middle of an image at each scale, numbered as `STEPS`."""
 
     ready: Ready
     image: Input
     control: Control
-    known: dict[int, NDArray[Any]]
     _found: dict[int, NDArray[Any]] = field(default_factory=dict)
     _alike: dict[int, InstanceCounts] = field(default_factory=dict)
+
+    def doubtful(self, known: Sample | None) -> bool:
+        """Whether two views at the usual scale disagree; True where there is one only. ``known`` : of the whole sample."""
+        part = self._part(USUAL)
+        if known is not None:
+            self._found[USUAL] = known.values[part]
+            return known.disagreement is None or known.disagreement >= CALM
+        told, count = Disagreement(), self.ready.orientations
+        self._found[USUAL] = self._predicted(USUAL, part, count, told)
+        return count == 1 or told.mean >= CALM
 
     def score(self, k: int) -> float:
         """The mean agreement of a scale with its neighbours, 0 to 1; 0 where they share too few objects to tell."""
@@ -108,15 +114,21 @@ class _Views:
     def _detected(self, k: int) -> NDArray[Any]:
         """Labels (*s) of the middle at this scale, in the pixels of the image."""
         if k not in self._found:
-            part = middle(self._size, round(EDGE / self._zoom(k)))
-            self._found[k] = self.known[k][part] if k in self.known else self._predicted(k, part)
+            self._found[k] = self._predicted(k, self._part(k))
         return self._found[k]
 
-    def _predicted(self, k: int, part: tuple[slice, ...]) -> NDArray[Any]:
+    def _part(self, k: int) -> tuple[slice, ...]:
+        return middle(self._size, round(EDGE / self._zoom(k)))
+
+    def _predicted(
+        self, k: int, part: tuple[slice, ...], views: int = 1, told: Disagreement | None = None
+    ) -> NDArray[Any]:
         x = np.asarray(self._sample[(slice(None), *part)])
-        clean = x if self.image.clean else self._norm.clean(x)[0]
-        maps = result_of(self.ready.predictor.maps(clean, self._norm, self._zoom(k), self.control, back=False))
-        found = decoded(self.ready.card, maps, self._norm, self.ready.decoding, self.control)
+        clean, zoom = x if self.image.clean else self._norm.clean(x)[0], self._zoom(k)
+        asked = self.ready.predictor.maps(
+            clean, self._norm, zoom, self.control, None, views, back=False, disagreement=told
+        )
+        found = decoded(self.ready.card, result_of(asked), self._norm, self.ready.decoding, self.control)
         return resize_labels(found, x.shape[1:])
 
     def _zoom(self, k: int) -> float:

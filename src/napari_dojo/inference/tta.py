@@ -50,7 +50,7 @@ class Views:
     ----------
     count : 1: as it is.
     deviation : whether the standard deviation of the maps is wanted behind their mean.
-    disagreement : is told the maps of the first two orientations; None: nobody asks.
+    disagreement : adds up that of the first two orientations; None: nobody asks.
     """
 
     count: int = 1
