@@ -70,7 +70,7 @@ def test_objects_six_times_as_large_are_detected(bundle, nuclei, enlarged):
     assert ap(enlarged[1], labels) > 0.9
     assert said == [
         "Objects look larger than those that the model was trained on: the image is scaled by 0.25 for it. "
-        "If the result is wrong, give --diameter."
+        "If the result is wrong, give a diameter."
     ]
 
 

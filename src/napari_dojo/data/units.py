@@ -92,8 +92,8 @@ def size_doubt(image: Sequence[float] | None, trained: Sequence[float] | None, u
         return ""
     sizes = f"The pixel size is {image[-1]:.3g} {unit_text(unit)}, that of the training images {trained[-1]:.3g}"
     if MOST[0] <= ratio <= MOST[1]:
-        return f"{sizes}: the image is scaled by {ratio:.2g}. If its pixel size is wrong, give --diameter."
-    return f"{sizes}, which is too different to be right: it was ignored. If the result is wrong, give --diameter."
+        return f"{sizes}: the image is scaled by {ratio:.2g}. If its pixel size is wrong, give a diameter."
+    return f"{sizes}, which is too different to be right: it was ignored. If the result is wrong, give a diameter."
 
 
 def _plain_name(unit: str | None) -> str:

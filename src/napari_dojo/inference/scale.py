@@ -64,7 +64,7 @@ def at_own_scale(
     yield Message(
         "info",
         f"Objects look larger than those that the model was trained on: the image is scaled by {STEPS[best]:.2g} for it. "
-        "If the result is wrong, give --diameter.",
+        "If the result is wrong, give a diameter.",
     )
     return replace(image, zoom=image.zoom * STEPS[best])
 
