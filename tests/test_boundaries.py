@@ -42,6 +42,7 @@ WITH_TORCH = {
     "inference.predictor",
     "inference.tta",
     "inference.samples",
+    "inference.scale",
     "inference.stores",
     "models.bundle",
     "nets.base",
