@@ -106,6 +106,16 @@ def test_the_size_changes_by_at_most_the_zoom():
     assert 1.2 < max(slopes) < np.exp(0.31)
 
 
+def test_the_size_of_some_patches_changes_more():
+    y = np.tile(np.arange(800, dtype=np.float32), (800, 1))
+    src = Source.of(Sample("a", y[None], y[None]), Crop(0, ((0, 800), (0, 800))), PLAIN, IMAGE)
+    found = patches(src, images((32, 32), kind=IMAGE, zoom=0.1, wide=0.4), 400)
+    sizes = [-np.log(np.hypot(*(np.median(g) for g in np.gradient(x[0])))) for x, *_ in found]
+    assert -1.02 < min(sizes) < -0.8
+    assert 0.8 < max(sizes) < 1.02
+    assert 0.28 < np.mean(np.abs(sizes) > 0.1) < 0.44  # .4, of which a tenth changes by as little as the others
+
+
 def test_vectors_turn_with_their_objects():
     """The way to the middle of a disc, kept with each pixel, points there in every patch."""
     grid = np.indices((64, 64)) - 32.0

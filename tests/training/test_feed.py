@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def test_images_that_are_scaled_are_seen_as_a_prediction_sees_them(zoom: float) 
     assert sample.region[:, round(54 * zoom) :].all()
 
 
+def _dataset(name: str, images: Sequence[Any], labels: Sequence[Any]) -> Dataset:
+    """What a person gives a task with two or more images, its targets where it needs any."""
+    task = TASKS[name]
+    target, each = task.target, zip(labels, [np.array(x) for x in images], [1, 2] * len(labels), strict=False)
+    needless = target is None or (target.optional and target.kind.dense)
+    given = None if target is None or needless else [GIVEN[target.kind](*one) for one in each]
+    names = {} if task.result.dense else {"class_names": ("a", "b")}
+    return Dataset.of(images, given, layout=task.layout(task.options()), **names)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,10 +90,7 @@ def test_images_that_do_not_fit_in_memory_are_trained_on_from_their_files(
         mapped.append(np.memmap(tmp_path / f"{k}", np.uint16, "w+", shape=image.shape))
         mapped[-1][:] = 100 + 300 * (image - image.min()) / np.ptp(image)
         mapped[-1][40, 40] = 60000
-    kind, three = TASKS[task].target, zip(labels, [np.array(x) for x in mapped], (1, 2), strict=True)
-    given = None if kind is None or (kind.optional and kind.kind.dense) else [GIVEN[kind.kind](*each) for each in three]
-    names = {} if TASKS[task].result.dense else {"class_names": ("a", "b")}
-    data = Dataset.of(mapped, given, layout=TASKS[task].layout(TASKS[task].options()), **names)
+    data = _dataset(task, mapped, labels)
     read: list[type] = []
     of = Source.of
 
@@ -115,3 +123,16 @@ def test_scaled_images_that_do_not_fit_in_memory_are_trained_on_from_the_disk(mo
         assert isinstance(source.x, np.memmap)  # not read yet
         np.testing.assert_array_equal(old.x, new.x)
         np.testing.assert_array_equal(old.y, new.y)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("few", [False, True])
+def test_sizes_are_varied_where_a_new_network_has_few_images_of_objects(name: str, few: bool) -> None:
+    task, (images, labels) = TASKS[name], discs(n=4)
+    options, data = task.options(), _dataset(name, images, labels)
+    setup = prepare(data, task, options, TrainSettings(steps=1, validation=0.0, test=0.0), choose("cpu"))
+    assert setup.plan is not None
+    assert setup.plan.few
+    setup = replace(setup, plan=replace(setup.plan, few=few))
+    made = Feed(setup, Scaled.of(setup), read_card(find("nuclei-fluorescence")))
+    assert made.patches().wide == (0.4 if few and task.result.objects else 0.0)

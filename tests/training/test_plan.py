@@ -106,6 +106,13 @@ def test_fine_tuning_keeps_the_network_and_lowers_the_learning_rate():
     assert second.learning_rate < first.learning_rate
 
 
+def test_a_new_network_has_few_images():
+    images = {n: make_plan(replace(NUCLEI, images=n), CPU, TrainSettings()).few for n in (0, 1, 9, 10, 400)}
+    assert images == {0: False, 1: True, 9: True, 10: False, 400: False}
+    start = make_plan(NUCLEI, CPU, TrainSettings()).net
+    assert not make_plan(replace(NUCLEI, images=1), CPU, TrainSettings(), start).few
+
+
 def test_parts_of_a_few_pixels_are_refused():
     with pytest.raises(DojoError, match="What is left to train on has 3 x 3 px at most"):
         make_plan(replace(NUCLEI, sizes=((1, 1), (3, 3))), CPU, TrainSettings())

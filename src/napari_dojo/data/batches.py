@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from napari_dojo.data.patches import Patches
+from napari_dojo.data.patches import WIDE, Patches
 from napari_dojo.data.resident import Prepared, Resident, Source, packed
 from napari_dojo.data.streamed import Streamed, needed, weight_of
 from napari_dojo.device import cores, sent
@@ -184,7 +184,8 @@ class _Places:
         flips = rng.choice([-1.0, 1.0], (n, d)) if patches.flips else np.ones((n, d))
         if patches.resample:
             angle = rng.uniform(-patches.angle, patches.angle, n)
-            scale = np.asarray(np.exp(rng.uniform(-patches.zoom, patches.zoom, n)), np.float64)
+            most = np.where(rng.random(n) < patches.wide, WIDE, patches.zoom) if patches.wide else patches.zoom
+            scale = np.asarray(np.exp(rng.uniform(-most, most, n)), np.float64)
         else:
             square = patches.size[-1] == patches.size[-2] and len(set(patches.scale[-2:])) < 2
             angle = np.asarray(np.pi / 2 * rng.integers(4 if square and patches.quarter else 1, size=n), np.float64)

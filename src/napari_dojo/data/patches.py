@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Patches"]
 
+WIDE = 1.0  # largest change of size of some patches, as a half width of the logarithm
+
 
 @dataclass(frozen=True)
 class Patches:
@@ -31,6 +33,7 @@ class Patches:
     quarter : whether those quarter turns are made, too.
     augment : False takes patches as they lie.
     zoom : largest change of size, as a half width of the logarithm.
+    wide : share of the patches whose size is changed by up to `WIDE` instead.
     flips : whether patches are flipped.
     angle : largest angle that patches are rotated by, in radians.
     shift : largest shift of a patch that shows all of a sample, as a share of its edge.
@@ -47,6 +50,7 @@ class Patches:
     quarter: bool = True
     augment: bool = True
     zoom: float = 0.3
+    wide: float = 0.0
     flips: bool = True
     angle: float = pi
     shift: float = 0.0

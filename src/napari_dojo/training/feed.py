@@ -32,6 +32,7 @@ __all__ = ["Feed", "Scaled"]
 
 JUDGED = 600_000.0  # pixels that are validated on per minute of training on a CPU; a check then takes about 0.5 s
 REHEARSED = 0.45  # share of the patches that come from the memory
+VARIED = 0.4  # share of the patches whose size is changed widely where a new network has few images
 ON_GPU = 4  # times as many
 FITTING = 0.4  # share of the free memory that images may take which are mapped from files
 RESIDENT = 0.5  # share of the device's usable memory that samples may take; larger data are streamed
@@ -140,6 +141,7 @@ class Feed:
             quarter=augmentation.quarter,
             augment=self.setup.settings.augment,
             zoom=augmentation.zoom,
+            wide=VARIED if self.plan.few and task.result.objects else 0.0,
             flips=augmentation.flips,
             angle=augmentation.angle,
             shift=augmentation.shift,

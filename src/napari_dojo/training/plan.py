@@ -26,6 +26,7 @@ ENOUGH = 3000  # steps after which more of them teach less than larger ones
 RUNGS = ((0.25, 0.5), (0.5, 0.5), (0.5, 0.75), (1, 0.75), (1, 1), (2, 1), (2, 1.5), (4, 1.5), (8, 1.5))  # batch, width
 LEAST = 0.25  # of a step's time, however small the batch: a GPU is not full then
 FEWEST = 16  # px in the plane of the largest training part
+MANY = 10  # images from which on their objects are taken to have all sizes
 THIN = 7.0  # objects thinner than this, in px, need a net that works on the pixels
 
 
@@ -40,6 +41,7 @@ class Data:
     diameter, thickness : of the objects in px, None where the task has none.
     spacing : relative pixel size of each spatial axis, smallest 1.
     hints : what the task would like.
+    images : that these parts are of; 0: not counted.
     """
 
     sizes: tuple[tuple[int, ...], ...]
@@ -49,6 +51,7 @@ class Data:
     thickness: float | None = None
     spacing: tuple[float, ...] = ()
     hints: Hints = field(default_factory=Hints)
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Plan:
     steps : updates; an estimate where ``minutes`` rule.
     minutes : the budget, or None.
     epoch : updates that cover the training area once.
+    few : a new network learns from so few images that they hardly show all sizes of objects.
     """
 
     zoom: float
@@ -77,6 +81,7 @@ class Plan:
     steps: int
     minutes: float | None
     epoch: int
+    few: bool = False
 
     @property
     def net(self) -> dict[str, object]:
@@ -165,7 +170,8 @@ def make_plan(
     else:
         minutes, steps = None, settings.steps or epoch * (settings.epochs or 1)
     rate = settings.learning_rate or (5e-4 if start else hints.rate or 3e-3)
-    return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch)
+    few = not start and 0 < data.images < MANY
+    return Plan(zoom, patch, batch, stem, pools, width, growth, rate, steps, minutes, epoch, few)
 
 
 def paced(plan: Plan, seconds: float, device: Device) -> Plan:
@@ -208,7 +214,9 @@ def plan_for(
     """
     sizes = tuple(tuple(b - a for a, b in p.box) for p in split.training)
     spacing = tuple(s / min(dataset.pixel_size) for s in dataset.pixel_size) if dataset.pixel_size else ()
-    data = Data(sizes, dataset.channels, len(summary.maps), summary.diameter, summary.thickness, spacing, summary.hints)
+    images = len({p.item for p in split.training})
+    objects = (summary.diameter, summary.thickness)
+    data = Data(sizes, dataset.channels, len(summary.maps), *objects, spacing, summary.hints, images)
     if start is None:
         return make_plan(data, device, settings)
     if start.channels != dataset.channels or start.spatial != dataset.spatial:

@@ -125,7 +125,7 @@ class Training:
         learner.agree()
         like, self._like = self._like, None
         same = [
-            (t.plan.patch, t.plan.batch, t.world.size, t._remembered, t._completed_by)
+            (t.plan.patch, t.plan.batch, t.plan.few, t.world.size, t._remembered, t._completed_by)
             for t in (like, self)
             if t is not None
         ]
