@@ -95,7 +95,8 @@ def predicted_on(
     feed: Feed, x: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, clean: bool = False
 ) -> NDArray[np.float32]:
     """What the network gets of an image that is predicted; ``clean`` : as of the `Image`."""
-    ready = Ready.of(Bundle.new(feed.card), PredictSettings(tta=1, device="cpu"))
+    settings = PredictSettings(tta=1, device="cpu", diameter=feed.card.diameter)  # else other scales are looked at
+    ready = Ready.of(Bundle.new(feed.card), settings)
     seen, compute = [], ready.predictor._net_on
 
     def net_on(part: torch.Tensor, *more: object) -> torch.Tensor:
