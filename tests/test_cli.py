@@ -76,7 +76,7 @@ def test_train_predict_evaluate(data: Path, capsys: pytest.CaptureFixture[str]) 
     table.write_text("older")
     capsys.readouterr()
     assert main(["evaluate", str(data / "m"), *given]) == 2
-    assert sentence(capsys).endswith(f"{table} exists already. Choose another folder, or replace it with --overwrite.")
+    assert sentence(capsys).endswith(f"{table} exists already. Choose another folder, or overwrite it.")
     assert table.read_text() == "older"
     assert main(["evaluate", str(data / "m"), *given, "--overwrite"]) == 0
     assert table.read_text() != "older"

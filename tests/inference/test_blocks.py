@@ -310,7 +310,7 @@ def test_what_another_model_or_image_or_setting_began_is_refused(tmp_path):
         (ready(name="n"), x, "model"),
     ]
     for other, given, word in others:
-        with pytest.raises(DojoError, match=f"unfinished prediction with another {word}.*--overwrite"):
+        with pytest.raises(DojoError, match=f"unfinished prediction with another {word}.*overwrite it"):
             result_of(predict_to_store(other, image(other, given), store, Control()))
     result_of(predict_to_store(r, image(r, x[:290]), store, Control(), overwrite=True))
     assert images.read(store, labels=True).data.shape == (290, 290)

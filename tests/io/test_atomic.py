@@ -14,7 +14,7 @@ def test_files_that_are_there_are_refused(tmp_path: Path) -> None:
     paths = [tmp_path / "a", tmp_path / "b"]
     check_free(paths)
     paths[1].write_text("")
-    with pytest.raises(DojoError, match=r"b exists already\. Choose another folder, or replace it with --overwrite\."):
+    with pytest.raises(DojoError, match=r"b exists already\. Choose another folder, or overwrite it\."):
         check_free(paths)
     paths[1].unlink()
     check_free(paths)

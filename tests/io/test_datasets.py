@@ -237,7 +237,9 @@ def test_one_channel_is_used(tmp_path: Path) -> None:
         assert dataset.channel_names == ("GFP",)
     with pytest.raises(DojoError, match=r"a\.tif has no channel 'RFP'\. It has 2 channels: DAPI, GFP"):
         read_dataset(replace(files, channel="RFP"), Layout())
-    with pytest.raises(DojoError, match=r"a\.tif has 2 channels \(DAPI, GFP\), and the model takes one.*--channel"):
+    with pytest.raises(
+        DojoError, match=r"a\.tif has 2 channels \(DAPI, GFP\), and the model takes one.*Choose one channel"
+    ):
         read_dataset(replace(files, channels=1), Layout())
     clean = DatasetFiles(str(tmp_path / "images"), str(tmp_path / "images"), channel="2")
     (tmp_path / "clean").mkdir()

@@ -265,7 +265,7 @@ def dim_frames(frames: Sequence[Any]) -> str:
         return ""
     return (
         f"Frames differ {ratio:.0f}-fold in brightness, so objects in the dim ones may be missed. "
-        "Measure each frame by itself (Frames: each; --frames each)."
+        "Measure each frame by itself (Frames: each)."
     )
 
 

@@ -271,5 +271,5 @@ def _same_pixels(card: Card, pixel_size: Sequence[float] | None, settings: Predi
         unit = unit_text(card.unit)
         raise DojoError(
             f"The model {card.name} was trained on pixels of {mine:.3g} {unit}, and this image has {there:.3g} {unit}. "
-            "Apply it to images of that pixel size, or allow any (--any-size)."
+            "Apply it to images of that pixel size, or allow any pixel size."
         )

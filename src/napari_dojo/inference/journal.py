@@ -99,7 +99,7 @@ def _same(folder: Path, there: Mapping[str, Any], about: Mapping[str, Any]) -> N
     if other:
         raise DojoError(
             f"{folder.name} is an unfinished prediction with another {' and '.join(sorted(other))}. Give it the same as before to "
-            "resume it, replace it with --overwrite, or choose another name."
+            "resume it, overwrite it, or choose another name."
         )
 
 

@@ -149,7 +149,7 @@ def room_of(work: Work, store: Path, overwrite: bool = False) -> tuple[Room, Lay
         what = (
             f"{store} holds labels called {layout.labels!r}" if layout.labels and is_zarr(store) else f"{store} exists"
         )
-        raise DojoError(f"{what} already. Choose another name, or replace it with --overwrite.")
+        raise DojoError(f"{what} already. Choose another name, or overwrite it.")
     journal = Journal(folder, _about(work))
     axes = Axes(layout.axes, work.places.views[0][1].spatial)
     if not journal.done:

@@ -318,7 +318,7 @@ class TiffSink(Sink):
             return
         raise DojoError(
             f"{prediction} is there without {lacking[0].name}, which was not asked for before. Choose another folder, or do all "
-            "images again with --overwrite."
+            "images again and overwrite what is there."
         )
 
     @cached_property

@@ -51,7 +51,7 @@ def check_free(paths: Iterable[Path]) -> None:
     """DojoError where one of the files that a command is to write is there already, links that lead nowhere among them."""
     there = next((p for p in paths if os.path.lexists(p)), None)
     if there is not None:
-        raise DojoError(f"{there} exists already. Choose another folder, or replace it with --overwrite.")
+        raise DojoError(f"{there} exists already. Choose another folder, or overwrite it.")
 
 
 def check_writable(folder: Path) -> None:

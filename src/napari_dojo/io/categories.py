@@ -197,8 +197,8 @@ def _from_folders(given: DatasetFiles) -> tuple[list[_Wanted], list[Excluded]]:
     folders = class_folders(root)
     if root.is_dir() and not folders:
         raise DojoError(
-            f"Classes are folders: in {root.name} a folder for each class was expected, with its images. Make them, or name "
-            "a table of file,class with --target."
+            f"Classes are folders: in {root.name} a folder for each class was expected, with its images. Make them, or give "
+            "a table of file,class as the target."
         )
     empty = [f for f in folders if not _listed(f)]
     paths = [p for f in folders for p in _listed(f)] if folders else list_inputs(given.input)
@@ -215,8 +215,8 @@ def _from_table(given: DatasetFiles) -> tuple[list[_Wanted], list[Excluded]]:
     table = Path(given.target).expanduser()
     if table.is_dir() or table.suffix.lower() not in TABLES:
         raise DojoError(
-            f"Classes of images are a table of file,class (CSV), and {table.name} is none. For classes of objects name the "
-            "labels with --target and their classes with --classes."
+            f"Classes of images are a table of file,class (CSV), and {table.name} is none. For classes of objects give the "
+            "labels as the target and the table of their classes."
         )
     paths = images_of(given.input)
     names = shown_names(paths)
@@ -297,7 +297,7 @@ def _alike(read: list[_Read], channels: int | None) -> tuple[list[_Read], list[E
     for r, n in zip(fine, counts, strict=True):
         if n != most:
             what = f"{r.name} has {n} channel{'s' * (n > 1)}, and {most} {'is' if most == 1 else 'are'} used."
-            odd.append(Excluded(r.name, f"{what} Choose a channel with --channel, or images of one kind."))
+            odd.append(Excluded(r.name, f"{what} Choose one channel, or images of one kind."))
     fine = [r for r, n in zip(fine, counts, strict=True) if n == most]
     first = fine[0].axes.names if fine else ""
     return [_in_order(r, first) for r in fine], odd, notes
@@ -416,7 +416,7 @@ def _object_table(given: DatasetFiles) -> tuple[list[tuple[_Wanted, Path, dict[i
     """Each image with its labels' file and the classes of its objects."""
     assert given.classes is not None
     if given.target is None:
-        raise DojoError("Classes of objects need their labels, too. Name them with --target.")
+        raise DojoError("Classes of objects need their labels, too. Give them as the target.")
     table = Path(given.classes).expanduser()
     pairs, alone, _ = pair_files(images_of(given.input), list_inputs(given.target, targets=True))
     names = dict(zip([p for p, _ in pairs], shown_names([p for p, _ in pairs]), strict=True))

@@ -176,7 +176,7 @@ def with_channels(picture: Picture, axes: str, needed: int | None, channel: str 
             called = f" ({', '.join(names)})" if any(names) else " (red, green, blue)" if picture.rgb else ""
             raise DojoError(
                 f"{picture.name} has {count} channels{called}, and the model takes one. "
-                "Choose one of them with --channel, by name or number: 1 is the first."
+                "Choose one channel, by name or number: 1 is the first."
             )
         data, axes, names = (data, axes, names) if one is None else (one, axes.replace("C", ""), ())
     else:

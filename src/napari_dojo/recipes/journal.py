@@ -86,7 +86,7 @@ class Journal:
             changed = "steps" if before.get("steps") != made_by.get("steps") else "models"
             raise DojoError(
                 f"The results in {self.out} were made by this recipe with other {changed}. Choose another folder for the results, "
-                "or replace them with --overwrite.",
+                "or overwrite them.",
                 code=OTHER_RECIPE,
             )
         if before is None:

@@ -35,8 +35,8 @@ WARM = 3  # steps on a GPU before a whole step is recorded
 AHEAD = 8  # steps that a GPU is given before the first of them is done
 BROKEN = 20  # steps in a row without a number as loss
 HALF_MADE = (
-    "The memory was used up in the middle of a step, and the other processes wait for its result. Resume with --resume and "
-    "a smaller --batch."
+    "The memory was used up in the middle of a step, and the other processes wait for its result. Resume it with "
+    "a smaller batch."
 )
 
 

@@ -76,9 +76,7 @@ class Target:
         out = self.out
         taken = not self.resume and out.exists() and not (out.is_dir() and is_free(out))
         if taken and not self.overwrite:
-            raise DojoError(
-                f"{out} exists already. Choose another name, continue with --resume, or replace it with --overwrite."
-            )
+            raise DojoError(f"{out} exists already. Choose another name, resume it, or overwrite it.")
         if taken and not (out.is_dir() and ((out / "rdf.yaml").exists() or (out / "run").is_dir())):
             raise DojoError(f"{out} is not a model, so it is not replaced. Choose another name.")
         check_writable(out)
@@ -179,7 +177,7 @@ class Recorder:
             learner.load(torch.load(path, map_location=learner.device, weights_only=True))
         except Exception as e:
             raise DojoError(
-                f"The unfinished run in {self._target.run} cannot be read ({type(e).__name__}). Train with --overwrite."
+                f"The unfinished run in {self._target.run} cannot be read ({type(e).__name__}). Overwrite it, or train under another name."
             ) from e
         checked = learner.best > float("-inf")  # else the model there is one that the run is to replace
         return read_card(self._target.out) if checked and (self._target.out / "rdf.yaml").exists() else None

@@ -55,7 +55,7 @@ def check_resumed(out: Path, task: str, data: dict[str, str]) -> None:
     if not (run / "state.pt").exists():
         if (out / "rdf.yaml").exists():
             raise DojoError(
-                f"{out} holds a model, but no run that can be resumed. Train another one with --start {out}."
+                f"{out} holds a model, but no run that can be resumed. Train another one that starts from it."
             )
         return
     try:
@@ -64,14 +64,14 @@ def check_resumed(out: Path, task: str, data: dict[str, str]) -> None:
         differs = "task" if about["task"] != task else next((k for k in data if data[k] != known[k]), "")
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise DojoError(
-            f"The run in {run} does not say what it was trained on, so it is not resumed. Train with --overwrite."
+            f"The run in {run} does not say what it was trained on, so it is not resumed. Overwrite it, or train under another name."
         ) from e
     if differs:
         how = {"split": "the split into training, validation and test parts is another one (seed, shares or roles)"}
         why = how.get(differs, f"the {differs} {'is' if differs == 'task' else 'are'} not the same")
         raise DojoError(
-            f"The run in {out} cannot be resumed: {why}. Resume it as it was started, or train another model with "
-            f"--start {out}, which begins from this one."
+            f"The run in {out} cannot be resumed: {why}. Resume it as it was started, or train another model that "
+            "starts from this one."
         )
 
 

@@ -156,7 +156,7 @@ def test_a_new_run_replaces_results_when_asked(qtbot, batch, plate, monkeypatch)
     batch.steps.border.setChecked(True)
     settled(qtbot, batch)
     finished(qtbot, batch, batch.run_button)
-    assert "or replace them: Run all again." in batch.message.text()
+    assert "or overwrite them: Run all again." in batch.message.text()
     asked = []
     monkeypatch.setattr(batch, "ask", lambda text: bool(asked.append(text)))
     batch.again_button.click()
@@ -180,7 +180,7 @@ def test_why_images_are_skipped_is_said_in_the_words_of_the_panel(qtbot, batch, 
     assert "5 images. 2 would be skipped. The first: B1/broken.tif: A TIFF" in batch.found.text()
     finished(qtbot, batch, batch.run_button)
     reasons = dict(texts for texts, _ in batch.skipped.rows)
-    assert "Choose one of them by ⚙, Channel, by name or number" in reasons["B1/colour.tif"]
+    assert "Choose one channel, by name or number" in reasons["B1/colour.tif"]
 
 
 STEPS = (

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from qtpy.QtWidgets import QMessageBox
 
 from napari_dojo.events import Done, Validated
 from napari_dojo.jobs.runs import unfinished
 from napari_dojo.models.kept import KEPT
 from napari_dojo.paths import models_folder, runs_folder
-from napari_dojo.widgets.common.queue import Training, desk
+from napari_dojo.widgets.common.queue import Training, desk, free_name
 from napari_dojo.widgets.train.panel import TrainPanel
 
 pytestmark = [pytest.mark.gui, pytest.mark.timeout(240)]
@@ -184,14 +185,14 @@ def test_an_unfinished_run_may_be_kept_or_discarded(qtbot, filled, panel, train)
 @pytest.mark.window
 def test_a_closed_window_stops_and_keeps(qtbot, filled, train, monkeypatch):
     asked = []
-    monkeypatch.setattr(desk(), "ask", lambda names: asked.append(names) or len(asked) > 1)
+    monkeypatch.setattr(desk(), "ask", lambda *said: asked.append(said) or len(asked) > 1)
     train.start_button.click()
     first_check(qtbot, train)
     training = desk().of(filled)
     child = child_of(training)
     window = filled.window._qt_window
     window.close()
-    assert asked == ["cells"]
+    assert asked == [("cells", True, window)]
     assert training.state == "working"  # the user chose to continue
     assert child.is_running()
     began = time.monotonic()
@@ -218,6 +219,43 @@ def test_train_more_continues_from_where_it_ended(qtbot, filled, train):
     qtbot.waitUntil(train.progress.after.isEnabled)
     assert training.end.facts["steps"] > steps
     assert os.listdir(models_folder()) == ["cells"]
+
+
+@pytest.fixture
+def waiting(viewer, tmp_path, monkeypatch):
+    """A training of "cells" that is at work, and has saved nothing."""
+    monkeypatch.setattr(Training, "begin", lambda self: setattr(self, "state", "working"))
+    training = Training(viewer, tmp_path / "run", tmp_path / "cells", Path, None)
+    training.watched = True
+    desk().add(training)
+    yield training
+    desk().close(viewer)
+
+
+@pytest.mark.parametrize(("kept", "button"), [(False, "Stop"), (True, "Stop and keep")])
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_question_promises_a_model_only_where_one_is_saved(viewer, waiting, monkeypatch, kept, button, stops):
+    seen = []
+
+    def answer(box):
+        seen.append((box.text(), [b.text() for b in box.buttons()], box.parent()))
+        next(b for b in box.buttons() if b.text() == (button if stops else "Continue training")).click()
+
+    monkeypatch.setattr(Training, "kept", kept)
+    monkeypatch.setattr(QMessageBox, "exec", answer)
+    assert desk().may_close(viewer) is stops
+    ((text, buttons, parent),) = seen
+    assert ("keep the best model" in text, "No model is saved yet" in text) == (kept, not kept)
+    assert sorted(buttons) == sorted([button, "Continue training"])
+    assert parent is viewer.window._qt_window  # else it may lie behind it
+
+
+def test_a_training_that_was_stopped_without_a_model_leaves_its_name(waiting):
+    assert free_name("cells") == "cells-2"
+    waiting.state = "waiting"
+    waiting.stop()
+    assert waiting.state == "over"
+    assert free_name("cells") == "cells"
 
 
 def test_a_training_for_more_minutes_waits_behind_the_others(viewer, another, tmp_path, monkeypatch):

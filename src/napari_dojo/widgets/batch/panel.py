@@ -44,11 +44,7 @@ RUN_TIP = (
 RETRY_TIP = "Try the images that were skipped once more; the others are kept."
 SHOW_TIP = "All images are done. List their results, and write the tables again."
 AGAIN = "Run all again"
-WORDS = {
-    " with --overwrite": f": {AGAIN}",
-    " with --channel": " by ⚙, Channel",
-    ", or allow any (--any-size)": "",  # no setting of a step
-}  # flags of the command line, and what they are here
+NOT_HERE = ", or allow any pixel size"  # what sentences advise, and no step has as a setting
 
 
 class BatchPanel(Panel):
@@ -343,7 +339,8 @@ class BatchPanel(Panel):
             self._add()
             self._ready("")
             self._in_the_way = event.code == OTHER_RECIPE
-            self._failed(_in_window(event.sentence))
+            sentence = f"{event.sentence.removesuffix('.')}: {AGAIN}." if self._in_the_way else event.sentence
+            self._failed(_in_window(sentence))
         elif isinstance(event, Done):
             self._done(event)
 
@@ -434,10 +431,8 @@ class BatchPanel(Panel):
 
 
 def _in_window(text: str) -> str:
-    """A sentence with what the panel has in the place of flags of the command line."""
-    for flag, words in WORDS.items():
-        text = text.replace(flag, words)
-    return text
+    """A sentence without what cannot be chosen here."""
+    return text.replace(NOT_HERE, "")
 
 
 def _row(stored: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:

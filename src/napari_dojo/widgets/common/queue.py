@@ -65,6 +65,17 @@ class Training(QObject):
         return self.model.name
 
     @property
+    def kept(self) -> bool:
+        """Whether a model was saved already, which stays when it ends now."""
+        run = Run.read(self.folder)
+        return run is not None and run.card is not None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was stopped before there was a model: nothing has its name."""
+        return self.state == "over" and self._stopped and not self.kept
+
+    @property
     def end(self) -> Event | None:
         """The last event, Done or Failed."""
         last = self.history[-1] if self.history else None
@@ -186,19 +197,25 @@ class Desk(QObject):
             self._drop(training)
         self._turn()
 
-    def ask(self, names: str) -> bool:
-        """Ask whether to stop the trainings because the window closes."""
-        text = f"The training of {names} is not finished. Stop it, keep the best model so far, and close?"
-        box = QMessageBox(QMessageBox.Icon.Question, "Training is running", text)
-        stop = box.addButton("Stop and keep", QMessageBox.ButtonRole.AcceptRole)
+    def ask(self, names: str, kept: bool, window: Any = None) -> bool:
+        """Ask whether to stop the trainings because the window closes; ``kept`` : each has a model that is kept then."""
+        then = (
+            "Stop it, keep the best model so far, and close?" if kept else "No model is saved yet. Stop it and close?"
+        )
+        text = f"The training of {names} is not finished. {then}"
+        box = QMessageBox(QMessageBox.Icon.Question, "Training is running", text, parent=window)
+        stop = box.addButton("Stop and keep" if kept else "Stop", QMessageBox.ButtonRole.AcceptRole)
         box.addButton("Continue training", QMessageBox.ButtonRole.RejectRole)
         box.exec()
+        box.deleteLater()  # else the window keeps it
         return box.clickedButton() is stop
 
     def may_close(self, viewer: Any) -> bool:
         """Whether the window may close; asks where a training would end by that."""
         busy = [t for t in self.trainings if t.viewer is viewer and t.state != "over"]
-        return not busy or self.ask(" and ".join(t.name for t in busy))
+        if not busy:
+            return True
+        return self.ask(" and ".join(t.name for t in busy), all(t.kept for t in busy), viewer.window._qt_window)
 
     def _watch(self, viewer: Any) -> None:
         watch = watch_window(viewer)
@@ -237,7 +254,7 @@ def free_name(wanted: str) -> str:
     """A name for a model that no folder has yet: "nuclei", then "nuclei-2"."""
     stem = re.sub(r"[^\w.-]+", "-", wanted.strip()).strip("-._") or "model"
     name, k = stem, 2
-    taken = {t.name for t in desk().trainings}
+    taken = {t.name for t in desk().trainings if not t.gone}
     while (models_folder() / name).exists() or name in taken:
         name, k = f"{stem}-{k}", k + 1
     return name
