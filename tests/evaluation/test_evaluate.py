@@ -84,6 +84,23 @@ def test_the_baseline_gets_the_image_that_the_network_gets() -> None:
     assert frame.psnr > plain.psnr + 10  # the frame is exact, and adds to the range
 
 
+def test_a_stack_with_a_frame_is_scored_plane_by_plane_at_the_size_of_the_prediction() -> None:
+    """The padding of the baseline grows along the axes that the model upsamples, not along the first ones."""
+    scene = simulate("nuclei", (48, 64), 3, photons=50)
+    upscale = load(find("upscale-2x-fluorescence"))
+    layout = TASKS["upscale"].layout(options_of(upscale.card))
+    image = np.pad(scene.image[::2, ::2], 8).astype(np.float32)
+    truth = np.pad(scene.clean, 16)
+    plane = evaluate_model(upscale, Dataset.of([image], [truth], layout=layout))
+    axes = Axes("ZYX", "ZYX")
+    pairs = Dataset.of([np.stack([image] * 3)], [np.stack([truth] * 3)], axes, layout=layout)
+    stack = evaluate_model(upscale, pairs)
+    assert isinstance(stack.baseline, ImageScores)
+    assert isinstance(plane.baseline, ImageScores)
+    assert stack.baseline.psnr == pytest.approx(plane.baseline.psnr, abs=0.1)
+    assert np.isfinite(stack.baseline.psnr)
+
+
 @pytest.mark.parametrize("context", [0, 1])
 def test_channels_are_those_of_the_model_by_name_as_for_a_prediction(context: int) -> None:
     two = np.stack([squares(2), squares(1) * 3])

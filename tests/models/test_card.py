@@ -167,15 +167,15 @@ def test_a_card_needs_no_torch():
 
 
 def test_settings_that_mean_something_for_a_model():
-    always = {"channel", "device", "tta"}
+    always = {"channel", "device"}
     of = [  # the settings that mean something besides
-        (CARD, {"diameter", "frames", "planes", "tile"}),
-        (replace(CARD, spatial="ZYX"), {"diameter", "frames", "tile"}),
-        (replace(CARD, task="semantic", options={}, decoding={}, diameter=None), {"frames", "tile"}),
-        (replace(CARD, task="denoise", options={}, decoding={}), {"uncertainty", "dtype", "frames", "tile"}),
+        (CARD, {"diameter", "frames", "planes", "tile", "tta"}),
+        (replace(CARD, spatial="ZYX"), {"diameter", "frames", "tile", "tta"}),
+        (replace(CARD, task="semantic", options={}, decoding={}, diameter=None), {"frames", "tile", "tta"}),
+        (replace(CARD, task="denoise", options={}, decoding={}), {"uncertainty", "dtype", "frames", "tile", "tta"}),
         (
             replace(CARD, task="upscale", options={}, decoding={}, upsampling={"Y": 2, "X": 2}),
-            {"uncertainty", "dtype", "frames", "tile", "any_size"},
+            {"uncertainty", "dtype", "frames", "tile", "tta", "any_size"},
         ),
         (replace(CARD, task="classify", rule=Rule(shared=Normalization((0.0,), (1.0,)))), set()),
     ]

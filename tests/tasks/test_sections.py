@@ -92,6 +92,15 @@ def test_the_check_knows_planes_and_the_distance_between_them():
     assert whole.options.spacing == ()
 
 
+def test_objects_of_planes_that_share_a_number_are_not_taken_for_strokes():
+    """Their labels are shifted to strokes for the check only: to number them would not change the labels."""
+    (sample,) = dataset(planes((7,), (12,))).samples
+    shared = Sample("stack", sample.x, np.minimum(sample.y, 1), sample.region)
+    summary = INSTANCES.summarize(Dataset((shared,), "ZYX", "ZYX", pixel_size=SPACING), InstancesOptions())
+    assert summary.options.planes
+    assert not any("strokes of" in f.text for f in summary.findings)
+
+
 def test_distances_are_those_in_space():
     _, y = stack()
     found = INSTANCES.supervision.record(y, None, InstancesOptions(dims=3, spacing=SPACING))

@@ -89,9 +89,10 @@ def evaluate_steps(
     if task.target is None:  # trained without ground truth; here there is one
         score, baseline = score_images("psnr"), best_filter
     seen = [_cleaned(item, numbers[i]) for item, i in zip(samples, found, strict=True)]
+    scale = task.layout(options).scale(pairs.spatial)
     held, name = baseline([card.own(x) for x, _ in seen], truths, options)
     held = [
-        made if where is None else padded(card, bundle.net.scale, Predicted(made), np.asarray(item.x), where).values
+        made if where is None else padded(card, scale, Predicted(made), np.asarray(item.x), where).values
         for item, made, (_, where) in zip(samples, held, seen, strict=True)
     ]
     rows = [

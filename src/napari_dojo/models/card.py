@@ -394,6 +394,7 @@ def settings_of(card: Card) -> tuple[Field, ...]:
         "frames": card.rule.shared is None,
         "planes": kind.objects and card.spatial == "YX",
         "tile": kind.dense,
+        "tta": kind.dense,
     }
     return tuple(field for field in fields_of(PredictSettings) if means.get(field.name, True))
 

@@ -216,7 +216,7 @@ class _Counted:
 
 def _summary_of_strokes(dataset: Dataset, options: InstancesOptions, planes: int = 0) -> Summary:
     """Count the strokes, or the objects that planes cut, and measure the objects that a classifier finds around them."""
-    dims, objects, findings = len(dataset.spatial), *stroke_findings(dataset)
+    dims, objects, findings = len(dataset.spatial), *stroke_findings(dataset, planes > 0)
     findings = [*size_findings(dataset), *swap_findings(dataset), *findings]
     if not objects:
         return Summary(options, _maps(dims), InstancesDecoding(), tuple(findings))

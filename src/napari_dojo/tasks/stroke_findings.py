@@ -29,8 +29,8 @@ STROKES = Fix("Train from strokes", "option", value=("annotation", "strokes"))
 COMPLETE = Fix("All objects are labelled", "option", value=("annotation", "complete"))
 
 
-def stroke_findings(dataset: Dataset) -> tuple[int, list[Finding]]:
-    """How many objects have a stroke, and what is wrong with the strokes."""
+def stroke_findings(dataset: Dataset, planes: bool = False) -> tuple[int, list[Finding]]:
+    """How many objects have a stroke, and what is wrong with the strokes; ``planes`` : they are whole planes of stacks."""
     drawn = [only_strokes(np.asarray(s.y), s.region) for s in dataset.samples]
     objects = sum(len(np.unique(y[y > BACKGROUND])) for y in drawn)
     background = sum(int(np.count_nonzero(y == BACKGROUND)) for y in drawn)
@@ -50,15 +50,16 @@ def stroke_findings(dataset: Dataset) -> tuple[int, list[Finding]]:
         more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
         text = f"Number 1 looks like an object in {whole[0]}{more}, but means background in strokes. Are all objects labelled?"
         findings.append(Finding("warning", text, (COMPLETE, Fix("Number 1 is background", "fine"))))
-    return objects, findings + _shared_numbers(dataset, drawn)
+    return objects, findings if planes else findings + _shared_numbers(dataset)
 
 
-def _shared_numbers(dataset: Dataset, drawn: Sequence[NDArray[np.int32]]) -> list[Finding]:
+def _shared_numbers(dataset: Dataset) -> list[Finding]:
     """Images in which many strokes have one of few numbers: all strokes with a number mean one object."""
     found = {}
-    for sample, y in zip(dataset.samples, drawn, strict=True):
-        count, apart = len(np.unique(y[y > BACKGROUND])), int(numbered_strokes(y).max(initial=0)) - BACKGROUND
-        if 0 < count <= FEW and apart >= SHARED * count:
+    for sample in dataset.samples:
+        y = np.asarray(sample.y)
+        apart, count = (len(np.unique(a[a > BACKGROUND])) for a in (numbered_strokes(y), y))
+        if apart > count:
             found[sample.name] = (apart, count)
     if not found:
         return []
@@ -75,18 +76,22 @@ def _shared_numbers(dataset: Dataset, drawn: Sequence[NDArray[np.int32]]) -> lis
 def numbered_strokes(y: NDArray[Any]) -> NDArray[np.int32]:
     """Each stroke of an object with its own number, from 2 on; the background keeps 1; (*S) -> (*S).
 
-    In stacks, those that touch as seen from above are one: an object has strokes in several planes.
+    Where they have more than a few numbers, or are few for each number, they stay as they are. In stacks, those that
+    touch as seen from above are one: an object has strokes in several planes.
     """
     from skimage.measure import label
 
-    y = np.asarray(y)
-    found, last = np.where(y == BACKGROUND, BACKGROUND, 0).astype(np.int32), BACKGROUND
-    for number in np.unique(y[y > BACKGROUND]):
+    y = np.asarray(y, np.int32)
+    numbers = np.unique(y[y > BACKGROUND])
+    if len(numbers) > FEW:
+        return y
+    found, last = np.where(y == BACKGROUND, np.int32(BACKGROUND), np.int32(0)), BACKGROUND
+    for number in numbers:
         mine = y == number
         strokes = label(mine.any(0) if y.ndim == 3 else mine)
         found[mine] = np.broadcast_to(strokes, y.shape)[mine] + last
         last += int(strokes.max())
-    return found
+    return found if last - BACKGROUND >= SHARED * len(numbers) else y
 
 
 def looks_like_strokes(dataset: Dataset) -> list[Finding]:

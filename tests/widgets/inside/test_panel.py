@@ -151,8 +151,26 @@ def test_the_receptive_field_is_that_of_the_image_that_was_looked_at(qtbot, view
     other = viewer.add_image(np.zeros((64, 80)), name="other", scale=(2, 2))
     inside.refresh()
     inside.image_box.choose(other)
+    viewer.layers.remove(inside.layers["maps"])
+    inside.show_level(1)
+    assert inside.layers["maps"].metadata["napari_dojo"]["image"] == "seen"
     inside._clicked(viewer, SimpleNamespace(position=(10, 15)))
     field = inside.layers["field"]
     np.testing.assert_allclose(field.data[0].mean(0), (20, 30))
     np.testing.assert_allclose(field.scale, (0.5, 0.5))
     assert field.metadata["napari_dojo"]["image"] == "seen"
+
+
+def test_watching_a_training_leaves_no_level_to_choose(qtbot, viewer, own_home, inside):
+    image = viewer.add_image(simulate("nuclei", (64, 80), 0).image, name="seen")
+    image.corner_pixels = np.array([[0, 0], [64, 80]])
+    model = own_home / "models" / "mine"
+    shutil.copytree(find("nuclei-fluorescence"), model)
+    Watched(np.ones((1, 30, 40)), labels=True).after(12, "mean AP 0.1", np.ones((30, 40))).write(model / "run")
+    inside.choose(next(m for m in models() if m.path.name == "mine"), image)
+    looked(qtbot, inside)
+    assert inside.level_box.isEnabled()
+    inside.watch_button.click()
+    assert inside.level_box.count() == 0
+    assert not inside.level_box.isEnabled()
+    assert "Check 1 of 1" in inside.message.text()

@@ -212,7 +212,8 @@ class InsidePanel(Panel):
         )
 
     def _add(self, key: str, data: NDArray[np.float32], name: str, look: dict[str, Any]) -> None:
-        about = provenance("preview", self.image_box.currentText())
+        assert self._seen is not None
+        about = provenance("preview", self._seen[0])
         self.layers[key] = add_quietly(self.viewer, data, name, "image", metadata=about, **look)
 
     def _left_of(self, asked: Asked, picture: NDArray[np.float32]) -> dict[str, Any]:
@@ -295,6 +296,7 @@ class InsidePanel(Panel):
         self._alone.show((image, result), ())
         self.viewer.dims.set_current_step(self.viewer.dims.ndim - results.ndim, 0)
         self.viewer.reset_view()
+        self.refresh()
         self._say_check()
 
     def _say_check(self, event: Any = None) -> None:
