@@ -504,7 +504,7 @@ def test_frames_that_differ_in_brightness_are_said():
     x = np.stack([noisy(96, 96, height=h) for h in (4000, 1000, 200)])
     events = list(steps(bright(), x, "TYX"))
     (said,) = [e for e in events if isinstance(e, Message)]
-    assert "--frames each" in said.text
+    assert "(Frames: each)" in said.text
     events = list(steps(bright(), x, "TYX", frames="each"))
     assert not [e for e in events if isinstance(e, Message)]
 

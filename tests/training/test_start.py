@@ -221,7 +221,7 @@ def test_strokes_are_held_out_for_the_comparison_and_then_trained_on(own_home: P
 def test_a_start_that_agrees_with_the_strokes_is_tried_whatever_the_classifier_says(
     own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(train_steps(Dataset.of(*discs(n=4)), "instances", Target(own_home / "models" / "discs"), SETTINGS))
+    list(train_steps(Dataset.of(*discs(n=10)), "instances", Target(own_home / "models" / "discs"), SETTINGS))
     monkeypatch.setattr(
         Checks, "loss", lambda self, net: 1.0
     )  # by the classifier's objects it is as far as a new network
@@ -236,7 +236,7 @@ def test_a_model_trained_on_corrections_is_no_start_for_others_and_stays_near_it
 ) -> None:
     known, settings = own_home / "models" / "discs", replace(SETTINGS, steps=20)
     data = Dataset.of(*discs(n=4))
-    list(train_steps(data, "instances", Target(known), settings))
+    list(train_steps(Dataset.of(*discs(n=10)), "instances", Target(known), settings))
     more = replace(settings, learning_rate=0.01, validation=0.0)
     free, near = tmp_path / "free", own_home / "models" / "near"
     list(train_steps(data, "instances", Target(free), more, start=load(known)))

@@ -81,6 +81,11 @@ def size_ratio(image: Sequence[float] | None, trained: Sequence[float] | None) -
     return 1.0 if SAME[0] < ratio < SAME[1] or not MOST[0] <= ratio <= MOST[1] else ratio
 
 
+def sizes_tell(image: Sequence[float] | None, trained: Sequence[float] | None) -> bool:
+    """Whether pixel sizes say by how much an image is scaled: both are known, and may both be true."""
+    return bool(image and trained and MOST[0] <= image[-1] / trained[-1] <= MOST[1])
+
+
 def same_pixels(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether pixels of these sizes count as equally large, along each axis."""
     return len(one) == len(other) and all(SAME[0] < a / b < SAME[1] for a, b in zip(one, other, strict=True))

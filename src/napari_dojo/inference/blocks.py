@@ -154,9 +154,11 @@ class Work:
 
     @cached_property
     def _edge(self) -> tuple[int, ...]:
-        """The largest block, px."""
+        """The largest block, px; no larger where the network sees it smaller, because the image's pixels count, too."""
         dims, zoom, stride = len(self.size), self.image.zoom, self.ready.predictor.stride
-        return tile_edge(self.pixels / zoom**dims, (0,) * dims, stride if zoom == 1 else (1,) * dims, self.size)
+        return tile_edge(
+            self.pixels / max(1.0, zoom**dims), (0,) * dims, stride if zoom == 1 else (1,) * dims, self.size
+        )
 
     @cached_property
     def _radius(self) -> list[int]:

@@ -129,13 +129,16 @@ def _at_once(
 def _scaled(
     ready: Ready, image: Input, places: Places, control: Control
 ) -> Generator[Event, None, tuple[Input, Sample | None]]:
-    """The image at the scale at which it is predicted, and its only sample's prediction, where the scale was decided by it."""
+    """The image at the scale at which it is predicted, and the prediction of its only sample, where the scale was decided by it."""
     if places.count > 1 or not scale_is_open(ready, image):
         return (yield from at_own_scale(ready, image, control)), None
+    x = next(places.samples(image.array))[0]
     with under_way():
-        found = yield from _sample(ready, image, next(places.samples(image.array))[0], control)
-    scaled = yield from at_own_scale(ready, image, control, found)
-    return scaled, found if scaled is image else None
+        found = yield from _sample(ready, image, x, control)
+        scaled = yield from at_own_scale(ready, image, control, found)
+        if scaled is not image:  # smaller, so it takes less time than what the progress has counted
+            found = result_of(_sample(ready, scaled, x, control))
+    return scaled, found
 
 
 def _sample(ready: Ready, image: Input, x: Any, control: Control) -> Generator[Event, None, Sample]:

@@ -291,6 +291,8 @@ class Predictor:
         size = tuple(x.shape[1:])
         box = part or tuple((0, n) for n in size)
         while True:
+            if views.disagreement:
+                views.disagreement.forget()
             staged = prod(size) > self._box
             tiles = [] if staged else self.tiles(size)
             if part and len(tiles) == 1:
@@ -354,7 +356,8 @@ class Predictor:
                 ours = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, wanted, strict=True))
                 if all(a < b for a, b in ours):
                     there, y = [self._part(of, within(ours, wanted)) for of in sums], self._part(y, within(ours, box))
-                    views.add(there, y.cpu() if where.type == "cpu" else y, k)
+                    y = y.cpu() if where.type == "cpu" else y
+                    views.add([of[None] for of in there], y[None], k)
 
             turn = tuple(b for _, b in turned([(0, n) for n in padded], padded, k))
             staged = Staged(self._net, read, turn, self._box, self._computing, turned(wanted, padded, k), self._kept)

@@ -127,10 +127,10 @@ def _imaged(
     """Apply a model to one sample without padding."""
     count = ready.orientations
     if not ready.uncertainty:
-        told = tta.Disagreement()
+        told = tta.Disagreement() if ready.task.result.objects and count > 1 else None
         maps = yield from ready.predictor.maps(x, norm, zoom, control, views=count, disagreement=told)
         values = decoded(ready.card, maps, norm, ready.decoding, control)
-        return Sample(values, maps, disagreement=told.mean if count > 1 else None)
+        return Sample(values, maps, disagreement=told.mean if told else None)
     mean, deviation = yield from ready.predictor.averaged(x, norm, zoom, control, count)
     values = decoded(ready.card, mean, norm, ready.decoding, control)
     scale = ready.card.prediction_numbers(norm).scale

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from napari_dojo.boxes import middle
 from napari_dojo.data.normalize import Normalization
 from napari_dojo.data.resample import resize_labels
+from napari_dojo.data.units import sizes_tell
 from napari_dojo.events import Control, Event, Message, result_of
 from napari_dojo.inference.geometry import Input
-from napari_dojo.inference.samples import Ready, Sample, decoded
+from napari_dojo.inference.samples import Ready, Sample, decoded, is_blank
 from napari_dojo.inference.tta import Disagreement
 from napari_dojo.metrics.objects import InstanceCounts
+from napari_dojo.settings import at_scale
 
 __all__ = ["at_own_scale", "scale_is_open"]
 
@@ -28,6 +30,7 @@ EDGE = 512  # px of the part of an image that the network sees at each scale
 SURE = 0.7  # agreement of the usual scale with the next smaller one from which on no other one is tried
 MARGIN = 0.3  # by which the agreement at another scale has to be better
 FEWEST = 3  # objects in which two scales agree, for another one than the usual one to be taken
+LOOKED_AT = 16  # samples of a series of which the middle may be blank
 COMPARED = 3  # of the thresholds of `InstanceCounts`, at which predictions are compared
 
 
@@ -55,15 +58,15 @@ def at_own_scale(
     if not scale_is_open(ready, image):
         return image
     views = _Views(ready, image, control)
-    if not views.doubtful(known) or views.agreement(USUAL - 1) >= SURE:
+    if views.blank or not views.doubtful(known) or views.agreement(USUAL - 1) >= SURE:
         return image
     scores = {k: views.score(k) + (MARGIN if k == USUAL else 0.0) for k in range(len(STEPS))}
     best = max(scores, key=lambda k: scores[k])
     if best == USUAL:
         return image
     yield Message(
-        "info",
-        f"Objects look larger than those that the model was trained on: the image is scaled by {STEPS[best]:.2g} for it. "
+        "warning",
+        f"Objects look larger than those that the model was trained on: the image is scaled by {STEPS[best]:.2g}. "
         "If the result is wrong, give a diameter.",
     )
     return replace(image, zoom=image.zoom * STEPS[best])
@@ -71,7 +74,8 @@ def at_own_scale(
 
 def scale_is_open(ready: Ready, image: Input) -> bool:
     """Whether nobody says the scale of planes with objects; that of volumes is not looked for, which would take too long."""
-    said = bool(ready.settings.diameter or (image.pixel_size and ready.card.pixel_size))
+    card = ready.card
+    said = bool(ready.settings.diameter and card.diameter) or sizes_tell(image.pixel_size, card.pixel_size)
     return ready.task.result.objects and len(image.axes.spatial) == 2 and not said
 
 
@@ -128,7 +132,8 @@ class _Views:
         asked = self.ready.predictor.maps(
             clean, self._norm, zoom, self.control, None, views, back=False, disagreement=told
         )
-        found = decoded(self.ready.card, result_of(asked), self._norm, self.ready.decoding, self.control)
+        decoding = at_scale(self.ready.decoding, zoom ** len(self._size))
+        found = decoded(self.ready.card, result_of(asked), self._norm, decoding, self.control)
         return resize_labels(found, x.shape[1:])
 
     def _zoom(self, k: int) -> float:
@@ -140,9 +145,19 @@ class _Views:
 
     @cached_property
     def _sample(self) -> Any:
-        """The one in the middle, (C, *S), perhaps lazy."""
+        """The one in the middle, or the nearest that shows something; (C, *S), perhaps lazy."""
         axes, array = self.image.axes, self.image.array
-        return axes.sample(array, axes.count(array.shape) // 2)
+        count = axes.count(array.shape)
+        nearest = sorted(range(count), key=lambda i: abs(i - count // 2))[:LOOKED_AT]
+        samples = [axes.sample(array, nearest[0])]
+        while is_blank(samples[-1][(slice(None), *self._part(USUAL))]) and len(samples) < len(nearest):
+            samples.append(axes.sample(array, nearest[len(samples)]))
+        return samples[-1]
+
+    @cached_property
+    def blank(self) -> bool:
+        """Whether its middle shows nothing."""
+        return is_blank(self._sample[(slice(None), *self._part(USUAL))])
 
     @cached_property
     def _norm(self) -> Normalization:

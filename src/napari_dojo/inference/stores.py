@@ -134,7 +134,9 @@ def work_for(ready: Ready, image: Input, store: Path) -> Work:
         raise DojoError(
             f"{image.name} cannot be predicted block by block, as it would have to be for {store.name}. {why}."
         )
-    return Work.of(ready, image, float(recorded(_unfinished(store)).get("pixels of a block", 0)))
+    before = recorded(_unfinished(store))
+    image = replace(image, zoom=float(before.get("zoom", image.zoom)))
+    return Work.of(ready, image, float(before.get("pixels of a block", 0)))
 
 
 def room_of(work: Work, store: Path, overwrite: bool = False) -> tuple[Room, Layout]:
@@ -194,6 +196,7 @@ def _about(work: Work) -> dict[str, Any]:
         "model": [ready.card.name, ready.predictor.fingerprint],
         "settings": [settings, asdict(ready.decoding)],
         "image": [image.name, list(image.array.shape), str(image.array.dtype), image.axes.names, numbers],
+        "zoom": image.zoom,
         "pixels of a block": work.pixels,
         "version": __version__,
     }

@@ -27,6 +27,10 @@ class Disagreement:
     """How far two views of an image disagree about what is foreground, whatever its tiles."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with nothing: the tiles are predicted again."""
         self._total: Tensor | float = 0.0
         self._pixels: Tensor | float = 0.0
 

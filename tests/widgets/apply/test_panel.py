@@ -186,6 +186,19 @@ def test_the_diameter_follows_the_pixel_size(qtbot, viewer, panel, one_model):
     assert apply.request.diameter.box.value() == 70
 
 
+def test_a_diameter_that_is_typed_counts_also_where_it_was_expected(qtbot, viewer, panel, one_model):
+    """Else nobody could have an image predicted as it lies whose objects look larger."""
+    row = panel(ApplyPanel).request.diameter
+    row.expect(20.0, None)
+    assert row.value is None
+    row.box.lineEdit().selectAll()
+    qtbot.keyClicks(row.box.lineEdit(), "20")
+    qtbot.keyClick(row.box.lineEdit(), Qt.Key.Key_Return)
+    assert row.value == 20
+    row.expect(20.0, None)
+    assert row.value is None
+
+
 def test_the_diameter_is_measured(qtbot, viewer, panel, one_model, scenes):
     viewer.add_image(scenes[0].image, scale=(0.1, 0.1), units=("um", "um"))
     apply = panel(ApplyPanel)

@@ -35,6 +35,7 @@ class DiameterRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._expected: float | None = None
+        self._chosen = False
         self._sample: Callable[[], NDArray[Any]] | None = None
         self.box = field_widget(_DIAMETER).native
         self.box.setDecimals(1)
@@ -48,7 +49,8 @@ class DiameterRow(QWidget):
         self._latest = Latest(self)
         self._latest.told.connect(self._measured)
         self.button.clicked.connect(self._measure)
-        self.box.valueChanged.connect(self.changed)
+        self.box.valueChanged.connect(self._changed)
+        self.box.lineEdit().editingFinished.connect(self._typed)  # the number that was there, too
 
     @property
     def native(self) -> QWidget:
@@ -57,13 +59,14 @@ class DiameterRow(QWidget):
 
     @property
     def value(self) -> float | None:
-        """What a person typed or measured; None where model and image decide."""
-        return None if self._expected is None or self.box.value() == self._expected else self.box.value()
+        """What a person typed or measured, the expected number, too; None where model and image decide."""
+        return self.box.value() if self._chosen and self._expected is not None else None
 
     @value.setter
     def value(self, value: float | None) -> None:
         if (shown := self._expected if value is None else value) is not None:
             self.box.setValue(shown)
+        self._chosen = value is not None
 
     def expect(self, diameter: float | None, sample: Callable[[], NDArray[Any]] | None) -> None:
         """Show what model and image say, px, None for nothing; ``sample`` gives an image (C, *S) to measure on."""
@@ -73,10 +76,18 @@ class DiameterRow(QWidget):
         self.button.setEnabled(sample is not None)
         if diameter is not None:
             self.box.setValue(diameter)
+        self._chosen = False
 
     def end(self) -> None:
         """The panel is closing."""
         self._latest.forget()
+
+    def _changed(self) -> None:
+        self._chosen = True
+        self.changed.emit()
+
+    def _typed(self) -> None:
+        self._chosen = self._chosen or self.box.lineEdit().isModified()
 
     def _measure(self) -> None:
         if self._sample is not None:
@@ -89,7 +100,8 @@ class DiameterRow(QWidget):
             self.failed.emit(explained(found))
             return
         diameter, count = found
-        self.box.setValue(diameter)
+        self.value = diameter
+        self.changed.emit()
         self.said.emit(f"About {diameter:g} px, measured on {counted(count, 'bright object')}.")
 
 
