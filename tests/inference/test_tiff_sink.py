@@ -24,6 +24,10 @@ def test_how_many_predictions_are_there(tmp_path: Path) -> None:
         (tmp_path / "out" / name).write_text("")
     assert files(tmp_path).existing == 1
     assert files(tmp_path, tables=True).existing == 2
+    (tmp_path / "out" / "a.tif").unlink()
+    (tmp_path / "out" / "classes.csv").write_text("")
+    assert files(tmp_path).existing == 0
+    assert replace(files(tmp_path), then="a classifier").existing == 1
 
 
 def test_a_file_of_several_images_is_left_until_all_are_there(tmp_path: Path) -> None:

@@ -136,11 +136,10 @@ class TiffSink(Sink):
 
     @property
     def existing(self) -> int:
-        """How many of the predictions are there already."""
-        if self.classes:
-            return int(os.path.lexists(self.out / CLASSES))
-        planned = self._planned if self.out.is_dir() else []
-        return sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
+        """How many of the predictions are there already; where none is, of the files that are of all images together."""
+        planned = self._planned if self.out.is_dir() and not self.classes else []
+        there = sum(any(os.path.lexists(p) for p in self._files(path)) for path in planned)
+        return there or sum(os.path.lexists(path) for path in self._of_all)
 
     def paths(self) -> list[tuple[Path, ...]]:
         """The files for each input that holds one image: the prediction and what is written beside it.

@@ -8,12 +8,15 @@ from same import same
 from settled import settled
 
 from napari_dojo.data.normalize import Normalization
+from napari_dojo.inference.tiff_sink import UNCERTAINTY
+from napari_dojo.io import images
 from napari_dojo.jobs.job import Job
 from napari_dojo.metrics.images import psnr
 from napari_dojo.models.bundle import save
 from napari_dojo.paths import models_folder
 from napari_dojo.simulation.microscope import simulate
 from napari_dojo.simulation.smlm import film
+from napari_dojo.widgets.apply.image_box import Group
 from napari_dojo.widgets.apply.panel import ApplyPanel
 from napari_dojo.widgets.apply.stores import StoreLayers
 from napari_dojo.widgets.common.provenance import made_from
@@ -228,3 +231,27 @@ def test_each_job_is_told_what_is_in_sight(qtbot, viewer, applied, monkeypatch):
         apply._look()
         qtbot.waitUntil(lambda: not apply.runner.busy)
     assert told == [{"box": box}] * 2
+
+
+def test_an_uncertainty_that_exists_is_replaced_only_when_allowed(qtbot, viewer, panel, tmp_path):
+    identity("same", calibration=2.0)
+    given = tmp_path / "in"
+    images.write(given / "a.tif", simulate("nuclei", (64, 64), 1).image, "YX")
+    apply = panel(ApplyPanel)
+    apply.choose_model("same")
+    apply.image_box.choose(Group.FOLDER)
+    apply.batch.images.edit.setText(str(given))
+    qtbot.waitUntil(apply.apply_button.isEnabled, timeout=10_000)
+    apply.batch.out.mkdir()
+    (apply.batch.out / f"a{apply.batch._mark}{UNCERTAINTY}").write_text("older")
+    uncertainty = apply.request.how.editor("uncertainty")
+    uncertainty.setChecked(True)
+    qtbot.waitUntil(lambda: "1 of the results exists already" in apply.message.text(), timeout=10_000)
+    assert not apply.apply_button.isEnabled()
+    assert ", its uncertainty" in apply.batch.what.text()
+    assert apply.batch.replace.isVisibleTo(apply)
+    apply.batch.replace.setChecked(True)
+    assert apply.apply_button.isEnabled()
+    apply.batch.replace.setChecked(False)
+    uncertainty.setChecked(False)
+    qtbot.waitUntil(apply.apply_button.isEnabled, timeout=10_000)

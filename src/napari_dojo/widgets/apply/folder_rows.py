@@ -59,6 +59,8 @@ class FolderRows(QWidget):
         super().__init__(parent)
         self._model = "model"
         self._kind: Kind = LABELS
+        self._also: tuple[str, ...] = ()
+        self._then = ""
         self.looked: Looked | None = None
         self._why = ""
         self._rows()
@@ -107,7 +109,7 @@ class FolderRows(QWidget):
         tables = self.tables.isChecked() and self._kind in TABLES
         rois = self.rois.isChecked() and self._kind.drawn
         sink = TiffSink((), self.out, self.replace.isChecked(), tables, self._mark, chosen_here(), rois)
-        return replace(sink, classes=not self._kind.dense)
+        return replace(sink, classes=not self._kind.dense, also=self._also, then=self._then)
 
     @property
     def _mark(self) -> str:
@@ -154,6 +156,12 @@ class FolderRows(QWidget):
             self._form.setRowVisible(self.also, kind in TABLES)
             self.look_again()
 
+    def set_further(self, also: tuple[str, ...], then: str) -> None:
+        """What is written besides, see `TiffSink`: it is looked for, too."""
+        if (also, then) != (self._also, self._then):
+            self._also, self._then = also, then
+            self.look_again()
+
     def written(self, count: int) -> None:
         """Update the number of existing results without a message, so that the previous one stays."""
         if self.looked is not None:
@@ -195,7 +203,8 @@ class FolderRows(QWidget):
         self.replace.setVisible(bool(found and found.existing))
         if found is not None:
             n, sink = len(found.inputs), self._sink()
-            more = [word for word, on in ((", a table", sink.tables), (", ROIs", sink.rois)) if on]
+            words = ((", its uncertainty", sink.also), (", a table", sink.tables), (", ROIs", sink.rois))
+            more = [word for word, on in words if on]
             stem = stem_of(found.inputs[0])
             name = f"{stem if len(stem) <= 24 else stem[:23] + '…'}{self._mark}.tif"
             self.what.setText(f"{counted(n, 'image')}. Each gives a TIFF with its pixel size{''.join(more)}: {name}")

@@ -27,6 +27,7 @@ from napari_dojo.data.axes import Axes
 from napari_dojo.errors import DojoError
 from napari_dojo.inference.geometry import expected_diameter, misfit
 from napari_dojo.inference.linking import linked_axes
+from napari_dojo.inference.tiff_sink import further_files
 from napari_dojo.jobs.runs import run_folder
 from napari_dojo.models.card import Card, settings_of
 from napari_dojo.models.library import Model
@@ -107,6 +108,7 @@ class Request(QWidget):
         self.batch.changed.connect(self._image_changed)
         self.channels.changed.connect(self._judge)
         self.how.changed.connect(self._show_classes)
+        self.class_box.currentIndexChanged.connect(self._show_further)
         self.diameter.said.connect(self.said)
         self.diameter.failed.connect(self.failed)
 
@@ -318,6 +320,13 @@ class Request(QWidget):
         for widget in (self.class_box, self.class_label):
             widget.setVisible(objects and bool(self._classifiers))
         self.class_box.note.setVisible(objects and bool(self.class_box.lost))
+        self._show_further()
+
+    def _show_further(self, *_: Any) -> None:
+        """Tell the rows of files what is written beside the predictions. They look for it, whether the classifier fits or not."""
+        chosen = None if self.class_box.isHidden() else self.class_box.chosen
+        also = further_files(self.model.card, self._settings) if self.model else ()
+        self.batch.set_further(also, str(chosen.path) if chosen else "")
 
     def _why_no_classes(self, card: Card) -> str:
         """Why a model cannot give classes to the objects; empty where it can."""
@@ -449,16 +458,12 @@ class Request(QWidget):
         return Work(lambda: write_request(folder, run, stores), folder, run, len(asked))
 
     def _files_work(self, model: Model, values: dict[str, Any]) -> Work:
-        from napari_dojo.inference.tiff_sink import further_files
         from napari_dojo.jobs.image_requests import predict_files_request
 
         subject, names = self._subject, self.third_box.currentData()
         stated = subject is None or subject.stated == names or len(subject.choices) == 1
         sink, folder, settings, axes = self.batch.sink(), run_folder("apply"), self._settings, None if stated else names
-        then, also = str(self.classifier.path) if self.classifier else "", further_files(model.card, settings)
-        if then or also:
-            sink = replace(sink, then=then, also=also, device=settings.device)
-            sink.check()
+        sink = replace(sink, then=str(self.classifier.path) if self.classifier else "", device=settings.device)
         return Work(
             lambda: predict_files_request(folder, model.path, sink, axes, settings, values),
             folder,
