@@ -75,15 +75,19 @@ def size_ratio(image: Sequence[float] | None, trained: Sequence[float] | None) -
 
     1 where either is unknown, they are about equal, or the stated sizes cannot both be true (`size_doubt` says so).
     """
-    if not image or not trained:
-        return 1.0
-    ratio = image[-1] / trained[-1]
-    return 1.0 if SAME[0] < ratio < SAME[1] or not MOST[0] <= ratio <= MOST[1] else ratio
+    ratio = _ratio(image, trained)
+    return 1.0 if ratio is None or SAME[0] < ratio < SAME[1] else ratio
 
 
 def sizes_tell(image: Sequence[float] | None, trained: Sequence[float] | None) -> bool:
     """Whether pixel sizes say by how much an image is scaled: both are known, and may both be true."""
-    return bool(image and trained and MOST[0] <= image[-1] / trained[-1] <= MOST[1])
+    return _ratio(image, trained) is not None
+
+
+def _ratio(image: Sequence[float] | None, trained: Sequence[float] | None) -> float | None:
+    """How many times as large as those of the training images pixels are; None: not known, or too different to be right."""
+    ratio = image[-1] / trained[-1] if image and trained else 0.0
+    return ratio if MOST[0] <= ratio <= MOST[1] else None
 
 
 def same_pixels(one: Sequence[float], other: Sequence[float]) -> bool:

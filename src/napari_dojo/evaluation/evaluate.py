@@ -66,8 +66,6 @@ def evaluate_steps(
     ------
     DojoError : no image can be scored.
     """
-    from napari_dojo.inference.samples import Sample as Predicted
-    from napari_dojo.inference.samples import padded
     from napari_dojo.models.card import options_of
     from napari_dojo.tasks import TASKS
     from napari_dojo.tasks.images import score_images
@@ -85,16 +83,9 @@ def evaluate_steps(
     truths = [np.asarray(s.y) for s in samples]
     # an image of one channel may come without C
     results = [x if x.ndim == y.ndim else x[None] for x, y in zip(found.values(), truths, strict=True)]
-    score, baseline = task.score, task.baseline
-    if task.target is None:  # trained without ground truth; here there is one
-        score, baseline = score_images("psnr"), best_filter
-    seen = [_cleaned(item, numbers[i]) for item, i in zip(samples, found, strict=True)]
-    scale = task.layout(options).scale(pairs.spatial)
-    held, name = baseline([card.own(x) for x, _ in seen], truths, options)
-    held = [
-        made if where is None else padded(card, scale, Predicted(made), np.asarray(item.x), where).values
-        for item, made, (_, where) in zip(samples, held, seen, strict=True)
-    ]
+    # what was trained without ground truth is scored as an image, for which there is one here
+    score = score_images("psnr") if task.target is None else task.score
+    held, name = _baseline(card, samples, [numbers[i] for i in found], pairs.spatial, options)
     rows = [
         Row(item.name, *(score(result, truth, on_grid_of(truth, item.region), options) for result in both))
         for item, truth, both in zip(samples, truths, zip(results, held, strict=True), strict=True)
@@ -104,6 +95,26 @@ def evaluate_steps(
     values = asdict(options)
     about = {f.name: str(values[f.name]) for f in fields_of_data(task.options)}
     return Report(tuple(rows), baseline_name=name, objects=agree, doubt=doubt, annotation=about)
+
+
+def _baseline(
+    card: Card, samples: Sequence[Sample], numbers: Sequence[Normalization], spatial: str, options: Any
+) -> tuple[list[NDArray[Any]], str]:
+    """What the task's baseline makes of each sample as a network sees it, padding as it was; its name."""
+    from napari_dojo.inference.samples import Sample as Predicted
+    from napari_dojo.inference.samples import padded
+    from napari_dojo.tasks import TASKS
+
+    task = TASKS[card.task]
+    baseline, scale = best_filter if task.target is None else task.baseline, task.layout(options).scale(spatial)
+    seen = [_cleaned(item, norm) for item, norm in zip(samples, numbers, strict=True)]
+    made, name = baseline([card.own(x) for x, _ in seen], [np.asarray(s.y) for s in samples], options)
+    every = zip(samples, made, seen, strict=True)
+    whole = [
+        y if where is None else padded(card, scale, Predicted(y), np.asarray(item.x), where).values
+        for item, y, (_, where) in every
+    ]
+    return whole, name
 
 
 def _cleaned(item: Sample, norm: Normalization) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

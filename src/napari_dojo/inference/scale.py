@@ -145,19 +145,17 @@ class _Views:
 
     @cached_property
     def _sample(self) -> Any:
-        """The one in the middle, or the nearest that shows something; (C, *S), perhaps lazy."""
+        """The one in the middle, or the nearest whose middle shows something; (C, *S), perhaps lazy; None: there is none."""
         axes, array = self.image.axes, self.image.array
-        count = axes.count(array.shape)
+        count, part = axes.count(array.shape), (slice(None), *self._part(USUAL))
         nearest = sorted(range(count), key=lambda i: abs(i - count // 2))[:LOOKED_AT]
-        samples = [axes.sample(array, nearest[0])]
-        while is_blank(samples[-1][(slice(None), *self._part(USUAL))]) and len(samples) < len(nearest):
-            samples.append(axes.sample(array, nearest[len(samples)]))
-        return samples[-1]
+        samples = (axes.sample(array, i) for i in nearest)
+        return next((x for x in samples if not is_blank(x[part])), None)
 
-    @cached_property
+    @property
     def blank(self) -> bool:
-        """Whether its middle shows nothing."""
-        return is_blank(self._sample[(slice(None), *self._part(USUAL))])
+        """Whether the image shows nothing to tell a scale by."""
+        return self._sample is None
 
     @cached_property
     def _norm(self) -> Normalization:

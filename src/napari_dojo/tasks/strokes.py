@@ -338,9 +338,7 @@ def _outlined(
     steps = _steps_outwards(probability, x)
     # one channel with dark objects: phase contrast, bright field. Stain absorbs light, to which the root is right
     dark = network and x.ndim == 3 and len(x) == 1 and steps[:, (low <= 0.5) & (high > 0.5)].sum() < 0
-    if (
-        dark
-    ):  # outlined on the negative, as bright objects are: the root is steep near 0, and draws their outlines inwards
+    if dark:  # on the negative, as bright objects are: the root is steep near 0, and draws their outlines inwards
         steps = _steps_outwards(probability, 1 - x)
     nearest = ndi.distance_transform_edt(rough == 0, return_distances=False, return_indices=True)
     owner = rough[tuple(nearest)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -93,6 +93,11 @@ def train_steps(
     training, before = yield from _begun(make, setup, target, control, world)
     if training is None:
         return
+    yield from _recorded(training, before, target)
+
+
+def _recorded(training: Training, before: Sequence[Event], target: Target) -> Iterator[Event]:
+    """The events of a training, recorded after those of what came before it."""
     try:
         for event in before:
             training.recorder.event(event)
